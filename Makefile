@@ -1,0 +1,76 @@
+# `make test` and `make demo` do their own set-up: they need Python >= 3.11 with pip and venv.
+#
+#   make demo PYTHON=/path/to/python3.12     choose the interpreter
+#   make demo PIP_ARGS="--index-url URL"     extra options for pip, e.g. another index
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := torch==2.13.0
+
+PYTHON ?=
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
+IS_SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PIP_INSTALL := PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	$(BIN)/python -m pip install --quiet --quiet --no-input $(PIP_ARGS) -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format benchmarks figures clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP)  ## create .venv and install the package with its pinned dependencies
+
+# Quick when nothing changed. The environment is made anew where its interpreter no longer works.
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    chosen=; \
+	    for candidate in $(CANDIDATES); do \
+	        if "$$candidate" -c '$(IS_SUITABLE)' >/dev/null 2>&1; then chosen="$$candidate"; break; fi; \
+	    done; \
+	    if [ -z "$$chosen" ]; then \
+	        echo "No suitable Python among: $(CANDIDATES)." >&2; \
+	        echo "Praesepe needs Python 3.11 or later with the modules venv and ensurepip" >&2; \
+	        echo "(on Debian and Ubuntu: the package python3-venv). Install one, or name it:" >&2; \
+	        echo "    make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11" >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "Creating $(VENV) with $$("$$chosen" --version)"; \
+	    "$$chosen" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing $(TORCH) (a large download the first time)"
+	@$(PIP_INSTALL) $(TORCH)
+	@echo "Installing praesepe and its dependencies"
+	@$(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+demo: $(STAMP)  ## measure mock clusters with the shipped model: table and figure in demo/
+	$(BIN)/praesepe demo --out demo
+
+test: lint  ## lint, types and all tests (PYTEST_ARGS: options for pytest)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## ruff, and mypy on layers 0 and 1
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff rewrite the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+benchmarks: $(STAMP)  ## renderer against GalSim, and clusters measured per second
+	$(BIN)/python benchmarks/renderer.py
+	$(BIN)/python benchmarks/predict.py
+
+figures: $(STAMP)  ## point spread functions and stellar model against published data
+	$(BIN)/python benchmarks/psf_curves.py
+	$(BIN)/python benchmarks/compare_parsec.py
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,214 @@
+"""Square stamps around positions, in e-/s on the survey's photometric scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from praesepe.errors import InputError
+from praesepe.images.mosaic import Mosaic
+from praesepe.images.pixels import FloatImage, Mask, zero_gaps
+
+_CHUNK = 128
+
+
+class Flag(IntFlag):
+    """What is wrong with a stamp; bits that add up."""
+
+    OFF_IMAGE = 1  # the position is not on the mosaic: no stamp
+    MISSING = 2  # more than half of the stamp is missing in some band: no stamp
+    PARTLY_MISSING = 4  # some pixels are missing and were filled
+    BAD_COORDINATE = 8  # the position is not a number: no stamp
+    EDGE = 16  # the stamp reaches over the edge of the mosaic
+
+
+FLAGS: dict[str, int] = {str(flag.name): int(flag) for flag in Flag}
+"""Names and bits of the flags."""
+
+NO_VALUE = Flag.OFF_IMAGE | Flag.MISSING | Flag.BAD_COORDINATE
+
+
+def describe_flags(flags: int) -> list[str]:
+    """Names of the flags that are set in `flags`."""
+    return [str(flag.name) for flag in Flag if flags & flag]
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """Stamps cut from a mosaic.
+
+    Attributes
+    ----------
+    images : ndarray of float32, shape (N, B, size, size)
+        e-/s at the survey's zero points; the band axis in the survey's order. The pixel with
+        index ``size // 2`` in x and y is the one nearest to the position. Missing pixels hold the
+        median of the good ones of the same stamp and band; stamps without a value are NaN.
+    missing_fraction : ndarray of float64, shape (N,)
+        Share of missing pixels in the worst band; 1 off the image, NaN without a position.
+    flags : ndarray of uint16, shape (N,)
+        Sums of `Flag`.
+    dx, dy : ndarray of float64, shape (N,)
+        Position minus that of the central pixel, in pixels between −0.5 and 0.5.
+    """
+
+    images: FloatImage
+    missing_fraction: NDArray[np.float64]
+    flags: NDArray[np.uint16]
+    dx: NDArray[np.float64]
+    dy: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.flags)
+
+    @property
+    def usable(self) -> Mask:
+        """Which stamps can be measured: ndarray of bool, shape (N,)."""
+        return np.asarray((self.flags & int(NO_VALUE)) == 0)
+
+
+def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Stamps:
+    """Cut stamps, fill their missing pixels and say what was missing.
+
+    A pixel is missing when it is not finite, beyond the edge, inside a block of exact zeros
+    (`praesepe.images.pixels.zero_gaps`), or exactly zero in all of at least two bands that store
+    real numbers. Nothing is resampled: stamps begin at whole pixels.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+        Images.
+    x, y : array_like, shape (N,)
+        Positions in pixels; the centre of the first pixel is (0, 0). NaN is allowed.
+    size : int
+        Side of a stamp in pixels.
+
+    Returns
+    -------
+    Stamps
+
+    Raises
+    ------
+    InputError
+        Where x and y differ in length or `size` is not a positive integer.
+    """
+    x, y, size = _checked(x, y, size)
+    n, bands = len(x), mosaic.band_names
+    stamps = Stamps(
+        np.empty((n, len(bands), size, size), np.float32),
+        np.full(n, np.nan),
+        np.zeros(n, np.uint16),
+        np.full(n, np.nan),
+        np.full(n, np.nan),
+    )
+    height, width = mosaic.shape
+    finite = np.isfinite(x) & np.isfinite(y)
+    column = np.floor(np.where(finite, x, -1) + 0.5)
+    row = np.floor(np.where(finite, y, -1) + 0.5)
+    on_image = finite & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    stamps.flags[~finite] = Flag.BAD_COORDINATE
+    stamps.flags[finite & ~on_image] = Flag.OFF_IMAGE
+    stamps.missing_fraction[finite & ~on_image] = 1.0
+    stamps.dx[finite], stamps.dy[finite] = (x - column)[finite], (y - row)[finite]
+    stamps.images[~on_image] = np.nan
+    first_column, first_row = column - size // 2, row - size // 2
+    over = (
+        (first_column < 0)
+        | (first_row < 0)
+        | (first_column + size > width)
+        | (first_row + size > height)
+    )
+    stamps.flags[on_image & over] |= np.uint16(Flag.EDGE)
+    rows = np.flatnonzero(on_image)
+    for start in range(0, len(rows), _CHUNK):
+        chosen = rows[start : start + _CHUNK]
+        images = _cut(mosaic, first_row[chosen].astype(int), first_column[chosen].astype(int), size)
+        flags, fraction = _fill(images, mosaic)
+        stamps.images[chosen] = images
+        stamps.flags[chosen] |= flags
+        stamps.missing_fraction[chosen] = fraction
+    return stamps
+
+
+def iter_stamps(
+    mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int, batch_size: int = 256
+) -> Iterator[Stamps]:
+    """Cut stamps batch by batch, in order; see `extract_stamps`.
+
+    Parameters
+    ----------
+    mosaic, x, y, size
+        As for `extract_stamps`.
+    batch_size : int
+        Stamps in a batch: what is in memory at once.
+
+    Yields
+    ------
+    Stamps
+        Of `batch_size` positions, fewer in the last batch.
+    """
+    x, y, size = _checked(x, y, size)
+    if batch_size < 1:
+        raise InputError(f"batch_size = {batch_size}: give a positive number")
+    for start in range(0, len(x), batch_size):
+        yield extract_stamps(
+            mosaic, x[start : start + batch_size], y[start : start + batch_size], size
+        )
+
+
+def _checked(
+    x: ArrayLike, y: ArrayLike, size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    x, y = np.atleast_1d(np.asarray(x, np.float64)), np.atleast_1d(np.asarray(y, np.float64))
+    if x.ndim != 1 or x.shape != y.shape:
+        raise InputError(
+            f"x and y must be lists of equal length, not of shapes {x.shape} and {y.shape}"
+        )
+    if int(size) != size or size < 1:
+        raise InputError(f"stamp size {size!r} is not a positive number of pixels")
+    return x, y, int(size)
+
+
+def _cut(
+    mosaic: Mosaic, first_row: NDArray[np.int_], first_column: NDArray[np.int_], size: int
+) -> FloatImage:
+    """Read windows from all bands, in the images' own units: (n, B, size, size)."""
+    images = np.empty((len(first_row), len(mosaic.band_names), size, size), np.float32)
+    corners = list(zip(first_row.tolist(), first_column.tolist(), strict=True))
+    for i_band, name in enumerate(mosaic.band_names):
+        pixels = mosaic.band(name)
+        for out, (y0, x0) in zip(images[:, i_band], corners, strict=True):
+            pixels.read_into(out, y0, x0)
+    return images
+
+
+def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+    """Scale to e-/s and fill what is missing, in place; return flags and missing fractions."""
+    missing = ~np.isfinite(images)  # (n, B, y, x)
+    integers = [mosaic.band(name).integers for name in mosaic.band_names]
+    zero = images == 0
+    for i_band, stored_as_integers in enumerate(integers):
+        suspects = np.flatnonzero(zero[:, i_band].any(axis=(-1, -2)))
+        if suspects.size:
+            missing[suspects, i_band] |= zero_gaps(
+                images[suspects, i_band], integers=stored_as_integers
+            )
+    if len(integers) > 1 and not any(integers) and zero.any():
+        missing |= zero.all(axis=1, keepdims=True)
+    images *= np.array([mosaic.factor(name) for name in mosaic.band_names], np.float32)[
+        :, None, None
+    ]
+
+    share = missing.mean(axis=(-1, -2))  # (n, B)
+    worst = share.max(axis=1)
+    flags = np.where(
+        worst > 0.5, int(Flag.MISSING), np.where(worst > 0, int(Flag.PARTLY_MISSING), 0)
+    )
+    images[worst > 0.5] = np.nan
+    for i, i_band in np.argwhere((share > 0) & (worst <= 0.5)[:, None]):
+        stamp, holes = images[i, i_band], missing[i, i_band]
+        stamp[holes] = np.median(stamp[~holes])
+    return flags.astype(np.uint16), worst

@@ -1,0 +1,384 @@
+"""A set of single-band images that share one pixel grid and one photometric scale."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from astropy.wcs import WCS
+
+from praesepe.errors import InputError, PraesepeWarning, nearest, unknown
+from praesepe.images import grid
+from praesepe.images.pixels import Pixels
+from praesepe.images.source import ImageLike, Source, open_image
+from praesepe.images.units import Calibration, Headers, calibrate
+from praesepe.survey import Band, Survey
+
+SCALE_TOLERANCE = 0.02
+"""Largest relative difference between an image's pixel scale and the survey's."""
+
+ALIGNMENT_TOLERANCE_PX = 0.1
+"""Largest distance between the same pixel of two bands."""
+
+EXPOSURE_TOLERANCE = 0.3
+"""Relative difference in exposure time beyond which a warning is given."""
+
+_FILTER_KEYS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
+_SPACE_FILTER = re.compile(r"F\d{3,4}[A-Z]{1,2}\d?")
+
+
+@dataclass(frozen=True)
+class BandImage:
+    """One band of a mosaic.
+
+    Attributes
+    ----------
+    label : str
+        How messages call the image.
+    pixels : Pixels
+        Values in the image's own unit, per pixel of the mosaic.
+    calibration : Calibration
+        How they become e-/s.
+    factor : float
+        Pixel value times `factor` is e-/s on the survey's photometric scale.
+    reprojected : bool
+        Whether the pixels were resampled.
+    """
+
+    label: str
+    pixels: Pixels
+    calibration: Calibration
+    factor: float
+    reprojected: bool = False
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Images of one field in the bands of a survey, on one pixel grid.
+
+    Attributes
+    ----------
+    survey : Survey
+        The survey whose bands, zero points and pixel scale the mosaic is brought to.
+    bands : dict of str to BandImage
+        In the survey's order.
+    wcs : WCS or None
+        Of the common grid; None for images without one.
+    shape : (int, int)
+        Height and width of the common grid.
+    pixel_scale_arcsec : float
+        Of the common grid; the survey's where there is no WCS.
+    notes : tuple of str
+        What a user should know; also given as warnings when the mosaic was read.
+    """
+
+    survey: Survey
+    bands: dict[str, BandImage]
+    wcs: WCS | None
+    shape: tuple[int, int]
+    pixel_scale_arcsec: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the bands in the survey's order."""
+        return tuple(self.bands)
+
+    @property
+    def reprojected(self) -> tuple[str, ...]:
+        """Bands whose pixels were resampled onto the common grid."""
+        return tuple(name for name, band in self.bands.items() if band.reprojected)
+
+    def band(self, name: str) -> Pixels:
+        """Pixels of a band in the image's own unit, read in windows: ``pixels[y0:y1, x0:x1]``."""
+        return self._band(name).pixels
+
+    def factor(self, name: str) -> float:
+        """Return what turns a band's pixel values into e-/s at the survey's zero point."""
+        return self._band(name).factor
+
+    def zero_point_ab(self, name: str) -> float:
+        """AB magnitude of a source of 1 e-/s in the image of a band."""
+        return self._band(name).calibration.zero_point_ab
+
+    def zero_point_offset_mag(self, name: str) -> float:
+        """Zero point of the image minus that of the survey, mag."""
+        return self.zero_point_ab(name) - self.survey.band(name).zero_point_ab
+
+    def exposure_s(self, name: str) -> float | None:
+        """Exposure time of a band's image in s; None where the header does not tell."""
+        return self._band(name).calibration.exposure_s
+
+    def unit(self, name: str) -> str:
+        """Unit of a band's pixel values as the header writes it."""
+        return self._band(name).calibration.unit
+
+    def _band(self, name: str) -> BandImage:
+        if name not in self.bands:
+            raise unknown("band", name, self.bands)
+        return self.bands[name]
+
+
+def read_mosaic(
+    images: Mapping[str, ImageLike],
+    survey: Survey,
+    *,
+    reproject: Literal["auto", "never"] = "auto",
+    units: Mapping[str, str] | None = None,
+    zero_points: Mapping[str, float] | None = None,
+    allow_no_wcs: bool = False,
+) -> Mosaic:
+    """Read one image for every band of a survey.
+
+    Parameters
+    ----------
+    images : mapping
+        Band name to image: a path (``"a.fits"``, ``"a.fits[SCI,2]"``; also .gz, .bz2, .xz, .fz),
+        an HDU or HDUList, ``(array, WCS)``, ``(array, Header)``, a bare array, or an NDData.
+        Arrays without a header are taken to be in e-/s at the survey's zero point.
+    survey : Survey
+        Gives the bands, their zero points, and the pixel scale.
+    reproject : {"auto", "never"}
+        What to do with an image whose pixels differ from the reference band's by more than 0.1
+        pixel, or from the survey's scale by more than 2 %: resample it (with a warning), or stop.
+    units : mapping, optional
+        Band name to unit; replaces ``BUNIT``.
+    zero_points : mapping, optional
+        Band name to AB magnitude of 1 e-/s; replaces ``PHOTFLAM`` and ``PHOTPLAM``.
+    allow_no_wcs : bool
+        Accept files without a WCS: their pixel scale and alignment cannot be checked.
+
+    Returns
+    -------
+    Mosaic
+        No image is copied into memory. Reprojected, gzipped and tile-compressed images lie
+        uncompressed in temporary files (``TMPDIR``) as long as the mosaic lives.
+
+    Raises
+    ------
+    InputError
+        Where an image cannot be used; the message names the band, the value and the remedy.
+
+    Notes
+    -----
+    The reference band, on whose grid the others are put, is the first of the survey's bands whose
+    pixel scale is within 2 % of the survey's. Where none is, all are put on a new tangential grid
+    of the survey's scale. Whole-pixel shifts between otherwise equal grids need no resampling.
+    """
+    if reproject not in ("auto", "never"):
+        raise unknown("value of reproject", str(reproject), ("auto", "never"))
+    _check_bands(images, survey)
+    units, zero_points = dict(units or {}), dict(zero_points or {})
+    for name in (*units, *zero_points):
+        survey.band(name)
+    sources = {band.name: open_image(images[band.name], band.name) for band in survey.bands}
+    _check_files_differ(sources)
+    notes: list[str] = []
+    bands: dict[str, BandImage] = {}
+    for band in survey.bands:
+        source = sources[band.name]
+        headers = Headers(source.headers, source.label)
+        _check_filter(band, headers, survey)
+        scaling = _calibration(
+            band, source, headers, units.get(band.name), zero_points.get(band.name)
+        )
+        notes += _remarks(band, headers, scaling)
+        bands[band.name] = BandImage(
+            source.label, source.pixels, scaling, scaling.factor(band.zero_point_ab)
+        )
+    without_wcs = [name for name, source in sources.items() if source.wcs is None]
+    if without_wcs:
+        shape = _check_without_wcs(sources, without_wcs, allow_no_wcs)
+        mosaic = Mosaic(survey, bands, None, shape, survey.pixel_scale_arcsec, tuple(notes))
+    else:
+        mosaic = _align(survey, sources, bands, reproject, notes)
+    for note in notes:
+        warnings.warn(note, PraesepeWarning, stacklevel=2)
+    return mosaic
+
+
+def _check_bands(images: Mapping[str, ImageLike], survey: Survey) -> None:
+    """Stop unless there is exactly one image for every band of the survey."""
+    if not isinstance(images, Mapping):
+        raise InputError(f"images must map band names to images, not be a {type(images).__name__}")
+    missing = [name for name in survey.band_names if name not in images]
+    extra = [str(name) for name in images if name not in survey.band_names]
+    if not missing and not extra:
+        return
+    problems = []
+    if missing:
+        problems.append(f"no image for band {', '.join(map(repr, missing))}")
+    for name in extra:
+        close = nearest(name, missing)
+        hint = f" (did you mean {close!r}?)" if close else ""
+        problems.append(f"{name!r} is not a band of it{hint}")
+    raise InputError(
+        f"the images do not match the bands of survey {survey.name!r}, "
+        f"{', '.join(map(repr, survey.band_names))}: {'; '.join(problems)}. "
+        "Give exactly one image for every band, or use a model with other bands."
+    )
+
+
+def _check_files_differ(sources: Mapping[str, Source]) -> None:
+    seen: dict[str, str] = {}
+    for name, source in sources.items():
+        if source.path is not None and source.path in seen:
+            raise InputError(
+                f"bands {seen[source.path]!r} and {name!r} are given the same image, {source.label}"
+            )
+        if source.path is not None:
+            seen[source.path] = name
+
+
+def _check_filter(band: Band, headers: Headers, survey: Survey) -> None:
+    """Stop where the header names another filter than the band the image is given for.
+
+    Names that do not follow the pattern of the space telescopes (F336W) are only held against
+    the survey's other bands, since observatories write them in many ways.
+    """
+    found = {key: headers.text(key).upper() for key in _FILTER_KEYS}
+    named = {key: [w for w in re.split(r"[\s;,+/]+", text) if w] for key, text in found.items()}
+    words = {word: key for key, names in named.items() for word in names}
+    own = {band.name.upper(), *re.split(r"[^A-Z0-9]+", f"{band.name} {band.filter}".upper())}
+    if not words or own & words.keys():
+        return
+    others = {other.name.upper(): other.name for other in survey.bands}
+    swapped = [word for word in words if word in others]
+    strange = swapped or [word for word in words if _SPACE_FILTER.fullmatch(word)]
+    if strange:
+        advice = (
+            f"is it the image for band {others[strange[0]]!r}?"
+            if swapped
+            else "give the image of this filter."
+        )
+        raise InputError(
+            f"{headers.label}: given for band {band.name!r}, but its header says "
+            f"{words[strange[0]]} = {strange[0]!r}; {advice}"
+        )
+
+
+def _calibration(
+    band: Band, source: Source, headers: Headers, unit: str | None, zero_point_ab: float | None
+) -> Calibration:
+    """How the pixels become e-/s; a bare array is in e-/s already."""
+    unit = unit or source.unit
+    if not source.headers:
+        unit = unit or "ELECTRONS/S"
+        zero_point_ab = band.zero_point_ab if zero_point_ab is None else zero_point_ab
+    area_sr = None
+    if source.wcs is not None:
+        area_sr = math.radians(grid.pixel_scale_arcsec(source.wcs, source.pixels.shape) / 3600) ** 2
+    return calibrate(
+        headers,
+        unit=unit,
+        zero_point_ab=zero_point_ab,
+        instrument=band.instrument,
+        survey_zero_point_ab=band.zero_point_ab,
+        pixel_area_sr=area_sr,
+    )
+
+
+def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:
+    """What is unusual about an image, but no reason to stop."""
+    remarks = []
+    exposure_s = calibration.exposure_s
+    if exposure_s is not None and abs(exposure_s / band.exposure_s - 1) > EXPOSURE_TOLERANCE:
+        remarks.append(
+            f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for "
+            f"{band.exposure_s:g} s; "
+            "with another noise its posteriors may be too narrow or too wide"
+        )
+    instrument = headers.text("INSTRUME").upper()
+    if instrument and band.instrument and instrument not in band.instrument.upper():
+        remarks.append(
+            f"{headers.label}: taken with {instrument}, but the model was trained for "
+            f"{band.instrument}; filter curve and PSF differ"
+        )
+    return remarks
+
+
+def _check_without_wcs(
+    sources: Mapping[str, Source], without: list[str], allow: bool
+) -> tuple[int, int]:
+    """Images without a WCS: only arrays, or files where the user says so; all of one shape."""
+    files = [name for name in without if sources[name].headers]
+    if (files and not allow) or len(without) < len(sources):
+        labels = ", ".join(sources[name].label for name in without)
+        raise InputError(
+            f"no celestial WCS in {labels}: the sky positions and the pixel scale are unknown. "
+            "Add the WCS keywords; or, for a catalogue with x and y, give all images as plain "
+            "arrays (or set allow_no_wcs=True)."
+        )
+    shapes = {name: source.pixels.shape for name, source in sources.items()}
+    if len(set(shapes.values())) > 1:
+        raise InputError(f"images without a WCS must have the same shape, not {shapes}")
+    return next(iter(shapes.values()))
+
+
+def _align(
+    survey: Survey,
+    sources: Mapping[str, Source],
+    bands: dict[str, BandImage],
+    policy: str,
+    notes: list[str],
+) -> Mosaic:
+    """Put all bands on one grid of the survey's pixel scale."""
+    scales = {
+        name: grid.pixel_scale_arcsec(s.wcs, s.pixels.shape) for name, s in sources.items() if s.wcs
+    }
+    good = [
+        name
+        for name in scales
+        if abs(scales[name] / survey.pixel_scale_arcsec - 1) <= SCALE_TOLERANCE
+    ]
+    first = sources[good[0] if good else survey.band_names[0]]
+    assert first.wcs is not None
+    wcs, shape = first.wcs, first.pixels.shape
+    if not good:
+        wcs, shape = grid.survey_grid(wcs, shape, survey.pixel_scale_arcsec)
+    scale = grid.pixel_scale_arcsec(wcs, shape)
+    aligned: dict[str, BandImage] = {}
+    for name, source in sources.items():
+        assert source.wcs is not None
+        if not grid.overlap(wcs, shape, source.wcs, source.pixels.shape):
+            raise InputError(f"{source.label} and {first.label} show different parts of the sky")
+        offsets = grid.pixel_offsets(wcs, shape, source.wcs)
+        whole = np.rint(np.mean(offsets, axis=0))
+        apart = float(np.max(np.hypot(*(offsets - whole).T)))
+        if name in good and apart <= ALIGNMENT_TOLERANCE_PX:
+            shift = (int(whole[1]), int(whole[0]))
+            aligned[name] = replace(
+                bands[name], pixels=replace(source.pixels, shape=shape, offset=shift)
+            )
+            continue
+        reason = _mismatch(
+            source.label, scales[name], survey, float(np.max(np.hypot(*offsets.T))), name in good
+        )
+        if policy == "never":
+            raise InputError(
+                f"{reason}; allow reprojection, or drizzle the image onto the common grid"
+            )
+        notes.append(f"{reason}; it is reprojected, which smooths it and correlates its noise")
+        pixels = grid.reproject(source.pixels, source.wcs, wcs, shape, (scale / scales[name]) ** 2)
+        aligned[name] = replace(bands[name], pixels=pixels, reprojected=True)
+    wcs.array_shape = shape
+    return Mosaic(survey, aligned, wcs, shape, scale, tuple(notes))
+
+
+def _mismatch(
+    label: str, scale: float, survey: Survey, apart_px: float, scale_is_good: bool
+) -> str:
+    """Say in what way an image's pixels differ from the common grid."""
+    if scale_is_good:
+        how_far = f"{apart_px:.3g} pixels" if math.isfinite(apart_px) else "far"
+        return f"{label}: its pixels lie up to {how_far} from the reference band's (allowed: 0.1)"
+    wanted = survey.pixel_scale_arcsec
+    off = 100 * (scale / wanted - 1)
+    return (
+        f"{label}: pixel scale {scale:.4f} arcsec, {off:+.0f} % off the survey's {wanted:g} arcsec"
+    )

@@ -1,0 +1,201 @@
+"""Pixels of one band, read window by window from wherever they lie; gaps become NaN."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.errors import PraesepeError
+
+FloatImage = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """A two-dimensional image that is read in windows, as float32, with NaN where there is nothing.
+
+    The stored numbers stay where they are (mostly a memory-mapped file) in their own byte order
+    and type. A window may reach over the edge.
+
+    Attributes
+    ----------
+    raw : ndarray, shape (H0, W0)
+        Stored numbers.
+    shape : (int, int)
+        Height and width of the grid on which the image is presented.
+    scale, zero : float
+        FITS ``BSCALE`` and ``BZERO``: value = raw × scale + zero.
+    blank : int, optional
+        Stored number that means "no value" (FITS ``BLANK``).
+    offset : (int, int)
+        Pixel (y, x) of the grid is ``raw[y + offset[0], x + offset[1]]``.
+    mask : ndarray of bool, shape (H0, W0), optional
+        True where the stored number is no value.
+    integers : bool
+        Whether the image was stored as integers, so that a single zero may be a measurement.
+    """
+
+    raw: NDArray[Any]
+    shape: tuple[int, int]
+    scale: float = 1.0
+    zero: float = 0.0
+    blank: int | None = None
+    offset: tuple[int, int] = (0, 0)
+    mask: Mask | None = None
+    integers: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Type of the values that come out: float32."""
+        return np.dtype(np.float32)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes: two."""
+        return 2
+
+    def read(self, y0: int, x0: int, height: int, width: int) -> FloatImage:
+        """Return the window whose first pixel is (y0, x0).
+
+        Parameters
+        ----------
+        y0, x0 : int
+            First row and column, zero-based; may be negative.
+        height, width : int
+            Size of the window in pixels.
+
+        Returns
+        -------
+        ndarray of float32, shape (height, width)
+            NaN off the image, and where the image has no value.
+        """
+        out = np.empty((height, width), np.float32)
+        self.read_into(out, y0, x0)
+        return out
+
+    def read_into(self, out: FloatImage, y0: int, x0: int) -> None:
+        """Fill `out`, shape (height, width), with the window that begins at (y0, x0)."""
+        height, width = out.shape
+        y0, x0 = y0 + self.offset[0], x0 + self.offset[1]
+        rows, columns = self.raw.shape
+        y_low, y_high = min(max(y0, 0), rows), max(min(y0 + height, rows), 0)
+        x_low, x_high = min(max(x0, 0), columns), max(min(x0 + width, columns), 0)
+        inside = out
+        if (y_high - y_low, x_high - x_low) != (height, width):
+            out[...] = np.nan
+            if y_high <= y_low or x_high <= x_low:
+                return
+            inside = out[y_low - y0 : y_high - y0, x_low - x0 : x_high - x0]
+        stored = self.raw[y_low:y_high, x_low:x_high]
+        if self.scale == 1 and self.zero == 0:
+            inside[...] = stored
+        else:
+            inside[...] = stored.astype(np.float64) * self.scale + self.zero
+        if self.blank is not None:
+            inside[stored == self.blank] = np.nan
+        if self.mask is not None:
+            inside[self.mask[y_low:y_high, x_low:x_high]] = np.nan
+
+    def __getitem__(self, key: tuple[slice, slice]) -> FloatImage:
+        """Return ``pixels[y0:y1, x0:x1]``; steps other than one are not for windows."""
+        rows, columns = (k.indices(n) for k, n in zip(key, self.shape, strict=True))
+        if rows[2] != 1 or columns[2] != 1:
+            raise IndexError("a mosaic is read in windows [y0:y1, x0:x1] without steps")
+        return self.read(
+            rows[0], columns[0], max(rows[1] - rows[0], 0), max(columns[1] - columns[0], 0)
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the whole image: as much memory as it has pixels times four bytes."""
+        return self.read(0, 0, *self.shape).astype(dtype or np.float32, copy=False)
+
+
+def scratch_image(shape: tuple[int, int], strips: Iterable[FloatImage]) -> NDArray[np.float32]:
+    """Write strips of an image to an unnamed temporary file and map it.
+
+    The file lies in the folder for temporary files (``TMPDIR``) and vanishes with the array.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the image.
+    strips : iterable of ndarray, each of shape (rows, width)
+        The image from its first row to its last.
+
+    Returns
+    -------
+    ndarray of float32, shape (height, width)
+        Memory-mapped, read-only.
+
+    Raises
+    ------
+    PraesepeError
+        Where the temporary file cannot be written, for instance because the disk is full.
+    """
+    with tempfile.TemporaryFile(prefix="praesepe-") as file:
+        try:
+            for strip in strips:
+                file.write(np.ascontiguousarray(strip, np.float32).data)
+            file.flush()
+        except OSError as error:
+            raise scratch_error(error) from error
+        return np.asarray(np.memmap(file, np.float32, mode="r", shape=shape))
+
+
+def scratch_error(error: OSError) -> PraesepeError:
+    """Say that a temporary file could not be written, and what helps."""
+    return PraesepeError(
+        f"could not write a temporary file in {tempfile.gettempdir()}: {error.strerror or error}; "
+        "set TMPDIR to a folder with enough space (the size of the uncompressed image)"
+    )
+
+
+def zero_gaps(values: FloatImage, *, integers: bool = False) -> Mask:
+    """Find the pixels that are zero because nothing was observed there.
+
+    Drizzled mosaics fill gaps with exact zeros. A pixel belongs to a gap when it is exactly zero
+    and lies in, or touches, a square of zeros: 3 × 3 pixels where the image stores real numbers,
+    7 × 7 where it stores integers, because a zero count is a common measurement there. Beyond
+    the border of a window of real numbers the zeros are taken to continue.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., H, W)
+        Images.
+    integers : bool
+        Whether the values were stored as integers.
+
+    Returns
+    -------
+    ndarray of bool, shape (..., H, W)
+    """
+    zero = values == 0
+    if not zero.any():
+        return zero
+    reach = 3 if integers else 1
+    height, width = zero.shape[-2:]
+    border = [(0, 0)] * (zero.ndim - 2) + [(reach, reach)] * 2
+    padded = np.pad(zero, border, constant_values=not integers)
+    centres = _windowed(np.logical_and, padded, reach, outside=not integers)
+    grown = _windowed(np.logical_or, centres, reach + 1, outside=False)
+    return zero & grown[..., reach : reach + height, reach : reach + width]
+
+
+def _windowed(combine: np.ufunc, mask: Mask, reach: int, *, outside: bool) -> Mask:
+    """Combine each pixel with its neighbours up to `reach` away along both axes."""
+    for axis in (-1, -2):
+        length = mask.shape[axis]
+        border = [(0, 0)] * mask.ndim
+        border[axis] = (reach, reach)
+        padded = np.moveaxis(np.pad(mask, border, constant_values=outside), axis, -1)
+        result = padded[..., :length].copy()
+        for step in range(1, 2 * reach + 1):
+            combine(result, padded[..., step : step + length], out=result)
+        mask = np.moveaxis(result, -1, axis)
+    return mask

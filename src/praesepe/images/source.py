@@ -1,0 +1,347 @@
+"""Find the science image in whatever was given: a file, an HDU, an array with a WCS, an NDData."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import re
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import NDDataBase
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from praesepe.errors import InputError, unknown
+from praesepe.images.pixels import FloatImage, Pixels, scratch_error, scratch_image
+
+# A path, an HDU or HDUList, (array, WCS), (array, Header), a bare array, or an NDData.
+ImageLike: TypeAlias = Any
+
+_DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+_DECOMPRESS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_NOT_SCIENCE = re.compile(
+    r"^(WHT|WGT|WEIGHT|CTX|CON|ERR|DQ|VAR|RMS|EXP|MASK|SAMP|TIME|MDRIZ|NSIG|IVM|BKG|SIP|D2IM)"
+)
+_STRIP_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Source:
+    """One band's image as it was given, before any check against the others.
+
+    Attributes
+    ----------
+    label : str
+        How messages call it.
+    pixels : Pixels
+        The image.
+    headers : tuple of Header
+        Science header, then primary header; empty for a bare array, which is taken to be in e-/s.
+    wcs : WCS or None
+        Celestial WCS.
+    path : str or None
+        File it came from.
+    unit : str or None
+        Unit that comes with the data (NDData).
+    """
+
+    label: str
+    pixels: Pixels
+    headers: tuple[Any, ...] = ()
+    wcs: WCS | None = None
+    path: str | None = None
+    unit: str | None = None
+
+
+def open_image(image: ImageLike, name: str) -> Source:
+    """Read what is needed of an image; its pixels stay on disk where they can.
+
+    Parameters
+    ----------
+    image : path, HDU, HDUList, (array, WCS), (array, Header), ndarray or NDData
+        A path may name the extension: ``"a.fits[SCI,2]"`` or ``"a.fits[1]"``.
+    name : str
+        Name of the band, for messages.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, truncated or not FITS, or holds no (or no unique) image.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return _from_file(os.fspath(image), name)
+    label = f"image of band {name!r}"
+    if isinstance(image, fits.HDUList):
+        hdu = choose_hdu(image, label)
+        return _in_memory(
+            hdu.data, hdu.header, image[0].header, label=f"{label} (extension {_title(hdu)})"
+        )
+    if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
+        if image.data is None:
+            raise InputError(f"{label}: the HDU {_title(image)} holds no image")
+        return _in_memory(image.data, image.header, label=label)
+    if isinstance(image, NDDataBase):
+        return _from_nddata(image, label)
+    if isinstance(image, np.ndarray):
+        image = (image, None)
+    if isinstance(image, tuple) and len(image) == 2 and isinstance(image[0], np.ndarray):
+        array, frame = image
+        if isinstance(frame, fits.Header):
+            return _in_memory(array, frame, label=label)
+        if frame is None or isinstance(frame, WCS):
+            return Source(
+                label, _as_pixels(array, label), wcs=None if frame is None else _celestial(frame)
+            )
+    raise InputError(
+        f"{label}: a {type(image).__name__} is not an image; "
+        "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
+    )
+
+
+def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        wcs = _celestial(WCS(headers[0]))
+    return Source(label, _as_pixels(array, label), headers, wcs)
+
+
+def _from_nddata(image: Any, label: str) -> Source:
+    mask = (
+        None
+        if image.mask is None
+        else np.broadcast_to(np.asarray(image.mask, bool), image.data.shape)
+    )
+    pixels = _as_pixels(np.asarray(image.data), label, mask)
+    unit = None if image.unit is None else image.unit.to_string()
+    wcs = getattr(image.wcs, "low_level_wcs", image.wcs)
+    if wcs is not None and not isinstance(wcs, WCS):
+        raise InputError(f"{label}: only FITS WCS are understood, not {type(wcs).__name__}")
+    headers = (image.meta,) if image.meta or unit else ()
+    return Source(label, pixels, headers, None if wcs is None else _celestial(wcs), unit=unit)
+
+
+def _as_pixels(array: NDArray[Any], label: str, mask: Any = None) -> Pixels:
+    plane = _plane(array, label)
+    mask = None if mask is None else mask.reshape(plane.shape)
+    return Pixels(plane, plane.shape, mask=mask, integers=plane.dtype.kind in "iu")
+
+
+def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:
+    """Drop axes of length one; a plain view, because slicing a subclass is slow."""
+    shape = tuple(array.shape)
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) != 2 or 0 in shape or array.dtype.kind not in "iuf":
+        raise InputError(
+            f"{label}: expected a two-dimensional image of numbers, got {array.dtype} {array.shape}"
+        )
+    return np.asarray(array).reshape(shape)
+
+
+def _celestial(wcs: WCS) -> WCS | None:
+    return wcs.celestial if wcs.has_celestial else None
+
+
+def _from_file(text: str, name: str) -> Source:
+    """Open a FITS file, choose its science HDU, and map the pixels."""
+    path, extension = split_extension(text)
+    label = f"{path.name} (band {name!r})"
+    if not path.is_file():
+        what = "a folder, not a FITS file" if path.is_dir() else "not there"
+        raise InputError(f"image of band {name!r}: {path} is {what}")
+    with _uncompressed(path, label) as plain, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with fits.open(plain) as hdus:
+                hdu = choose_hdu(hdus, label, extension)
+                pixels = _map_pixels(hdu, plain, label)
+                wcs = (
+                    _celestial(WCS(hdu.header, fobj=hdus))
+                    if hdu.header.get("NAXIS", 0) >= 2
+                    else None
+                )
+                headers = (hdu.header.copy(), hdus[0].header.copy())
+        except InputError as error:
+            hints = [
+                str(w.message)
+                for w in caught
+                if "truncated" in str(w.message) or "corrupt" in str(w.message)
+            ]
+            raise InputError(f"{error}. {hints[0]}" if hints else str(error)) from error
+        except PermissionError as error:
+            raise InputError(f"{label}: no permission to read {path}") from error
+        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+            raise InputError(
+                f"{label}: not a readable FITS file, or a truncated one: {error}"
+            ) from error
+    return Source(label, pixels, headers, wcs, path=f"{path.resolve()}[{extension or ''}]")
+
+
+def split_extension(text: str) -> tuple[Path, str | None]:
+    """Split ``"a.fits[SCI,2]"`` into the path and the extension, None where none is given."""
+    match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", text)
+    path = Path(text).expanduser()
+    if match and not path.exists():
+        return Path(match[1]).expanduser(), match[2]
+    return path, None
+
+
+@contextmanager
+def _uncompressed(path: Path, label: str) -> Iterator[str]:
+    """Yield a path to the plain file: itself, or a temporary copy of a .gz, .bz2 or .xz file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+    except OSError as error:
+        raise InputError(f"{label}: cannot read {path}: {error.strerror}") from error
+    opener = next(
+        (opener for magic, opener in _DECOMPRESS.items() if start.startswith(magic)), None
+    )
+    if opener is None:
+        yield str(path)
+        return
+    with tempfile.NamedTemporaryFile(prefix="praesepe-", suffix=".fits") as plain:
+        with opener(path, "rb") as packed:
+            _unpack(packed, plain, label)
+        yield plain.name
+
+
+def _unpack(packed: Any, plain: Any, label: str) -> None:
+    """Copy a compressed stream; tell a damaged source from a full disk."""
+    while True:
+        try:
+            chunk = packed.read(1 << 22)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            raise InputError(
+                f"{label}: the compressed file is truncated or damaged: {error}"
+            ) from error
+        if not chunk:
+            break
+        try:
+            plain.write(chunk)
+        except OSError as error:
+            raise scratch_error(error) from error
+    plain.flush()
+
+
+def _title(hdu: Any) -> str:
+    return f"{hdu.name},{hdu.ver}" if hdu.name else "without a name"
+
+
+def choose_hdu(hdus: fits.HDUList, label: str, extension: str | None = None) -> Any:
+    """Find the science image by name or by content, never by position.
+
+    Parameters
+    ----------
+    hdus : HDUList
+        An open file.
+    label : str
+        How the error calls the file.
+    extension : str, optional
+        Given by the user: a name, ``"name,version"`` or a number.
+
+    Returns
+    -------
+    HDU
+        The one that is called SCI; otherwise the only two-dimensional image with a celestial WCS
+        that is not called a weight, error, quality or context map; otherwise the only such image.
+    """
+    images = [hdu for hdu in hdus if _is_image(hdu)]
+    if extension is not None:
+        wanted = [
+            h
+            for h in images
+            if extension.upper() in (h.name, f"{h.name},{h.ver}", str(hdus.index(h)))
+        ]
+        if not wanted:
+            names = [_title(h) for h in images]
+            raise unknown(f"image extension in {label}:", extension, names)
+        return wanted[0]
+    if not images:
+        raise InputError(f"{label}: no two-dimensional image in the file; it has {_contents(hdus)}")
+    named = [hdu for hdu in images if hdu.name == "SCI"]
+    plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(hdu.name)]
+    with_wcs = [hdu for hdu in plausible if _has_wcs(hdu)]
+    choice = named or with_wcs or plausible
+    if len(choice) != 1:
+        raise InputError(
+            f"{label}: {len(choice)} images could be the science image "
+            f"({', '.join(map(_title, choice or images))}); "
+            "say which one, for instance file.fits[SCI,1] or file.fits[1]"
+        )
+    return choice[0]
+
+
+def _contents(hdus: fits.HDUList) -> str:
+    return ", ".join(f"{type(hdu).__name__} {hdu.name or '?'}" for hdu in hdus) or "nothing"
+
+
+def _shape(header: Any) -> tuple[int, ...]:
+    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header.get("NAXIS", 0)), 0, -1))
+
+
+def _is_image(hdu: Any) -> bool:
+    """Whether the HDU is an image of two axes longer than one."""
+    if not hdu.is_image:
+        return False
+    shape = _shape(hdu.header)
+    return len(shape) >= 2 and shape[-1] > 1 and shape[-2] > 1 and all(n == 1 for n in shape[:-2])
+
+
+def _has_wcs(hdu: Any) -> bool:
+    axes = [str(hdu.header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
+    return any(axis.startswith(("RA", "GLON", "ELON")) for axis in axes)
+
+
+def _map_pixels(hdu: Any, path: str, label: str) -> Pixels:
+    """Map the data of an HDU; tile-compressed data are unpacked in strips to a scratch file."""
+    header = hdu.header
+    *_, height, width = shape = _shape(header)
+    where = hdu.fileinfo()
+    if isinstance(hdu, fits.CompImageHDU):
+        unpacked = scratch_image((height, width), _unpacked_strips(hdu, height, shape, label))
+        return Pixels(unpacked, (height, width), integers=int(header["BITPIX"]) > 0)
+    dtype = np.dtype(_DTYPE[int(header["BITPIX"])])
+    needed, size = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize, os.path.getsize(path)
+    if size < needed:
+        raise InputError(
+            f"{label}: the file is truncated: extension {_title(hdu)} ends at byte {needed}, "
+            f"the file at byte {size}; fetch it again"
+        )
+    raw = np.asarray(
+        np.memmap(path, dtype, mode="r", offset=where["datLoc"], shape=(height, width))
+    )
+    blank = header.get("BLANK") if dtype.kind in "iu" else None
+    scale, zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
+    blank = None if blank is None else int(blank)
+    return Pixels(raw, (height, width), scale, zero, blank, integers=dtype.kind in "iu")
+
+
+def _unpacked_strips(
+    hdu: Any, height: int, shape: tuple[int, ...], label: str
+) -> Iterator[FloatImage]:
+    lead = (0,) * (len(shape) - 2)
+    for y0 in range(0, height, _STRIP_ROWS):
+        try:
+            strip = hdu.section[(*lead, slice(y0, min(y0 + _STRIP_ROWS, height)))]
+        except Exception as error:  # the decompressor raises what it likes
+            raise InputError(
+                f"{label}: the compressed image is truncated or damaged: {error}"
+            ) from error
+        yield np.asarray(strip, np.float32)

@@ -1,0 +1,301 @@
+"""Write tables and region files: all of a file or nothing of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from praesepe.errors import InputError, MissingDependencyError, PraesepeError, PraesepeWarning
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+TABLE_FORMATS = {
+    ".ecsv": "ascii.ecsv",
+    ".csv": "ascii.csv",
+    ".fits": "fits",
+    ".fit": "fits",
+    ".vot": "votable",
+    ".votable": "votable",
+    ".xml": "votable",
+    ".parquet": "parquet",
+}
+TABLE_SUFFIXES = tuple(TABLE_FORMATS)
+"""File name endings of the tables that can be read and written."""
+
+
+def check_output(
+    path: str | os.PathLike[str], suffixes: Sequence[str] | None = None, *, overwrite: bool = False
+) -> Path:
+    """Stop before hours of work where a result could not be written in the end.
+
+    Parameters
+    ----------
+    path : path
+        File that will be written.
+    suffixes : sequence of str, optional
+        Endings that its name may have, such as ``(".ecsv", ".fits")``.
+    overwrite : bool
+        Whether it may exist.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where the ending is another one, the file exists or is a folder, or its folder does not
+        exist or cannot be written to.
+    """
+    path = Path(path).expanduser()
+    if suffixes is not None and path.suffix.lower() not in suffixes:
+        raise InputError(
+            f"output {path.name}: the format {path.suffix!r} is not one of {', '.join(suffixes)}"
+        )
+    if path.is_dir():
+        raise InputError(f"output {path} is a folder; give the name of a file")
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"output {path} exists; choose another name or allow overwriting (--overwrite)"
+        )
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(
+            f"the folder of output {path} does not exist; make it first (mkdir -p {folder})"
+        )
+    if not os.access(folder, os.W_OK):
+        raise InputError(
+            f"no permission to write to {folder}; choose another folder for {path.name}"
+        )
+    return path
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in the place of `path`.
+
+    Parameters
+    ----------
+    path : Path
+        Final name.
+    write : callable
+        Called with the temporary path, which ends like `path`.
+
+    Raises
+    ------
+    PraesepeError
+        Where the file cannot be written (a full disk, for instance). Nothing is left behind, and
+        a file that was there before stays as it was.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PraesepeError(
+            f"could not write {path}: {error.strerror or error}; nothing was left behind"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Write a table in the format that the ending of the file name tells.
+
+    Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
+    for them. Nested metadata become JSON text in FITS and VOTable.
+
+    Parameters
+    ----------
+    table : Table
+        Rows to write; it is not changed.
+    path : path
+        ``.ecsv``, ``.fits``, ``.vot``, ``.xml``, ``.csv`` or ``.parquet``.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    InputError
+        Where the ending is unknown, the file exists, or a column does not fit the format.
+    PraesepeError
+        Where the disk is full or another error of the file system occurs.
+    """
+    path = check_output(path, TABLE_SUFFIXES, overwrite=overwrite)
+    form = table_format(path)
+    table = _suited(table, form)
+    try:
+        replace_file(path, lambda temporary: _write(table, temporary, form))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(
+            f"the table does not fit the format of {path.name}: {error}; try .ecsv"
+        ) from error
+    return path
+
+
+def table_format(path: Path) -> str:
+    """Name of astropy's reader and writer for a file name; `InputError` for an unknown ending."""
+    form = TABLE_FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise InputError(
+            f"{path.name}: the format {path.suffix!r} is not one of {', '.join(TABLE_SUFFIXES)}"
+        )
+    return form
+
+
+def _write(table: Table, path: Path, form: str) -> None:
+    from astropy.io.fits.verify import VerifyWarning
+    from astropy.units import UnitsWarning
+    from astropy.utils.exceptions import AstropyUserWarning
+
+    with warnings.catch_warnings():
+        # Long keywords become HIERARCH cards and dex units stay text: both come back when read.
+        warnings.simplefilter("ignore", VerifyWarning)
+        warnings.simplefilter("ignore", UnitsWarning)
+        warnings.filterwarnings("ignore", "The unit .* could not be saved", AstropyUserWarning)
+        if form == "votable":
+            _write_votable(table, path)
+        else:
+            try:
+                table.write(path, format=form, overwrite=True)
+            except ImportError as error:
+                raise MissingDependencyError(
+                    f"Parquet files need pyarrow: pip install pyarrow ({error})"
+                ) from error
+
+
+def _write_votable(table: Table, path: Path) -> None:
+    """VOTable with the metadata as INFO elements."""
+    from astropy.io.votable import from_table
+    from astropy.io.votable.tree import Info
+
+    document = from_table(table)
+    for key, value in table.meta.items():
+        document.resources[0].infos.append(Info(name=str(key), value=str(value)))
+    document.to_xml(os.fspath(path))
+
+
+def _suited(table: Table, form: str) -> Table:
+    """Copy a table without what the format cannot hold."""
+    if form == "ascii.csv":
+        wide = [name for name in table.colnames if len(getattr(table[name], "shape", (0,))) > 1]
+        if wide:
+            raise InputError(
+                f"columns {', '.join(wide)} hold arrays, which CSV cannot; write .ecsv or .fits"
+            )
+        return table
+    if form not in ("fits", "votable"):
+        return table
+    table = table.copy(copy_data=False)
+    for key, value in table.meta.items():
+        if not isinstance(value, (str, int, float, bool)):
+            table.meta[key] = json.dumps(value, default=str)
+    if form == "fits":
+        _suit_names(table)
+    return table
+
+
+def _suit_names(table: Table) -> None:
+    """FITS does not tell upper from lower case: rename the earlier of two alike columns."""
+    names = [name.lower() for name in table.colnames]
+    for name in table.colnames[:-1]:
+        low = name.lower()
+        if names.count(low) < 2:
+            continue
+        names.remove(low)
+        new = f"{name}_in"
+        while new.lower() in names:
+            new += "_in"
+        names.append(new.lower())
+        table.rename_column(name, new)
+        warnings.warn(
+            f"FITS does not tell upper from lower case: column {name!r} is written as {new!r}",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+
+
+def write_regions(
+    table: Table, path: str | os.PathLike[str], radius_arcsec: ArrayLike, *, overwrite: bool = False
+) -> Path:
+    """Write circles at the positions of a table as a DS9 region file.
+
+    Parameters
+    ----------
+    table : Table
+        With right ascension and declination; otherwise with pixel columns ``x_image`` and
+        ``y_image``, or ``x`` and ``y``, in which the first pixel is (1, 1).
+    path : path
+        File to write, usually ``.reg``.
+    radius_arcsec : float or array_like, shape (N,)
+        Radii; a position without one becomes a cross.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file that was written. Rows without a position are left out.
+
+    Raises
+    ------
+    InputError
+        Where the table has no positions or the file exists.
+    """
+    from praesepe.images.catalogs import sky_positions
+
+    path = check_output(path, overwrite=overwrite)
+    position = sky_positions(table)
+    system = "icrs"
+    if position is None:
+        system = "image"
+        pair = next(
+            (p for p in (("x_image", "y_image"), ("x", "y")) if set(p) <= set(table.colnames)), None
+        )
+        if pair is None:
+            raise InputError(
+                f"no positions for the regions among the columns {', '.join(table.colnames)}"
+            )
+        x, y = (np.ma.asarray(table[name], dtype=np.float64).filled(np.nan) for name in pair)
+        position = (x, y)
+    radii = np.broadcast_to(np.asarray(radius_arcsec, float), (len(table),))
+    lines = ["# Region file format: DS9 version 4.1", system]
+    for row, (first, second, radius) in enumerate(zip(*position, radii, strict=True)):
+        if not (np.isfinite(first) and np.isfinite(second)):
+            continue
+        label = _region_label(table, row)
+        if np.isfinite(radius) and radius > 0:
+            lines.append(f'circle({first:.8f},{second:.8f},{radius:.4f}") # text={{{label}}}')
+        else:
+            lines.append(f"point({first:.8f},{second:.8f}) # point=x text={{{label}}}")
+    text = "\n".join(lines) + "\n"
+    replace_file(path, lambda temporary: _write_text(temporary, text))
+    return path
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _region_label(table: Any, row: int) -> str:
+    """The row's name where the table has one, else its number from 1; without braces."""
+    for name in table.colnames:
+        if name.lower() in ("name", "id", "source_id", "apid"):
+            return str(table[name][row]).translate(str.maketrans("{}", "()"))
+    return str(row + 1)

@@ -1,0 +1,1 @@
+"""The network: a stamp in, a posterior out."""

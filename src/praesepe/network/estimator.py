@@ -1,0 +1,443 @@
+"""The estimator: transform, encoder and posterior head in one object that is saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from praesepe.errors import InputError, unknown
+from praesepe.network.heads import FlowHead
+from praesepe.network.resnet import ResNet
+from praesepe.network.transform import LabelTransform, StampTransform
+from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
+from praesepe.survey import Survey, parse_survey
+
+FORMAT = 1
+CHUNK = 64
+"""Stamps whose posterior draws share one random stream; fixed, so that batches do not matter."""
+
+
+class ClusterNet(nn.Module):
+    """The network proper: stamps in e-/s to the density of the parameters.
+
+    Parameters
+    ----------
+    survey : Survey
+        Bands, input scales and prior.
+    preset : str
+        Size of encoder and head.
+    """
+
+    def __init__(self, survey: Survey, preset: str = "small") -> None:
+        super().__init__()
+        self.preset = preset
+        self.stamps = StampTransform([band.asinh_scale for band in survey.bands])
+        self.labels = LabelTransform(survey)
+        self.encoder = ResNet(len(survey.bands), preset)
+        self.head = FlowHead(self.encoder.features, len(PARAMETERS), preset)
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def context(self, stamps: Tensor) -> Tensor:
+        """Features (n, feature) of stamps (n, band, y, x) in e-/s."""
+        x = self.stamps(stamps).contiguous(memory_format=torch.channels_last)
+        return self.encoder(x).float()
+
+    def log_prob(self, labels: Tensor, context: Tensor) -> Tensor:
+        """Log-density of labels (n, 3) per dex³ given features; shape (n,)."""
+        return self.head.log_prob(self.labels(labels), context) - self.labels.log_volume
+
+    def sample(self, context: Tensor, n_samples: int, *, generator: torch.Generator) -> Tensor:
+        """Posterior draws, shape (n, n_samples, 3)."""
+        return self.labels.inverse(self.head.sample(context, n_samples, generator=generator))
+
+
+class Posterior:
+    """Joint posterior of age, mass and size for a set of stamps.
+
+    Attributes
+    ----------
+    samples : ndarray of float32, shape (n, n_samples, 3)
+        Draws of (log_age, log_mass, log_rh).
+    parameters : tuple of Parameter
+        What the last axis holds.
+    surprise : ndarray, shape (n,)
+        How unlike the training's stamps each stamp looks to the network: the Mahalanobis distance
+        of its features over the distance that 99.9 % of training stamps stay below. Above 1 the
+        posterior should not be trusted.
+    """
+
+    def __init__(
+        self, samples: NDArray[np.float32], surprise: NDArray[np.float32], log_prob: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.samples = samples
+        self.parameters = PARAMETERS
+        self.surprise = surprise
+        self._log_prob = log_prob
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """Posterior means, shape (n, 3)."""
+        return self.samples.mean(axis=1)
+
+    def percentile(self, q: float | ArrayLike) -> NDArray[np.floating]:
+        """Percentiles of the marginal posteriors.
+
+        Parameters
+        ----------
+        q : float or sequence of float
+            0 to 100.
+
+        Returns
+        -------
+        ndarray, shape (n, 3) or (len(q), n, 3)
+        """
+        return np.percentile(self.samples, q, axis=1)
+
+    def log_prob(self, values: ArrayLike) -> NDArray[np.float32]:
+        """Log-density, per dex³, of one point per stamp.
+
+        Parameters
+        ----------
+        values : array_like, shape (n, 3)
+            log_age, log_mass, log_rh.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+        """
+        points = torch.as_tensor(np.asarray(values), dtype=torch.float32)
+        if points.shape != (len(self), len(PARAMETERS)):
+            raise InputError(
+                f"values have shape {tuple(points.shape)}; give one point ({', '.join(PARAMETER_NAMES)}) "
+                f"for each of the {len(self)} stamps"
+            )
+        with torch.inference_mode():
+            return self._log_prob(points).numpy()
+
+
+class Estimator:
+    """A trained network with all that is needed to use it.
+
+    Parameters
+    ----------
+    net : ClusterNet
+        The network.
+    survey : Survey
+        The survey it was trained for.
+    metadata : dict
+        Name, version and training history.
+    """
+
+    def __init__(self, net: ClusterNet, survey: Survey, metadata: dict[str, Any]) -> None:
+        self.net = net.eval()
+        self.survey = survey
+        self.metadata = metadata
+        self.surprise_scale: dict[str, Tensor] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return str(self.metadata["name"])
+
+    @property
+    def version(self) -> str:
+        """Version of the model: a digest of its weights."""
+        return str(self.metadata.get("version", "unsaved"))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.net.labels.mean.device
+
+    @classmethod
+    def untrained(cls, survey: Survey, *, preset: str = "small", seed: int = 0, name: str = "") -> Estimator:
+        """Make an estimator with random weights.
+
+        Parameters
+        ----------
+        survey : Survey
+        preset : str
+            ``"tiny"``, ``"small"`` or ``"paper"``.
+        seed : int
+            Of the weights.
+        name : str, optional
+            The survey's name by default.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = ClusterNet(survey, preset)
+        return cls(net, survey, {"name": name or survey.name, "preset": preset})
+
+    def to_training(self, device: torch.device) -> Estimator:
+        """Move the network to a device and make its weights trainable."""
+        self.net.to(device).train()
+        return self
+
+    def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.floating]:
+        """Present-day mass (living stars and remnants) per unit of initial mass.
+
+        Parameters
+        ----------
+        log_age : array_like
+            log10 of the age in years.
+
+        Returns
+        -------
+        ndarray
+            Same shape; NaN where the model does not carry the curve.
+        """
+        curve = self.metadata.get("present_mass_fraction")
+        if curve is None:
+            return np.full(np.shape(log_age), np.nan)
+        return np.interp(log_age, curve["log_age"], curve["fraction"])
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        stamps: NDArray[Any] | Tensor,
+        *,
+        n_samples: int = 500,
+        seed: int = 0,
+        batch_size: int = 256,
+        first: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> Posterior:
+        """Infer the posteriors of stamps.
+
+        Parameters
+        ----------
+        stamps : array_like, shape (n, band, y, x)
+            e-/s at the survey's zero points, free of NaN.
+        n_samples : int
+            Posterior draws per stamp.
+        seed : int
+            Of the draws. The draws of a stamp depend on its number, not on `batch_size`.
+        batch_size : int
+            Stamps in memory at once on the device.
+        first : int
+            Number of the first stamp, where the stamps are part of a longer list; a multiple
+            of 64.
+        progress : callable, optional
+            Called with the number of stamps done.
+
+        Returns
+        -------
+        Posterior
+
+        Raises
+        ------
+        InputError
+            Where the shape does not fit the survey or a pixel is not finite.
+        """
+        x = self._check(stamps)
+        contexts = []
+        for start in range(0, len(x), batch_size):
+            contexts.append(self.net.context(x[start : start + batch_size].to(self.device)))
+            if progress is not None:
+                progress(min(start + batch_size, len(x)))
+        context = torch.cat(contexts) if contexts else torch.zeros((0, self.net.encoder.features))
+        samples = [
+            self.net.sample(part, n_samples, generator=generator).cpu()
+            for part, generator in _chunks(context, seed, first)
+        ]
+        drawn = torch.cat(samples) if samples else torch.zeros((0, n_samples, len(PARAMETERS)))
+
+        def log_prob(values: Tensor) -> Tensor:
+            return self.net.log_prob(values.to(self.device), context).cpu()
+
+        return Posterior(drawn.numpy(), self.surprise(context), log_prob)
+
+    def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
+        x = torch.as_tensor(np.asarray(stamps, dtype=np.float32))
+        side = self.survey.stamp_size
+        expected = (len(self.survey.bands), side, side)
+        if x.ndim != 4 or tuple(x.shape[1:]) != expected:
+            raise InputError(
+                f"stamps have shape {tuple(x.shape)}; model {self.name!r} takes (n, {expected[0]}, {side}, "
+                f"{side}) with the bands {', '.join(self.survey.band_names)}"
+            )
+        bad = ~torch.isfinite(x).flatten(1).all(1)
+        if bad.any():
+            raise InputError(
+                f"{int(bad.sum())} of {len(x)} stamps contain NaN or infinite pixels; fill them "
+                "(praesepe.images does) or leave these stamps out"
+            )
+        return x
+
+    def learn_surprise(self, context: Tensor) -> None:
+        """Record where the features of training-like stamps lie; `context` has shape (n, feature)."""
+        mean = context.mean(0)
+        covariance = torch.cov(context.T.double())
+        ridge = 1e-3 * covariance.diagonal().mean()
+        precision = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance)).to(covariance)).float()
+        self.surprise_scale = {"mean": mean, "precision": precision, "limit": torch.ones(())}
+        distance = torch.as_tensor(self.surprise(context))
+        self.surprise_scale["limit"] = torch.quantile(distance, 0.999)
+
+    def surprise(self, context: Tensor) -> NDArray[np.float32]:
+        """Distance of features from the training's, in units of its 99.9th percentile; shape (n,)."""
+        if self.surprise_scale is None:
+            return np.full(len(context), np.nan, np.float32)
+        scale = {key: value.to(context) for key, value in self.surprise_scale.items()}
+        delta = context - scale["mean"]
+        square = torch.einsum("ni,ij,nj->n", delta, scale["precision"], delta)
+        return (square.clamp_min(0).sqrt() / scale["limit"]).cpu().numpy()
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the model: a folder with ``weights.safetensors`` and ``model.json``.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; it appears complete or not at all.
+        overwrite : bool
+            Whether an existing model may be replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        from safetensors.torch import save
+
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists; choose another path or allow overwriting")
+        tensors = {key: value.detach().cpu().contiguous() for key, value in self.net.state_dict().items()}
+        for key, value in (self.surprise_scale or {}).items():
+            tensors[f"surprise.{key}"] = value.cpu().contiguous()
+        blob = save(tensors)
+        self.metadata["version"] = _digest(blob)
+        content = {
+            "format": FORMAT,
+            **self.metadata,
+            "parameters": PARAMETER_NAMES,
+            "survey": self.survey.model_dump(mode="json"),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            (folder / "weights.safetensors").write_bytes(blob)
+            (folder / "model.json").write_text(json.dumps(content, indent=1))
+            folder.chmod(0o755)
+            if path.exists():
+                for file in folder.iterdir():
+                    os.replace(file, path / file.name)
+                folder.rmdir()
+            else:
+                os.replace(folder, path)
+        finally:
+            if folder.exists():
+                shutil.rmtree(folder)
+        return path
+
+    @classmethod
+    def load(cls, source: str | Path | Estimator, *, device: str | torch.device = "cpu") -> Estimator:
+        """Load a model by the name it ships under, or from its folder.
+
+        Parameters
+        ----------
+        source : str, Path or Estimator
+            ``"phat"``, or a folder that `save` or ``praesepe train`` wrote.
+        device : str or torch.device
+            Where the network shall run.
+
+        Returns
+        -------
+        Estimator
+
+        Raises
+        ------
+        InputError
+            Where there is no such model or the folder does not hold one.
+        """
+        if isinstance(source, Estimator):
+            return source
+        folder = _find(source)
+        try:
+            content = json.loads((folder / "model.json").read_text())
+            blob = (folder / "weights.safetensors").read_bytes()
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{source} is not a Praesepe model: {error}. A model is a folder with model.json and "
+                "weights.safetensors, as `praesepe train` writes it"
+            ) from error
+        return cls._from_content(content, blob, str(source), torch.device(device))
+
+    @classmethod
+    def _from_content(cls, content: Any, blob: bytes, source: str, device: torch.device) -> Estimator:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        if not isinstance(content, dict) or not {"format", "survey", "preset", "name"} <= content.keys():
+            raise InputError(f"{source} is not a Praesepe model: its model.json lacks the usual entries")
+        if content["format"] != FORMAT:
+            raise InputError(
+                f"{source} is of model format {content['format']}, this version reads {FORMAT}; use the "
+                "version of Praesepe that wrote it"
+            )
+        if tuple(content.pop("parameters", PARAMETER_NAMES)) != PARAMETER_NAMES:
+            raise InputError(f"{source} infers other parameters than {', '.join(PARAMETER_NAMES)}")
+        survey = parse_survey(content.pop("survey"), source=f"{source}/model.json")
+        estimator = cls(ClusterNet(survey, content["preset"]), survey, content)
+        try:
+            tensors = load(blob)
+            surprise = {k.removeprefix("surprise."): tensors.pop(k) for k in list(tensors) if k[:9] == "surprise."}
+            tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+            estimator.net.load_state_dict(tensors)
+        except (SafetensorError, RuntimeError) as error:
+            raise InputError(f"the weights of {source} are damaged or of another network: {error}") from error
+        estimator.surprise_scale = {key: value.float() for key, value in surprise.items()} or None
+        estimator.net.to(device).eval()
+        return estimator
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    folder = resources.files("praesepe") / "data" / "weights"
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(p.name for p in folder.iterdir() if (p / "model.json").is_file()))
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if str(source) in model_names():
+        return Path(str(resources.files("praesepe") / "data" / "weights" / str(source)))
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise InputError(f"{path} is a file, not a Praesepe model (a folder with model.json)")
+    raise unknown("model", str(source), model_names(), "Or give the folder that `praesepe train` wrote.")
+
+
+def _digest(blob: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(blob).hexdigest()[:12]
+
+
+def _chunks(context: Tensor, seed: int, first: int) -> Iterator[tuple[Tensor, torch.Generator]]:
+    """Pieces of the context, each with the random stream that belongs to its place."""
+    if first % CHUNK:
+        raise InputError(f"first = {first} is not a multiple of {CHUNK}")
+    for start in range(0, len(context), CHUNK):
+        state = np.random.SeedSequence((seed, (first + start) // CHUNK)).generate_state(1, np.uint64)
+        yield context[start : start + CHUNK], torch.Generator().manual_seed(int(state[0] >> 1))
+
+
+

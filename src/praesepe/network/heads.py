@@ -1,0 +1,58 @@
+"""Posterior heads: what the features say about the parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import zuko
+from torch import Tensor, nn
+
+HEADS = {
+    "tiny": {"transforms": 2, "hidden_features": (32,), "bins": 4},
+    "small": {"transforms": 3, "hidden_features": (96, 96), "bins": 8},
+    "paper": {"transforms": 4, "hidden_features": (128, 128), "bins": 8},
+}
+"""Settings of the flow for each network preset."""
+
+
+class FlowHead(nn.Module):
+    """Conditional neural spline flow (Durkan et al. 2019) over the standardised parameters.
+
+    Parameters
+    ----------
+    features : int
+        Length of the context vector.
+    n_parameters : int
+        Number of parameters.
+    preset : str
+        One of `HEADS`.
+    """
+
+    def __init__(self, features: int, n_parameters: int = 3, preset: str = "small") -> None:
+        super().__init__()
+        settings: dict[str, Any] = HEADS[preset]
+        self.flow = zuko.flows.NSF(n_parameters, context=features, **settings)
+
+    def log_prob(self, values: Tensor, context: Tensor) -> Tensor:
+        """Log-density of values (n, parameter) given context (n, feature); shape (n,)."""
+        return self.flow(context).log_prob(values)
+
+    def sample(self, context: Tensor, n_samples: int, *, generator: torch.Generator) -> Tensor:
+        """Draw from the posterior of each context.
+
+        Parameters
+        ----------
+        context : Tensor, shape (n, feature)
+        n_samples : int
+        generator : torch.Generator
+            CPU generator; the draws are the same on every device.
+
+        Returns
+        -------
+        Tensor, shape (n, n_samples, parameter)
+        """
+        distribution = self.flow(context)
+        shape = (n_samples, len(context), distribution.base.event_shape[0])
+        noise = torch.randn(shape, generator=generator).to(context)
+        return distribution.transform.inv(noise).transpose(0, 1)

@@ -1,0 +1,139 @@
+"""Residual networks that turn a stamp into a vector of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from praesepe.errors import unknown
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Size of an encoder.
+
+    Attributes
+    ----------
+    stem : tuple of int
+        Channels, kernel and stride of the first convolution.
+    pool : bool
+        Whether a 3×3 max pool of stride 2 follows.
+    widths, depths : tuple of int
+        Channels and number of blocks of each stage; every stage after the first halves the side.
+    bottleneck : bool
+        Blocks of three convolutions (1×1, 3×3, 1×1) instead of two 3×3.
+    features : int
+        Length of the output.
+    """
+
+    stem: tuple[int, int, int]
+    pool: bool
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    bottleneck: bool
+    features: int
+
+
+PRESETS = {
+    "tiny": Preset((8, 5, 2), False, (8, 16, 32), (1, 1, 1), False, 32),
+    "small": Preset((32, 5, 2), False, (32, 64, 128, 256), (1, 2, 2, 2), False, 128),
+    # Table 1 of Bialopetravičius & Narbutis (2020, A&A 633, A148): 50 layers.
+    "paper": Preset((64, 7, 1), True, (128, 256, 512, 1024), (3, 4, 6, 3), True, 1024),
+}
+
+
+class ResNet(nn.Module):
+    """Residual encoder.
+
+    Parameters
+    ----------
+    n_bands : int
+        Input channels.
+    preset : str
+        One of `PRESETS`.
+    """
+
+    def __init__(self, n_bands: int, preset: str = "small") -> None:
+        super().__init__()
+        if preset not in PRESETS:
+            raise unknown("network preset", preset, PRESETS)
+        p = PRESETS[preset]
+        channels, kernel, stride = p.stem
+        layers: list[nn.Module] = [
+            nn.Conv2d(n_bands, channels, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        ]
+        if p.pool:
+            layers.append(nn.MaxPool2d(3, 2, 1))
+        block: Callable[[int, int, int], nn.Module] = Bottleneck if p.bottleneck else BasicBlock
+        for stage, (width, depth) in enumerate(zip(p.widths, p.depths, strict=True)):
+            for i in range(depth):
+                layers.append(block(channels, width, 2 if stage > 0 and i == 0 else 1))
+                channels = width
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.Linear(channels, p.features), nn.ReLU(inplace=True))
+        self.features = p.features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map stamps (n, band, y, x) to features (n, `features`)."""
+        return self.head(self.body(x).mean((-2, -1)))
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions around which the input is added (He et al. 2016)."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(channels, width, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            _quiet_norm(width),
+        )
+        self.shortcut = _shortcut(channels, width, stride)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, y, x) to (n, width, y / stride, x / stride)."""
+        return self.relu(self.path(x) + self.shortcut(x))
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions, a quarter of the width inside."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        inner = width // 4
+        self.path = nn.Sequential(
+            nn.Conv2d(channels, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, inner, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, width, 1, bias=False),
+            _quiet_norm(width),
+        )
+        self.shortcut = _shortcut(channels, width, stride)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, y, x) to (n, width, y / stride, x / stride)."""
+        return self.relu(self.path(x) + self.shortcut(x))
+
+
+def _quiet_norm(width: int) -> nn.BatchNorm2d:
+    """Normalisation whose scale starts at zero: each block begins as its shortcut."""
+    norm = nn.BatchNorm2d(width)
+    nn.init.zeros_(norm.weight)
+    return norm
+
+
+def _shortcut(channels: int, width: int, stride: int) -> nn.Module:
+    if stride == 1 and channels == width:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))

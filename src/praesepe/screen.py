@@ -1,0 +1,144 @@
+"""What the command line shows: messages, progress bars and tables on the screen."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as ScreenTable
+
+from praesepe.errors import PraesepeError
+from praesepe.parameters import PARAMETERS
+
+
+def console_on(*, stderr: bool = False) -> Console:
+    """A console on the present standard output or error."""
+    return Console(stderr=stderr, highlight=False)
+
+
+def say(text: str) -> None:
+    console_on().print(text, markup=False, soft_wrap=True)
+
+
+def say_error(error: Exception) -> None:
+    """One message on the standard error."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and not isinstance(error, PraesepeError):
+        text = f"{text}. Nothing was left half-written."
+    console = console_on(stderr=True)
+    console.print("[bold red]Error:[/]", end=" ")
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    console = console_on(stderr=True)
+    console.print("[bold yellow]Warning:[/]", end=" ")
+    console.print(str(message), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(what: str, things: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with rate and time left, as a callable (done, total) for the library."""
+    console = console_on(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    start = time.perf_counter()
+    with bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def update(done: int, total: int) -> None:
+            rate = done / max(time.perf_counter() - start, 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} {things}/s")
+
+        yield update
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar with step, loss, rate and time left; without a terminal a line every half minute."""
+    console = console_on(stderr=True)
+    bar = Progress(
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %  {task.fields[line]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    last_line = -math.inf
+    with bar:
+        task = bar.add_task("", total=1.0, line="")
+
+        def report(now: dict[str, Any]) -> None:
+            nonlocal last_line
+            line = _training_line(now)
+            bar.update(task, completed=now["done"], line=line)
+            if not console.is_terminal and time.monotonic() - last_line > 30:
+                last_line = time.monotonic()
+                console.print(line, markup=False, soft_wrap=True)
+
+        yield report
+
+
+def _training_line(now: dict[str, Any]) -> str:
+    """One dense line: step, losses, rate, time left."""
+    valid = "" if now["valid_loss"] is None else f", validation {now['valid_loss']:.3f}"
+    minutes, seconds = divmod(round(now["seconds_left"]), 60)
+    return (
+        f"step {now['step']}  loss {now['loss']:.3f}{valid}  "
+        f"{now['stamps_per_s']:.0f} stamps/s  {minutes}:{seconds:02d} left"
+    )
+
+
+def say_measured(table: Any, seconds: float, done: str = "measured") -> None:
+    """How many clusters were measured, how fast, and which flags were raised."""
+    from praesepe.predict import flag_meanings
+
+    measured = int(np.isfinite(np.ma.filled(table["log_age_p50"].astype(float), np.nan)).sum())
+    rate = len(table) / max(seconds, 1e-9)
+    say(f"{measured} of {len(table)} clusters {done} in {seconds:.1f} s ({rate:,.0f} per second).")
+    flags = np.asarray(table["flags"])
+    for bit, meaning in flag_meanings().items():
+        count = int(((flags & bit) > 0).sum())
+        if count:
+            say(f"  flag {bit:3d} {meaning}: {count}")
+
+
+def metrics_table(metrics: dict[str, Any]) -> ScreenTable:
+    """Median, scatter and 68 % coverage of every parameter in every bin."""
+    made_by = metrics["provenance"]
+    table = ScreenTable(
+        title=f"{made_by['model']} {made_by['model_version']}: posterior median - truth, dex",
+        box=None,
+        header_style="bold",
+    )
+    table.add_column("bin")
+    table.add_column("n", justify="right")
+    for parameter in PARAMETERS:
+        for column in (parameter.name, "scatter", "68 %"):
+            table.add_column(column, justify="right")
+    for name, content in metrics.items():
+        if name != "provenance" and content["n"]:
+            cells = [cell for p in PARAMETERS for cell in _cells(content[p.name])]
+            table.add_row(name, str(content["n"]), *cells)
+    return table
+
+
+def _cells(metrics: dict[str, float]) -> tuple[str, str, str]:
+    return (
+        f"{metrics['median']:+.3f}",
+        f"{metrics['mad_sigma']:.3f}",
+        f"{metrics['coverage68']:.3f}",
+    )

@@ -1,0 +1,1 @@
+"""The sky: stars placed, blurred and exposed; simulated stamps and mosaics."""

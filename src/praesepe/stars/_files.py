@@ -1,0 +1,47 @@
+"""Reading the embedded stellar data, with their checksums checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from praesepe.errors import PraesepeError
+
+DATA = Path(__file__).parents[1] / "data" / "stellar"
+
+
+def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
+    """Arrays of one file of the embedded stellar model.
+
+    Parameters
+    ----------
+    name : str
+        ``"isochrones.npz"`` or ``"spectra.npz"``.
+    folder : Path
+        Where the file and `provenance.json` are.
+
+    Raises
+    ------
+    PraesepeError
+        Where a file is missing, or is not the one that `provenance.json` describes.
+    """
+    advice = "Install the package again, or rebuild it with tools/build_stellar_grid.py."
+    try:
+        content = (folder / name).read_bytes()
+        expected = json.loads((folder / "provenance.json").read_text())["files_sha256"][name]
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise PraesepeError(
+            f"the embedded stellar model is incomplete: {error}. {advice}"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise PraesepeError(
+            f"{name} is damaged: its SHA-256 is {found[:12]}…, its record says "
+            f"{expected[:12]}…. {advice}"
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}

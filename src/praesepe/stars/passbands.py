@@ -1,0 +1,182 @@
+"""Filter curves, and the AB and Vega magnitudes they define."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from praesepe.errors import InputError, MissingDependencyError, unknown
+
+SPEED_OF_LIGHT_ANGSTROM_S = 2.99792458e18
+PLANCK_ERG_S = 6.62607015e-27
+AB_FLUX = 10.0 ** (-0.4 * 48.6)  # erg/s/cm2/Hz
+HST_AREA_CM2 = 45238.93416  # STScI's collecting area of the 2.4 m primary
+NEGLIGIBLE = 1e-5  # of the curve's peak: where a curve is cut off
+
+
+@dataclass(frozen=True, eq=False)
+class Passband:
+    """A filter curve, in the convention that detectors count photons.
+
+    Parameters
+    ----------
+    name : str
+        Name of the curve.
+    wavelength_angstrom : ndarray, shape (w,)
+        Ascending, Angstrom.
+    throughput : ndarray, shape (w,)
+        Electrons per photon. Magnitudes do not depend on its scale; electron rates do, and need
+        the total throughput of telescope, filter and detector, as the HST curves give it.
+
+    Raises
+    ------
+    InputError
+        Where the arrays do not form a curve.
+    """
+
+    name: str
+    wavelength_angstrom: np.ndarray
+    throughput: np.ndarray
+
+    def __post_init__(self) -> None:
+        wavelength = np.asarray(self.wavelength_angstrom, dtype=float)
+        throughput = np.asarray(self.throughput, dtype=float)
+        if wavelength.ndim != 1 or wavelength.shape != throughput.shape or len(wavelength) < 3:
+            raise InputError(f"filter {self.name!r}: needs two columns of at least three values")
+        if not (np.isfinite(wavelength).all() and np.isfinite(throughput).all()):
+            raise InputError(f"filter {self.name!r}: holds values that are not finite")
+        if wavelength[0] <= 0 or (np.diff(wavelength) <= 0).any():
+            raise InputError(f"filter {self.name!r}: wavelengths must be positive and ascend")
+        if throughput.max() <= 0:
+            raise InputError(f"filter {self.name!r}: lets no light through")
+        object.__setattr__(self, "wavelength_angstrom", wavelength)
+        object.__setattr__(self, "throughput", np.maximum(throughput, 0.0))
+
+    @cached_property
+    def pivot_angstrom(self) -> float:
+        """Pivot wavelength, Angstrom: links F_lambda and F_nu of the band exactly."""
+        wave, through = self.wavelength_angstrom, self.throughput
+        energy, per_wave = np.trapezoid(wave * through, wave), np.trapezoid(through / wave, wave)
+        return float(np.sqrt(energy / per_wave))
+
+    @cached_property
+    def ab_signal(self) -> float:
+        """Integral of F_lambda lambda T d lambda for a source of AB magnitude zero, erg/s/cm2 A."""
+        wave = self.wavelength_angstrom
+        return float(
+            AB_FLUX * SPEED_OF_LIGHT_ANGSTROM_S * np.trapezoid(self.throughput / wave, wave)
+        )
+
+    def ab_magnitude(self, wavelength_angstrom: np.ndarray, flux: np.ndarray) -> float:
+        """AB magnitude of one spectrum.
+
+        Parameters
+        ----------
+        wavelength_angstrom, flux : ndarray, shape (n,)
+            Angstrom (ascending), erg/s/cm2/Angstrom.
+        """
+        inside = (wavelength_angstrom > self.wavelength_angstrom[0]) & (
+            wavelength_angstrom < self.wavelength_angstrom[-1]
+        )
+        wave = np.union1d(self.wavelength_angstrom, wavelength_angstrom[inside])
+        through = np.interp(wave, self.wavelength_angstrom, self.throughput)
+        signal = np.interp(wave, wavelength_angstrom, flux) * wave * through
+        return float(-2.5 * np.log10(np.trapezoid(signal, wave) / self.ab_signal))
+
+    @cached_property
+    def vega_minus_ab(self) -> float:
+        """Vega magnitude minus AB magnitude of any source, from the curve and Vega's spectrum.
+
+        The spectrum is CALSPEC's alpha_lyr_stis_011, whose magnitude is zero by definition.
+        """
+        return -self.ab_magnitude(*_vega())
+
+    def zero_point_ab(self, area_cm2: float = HST_AREA_CM2) -> float:
+        """AB magnitude that gives one electron per second.
+
+        Parameters
+        ----------
+        area_cm2 : float
+            Collecting area of the telescope, as the throughput curve counts it (for HST the
+            unobstructed 45238.93 cm2, since its curves include the obscuration).
+        """
+        wave = self.wavelength_angstrom
+        photons = AB_FLUX / PLANCK_ERG_S * np.trapezoid(self.throughput / wave, wave)
+        return float(2.5 * np.log10(area_cm2 * photons))
+
+
+def passband_names() -> tuple[str, ...]:
+    """Names of the filter curves that `astro-sedpy` holds."""
+    return tuple(sorted(path.stem for path in (_sedpy_data() / "filters").glob("*.par")))
+
+
+def load_passband(spec: str | Path) -> Passband:
+    """A filter curve by name, or from the user's file.
+
+    Parameters
+    ----------
+    spec : str or Path
+        Name of a curve in `astro-sedpy` (``"acs_wfc_f814w"``), or the path of a text file with
+        two columns, wavelength (Angstrom) and throughput; ``#`` starts a comment.
+
+    Raises
+    ------
+    InputError
+        For an unknown name (with the nearest ones), or a file that is not a filter curve.
+    MissingDependencyError
+        Where a name is given and `astro-sedpy` is not installed.
+    """
+    path = Path(spec)
+    if path.suffix or len(path.parts) > 1:
+        if not path.is_file():
+            raise InputError(f"there is no filter file {spec!s}")
+        return _read_curve(path, path.stem)
+    name = str(spec)
+    known = passband_names()
+    if name not in known:
+        near = sorted(
+            known, key=lambda other: -len(set(name.lower().split("_")) & set(other.split("_")))
+        )
+        advice = "Or give a file with two columns, wavelength [Angstrom] and throughput."
+        raise unknown("filter", name, near[:8], advice)
+    return _read_curve(_sedpy_data() / "filters" / f"{name}.par", name)
+
+
+def _read_curve(path: Path, name: str) -> Passband:
+    try:
+        table = np.loadtxt(path, usecols=(0, 1), ndmin=2)
+    except (ValueError, OSError, UnicodeDecodeError, IndexError) as error:
+        raise InputError(
+            f"{path.name} is not a filter curve ({error}); give a text file with two columns, "
+            "wavelength [Angstrom] and throughput"
+        ) from error
+    table = table[np.isfinite(table).all(axis=1)]
+    table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
+    if len(table) < 3 or table[:, 1].max() <= 0:
+        raise InputError(f"filter {name!r}: needs at least three points and a positive throughput")
+    seen = np.flatnonzero(table[:, 1] > NEGLIGIBLE * table[:, 1].max())
+    table = table[max(seen[0] - 1, 0) : seen[-1] + 2]
+    return Passband(name, table[:, 0], table[:, 1])
+
+
+def _sedpy_data() -> Path:
+    from importlib.util import find_spec
+
+    found = find_spec("sedpy")
+    if found is None or found.origin is None:
+        raise MissingDependencyError(
+            "filter curves by name need astro-sedpy: pip install astro-sedpy; or give a file"
+        )
+    return Path(found.origin).parent / "data"
+
+
+@lru_cache(maxsize=1)
+def _vega() -> tuple[np.ndarray, np.ndarray]:
+    from astropy.io import fits
+
+    with fits.open(_sedpy_data() / "alpha_lyr_stis_011.fits") as hdus:
+        table = hdus[1].data
+        return table["WAVELENGTH"].astype(float), table["FLUX"].astype(float)

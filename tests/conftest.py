@@ -1,0 +1,170 @@
+"""Fixtures that all tests share: seeds, reference data, the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before torch and matplotlib are imported, and for the processes that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+os.environ["MPLBACKEND"] = "Agg"
+
+import numpy as np
+import pytest
+import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the reference data; the test is skipped where there is none."""
+    folder = Path(os.environ.get("PRAESEPE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(
+            "reference data absent (../shared/data); PRAESEPE_SHARED_DATA can say where they are"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Every test starts from the same state of the global generators."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (for third-party code)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A numpy generator with a fixed seed."""
+    return np.random.default_rng(20190103)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A torch generator on the CPU with a fixed seed."""
+    return torch.Generator().manual_seed(20190103)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """All that was printed."""
+        return self.stdout + self.stderr
+
+
+@pytest.fixture
+def run_cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finished]:
+    """Run ``praesepe ARGUMENTS``: ``run_cli("survey", "show", "phat", cwd=tmp_path)``.
+
+    Runs in this process unless ``separate=True``. Fails the test where the exit status is not
+    zero, unless ``check=False``. ``env`` adds environment variables.
+    """
+
+    def run(
+        *arguments: object,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        check: bool = True,
+        separate: bool = False,
+        timeout: float = 300,
+    ) -> Finished:
+        words = [str(argument) for argument in arguments]
+        if separate:
+            process = subprocess.run(
+                [sys.executable, "-m", "praesepe", *words],
+                capture_output=True,
+                text=True,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                timeout=timeout,
+                check=False,
+            )
+            finished = Finished(process.returncode, process.stdout, process.stderr)
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "argv", ["praesepe", *words])
+                patch.setenv("COLUMNS", "200")
+                for name, value in (env or {}).items():
+                    patch.setenv(name, value)
+                if cwd is not None:
+                    patch.chdir(cwd)
+                finished = _run_here()
+        if check and finished.returncode != 0:
+            pytest.fail(
+                f"praesepe {' '.join(words)}: exit status {finished.returncode}\n{finished.output}"
+            )
+        return finished
+
+    return run
+
+
+def _run_here() -> Finished:
+    """Call the entry point as the console script does; a traceback counts as status 1."""
+    from praesepe.cli import main
+
+    stdout, stderr, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            result = main()
+            status = result if isinstance(result, int) else 0
+        except SystemExit as stop:
+            if isinstance(stop.code, str):
+                print(stop.code, file=sys.stderr)
+            status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        except Exception:
+            traceback.print_exc()
+            status = 1
+    return Finished(status, stdout.getvalue(), stderr.getvalue())
+
+
+@pytest.fixture
+def run_python() -> Callable[..., Finished]:
+    """Run a few lines of Python in a fresh interpreter."""
+
+    def run(code: str, *, timeout: float = 120) -> Finished:
+        process = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Finished(process.returncode, process.stdout, process.stderr)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    """No figure outlives its test."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

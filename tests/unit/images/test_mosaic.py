@@ -1,0 +1,333 @@
+"""Images of several bands come onto one grid and one photometric scale, without losing light."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
+
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images import grid, read_mosaic
+from praesepe.survey import Survey
+
+Write = Callable[..., Path]
+MakeWCS = Callable[..., WCS]
+SHAPE = (200, 220)
+
+
+def stars(wcs: WCS, shape: tuple[int, int], scale: float, sigma_arcsec: float = 0.15) -> np.ndarray:
+    """Gaussian stars at fixed places on the sky, each of 1000 e-/s; e-/s per pixel."""
+    y, x = np.indices(shape)
+    image = np.full(shape, 1e-3 * scale**2)  # exact zeros would be gaps
+    for dra, ddec in ((0, 0), (1.3, 0.7), (-1.0, 1.1), (0.4, -1.6)):
+        ra, dec = 10.6847 + dra / 3600 / np.cos(np.radians(41.269)), 41.269 + ddec / 3600
+        x0, y0 = wcs.all_world2pix(ra, dec, 0)
+        sigma = sigma_arcsec / scale
+        r2 = (x - x0) ** 2 + (y - y0) ** 2
+        image += 1000 / (2 * np.pi * sigma**2) * np.exp(-r2 / (2 * sigma**2))
+    return image.astype("f4")
+
+
+def test_values_come_out_in_the_surveys_electrons(
+    write_image: Write, two_bands: Survey, rng: np.random.Generator
+) -> None:
+    image = rng.normal(1, 0.1, SHAPE).astype("f4")
+    paths = {
+        "F475W": write_image("a", image * 500, BUNIT="ELECTRONS", primary={"EXPTIME": 1720.0}),
+        "F814W": write_image("b", image, PHOTFLAM=7.033e-20, PHOTPLAM=8057.0, EXPTIME=1520.0),
+    }
+    mosaic = read_mosaic(paths, two_bands)
+    assert mosaic.band_names == ("F475W", "F814W")
+    assert mosaic.shape == SHAPE
+    assert mosaic.reprojected == ()
+    assert mosaic.pixel_scale_arcsec == pytest.approx(0.05, rel=1e-6)
+    assert mosaic.exposure_s("F475W") == 1720
+    assert mosaic.unit("F475W") == "ELECTRONS"
+    for name, to_rate in (("F475W", 1 / 1720), ("F814W", 1.0)):
+        offset = mosaic.zero_point_ab(name) - two_bands.band(name).zero_point_ab
+        assert abs(offset) < 0.02  # phat's zero points belong to these PHOTFLAMs
+        assert mosaic.zero_point_offset_mag(name) == pytest.approx(offset)
+        assert mosaic.factor(name) == pytest.approx(to_rate * 10 ** (-0.4 * offset), rel=1e-6)
+    assert np.array_equal(mosaic.band("F814W")[10:20, 30:50], image[10:20, 30:50])
+
+
+def test_same_star_same_flux_whatever_the_zero_point(write_image: Write, two_bands: Survey) -> None:
+    """A half as sensitive image (twice the PHOTFLAM, half the electrons) reads the same."""
+    image = np.full(SHAPE, 2.0, "f4")
+    one = read_mosaic({b: write_image(b, image) for b in two_bands.band_names}, two_bands)
+    half = read_mosaic(
+        {b: write_image(b, image / 2, PHOTFLAM=2 * 1.821e-19) for b in two_bands.band_names},
+        two_bands,
+    )
+    for band in two_bands.band_names:
+        value = half.factor(band) * half.band(band)[0:1, 0:1]
+        np.testing.assert_allclose(value, one.factor(band) * one.band(band)[0:1, 0:1], rtol=1e-6)
+
+
+def test_other_inputs(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    image, wcs = np.ones((50, 60), "f4"), make_wcs((50, 60))
+    keywords = {"PHOTFLAM": 1.821e-19, "PHOTPLAM": 4746.9}
+    given = {
+        "F475W": (image, wcs),
+        "F814W": CCDData(image, unit="electron / s", wcs=wcs, meta=keywords),
+    }
+    mosaic = read_mosaic(given, two_bands)
+    assert mosaic.factor("F475W") == 1
+    assert mosaic.zero_point_ab("F814W") == pytest.approx(26.06, abs=0.01)
+
+
+def test_given_units_and_zero_points(write_image: Write, two_bands: Survey) -> None:
+    drop = ("BUNIT", "PHOTFLAM", "PHOTPLAM")
+    paths = {b: write_image(b, np.ones(SHAPE, "f4"), drop=drop) for b in two_bands.band_names}
+    mosaic = read_mosaic(
+        paths,
+        two_bands,
+        units=dict.fromkeys(paths, "e-/s"),
+        zero_points={"F475W": 26.06, "F814W": 25.94 - 2.5},
+    )
+    assert mosaic.factor("F475W") == pytest.approx(1)
+    assert mosaic.factor("F814W") == pytest.approx(10)
+    with pytest.raises(InputError, match="unknown band 'F606W'"):
+        read_mosaic(paths, two_bands, units={"F606W": "e-/s"})
+
+
+def test_tenth_of_a_pixel(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    """0.08 pixel apart: accepted; 0.12: not."""
+    image = np.ones(SHAPE, "f4")
+    near, far = make_wcs(SHAPE, shift=(0.08, 0.0)), make_wcs(SHAPE, shift=(0.0, 0.12))
+    first = (image, make_wcs(SHAPE))
+    assert read_mosaic({"F475W": first, "F814W": (image, near)}, two_bands).reprojected == ()
+    with pytest.raises(InputError, match="its pixels lie up to 0.12 from|up to 0.12 pixels"):
+        read_mosaic({"F475W": first, "F814W": (image, far)}, two_bands, reproject="never")
+
+
+def test_rotation_that_only_shows_in_the_corners(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    image = np.ones(SHAPE, "f4")
+    turned = make_wcs(SHAPE, rotation_deg=0.06)  # 0.15 px at the corners, none at the centre
+    with pytest.raises(InputError, match="0.15"):
+        read_mosaic(
+            {"F475W": (image, make_wcs(SHAPE)), "F814W": (image, turned)},
+            two_bands,
+            reproject="never",
+        )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"shift": (0.37, -0.21)},
+        {"rotation_deg": 33.0},
+        {"scale": 0.04, "shape": (280, 300)},
+        {"scale": 0.08, "shape": (150, 160)},
+    ],
+)
+def test_reprojection_conserves_light_and_place(
+    make_wcs: MakeWCS, two_bands: Survey, other: dict[str, Any]
+) -> None:
+    reference = make_wcs(SHAPE)
+    shape, scale = other.get("shape", SHAPE), other.get("scale", 0.05)
+    wcs = make_wcs(**{"shape": shape, **other})
+    given = {
+        "F475W": (stars(reference, SHAPE, 0.05), reference),
+        "F814W": (stars(wcs, shape, scale), wcs),
+    }
+    with pytest.warns(PraesepeWarning, match="band 'F814W'.*reprojected"):
+        mosaic = read_mosaic(given, two_bands)
+    assert mosaic.reprojected == ("F814W",)
+    assert len(mosaic.notes) == 1
+    window = (slice(50, 150), slice(60, 160))
+    expected, found = mosaic.band("F475W")[window], mosaic.band("F814W")[window]
+    assert found.sum() == pytest.approx(expected.sum(), rel=2e-3)
+    y, x = np.indices(found.shape)
+    for axis in (x, y):
+        assert (axis * found).sum() / found.sum() == pytest.approx(
+            (axis * expected).sum() / expected.sum(), abs=0.02
+        )
+    # Negative control: without the area ratio the light would be off by it.
+    ratio = (0.05 / scale) ** 2
+    if ratio != 1:
+        assert found.sum() / ratio != pytest.approx(expected.sum(), rel=0.1)
+
+
+def test_all_bands_off_scale_get_a_grid_of_the_survey(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    shape = (260, 280)
+    wcs = make_wcs(shape, scale=0.04, rotation_deg=20)
+    image = stars(wcs, shape, 0.04)
+    given = {band: (image, wcs) for band in two_bands.band_names}
+    with pytest.warns(PraesepeWarning, match=r"pixel scale 0.0400 arcsec, -20 % off"):
+        mosaic = read_mosaic(given, two_bands)
+    assert mosaic.pixel_scale_arcsec == pytest.approx(0.05, rel=1e-4)
+    assert mosaic.shape == (208, 224)
+    assert mosaic.reprojected == two_bands.band_names
+    total = np.nansum(mosaic.band("F475W")[20:190, 20:200])
+    assert total == pytest.approx(4000, rel=5e-3)
+    # Orientation is kept: north lies in the same direction.
+    before = grid.pixel_vectors_arcsec(wcs, shape) / 0.04
+    after = grid.pixel_vectors_arcsec(mosaic.wcs, mosaic.shape) / 0.05
+    np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+def test_missing_pixels_do_not_leak(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    """NaN and zero-filled gaps of a reprojected image are missing afterwards, not half bright."""
+    reference, turned = make_wcs(SHAPE), make_wcs(SHAPE, rotation_deg=10)
+    image = np.full(SHAPE, 5.0, "f4")
+    image[80:120, 90:120] = 0
+    image[50:60, 50:60] = np.nan
+    with pytest.warns(PraesepeWarning, match="reprojected"):
+        mosaic = read_mosaic(
+            {"F475W": (np.ones(SHAPE, "f4"), reference), "F814W": (image, turned)}, two_bands
+        )
+    pixels = np.asarray(mosaic.band("F814W"))
+    assert np.isnan(pixels).sum() > 1300
+    np.testing.assert_allclose(pixels[np.isfinite(pixels)], 5.0, rtol=1e-3)
+
+
+def test_whole_pixel_shifts_are_not_resampled(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    """The second image is a cut-out of the same mosaic: it is shifted, not smoothed."""
+    rng = np.random.default_rng(1)
+    image, wcs = rng.normal(size=SHAPE).astype("f4"), make_wcs(SHAPE)
+    mosaic = read_mosaic(
+        {"F475W": (image, wcs), "F814W": (image[20:150, 30:200], wcs[20:150, 30:200])}, two_bands
+    )
+    assert mosaic.reprojected == ()
+    second = np.asarray(mosaic.band("F814W"))
+    assert np.array_equal(second[20:150, 30:200], image[20:150, 30:200])
+    assert np.isnan(second).sum() == image.size - 130 * 170
+
+
+def test_frames_may_differ(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    """The same pixels described in galactic coordinates are the same pixels."""
+    from astropy.coordinates import SkyCoord
+
+    wcs = make_wcs(SHAPE)
+    galactic = WCS(naxis=2)
+    galactic.wcs.ctype = ["GLON-TAN", "GLAT-TAN"]
+    centre = SkyCoord(*wcs.wcs.crval, unit="deg").galactic
+    galactic.wcs.crval, galactic.wcs.crpix = [centre.l.deg, centre.b.deg], wcs.wcs.crpix
+    north = SkyCoord(wcs.wcs.crval[0], wcs.wcs.crval[1] + 1e-3, unit="deg").galactic
+    angle = centre.position_angle(north).rad
+    step = 0.05 / 3600
+    east, up = -step, step  # pixel steps towards west and north in the equatorial frame
+    galactic.wcs.cd = [
+        [east * np.cos(angle), up * np.sin(angle)],
+        [-east * np.sin(angle), up * np.cos(angle)],
+    ]
+    image = np.ones(SHAPE, "f4")
+    mosaic = read_mosaic({"F475W": (image, wcs), "F814W": (image, galactic)}, two_bands)
+    assert mosaic.reprojected == ()
+
+
+def test_different_fields(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    elsewhere = make_wcs(SHAPE)
+    elsewhere.wcs.crval = [83.6, 22.0]
+    elsewhere.wcs.set()
+    image = np.ones(SHAPE, "f4")
+    with pytest.raises(InputError, match="different parts of the sky"):
+        read_mosaic({"F475W": (image, make_wcs(SHAPE)), "F814W": (image, elsewhere)}, two_bands)
+
+
+def test_warns_of_another_depth_or_instrument(write_image: Write, two_bands: Survey) -> None:
+    image = np.ones(SHAPE, "f4")
+    good = write_image("good", image, EXPTIME=1300.0, INSTRUME="ACS")
+    short = write_image("short", image, EXPTIME=700.0, INSTRUME="ACS")
+    wfc3 = write_image("wfc3", image, INSTRUME="WFC3")
+    other = write_image("other", image)
+    with pytest.warns(PraesepeWarning, match=r"exposure 700 s, but .* trained for 1720 s"):
+        mosaic = read_mosaic({"F475W": short, "F814W": good}, two_bands)
+    assert len(mosaic.notes) == 1
+    with pytest.warns(PraesepeWarning, match="taken with WFC3, but .* trained for ACS/WFC"):
+        read_mosaic({"F475W": other, "F814W": wfc3}, two_bands)
+    assert read_mosaic({"F475W": other, "F814W": good}, two_bands).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "accepted"),
+    [
+        ("FILTER", "F475W", True),
+        ("FILTER2", "F475W", True),
+        ("FILTER", "F814W", False),
+        ("FILTER", "F606W", False),
+        ("FILTNAM1", "F606W", False),
+        ("FILTER1", "CLEAR1L", True),
+        ("FILTER", "F475W;CLEAR", True),
+        ("FILTER1", 25, True),
+        ("FILTER", "r.MP9601", True),
+        ("PUPIL", "F162M", False),
+    ],
+)
+def test_filter_keywords(
+    write_image: Write, two_bands: Survey, keyword: str, value: object, accepted: bool
+) -> None:
+    image = np.ones(SHAPE, "f4")
+    for where in ({"primary": {keyword: value}}, {keyword: value}):
+        paths = {"F475W": write_image("a", image, **where), "F814W": write_image("b", image)}
+        if accepted:
+            read_mosaic(paths, two_bands)
+        else:
+            with pytest.raises(InputError, match=f"band 'F475W'.*{keyword} = {value!r}"):
+                read_mosaic(paths, two_bands)
+
+
+def test_two_wheels(write_image: Write, two_bands: Survey) -> None:
+    """ACS has two filter wheels, of which one stands on CLEAR."""
+    image = np.ones(SHAPE, "f4")
+    a = write_image("a", image, primary={"FILTER1": "F475W", "FILTER2": "CLEAR2L"})
+    b = write_image("b", image, primary={"FILTER1": "CLEAR1L", "FILTER2": "F814W"})
+    read_mosaic({"F475W": a, "F814W": b}, two_bands)
+    with pytest.raises(InputError, match="is it the image for band 'F814W'"):
+        read_mosaic({"F475W": b, "F814W": a}, two_bands)
+
+
+def test_unknown_band_of_a_mosaic(make_wcs: MakeWCS, two_bands: Survey) -> None:
+    given = {b: (np.ones((9, 9)), make_wcs((9, 9))) for b in two_bands.band_names}
+    with pytest.raises(InputError, match=re.escape("unknown band 'F475X'")):
+        read_mosaic(given, two_bands).band("F475X")
+
+
+def sparse_image(path: Path, header: fits.Header, side: int, patch: np.ndarray) -> None:
+    """A FITS file of side × side float32 pixels that takes no room on disk; a patch in the middle."""
+    header = header.copy()
+    for position, (key, value) in enumerate(
+        {"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": side, "NAXIS2": side}.items()
+    ):
+        header.insert(position, (key, value))
+    text = header.tostring(padding=True).encode()
+    first = (side - len(patch)) // 2
+    with path.open("wb") as file:
+        file.write(text)
+        for row, line in enumerate(patch.astype(">f4")):
+            file.seek(len(text) + 4 * ((first + row) * side + first))
+            file.write(line.tobytes())
+        size = len(text) + 4 * side * side
+        file.truncate(size + (-size) % 2880)
+
+
+def test_ten_gigabytes_do_not_enter_memory(
+    tmp_path: Path, two_bands: Survey, make_wcs: MakeWCS
+) -> None:
+    from praesepe.images import extract_stamps
+
+    side = 50_000  # 10 GB a band
+    header = make_wcs((side, side)).to_header()
+    header.update({"BUNIT": "ELECTRONS/S", "PHOTFLAM": 1.821e-19, "PHOTPLAM": 4746.9})
+    patch = np.random.default_rng(2).normal(3, 0.1, (300, 300))
+    for band in two_bands.band_names:
+        sparse_image(tmp_path / f"{band}.fits", header, side, patch)
+    tracemalloc.start()
+    mosaic = read_mosaic({b: tmp_path / f"{b}.fits" for b in two_bands.band_names}, two_bands)
+    middle = side // 2
+    stamps = extract_stamps(mosaic, [middle, middle + 20, 100], [middle, middle, 100], 64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mosaic.shape == (side, side)
+    assert peak < 30e6
+    assert stamps.flags.tolist() == [0, 0, 2]
+    assert np.nanmean(stamps.images[0, 0]) == pytest.approx(3 * mosaic.factor("F475W"), rel=0.01)

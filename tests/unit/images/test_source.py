@@ -1,0 +1,153 @@
+"""The science image is found by name or content in everything that can hold one."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
+
+from praesepe.errors import InputError
+from praesepe.images.source import open_image
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def image(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(1, 0.1, (60, 70)).astype("f4")
+
+
+def values(source) -> np.ndarray:
+    return np.asarray(source.pixels)
+
+
+def test_science_by_name(write_image: Write, image: np.ndarray) -> None:
+    source = open_image(
+        write_image("a", image), "F475W"
+    )  # a weight map with a WCS stands before it
+    assert np.array_equal(values(source), image)
+    assert isinstance(source.pixels.raw.base, np.memmap) or not source.pixels.raw.flags.owndata
+
+
+def test_science_by_content(write_image: Write, image: np.ndarray) -> None:
+    source = open_image(write_image("a", image, extname="MOSAIC"), "F475W")
+    assert np.array_equal(values(source), image)
+
+
+def test_two_candidates_need_a_choice(tmp_path: Path, image: np.ndarray, make_wcs) -> None:
+    header = make_wcs(image.shape).to_header()
+    path = tmp_path / "two.fits"
+    chips = [fits.ImageHDU(image + i, header, name="SCI", ver=i) for i in (1, 2)]
+    fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(path)
+    with pytest.raises(InputError, match=r"2 images could be the science image \(SCI,1, SCI,2\)"):
+        open_image(path, "F475W")
+    assert np.array_equal(values(open_image(f"{path}[SCI,2]", "F475W")), image + 2)
+    assert np.array_equal(values(open_image(f"{path}[1]", "F475W")), image + 1)
+    with pytest.raises(InputError, match="Allowed: 'SCI,1', 'SCI,2'"):
+        open_image(f"{path}[SCI,3]", "F475W")
+
+
+def test_image_in_the_primary_hdu(tmp_path: Path, image: np.ndarray, make_wcs) -> None:
+    path = tmp_path / "one.fits"
+    fits.PrimaryHDU(image[None], make_wcs(image.shape).to_header()).writeto(path)
+    source = open_image(path, "F475W")
+    assert np.array_equal(values(source), image)
+    assert source.wcs is not None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "opener"), [(".gz", gzip.open), (".bz2", bz2.open), (".xz", lzma.open)]
+)
+def test_compressed_files(write_image: Write, image: np.ndarray, suffix: str, opener) -> None:
+    plain = write_image("a", image)
+    packed = plain.with_suffix(f".fits{suffix}")
+    with opener(packed, "wb") as file:
+        file.write(plain.read_bytes())
+    assert np.array_equal(values(open_image(packed, "F475W")), image)
+    cut = packed.with_name("cut.fits" + suffix)
+    cut.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        open_image(cut, "F475W")
+
+
+def test_tile_compressed(write_image: Write, rng: np.random.Generator) -> None:
+    counts = rng.poisson(100, (700, 90)).astype("i4")
+    source = open_image(write_image("a", counts, compress=True), "F475W")
+    assert np.array_equal(values(source), counts)
+    assert source.pixels.integers
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "f4", "f8"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_all_number_types(write_image: Write, dtype: str, compress: bool) -> None:
+    """Unsigned integers are stored with BZERO, which astropy cannot map."""
+    if compress and dtype == "i8":
+        pytest.skip("no tile compression of 64-bit integers")
+    numbers = (np.arange(4200) % 120).reshape(60, 70).astype(dtype)
+    source = open_image(write_image("a", numbers, compress=compress), "F475W")
+    np.testing.assert_allclose(values(source), numbers.astype("f4"), atol=0.01)
+    assert source.pixels.integers == (dtype[0] in "iu")
+
+
+def test_scaled_integers_with_blank(tmp_path: Path, make_wcs) -> None:
+    hdu = fits.ImageHDU(np.arange(24, dtype="i2").reshape(4, 6), name="SCI")
+    hdu.header.update(make_wcs((4, 6)).to_header())
+    hdu.header.update({"BSCALE": 0.25, "BZERO": 3.0, "BLANK": 7})
+    path = tmp_path / "scaled.fits"
+    with fits.HDUList([fits.PrimaryHDU(), hdu]) as hdus:
+        hdus.writeto(path, output_verify="ignore")
+    with fits.open(path, do_not_scale_image_data=True) as hdus:
+        raw, header = hdus["SCI"].data.copy(), hdus["SCI"].header
+        assert (header["BSCALE"], header["BZERO"], header["BLANK"]) == (0.25, 3.0, 7)
+    expected = raw * 0.25 + 3.0
+    expected[raw == 7] = np.nan
+    np.testing.assert_allclose(values(open_image(path, "F475W")), expected)
+
+
+def test_objects_in_memory(image: np.ndarray, make_wcs) -> None:
+    wcs = make_wcs(image.shape)
+    hdu = fits.ImageHDU(image, wcs.to_header(), name="SCI")
+    for given in (
+        (image, wcs),
+        (image, wcs.to_header()),
+        hdu,
+        fits.PrimaryHDU(image, wcs.to_header()),
+        fits.HDUList([fits.PrimaryHDU(), hdu]),
+        CCDData(image, unit=u.electron / u.s, wcs=wcs),
+    ):
+        source = open_image(given, "F475W")
+        assert np.array_equal(values(source), image)
+        assert isinstance(source.wcs, WCS)
+    assert open_image(image, "F475W").wcs is None
+
+
+def test_nddata_brings_mask_and_unit(image: np.ndarray, make_wcs) -> None:
+    mask = image > 1.2
+    source = open_image(
+        CCDData(image, unit="electron / s", wcs=make_wcs(image.shape), mask=mask), "F475W"
+    )
+    assert np.array_equal(np.isnan(values(source)), mask)
+    assert source.unit == "electron / s"
+
+
+@pytest.mark.parametrize(
+    "given", [None, 3, [1, 2], (np.ones((3, 3)), 4), np.ones(5), np.ones((2, 3, 4))]
+)
+def test_what_is_no_image(given: object) -> None:
+    with pytest.raises(InputError, match="F475W"):
+        open_image(given, "F475W")
+
+
+def test_sip_distortion_is_kept(shared_data: Path) -> None:
+    source = open_image(shared_data / "real/ngc1261/f336w.fits", "F336W")
+    assert source.wcs.sip is not None
+    assert source.headers[1]["EXPTIME"] == 700

@@ -1,0 +1,150 @@
+"""Units and zero points, against hand-made numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from praesepe.errors import InputError
+from praesepe.images.units import (
+    Calibration,
+    Headers,
+    calibrate,
+    hst_zero_point,
+    jansky_to_ab,
+    parse_unit,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "per_second"),
+    [
+        *((t, "electron", True) for t in ("ELECTRONS/S", "e-/s", "electron s-1", "electron / s")),
+        *((t, "electron", True) for t in ("e/sec", "electrons per second", "electron.s-1", "e-/S")),
+        *((t, "electron", True) for t in ("electron s**-1", "electron s^-1")),
+        *((t, "electron", False) for t in ("ELECTRONS", "e-", "electron", " Electrons ")),
+        *((t, "count", True) for t in ("COUNTS/S", "cts/s", "DN/s", "ADU / s", "cps", "ct s-1")),
+        *((t, "count", False) for t in ("COUNTS", "cts", "DN", "adu", "ADU")),
+        *((t, "MJy/sr", True) for t in ("MJy/sr", "MJY/SR", "MJy sr-1", "MJy.sr**-1")),
+    ],
+)
+def test_spellings(text: str, quantity: str, per_second: bool) -> None:
+    unit = parse_unit(text)
+    assert (unit.quantity, unit.per_second) == (quantity, per_second)
+
+
+@pytest.mark.parametrize("text", ["erg/s/cm2/A", "mJy/sr", "Jy/beam", "UNITLESS", "s", "1/s", "/s"])
+def test_other_units_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="ELECTRONS/S, ELECTRONS, COUNTS/S"):
+        parse_unit(text)
+
+
+def test_hst_zero_point_against_the_definition_of_ab() -> None:
+    """1 e-/s is F_lambda = PHOTFLAM; AB follows from F_nu = F_lambda lambda²/c."""
+    photflam, photplam = 1.821e-19, 4746.9
+    f_nu = photflam * photplam**2 / 2.99792458e18  # erg/s/cm²/Hz
+    assert hst_zero_point(photflam, photplam) == pytest.approx(
+        -2.5 * math.log10(f_nu) - 48.60, abs=2e-3
+    )
+    assert hst_zero_point(photflam, photplam) == pytest.approx(26.06, abs=0.01)  # ACS/WFC F475W
+
+
+def headers(**keywords: object) -> Headers:
+    return Headers(({"PHOTFLAM": 1e-19, "PHOTPLAM": 5000.0, **keywords},), "a.fits")
+
+
+def rate(**keywords: object) -> Calibration:
+    return calibrate(headers(**keywords), survey_zero_point_ab=25.0)
+
+
+def test_to_rate() -> None:
+    assert rate(BUNIT="ELECTRONS/S").to_rate == 1
+    assert rate(BUNIT="ELECTRONS", EXPTIME=500.0).to_rate == pytest.approx(1 / 500)
+    assert rate(BUNIT="COUNTS/S", CCDGAIN=1.5).to_rate == pytest.approx(1.5)
+    assert rate(BUNIT="COUNTS", GAIN=2, EXPTIME=500).to_rate == pytest.approx(2 / 500)
+
+
+def test_zero_point_scales_to_the_survey() -> None:
+    calibration = rate(BUNIT="ELECTRONS/S")
+    zero_point = hst_zero_point(1e-19, 5000)
+    assert calibration.zero_point_ab == pytest.approx(zero_point)
+    assert calibration.factor(zero_point) == pytest.approx(1)
+    # A survey that is 2.5 mag deeper sees ten times the electrons from the same star.
+    assert calibration.factor(zero_point + 2.5) == pytest.approx(10)
+
+
+def test_wfpc2_photflam_is_per_count() -> None:
+    """The gain cancels in the flux: star of 1 DN/s has F_lambda = PHOTFLAM, whatever the gain."""
+    found = rate(BUNIT="COUNTS/S", INSTRUME="WFPC2", DETECTOR=1, ATODGAIN=15.0)
+    assert found.gain == 13.99  # not the commanded 15
+    assert found.to_rate * 10 ** (-0.4 * found.zero_point_ab) == pytest.approx(
+        10 ** (-0.4 * hst_zero_point(1e-19, 5000))
+    )
+    assert found.zero_point_ab == pytest.approx(
+        hst_zero_point(1e-19, 5000) + 2.5 * math.log10(13.99)
+    )
+    other = rate(BUNIT="COUNTS/S", INSTRUME="WFPC2", DETECTOR=1, ATODGAIN=7.0)
+    assert other.factor(25) == pytest.approx(found.factor(25))
+
+
+def test_acs_photflam_is_per_electron_even_in_counts() -> None:
+    found = rate(BUNIT="COUNTS", INSTRUME="ACS", CCDGAIN=2.0, EXPTIME=100.0)
+    assert found.zero_point_ab == pytest.approx(hst_zero_point(1e-19, 5000))
+    from_survey = calibrate(
+        headers(BUNIT="COUNTS", CCDGAIN=2.0, EXPTIME=100.0),
+        instrument="ACS/WFC",
+        survey_zero_point_ab=25.0,
+    )
+    assert from_survey == found
+
+
+def test_drizzled_wfpc2_in_electrons() -> None:
+    """Drizzled to electrons, PHOTFLAM has been divided by the gain: it goes with the pixels."""
+    found = rate(BUNIT="ELECTRONS/S", INSTRUME="WFPC2", ATODGAIN=7.0)
+    assert found.zero_point_ab == pytest.approx(hst_zero_point(1e-19, 5000))
+
+
+def test_surface_brightness_against_jansky() -> None:
+    """0.5 MJy/sr in pixels of 2e-14 sr are 1e-8 Jy: AB 28.90."""
+    found = calibrate(headers(BUNIT="MJy/sr", PIXAR_SR=2e-14), survey_zero_point_ab=28.0)
+    assert jansky_to_ab(1e-8) == pytest.approx(28.9, abs=1e-3)
+    assert 0.5 * found.factor(28.0) == pytest.approx(10 ** (-0.4 * (jansky_to_ab(1e-8) - 28.0)))
+    by_wcs = calibrate(headers(BUNIT="MJy/sr"), survey_zero_point_ab=28.0, pixel_area_sr=2e-14)
+    assert by_wcs.to_rate == pytest.approx(found.to_rate)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "missing"),
+    [
+        ({"BUNIT": None}, "BUNIT"),
+        ({"BUNIT": "ELECTRONS"}, "EXPTIME"),
+        ({"BUNIT": "COUNTS", "EXPTIME": 10.0}, "CCDGAIN"),
+        ({"BUNIT": "COUNTS", "GAIN": 1.0}, "EXPTIME"),
+        ({"BUNIT": "ELECTRONS/S", "PHOTFLAM": None}, "PHOTFLAM"),
+        ({"BUNIT": "ELECTRONS/S", "PHOTPLAM": None}, "PHOTPLAM"),
+        ({"BUNIT": "MJy/sr"}, "PIXAR_SR"),
+    ],
+)
+def test_errors_name_the_missing_keyword(keywords: dict[str, object], missing: str) -> None:
+    with pytest.raises(InputError, match=f"keyword {missing}.* missing"):
+        rate(**keywords)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), "unknown"])
+def test_meaningless_values_are_refused(value: object) -> None:
+    with pytest.raises(InputError, match="PHOTFLAM = .* not a positive number"):
+        rate(BUNIT="ELECTRONS/S", PHOTFLAM=value)
+
+
+def test_science_header_comes_before_primary() -> None:
+    both = Headers(({"EXPTIME": 10.0}, {"EXPTIME": 99.0, "GAIN": 2.0}), "a.fits")
+    assert both.get("EXPTIME") == ("EXPTIME", 10.0)
+    assert both.get("GAIN") == ("GAIN", 2.0)
+
+
+def test_given_values_replace_keywords() -> None:
+    found = calibrate(
+        Headers((), "array"), unit="e-/s", zero_point_ab=26.5, survey_zero_point_ab=26.0
+    )
+    assert found.factor(26.0) == pytest.approx(10**-0.2)

@@ -1,0 +1,63 @@
+"""The documents agree with the code: examples parse, every key is explained, links lead on."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from praesepe.survey import PSF, Band, Nuisance, Prior, StarField, Stars, Survey, parse_survey
+
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/README.md",
+    "docs/decisions.md",
+    "docs/images.md",
+    "docs/surveys.md",
+)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), re.M | re.S)
+
+
+def test_the_example_survey_is_one(repository: Path) -> None:
+    (example,) = blocks(repository / "docs/surveys.md", "toml")
+    survey = parse_survey(tomllib.loads(example), source="docs/surveys.md")
+    assert survey.band_names == ("F336W", "F438W", "F814W")
+
+
+@pytest.mark.parametrize("model", [Survey, Band, PSF, Stars, Prior, Nuisance, StarField])
+def test_every_key_of_a_survey_is_explained(repository: Path, model: type[Survey]) -> None:
+    text = (repository / "docs/surveys.md").read_text("utf-8")
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
+    tables = {"stars", "prior", "nuisance", "field"}
+    assert [name for name in model.model_fields if f"`{name}`" not in rows] == [
+        name for name in model.model_fields if model is Survey and name in tables
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_python_examples_compile(repository: Path, document: str) -> None:
+    for example in blocks(repository / document, "python"):
+        compile(example, document, "exec")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(repository: Path, document: str) -> None:
+    path = repository / document
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+def test_every_flag_is_explained(repository: Path) -> None:
+    from praesepe.predict import flag_meanings
+
+    text = (repository / "docs/images.md").read_text("utf-8")
+    meanings = flag_meanings()
+    assert [name for bit, name in meanings.items() if f"| {bit} | `{name}` |" not in text] == []
