@@ -26,6 +26,7 @@ import sse_isochrones
 
 DATA = Path(__file__).parents[1] / "src" / "praesepe" / "data" / "stellar"
 SEDFIT = "SEDFit==0.6.1"
+SEDFIT_SHA256 = "11d9baa903b7340798fe758a2a73738b472748ffa3a7a4fa2a4b1dae7547eb1b"
 LIMIT_BYTES = 12_000_000
 
 
@@ -33,7 +34,10 @@ def download_sedfit(folder: Path) -> Path:
     """Source distribution of SEDFit, fetched with pip into `folder`."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
     subprocess.run([*command, "--no-build-isolation", "-d", str(folder), SEDFIT], check=True)
-    return next(folder.glob("[Ss][Ee][Dd][Ff]it*.tar.gz"))
+    archive = next(folder.glob("[Ss][Ee][Dd][Ff]it*.tar.gz"))
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != SEDFIT_SHA256:
+        raise SystemExit(f"{archive.name} is not the file that this grid was made from")
+    return archive
 
 
 def pack_isochrones(

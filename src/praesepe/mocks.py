@@ -152,7 +152,7 @@ def _header(
         ("EXTNAME", "IMAGES", ""),
         ("BUNIT", "electron/s", ""),
         ("SURVEY", survey.name, "survey of the simulation"),
-        ("SURVHASH", survey.fingerprint(), "SHA-256 of the survey"),
+        ("SURVHASH", survey.fingerprint(), ""),
         ("SEED", seed, "of the simulator"),
         ("NUISANCE", nuisances, "random zero points, blur, registration"),
         ("PIXSCALE", survey.pixel_scale_arcsec, "[arcsec] side of a pixel"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from rich.table import Table as ScreenTable
 from praesepe.errors import PraesepeError
 from praesepe.parameters import PARAMETERS
 
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def console_on(*, stderr: bool = False) -> Console:
     """A console on the present standard output or error."""
@@ -23,6 +26,7 @@ def console_on(*, stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
+    """Print text as it is, without wrapping it."""
     console_on().print(text, markup=False, soft_wrap=True)
 
 
@@ -30,13 +34,16 @@ def say_error(error: Exception) -> None:
     """One message on the standard error."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and not isinstance(error, PraesepeError):
-        text = f"{text}. Nothing was left half-written."
+        text = f"{error.filename}: {error.strerror}" if error.filename else text
+        if error.errno in DISK_IS_FULL:
+            text += ". Free some space, or write to another disk."
     console = console_on(stderr=True)
     console.print("[bold red]Error:[/]", end=" ")
     console.print(text, markup=False, soft_wrap=True)
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One message on the standard error, in place of Python's with its source line."""
     console = console_on(stderr=True)
     console.print("[bold yellow]Warning:[/]", end=" ")
     console.print(str(message), markup=False, soft_wrap=True)
@@ -120,14 +127,14 @@ def metrics_table(metrics: dict[str, Any]) -> ScreenTable:
     """Median, scatter and 68 % coverage of every parameter in every bin."""
     made_by = metrics["provenance"]
     table = ScreenTable(
-        title=f"{made_by['model']} {made_by['model_version']}: posterior median - truth, dex",
+        title=f"{made_by['model']} {made_by['model_version']}: Δ = posterior median - truth, dex",
         box=None,
         header_style="bold",
     )
     table.add_column("bin")
     table.add_column("n", justify="right")
     for parameter in PARAMETERS:
-        for column in (parameter.name, "scatter", "68 %"):
+        for column in (f"Δ {parameter.name}", "scatter", "68 %"):
             table.add_column(column, justify="right")
     for name, content in metrics.items():
         if name != "provenance" and content["n"]:

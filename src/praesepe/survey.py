@@ -139,7 +139,7 @@ class Survey(Settings):
     pixel_scale_arcsec : float
         Pixel of the mosaics, arcsec.
     stamp_size : int
-        Side of a stamp in pixels; a multiple of 16.
+        Side of a stamp in pixels; even, 16 to 256.
     bands : tuple of Band
         In the order of the network's input channels.
     """
@@ -149,7 +149,7 @@ class Survey(Settings):
     telescope: str = ""
     distance_pc: Positive
     pixel_scale_arcsec: Positive
-    stamp_size: Annotated[int, Field(ge=16, le=256, multiple_of=16)] = 64
+    stamp_size: Annotated[int, Field(ge=16, le=256, multiple_of=2)] = 64
     bands: Annotated[tuple[Band, ...], Field(min_length=1)]
     stars: Stars = Stars()
     prior: Prior = Prior()

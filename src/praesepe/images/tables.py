@@ -114,7 +114,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     """Write a table in the format that the ending of the file name tells.
 
     Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
-    for them. Nested metadata become JSON text in FITS and VOTable.
+    for them. In FITS and VOTable, whose standards know no logarithmic units, "dex(yr)" moves into
+    the description, and nested metadata become JSON text.
 
     Parameters
     ----------
@@ -160,24 +161,34 @@ def table_format(path: Path) -> str:
 
 
 def _write(table: Table, path: Path, form: str) -> None:
+    if form == "votable":
+        _write_votable(table, path)
+    elif form == "fits":
+        _write_fits(table, path)
+    elif form == "parquet":
+        try:
+            table.write(path, format=form)
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"Parquet files need pyarrow: pip install pyarrow ({error})"
+            ) from error
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            table.write(file, format=form)
+
+
+def _write_fits(table: Table, path: Path) -> None:
+    """FITS with the descriptions as TCOMM cards, which TOPCAT and others show."""
+    from astropy.io import fits
     from astropy.io.fits.verify import VerifyWarning
-    from astropy.units import UnitsWarning
-    from astropy.utils.exceptions import AstropyUserWarning
 
     with warnings.catch_warnings():
-        # Long keywords become HIERARCH cards and dex units stay text: both come back when read.
-        warnings.simplefilter("ignore", VerifyWarning)
-        warnings.simplefilter("ignore", UnitsWarning)
-        warnings.filterwarnings("ignore", "The unit .* could not be saved", AstropyUserWarning)
-        if form == "votable":
-            _write_votable(table, path)
-        else:
-            try:
-                table.write(path, format=form, overwrite=True)
-            except ImportError as error:
-                raise MissingDependencyError(
-                    f"Parquet files need pyarrow: pip install pyarrow ({error})"
-                ) from error
+        warnings.simplefilter("ignore", VerifyWarning)  # long keywords become HIERARCH cards
+        table.write(path, format="fits")
+        with fits.open(path, mode="update") as hdus:
+            for i, name in enumerate(table.colnames, 1):
+                if table[name].info.description:
+                    hdus[1].header[f"TCOMM{i}"] = table[name].info.description
 
 
 def _write_votable(table: Table, path: Path) -> None:
@@ -206,6 +217,11 @@ def _suited(table: Table, form: str) -> Table:
     for key, value in table.meta.items():
         if not isinstance(value, (str, int, float, bool)):
             table.meta[key] = json.dumps(value, default=str)
+    for name in table.colnames:
+        info = table[name].info
+        if "(" in str(info.unit or ""):  # dex(yr): neither standard can say it
+            info.description = f"{info.description or name} [{info.unit}]"
+            table[name].unit = None
     if form == "fits":
         _suit_names(table)
     return table

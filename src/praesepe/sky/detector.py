@@ -33,8 +33,8 @@ class Detector:
         self.exposure = column([band.exposure_s for band in bands])
         self.dark = column([band.dark_e_s for band in bands])
         self.read_noise = column([band.read_noise_e * band.n_exposures**0.5 for band in bands])
-        self.sky = column([band.sky_e_s[0] for band in bands]), column([band.sky_e_s[1] for band in bands])
-        self.left = column([band.sky_left[0] for band in bands]), column([band.sky_left[1] for band in bands])
+        self.sky = [column([band.sky_e_s[end] for band in bands]) for end in (0, 1)]
+        self.left = [column([band.sky_left[end] for band in bands]) for end in (0, 1)]
         variance = (self.sky[0] + self.dark) * self.exposure + self.read_noise**2
         self.noise = (variance.sqrt() / self.exposure).flatten()
 

@@ -108,7 +108,8 @@ class FieldBank:
         which = (u[0] * len(self.fields)).long()
         rows, columns = (u[1] * room).long().tolist(), (u[2] * room).long().tolist()
         turn = (u[3] * 8).long().tolist()
-        for grid, field, row, column, k in zip(grids, which.tolist(), rows, columns, turn, strict=True):
+        places = zip(grids, which.tolist(), rows, columns, turn, strict=True)
+        for grid, field, row, column, k in places:
             piece = self.fields[field, :, row : row + side, column : column + side]
             if k & 1:
                 piece = piece.transpose(-1, -2)
@@ -156,7 +157,9 @@ def draw_field(
     return _spread_periodic(stars.flux, u, (OVERSAMPLING * height, OVERSAMPLING * width))
 
 
-def age_metallicity_shares(survey: Survey, sampler: StarSampler, *, generator: torch.Generator) -> Tensor:
+def age_metallicity_shares(
+    survey: Survey, sampler: StarSampler, *, generator: torch.Generator
+) -> Tensor:
     """Share of a field's mass at each age and metallicity of the sampler.
 
     The rate of star formation is constant in time on average and varies from bin to bin by the
@@ -172,7 +175,8 @@ def age_metallicity_shares(survey: Survey, sampler: StarSampler, *, generator: t
     low, high = settings.metallicity
     inside = (z >= low * 0.999) & (z <= high * 1.001)
     if not inside.any():
-        inside = np.abs(np.log(z / math.sqrt(low * high))) == np.abs(np.log(z / math.sqrt(low * high))).min()
+        distance = np.abs(np.log(z / math.sqrt(low * high)))
+        inside = distance == distance.min()
     shares = weight[:, None] * torch.as_tensor(inside, dtype=torch.float64)
     return shares / shares.sum()
 
@@ -208,5 +212,3 @@ def _cpu(generator: torch.Generator) -> torch.Generator:
         return generator
     seed = torch.randint(2**62, (), generator=generator, device=generator.device)
     return torch.Generator().manual_seed(int(seed))
-
-

@@ -48,7 +48,12 @@ class Renderer:
     """
 
     def __init__(
-        self, survey: Survey, *, size: int | None = None, pad: int = 8, device: torch.device | str = "cpu"
+        self,
+        survey: Survey,
+        *,
+        size: int | None = None,
+        pad: int = 8,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.size = survey.stamp_size if size is None else size
         self.pad = pad
@@ -69,7 +74,8 @@ class Renderer:
         )  # (band, 2 half + 1, 2 half + 1)
         self.peak = psfs[:, half, half] * OVERSAMPLING**2
         self.transfer = torch.from_numpy(_transfer(psfs, self.grid)).to(self.device)
-        self._frequency = 2 * math.pi * OVERSAMPLING * torch.fft.fftfreq(self.grid, device=self.device)
+        frequency = torch.fft.fftfreq(self.grid, device=self.device)  # cycles per grid point
+        self._frequency = 2 * math.pi * OVERSAMPLING * frequency  # radians per pixel
 
     def empty(self, n: int) -> Tensor:
         """Return `n` empty grids, shape (n, band, grid, grid)."""
@@ -162,7 +168,9 @@ class Renderer:
         root = torch.ones((n, self.n_bands, 1), device=self.device)
         if gain is not None:
             root = gain[..., None]
-        shift = torch.zeros((n, self.n_bands, 2), device=self.device) if shift_px is None else shift_px
+        shift = shift_px
+        if shift is None:
+            shift = torch.zeros((n, self.n_bands, 2), device=self.device)
         along_x = torch.polar(amplitude, -shift[..., 0:1] * angle)
         along_y = torch.polar(amplitude * root, -shift[..., 1:2] * angle)
         return along_y, along_x

@@ -18,7 +18,7 @@ from praesepe.errors import InputError
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.population import StellarTable
 
-MAX_POINTS = 1 << 15
+MAX_POINTS = 1 << 13
 """Most points that share the faint light of one population."""
 
 
@@ -90,14 +90,10 @@ class StarSampler:
         rows = [_row(m, f, imf, limit) for m, f in zip(mass, flux, strict=True)]
         n_nodes = max(len(row.cdf) for row in rows)
         self._n_nodes = n_nodes
-        self._key = self._tensor(
-            np.concatenate(
-                [np.pad(r.cdf, (0, n_nodes - len(r.cdf)), constant_values=1.0) + i for i, r in enumerate(rows)]
-            )
-        )
-        self._cdf = self._tensor(
-            np.concatenate([np.pad(r.cdf, (0, n_nodes - len(r.cdf)), constant_values=1.0) for r in rows])
-        )
+        cdf = _stack([r.cdf[:, None] for r in rows], n_nodes).reshape(len(rows), n_nodes)
+        self._cdf = self._tensor(cdf.ravel())
+        # One ascending list of all rows: row i holds the values from i to i + 1.
+        self._key = self._tensor((cdf + np.arange(len(rows))[:, None]).ravel())
         self._mass = self._tensor(_stack([r.mass[:, None] for r in rows], n_nodes))[:, 0].float()
         self._flux = self._tensor(_stack([r.flux for r in rows], n_nodes)).float().T.contiguous()
         self._slope = self._tensor(_stack([r.slope for r in rows], n_nodes)).float().T.contiguous()
@@ -105,7 +101,8 @@ class StarSampler:
         self._faint_mean = self._tensor(np.stack([r.faint_mean for r in rows])).float()
         self._faint_root = self._tensor(np.stack([r.faint_root for r in rows])).float()
         self._faint_points_per_star = _effective_number(self._faint_mean, self._faint_root)
-        self.present_fraction = _present_fraction(mass, present, imf).reshape(table.mag_ab.shape[:2])
+        fraction = _present_fraction(mass, present, imf)
+        self.present_fraction = fraction.reshape(table.mag_ab.shape[:2])
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
@@ -134,13 +131,15 @@ class StarSampler:
         bright_share = (1 - self._cut[row]).clamp(0, 1)
         n_bright = torch.binomial(n_stars, bright_share, generator=generator)
         bright_owner, mass, flux = self._bright(row, n_bright.long(), generator)
-        faint = self._faint_totals(row, (n_stars - n_bright).float(), generator)  # (population, 1 + band)
-        faint_owner, faint_flux = self._faint_points(row, faint[:, 1:], n_stars - n_bright)
+        n_faint = n_stars - n_bright
+        faint = self._faint_totals(row, n_faint.float(), generator)  # (population, 1 + band)
+        faint_owner, faint_flux = self._faint_points(row, faint[:, 1:], n_faint)
         n, bands = len(row), len(flux)
         total_mass = faint[:, 0].index_add(0, bright_owner, mass)
         light = faint[:, 1:].clone()
         for band in range(bands):
-            light[:, band] += torch.zeros(n, device=self.device).index_add_(0, bright_owner, flux[band])
+            of_bright = torch.zeros(n, device=self.device)
+            light[:, band] += of_bright.index_add_(0, bright_owner, flux[band])
         return Stars(
             owner=torch.cat((bright_owner, faint_owner)),
             flux=torch.cat((flux, faint_flux), dim=1),
@@ -148,7 +147,9 @@ class StarSampler:
             light=light,
         )
 
-    def _bright(self, row: Tensor, counts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _bright(
+        self, row: Tensor, counts: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Owner, mass and flux of the stars drawn one by one."""
         owner = torch.repeat_interleave(torch.arange(len(row), device=self.device), counts)
         its_row = row[owner]
@@ -197,14 +198,15 @@ def _row(mass: np.ndarray, flux: np.ndarray, imf: BrokenPowerLaw, limit: np.ndar
     low, high = float(imf.edges[0]), float(imf.edges[-1])
     mesh = np.geomspace(low, high, 256)
     nodes = np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
-    lit = (flux > 0).any(1)
+    lit = np.any(flux > 0, axis=1)
     at = np.clip(np.searchsorted(mass, nodes, side="right") - 1, 0, len(mass) - 2)
     inside = (nodes >= mass[0]) & (nodes <= mass[-1])
     width = mass[at + 1] - mass[at]
     step = np.clip((nodes - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         between = np.exp((1 - step) * np.log(flux[at]) + step * np.log(flux[at + 1]))
-    node_flux = np.where(step == 0, flux[at], np.where(step == 1, flux[at + 1], np.nan_to_num(between)))
+    between = np.where(step == 1, flux[at + 1], np.nan_to_num(between))
+    node_flux = np.where(step == 0, flux[at], between)
     node_flux[~inside & (nodes > mass[-1])] = 0
     if lit[0]:
         node_flux[nodes < mass[0]] = flux[0]
@@ -218,7 +220,8 @@ def _row(mass: np.ndarray, flux: np.ndarray, imf: BrokenPowerLaw, limit: np.ndar
     first = int(np.argmax(bright)) if bright.any() else len(bright)
     mean, root = _moments(np.diff(cdf)[:first], nodes, start, slope, first)
     pad = np.zeros((1, flux.shape[1]))
-    return _Row(cdf, nodes, np.vstack((start, pad)), np.vstack((slope, pad)), float(cdf[first]), mean, root)
+    start, slope = np.vstack((start, pad)), np.vstack((slope, pad))
+    return _Row(cdf, nodes, start, slope, float(cdf[first]), mean, root)
 
 
 def _moments(
@@ -233,7 +236,8 @@ def _moments(
     weight = weight / weight.sum()
     middle = low + rise / 2
     mean = weight @ middle
-    covariance = (middle - mean).T @ ((middle - mean) * weight[:, None]) + (rise * weight[:, None]).T @ rise / 12
+    apart, within = middle - mean, rise * weight[:, None]
+    covariance = apart.T @ (apart * weight[:, None]) + within.T @ rise / 12
     value, vector = np.linalg.eigh(covariance)
     return mean, vector * np.sqrt(np.clip(value, 0, None))
 
@@ -256,4 +260,5 @@ def _present_fraction(mass: np.ndarray, present: np.ndarray, imf: BrokenPowerLaw
     weight = np.diff(imf.cdf(nodes))
     middle = np.sqrt(nodes[1:] * nodes[:-1])
     total = float((weight * middle).sum())
-    return np.array([(weight * np.interp(middle, m, p)).sum() / total for m, p in zip(mass, present, strict=True)])
+    left = [(weight * np.interp(middle, m, p)).sum() for m, p in zip(mass, present, strict=True)]
+    return np.array(left) / total

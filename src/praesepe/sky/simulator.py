@@ -1,9 +1,10 @@
-"""The simulator: clusters drawn from a survey's prior, on star fields, as the telescope sees them."""
+"""The simulator: clusters of a survey's prior, on star fields, as the telescope sees them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from praesepe.stars.passbands import load_passband
 from praesepe.stars.population import StellarTable, build_table
 from praesepe.survey import Survey, load_survey
 
-FAINT_STAR_SNR = 0.2
+FAINT_STAR_SNR = 0.3
 """Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
 
 
@@ -63,8 +64,8 @@ class SurveyTables:
         """Integrate the embedded spectra over the survey's filter curves."""
         bands = [load_passband(band.filter) for band in survey.bands]
         s = survey.stars
-        dust = {"a_v": s.a_v, "r_v": s.r_v, "law": s.extinction_law}
-        return cls(build_table(bands, metallicities=[s.metallicity], **dust), build_table(bands, **dust))
+        table = partial(build_table, bands, a_v=s.a_v, r_v=s.r_v, law=s.extinction_law)
+        return cls(cluster=table(metallicities=[s.metallicity]), field=table())
 
 
 class Simulator:
@@ -158,7 +159,8 @@ class Simulator:
     def _batch(self, n: int) -> Mocks:
         labels, truth, grids = self._clusters(n)
         if self.bank is not None:
-            truth["field_density"] = self.bank.add_to(grids, generator=self.generator).to(self.device)
+            density = self.bank.add_to(grids, generator=self.generator)
+            truth["field_density"] = density.to(self.device)
         images = self.renderer.convolve(grids, **self._nuisances(n))
         return Mocks(self.detector.expose(images, generator=self.generator), labels, truth)
 
@@ -171,9 +173,11 @@ class Simulator:
         i_age, log_age = self._ages(n)
         log_rh = self._uniform(n, *(math.log10(r) for r in prior.rh_arcsec))
         gamma = self._uniform(n, *prior.gamma)
-        shift = torch.stack([self._uniform(n, -prior.centre_shift_px, prior.centre_shift_px) for _ in "xy"])
+        largest = prior.centre_shift_px
+        shift = torch.stack([self._uniform(n, -largest, largest) for _ in "xy"])
         target = 10 ** self._uniform(n, *prior.log_mass)
-        n_stars = torch.poisson(target / self.stars.mean_mass, generator=self.generator).clamp_(min=1)
+        n_stars = torch.poisson(target / self.stars.mean_mass, generator=self.generator)
+        n_stars.clamp_(min=1)
         drawn = self.stars.draw(self.stars.row(i_age), n_stars, generator=self.generator)
         radius_px = (10**log_rh / survey.pixel_scale_arcsec)[drawn.owner]
         position = sample_eff(radius_px, gamma[drawn.owner], generator=self.generator)
@@ -181,9 +185,9 @@ class Simulator:
         grids = self.renderer.empty(n)
         self.renderer.scatter(grids, drawn.owner, position, drawn.flux)
         labels = torch.stack((log_age, drawn.mass.log10(), log_rh), dim=1)
-        fraction = torch.as_tensor(self.stars.present_fraction[:, 0], device=self.device).float()[i_age]
+        left = torch.as_tensor(self.stars.present_fraction[:, 0], device=self.device).float()
         truth = {
-            "log_present_mass": (drawn.mass * fraction).log10(),
+            "log_present_mass": (drawn.mass * left[i_age]).log10(),
             "gamma": gamma,
             "x": shift[0] + survey.stamp_size // 2,
             "y": shift[1] + survey.stamp_size // 2,
@@ -276,7 +280,9 @@ def make_mosaic(
     return {band.name: exposed[i] for i, band in enumerate(survey.bands)}, truth
 
 
-def _places(n: int, size: int, stamp: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _places(
+    n: int, size: int, stamp: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw whole-pixel places of clusters that keep their distance."""
     x: list[int] = []
     y: list[int] = []
@@ -291,5 +297,7 @@ def _places(n: int, size: int, stamp: int, rng: np.random.Generator) -> tuple[np
             x.append(new_x)
             y.append(new_y)
     if len(x) < n:
-        raise InputError(f"only {len(x)} of {n} clusters fit into {size}×{size} px; make the mosaic larger")
+        raise InputError(
+            f"only {len(x)} of {n} clusters fit into {size}×{size} px; make the mosaic larger"
+        )
     return np.array(x), np.array(y)

@@ -1,0 +1,275 @@
+"""Every command from the shell to its files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+import praesepe
+from praesepe.network.estimator import model_names
+from praesepe.samples import read_samples
+from praesepe.survey import Survey, load_survey
+
+Run = Callable[..., Any]
+
+
+def test_version_and_help(run_cli: Run) -> None:
+    assert run_cli("--version").stdout.strip() == f"praesepe {praesepe.__version__}"
+    text = run_cli("--help").stdout
+    for command in ("survey", "simulate", "train", "predict", "evaluate", "demo"):
+        assert command in text
+        assert "--help" in run_cli(command, "--help").stdout
+
+
+def test_the_entry_point_of_the_package(run_cli: Run) -> None:
+    assert run_cli("survey", "list", separate=True).stdout.count("phat") == 1
+
+
+def test_survey_show_prints_toml(run_cli: Run, tmp_path: Path) -> None:
+    for options in ((), ("--all",)):
+        file = tmp_path / "copy.toml"
+        file.write_text(run_cli("survey", "show", "phat", *options).stdout)
+        assert load_survey(file) == load_survey("phat")
+    assert "jitter_arcsec" in file.read_text()  # --all fills in the defaults
+    assert "McConnachie" in run_cli("survey", "show", "phat").stdout  # the comments are kept
+
+
+def test_survey_init_writes_a_survey_to_edit(run_cli: Run, tmp_path: Path) -> None:
+    run_cli("survey", "init", "m33.toml", cwd=tmp_path)
+    survey = load_survey(tmp_path / "m33.toml")
+    assert survey.name == "m33"
+    assert survey.bands == load_survey("phat").bands
+    shown = run_cli("survey", "show", tmp_path / "m33.toml").stdout
+    assert 'name = "m33"' in shown
+    refused = run_cli("survey", "init", "m33.toml", cwd=tmp_path, check=False)
+    assert refused.returncode == 2
+    assert "exists" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def mocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from praesepe.mocks import simulate
+
+    path = tmp_path_factory.mktemp("mocks") / "mocks.fits"
+    return simulate("phat", path, n=260, seed=3, command="praesepe simulate phat")
+
+
+def test_simulate(run_cli: Run, mocks: Path, tmp_path: Path, phat: Survey) -> None:
+    out = tmp_path / "again.fits"
+    run_cli("simulate", "phat", "--n", 260, "--seed", 3, "--out", out)
+    with fits.open(out) as ours, fits.open(mocks) as theirs:
+        images, truth = ours["IMAGES"], Table(ours["TRUTH"].data)
+        assert images.data.shape == (260, 3, 64, 64)
+        assert images.data.dtype == np.dtype(">f4")
+        assert images.header["BUNIT"] == "electron/s"
+        assert images.header["SURVEY"] == "phat"
+        assert images.header["SURVHASH"] == phat.fingerprint()
+        assert images.header["SEED"] == 3
+        assert [images.header[f"BAND{i}"] for i in (1, 2, 3)] == list(phat.band_names)
+        assert images.header["ABZP2"] == phat.bands[1].zero_point_ab
+        assert "praesepe simulate phat" in str(images.header["HISTORY"])
+        np.testing.assert_array_equal(images.data, theirs["IMAGES"].data)  # the same seed
+        assert len(truth) == 260
+        assert {"log_age", "log_mass", "log_rh", "log_present_mass"} <= set(truth.colnames)
+        assert ours["TRUTH"].columns["log_age"].unit == "dex(yr)"
+        assert ours["TRUTH"].columns["mag_F475W"].unit == "mag(AB)"
+        ours.verify("exception")
+    assert [p.name for p in tmp_path.iterdir()] == ["again.fits"]
+
+
+def test_mocks_brighten_with_their_mass(mocks: Path) -> None:
+    """The truth belongs to the image beside it; shuffled, the relation is gone."""
+    with fits.open(mocks) as file:
+        light = file["IMAGES"].data[:, 2, 22:43, 22:43].sum(axis=(1, 2))
+        magnitude = file["TRUTH"].data["mag_F814W"]
+    rank = np.corrcoef(np.argsort(np.argsort(light)), np.argsort(np.argsort(-magnitude)))[0, 1]
+    shuffled = np.random.default_rng(0).permutation(magnitude)
+    control = np.corrcoef(np.argsort(np.argsort(light)), np.argsort(np.argsort(-shuffled)))[0, 1]
+    assert rank > 0.9
+    assert abs(control) < 0.3
+
+
+def test_simulate_refuses_to_overwrite(run_cli: Run, tmp_path: Path) -> None:
+    out = tmp_path / "mocks.fits"
+    out.write_text("mine")
+    refused = run_cli("simulate", "phat", "--n", 1, "--out", out, check=False)
+    assert refused.returncode == 2
+    assert "exists" in refused.stderr
+    run_cli("simulate", "phat", "--n", 1, "--out", out, "--overwrite", "--no-nuisances")
+    with fits.open(out) as file:
+        assert file["IMAGES"].data.shape == (1, 3, 64, 64)
+        assert not file["IMAGES"].header["NUISANCE"]
+
+
+def test_predict(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
+    out, regions, draws = (tmp_path / name for name in ("m.ecsv", "m.reg", "m.h5"))
+    finished = run_cli(
+        "predict", model, *field.arguments, "--out", out, "--regions", regions,
+        "--samples", draws, "--n-samples", 50, "--seed", 4,
+    )  # fmt: skip
+    assert "12 of 12 clusters measured" in finished.stdout
+    table = Table.read(out)
+    assert list(table["name"]) == [f"c{i}" for i in range(12)]
+    assert table.meta["model"] == "phat"
+    assert table.meta["command"].startswith("praesepe predict")
+    assert str(field.catalog) in table.meta["command"]
+    for name in ("log_age", "log_mass", "log_present_mass", "rh_arcsec", "rh_pc"):
+        low, middle, high = (table[f"{name}_p{p}"] for p in (16, 50, 84))
+        assert (low <= middle).all()
+        assert (middle <= high).all()
+    samples = read_samples(draws)
+    assert samples.shape == (12, 50, 3)
+    np.testing.assert_allclose(np.median(samples[..., 1], axis=1), table["log_mass_p50"], atol=1e-4)
+    assert regions.read_text().count("circle") == 12
+    again = run_cli("predict", model, *field.arguments, "--out", out, check=False)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+
+
+def test_the_python_call_gives_the_same_table(
+    run_cli: Run, model: Path, field: Any, tmp_path: Path
+) -> None:
+    run_cli("predict", model, *field.arguments, "--out", tmp_path / "a.ecsv", "--seed", 2)
+    read = Table.read(tmp_path / "a.ecsv")
+    ours = praesepe.predict(model, field.images, field.catalog, seed=2)
+    assert ours.colnames == read.colnames
+    for name in ours.colnames[1:]:
+        np.testing.assert_allclose(ours[name], read[name])
+
+
+def test_pixel_positions(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
+    Table({"px": [90.0, 100.0], "py": [91.0, 101.0]}).write(
+        field.catalog, format="ascii.csv", overwrite=True
+    )
+    words = ("predict", model, *field.arguments, "--out", tmp_path / "a.ecsv")
+    no_origin = run_cli(*words, "--x", "px", "--y", "py", check=False)
+    assert no_origin.returncode == 2
+    assert "origin" in no_origin.stderr
+    run_cli(*words, "--x", "px", "--y", "py", "--origin", 1)
+    table = Table.read(tmp_path / "a.ecsv")
+    np.testing.assert_allclose(table["x"], table["px"])
+
+
+def test_train_resume_and_evaluate(
+    run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from praesepe.train import Settings
+
+    # a small validation set, for speed; `praesepe.train` is the function, not the module
+    module = sys.modules["praesepe.train"]
+    monkeypatch.setattr(module, "Settings", partial(Settings, valid_size=64))
+    model = tmp_path / "model"
+    words = ("train", "phat", "--out", model, "--preset", "tiny", "--batch-size", 8)
+    finished = run_cli(*words, "--steps", 2, "--seed", 1)
+    assert f"praesepe predict {model}" in finished.stdout
+    refused = run_cli(*words, "--steps", 4, "--seed", 1, check=False)
+    assert refused.returncode == 2
+    assert "resume" in refused.stderr
+    run_cli(*words, "--steps", 3, "--seed", 1, "--resume")
+
+    out = tmp_path / "evaluation"
+    shown = run_cli("evaluate", model, "--n", 40, "--seed", 2, "--out", out, "--n-samples", 50)
+    assert "seed_range" in shown.stdout
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["all"]["n"] == 40
+    assert metrics["provenance"]["nuisances"] is True
+    assert (out / "clusters.ecsv").exists()
+    seen = run_cli("evaluate", model, "--n", 4, "--seed", 1, "--out", out, check=False)
+    assert seen.returncode == 2
+    refused = run_cli("evaluate", model, "--n", 4, "--seed", 2, "--out", out, check=False)
+    assert "exists" in refused.stderr
+
+
+def test_fine_tuning_on_annotated_clusters(
+    run_cli: Run, model: Path, field: Any, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    n = 40
+    table = Table({"x": rng.uniform(40, 150, n), "y": rng.uniform(40, 150, n)})
+    table["log_age"], table["log_mass"], table["rh_arcsec"] = 8.0, 3.5, 0.3
+    labels = tmp_path / "known.csv"
+    table.write(labels, format="ascii.csv")
+    images = field.arguments[:6]
+    finished = run_cli(
+        "train", "phat", "--out", tmp_path / "tuned", "--from", model, "--steps", 2,
+        "--labels", labels, *images, "--x", "x", "--y", "y", "--origin", 0, "--batch-size", 8,
+    )  # fmt: skip
+    assert "40 annotated clusters, 0 rows left out" in finished.stdout
+    assert (tmp_path / "tuned" / "model.json").exists()
+    alone = run_cli("train", "phat", "--out", tmp_path / "t", "--labels", labels, check=False)
+    assert alone.returncode == 2
+    assert "--image" in alone.stderr
+
+
+def test_length_of_the_training(run_cli: Run, tmp_path: Path) -> None:
+    for length in ((), ("--steps", 5, "--minutes", 1)):
+        refused = run_cli("train", "phat", "--out", tmp_path / "m", *length, check=False)
+        assert refused.returncode == 2
+        assert "either --minutes or --steps" in refused.stderr
+
+
+def test_no_such_device(run_cli: Run, tmp_path: Path) -> None:
+    words = ("simulate", "phat", "--out", tmp_path / "m.fits", "--device")
+    refused = run_cli(*words, "gpu", check=False)
+    assert refused.returncode == 2
+    assert "cuda" in refused.stderr
+
+
+def test_control_c(run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("praesepe.mocks.simulate", interrupt)
+    finished = run_cli("simulate", "phat", "--out", tmp_path / "m.fits", check=False)
+    assert finished.returncode == 130
+    assert finished.stderr.strip() == "Interrupted."
+
+
+def test_a_bug_keeps_its_traceback(
+    run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def bug(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("praesepe.mocks.simulate", bug)
+    finished = run_cli("simulate", "phat", "--out", tmp_path / "m.fits", check=False)
+    assert finished.returncode == 1
+    assert "Traceback" in finished.stderr
+
+
+@pytest.mark.skipif("phat" not in model_names(), reason="no trained model in the package")
+def test_demo(run_cli: Run, tmp_path: Path) -> None:
+    finished = run_cli("demo", "--out", tmp_path / "demo")
+    assert "60 of 60 clusters" in finished.stdout
+    assert "praesepe predict phat --image F336W=" in finished.stdout
+    table = Table.read(tmp_path / "demo" / "clusters.ecsv")
+    assert len(table) == 60
+    assert (tmp_path / "demo" / "demo.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
+    from praesepe.demo import run_demo
+
+    done = run_demo(tmp_path / "demo", model=model, n_clusters=20)
+    assert len(done.measured) == 20
+    assert done.truth.shape == (20, 3)
+    assert [name for name, *_ in done.summary()] == ["log age", "log mass", "log r_h"]
+    assert sorted(p.name for p in done.images.values()) == [
+        "phat_f336w.fits", "phat_f475w.fits", "phat_f814w.fits",
+    ]  # fmt: skip
+    with fits.open(done.images["F475W"]) as hdus:
+        header = hdus["SCI"].header
+        assert header["BUNIT"] == "ELECTRONS/S"
+        assert hdus[0].header["DETECTOR"] == "WFC"
+        zero_point = (
+            -2.5 * np.log10(header["PHOTFLAM"]) - 21.10 - 5 * np.log10(header["PHOTPLAM"]) + 18.692
+        )
+        assert zero_point == pytest.approx(26.06, abs=1e-6)

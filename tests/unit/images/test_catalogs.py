@@ -1,0 +1,259 @@
+"""Catalogues in all formats and notations end at the right pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.table import Column, MaskedColumn, Table
+from astropy.wcs import WCS
+
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images import read_catalog
+from praesepe.images.catalogs import pixel_positions, sky_positions
+from praesepe.images.source import open_image
+
+MakeWCS = Callable[..., WCS]
+SHAPE = (200, 220)
+
+
+@pytest.fixture
+def wcs(make_wcs: MakeWCS) -> WCS:
+    return make_wcs(SHAPE)
+
+
+@pytest.fixture
+def catalog(wcs: WCS, rng: np.random.Generator) -> Table:
+    x, y = rng.uniform(5, 190, (2, 20))
+    ra, dec = wcs.all_pix2world(x, y, 0)
+    names = [f"c {i}" for i in range(20)]
+    table = Table({"name": names, "RA": ra, "Dec": dec, "mag": x / 10, "n": np.arange(20)})
+    table.meta["x"], table.meta["y"] = x.tolist(), y.tolist()
+    return table
+
+
+def check(table: Table, x: np.ndarray, y: np.ndarray, catalog: Table, atol: float = 1e-4) -> None:
+    np.testing.assert_allclose(x, catalog.meta["x"], atol=atol)
+    np.testing.assert_allclose(y, catalog.meta["y"], atol=atol)
+    assert [str(name) for name in table["name"]] == list(catalog["name"])
+
+
+@pytest.mark.parametrize(
+    "suffix", [".csv", ".ecsv", ".fits", ".vot", ".xml", ".parquet", ".fits.gz"]
+)
+def test_formats(tmp_path: Path, catalog: Table, wcs: WCS, suffix: str) -> None:
+    path = tmp_path / f"cat{suffix}"
+    plain = catalog.copy()
+    plain.meta.clear()
+    form = {".vot": "votable", ".xml": "votable"}.get(suffix)
+    plain.write(path, **({"format": form} if form else {}))
+    table, x, y = read_catalog(path, wcs)
+    check(table, x, y, catalog)
+    assert table.colnames == catalog.colnames
+    assert np.array_equal(table["n"], np.arange(20))
+
+
+def test_table_is_copied(catalog: Table, wcs: WCS) -> None:
+    table, x, y = read_catalog(catalog, wcs)
+    check(table, x, y, catalog)
+    table["mag"] = 0
+    assert catalog["mag"].any()
+
+
+def test_csv_from_a_spreadsheet(tmp_path: Path, catalog: Table, wcs: WCS) -> None:
+    """Byte order mark, comment lines, quotes, empty cells, DOS line ends."""
+    lines = ["# my clusters", "name,RA,Dec,note"]
+    for row in catalog:
+        lines.append(f'"{row["name"]}",{float(row["RA"])!r},{float(row["Dec"])!r},"a, b"')
+    lines[-1] = "last,,,"
+    path = tmp_path / "cat.csv"
+    path.write_bytes(("\ufeff" + "\r\n".join(lines) + "\r\n").encode())
+    table, x, y = read_catalog(path, wcs)
+    np.testing.assert_allclose(x[:-1], catalog.meta["x"][:-1], atol=1e-4)
+    assert np.isnan([x[-1], y[-1]]).all()
+    assert table.colnames == ["name", "RA", "Dec", "note"]
+    assert table["note"][0] == "a, b"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("ra", "dec"), ("RAJ2000", "DEJ2000"), ("_RAJ2000", "_DEJ2000"), ("RA_ICRS", "DE_ICRS"),
+     ("ALPHA_J2000", "DELTA_J2000"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec")],
+)  # fmt: skip
+def test_usual_names(catalog: Table, wcs: WCS, names: tuple[str, str]) -> None:
+    catalog.rename_columns(["RA", "Dec"], names)
+    check(*read_catalog(catalog, wcs), catalog)
+
+
+@pytest.mark.parametrize("sep", [":", "hms", " "])
+def test_sexagesimal(catalog: Table, wcs: WCS, sep: str) -> None:
+    sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg")
+    catalog["RA"] = sky.ra.to_string("hourangle", sep=sep, precision=5, pad=True)
+    dec_sep = "dms" if sep == "hms" else sep
+    catalog["Dec"] = sky.dec.to_string("deg", sep=dec_sep, precision=4, pad=True, alwayssign=True)
+    check(*read_catalog(catalog, wcs), catalog, atol=5e-3)
+
+
+def test_right_ascension_in_degrees_minutes_seconds(catalog: Table, wcs: WCS) -> None:
+    sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg")
+    catalog["RA"] = sky.ra.to_string("deg", sep="dms", precision=4)
+    check(*read_catalog(catalog, wcs), catalog, atol=5e-3)
+    catalog["RA"] = Column(sky.ra.to_string("deg", sep=":", precision=4), unit="deg")
+    check(*read_catalog(catalog, wcs), catalog, atol=5e-3)
+
+
+@pytest.mark.parametrize("unit", ["hourangle", "deg", "rad"])
+def test_units_of_numbers(catalog: Table, wcs: WCS, unit: str) -> None:
+    catalog["RA"] = Column((catalog["RA"] * u.deg).to(unit).value, unit=unit)
+    check(*read_catalog(catalog, wcs), catalog)
+
+
+def test_hours_by_name(catalog: Table, wcs: WCS) -> None:
+    catalog["ra_hours"] = catalog["RA"] / 15
+    catalog.remove_column("RA")
+    check(*read_catalog(catalog, wcs), catalog)
+
+
+def test_decimal_degrees_as_text(catalog: Table, wcs: WCS) -> None:
+    catalog["RA"] = [f"{value:.8f}" for value in catalog["RA"]]
+    check(*read_catalog(catalog, wcs), catalog, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("text", "degrees"),
+    [
+        ("00:42:44.3", 10.684583), ("0h42m44.3s", 10.684583), ("00 42 44.3", 10.684583),
+        ("10d41m04.5s", 10.684583), ("10.684583", 10.684583), ("1.0684583e1", 10.684583),
+        ("00:42.738333", 10.684583), ("12h", 180.0), ("", np.nan), ("--", np.nan), ("nan", np.nan),
+    ],
+)  # fmt: skip
+def test_notations_of_right_ascension(text: str, degrees: float) -> None:
+    ra, _ = sky_positions(Table({"ra": [text], "dec": ["+41:16:09"]}))
+    np.testing.assert_allclose(ra, [degrees], atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "degrees"),
+    [("-00:30:00", -0.5), ("-0 30 0", -0.5), ("+41d16m09s", 41.269167), ("−41:16:09", -41.269167)],
+)
+def test_sign_of_declination(text: str, degrees: float) -> None:
+    _, dec = sky_positions(Table({"ra": ["0:0:0"], "dec": [text]}))
+    np.testing.assert_allclose(dec, [degrees], atol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["abc", "00:61:00", "12:00:75", "1:2:3:4"])
+def test_nonsense_names_the_row(text: str) -> None:
+    with pytest.raises(InputError, match="row 2: ra = "):
+        sky_positions(Table({"ra": ["00:42:44.3", text], "dec": ["1", "2"]}))
+
+
+def test_impossible_coordinates_are_missing(catalog: Table, wcs: WCS) -> None:
+    catalog["Dec"][3] = -999.0
+    with pytest.warns(PraesepeWarning, match="1 rows have impossible coordinates, first row 4"):
+        _, x, y = read_catalog(catalog, wcs)
+    assert np.isnan(x[3])
+    assert np.isnan(y[3])
+    assert np.isfinite(np.delete(x, 3)).all()
+
+
+def test_nan_and_masked(catalog: Table, wcs: WCS) -> None:
+    catalog["RA"][2] = np.nan
+    catalog["Dec"] = MaskedColumn(catalog["Dec"], mask=np.arange(20) == 5)
+    table, x, y = read_catalog(catalog, wcs)
+    assert np.flatnonzero(np.isnan(x)).tolist() == [2, 5]
+    assert np.flatnonzero(np.isnan(y)).tolist() == [2, 5]
+    assert len(table) == 20
+
+
+@pytest.mark.parametrize("origin", [0, 1])
+def test_pixel_columns(catalog: Table, origin: int) -> None:
+    catalog["xx"] = np.array(catalog.meta["x"]) + origin
+    catalog["yy"] = np.array(catalog.meta["y"]) + origin
+    check(*read_catalog(catalog, None, x="xx", y="yy", origin=origin), catalog)
+    catalog.remove_columns(["RA", "Dec"])
+    catalog.rename_columns(["xx", "yy"], ["X_IMAGE", "Y_IMAGE"])
+    check(*read_catalog(catalog, None, origin=origin), catalog)
+
+
+def test_pixel_columns_need_an_origin(catalog: Table, wcs: WCS) -> None:
+    catalog["x"] = catalog["y"] = 5.0
+    with pytest.raises(InputError, match="need an origin"):
+        read_catalog(catalog, wcs, x="x", y="y")
+    with pytest.raises(InputError, match="origin = 2"):
+        read_catalog(catalog, wcs, x="x", y="y", origin=2)
+    with pytest.raises(InputError, match="both pixel columns"):
+        read_catalog(catalog, wcs, x="x", origin=1)
+    with pytest.raises(InputError, match="unknown column of the catalogue 'x_pos'"):
+        read_catalog(catalog, wcs, x="x_pos", y="y", origin=1)
+    with pytest.raises(InputError, match="column name holds"):
+        read_catalog(catalog, wcs, x="name", y="y", origin=1)
+    catalog.remove_columns(["RA", "Dec"])
+    with pytest.raises(InputError, match="pixel columns x and y need an origin"):
+        read_catalog(catalog, wcs)
+
+
+def test_sky_positions_need_a_wcs(catalog: Table) -> None:
+    with pytest.raises(InputError, match="images have no WCS"):
+        read_catalog(catalog, None)
+
+
+def test_positions_with_distortion(shared_data: Path) -> None:
+    """TAN-SIP there and back: a thousandth of a pixel. Without SIP it would be tenths."""
+    source = open_image(shared_data / "real/ngc1261/f336w.fits", "F336W")
+    source.wcs.array_shape = source.pixels.shape
+    x, y = (a.ravel().astype(float) for a in np.meshgrid([0, 400, 799], [0, 400, 799]))
+    ra, dec = source.wcs.all_pix2world(x, y, 0)
+    found = pixel_positions(source.wcs, ra, dec)
+    np.testing.assert_allclose(found, (x, y), atol=1e-3)
+    assert np.abs(source.wcs.wcs_world2pix(ra, dec, 0) - np.array([x, y])).max() > 0.3
+
+
+def test_far_positions_do_not_come_back(make_wcs: MakeWCS, shared_data: Path) -> None:
+    """Neither the other side of the sky nor a diverging polynomial lands on the image."""
+    source = open_image(shared_data / "real/ngc1261/f336w.fits", "F336W")
+    source.wcs.array_shape = source.pixels.shape
+    ra0, dec0 = source.wcs.wcs.crval
+    ra = np.array([ra0 + 180, ra0 + 90, ra0 + 5, ra0, np.nan])
+    dec = np.array([-dec0, 0.0, dec0, dec0 + 1, 3.0])
+    x, y = pixel_positions(source.wcs, ra, dec)
+    on_image = (x > -0.5) & (x < 799.5) & (y > -0.5) & (y < 799.5)
+    assert not on_image.any()
+    assert np.isnan(x[[0, 4]]).all()
+    assert np.isfinite(x[[2, 3]]).all()
+
+
+def test_galactic_image(wcs: WCS, catalog: Table) -> None:
+    galactic = WCS(naxis=2)
+    galactic.wcs.ctype = ["GLON-TAN", "GLAT-TAN"]
+    sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg").galactic
+    galactic.wcs.crval, galactic.wcs.crpix = [sky[0].l.deg, sky[0].b.deg], [11, 21]
+    galactic.wcs.cdelt = [-0.05 / 3600, 0.05 / 3600]
+    x, y = pixel_positions(galactic, np.array(catalog["RA"]), np.array(catalog["Dec"]))
+    assert (x[0], y[0]) == (pytest.approx(10, abs=1e-3), pytest.approx(20, abs=1e-3))
+
+
+def test_all_outside_warns(catalog: Table, wcs: WCS) -> None:
+    catalog["RA"] += 1.0
+    with pytest.warns(PraesepeWarning, match="none of its 20 positions is on the image"):
+        read_catalog(catalog, wcs)
+
+
+def test_a_hundred_thousand_rows(tmp_path: Path, wcs: WCS, rng: np.random.Generator) -> None:
+    x, y = rng.uniform(0, 200, (2, 100_000))
+    sky = SkyCoord(*wcs.all_pix2world(x, y, 0), unit="deg")
+    table = Table({"id": np.arange(100_000), "ra": sky.ra.deg, "dec": sky.dec.deg})
+    path = tmp_path / "big.csv"
+    table.write(path)
+    start = time.perf_counter()
+    read, x_read, y_read = read_catalog(path, wcs)
+    assert len(read) == 100_000
+    np.testing.assert_allclose((x_read, y_read), (x, y), atol=1e-4)
+    table["ra"] = [f"{a // 15:02.0f}:{a / 15 % 1 * 60:010.7f}" for a in sky.ra.deg]
+    _, x_read, _ = read_catalog(table, wcs)
+    np.testing.assert_allclose(x_read, x, atol=1e-2)
+    assert time.perf_counter() - start < 20

@@ -1,0 +1,194 @@
+"""Tables survive writing and reading, and a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Column, MaskedColumn, Table
+
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning
+from praesepe.images import check_output, write_regions, write_table
+
+FORMATS = [".ecsv", ".fits", ".vot", ".xml", ".parquet", ".csv"]
+
+
+@pytest.fixture
+def table() -> Table:
+    values = MaskedColumn([8.5, np.nan, 7.25], unit="dex(yr)", description="age", mask=[0, 1, 0])
+    return Table(
+        {
+            "name": ["A 1", "Ünïcode", "c"],
+            "ra": [10.5, 10.6, np.nan],
+            "dec": [41.0, 41.25, 41.5],
+            "log_age_p50": values,
+            "rh_arcsec_p50": Column([0.25, np.nan, 0.5], unit="arcsec"),
+            "flags": np.array([0, 2, 8], np.int32),
+            "big": np.array([2**53 + 1, 1, 2]),
+        },
+        meta={"model": "phat", "model_version": "1.0", "n_samples": 500, "notes": ["a", "b"]},
+    )
+
+
+def read(path: Path) -> Table:
+    if path.suffix == ".fits":
+        found = Table.read(path)
+        found.convert_bytestring_to_unicode()
+        return found
+    return Table.read(path, **({"format": "votable"} if path.suffix in (".vot", ".xml") else {}))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_round_trip(tmp_path: Path, table: Table, suffix: str) -> None:
+    if suffix == ".fits":
+        table["name"][1] = "Unicode"  # FITS holds ASCII only
+    path = write_table(table, tmp_path / f"out{suffix}")
+    found = read(path)
+    assert found.colnames == table.colnames
+    assert list(found["name"]) == list(table["name"])
+    assert found["big"][0] == 2**53 + 1
+    np.testing.assert_array_equal(found["flags"], table["flags"])
+    ages = np.ma.filled(np.ma.asarray(found["log_age_p50"], float), np.nan)
+    np.testing.assert_array_equal(ages, [8.5, np.nan, 7.25])
+    if suffix != ".csv":
+        assert str(found["rh_arcsec_p50"].unit) == "arcsec"
+        in_words = suffix in (".fits", ".vot", ".xml")
+        age = found["log_age_p50"]
+        assert age.description == ("age [dex(yr)]" if in_words else "age")
+        assert str(age.unit) == ("None" if in_words else "dex(yr)")
+    if suffix in (".ecsv", ".fits", ".parquet"):
+        meta = {key.lower(): value for key, value in found.meta.items()}
+        assert meta["model_version"] == "1.0"
+        assert meta["n_samples"] == 500
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_votable_keeps_metadata(tmp_path: Path, table: Table) -> None:
+    path = write_table(table, tmp_path / "out.vot")
+    assert "age [dex(yr)]" in path.read_text()
+    assert '<INFO ID="model_version" name="model_version" value="1.0"/>' in path.read_text()
+
+
+def test_the_table_is_not_changed(tmp_path: Path, table: Table) -> None:
+    before = table.copy()
+    table["name"][1] = "b"
+    for suffix in FORMATS:
+        write_table(table, tmp_path / f"out{suffix}")
+    assert table.meta == before.meta
+    assert table.colnames == before.colnames
+    assert str(table["log_age_p50"].unit) == "dex(yr)"
+    assert table["log_age_p50"].description == "age"
+
+
+def test_existing_file(tmp_path: Path, table: Table) -> None:
+    path = tmp_path / "out.ecsv"
+    path.write_text("precious")
+    with pytest.raises(InputError, match="exists; .* overwriting"):
+        write_table(table, path)
+    assert path.read_text() == "precious"
+    write_table(table, path, overwrite=True)
+    assert len(read(path)) == 3
+
+
+def test_places_that_cannot_be_written(tmp_path: Path, table: Table) -> None:
+    with pytest.raises(InputError, match="'.txt' is not one of .ecsv"):
+        write_table(table, tmp_path / "out.txt")
+    with pytest.raises(InputError, match="folder of output .* does not exist"):
+        check_output(tmp_path / "none" / "out.ecsv")
+    with pytest.raises(InputError, match="is a folder"):
+        check_output(tmp_path)
+    with pytest.raises(InputError, match="'.png' is not one of .reg"):
+        check_output(tmp_path / "a.png", (".reg",))
+    assert check_output(str(tmp_path / "out.ecsv")) == tmp_path / "out.ecsv"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="no permission"):
+        check_output(tmp_path / "out.ecsv")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("existed", [False, True])
+def test_full_disk(
+    tmp_path: Path, suffix: str, existed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit on the size of files stands for a full disk."""
+    rng = np.random.default_rng(1)
+    table = Table({"ra": rng.uniform(size=20_000), "dec": rng.uniform(size=20_000)})
+    path = tmp_path / f"out{suffix}"
+    if existed:
+        path.write_text("old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(PraesepeError, match="could not write .* nothing was left behind"):
+            write_table(table, path, overwrite=existed)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [p.name for p in tmp_path.iterdir()] == ([path.name] if existed else [])
+    if existed:
+        assert path.read_text() == "old"
+
+
+def test_interrupted_write(tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_table(table, tmp_path / "out.ecsv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_alike_but_for_case_in_fits(tmp_path: Path, table: Table) -> None:
+    table["name"][1] = "b"
+    table.add_column(np.arange(3), name="FLAGS", index=0)
+    with pytest.warns(PraesepeWarning, match="column 'FLAGS' is written as 'FLAGS_in'"):
+        path = write_table(table, tmp_path / "out.fits")
+    found = read(path)
+    assert found.colnames[0] == "FLAGS_in"
+    assert found["flags"].tolist() == [0, 2, 8]
+    write_table(table, tmp_path / "out.ecsv")  # where case matters, both stay
+    assert "FLAGS" in read(tmp_path / "out.ecsv").colnames
+
+
+def test_csv_cannot_hold_arrays(tmp_path: Path, table: Table) -> None:
+    table["vector"] = np.ones((3, 2))
+    with pytest.raises(InputError, match="columns vector hold arrays"):
+        write_table(table, tmp_path / "out.csv")
+    write_table(table, tmp_path / "out.ecsv")
+
+
+def test_column_that_fits_cannot_hold(tmp_path: Path, table: Table) -> None:
+    with pytest.raises(InputError, match=r"does not fit .* try .ecsv"):
+        write_table(table, tmp_path / "out.fits")  # a name that is not ASCII
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_regions_are_read_by_the_regions_package(tmp_path: Path, table: Table) -> None:
+    regions = pytest.importorskip("regions")
+    path = write_regions(table, tmp_path / "out.reg", table["rh_arcsec_p50"])
+    found = regions.Regions.read(path, format="ds9")
+    assert len(found) == 2  # the third row has no position
+    assert found[0].center.ra.deg == pytest.approx(10.5)
+    assert found[0].radius.to_value("arcsec") == pytest.approx(0.25)
+    assert found[0].meta["text"] == "A 1"
+    assert type(found[1]).__name__ == "PointSkyRegion"  # no radius
+    with pytest.raises(InputError, match="exists"):
+        write_regions(table, path, 1.0)
+
+
+def test_regions_in_pixels(tmp_path: Path) -> None:
+    table = Table({"x": [11.0, 12.0], "y": [21.0, 22.0]})
+    text = write_regions(table, tmp_path / "out.reg", 0.5).read_text()
+    assert 'image\ncircle(11.00000000,21.00000000,0.5000") # text={1}' in text
+    with pytest.raises(InputError, match="no positions"):
+        write_regions(Table({"a": [1]}), tmp_path / "none.reg", 1.0)
