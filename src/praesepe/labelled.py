@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError
+from praesepe.parameters import PARAMETERS
 from praesepe.survey import Survey
 
 MINIMUM = 20
@@ -37,16 +39,33 @@ class Labelled:
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        if len(self.images) != len(self.labels):
-            raise InputError(f"{len(self.images)} stamps but {len(self.labels)} labels; they must pair up")
-        if len(self.images) < MINIMUM:
+        images, labels = self.images, self.labels
+        if len(images) != len(labels):
+            raise InputError(f"{len(images)} stamps but {len(labels)} labels; they must pair up")
+        if images.ndim != 4 or labels.ndim != 2 or labels.shape[1] != len(PARAMETERS):
             raise InputError(
-                f"{len(self.images)} usable labelled clusters ({self.left_out} left out); at least {MINIMUM} "
-                "are needed, inside the image and with log_age, log_mass and rh_arcsec (or log_rh)"
+                f"stamps of shape {images.shape} and labels of shape {labels.shape}; they must be "
+                f"(n, band, y, x) and (n, {len(PARAMETERS)})"
             )
+        if len(images) < MINIMUM:
+            raise InputError(
+                f"{len(images)} usable labelled clusters ({self.left_out} left out); at least "
+                f"{MINIMUM} are needed, inside the image and with log_age, log_mass and "
+                "rh_arcsec (or log_rh)"
+            )
+        if not (np.isfinite(images).all() and np.isfinite(labels).all()):
+            raise InputError("stamps or labels contain NaN or infinite values; leave these out")
+
+    def fingerprint(self) -> str:
+        """SHA-256 of stamps and labels: equal clusters, equal fingerprints."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images, np.float32).tobytes())
+        digest.update(np.ascontiguousarray(self.labels, np.float32).tobytes())
+        return digest.hexdigest()
 
 
-def read_labelled(survey: Survey, images: Mapping[str, Any], catalog: Any, **columns: Any) -> Labelled:
+def read_labelled(
+    survey: Survey, images: Mapping[str, Any], catalog: Any, **columns: Any
+) -> Labelled:
     """Cut the stamps of an annotated catalogue out of mosaics.
 
     Parameters
@@ -64,6 +83,11 @@ def read_labelled(survey: Survey, images: Mapping[str, Any], catalog: Any, **col
     -------
     Labelled
         Rows without labels, off the image or mostly missing are left out and counted.
+
+    Raises
+    ------
+    InputError
+        Where images or catalogue cannot be used, or too few rows remain.
     """
     from praesepe.images.catalogs import read_catalog
     from praesepe.images.cutouts import extract_stamps
@@ -73,8 +97,7 @@ def read_labelled(survey: Survey, images: Mapping[str, Any], catalog: Any, **col
     table, x, y = read_catalog(catalog, mosaic.wcs, **columns)
     labels = _labels(table)
     stamps = extract_stamps(mosaic, x, y, survey.stamp_size)
-    usable = np.isfinite(labels).all(1) & np.isfinite(stamps.images).all((1, 2, 3))
-    usable &= stamps.missing_fraction <= 0.5
+    usable = np.isfinite(labels).all(1) & stamps.usable
     return Labelled(stamps.images[usable], labels[usable], int((~usable).sum()))
 
 
@@ -82,7 +105,13 @@ def _labels(table: Any) -> NDArray[np.float32]:
     """The three labels from a table; masked values become NaN."""
 
     def column(name: str) -> NDArray[np.float64]:
-        return np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
+        try:
+            return np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
+        except ValueError as error:
+            raise InputError(
+                f"column {name} of the catalogue does not hold numbers: {error}; "
+                "leave cells without a value empty"
+            ) from error
 
     missing = [name for name in ("log_age", "log_mass") if name not in table.colnames]
     if "log_rh" in table.colnames:
@@ -94,8 +123,9 @@ def _labels(table: Any) -> NDArray[np.float32]:
         missing.append("rh_arcsec")
     if missing:
         raise InputError(
-            f"the catalogue has no column {', '.join(missing)} (it has {', '.join(table.colnames)}); "
-            "training on real clusters needs log_age [dex(yr)], log_mass [dex(Msun)] and rh_arcsec or log_rh"
+            f"the catalogue has no column {', '.join(missing)} (it has "
+            f"{', '.join(table.colnames)}); training on real clusters needs log_age [dex(yr)], "
+            "log_mass [dex(Msun)] and rh_arcsec or log_rh"
         )
     return np.column_stack((column("log_age"), column("log_mass"), log_rh)).astype(np.float32)
 
@@ -116,10 +146,16 @@ class LabelledSource:
     def __init__(
         self, labelled: Labelled, survey: Survey, seed: int, batch_size: int, device: torch.device
     ) -> None:
+        expected = (len(survey.bands), survey.stamp_size, survey.stamp_size)
+        if labelled.images.shape[1:] != expected:
+            raise InputError(
+                f"labelled stamps have (band, y, x) = {labelled.images.shape[1:]}, survey "
+                f"{survey.name!r} has {expected}; they must agree"
+            )
         self.survey, self.seed, self.batch_size = survey, seed, batch_size
         order = np.random.default_rng((seed, 7)).permutation(len(labelled.images))
-        images = torch.from_numpy(labelled.images[order]).to(device)
-        labels = torch.from_numpy(labelled.labels[order]).to(device)
+        images = torch.from_numpy(labelled.images[order].astype(np.float32)).to(device)
+        labels = torch.from_numpy(labelled.labels[order].astype(np.float32)).to(device)
         held_out = max(len(order) // 7, 1)
         self._valid = images[:held_out], labels[:held_out]
         self._train = images[held_out:], labels[held_out:]
@@ -133,9 +169,15 @@ class LabelledSource:
         for image, k in zip(images[index], rng.integers(0, 8, self.batch_size), strict=True):
             image = torch.rot90(image, int(k) % 4, (-2, -1))
             turned.append(image.flip(-1) if k >= 4 else image)
-        gain = rng.normal(0, self.survey.nuisance.zero_point_mag, (self.batch_size, images.shape[1], 1, 1))
+        gain = rng.normal(
+            0, self.survey.nuisance.zero_point_mag, (self.batch_size, images.shape[1], 1, 1)
+        )
         factor = torch.from_numpy(10 ** (-0.4 * gain)).to(images)
         return torch.stack(turned) * factor, labels[index]
+
+    def all_images(self) -> Tensor:
+        """The stamps of all clusters, those kept back last."""
+        return torch.cat((self._train[0], self._valid[0]))
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """The clusters kept back."""

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeError
 from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
 
 SAMPLE_SUFFIXES = (".h5", ".hdf5", ".parquet")
 
 
-class SampleFile(Protocol):
-    """A file to which draws can be appended."""
+class SampleFile:
+    """A file to which draws can be appended; made by `open_samples`."""
+
+    def __init__(self, path: Path, writer: _HDF5 | _Parquet) -> None:
+        self._path, self._writer = path, writer
 
     def append(self, draws: np.ndarray) -> None:
         """Append draws (n, n_samples, 3) of the next n clusters."""
+        with _naming(self._path):
+            self._writer.append(np.ascontiguousarray(draws, dtype="<f4"))
 
 
 @contextlib.contextmanager
@@ -42,16 +48,23 @@ def open_samples(
     Yields
     ------
     SampleFile
+
+    Raises
+    ------
+    PraesepeError
+        Where the disk is full; for HDF5 at once, before anything is computed.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    writer = _Parquet if path.suffix == ".parquet" else _HDF5
+    kind = _Parquet if path.suffix == ".parquet" else _HDF5
     try:
-        target = writer(part, n_clusters, n_samples, metadata)
+        with _naming(path):
+            writer = kind(part, n_clusters, n_samples, metadata)
         try:
-            yield target
+            yield SampleFile(path, writer)
         finally:
-            target.close()
+            with _naming(path):
+                writer.close()
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -89,25 +102,52 @@ def _flat(column: Any) -> np.ndarray:
     return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors of the file system say which file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise PraesepeError(f"could not write {path}: {reason}; nothing was left behind") from error
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Reserve space on the disk for a file; `OSError` where there is too little."""
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
 class _HDF5:
-    """Draws in an HDF5 data set of its final size."""
+    """Draws in an HDF5 data set of its final size.
+
+    The HDF5 library does not survive a full disk (it crashes when the file is closed). So it only
+    lays out the file, once the space is sure; the draws are then written by plain means.
+    """
 
     def __init__(self, path: Path, n_clusters: int, n_samples: int, metadata: Mapping[str, Any]):
         import h5py
 
         shape = (n_clusters, n_samples, len(PARAMETERS))
-        chunks = (max(1, min(n_clusters, 64)), *shape[1:]) if n_clusters else None
-        self._file = h5py.File(path, "w")
-        self._samples = self._file.create_dataset("samples", shape, dtype="f4", chunks=chunks)
-        self._file.attrs.update(metadata)
-        self._samples.attrs["parameters"] = list(PARAMETER_NAMES)
-        self._samples.attrs["units"] = [parameter.unit for parameter in PARAMETERS]
-        self._row = 0
+        _reserve(path, 4 * math.prod(shape) + 65_536)
+        with h5py.File(path, "w") as file:
+            layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+            space = h5py.h5s.create_simple(shape)
+            data = h5py.h5d.create(file.id, b"samples", h5py.h5t.IEEE_F32LE, space, layout)
+            attributes = h5py.Dataset(data).attrs
+            attributes["parameters"] = list(PARAMETER_NAMES)
+            attributes["units"] = [parameter.unit for parameter in PARAMETERS]
+            file.attrs.update(metadata)
+            offset = data.get_offset()
+        _reserve(path, path.stat().st_size)
+        self._file = path.open("r+b")
+        self._file.seek(offset)
 
     def append(self, draws: np.ndarray) -> None:
-        stop = self._row + len(draws)
-        self._samples[self._row : stop] = draws
-        self._row = stop
+        self._file.write(draws.data)
 
     def close(self) -> None:
         self._file.close()
@@ -133,7 +173,6 @@ class _Parquet:
     def append(self, draws: np.ndarray) -> None:
         import pyarrow as pa
 
-        draws = np.asarray(draws, dtype=np.float32)
         rows = np.arange(self._row, self._row + len(draws))
         lists = [
             pa.FixedSizeListArray.from_arrays(pa.array(column.ravel()), self._n_samples)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, unknown
 from praesepe.labelled import Labelled, LabelledSource
 from praesepe.network.estimator import Estimator
+from praesepe.network.storage import (
+    CONTENT,
+    read_checkpoint,
+    truncate_metrics,
+    write_checkpoint,
+)
 from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.survey import Survey, load_survey
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -79,6 +89,10 @@ class Settings:
         length = self.steps if self.minutes is None else self.minutes
         if length is None or length <= 0:
             raise InputError(f"a training of length {length} is none; give a positive number")
+        least = {"seed": 0, "batch_size": 2, "warmup_steps": 1, "valid_size": 1, "valid_every": 1}
+        for name, low in least.items():
+            if (given := getattr(self, name)) < low:
+                raise InputError(f"{name} = {given}: it must be at least {low}")
 
     def done(self, step: int, seconds: float) -> float:
         """Share of the training that lies behind, 0 to 1."""
@@ -140,30 +154,35 @@ def train(
         Where the settings contradict each other or `out` holds another run.
     """
     survey = load_survey(survey)
-    run = Run(survey, Path(out), Settings(**settings), torch.device(device), initial, labelled, tables)
-    run.open(resume)
-    last_save = last_report = time.monotonic()
-    while (done := run.settings.done(run.step, run.seconds)) < 1:
-        began = time.monotonic()
-        if run.step % run.settings.valid_every == 0:
-            run.validate()
-        images, labels = run.source.batch(run.step)
-        loss = run.update(images, labels, run.settings.rate(run.step, done))
-        now = time.monotonic()
-        run.seconds += now - began
-        if run.step % 10 == 0 or now - last_report > 5:
-            last_report = now
-            run.log(loss, report)
-        if now - last_save > run.settings.checkpoint_seconds:
-            run.save_checkpoint()
-            last_save = time.monotonic()
-    return run.finish(report)
+    _check_names(settings)
+    run = Run(survey, Path(out), Settings(**settings), torch.device(device), initial, labelled)
+    with closing(run):
+        run.open(resume, tables)
+        last_save = last_report = time.monotonic()
+        while (done := run.settings.done(run.step, run.seconds)) < 1:
+            began = time.monotonic()
+            if run.step % run.settings.valid_every == 0:
+                run.validate()
+            images, labels = run.source.batch(run.step)
+            run.update(images, labels, run.settings.rate(run.step, done))
+            now = time.monotonic()
+            run.seconds += now - began
+            if run.step % 10 == 0 or now - last_report > 5:
+                last_report = now
+                run.log(report)
+            before_validation = run.step % run.settings.valid_every == 0  # which may take long
+            if now - last_save > run.settings.checkpoint_seconds or before_validation:
+                run.save_checkpoint()
+                last_save = time.monotonic()
+        return run.finish(report)
 
 
 class SimulatedSource:
     """Fresh simulated clusters for every step; step k is the same in every run of a seed."""
 
-    def __init__(self, survey: Survey, settings: Settings, device: torch.device, tables: SurveyTables | None) -> None:
+    def __init__(
+        self, survey: Survey, settings: Settings, device: torch.device, tables: SurveyTables | None
+    ) -> None:
         self.settings = settings
         self.simulator = Simulator(survey, device=device, seed=settings.seed, tables=tables)
 
@@ -201,9 +220,9 @@ class Run:
         device: torch.device,
         initial: Estimator | str | Path | None,
         labelled: Labelled | None,
-        tables: SurveyTables | None,
     ) -> None:
         self.survey, self.out, self.settings, self.device = survey, out, settings, device
+        self.labelled = labelled
         self.estimator = _start(survey, settings, initial).to_training(device)
         self.net = self.estimator.net
         self.average = {key: value.detach().clone() for key, value in self.net.state_dict().items()}
@@ -212,12 +231,9 @@ class Run:
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.source: SimulatedSource | LabelledSource
-        if labelled is None:
-            self.source = SimulatedSource(survey, settings, device, tables)
-        else:
-            self.source = LabelledSource(labelled, survey, settings.seed, settings.batch_size, device)
         self.step = 0
         self.seconds = 0.0
+        self.loss = math.nan
         self.valid_loss = math.nan
         self.half = _fast_half(device)
         self._valid: tuple[Tensor, Tensor] | None = None
@@ -225,26 +241,49 @@ class Run:
         self._identity = {
             "survey": survey.fingerprint(),
             "initial": "" if initial is None else self.estimator.version,
-            "settings": {k: v for k, v in asdict(settings).items() if k not in ("minutes", "steps")},
+            "settings": {
+                k: v for k, v in asdict(settings).items() if k not in ("minutes", "steps")
+            },
         }
 
-    def open(self, resume: bool) -> None:
+        if labelled is not None:
+            self._identity["labels"] = labelled.fingerprint()
+
+    def open(self, resume: bool, tables: SurveyTables | None) -> None:
         """Prepare the output folder, or take up the run that it holds."""
         checkpoint = self.out / CHECKPOINT
         if resume and checkpoint.exists():
             self._load_checkpoint(checkpoint)
-        elif checkpoint.exists() or (self.out / "model.json").exists():
-            raise InputError(f"{self.out} holds a training already; resume it or choose another folder")
+        elif checkpoint.exists():
+            raise InputError(
+                f"{self.out} holds a training already; resume it or choose another folder"
+            )
+        elif (self.out / CONTENT).exists():
+            raise InputError(
+                f"{self.out} holds a model, but no checkpoint that a training could resume from; "
+                "choose another folder"
+            )
         self.out.mkdir(parents=True, exist_ok=True)
-        _truncate_metrics(self.out / METRICS, self.step)
+        self.loss = truncate_metrics(self.out / METRICS, self.step)
+        settings = self.settings
+        if self.labelled is None:
+            self.source = SimulatedSource(self.survey, settings, self.device, tables)
+        else:
+            seed, size = settings.seed, settings.batch_size
+            self.source = LabelledSource(self.labelled, self.survey, seed, size, self.device)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:  # a bare node: metrics.jsonl says the same
             return
-        self._board = SummaryWriter(self.out / "tensorboard", purge_step=self.step)
+        self._board = SummaryWriter(self.out / "tensorboard", purge_step=self.step + 1)
 
-    def update(self, images: Tensor, labels: Tensor, rate: float) -> float:
-        """One step of the optimiser; returns the loss."""
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+    def update(self, images: Tensor, labels: Tensor, rate: float) -> None:
+        """One step of the optimiser; left out where the gradient is not finite."""
         self.net.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -256,9 +295,19 @@ class Run:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         if torch.isfinite(norm):
             self.optimiser.step()
+        else:
+            log.warning("the gradient of step %d is not finite; the step is left out", self.step)
+            self._heal()
         self.step += 1
         self._update_average()
-        return float(loss.detach())
+        self.loss = float(loss.detach())
+
+    @torch.no_grad()
+    def _heal(self) -> None:
+        """Put the average in the place of running statistics that a bad batch has spoilt."""
+        for key, value in self.net.named_buffers():
+            if not value.isfinite().all():
+                value.copy_(self.average[key])
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -288,18 +337,19 @@ class Run:
         self.valid_loss = float(-net.log_prob(labels, context).mean())
         return context
 
-    def log(self, loss: float, report: Report | None) -> None:
+    def log(self, report: Report | None) -> None:
         """Write one line of metrics."""
         done = self.settings.done(self.step, self.seconds)
+        rate = self.step * self.settings.batch_size / max(self.seconds, 1e-9)
         line = {
             "step": self.step,
             "seconds": round(self.seconds, 1),
-            "loss": round(loss, 4),
-            "valid_loss": None if math.isnan(self.valid_loss) else round(self.valid_loss, 4),
+            "loss": round(self.loss, 4) if math.isfinite(self.loss) else None,
+            "valid_loss": round(self.valid_loss, 4) if math.isfinite(self.valid_loss) else None,
             "rate": self.settings.rate(self.step, done),
-            "stamps_per_s": round(self.step * self.settings.batch_size / max(self.seconds, 1e-9), 1),
+            "stamps_per_s": round(rate, 1),
             "done": round(min(done, 1.0), 5),
-            "seconds_left": round(self.seconds * (1 / max(done, 1e-9) - 1), 1),
+            "seconds_left": round(max(self.seconds * (1 / max(done, 1e-9) - 1), 0.0), 1),
         }
         with (self.out / METRICS).open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -308,39 +358,44 @@ class Run:
                 if line[key] is not None:
                     self._board.add_scalar(key, line[key], self.step)
         if report is not None:
-            report(line)
+            report({**line, "loss": self.loss})
 
     def save_checkpoint(self) -> None:
         """Write all that the run needs to go on, in one file that appears whole or not at all."""
-        from safetensors.torch import save_file
-
         tensors = {f"net.{k}": v.contiguous() for k, v in self.net.state_dict().items()}
         tensors |= {f"average.{k}": v.contiguous() for k, v in self.average.items()}
         for i, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{i}.{k}": v.contiguous() for k, v in state.items()}
-        progress = {"step": self.step, "seconds": self.seconds, "valid_loss": self.valid_loss, **self._identity}
-        temporary = self.out / f".{CHECKPOINT}.partial"
-        save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
-        os.replace(temporary, self.out / CHECKPOINT)
+        progress = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "valid_loss": self.valid_loss,
+            **self._identity,
+        }
+        write_checkpoint(self.out / CHECKPOINT, tensors, progress)
+        if self._board is not None:
+            self._board.flush()
 
     def _load_checkpoint(self, path: Path) -> None:
-        from safetensors import safe_open
-
-        with safe_open(path, "pt", device=str(self.device)) as file:
-            progress = json.loads(file.metadata()["progress"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        for key, ours in self._identity.items():
-            if progress[key] != ours:
+        tensors, progress = read_checkpoint(path)
+        for key in ("survey", "initial", "labels", "settings"):
+            theirs, ours = progress.get(key), self._identity.get(key)
+            if theirs != ours:
                 raise InputError(
-                    f"{path} belongs to a run with another {key}: {_difference(progress[key], ours)}; "
+                    f"{path} belongs to a run with another {key}: {_difference(theirs, ours)}; "
                     "resume with what it was begun with or choose another folder"
                 )
         self.net.load_state_dict(_part(tensors, "net."))
-        self.average = _part(tensors, "average.")
+        # Copied, not replaced: the layout in memory stays, and with it every last bit.
+        for key, value in _part(tensors, "average.").items():
+            self.average[key].copy_(value)
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optimiser.").items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
+            number, name = key.split(".", 1)
+            index = int(number)
+            like = self.parameters[index]
+            laid_out = value if name == "step" else torch.empty_like(like).copy_(value)
+            state.setdefault(index, {})[name] = laid_out
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.step, self.seconds = progress["step"], progress["seconds"]
@@ -351,9 +406,14 @@ class Run:
         from praesepe import __version__
 
         context = self.validate()
-        self.log(self.valid_loss, report)
+        truncate_metrics(self.out / METRICS, self.step - 1)  # this step's line is written anew
+        self.log(report)
         self.save_checkpoint()
         model = self.averaged()
+        if isinstance(self.source, LabelledSource):
+            with torch.inference_mode():
+                familiar = self.source.all_images().split(256)
+                context = torch.cat([model.net.context(part) for part in familiar])
         model.learn_surprise(context.clone())
         if isinstance(self.source, SimulatedSource):
             stars = self.source.simulator.stars
@@ -363,7 +423,9 @@ class Run:
             }
         model.metadata["training"] = {
             **asdict(self.settings),
-            "data": "simulations" if isinstance(self.source, SimulatedSource) else "labelled clusters",
+            "data": "simulations"
+            if isinstance(self.source, SimulatedSource)
+            else "labelled clusters",
             "steps_done": self.step,
             "stamps_seen": self.step * self.settings.batch_size,
             "minutes_done": round(self.seconds / 60, 1),
@@ -374,8 +436,6 @@ class Run:
             "torch": torch.__version__,
             "survey_fingerprint": self.survey.fingerprint(),
         }
-        if self._board is not None:
-            self._board.close()
         return model.save(self.out, overwrite=True)
 
 
@@ -384,19 +444,22 @@ def _start(survey: Survey, settings: Settings, initial: Estimator | str | Path |
     if initial is None:
         return Estimator.untrained(survey, preset=settings.preset, seed=settings.seed)
     start = Estimator.load(initial)
-    if start.survey.band_names != survey.band_names or start.survey.stamp_size != survey.stamp_size:
+    theirs, ours = start.survey, survey
+    if theirs.band_names != ours.band_names or theirs.stamp_size != ours.stamp_size:
         raise InputError(
-            f"model {start.name!r} takes {start.survey.stamp_size} px stamps in {start.survey.band_names}, "
-            f"survey {survey.name!r} has {survey.stamp_size} px in {survey.band_names}; they must agree"
+            f"model {start.name!r} takes {theirs.stamp_size} px stamps in {theirs.band_names}, "
+            f"survey {ours.name!r} has {ours.stamp_size} px in {ours.band_names}; they must agree"
         )
-    if start.metadata["preset"] != settings.preset:
+    preset = start.metadata["preset"]
+    if preset != settings.preset:
         raise InputError(
-            f"model {start.name!r} is of preset {start.metadata['preset']!r}, not {settings.preset!r}; "
-            "give that preset"
+            f"model {start.name!r} is of preset {preset!r}, not {settings.preset!r}; give that"
         )
     fresh = Estimator.untrained(survey, preset=settings.preset, seed=settings.seed)
     fresh.net.load_state_dict(start.net.state_dict())
-    fresh.metadata |= {k: v for k, v in start.metadata.items() if k in ("version", "present_mass_fraction")}
+    fresh.metadata |= {
+        k: v for k, v in start.metadata.items() if k in ("version", "present_mass_fraction")
+    }
     return fresh
 
 
@@ -409,27 +472,20 @@ def _fast_half(device: torch.device) -> bool:
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
+
+
+def _check_names(settings: dict[str, Any]) -> None:
+    known = [field.name for field in fields(Settings)]
+    for name in settings:
+        if name not in known:
+            raise unknown("training setting", name, known)
 
 
 def _difference(theirs: Any, ours: Any) -> str:
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        keys = [key for key in ours if theirs.get(key) != ours[key]]
-        return ", ".join(f"{key} {theirs.get(key)!r}, now {ours[key]!r}" for key in keys)
-    return f"{theirs!r}, now {ours!r}"
-
-
-def _truncate_metrics(path: Path, step: int) -> None:
-    """Drop the lines past the checkpoint, so that a resumed run writes them again."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError):  # a line that a kill cut short
-            continue
-    temporary = path.with_suffix(".partial")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+        keys = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
+        return ", ".join(f"{key} {theirs.get(key)!r}, now {ours.get(key)!r}" for key in keys)
+    return f"{theirs or 'none'!r}, now {ours or 'none'!r}"

@@ -14,6 +14,8 @@ from praesepe.images.mosaic import Mosaic
 from praesepe.images.pixels import FloatImage, Mask, zero_gaps
 
 _CHUNK = 128
+_LARGE_BYTES = 1 << 30
+_STAMPS_HELD = 512
 
 
 class Flag(IntFlag):
@@ -130,6 +132,8 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
         stamps.images[chosen] = images
         stamps.flags[chosen] |= flags
         stamps.missing_fraction[chosen] = fraction
+        if (start + _CHUNK) % _STAMPS_HELD == 0 or start + _CHUNK >= len(rows):
+            _release(mosaic)
     return stamps
 
 
@@ -157,6 +161,14 @@ def iter_stamps(
         yield extract_stamps(
             mosaic, x[start : start + batch_size], y[start : start + batch_size], size
         )
+
+
+def _release(mosaic: Mosaic) -> None:
+    """Keep large files from filling the process's memory page by page."""
+    for name in mosaic.band_names:
+        pixels = mosaic.band(name)
+        if pixels.raw.nbytes > _LARGE_BYTES:
+            pixels.release()
 
 
 def _checked(

@@ -175,7 +175,11 @@ def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape, area_ratio: flo
     Pixels
         In units per new pixel; missing pixels are NaN.
     """
-    return Pixels(scratch_image(shape, _strips(pixels, wcs, grid, shape, area_ratio)), shape)
+    pixels.read_ahead(True)
+    try:
+        return scratch_image(shape, _strips(pixels, wcs, grid, shape, area_ratio))
+    finally:
+        pixels.read_ahead(False)
 
 
 def _strips(
@@ -190,6 +194,7 @@ def _strips(
             block = _block(pixels, wcs, grid, rows, columns)
             if block is not None:
                 strip[:, columns] = block * area_ratio
+        pixels.release()
         yield strip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import warnings
@@ -18,6 +19,8 @@ from praesepe.images.pixels import Pixels
 from praesepe.images.source import ImageLike, Source, open_image
 from praesepe.images.units import Calibration, Headers, calibrate
 from praesepe.survey import Band, Survey
+
+log = logging.getLogger(__name__)
 
 SCALE_TOLERANCE = 0.02
 """Largest relative difference between an image's pixel scale and the survey's."""
@@ -173,9 +176,9 @@ def read_mosaic(
     if reproject not in ("auto", "never"):
         raise unknown("value of reproject", str(reproject), ("auto", "never"))
     _check_bands(images, survey)
-    units, zero_points = dict(units or {}), dict(zero_points or {})
+    units, zero_points = units or {}, zero_points or {}
     for name in (*units, *zero_points):
-        survey.band(name)
+        survey.band(name)  # stops at a name that is not a band
     sources = {band.name: open_image(images[band.name], band.name) for band in survey.bands}
     _check_files_differ(sources)
     notes: list[str] = []
@@ -184,13 +187,11 @@ def read_mosaic(
         source = sources[band.name]
         headers = Headers(source.headers, source.label)
         _check_filter(band, headers, survey)
-        scaling = _calibration(
-            band, source, headers, units.get(band.name), zero_points.get(band.name)
-        )
+        unit, zero_point_ab = units.get(band.name), zero_points.get(band.name)
+        scaling = _calibration(band, source, headers, unit, zero_point_ab)
         notes += _remarks(band, headers, scaling)
-        bands[band.name] = BandImage(
-            source.label, source.pixels, scaling, scaling.factor(band.zero_point_ab)
-        )
+        factor = scaling.factor(band.zero_point_ab)
+        bands[band.name] = BandImage(source.label, source.pixels, scaling, factor)
     without_wcs = [name for name, source in sources.items() if source.wcs is None]
     if without_wcs:
         shape = _check_without_wcs(sources, without_wcs, allow_no_wcs)
@@ -364,6 +365,7 @@ def _align(
                 f"{reason}; allow reprojection, or drizzle the image onto the common grid"
             )
         notes.append(f"{reason}; it is reprojected, which smooths it and correlates its noise")
+        log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * shape[0] * shape[1])
         pixels = grid.reproject(source.pixels, source.wcs, wcs, shape, (scale / scales[name]) ** 2)
         aligned[name] = replace(bands[name], pixels=pixels, reprojected=True)
     wcs.array_shape = shape

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ class Pixels:
         True where the stored number is no value.
     integers : bool
         Whether the image was stored as integers, so that a single zero may be a measurement.
+    mapping : mmap, optional
+        The memory map that `raw` looks into.
     """
 
     raw: NDArray[Any]
@@ -49,6 +52,7 @@ class Pixels:
     offset: tuple[int, int] = (0, 0)
     mask: Mask | None = None
     integers: bool = False
+    mapping: mmap.mmap | None = None
 
     @property
     def dtype(self) -> np.dtype[np.float32]:
@@ -102,6 +106,17 @@ class Pixels:
         if self.mask is not None:
             inside[self.mask[y_low:y_high, x_low:x_high]] = np.nan
 
+    def read_ahead(self, wanted: bool) -> None:
+        """Tell the system whether the file is about to be read in order, or here and there.
+
+        Without this, every row of every stamp makes it read 128 kB around it.
+        """
+        _advise(self.mapping, "MADV_SEQUENTIAL" if wanted else "MADV_RANDOM")
+
+    def release(self) -> None:
+        """Let go of the file's pages that have been read; they stay in the system's cache."""
+        _advise(self.mapping, "MADV_DONTNEED")
+
     def __getitem__(self, key: tuple[slice, slice]) -> FloatImage:
         """Return ``pixels[y0:y1, x0:x1]``; steps other than one are not for windows."""
         rows, columns = (k.indices(n) for k, n in zip(key, self.shape, strict=True))
@@ -116,7 +131,41 @@ class Pixels:
         return self.read(0, 0, *self.shape).astype(dtype or np.float32, copy=False)
 
 
-def scratch_image(shape: tuple[int, int], strips: Iterable[FloatImage]) -> NDArray[np.float32]:
+def map_pixels(
+    file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, int], *, offset: int = 0, **options: Any
+) -> Pixels:
+    """Map an image in an open file, for reading here and there.
+
+    Parameters
+    ----------
+    file : binary file
+        May be closed afterwards.
+    dtype : dtype
+        Type of the stored numbers, byte order included.
+    shape : (int, int)
+        Height and width.
+    offset : int
+        First byte of the image.
+    **options
+        Further attributes of `Pixels`.
+
+    Returns
+    -------
+    Pixels
+    """
+    mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    raw = np.frombuffer(mapping, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape)
+    pixels = Pixels(raw, shape, mapping=mapping, **options)
+    pixels.read_ahead(False)
+    return pixels
+
+
+def _advise(mapping: mmap.mmap | None, advice: str) -> None:
+    if mapping is not None and hasattr(mmap, advice):  # not on every system
+        mapping.madvise(getattr(mmap, advice))
+
+
+def scratch_image(shape: tuple[int, int], strips: Iterable[FloatImage], **options: Any) -> Pixels:
     """Write strips of an image to an unnamed temporary file and map it.
 
     The file lies in the folder for temporary files (``TMPDIR``) and vanishes with the array.
@@ -127,11 +176,13 @@ def scratch_image(shape: tuple[int, int], strips: Iterable[FloatImage]) -> NDArr
         Height and width of the image.
     strips : iterable of ndarray, each of shape (rows, width)
         The image from its first row to its last.
+    **options
+        Further attributes of `Pixels`.
 
     Returns
     -------
-    ndarray of float32, shape (height, width)
-        Memory-mapped, read-only.
+    Pixels
+        Memory-mapped float32.
 
     Raises
     ------
@@ -145,7 +196,7 @@ def scratch_image(shape: tuple[int, int], strips: Iterable[FloatImage]) -> NDArr
             file.flush()
         except OSError as error:
             raise scratch_error(error) from error
-        return np.asarray(np.memmap(file, np.float32, mode="r", shape=shape))
+        return map_pixels(file, np.dtype(np.float32), shape, **options)
 
 
 def scratch_error(error: OSError) -> PraesepeError:

@@ -24,7 +24,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, unknown
-from praesepe.images.pixels import FloatImage, Pixels, scratch_error, scratch_image
+from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
 
 # A path, an HDU or HDUList, (array, WCS), (array, Header), a bare array, or an NDData.
 ImageLike: TypeAlias = Any
@@ -171,19 +171,14 @@ def _from_file(text: str, name: str) -> Source:
             with fits.open(plain) as hdus:
                 hdu = choose_hdu(hdus, label, extension)
                 pixels = _map_pixels(hdu, plain, label)
-                wcs = (
-                    _celestial(WCS(hdu.header, fobj=hdus))
-                    if hdu.header.get("NAXIS", 0) >= 2
-                    else None
-                )
+                wcs = _celestial(WCS(hdu.header, fobj=hdus))
                 headers = (hdu.header.copy(), hdus[0].header.copy())
         except InputError as error:
-            hints = [
-                str(w.message)
-                for w in caught
-                if "truncated" in str(w.message) or "corrupt" in str(w.message)
-            ]
-            raise InputError(f"{error}. {hints[0]}" if hints else str(error)) from error
+            if not any(
+                "truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught
+            ):
+                raise
+            raise InputError(f"{error}; the file seems to be truncated or damaged") from error
         except PermissionError as error:
             raise InputError(f"{label}: no permission to read {path}") from error
         except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
@@ -315,8 +310,8 @@ def _map_pixels(hdu: Any, path: str, label: str) -> Pixels:
     *_, height, width = shape = _shape(header)
     where = hdu.fileinfo()
     if isinstance(hdu, fits.CompImageHDU):
-        unpacked = scratch_image((height, width), _unpacked_strips(hdu, height, shape, label))
-        return Pixels(unpacked, (height, width), integers=int(header["BITPIX"]) > 0)
+        strips = _unpacked_strips(hdu, height, shape, label)
+        return scratch_image((height, width), strips, integers=int(header["BITPIX"]) > 0)
     dtype = np.dtype(_DTYPE[int(header["BITPIX"])])
     needed, size = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize, os.path.getsize(path)
     if size < needed:
@@ -324,13 +319,18 @@ def _map_pixels(hdu: Any, path: str, label: str) -> Pixels:
             f"{label}: the file is truncated: extension {_title(hdu)} ends at byte {needed}, "
             f"the file at byte {size}; fetch it again"
         )
-    raw = np.asarray(
-        np.memmap(path, dtype, mode="r", offset=where["datLoc"], shape=(height, width))
-    )
     blank = header.get("BLANK") if dtype.kind in "iu" else None
-    scale, zero = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
-    blank = None if blank is None else int(blank)
-    return Pixels(raw, (height, width), scale, zero, blank, integers=dtype.kind in "iu")
+    with open(path, "rb") as file:
+        return map_pixels(
+            file,
+            dtype,
+            (height, width),
+            offset=where["datLoc"],
+            scale=float(header.get("BSCALE", 1)),
+            zero=float(header.get("BZERO", 0)),
+            blank=None if blank is None else int(blank),
+            integers=dtype.kind in "iu",
+        )
 
 
 def _unpacked_strips(

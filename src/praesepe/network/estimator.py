@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -18,7 +14,9 @@ from torch import Tensor, nn
 
 from praesepe.errors import InputError, unknown
 from praesepe.network.heads import FlowHead
+from praesepe.network.posterior import Posterior
 from praesepe.network.resnet import ResNet
+from praesepe.network.storage import digest, read_model, write_model
 from praesepe.network.transform import LabelTransform, StampTransform
 from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
 from praesepe.survey import Survey, parse_survey
@@ -62,73 +60,6 @@ class ClusterNet(nn.Module):
         return self.labels.inverse(self.head.sample(context, n_samples, generator=generator))
 
 
-class Posterior:
-    """Joint posterior of age, mass and size for a set of stamps.
-
-    Attributes
-    ----------
-    samples : ndarray of float32, shape (n, n_samples, 3)
-        Draws of (log_age, log_mass, log_rh).
-    parameters : tuple of Parameter
-        What the last axis holds.
-    surprise : ndarray, shape (n,)
-        How unlike the training's stamps each stamp looks to the network: the Mahalanobis distance
-        of its features over the distance that 99.9 % of training stamps stay below. Above 1 the
-        posterior should not be trusted.
-    """
-
-    def __init__(
-        self, samples: NDArray[np.float32], surprise: NDArray[np.float32], log_prob: Callable[[Tensor], Tensor]
-    ) -> None:
-        self.samples = samples
-        self.parameters = PARAMETERS
-        self.surprise = surprise
-        self._log_prob = log_prob
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    @property
-    def mean(self) -> NDArray[np.float32]:
-        """Posterior means, shape (n, 3)."""
-        return self.samples.mean(axis=1)
-
-    def percentile(self, q: float | ArrayLike) -> NDArray[np.floating]:
-        """Percentiles of the marginal posteriors.
-
-        Parameters
-        ----------
-        q : float or sequence of float
-            0 to 100.
-
-        Returns
-        -------
-        ndarray, shape (n, 3) or (len(q), n, 3)
-        """
-        return np.percentile(self.samples, q, axis=1)
-
-    def log_prob(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Log-density, per dex³, of one point per stamp.
-
-        Parameters
-        ----------
-        values : array_like, shape (n, 3)
-            log_age, log_mass, log_rh.
-
-        Returns
-        -------
-        ndarray, shape (n,)
-        """
-        points = torch.as_tensor(np.asarray(values), dtype=torch.float32)
-        if points.shape != (len(self), len(PARAMETERS)):
-            raise InputError(
-                f"values have shape {tuple(points.shape)}; give one point ({', '.join(PARAMETER_NAMES)}) "
-                f"for each of the {len(self)} stamps"
-            )
-        with torch.inference_mode():
-            return self._log_prob(points).numpy()
-
-
 class Estimator:
     """A trained network with all that is needed to use it.
 
@@ -164,7 +95,9 @@ class Estimator:
         return self.net.labels.mean.device
 
     @classmethod
-    def untrained(cls, survey: Survey, *, preset: str = "small", seed: int = 0, name: str = "") -> Estimator:
+    def untrained(
+        cls, survey: Survey, *, preset: str = "small", seed: int = 0, name: str = ""
+    ) -> Estimator:
         """Make an estimator with random weights.
 
         Parameters
@@ -203,7 +136,8 @@ class Estimator:
         curve = self.metadata.get("present_mass_fraction")
         if curve is None:
             return np.full(np.shape(log_age), np.nan)
-        return np.interp(log_age, curve["log_age"], curve["fraction"])
+        log_age = np.asarray(log_age, dtype=float)
+        return np.asarray(np.interp(log_age, curve["log_age"], curve["fraction"]))
 
     @torch.inference_mode()
     def predict(
@@ -243,6 +177,11 @@ class Estimator:
         InputError
             Where the shape does not fit the survey or a pixel is not finite.
         """
+        if n_samples < 1 or batch_size < 1 or seed < 0:
+            raise InputError(
+                f"n_samples = {n_samples}, batch_size = {batch_size}, seed = {seed}: the first two "
+                "must be at least 1, the seed at least 0"
+            )
         x = self._check(stamps)
         contexts = []
         for start in range(0, len(x), batch_size):
@@ -262,13 +201,17 @@ class Estimator:
         return Posterior(drawn.numpy(), self.surprise(context), log_prob)
 
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
-        x = torch.as_tensor(np.asarray(stamps, dtype=np.float32))
+        if isinstance(stamps, Tensor):
+            stamps = stamps.detach().float().cpu().numpy()
+        # A copy where the array is read-only, reversed or of another byte order.
+        x = torch.from_numpy(np.require(stamps, np.float32, ["C", "W"]))
         side = self.survey.stamp_size
         expected = (len(self.survey.bands), side, side)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
             raise InputError(
-                f"stamps have shape {tuple(x.shape)}; model {self.name!r} takes (n, {expected[0]}, {side}, "
-                f"{side}) with the bands {', '.join(self.survey.band_names)}"
+                f"stamps have shape {tuple(x.shape)}; model {self.name!r} takes "
+                f"(n, {expected[0]}, {side}, {side}) with the bands "
+                f"{', '.join(self.survey.band_names)}"
             )
         bad = ~torch.isfinite(x).flatten(1).all(1)
         if bad.any():
@@ -279,17 +222,33 @@ class Estimator:
         return x
 
     def learn_surprise(self, context: Tensor) -> None:
-        """Record where the features of training-like stamps lie; `context` has shape (n, feature)."""
-        mean = context.mean(0)
-        covariance = torch.cov(context.T.double())
-        ridge = 1e-3 * covariance.diagonal().mean()
-        precision = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance)).to(covariance)).float()
-        self.surprise_scale = {"mean": mean, "precision": precision, "limit": torch.ones(())}
-        distance = torch.as_tensor(self.surprise(context))
-        self.surprise_scale["limit"] = torch.quantile(distance, 0.999)
+        """Record where the features of training-like stamps lie.
+
+        Parameters
+        ----------
+        context : Tensor, shape (n, feature)
+            Features of stamps like those of the training. With fewer than ten per feature the
+            limit is set on a half that the mean and the covariance have not seen, since
+            distances of the stamps that they were fitted to would come out too small. Nothing
+            is recorded for fewer than four.
+        """
+        n, size = context.shape
+        if n < 4:
+            self.surprise_scale = None
+            return
+        few = n < 10 * size
+        fitted, judged = (context[::2], context[1::2]) if few else (context, context)
+        covariance = torch.cov(fitted.T.double())
+        ridge = (1e-3 * covariance.diagonal().mean()).clamp_min(1e-12)
+        ridge = ridge * torch.eye(size).to(covariance)
+        precision = torch.linalg.inv(covariance + ridge).float()
+        limit = torch.ones(())
+        self.surprise_scale = {"mean": fitted.mean(0), "precision": precision, "limit": limit}
+        distance = torch.as_tensor(self.surprise(judged))
+        self.surprise_scale["limit"] = torch.quantile(distance, 0.999).clamp_min(1e-6)
 
     def surprise(self, context: Tensor) -> NDArray[np.float32]:
-        """Distance of features from the training's, in units of its 99.9th percentile; shape (n,)."""
+        """Distance of features (n, feature) from the training's, over its 99.9th percentile."""
         if self.surprise_scale is None:
             return np.full(len(context), np.nan, np.float32)
         scale = {key: value.to(context) for key, value in self.surprise_scale.items()}
@@ -305,7 +264,8 @@ class Estimator:
         path : str or Path
             The folder; it appears complete or not at all.
         overwrite : bool
-            Whether an existing model may be replaced.
+            Whether an existing model may be replaced. A kill at any moment leaves the old model
+            or the new one; other files in the folder stay.
 
         Returns
         -------
@@ -315,38 +275,27 @@ class Estimator:
         from safetensors.torch import save
 
         path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file; a model is a folder, choose another path")
         if path.exists() and not overwrite:
             raise InputError(f"{path} exists; choose another path or allow overwriting")
-        tensors = {key: value.detach().cpu().contiguous() for key, value in self.net.state_dict().items()}
-        for key, value in (self.surprise_scale or {}).items():
-            tensors[f"surprise.{key}"] = value.cpu().contiguous()
-        blob = save(tensors)
-        self.metadata["version"] = _digest(blob)
+        tensors = {key: value.detach() for key, value in self.net.state_dict().items()}
+        tensors |= {f"surprise.{key}": value for key, value in (self.surprise_scale or {}).items()}
+        blob = save({key: value.cpu().contiguous() for key, value in tensors.items()})
+        self.metadata["version"] = digest(blob)
         content = {
             "format": FORMAT,
             **self.metadata,
             "parameters": PARAMETER_NAMES,
             "survey": self.survey.model_dump(mode="json"),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            (folder / "weights.safetensors").write_bytes(blob)
-            (folder / "model.json").write_text(json.dumps(content, indent=1))
-            folder.chmod(0o755)
-            if path.exists():
-                for file in folder.iterdir():
-                    os.replace(file, path / file.name)
-                folder.rmdir()
-            else:
-                os.replace(folder, path)
-        finally:
-            if folder.exists():
-                shutil.rmtree(folder)
+        write_model(path, blob, content)
         return path
 
     @classmethod
-    def load(cls, source: str | Path | Estimator, *, device: str | torch.device = "cpu") -> Estimator:
+    def load(
+        cls, source: str | Path | Estimator, *, device: str | torch.device = "cpu"
+    ) -> Estimator:
         """Load a model by the name it ships under, or from its folder.
 
         Parameters
@@ -367,41 +316,41 @@ class Estimator:
         """
         if isinstance(source, Estimator):
             return source
-        folder = _find(source)
-        try:
-            content = json.loads((folder / "model.json").read_text())
-            blob = (folder / "weights.safetensors").read_bytes()
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{source} is not a Praesepe model: {error}. A model is a folder with model.json and "
-                "weights.safetensors, as `praesepe train` writes it"
-            ) from error
+        content, blob = read_model(_find(source))
         return cls._from_content(content, blob, str(source), torch.device(device))
 
     @classmethod
-    def _from_content(cls, content: Any, blob: bytes, source: str, device: torch.device) -> Estimator:
+    def _from_content(
+        cls, content: dict[str, Any], blob: bytes, source: str, device: torch.device
+    ) -> Estimator:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        if not isinstance(content, dict) or not {"format", "survey", "preset", "name"} <= content.keys():
-            raise InputError(f"{source} is not a Praesepe model: its model.json lacks the usual entries")
+        if not {"format", "survey", "preset", "name"} <= content.keys():
+            raise InputError(
+                f"{source} is not a Praesepe model: its model.json lacks the usual entries"
+            )
         if content["format"] != FORMAT:
             raise InputError(
-                f"{source} is of model format {content['format']}, this version reads {FORMAT}; use the "
-                "version of Praesepe that wrote it"
+                f"{source} is of model format {content['format']}, this version reads {FORMAT}; "
+                "use the version of Praesepe that wrote it"
             )
-        if tuple(content.pop("parameters", PARAMETER_NAMES)) != PARAMETER_NAMES:
+        if content.pop("parameters", list(PARAMETER_NAMES)) != list(PARAMETER_NAMES):
             raise InputError(f"{source} infers other parameters than {', '.join(PARAMETER_NAMES)}")
         survey = parse_survey(content.pop("survey"), source=f"{source}/model.json")
-        estimator = cls(ClusterNet(survey, content["preset"]), survey, content)
+        estimator = cls(ClusterNet(survey, str(content["preset"])), survey, content)
         try:
             tensors = load(blob)
-            surprise = {k.removeprefix("surprise."): tensors.pop(k) for k in list(tensors) if k[:9] == "surprise."}
-            tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+            # Weights may be stored in half precision; the network computes in single.
+            tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+            keys = [key for key in tensors if key.startswith("surprise.")]
+            surprise = {key.removeprefix("surprise."): tensors.pop(key) for key in keys}
             estimator.net.load_state_dict(tensors)
         except (SafetensorError, RuntimeError) as error:
-            raise InputError(f"the weights of {source} are damaged or of another network: {error}") from error
-        estimator.surprise_scale = {key: value.float() for key, value in surprise.items()} or None
+            raise InputError(
+                f"the weights of {source} are damaged or of another network: {error}"
+            ) from error
+        estimator.surprise_scale = surprise or None
         estimator.net.to(device).eval()
         return estimator
 
@@ -422,13 +371,8 @@ def _find(source: str | Path) -> Path:
         return path
     if path.exists():
         raise InputError(f"{path} is a file, not a Praesepe model (a folder with model.json)")
-    raise unknown("model", str(source), model_names(), "Or give the folder that `praesepe train` wrote.")
-
-
-def _digest(blob: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(blob).hexdigest()[:12]
+    advice = "Or give the folder that `praesepe train` wrote."
+    raise unknown("model", str(source), model_names(), advice)
 
 
 def _chunks(context: Tensor, seed: int, first: int) -> Iterator[tuple[Tensor, torch.Generator]]:
@@ -436,8 +380,6 @@ def _chunks(context: Tensor, seed: int, first: int) -> Iterator[tuple[Tensor, to
     if first % CHUNK:
         raise InputError(f"first = {first} is not a multiple of {CHUNK}")
     for start in range(0, len(context), CHUNK):
-        state = np.random.SeedSequence((seed, (first + start) // CHUNK)).generate_state(1, np.uint64)
+        stream = np.random.SeedSequence((seed, (first + start) // CHUNK))
+        state = stream.generate_state(1, np.uint64)
         yield context[start : start + CHUNK], torch.Generator().manual_seed(int(state[0] >> 1))
-
-
-

@@ -8,6 +8,9 @@ import torch
 import zuko
 from torch import Tensor, nn
 
+from praesepe.errors import unknown
+from praesepe.network.inverse import invert_flow
+
 HEADS = {
     "tiny": {"transforms": 2, "hidden_features": (32,), "bins": 4},
     "small": {"transforms": 3, "hidden_features": (96, 96), "bins": 8},
@@ -31,6 +34,9 @@ class FlowHead(nn.Module):
 
     def __init__(self, features: int, n_parameters: int = 3, preset: str = "small") -> None:
         super().__init__()
+        if preset not in HEADS:
+            raise unknown("network preset", preset, HEADS)
+        self.n_parameters = n_parameters
         settings: dict[str, Any] = HEADS[preset]
         self.flow = zuko.flows.NSF(n_parameters, context=features, **settings)
 
@@ -52,7 +58,6 @@ class FlowHead(nn.Module):
         -------
         Tensor, shape (n, n_samples, parameter)
         """
-        distribution = self.flow(context)
-        shape = (n_samples, len(context), distribution.base.event_shape[0])
+        shape = (len(context), n_samples, self.n_parameters)
         noise = torch.randn(shape, generator=generator).to(context)
-        return distribution.transform.inv(noise).transpose(0, 1)
+        return invert_flow(self.flow, context, noise)

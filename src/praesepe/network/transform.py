@@ -61,7 +61,7 @@ class LabelTransform(nn.Module):
 
 
 def prior_bounds(survey: Survey) -> tuple[Tensor, Tensor]:
-    """Lower and upper bounds of (log_age, log_mass, log_rh) in the survey's prior, each shape (3,)."""
+    """Lower and upper bounds of (log_age, log_mass, log_rh) in the prior, each of shape (3,)."""
     prior = survey.prior
     log_rh = torch.tensor(prior.rh_arcsec, dtype=torch.float64).log10().float()
     bounds = torch.tensor([prior.log_age, prior.log_mass, (0.0, 0.0)])

@@ -4,6 +4,8 @@ A row is one isochrone (an age at a metallicity). Stars brighter than a limit ar
 one from the row's inverse-CDF table. Those fainter in every band cannot be told apart in the
 image: their number, total mass and total light are drawn, and the light is divided among so many
 equal points that their shot noise is that of the stars: N <f>² / <f²> for N stars of flux f.
+In heavy populations even the brighter stars blend; there the limit rises until few enough are left
+above it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,12 @@ from torch import Tensor
 from praesepe.errors import InputError
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.population import StellarTable
+
+LIMIT_STEPS = 8
+"""The flux limit may rise by factors of two, this many times, for heavy populations."""
+
+MAX_BRIGHT = 8000
+"""Most stars of one population drawn singly, as long as the flux limit can rise."""
 
 MAX_POINTS = 1 << 13
 """Most points that share the faint light of one population."""
@@ -97,9 +105,10 @@ class StarSampler:
         self._mass = self._tensor(_stack([r.mass[:, None] for r in rows], n_nodes))[:, 0].float()
         self._flux = self._tensor(_stack([r.flux for r in rows], n_nodes)).float().T.contiguous()
         self._slope = self._tensor(_stack([r.slope for r in rows], n_nodes)).float().T.contiguous()
-        self._cut = self._tensor(np.array([r.cut for r in rows]))
-        self._faint_mean = self._tensor(np.stack([r.faint_mean for r in rows])).float()
-        self._faint_root = self._tensor(np.stack([r.faint_root for r in rows])).float()
+        # One entry for each row and each step of the limit.
+        self._cut = self._tensor(np.concatenate([r.cut for r in rows]))
+        self._faint_mean = self._tensor(np.concatenate([r.faint_mean for r in rows])).float()
+        self._faint_root = self._tensor(np.concatenate([r.faint_root for r in rows])).float()
         self._faint_points_per_star = _effective_number(self._faint_mean, self._faint_root)
         fraction = _present_fraction(mass, present, imf)
         self.present_fraction = fraction.reshape(table.mag_ab.shape[:2])
@@ -128,12 +137,13 @@ class StarSampler:
         Stars
         """
         n_stars = n_stars.to(torch.float64)
-        bright_share = (1 - self._cut[row]).clamp(0, 1)
+        limit = self._limit_of(row, n_stars)
+        bright_share = (1 - self._cut[limit]).clamp(0, 1)
         n_bright = torch.binomial(n_stars, bright_share, generator=generator)
-        bright_owner, mass, flux = self._bright(row, n_bright.long(), generator)
+        bright_owner, mass, flux = self._bright(row, limit, n_bright.long(), generator)
         n_faint = n_stars - n_bright
-        faint = self._faint_totals(row, n_faint.float(), generator)  # (population, 1 + band)
-        faint_owner, faint_flux = self._faint_points(row, faint[:, 1:], n_faint)
+        faint = self._faint_totals(limit, n_faint.float(), generator)  # (population, 1 + band)
+        faint_owner, faint_flux = self._faint_points(limit, faint[:, 1:], n_faint)
         n, bands = len(row), len(flux)
         total_mass = faint[:, 0].index_add(0, bright_owner, mass)
         light = faint[:, 1:].clone()
@@ -147,14 +157,21 @@ class StarSampler:
             light=light,
         )
 
+    def _limit_of(self, row: Tensor, n_stars: Tensor) -> Tensor:
+        """Index into the tables of the faint stars: the lowest limit that leaves few bright ones."""
+        steps = torch.arange(LIMIT_STEPS, device=self.device)
+        entries = row[:, None] * LIMIT_STEPS + steps  # (population, step)
+        too_many = n_stars[:, None] * (1 - self._cut[entries]) > MAX_BRIGHT
+        return row * LIMIT_STEPS + too_many.sum(1).clamp(max=LIMIT_STEPS - 1)
+
     def _bright(
-        self, row: Tensor, counts: Tensor, generator: torch.Generator
+        self, row: Tensor, limit: Tensor, counts: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Owner, mass and flux of the stars drawn one by one."""
         owner = torch.repeat_interleave(torch.arange(len(row), device=self.device), counts)
         its_row = row[owner]
         u = torch.rand(owner.shape, generator=generator, device=self.device, dtype=torch.float64)
-        low = self._cut[its_row]
+        low = self._cut[limit[owner]]
         u = low + (1 - low) * u
         node = torch.searchsorted(self._key, its_row + u, right=True) - 1
         first = its_row * self._n_nodes
@@ -165,17 +182,17 @@ class StarSampler:
         flux = torch.addcmul(self._flux[:, node], self._slope[:, node], step)
         return owner, mass, flux
 
-    def _faint_totals(self, row: Tensor, n_faint: Tensor, generator: torch.Generator) -> Tensor:
+    def _faint_totals(self, limit: Tensor, n_faint: Tensor, generator: torch.Generator) -> Tensor:
         """Mass and light of the faint stars together (central limit theorem), never negative."""
-        mean = self._faint_mean[row]  # (population, 1 + band)
+        mean = self._faint_mean[limit]  # (population, 1 + band)
         normal = torch.randn(mean.shape, generator=generator, device=self.device)
-        spread = torch.einsum("pij,pj->pi", self._faint_root[row], normal)
+        spread = torch.einsum("pij,pj->pi", self._faint_root[limit], normal)
         total = n_faint[:, None] * mean + n_faint.sqrt()[:, None] * spread
         return total.clamp_min_(0)
 
-    def _faint_points(self, row: Tensor, light: Tensor, n_faint: Tensor) -> tuple[Tensor, Tensor]:
+    def _faint_points(self, limit: Tensor, light: Tensor, n_faint: Tensor) -> tuple[Tensor, Tensor]:
         """Divide the faint light of each population among equal points."""
-        wanted = n_faint * self._faint_points_per_star[row]
+        wanted = n_faint * self._faint_points_per_star[limit]
         counts = torch.minimum(wanted.ceil().clamp(max=MAX_POINTS), n_faint).long()
         owner = torch.repeat_interleave(torch.arange(len(light), device=self.device), counts)
         share = light / counts.clamp_min(1)[:, None]
@@ -188,7 +205,7 @@ class _Row:
     mass: np.ndarray
     flux: np.ndarray
     slope: np.ndarray
-    cut: float
+    cut: np.ndarray
     faint_mean: np.ndarray
     faint_root: np.ndarray
 
@@ -216,12 +233,17 @@ def _row(mass: np.ndarray, flux: np.ndarray, imf: BrokenPowerLaw, limit: np.ndar
     slope = np.where(dark[:, None], 0, np.diff(node_flux, axis=0))
     cdf = imf.cdf(nodes)
     cdf[0], cdf[-1] = 0.0, 1.0
-    bright = (np.maximum(start, start + slope) > limit).any(1)
-    first = int(np.argmax(bright)) if bright.any() else len(bright)
-    mean, root = _moments(np.diff(cdf)[:first], nodes, start, slope, first)
+    cuts, means, roots = [], [], []
+    for step_of_limit in range(LIMIT_STEPS):
+        bright = (np.maximum(start, start + slope) > limit * 2**step_of_limit).any(1)
+        first = int(np.argmax(bright)) if bright.any() else len(bright)
+        mean, root = _moments(np.diff(cdf)[:first], nodes, start, slope, first)
+        cuts.append(cdf[first])
+        means.append(mean)
+        roots.append(root)
     pad = np.zeros((1, flux.shape[1]))
     start, slope = np.vstack((start, pad)), np.vstack((slope, pad))
-    return _Row(cdf, nodes, start, slope, float(cdf[first]), mean, root)
+    return _Row(cdf, nodes, start, slope, np.array(cuts), np.array(means), np.array(roots))
 
 
 def _moments(

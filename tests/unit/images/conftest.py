@@ -61,7 +61,7 @@ def write_image(tmp_path: Path, make_wcs: Callable[..., WCS]) -> Callable[..., P
     def write(
         name: str,
         data: np.ndarray,
-        wcs: WCS | None | str = "default",
+        wcs: WCS | str | None = "default",
         *,
         primary: dict[str, Any] | None = None,
         drop: tuple[str, ...] = (),

@@ -55,7 +55,7 @@ def test_odd_size(make_mosaic: MakeMosaic, image: np.ndarray) -> None:
 
 def test_values_are_scaled(make_mosaic: MakeMosaic, image: np.ndarray, two_bands: Survey) -> None:
     mosaic = read_mosaic(
-        {b: image for b in two_bands.band_names},
+        dict.fromkeys(two_bands.band_names, image),
         two_bands,
         units={"F475W": "e-/s"},
         zero_points={"F475W": two_bands.band("F475W").zero_point_ab - 2.5},

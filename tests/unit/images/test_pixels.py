@@ -87,7 +87,7 @@ def test_gap_at_the_border_of_a_stamp() -> None:
 def test_scratch_image_leaves_no_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     image = scratch_image((4, 3), iter([np.ones((2, 3), "f4"), np.full((2, 3), 2, "f4")]))
-    assert image.tolist() == [[1] * 3, [1] * 3, [2] * 3, [2] * 3]
+    assert np.asarray(image).tolist() == [[1] * 3, [1] * 3, [2] * 3, [2] * 3]
     assert list(tmp_path.iterdir()) == []
 
 

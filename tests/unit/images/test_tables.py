@@ -87,7 +87,7 @@ def test_the_table_is_not_changed(tmp_path: Path, table: Table) -> None:
 def test_existing_file(tmp_path: Path, table: Table) -> None:
     path = tmp_path / "out.ecsv"
     path.write_text("precious")
-    with pytest.raises(InputError, match="exists; .* overwriting"):
+    with pytest.raises(InputError, match=r"exists; .* overwriting"):
         write_table(table, path)
     assert path.read_text() == "precious"
     write_table(table, path, overwrite=True)
@@ -95,13 +95,13 @@ def test_existing_file(tmp_path: Path, table: Table) -> None:
 
 
 def test_places_that_cannot_be_written(tmp_path: Path, table: Table) -> None:
-    with pytest.raises(InputError, match="'.txt' is not one of .ecsv"):
+    with pytest.raises(InputError, match=r"'.txt' is not one of .ecsv"):
         write_table(table, tmp_path / "out.txt")
-    with pytest.raises(InputError, match="folder of output .* does not exist"):
+    with pytest.raises(InputError, match=r"folder of output .* does not exist"):
         check_output(tmp_path / "none" / "out.ecsv")
     with pytest.raises(InputError, match="is a folder"):
         check_output(tmp_path)
-    with pytest.raises(InputError, match="'.png' is not one of .reg"):
+    with pytest.raises(InputError, match=r"'.png' is not one of .reg"):
         check_output(tmp_path / "a.png", (".reg",))
     assert check_output(str(tmp_path / "out.ecsv")) == tmp_path / "out.ecsv"
 
@@ -128,7 +128,7 @@ def test_full_disk(
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        with pytest.raises(PraesepeError, match="could not write .* nothing was left behind"):
+        with pytest.raises(PraesepeError, match=r"could not write .* nothing was left behind"):
             write_table(table, path, overwrite=existed)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -133,7 +133,7 @@ def test_errors_name_the_missing_keyword(keywords: dict[str, object], missing: s
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), "unknown"])
 def test_meaningless_values_are_refused(value: object) -> None:
-    with pytest.raises(InputError, match="PHOTFLAM = .* not a positive number"):
+    with pytest.raises(InputError, match=r"PHOTFLAM = .* not a positive number"):
         rate(BUNIT="ELECTRONS/S", PHOTFLAM=value)
 
 

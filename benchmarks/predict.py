@@ -1,0 +1,111 @@
+"""Clusters per second of `praesepe.predict`, posterior draws included, and where the time goes.
+
+    python benchmarks/predict.py [--model NAME_OR_FOLDER] [--clusters 4000] [--draws 500]
+
+The model is loaded beforehand; reading the mosaics and the catalogue, cutting stamps, the network,
+the draws and the summary are all counted. Without a trained model the same network with random
+weights is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from astropy.table import Table
+
+from praesepe.demo import mosaic_hdus, mosaic_wcs
+from praesepe.network.estimator import Estimator, model_names
+from praesepe.predict import predict
+from praesepe.sky.simulator import make_mosaic
+from praesepe.survey import load_survey
+
+SIZE = 1024
+STAGES = {
+    "read the mosaics": ("mosaic.py", "read_mosaic"),
+    "read the catalogue": ("catalogs.py", "read_catalog"),
+    "cut the stamps": ("cutouts.py", "extract_stamps"),
+    "network": ("estimator.py", "context"),
+    "draws": ("estimator.py", "sample"),
+    "percentiles": ("predict.py", "summarise"),
+    "all": ("predict.py", "predict"),
+}
+"""What is shown of the profile: label, file and function."""
+
+
+def make_field(folder: Path, n: int) -> tuple[dict[str, Path], Path]:
+    """Write a mock mosaic in three bands and a catalogue of n positions on it."""
+    survey = load_survey("phat")
+    planes, _ = make_mosaic(survey, n_clusters=60, size=SIZE, seed=1)
+    wcs = mosaic_wcs(survey, SIZE)
+    images = {}
+    for band in survey.bands:
+        images[band.name] = folder / f"{band.name}.fits"
+        mosaic_hdus(planes[band.name], band, wcs, survey).writeto(images[band.name])
+    ra, dec = wcs.pixel_to_world_values(*np.random.default_rng(2).uniform(40, SIZE - 40, (2, n)))
+    catalog = folder / "catalogue.csv"
+    Table({"id": np.arange(n), "ra": ra, "dec": dec}).write(catalog, format="ascii.csv")
+    return images, catalog
+
+
+def show_stages(profile: cProfile.Profile) -> None:
+    """Print the time spent in each stage, calls of other stages included."""
+    stats: Any = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    for label, (file, function) in STAGES.items():
+        seconds = sum(
+            entry[3]
+            for (path, _, name), entry in stats.items()
+            if name == function and Path(path).name == file and "praesepe" in path
+        )
+        print(f"  {label:20s} {seconds:8.2f} s")
+
+
+def main() -> None:
+    """Time, then profile."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="phat" if "phat" in model_names() else None)
+    parser.add_argument("--clusters", type=int, default=4000)
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.model is None:
+        estimator = Estimator.untrained(load_survey("phat"))
+        print("no trained model in the package: random weights")
+    else:
+        estimator = Estimator.load(options.model)
+    threads = torch.get_num_threads()
+    print(f"{options.clusters} clusters, {options.draws} draws each, {threads} threads")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images, catalog = make_field(folder, options.clusters)
+        settings: dict[str, Any] = {"n_samples": options.draws, "overwrite": True}
+        predict(estimator, images, Table.read(catalog)[:300], n_samples=options.draws)
+        rates = []
+        for _ in range(3):
+            start = time.perf_counter()
+            predict(
+                estimator,
+                images,
+                catalog,
+                out=folder / "table.ecsv",
+                samples=folder / "draws.h5",
+                **settings,
+            )
+            rates.append(options.clusters / (time.perf_counter() - start))
+            print(f"{rates[-1]:6.0f} clusters/s")
+        print(f"best {max(rates):.0f} clusters/s, posterior draws and files included")
+        with cProfile.Profile() as profile:
+            predict(estimator, images, catalog, **settings)
+        show_stages(profile)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Files of models and of trainings, written so that a kill at any moment leaves them whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from praesepe.errors import InputError
+
+WEIGHTS = "weights.safetensors"
+CONTENT = "model.json"
+PREVIOUS = ".weights.previous.safetensors"
+"""The old weights, for as long as ``model.json`` still speaks of them."""
+
+
+def digest(blob: bytes) -> str:
+    """Version of a model: the first 12 digits of the SHA-256 of its weights."""
+    return hashlib.sha256(blob).hexdigest()[:12]
+
+
+def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:
+    """Write a model, or replace one; a kill at any moment leaves the old one or the new one.
+
+    Parameters
+    ----------
+    path : Path
+        The folder. Where it does not exist, it appears complete or not at all; other files in it
+        are left alone.
+    blob : bytes
+        The weights.
+    content : dict
+        What goes into ``model.json``; its ``version`` is the `digest` of the weights.
+    """
+    files = {WEIGHTS: blob, CONTENT: json.dumps(content, indent=1).encode()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        _replace(path, files)
+        return
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        folder.chmod(0o755)
+        os.replace(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace(path: Path, files: dict[str, bytes]) -> None:
+    partial = {name: path / f".{name}.partial" for name in files}
+    try:
+        for name, data in files.items():
+            partial[name].write_bytes(data)
+        old = _matching_weights(path)
+        if old is not None:
+            (path / PREVIOUS).write_bytes(old)
+        for name in files:  # the weights first: until model.json follows, the old ones count
+            os.replace(partial[name], path / name)
+    finally:
+        for file in partial.values():
+            file.unlink(missing_ok=True)
+    (path / PREVIOUS).unlink(missing_ok=True)
+
+
+def _matching_weights(path: Path) -> bytes | None:
+    """The weights in place, if they are those that ``model.json`` speaks of."""
+    try:
+        blob = (path / WEIGHTS).read_bytes()
+        version = json.loads((path / CONTENT).read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return blob if version == digest(blob) else None
+
+
+def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Read the content of ``model.json`` and the weights that belong to it.
+
+    Raises
+    ------
+    InputError
+        Where the folder does not hold a model or its weights are damaged.
+    """
+    try:
+        content = json.loads((path / CONTENT).read_text(encoding="utf-8"))
+        blob = (path / WEIGHTS).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a Praesepe model: {error}. A model is a folder with {CONTENT} and "
+            f"{WEIGHTS}, as `praesepe train` writes it"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a Praesepe model: its {CONTENT} lacks the usual entries")
+    version = content.get("version")
+    if version is not None and version != digest(blob):
+        previous = path / PREVIOUS
+        kept = previous.read_bytes() if previous.is_file() else b""
+        if version != digest(kept):
+            raise InputError(
+                f"the weights of {path} are damaged: {CONTENT} speaks of version {version}, "
+                f"{WEIGHTS} is {digest(blob)}; copy or train the model again"
+            )
+        blob = kept
+    return content, blob
+
+
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+    """Write the state of a training to one file that appears whole or not at all."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
+        os.replace(partial, path)
+    except SafetensorError as error:  # a full disk, for instance
+        raise OSError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors (on the CPU) and the progress that `write_checkpoint` wrote.
+
+    Raises
+    ------
+    InputError
+        Where the file is damaged or no checkpoint.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt", device="cpu") as file:
+            progress = json.loads(file.metadata()["progress"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is no checkpoint of a training, or damaged: {error}; begin anew in another "
+            "folder"
+        ) from error
+    return tensors, progress
+
+
+def truncate_metrics(path: Path, step: int) -> float:
+    """Drop the lines of metrics past a step, to be written anew; returns the step's loss."""
+    loss = math.nan
+    if not path.exists():
+        return loss
+    kept = []
+    for text in path.read_text().splitlines():
+        try:
+            line = json.loads(text)
+            if line["step"] <= step:
+                kept.append(text + "\n")
+            if line["step"] == step and line["loss"] is not None:
+                loss = line["loss"]
+        except (ValueError, LookupError, TypeError):  # a line that a kill cut short
+            continue
+    temporary = path.with_suffix(".partial")
+    temporary.write_text("".join(kept))
+    os.replace(temporary, path)
+    return loss
