@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.table import Table as ScreenTable
 from typer.core import TyperGroup
@@ -19,6 +18,7 @@ from praesepe import __version__
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.screen import (
     console_on,
+    demo_table,
     metrics_table,
     progress_bar,
     say,
@@ -35,7 +35,7 @@ INTERRUPTED = 130
 class Commands(TyperGroup):
     """Turn what the user can mend into one clean message; bugs keep their traceback."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run a command; exit status 2 after an error, 130 after Ctrl-C."""
         with warnings.catch_warnings():
             warnings.simplefilter("always", PraesepeWarning)
@@ -321,7 +321,7 @@ def predict(
             progress=progress,
             command=_command(),
         )
-    say_measured(table, time.perf_counter() - start)
+    say_measured(table, seconds=time.perf_counter() - start)
     for path in (out, regions, samples):
         if path is not None:
             say(f"Wrote {path}.")
@@ -368,16 +368,12 @@ def demo(
     """Measure mock clusters of M31 with the included model: two minutes, no data needed."""
     from praesepe.demo import run_demo
 
-    console = console_on(stderr=True)
-    with console.status("Making a mock mosaic of M31 and measuring its clusters …"):
-        start = time.perf_counter()
+    start = time.perf_counter()
+    with console_on(stderr=True).status("Making a mock mosaic of M31, measuring its clusters …"):
         done = run_demo(out)
-        seconds = time.perf_counter() - start
-    say_measured(done.measured, seconds, "simulated and measured")
-    table = ScreenTable("", "median residual", "scatter", "truth within 68 %", box=None)
-    for name, median, scatter, inside in done.summary():
-        table.add_row(name, f"{median:+.3f} dex", f"{scatter:.3f} dex", f"{inside:.0%}")
-    console_on().print(table)
+    say(f"A mock field of M31 was simulated and measured in {time.perf_counter() - start:.0f} s.")
+    say_measured(done.measured)
+    console_on().print(demo_table(done.summary()))
     say(f"\nFigure   {done.figure}\nTable    {done.table}\nRegions  {done.regions}")
     images = " ".join(f"--image {band}={path}" for band, path in done.images.items())
     say("\nThe same from the command line; put your own mosaics and catalogue in place:")

@@ -66,8 +66,8 @@ class Demonstration:
         centre = np.median(residual, axis=0)
         scatter = 1.4826 * np.median(np.abs(residual - centre), axis=0)
         names = ("log age", "log mass", "log r_h")
-        rows = zip(names, centre, scatter, inside.mean(axis=0), strict=True)
-        return [(name, *map(float, values)) for name, *values in rows]
+        columns = (values.tolist() for values in (centre, scatter, inside.mean(axis=0)))
+        return list(zip(names, *columns, strict=True))
 
 
 def run_demo(

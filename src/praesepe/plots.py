@@ -20,7 +20,7 @@ BLUE, ORANGE, GREEN, GREY, INK = "#2f6690", "#d1691e", "#4a8c5c", "#9aa3ab", "#2
 BLACK = -1.5
 """What is shown as black, in units of the sky's scatter."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
@@ -44,6 +44,11 @@ def _tidy(ax: Axes) -> None:
     """Small ticks, and no frame where there is no scale."""
     ax.tick_params(labelsize=8, colors=INK, labelcolor=INK)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _dots(n: int) -> dict[str, Any]:
+    """Style of n small dots: the more there are, the more transparent."""
+    return {"mew": 0, "alpha": float(np.clip(1000 / n, 0.15, 0.8)), "rasterized": True}
 
 
 def rgb(stamp: np.ndarray, survey: Survey) -> np.ndarray:
@@ -122,7 +127,7 @@ def plot_recovered(
             ecolor=colour, elinewidth=0.7, alpha=0.9, zorder=2,
         )  # fmt: skip
     else:
-        ax.plot(truth, p50, ".", ms=2, mew=0, color=colour, alpha=0.35, zorder=2, rasterized=True)
+        ax.plot(truth, p50, ".", ms=3, color=colour, zorder=2, **_dots(len(truth)))
     ax.set(
         xlim=(low, high),
         ylim=(low, high),
@@ -153,7 +158,7 @@ def plot_residuals(
     """
     _tidy(ax)
     if len(truth) > 200:
-        ax.plot(truth, residual, ".", ms=2, mew=0, color=GREY, alpha=0.3, rasterized=True)
+        ax.plot(truth, residual, ".", ms=3, color=GREY, **_dots(len(truth)))
     else:
         ax.plot(truth, residual, "o", ms=3, mew=0, color=GREY, alpha=0.8)
     edges = np.linspace(truth.min(), truth.max() + 1e-9, bins + 1)
@@ -333,7 +338,8 @@ def figure_calibration(pit: np.ndarray) -> Figure:
 
     with mpl.rc_context(STYLE):
         figure = new_figure(9, 4.2)
-        left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+        parts: Any = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+        left, right = parts
         plot_calibration(left.subplots(), pit)
         axes = right.subplots(3, 1, sharex=True)
         for i, (ax, colour) in enumerate(zip(axes, (BLUE, ORANGE, GREEN), strict=True)):
@@ -387,7 +393,8 @@ def plot_demo(
     height_stamps, height_panels = width / n_columns * n_rows, 3.5
     with mpl.rc_context(STYLE):
         figure = new_figure(width, height_stamps + height_panels)
-        top, bottom = figure.subfigures(2, 1, height_ratios=(height_stamps, height_panels))
+        parts: Any = figure.subfigures(2, 1, height_ratios=(height_stamps, height_panels))
+        top, bottom = parts
         shown = _spread(truth[:, 0], measured, n_rows * n_columns)
         grid = top.subplots(n_rows, n_columns, squeeze=False)
         _plot_stamps(grid, stamps[shown], survey, truth[shown])

@@ -109,13 +109,15 @@ def _training_line(now: dict[str, Any]) -> str:
     )
 
 
-def say_measured(table: Any, seconds: float, done: str = "measured") -> None:
+def say_measured(table: Any, *, seconds: float | None = None) -> None:
     """How many clusters were measured, how fast, and which flags were raised."""
     from praesepe.predict import flag_meanings
 
     measured = int(np.isfinite(np.ma.filled(table["log_age_p50"].astype(float), np.nan)).sum())
-    rate = len(table) / max(seconds, 1e-9)
-    say(f"{measured} of {len(table)} clusters {done} in {seconds:.1f} s ({rate:,.0f} per second).")
+    rate = ""
+    if seconds is not None:
+        rate = f" in {seconds:.1f} s ({len(table) / max(seconds, 1e-9):,.0f} per second)"
+    say(f"{measured} of {len(table)} clusters measured{rate}.")
     flags = np.asarray(table["flags"])
     for bit, meaning in flag_meanings().items():
         count = int(((flags & bit) > 0).sum())
@@ -123,19 +125,34 @@ def say_measured(table: Any, seconds: float, done: str = "measured") -> None:
             say(f"  flag {bit:3d} {meaning}: {count}")
 
 
+def demo_table(summary: list[tuple[str, float, float, float]]) -> ScreenTable:
+    """How well the demonstration recovered the truth."""
+    table = ScreenTable(box=None, header_style="bold")
+    table.add_column("recovered - true")
+    for column in ("median", "scatter", "truth within 68 %"):
+        table.add_column(column, justify="right")
+    for name, median, scatter, inside in summary:
+        table.add_row(name, f"{median:+.3f} dex", f"{scatter:.3f} dex", f"{inside:.0%}")
+    return table
+
+
 def metrics_table(metrics: dict[str, Any]) -> ScreenTable:
-    """Median, scatter and 68 % coverage of every parameter in every bin."""
+    """Median, scatter and 68 % coverage of every parameter in every bin: 80 characters wide."""
     made_by = metrics["provenance"]
+    title = f"{made_by['model']} {made_by['model_version']}: posterior median minus truth (dex), "
     table = ScreenTable(
-        title=f"{made_by['model']} {made_by['model_version']}: Δ = posterior median - truth, dex",
+        title=title + "its scatter (±), and the share of truths within 68 %",
+        title_justify="left",
         box=None,
         header_style="bold",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("bin")
-    table.add_column("n", justify="right")
-    for parameter in PARAMETERS:
-        for column in (f"Δ {parameter.name}", "scatter", "68 %"):
-            table.add_column(column, justify="right")
+    table.add_column("bin", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    for short_name in ("age", "mass", "size"):
+        for column in (short_name, "±", "68 %"):
+            table.add_column(column, justify="right", no_wrap=True)
     for name, content in metrics.items():
         if name != "provenance" and content["n"]:
             cells = [cell for p in PARAMETERS for cell in _cells(content[p.name])]
@@ -147,5 +164,5 @@ def _cells(metrics: dict[str, float]) -> tuple[str, str, str]:
     return (
         f"{metrics['median']:+.3f}",
         f"{metrics['mad_sigma']:.3f}",
-        f"{metrics['coverage68']:.3f}",
+        f"{metrics['coverage68']:.2f}",
     )

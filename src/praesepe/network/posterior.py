@@ -79,5 +79,7 @@ class Posterior:
                 f"values have shape {tuple(points.shape)}; give one point "
                 f"({', '.join(PARAMETER_NAMES)}) for each of the {len(self)} stamps"
             )
+        if len(points) == 0:
+            return np.zeros(0, np.float32)
         with torch.inference_mode():
             return self._log_prob(points).numpy()

@@ -53,7 +53,7 @@ def test_the_variance_test_would_notice_what_is_missing(phat, generator, missing
     variance = expose(survey, 0.0, generator).var(dim=(0, 2, 3))
     less = expose(lacking, 0.0, generator).var(dim=(0, 2, 3))
     n = 60 * 64 * 64
-    assert (less < variance * (1 - 8 * (2.5 / n) ** 0.5)).all()
+    assert (less < variance * (1 - 5 * (2.5 / n) ** 0.5)).all()
 
 
 @pytest.mark.parametrize("left", [-0.1, 0.0, 1.0])

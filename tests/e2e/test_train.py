@@ -1,0 +1,159 @@
+"""Training as a user starts it: killed without warning, resumed, fine-tuned on real clusters."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from praesepe.demo import mosaic_hdus, mosaic_wcs
+from praesepe.network.estimator import Estimator
+from praesepe.network.storage import read_checkpoint
+from praesepe.survey import load_survey
+
+Run = Callable[..., Any]
+
+SURVEY = """
+name = "toy"
+distance_pc = 785000.0
+pixel_scale_arcsec = 0.1
+stamp_size = 16
+[prior]
+log_mass = [2.0, 3.5]
+rh_arcsec = [0.1, 0.4]
+[field]
+surface_density = [0.02, 0.1]
+[[bands]]
+name = "F475W"
+filter = "acs_wfc_f475w"
+zero_point_ab = 26.06
+exposure_s = 1700.0
+sky_e_s = [0.1, 0.2]
+asinh_scale = 0.03
+"""
+
+CHECKPOINT_SECONDS = 0.5
+SCRIPT = f"""
+import sys
+import torch
+from praesepe.train import train
+torch.set_num_threads(1)
+train(sys.argv[1], sys.argv[2], steps=int(sys.argv[3]), resume=True, preset="tiny", batch_size=16,
+      warmup_steps=5, valid_size=64, valid_every=1000, checkpoint_seconds={CHECKPOINT_SECONDS})
+"""
+
+
+@pytest.fixture
+def survey_file(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.toml"
+    path.write_text(SURVEY)
+    return path
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    words = [sys.executable, "-W", "error", "-c", SCRIPT, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 240) -> None:
+    _, said = process.communicate(timeout=timeout)
+    assert process.returncode == 0, said
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_sigkill_loses_little_and_the_run_ends_the_same(tmp_path: Path, survey_file: Path) -> None:
+    steps = 150
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    finish(start(survey_file, straight, steps))
+
+    checkpoint = killed / "checkpoint.safetensors"
+    process = start(survey_file, killed, steps)
+    wait_for(checkpoint.exists, process)
+    written = checkpoint.stat().st_mtime_ns
+    wait_for(lambda: checkpoint.stat().st_mtime_ns > written, process)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (killed / "model.json").exists()
+
+    _, progress = read_checkpoint(checkpoint)
+    assert 0 < progress["step"] < steps
+    reached = lines(killed)[-1]["seconds"]
+    assert reached - progress["seconds"] < CHECKPOINT_SECONDS + 1.0  # a busy machine's step
+
+    finish(start(survey_file, killed, steps))
+    weights = [(out / "weights.safetensors").read_bytes() for out in (straight, killed)]
+    assert weights[0] == weights[1]
+    ours, theirs = (
+        [(line["step"], line["loss"]) for line in lines(out) if line["step"] % 10 == 0]
+        for out in (straight, killed)
+    )
+    assert ours == theirs
+    steps_told = [line["step"] for line in lines(killed)]
+    assert steps_told == sorted(set(steps_told))
+
+
+def test_the_command_line_trains_and_resumes(
+    run_cli: Run, tmp_path: Path, survey_file: Path
+) -> None:
+    model = tmp_path / "model"
+    words = ("train", survey_file, "--out", model, "--preset", "tiny", "--batch-size", 8)
+    done = run_cli(*words, "--steps", 6)
+    assert f"praesepe evaluate {model}" in done.output.replace("\n", "")
+    assert Estimator.load(model).metadata["training"]["steps_done"] == 6
+    refused = run_cli(*words, "--steps", 9, check=False)
+    assert refused.returncode == 2
+    assert "resume" in refused.stderr
+    refused = run_cli(*words, "--steps", 9, "--resume", "--seed", 4, check=False)
+    assert refused.returncode == 2
+    assert "seed 0, now 4" in refused.stderr
+    run_cli(*words, "--steps", 9, "--resume")
+    assert Estimator.load(model).metadata["training"]["steps_done"] == 9
+    assert [line["step"] for line in lines(model)] == [6, 9]
+
+
+def test_the_command_line_tunes_on_annotated_clusters(
+    run_cli: Run, tmp_path: Path, survey_file: Path
+) -> None:
+    survey = load_survey(survey_file)
+    first = Estimator.untrained(survey, preset="tiny").save(tmp_path / "first")
+    rng = np.random.default_rng(2)
+    wcs = mosaic_wcs(survey, 128)
+    plane = rng.normal(0.1, 0.03, (128, 128)).astype(np.float32)
+    image, labels, tuned = tmp_path / "f475w.fits", tmp_path / "known.csv", tmp_path / "tuned"
+    mosaic_hdus(plane, survey.bands[0], wcs, survey).writeto(image)
+    ra, dec = wcs.pixel_to_world_values(*rng.uniform(10, 118, (2, 40)))
+    known = Table({"ra": ra, "dec": dec})
+    known["log_age"] = rng.uniform(7, 10, 40)
+    known["log_mass"] = rng.uniform(2, 3.5, 40)
+    known["rh_arcsec"] = rng.uniform(0.1, 0.4, 40)
+    known.write(labels)
+    words = ("train", survey_file, "--out", tuned, "--from", first, "--labels", labels)
+    done = run_cli(*words, "--image", f"F475W={image}", "--steps", 5, "--batch-size", 8)
+    assert "40 annotated clusters, 0 rows left out" in done.output
+    training = Estimator.load(tuned).metadata["training"]
+    assert training["data"] == "labelled clusters"
+    assert training["initial"] == Estimator.load(first).version

@@ -1,0 +1,179 @@
+"""What simulated pixels must hold: the clusters' light, and the scatter of faint stars."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from praesepe.sky.render import Renderer
+from praesepe.sky.sampler import StarSampler
+from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.survey import load_survey
+
+
+@pytest.fixture(scope="module")
+def survey():
+    return load_survey("phat")
+
+
+@pytest.fixture(scope="module")
+def tables(survey):
+    return SurveyTables.build(survey)
+
+
+def with_prior(survey, **settings):
+    return survey.model_copy(update={"prior": survey.prior.model_copy(update=settings)})
+
+
+def without_sky_left(survey):
+    bands = tuple(band.model_copy(update={"sky_left": (0.0, 0.0)}) for band in survey.bands)
+    return survey.model_copy(update={"bands": bands})
+
+
+@pytest.fixture(scope="module")
+def compact(survey, tables):
+    """Massive clusters of r_h = 0.1 arcsec, all but complete inside a stamp."""
+    narrow = with_prior(
+        without_sky_left(survey), rh_arcsec=(0.1, 0.1), gamma=(4.0, 4.0), log_mass=(4.2, 4.5)
+    )
+    simulator = Simulator(narrow, tables=tables, seed=3, n_fields=0, nuisances=False)
+    return simulator.draw(150)
+
+
+@pytest.mark.parametrize("band", range(3))
+def test_a_stamp_holds_the_light_that_the_truth_lists(survey, compact, band):
+    """All but what lies outside: some 4 per cent of the profile and of the PSF."""
+    settings = survey.bands[band]
+    listed = 10 ** (-0.4 * (compact.truth[f"mag_{settings.name}"] - settings.zero_point_ab))
+    share = compact.images[:, band].sum((1, 2)) / listed
+    noise = 64 * ((settings.sky_e_s[1] + 0.01) / settings.exposure_s) ** 0.5 / listed
+    good = noise < 0.02
+    assert good.sum() > 60
+    assert 0.90 < float(share[good].median()) < 0.99
+
+
+def test_clusters_are_where_the_truth_says(compact):
+    """The centroids of the light scatter about the true places, not about the pixel's."""
+    image = compact.images[:, 1, 17:48, 17:48].double()
+    index = torch.arange(17, 48, dtype=torch.float64)
+    light = image.sum((1, 2))
+    x, y = (image.sum(1) @ index) / light, (image.sum(2) @ index) / light
+    for value, axis, other in ((x, "x", "y"), (y, "y", "x")):
+        off = (value - compact.truth[axis]).numpy()
+        assert np.abs(np.median(off)) < 4 * 1.25 * off.std() / len(off) ** 0.5
+        assert 1.4826 * np.median(np.abs(off)) < 0.25
+        # Negative control: the other axis, and the middle of the stamp.
+        assert np.corrcoef(value, compact.truth[axis])[0, 1] > 0.8
+        assert np.abs(np.corrcoef(value, compact.truth[other])[0, 1]) < 0.5
+
+
+def test_half_the_light_lies_inside_the_half_light_radius(survey, tables):
+    """Measured on the mean of many clusters, the PSF taken out by a second, point-like set."""
+    radius_px = 8.0
+    wide = with_prior(
+        survey,
+        rh_arcsec=(radius_px * survey.pixel_scale_arcsec,) * 2,
+        gamma=(4.0, 4.0),
+        centre_shift_px=0.0,
+        log_mass=(4.0, 4.0),
+    )
+    simulator = Simulator(wide, tables=tables, seed=5, n_fields=0, nuisances=False)
+    simulator.renderer = Renderer(wide, pad=32)
+    _, truth, grids = simulator._clusters(200)
+    image = simulator.renderer.convolve(grids)[:, 1]
+    listed = 10 ** (-0.4 * (truth["mag_F475W"] - survey.bands[1].zero_point_ab))
+    mean = (image / listed[:, None, None]).mean(0)
+    index = torch.arange(64.0) - 32
+    inside = torch.hypot(index[:, None], index) < radius_px
+    # The PSF takes 5 per cent of the light out of this circle and brings less back.
+    assert 0.42 < float(mean[inside].sum()) < 0.5
+
+
+AGE, MASS, RADIUS_ARCSEC = 9.9, 3.3, 0.3
+"""An old cluster, where the faint stars give a tenth of the light."""
+
+
+@pytest.fixture(scope="module")
+def old_clusters(survey, tables):
+    narrow = with_prior(
+        survey,
+        log_age=(AGE, AGE),
+        log_mass=(MASS, MASS),
+        rh_arcsec=(RADIUS_ARCSEC, RADIUS_ARCSEC),
+        gamma=(3.0, 3.0),
+    )
+    return Simulator(narrow, tables=tables, n_fields=0, nuisances=False)
+
+
+@pytest.fixture(scope="module")
+def singly_drawn(survey, tables):
+    """Draws every star, however faint."""
+    return StarSampler(
+        tables.cluster,
+        zero_points=[band.zero_point_ab for band in survey.bands],
+        distance_modulus=survey.distance_modulus,
+        flux_limit=[0.0] * len(survey.bands),
+    )
+
+
+def pixels(simulator, seed, n=250):
+    """Noiseless pixels 4 px apart as the network sees them, (n, band, 7, 7)."""
+    simulator.seed(seed)
+    _, _, grids = simulator._clusters(n)
+    sparse = simulator.renderer.convolve(grids)[:, :, 20:45:4, 20:45:4]
+    scale = torch.tensor([band.asinh_scale for band in simulator.survey.bands])
+    return torch.asinh(sparse / scale[:, None, None]).double()
+
+
+def least_p_value(a, b):
+    """Kolmogorov-Smirnov test of the pixel values in F475W and F814W."""
+    return min(
+        stats.ks_2samp(a[:, band].flatten(), b[:, band].flatten()).pvalue for band in (1, 2)
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(old_clusters, singly_drawn):
+    usual = old_clusters.stars
+    old_clusters.stars = singly_drawn
+    values = pixels(old_clusters, 1)
+    old_clusters.stars = usual
+    return values
+
+
+def test_summing_faint_stars_leaves_the_pixels_as_they_are(old_clusters, reference):
+    """Distribution, mean and variance of the pixels, before any noise."""
+    values = pixels(old_clusters, 2)
+    assert least_p_value(values, reference) > 0.01
+    for band in range(3):
+        a, b = values[:, band].mean((1, 2)), reference[:, band].mean((1, 2))
+        error = ((a.var() + b.var()) / len(a)) ** 0.5
+        assert float((a.mean() - b.mean()).abs()) < 4 * float(error)
+        ratio = values[:, band].var(0).mean() / reference[:, band].var(0).mean()
+        assert float(ratio) == pytest.approx(1, abs=0.15)
+
+
+def test_the_comparison_rejects_faint_light_in_too_few_points(
+    old_clusters, reference, monkeypatch
+):
+    points = old_clusters.stars._faint_points_per_star
+    monkeypatch.setattr(old_clusters.stars, "_faint_points_per_star", points / 30)
+    assert least_p_value(pixels(old_clusters, 2), reference) < 1e-4
+
+
+def test_the_comparison_rejects_missing_faint_light(old_clusters, reference, monkeypatch):
+    for name in ("_faint_mean", "_faint_root"):
+        value = getattr(old_clusters.stars, name)
+        monkeypatch.setattr(old_clusters.stars, name, torch.zeros_like(value))
+    assert least_p_value(pixels(old_clusters, 2), reference) < 1e-4
+
+
+def test_summing_faint_stars_saves_most_of_the_work(old_clusters, singly_drawn):
+    counts = torch.full((20,), 3500.0)
+    rows = torch.full((20,), int(np.abs(singly_drawn.log_age - AGE).argmin()))
+    generator = torch.Generator().manual_seed(1)
+    every = singly_drawn.draw(rows, counts, generator=generator).owner.numel()
+    points = old_clusters.stars.draw(rows, counts, generator=generator).owner.numel()
+    assert points < every / 2

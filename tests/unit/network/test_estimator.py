@@ -1,0 +1,527 @@
+"""The estimator: same predictions after saving, whole files, clear refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from praesepe.errors import InputError
+from praesepe.network import storage
+from praesepe.network.estimator import Estimator, Posterior, model_names
+from praesepe.network.transform import prior_bounds
+from praesepe.parameters import PARAMETERS
+from praesepe.survey import Survey
+
+
+def make_estimator(survey: Survey, seed: int = 0, **changes: Any) -> Estimator:
+    """Random weights whose posteriors differ from stamp to stamp."""
+    estimator = Estimator.untrained(survey, preset="tiny", seed=seed, **changes)
+    with torch.no_grad():
+        for parameter in estimator.net.head.parameters():
+            parameter.mul_(2)
+    return estimator
+
+
+@pytest.fixture(scope="module")
+def estimator(survey: Survey) -> Estimator:
+    return make_estimator(survey)
+
+
+@pytest.fixture(scope="module")
+def stamps() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    brightness = 10 ** rng.uniform(-2, 1, (150, 1, 1, 1))
+    return (brightness * rng.normal(1, 0.3, (150, 2, 16, 16))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def posterior(estimator: Estimator, stamps: np.ndarray) -> Posterior:
+    return estimator.predict(stamps, n_samples=64)
+
+
+# The posterior
+
+
+def test_posterior_holds_what_it_says(posterior: Posterior, stamps: np.ndarray) -> None:
+    assert posterior.samples.shape == (len(stamps), 64, 3)
+    assert posterior.samples.dtype == np.float32
+    assert len(posterior) == len(stamps)
+    assert posterior.parameters == PARAMETERS
+    assert posterior.surprise.shape == (len(stamps),)
+    assert np.isnan(posterior.surprise).all()  # this model has not learnt what is familiar
+
+
+def test_means_and_percentiles(posterior: Posterior) -> None:
+    np.testing.assert_allclose(posterior.mean, posterior.samples.mean(1))
+    assert posterior.percentile(50).shape == (150, 3)
+    low, median, high = posterior.percentile([16, 50, 84])
+    np.testing.assert_allclose(median, np.median(posterior.samples, 1), rtol=1e-6)
+    assert (low < median).all()
+    assert (median < high).all()
+    inside = (posterior.samples > low[:, None]) & (posterior.samples < high[:, None])
+    assert inside.mean() == pytest.approx(0.66, abs=0.01)  # 42 of 64
+
+
+def test_log_prob_is_a_density_per_cubic_dex(
+    estimator: Estimator, stamps: np.ndarray, survey: Survey
+) -> None:
+    n = 20_000
+    posterior = estimator.predict(stamps[:2], n_samples=n)
+    first = estimator.predict(np.repeat(stamps[:1], n, axis=0), n_samples=1)
+    draws = posterior.samples[0]
+    log_prob = first.log_prob(draws)
+    assert log_prob.shape == (n,)
+    # E_p[q / p] = 1 for a normalised q inside p, in the units of the labels
+    middle, width = np.median(draws, 0), 0.3 * draws.std(0)
+    log_inner = (-0.5 * ((draws - middle) / width) ** 2 - np.log(width * np.sqrt(2 * np.pi))).sum(1)
+    ratio = np.exp(log_inner - log_prob)
+    assert ratio.mean() == pytest.approx(1, abs=5 * ratio.std() / n**0.5)
+    assert ratio.std() / n**0.5 < 0.05
+    volume = float(estimator.net.labels.log_volume)  # what forgetting the units would do
+    assert abs(ratio.mean() * np.exp(volume) - 1) > 5 * ratio.std() / n**0.5
+
+
+def test_log_prob_wants_one_point_per_stamp(posterior: Posterior) -> None:
+    with pytest.raises(InputError, match=r"\(3,\).*log_age, log_mass, log_rh.*150 stamps"):
+        posterior.log_prob([8.0, 3.0, -0.5])
+    values = posterior.mean.astype(float)
+    values.flags.writeable = False
+    assert np.isfinite(posterior.log_prob(values)).all()
+
+
+def test_draws_lie_where_the_density_is(posterior: Posterior) -> None:
+    right = posterior.log_prob(posterior.samples[:, 0])
+    wrong = posterior.log_prob(posterior.samples[:, 0] + 5)
+    assert (right > wrong).mean() > 0.98
+
+
+# Prediction
+
+
+def test_the_batch_size_does_not_matter(estimator: Estimator, stamps: np.ndarray) -> None:
+    whole = estimator.predict(stamps, n_samples=20)
+    for batch_size in (1, 7, 64):
+        parts = estimator.predict(stamps, n_samples=20, batch_size=batch_size)
+        np.testing.assert_allclose(parts.samples, whole.samples, atol=1e-4)
+
+
+def test_a_part_of_a_list_gets_its_own_draws(estimator: Estimator, stamps: np.ndarray) -> None:
+    whole = estimator.predict(stamps, n_samples=20)
+    part = estimator.predict(stamps[64:], n_samples=20, first=64)
+    np.testing.assert_allclose(part.samples, whole.samples[64:], atol=1e-4)
+    elsewhere = estimator.predict(stamps[64:], n_samples=20)
+    assert np.abs(elsewhere.samples - whole.samples[64:]).max() > 0.1
+    with pytest.raises(InputError, match="first = 3 is not a multiple of 64"):
+        estimator.predict(stamps, first=3)
+
+
+def test_the_seed_decides(estimator: Estimator, stamps: np.ndarray) -> None:
+    draws = [estimator.predict(stamps[:9], n_samples=20, seed=s).samples for s in (5, 5, 6)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).all()
+    torch.manual_seed(99)  # the global generators do not
+    again = estimator.predict(stamps[:9], n_samples=20, seed=5).samples
+    np.testing.assert_array_equal(draws[0], again)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: torch.from_numpy(x.copy()),
+        lambda x: torch.from_numpy(x.copy()).double().requires_grad_(),
+        lambda x: x.astype(">f4"),
+        lambda x: x.astype(float),
+        lambda x: np.flip(np.flip(x, -1).copy(), -1),
+        lambda x: np.asfortranarray(x),
+        lambda x: np.frombuffer(x.tobytes(), np.float32).reshape(x.shape),  # read-only
+        lambda x: x.tolist(),
+    ],
+    ids=["tensor", "double", "big-endian", "float64", "reversed", "fortran", "read-only", "list"],
+)
+def test_any_kind_of_array_will_do(
+    estimator: Estimator, stamps: np.ndarray, posterior: Posterior, change: Any
+) -> None:
+    few = estimator.predict(stamps[:5], n_samples=8).samples
+    changed = change(stamps[:5])
+    np.testing.assert_array_equal(estimator.predict(changed, n_samples=8).samples, few)
+
+
+def test_the_input_is_left_alone(estimator: Estimator, stamps: np.ndarray) -> None:
+    before = stamps.copy()
+    estimator.predict(stamps, n_samples=1)
+    np.testing.assert_array_equal(stamps, before)
+
+
+def test_progress_is_told(estimator: Estimator, stamps: np.ndarray) -> None:
+    told: list[int] = []
+    estimator.predict(stamps, n_samples=1, batch_size=64, progress=told.append)
+    assert told == [64, 128, 150]
+
+
+def test_no_stamps_give_no_posteriors(estimator: Estimator) -> None:
+    posterior = estimator.predict(np.zeros((0, 2, 16, 16)), n_samples=4)
+    assert posterior.samples.shape == (0, 4, 3)
+    assert posterior.percentile([16, 84]).shape == (2, 0, 3)
+    assert posterior.surprise.shape == (0,)
+    assert posterior.log_prob(np.zeros((0, 3))).shape == (0,)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_bad_pixel_is_refused(estimator: Estimator, stamps: np.ndarray, value: float) -> None:
+    bad = stamps.copy()
+    bad[3, 1, 2, 2] = bad[7, 0, 0, 0] = value
+    with pytest.raises(InputError, match="2 of 150 stamps contain NaN or infinite"):
+        estimator.predict(bad)
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 16), (4, 3, 16, 16), (4, 2, 64, 64), (4, 2, 16, 18)])
+def test_a_wrong_shape_is_refused(estimator: Estimator, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"\(n, 2, 16, 16\).*F475W, F814W") as refused:
+        estimator.predict(np.zeros(shape))
+    assert str(shape) in str(refused.value)  # both are said
+
+
+@pytest.mark.parametrize("change", [{"n_samples": 0}, {"batch_size": 0}, {"seed": -1}])
+def test_impossible_numbers_are_refused(
+    estimator: Estimator, stamps: np.ndarray, change: dict[str, int]
+) -> None:
+    name, value = next(iter(change.items()))
+    with pytest.raises(InputError, match=f"{name} = {value}"):
+        estimator.predict(stamps, **change)
+
+
+def test_an_untrained_network_knows_its_seed_only(survey: Survey, stamps: np.ndarray) -> None:
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    first, second, third = (
+        Estimator.untrained(survey, preset="tiny", seed=s).predict(stamps[:3], n_samples=5).samples
+        for s in (1, 1, 2)
+    )
+    assert torch.equal(state, torch.random.get_rng_state())
+    np.testing.assert_array_equal(first, second)
+    assert (first != third).any()
+
+
+# Surprise
+
+
+def features(estimator: Estimator, stamps: np.ndarray) -> torch.Tensor:
+    with torch.inference_mode():
+        return estimator.net.context(torch.from_numpy(stamps)).clone()
+
+
+def like_training(n: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    brightness = 10 ** rng.uniform(-2, 1, (n, 1, 1, 1))
+    return (brightness * rng.normal(1, 0.3, (n, 2, 16, 16))).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [40, 150, 2000])
+def test_surprise_tells_the_absurd_from_the_familiar(survey: Survey, n: int) -> None:
+    # With 40 or 150 stamps the covariance of 32 features is poorly known.
+    estimator = make_estimator(survey)
+    estimator.learn_surprise(features(estimator, like_training(n, 1)))
+    new = estimator.predict(like_training(500, 2), n_samples=1).surprise
+    assert (new > 1).mean() < (0.01 if n == 2000 else 0.15)
+    side = np.arange(16)
+    absurd = np.zeros((4, 2, 16, 16), np.float32)
+    absurd[0] = 1e6
+    absurd[1] = -100.0
+    absurd[2] = 300 * (-1.0) ** (side[:, None] + side)
+    absurd[3, 0] = 1e4
+    assert (estimator.predict(absurd, n_samples=1).surprise > 1).all()
+
+
+def test_surprise_is_the_mahalanobis_distance(survey: Survey) -> None:
+    estimator = make_estimator(survey)
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(32, 32))
+    context = torch.from_numpy((rng.normal(size=(4000, 32)) @ mixing).astype(np.float32))
+    estimator.learn_surprise(context)
+    x = context.numpy().astype(float)
+    covariance = np.cov(x.T)
+    covariance += 1e-3 * np.trace(covariance) / 32 * np.eye(32)
+    delta = x - x.mean(0)
+    distance = np.sqrt(np.einsum("ni,ij,nj->n", delta, np.linalg.inv(covariance), delta))
+    expected = distance / np.quantile(distance, 0.999)
+    np.testing.assert_allclose(estimator.surprise(context), expected, rtol=2e-3)
+
+
+def test_too_few_stamps_teach_nothing(survey: Survey) -> None:
+    estimator = make_estimator(survey)
+    estimator.learn_surprise(torch.zeros((3, 32)))
+    assert np.isnan(estimator.predict(like_training(2, 0), n_samples=1).surprise).all()
+
+
+def test_dead_features_do_no_harm(survey: Survey) -> None:
+    estimator = make_estimator(survey)
+    estimator.learn_surprise(torch.zeros((400, 32)))
+    assert (estimator.surprise(torch.zeros((2, 32))) == 0).all()
+    assert (estimator.surprise(torch.ones((2, 32))) > 1).all()
+
+
+# Present-day mass
+
+
+def test_present_mass_fraction(survey: Survey) -> None:
+    estimator = make_estimator(survey)
+    assert np.isnan(estimator.present_mass_fraction([7.0, 8.0])).all()
+    curve = {"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]}
+    estimator.metadata["present_mass_fraction"] = curve
+    values = estimator.present_mass_fraction([[6.0, 7.0], [8.0, 10.0]])
+    np.testing.assert_allclose(values, [[0.9, 0.9], [0.8, 0.7]])
+
+
+# Saving and loading
+
+
+@pytest.fixture
+def saved(survey: Survey, tmp_path: Path) -> Path:
+    estimator = make_estimator(survey, name="mine")
+    estimator.learn_surprise(features(estimator, like_training(400, 1)))
+    estimator.metadata["present_mass_fraction"] = {"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]}
+    return estimator.save(tmp_path / "deep" / "er" / "model")
+
+
+def test_a_loaded_model_predicts_the_same_bits(
+    survey: Survey, stamps: np.ndarray, tmp_path: Path
+) -> None:
+    estimator = make_estimator(survey, name="mine")
+    estimator.learn_surprise(features(estimator, like_training(400, 1)))
+    loaded = Estimator.load(estimator.save(tmp_path / "model"))
+    ours, theirs = (e.predict(stamps, n_samples=30, seed=4) for e in (estimator, loaded))
+    np.testing.assert_array_equal(ours.samples, theirs.samples)
+    np.testing.assert_array_equal(ours.surprise, theirs.surprise)
+    values = ours.mean
+    np.testing.assert_array_equal(ours.log_prob(values), theirs.log_prob(values))
+    assert loaded.survey == survey
+    assert (loaded.name, loaded.version) == ("mine", estimator.version)
+    assert not loaded.net.training
+
+
+def test_files_of_a_model(saved: Path) -> None:
+    assert sorted(file.name for file in saved.iterdir()) == ["model.json", "weights.safetensors"]
+    assert [p.name for p in saved.parent.iterdir()] == ["model"]  # no remains
+    content = json.loads((saved / "model.json").read_text())
+    assert content["format"] == 1
+    assert content["name"] == "mine"
+    assert content["preset"] == "tiny"
+    assert content["survey"]["name"] == "toy"
+    assert content["parameters"] == ["log_age", "log_mass", "log_rh"]
+    assert content["version"] == storage.digest((saved / "weights.safetensors").read_bytes())
+    for file in saved.iterdir():  # neither a zip of torch.save nor a pickle
+        assert file.read_bytes()[:2] not in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+
+
+def test_what_is_loaded_can_be_saved_again(saved: Path, tmp_path: Path) -> None:
+    again = Estimator.load(saved).save(tmp_path / "copy")
+    for name in ("model.json", "weights.safetensors"):
+        assert (again / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_the_transform_travels_with_the_weights(saved: Path, survey: Survey) -> None:
+    net = Estimator.load(saved).net
+    assert net.stamps.scale.flatten().tolist() == pytest.approx([0.03, 0.3])
+    low, high = prior_bounds(survey)
+    torch.testing.assert_close(net.labels.mean, (low + high) / 2)
+
+
+def test_weights_in_half_precision_are_read(
+    saved: Path, stamps: np.ndarray, tmp_path: Path
+) -> None:
+    from safetensors.torch import load, save
+
+    tensors = load((saved / "weights.safetensors").read_bytes())
+    half = {
+        key: value.half() if value.is_floating_point() and "surprise" not in key else value
+        for key, value in tensors.items()
+    }
+    blob = save(half)
+    content = json.loads((saved / "model.json").read_text()) | {"version": storage.digest(blob)}
+    storage.write_model(tmp_path / "half", blob, content)
+    small = Estimator.load(tmp_path / "half").predict(stamps, n_samples=20)
+    whole = Estimator.load(saved).predict(stamps, n_samples=20)
+    assert np.median(np.abs(small.samples - whole.samples)) < 0.01
+
+
+def test_a_model_is_not_replaced_unasked(saved: Path, survey: Survey) -> None:
+    before = (saved / "weights.safetensors").read_bytes()
+    other = make_estimator(survey, seed=7)
+    with pytest.raises(InputError, match="exists"):
+        other.save(saved)
+    assert (saved / "weights.safetensors").read_bytes() == before
+    other.save(saved, overwrite=True)
+    assert Estimator.load(saved).version == other.version != storage.digest(before)
+    assert sorted(file.name for file in saved.iterdir()) == ["model.json", "weights.safetensors"]
+
+
+def test_other_files_in_the_folder_stay(saved: Path, survey: Survey) -> None:
+    (saved / "card.md").write_text("notes")
+    make_estimator(survey, seed=7).save(saved, overwrite=True)
+    assert (saved / "card.md").read_text() == "notes"
+
+
+def test_a_file_in_the_way_is_refused(survey: Survey, tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    file.write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="is a file"):
+            make_estimator(survey).save(file, overwrite=overwrite)
+    assert file.read_text() == "mine"
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing after it runs, so its remains stay."""
+
+
+@pytest.mark.parametrize("survivors", range(8))
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_kill_leaves_the_old_model_or_the_new_one(
+    saved: Path,
+    survey: Survey,
+    stamps: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    survivors: int,
+    twice: bool,
+) -> None:
+    old = Estimator.load(saved)
+    versions = {old.version: old.predict(stamps[:5], n_samples=3).samples}
+
+    def overwrite_and_be_killed(seed: int, survivors: int) -> bool:
+        new = make_estimator(survey, seed=seed)
+        done = []
+
+        def limited(operation: Any) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                if len(done) >= survivors:
+                    raise Killed
+                done.append(operation)
+                return operation(*args, **kwargs)
+
+            return call
+
+        killed = False
+        with monkeypatch.context() as patch:
+            patch.setattr(storage.os, "replace", limited(os.replace))
+            patch.setattr(Path, "write_bytes", limited(Path.write_bytes))
+            patch.setattr(Path, "unlink", limited(Path.unlink))
+            try:
+                new.save(saved, overwrite=True)
+            except Killed:
+                killed = True
+        versions[new.version] = new.predict(stamps[:5], n_samples=3).samples
+        return killed
+
+    killed = overwrite_and_be_killed(1, survivors)
+    assert killed == (survivors < 8)
+    if twice:
+        assert overwrite_and_be_killed(2, 4)
+    found = Estimator.load(saved)
+    samples = found.predict(stamps[:5], n_samples=3).samples
+    np.testing.assert_array_equal(samples, versions[found.version])
+    if survivors == 0 and not twice:
+        assert found.version == old.version
+
+
+def test_a_failed_first_save_leaves_nothing(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        make_estimator(survey).save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_estimator_is_taken_as_it_is(estimator: Estimator) -> None:
+    assert Estimator.load(estimator) is estimator
+
+
+# What is refused
+
+
+def test_unknown_names_are_told_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from praesepe.network import estimator as module
+
+    monkeypatch.setattr(module, "model_names", lambda: ("phat", "acsvcs"))
+    with pytest.raises(InputError, match=r"unknown model 'pha'.*Did you mean 'phat'\?.*'acsvcs'"):
+        Estimator.load("pha")
+    with pytest.raises(InputError, match="praesepe train"):
+        Estimator.load(tmp_path / "nothing")
+
+
+def test_included_models_can_be_loaded() -> None:
+    for name in model_names():
+        assert Estimator.load(name).name
+
+
+def test_a_file_is_not_a_model(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"PK")
+    with pytest.raises(InputError, match="is a file, not a Praesepe model"):
+        Estimator.load(file)
+
+
+def edit(saved: Path, **changes: Any) -> None:
+    path = saved / "model.json"
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not ...}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: (p / "model.json").unlink(), "not a Praesepe model.*model.json"),
+        (lambda p: (p / "weights.safetensors").unlink(), "not a Praesepe model.*weights"),
+        (lambda p: (p / "model.json").write_text("{"), "not a Praesepe model"),
+        (lambda p: (p / "model.json").write_bytes(b"\xff\xfe\x00"), "not a Praesepe model"),
+        (lambda p: (p / "model.json").write_text("[1]"), "lacks the usual entries"),
+        (lambda p: edit(p, survey=...), "lacks the usual entries"),
+        (lambda p: edit(p, format=2), "format 2, this version reads 1"),
+        (lambda p: edit(p, parameters=["age"]), "other parameters than log_age"),
+        (lambda p: edit(p, parameters=None), "other parameters than log_age"),
+        (lambda p: edit(p, preset="smal"), "'smal'.*'small'"),
+        (lambda p: edit(p, preset="small"), "damaged or of another network"),
+        (lambda p: edit(p, survey={"name": "x"}), "missing key"),
+        (lambda p: edit(p, version="0" * 12), "are damaged.*000000000000"),
+    ],
+)
+def test_a_folder_that_is_no_model(saved: Path, change: Any, message: str) -> None:
+    change(saved)
+    with pytest.raises(InputError, match=message) as refused:
+        Estimator.load(saved)
+    assert saved.name in str(refused.value) or "smal" in message
+
+
+@pytest.mark.parametrize(
+    ("damage", "versioned"),
+    [
+        *((damage, True) for damage in ("cut", "flip", "empty", "pickle")),
+        *((damage, False) for damage in ("cut", "empty", "pickle")),  # no digest to tell by
+    ],
+)
+def test_damaged_weights_are_refused(saved: Path, damage: str, versioned: bool) -> None:
+    path = saved / "weights.safetensors"
+    blob = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut": blob[: len(blob) // 2],
+            "flip": blob[:-100] + bytes([blob[-100] ^ 64]) + blob[-99:],
+            "empty": b"",
+            "pickle": b"\x80\x04K\x01.",
+        }[damage]
+    )
+    if not versioned:
+        edit(saved, version=...)
+    with pytest.raises(InputError, match="damaged"):
+        Estimator.load(saved)

@@ -1,0 +1,247 @@
+"""The simulator and the mosaics: shapes, seeds, labels, truth, errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from praesepe.errors import InputError
+from praesepe.parameters import PARAMETERS
+from praesepe.sky.simulator import Simulator, SurveyTables, make_mosaic
+from praesepe.survey import load_survey
+
+
+@pytest.fixture(scope="module")
+def survey():
+    return load_survey("phat")
+
+
+@pytest.fixture(scope="module")
+def tables(survey):
+    return SurveyTables.build(survey)
+
+
+@pytest.fixture
+def simulator(survey, tables):
+    return Simulator(survey, tables=tables, seed=1, n_fields=2)
+
+
+@pytest.fixture(scope="module")
+def many(survey, tables):
+    """Clusters without a field."""
+    return Simulator(survey, tables=tables, seed=2, n_fields=0).draw(600)
+
+
+def test_shapes_and_types(simulator, survey):
+    mocks = simulator.draw(5)
+    assert len(mocks) == 5
+    assert mocks.images.shape == (5, 3, survey.stamp_size, survey.stamp_size)
+    assert mocks.labels.shape == (5, len(PARAMETERS))
+    assert mocks.images.dtype == mocks.labels.dtype == torch.float32
+    assert torch.isfinite(mocks.images).all()
+    assert torch.isfinite(mocks.labels).all()
+    expected = {"log_present_mass", "gamma", "x", "y", "n_stars", "field_density"}
+    assert set(mocks.truth) == expected | {f"mag_{name}" for name in survey.band_names}
+    assert all(value.shape == (5,) for value in mocks.truth.values())
+
+
+def test_the_same_seed_gives_the_same_stamps(survey, tables):
+    def stamps(seed):
+        return Simulator(survey, tables=tables, seed=seed, n_fields=1).draw(3)
+
+    first, again, other = stamps(4), stamps(4), stamps(5)
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.labels, again.labels)
+    assert all(torch.equal(first.truth[key], again.truth[key]) for key in first.truth)
+    assert not (first.labels == other.labels).any()
+
+
+def test_the_stream_can_be_started_anew(survey, tables):
+    simulator = Simulator(survey, tables=tables, seed=4, n_fields=0)
+    first = simulator.draw(2)
+    later = simulator.draw(2)
+    assert not (first.labels == later.labels).any()
+    simulator.seed(4)
+    assert torch.equal(simulator.draw(2).images, first.images)
+    simulator.seed(4, 17)
+    assert not (simulator.draw(2).labels == first.labels).any()
+
+
+def test_batches_make_up_a_set(survey, tables):
+    simulator = Simulator(survey, tables=tables, seed=4, n_fields=0)
+    together = simulator.draw(5, batch_size=2)
+    simulator.seed(4)
+    apart = torch.cat([simulator.draw(2).labels, simulator.draw(2).labels, simulator.draw(1).labels])
+    assert torch.equal(together.labels, apart)
+
+
+def test_labels_follow_the_prior(many, survey):
+    prior = survey.prior
+    log_age, log_mass, log_rh = many.labels.double().numpy().T
+    for value, (low, high) in (
+        (log_age, prior.log_age),
+        (log_rh, np.log10(prior.rh_arcsec)),
+        (many.truth["gamma"].numpy(), prior.gamma),
+    ):
+        assert low - 1e-5 <= value.min() < low + 0.05 * (high - low)
+        assert high + 1e-5 >= value.max() > high - 0.05 * (high - low)
+        assert value.mean() == pytest.approx((low + high) / 2, abs=4 * (high - low) / 12**0.5 / 24)
+    # The mass is that of the stars really drawn, and may leave the range of what was aimed at.
+    low, high = prior.log_mass
+    assert low - 0.3 < log_mass.min() < low + 0.1
+    assert high + 0.1 > log_mass.max() > high - 0.2
+    assert log_mass.mean() == pytest.approx((low + high) / 2, abs=4 * (high - low) / 12**0.5 / 24)
+
+
+def test_labels_are_independent(many):
+    correlation = np.corrcoef(many.labels.double().numpy().T)
+    assert np.abs(correlation - np.eye(3)).max() < 0.16
+
+
+def test_places_are_spread_about_the_middle_of_the_stamp(many, survey):
+    for axis in "xy":
+        offset = many.truth[axis] - survey.stamp_size // 2
+        assert offset.abs().max() <= survey.prior.centre_shift_px + 1e-5
+        assert float(offset.std()) == pytest.approx(survey.prior.centre_shift_px / 3**0.5, rel=0.1)
+
+
+def test_present_mass_is_a_part_of_the_initial_mass(many):
+    left = many.truth["log_present_mass"] - many.labels[:, 1]
+    assert (left < 0.001).all()
+    assert (left > np.log10(0.5)).all()
+    young, old = many.labels[:, 0] < 7, many.labels[:, 0] > 9.5
+    assert float(left[young].mean()) > float(left[old].mean()) + 0.1
+
+
+def test_the_number_of_stars_belongs_to_the_mass(many):
+    mean_mass = 10 ** many.labels[:, 1].double() / many.truth["n_stars"]
+    assert float(mean_mass.median()) == pytest.approx(0.58, abs=0.05)
+
+
+def test_centre_shifts_can_be_switched_off(survey, tables):
+    fixed = survey.model_copy(
+        update={"prior": survey.prior.model_copy(update={"centre_shift_px": 0.0})}
+    )
+    truth = Simulator(fixed, tables=tables, n_fields=0).draw(3).truth
+    assert truth["x"].tolist() == truth["y"].tolist() == [survey.stamp_size // 2] * 3
+
+
+def test_nuisances(survey, tables):
+    """Independent for every stamp and band, with the survey's scatter; none when off."""
+    simulator = Simulator(survey, tables=tables, n_fields=0)
+    drawn = simulator._nuisances(4000)
+    settings = survey.nuisance
+    zero_point = -2.5 * drawn["gain"].log10()
+    assert zero_point.std(0).tolist() == pytest.approx([settings.zero_point_mag] * 3, rel=0.05)
+    assert drawn["blur_px"].min() >= settings.blur_px[0]
+    assert drawn["blur_px"].max() <= settings.blur_px[1]
+    shift = drawn["shift_px"].flatten(1)  # (n, band x axis)
+    assert shift.std(0).tolist() == pytest.approx([settings.registration_px] * 6, rel=0.05)
+    columns = torch.cat((zero_point, drawn["blur_px"], shift), dim=1).T
+    assert (torch.corrcoef(columns) - torch.eye(12)).abs().max() < 0.08
+    assert Simulator(survey, tables=tables, n_fields=0, nuisances=False)._nuisances(5) == {}
+
+
+def test_errors(survey, tables, simulator):
+    with pytest.raises(InputError, match="at least one"):
+        simulator.draw(0)
+    with pytest.raises(InputError, match="phat"):
+        Simulator("phatt")
+
+
+PEAKED = {"rh_arcsec": (0.08, 0.1), "log_mass": (4.3, 4.5), "log_age": (8.0, 8.5)}
+
+
+@pytest.fixture(scope="module")
+def peaked(survey):
+    """A survey of bright and compact clusters only."""
+    return survey.model_copy(update={"prior": survey.prior.model_copy(update=PEAKED)})
+
+
+@pytest.fixture(scope="module")
+def mosaic(peaked):
+    return make_mosaic(peaked, n_clusters=8, size=288, seed=3, field_density=5.0)
+
+
+def test_a_mosaic_has_its_bands_and_truth(mosaic, survey):
+    images, truth = mosaic
+    assert tuple(images) == survey.band_names
+    assert all(image.shape == (288, 288) for image in images.values())
+    assert all(np.isfinite(image).all() for image in images.values())
+    columns = {"x", "y", "log_age", "log_mass", "log_rh", "log_present_mass"}
+    assert columns <= set(truth)
+    assert all(len(value) == 8 for value in truth.values())
+
+
+def test_clusters_of_a_mosaic_lie_inside_and_apart(mosaic, survey):
+    _, truth = mosaic
+    half = survey.stamp_size // 2
+    for axis in "xy":
+        assert truth[axis].min() >= half
+        assert truth[axis].max() < 288 - half
+    gap = np.hypot(
+        truth["x"][:, None] - truth["x"], truth["y"][:, None] - truth["y"]
+    ) + 1e9 * np.eye(8)
+    # The places are 3/4 of a stamp apart; each centre may be shifted by a pixel in x and y.
+    assert gap.min() > 0.75 * survey.stamp_size - 2 * 2**0.5
+
+
+def offset(image, x, y, radius=8):
+    """Centroid of the light around a place, relative to it, after removing the background."""
+    column, row = round(x), round(y)
+    piece = image[row - radius : row + radius + 1, column - radius : column + radius + 1]
+    light = piece - np.median(image)
+    index = np.arange(-radius, radius + 1)
+    return np.array([light.sum(0) @ index, light.sum(1) @ index]) / light.sum() + (
+        column - x,
+        row - y,
+    )
+
+
+@pytest.mark.parametrize("band", ["F336W", "F475W"])
+def test_clusters_are_where_the_truth_says(mosaic, band):
+    images, truth = mosaic
+    places = list(zip(truth["x"], truth["y"], strict=True))
+    off = np.array([offset(images[band], x, y) for x, y in places])
+    assert np.hypot(*off.T).max() < 0.5
+    assert np.abs(off.mean(0)).max() < 0.2
+    elsewhere = np.array([offset(images[band], x + 1, y) for x, y in places])
+    assert np.abs(elsewhere.mean(0)).max() > 0.5
+
+
+def test_clusters_of_a_mosaic_are_as_bright_as_in_stamps(mosaic, peaked, tables):
+    """Light within 20 px, median over the clusters, against stamps of the same prior."""
+    images, truth = mosaic
+    stamps = Simulator(peaked, tables=tables, seed=9, n_fields=0, nuisances=False).draw(60)
+
+    def light(image, x, y):
+        piece = image[round(y) - 20 : round(y) + 21, round(x) - 20 : round(x) + 21]
+        return piece.sum() - np.median(image) * piece.size
+
+    of_mosaic = [
+        light(images["F475W"], x, y) for x, y in zip(truth["x"], truth["y"], strict=True)
+    ] / 10 ** truth["log_mass"]
+    of_stamps = [light(image[1], 32, 32) for image in stamps.images.numpy()] / (
+        10 ** stamps.labels[:, 1].numpy()
+    )
+    assert np.median(of_mosaic) == pytest.approx(np.median(of_stamps), rel=0.25)
+
+
+def test_a_mosaic_is_the_same_for_the_same_seed(mosaic, peaked):
+    images, truth = mosaic
+    again = make_mosaic(peaked, n_clusters=8, size=288, seed=3, field_density=5.0)
+    other = make_mosaic(peaked, n_clusters=8, size=288, seed=4, field_density=5.0)
+    for name, image in images.items():
+        np.testing.assert_array_equal(again[0][name], image)
+    for name, values in truth.items():
+        np.testing.assert_array_equal(again[1][name], values)
+    assert not (other[1]["x"] == truth["x"]).any()
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "message"), [(1, 64, "holds no stamp"), (60, 128, "of 60 clusters fit")]
+)
+def test_mosaics_that_are_too_small(survey, n, size, message):
+    with pytest.raises(InputError, match=message):
+        make_mosaic(survey, n_clusters=n, size=size, seed=0)
