@@ -221,7 +221,7 @@ def plot_pit(
     ax.axhspan(
         expected - 2 * expected**0.5, expected + 2 * expected**0.5, color=GREY, alpha=0.3, lw=0
     )
-    ax.hist(pit, bins=np.linspace(0, 1, bins + 1), color=colour, alpha=0.8)
+    ax.hist(pit, bins=np.linspace(0, 1, bins + 1).tolist(), color=colour, alpha=0.8)
     ax.axhline(expected, color=INK, lw=0.8)
     ax.set(xlim=(0, 1), xlabel=f"posterior below truth, {parameter.label}", ylabel="clusters")
     return ax

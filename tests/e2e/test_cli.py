@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -159,16 +159,42 @@ def test_pixel_positions(run_cli: Run, model: Path, field: Any, tmp_path: Path) 
     np.testing.assert_allclose(table["x"], table["px"])
 
 
+TOY = """
+name = "toy"
+distance_pc = 785000.0
+pixel_scale_arcsec = 0.1
+stamp_size = 16
+[prior]
+log_mass = [2.0, 3.5]
+rh_arcsec = [0.1, 0.4]
+[field]
+surface_density = [0.02, 0.1]
+[[bands]]
+name = "F475W"
+filter = "acs_wfc_f475w"
+zero_point_ab = 26.06
+exposure_s = 1700.0
+sky_e_s = [0.1, 0.2]
+asinh_scale = 0.03
+"""
+
+
 def test_train_resume_and_evaluate(
     run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from praesepe.train import Settings
 
-    # a small validation set, for speed; `praesepe.train` is the function, not the module
-    module = sys.modules["praesepe.train"]
-    monkeypatch.setattr(module, "Settings", partial(Settings, valid_size=64))
-    model = tmp_path / "model"
-    words = ("train", "phat", "--out", model, "--preset", "tiny", "--batch-size", 8)
+    @dataclass(frozen=True)
+    class Quick(Settings):
+        """A small validation set, for speed."""
+
+        valid_size: int = 64
+
+    # `praesepe.train` is the function, not the module
+    monkeypatch.setattr(sys.modules["praesepe.train"], "Settings", Quick)
+    model, survey = tmp_path / "model", tmp_path / "toy.toml"
+    survey.write_text(TOY)  # one band, small stamps, few stars: quick
+    words = ("train", survey, "--out", model, "--preset", "tiny", "--batch-size", 8)
     finished = run_cli(*words, "--steps", 2, "--seed", 1)
     assert f"praesepe predict {model}" in finished.stdout
     refused = run_cli(*words, "--steps", 4, "--seed", 1, check=False)

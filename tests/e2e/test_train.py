@@ -42,14 +42,16 @@ sky_e_s = [0.1, 0.2]
 asinh_scale = 0.03
 """
 
-CHECKPOINT_SECONDS = 0.5
+CHECKPOINT_SECONDS = 0.3
 SCRIPT = f"""
 import sys
+import time
 import torch
 from praesepe.train import train
 torch.set_num_threads(1)
 train(sys.argv[1], sys.argv[2], steps=int(sys.argv[3]), resume=True, preset="tiny", batch_size=16,
-      warmup_steps=5, valid_size=64, valid_every=1000, checkpoint_seconds={CHECKPOINT_SECONDS})
+      warmup_steps=5, valid_size=64, valid_every=1000, checkpoint_seconds={CHECKPOINT_SECONDS},
+      report=lambda _: time.sleep(float(sys.argv[4])))
 """
 
 
@@ -84,16 +86,16 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 
 def test_sigkill_loses_little_and_the_run_ends_the_same(tmp_path: Path, survey_file: Path) -> None:
-    steps = 150
+    steps, pause = 80, 0.25  # every tenth step, so that there is time to kill it
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    finish(start(survey_file, straight, steps))
+    finish(start(survey_file, straight, steps, 0))
 
     checkpoint = killed / "checkpoint.safetensors"
-    process = start(survey_file, killed, steps)
+    process = start(survey_file, killed, steps, pause)
     wait_for(checkpoint.exists, process)
     written = checkpoint.stat().st_mtime_ns
     wait_for(lambda: checkpoint.stat().st_mtime_ns > written, process)
-    time.sleep(0.2)
+    time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -104,7 +106,7 @@ def test_sigkill_loses_little_and_the_run_ends_the_same(tmp_path: Path, survey_f
     reached = lines(killed)[-1]["seconds"]
     assert reached - progress["seconds"] < CHECKPOINT_SECONDS + 1.0  # a busy machine's step
 
-    finish(start(survey_file, killed, steps))
+    finish(start(survey_file, killed, steps, 0))
     weights = [(out / "weights.safetensors").read_bytes() for out in (straight, killed)]
     assert weights[0] == weights[1]
     ours, theirs = (

@@ -46,7 +46,10 @@ def star(survey, renderer):
     ]
     return [
         galsim.InterpolatedImage(
-            galsim.Image(image), scale=scale / FINER, x_interpolant="lanczos15", normalization="flux"
+            galsim.Image(image),
+            scale=scale / FINER,
+            x_interpolant="lanczos15",
+            normalization="flux",
         )
         for image in images
     ]
@@ -88,9 +91,7 @@ def disagreements(image, reference):
 
 def agree(image, reference):
     limits = (FLUX, CENTROID_PX, PIXEL)
-    return all(
-        d <= limit for d, limit in zip(disagreements(image, reference), limits, strict=True)
-    )
+    return all(d <= limit for d, limit in zip(disagreements(image, reference), limits, strict=True))
 
 
 def positions(rng, n):

@@ -129,9 +129,7 @@ def pixels(simulator, seed, n=250):
 
 def least_p_value(a, b):
     """Kolmogorov-Smirnov test of the pixel values in F475W and F814W."""
-    return min(
-        stats.ks_2samp(a[:, band].flatten(), b[:, band].flatten()).pvalue for band in (1, 2)
-    )
+    return min(stats.ks_2samp(a[:, band].flatten(), b[:, band].flatten()).pvalue for band in (1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +153,7 @@ def test_summing_faint_stars_leaves_the_pixels_as_they_are(old_clusters, referen
         assert float(ratio) == pytest.approx(1, abs=0.15)
 
 
-def test_the_comparison_rejects_faint_light_in_too_few_points(
-    old_clusters, reference, monkeypatch
-):
+def test_the_comparison_rejects_faint_light_in_too_few_points(old_clusters, reference, monkeypatch):
     points = old_clusters.stars._faint_points_per_star
     monkeypatch.setattr(old_clusters.stars, "_faint_points_per_star", points / 30)
     assert least_p_value(pixels(old_clusters, 2), reference) < 1e-4

@@ -50,7 +50,7 @@ class _Inverse:
         n = len(self.order)
         depends = self.layers[0].mask[:, :n].bool()  # (unit, coordinate)
         self.ranks = []
-        for layer, following in zip(self.layers, [*self.layers[1:], None], strict=True):
+        for following in [*self.layers[1:], None]:
             rank = torch.where(depends, transform.order + 1, 0).amax(dim=1)
             self.ranks.append(rank)
             if following is not None:

@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from praesepe.sky.render import OVERSAMPLING, bspline, chunks
-from praesepe.sky.sampler import StarSampler
+from praesepe.sky.sampler import MAX_POINTS, StarSampler
 from praesepe.survey import Survey
+
+
+WIDE_FIELD_PX = 384**2
+"""Area up to which a population's faint light needs no more points than `MAX_POINTS`."""
 
 
 class FieldBank:
@@ -152,7 +156,9 @@ def draw_field(
     expected = density * area_pc2 / sampler.mean_mass * share.flatten()
     n_stars = torch.poisson(expected.to(sampler.device), generator=generator)
     rows = torch.nonzero(n_stars).flatten()
-    stars = sampler.draw(rows, n_stars[rows], generator=generator)
+    # The faint light of one population covers the whole field: as many points per area as a stamp's.
+    max_points = MAX_POINTS * max(1, height * width // WIDE_FIELD_PX)
+    stars = sampler.draw(rows, n_stars[rows], generator=generator, max_points=max_points)
     u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
     return _spread_periodic(stars.flux, u, (OVERSAMPLING * height, OVERSAMPLING * width))
 
@@ -202,7 +208,7 @@ def _spread_periodic(flux: Tensor, u: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def stream(seed: tuple[int, ...], device: torch.device) -> torch.Generator:
     """A random stream of its own for each tuple of integers."""
-    state = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
+    state = int(np.random.SeedSequence((len(seed), *seed)).generate_state(1, np.uint64)[0] >> 1)
     return torch.Generator(device).manual_seed(state)
 
 

@@ -120,7 +120,14 @@ class StarSampler:
         """Index of the isochrone at an age and a metallicity of the table."""
         return i_age * len(self.metallicity) + i_metallicity
 
-    def draw(self, row: Tensor, n_stars: Tensor, *, generator: torch.Generator) -> Stars:
+    def draw(
+        self,
+        row: Tensor,
+        n_stars: Tensor,
+        *,
+        generator: torch.Generator,
+        max_points: int = MAX_POINTS,
+    ) -> Stars:
         """Draw populations of given numbers of stars.
 
         Parameters
@@ -131,6 +138,8 @@ class StarSampler:
             Number of stars to draw, living and dead.
         generator : torch.Generator
             Source of randomness.
+        max_points : int
+            Most points that share the faint light of one population; wide fields need more.
 
         Returns
         -------
@@ -143,7 +152,7 @@ class StarSampler:
         bright_owner, mass, flux = self._bright(row, limit, n_bright.long(), generator)
         n_faint = n_stars - n_bright
         faint = self._faint_totals(limit, n_faint.float(), generator)  # (population, 1 + band)
-        faint_owner, faint_flux = self._faint_points(limit, faint[:, 1:], n_faint)
+        faint_owner, faint_flux = self._faint_points(limit, faint[:, 1:], n_faint, max_points)
         n, bands = len(row), len(flux)
         total_mass = faint[:, 0].index_add(0, bright_owner, mass)
         light = faint[:, 1:].clone()
@@ -158,7 +167,7 @@ class StarSampler:
         )
 
     def _limit_of(self, row: Tensor, n_stars: Tensor) -> Tensor:
-        """Index into the tables of the faint stars: the lowest limit that leaves few bright ones."""
+        """Index into the tables of faint stars: the lowest limit that leaves few bright ones."""
         steps = torch.arange(LIMIT_STEPS, device=self.device)
         entries = row[:, None] * LIMIT_STEPS + steps  # (population, step)
         too_many = n_stars[:, None] * (1 - self._cut[entries]) > MAX_BRIGHT
@@ -190,10 +199,12 @@ class StarSampler:
         total = n_faint[:, None] * mean + n_faint.sqrt()[:, None] * spread
         return total.clamp_min_(0)
 
-    def _faint_points(self, limit: Tensor, light: Tensor, n_faint: Tensor) -> tuple[Tensor, Tensor]:
+    def _faint_points(
+        self, limit: Tensor, light: Tensor, n_faint: Tensor, max_points: int
+    ) -> tuple[Tensor, Tensor]:
         """Divide the faint light of each population among equal points."""
         wanted = n_faint * self._faint_points_per_star[limit]
-        counts = torch.minimum(wanted.ceil().clamp(max=MAX_POINTS), n_faint).long()
+        counts = torch.minimum(wanted.ceil().clamp(max=max_points), n_faint).long()
         owner = torch.repeat_interleave(torch.arange(len(light), device=self.device), counts)
         share = light / counts.clamp_min(1)[:, None]
         return owner, share[owner].T

@@ -221,7 +221,13 @@ class Simulator:
 
 
 def make_mosaic(
-    survey: Survey | str, *, n_clusters: int, size: int, seed: int, field_density: float = 20.0
+    survey: Survey | str,
+    *,
+    n_clusters: int,
+    size: int,
+    seed: int,
+    field_density: float = 20.0,
+    nuisances: bool = True,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Make a mosaic with clusters drawn from the survey's prior.
 
@@ -237,6 +243,8 @@ def make_mosaic(
         The same seed gives the same mosaic.
     field_density : float
         Surface density of the star field, initial Msun/pc².
+    nuisances : bool
+        Whether each band of the mosaic has a zero point, blur and registration of its own.
 
     Returns
     -------
@@ -251,7 +259,7 @@ def make_mosaic(
         Where the clusters do not fit into the mosaic.
     """
     survey = load_survey(survey)
-    simulator = Simulator(survey, seed=seed, n_fields=0)
+    simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0)
     stamp = survey.stamp_size
     x, y = _places(n_clusters, size, stamp, np.random.default_rng(seed))
     # Clusters are rendered on grids of their own, with a margin as wide as a stamp, and added.
@@ -269,7 +277,7 @@ def make_mosaic(
         row = OVERSAMPLING * (int(bottom) - stamp // 2)
         canvas[:, row : row + side, column : column + side] += grid
     renderer = Renderer(survey, size=size, pad=simulator.renderer.pad)
-    images = renderer.convolve(canvas[None])
+    images = renderer.convolve(canvas[None], **simulator._nuisances(1))
     exposed = simulator.detector.expose(images, generator=simulator.generator)[0].numpy()
     truth = {
         "x": x + extra["x"].numpy() - stamp // 2,

@@ -113,7 +113,9 @@ def test_surface_density_and_its_light(simulator, survey, sampler):
     side, density, n = 80, 50.0, 24
     light = torch.stack(
         [
-            draw_field(quiet, sampler, density, shape_px=(side, side), generator=stream((2, k), CPU))
+            draw_field(
+                quiet, sampler, density, shape_px=(side, side), generator=stream((2, k), CPU)
+            )
             .double()
             .sum((1, 2))
             for k in range(n)
@@ -220,7 +222,9 @@ def test_pieces_are_turned_and_mirrored_copies_of_a_field(survey, sampler):
         for k in range(8):
             turned = torch.rot90(grid, k % 4, (1, 2))
             turned = turned.flip(2) if k > 3 else turned
-            if any(torch.equal(turned, field[:, i : i + 30, j : j + 30]) for i in room for j in room):
+            if any(
+                torch.equal(turned, field[:, i : i + 30, j : j + 30]) for i in room for j in room
+            ):
                 ways.add(k)
                 break
         else:

@@ -88,9 +88,7 @@ def test_light_adds_up_to_the_encircled_energy(survey, renderer):
     image = draw(renderer, [(0, 32.0, 32.0, 1.0, 1.0, 1.0)])[0].double().numpy()
     radii = [0.5, 1.0, 1.5]
     for i, band in enumerate(survey.bands):
-        fine = band_psf(
-            band, grid_scale_arcsec=0.0125, half_size_px=140, pixel_scale_arcsec=0.05
-        )
+        fine = band_psf(band, grid_scale_arcsec=0.0125, half_size_px=140, pixel_scale_arcsec=0.05)
         expected = encircled_energy(fine, 0.0125, radii)
         stamp = image[i, 1:, 1:]  # the star on the middle of 63 pixels
         assert encircled_energy(stamp, 0.05, radii) == pytest.approx(expected, abs=2e-3)

@@ -13,7 +13,6 @@ from praesepe.sky.simulator import Simulator
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.population import StellarTable, imf_weights
 
-
 ABOVE_THE_LIMIT = 0.1
 """e-/s; well above the simulator's flux limits, so that no shared point counts."""
 
@@ -110,9 +109,7 @@ def moments(simulator, row, up_to):
 
 @pytest.mark.parametrize("kind", ["single", "usual"])
 @pytest.mark.parametrize("log_age", [6.85, 7.35, 7.85])
-def test_scatter_of_the_light_is_poissonian(
-    request, simulator, table, generator, kind, log_age
-):
+def test_scatter_of_the_light_is_poissonian(request, simulator, table, generator, kind, log_age):
     """For a Poissonian number of stars the variance is N <f^2>, its error from N <f^4>."""
     sampler, row = request.getfixturevalue(kind), age(table, log_age)
     n, stars = 1000, 1000.0
@@ -237,10 +234,10 @@ def test_stars_below_the_first_isochrone_mass_shine_like_it(simulator, generator
     mass = np.linspace(0.5, 130, 50)
     magnitude = np.zeros((1, 1, 50, 3))
     shape = mass[None, None]
-    table = StellarTable(np.array([8.0]), np.array([0.02]), shape, shape, magnitude, ("a", "b", "c"))
-    sampler = StarSampler(
-        table, zero_points=[0.0] * 3, distance_modulus=0.0, flux_limit=[0.0] * 3
+    table = StellarTable(
+        np.array([8.0]), np.array([0.02]), shape, shape, magnitude, ("a", "b", "c")
     )
+    sampler = StarSampler(table, zero_points=[0.0] * 3, distance_modulus=0.0, flux_limit=[0.0] * 3)
     drawn = draw(sampler, 0, [1000], generator)
     np.testing.assert_allclose(drawn.flux, 1.0, rtol=1e-5)
 

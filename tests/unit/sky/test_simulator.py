@@ -72,7 +72,9 @@ def test_batches_make_up_a_set(survey, tables):
     simulator = Simulator(survey, tables=tables, seed=4, n_fields=0)
     together = simulator.draw(5, batch_size=2)
     simulator.seed(4)
-    apart = torch.cat([simulator.draw(2).labels, simulator.draw(2).labels, simulator.draw(1).labels])
+    apart = torch.cat(
+        [simulator.draw(2).labels, simulator.draw(2).labels, simulator.draw(1).labels]
+    )
     assert torch.equal(together.labels, apart)
 
 
@@ -161,7 +163,7 @@ def peaked(survey):
 
 @pytest.fixture(scope="module")
 def mosaic(peaked):
-    return make_mosaic(peaked, n_clusters=8, size=288, seed=3, field_density=5.0)
+    return make_mosaic(peaked, n_clusters=8, size=288, seed=3, field_density=5.0, nuisances=False)
 
 
 def test_a_mosaic_has_its_bands_and_truth(mosaic, survey):
@@ -199,6 +201,12 @@ def offset(image, x, y, radius=8):
     )
 
 
+def test_each_band_of_a_mosaic_has_nuisances_of_its_own(mosaic, peaked):
+    varied, _ = make_mosaic(peaked, n_clusters=8, size=288, seed=3, field_density=5.0)
+    ratio = [varied[name].sum() / image.sum() for name, image in mosaic[0].items()]
+    assert not np.allclose(ratio[0], ratio[1], rtol=1e-3)
+
+
 @pytest.mark.parametrize("band", ["F336W", "F475W"])
 def test_clusters_are_where_the_truth_says(mosaic, band):
     images, truth = mosaic
@@ -230,8 +238,9 @@ def test_clusters_of_a_mosaic_are_as_bright_as_in_stamps(mosaic, peaked, tables)
 
 def test_a_mosaic_is_the_same_for_the_same_seed(mosaic, peaked):
     images, truth = mosaic
-    again = make_mosaic(peaked, n_clusters=8, size=288, seed=3, field_density=5.0)
-    other = make_mosaic(peaked, n_clusters=8, size=288, seed=4, field_density=5.0)
+    settings = {"n_clusters": 8, "size": 288, "field_density": 5.0, "nuisances": False}
+    again = make_mosaic(peaked, seed=3, **settings)
+    other = make_mosaic(peaked, seed=4, **settings)
     for name, image in images.items():
         np.testing.assert_array_equal(again[0][name], image)
     for name, values in truth.items():
