@@ -66,7 +66,9 @@ def figure(posterior: Posterior, bright: np.ndarray, log_mass_shift: float, titl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("model", type=Path)
     parser.add_argument("stamps", type=Path)
     parser.add_argument("--distance-mpc", type=float, default=20.0)

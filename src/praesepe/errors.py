@@ -52,4 +52,6 @@ def unknown(kind: str, given: str, choices: Iterable[str], advice: str = "") -> 
     close = nearest(given, choices)
     hint = f" Did you mean {close!r}?" if close else ""
     shown = ", ".join(map(repr, choices[:30])) + (", …" if len(choices) > 30 else "")
-    return InputError(f"unknown {kind} {given!r}.{hint} Allowed: {shown or 'none'}. {advice}".strip())
+    return InputError(
+        f"unknown {kind} {given!r}.{hint} Allowed: {shown or 'none'}. {advice}".strip()
+    )

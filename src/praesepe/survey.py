@@ -28,20 +28,25 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:
         for name, value in self:
-            if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], float):
-                if value[0] > value[1]:
-                    raise ValueError(f"{name} = {list(value)}: the first number must not exceed the second")
+            is_range = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], float)
+            if is_range and value[0] > value[1]:
+                raise ValueError(
+                    f"{name} = {list(value)}: the first number must not exceed the second"
+                )
         return self
 
 
 class PSF(Settings):
     """Point spread function of one band: a FITS file, or an optical model of the telescope."""
 
-    file: str | None = Field(None, description="FITS file with the PSF; overrides the optical model")
+    file: str | None = Field(
+        None, description="FITS file with the PSF; overrides the optical model"
+    )
     file_scale_arcsec: Positive | None = Field(None, description="sampling of that file")
     file_has_pixel: bool = Field(True, description="whether the file includes the pixel response")
     file_energy_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="share of a star's light inside the file's box; default: by the optical model"
+        None,
+        description="share of a star's light inside the file's box; default: by the optical model",
     )
     diameter_m: Positive = 2.4
     obscuration: Annotated[float, Field(ge=0, lt=1)] = 0.33
@@ -61,7 +66,9 @@ class Band(Settings):
     """One filter on one instrument, as it appears in the mosaic."""
 
     name: str
-    filter: str = Field(description="name in astro-sedpy, or a file: wavelength [Angstrom], throughput")
+    filter: str = Field(
+        description="name in astro-sedpy, or a file: wavelength [Angstrom], throughput"
+    )
     instrument: str = ""
     zero_point_ab: float = Field(description="AB magnitude of 1 e-/s")
     exposure_s: Positive
@@ -69,7 +76,9 @@ class Band(Settings):
     read_noise_e: NonNegative = Field(0.0, description="per exposure and mosaic pixel")
     dark_e_s: NonNegative = Field(0.0, description="per mosaic pixel")
     sky_e_s: Range = Field(description="range of the sky's brightness per mosaic pixel")
-    sky_left: Range = Field((-0.1, 1.0), description="share of the sky that the mosaic still contains")
+    sky_left: Range = Field(
+        (-0.1, 1.0), description="share of the sky that the mosaic still contains"
+    )
     asinh_scale: Positive = Field(0.02, description="e-/s at which the network's input bends")
     psf: PSF = PSF()
 
@@ -84,7 +93,9 @@ class Stars(Settings):
     """The stellar population of the clusters."""
 
     isochrones: Literal["sse"] = "sse"
-    metallicity: Annotated[float, Field(gt=0, lt=0.1)] = Field(0.0142, description="mass fraction Z")
+    metallicity: Annotated[float, Field(gt=0, lt=0.1)] = Field(
+        0.0142, description="mass fraction Z"
+    )
     a_v: NonNegative = Field(0.0, description="extinction of clusters and field, mag")
     r_v: Annotated[float, Field(ge=2, le=6)] = 3.1
     extinction_law: str = Field("F99", description="a class of dust_extinction.parameter_averages")
@@ -101,14 +112,18 @@ class Prior(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if not (6.575 <= self.log_age[0] and self.log_age[1] <= 10.125):
-            raise ValueError(f"log_age = {list(self.log_age)}: the embedded isochrones cover 6.6 to 10.1")
-        if not (0 <= self.log_mass[0] and self.log_mass[1] <= 8):
+        if not (self.log_age[0] >= 6.575 and self.log_age[1] <= 10.125):
+            raise ValueError(
+                f"log_age = {list(self.log_age)}: the embedded isochrones cover 6.6 to 10.1"
+            )
+        if not (self.log_mass[0] >= 0 and self.log_mass[1] <= 8):
             raise ValueError(f"log_mass = {list(self.log_mass)}: allowed are 0 to 8")
         if self.rh_arcsec[0] <= 0:
             raise ValueError(f"rh_arcsec = {list(self.rh_arcsec)}: a radius must be positive")
         if self.gamma[0] <= 2:
-            raise ValueError(f"gamma = {list(self.gamma)}: an EFF profile has finite light only for gamma > 2")
+            raise ValueError(
+                f"gamma = {list(self.gamma)}: an EFF profile has finite light only for gamma > 2"
+            )
         return self
 
 
@@ -117,7 +132,9 @@ class Nuisance(Settings):
 
     zero_point_mag: NonNegative = Field(0.03, description="standard deviation of the zero point")
     blur_px: Range = Field((0.0, 0.8), description="sigma of an extra Gaussian blur, uniform")
-    registration_px: NonNegative = Field(0.15, description="standard deviation of the shift in x and y")
+    registration_px: NonNegative = Field(
+        0.15, description="standard deviation of the shift in x and y"
+    )
 
 
 class StarField(Settings):
@@ -125,7 +142,9 @@ class StarField(Settings):
 
     surface_density: Range = Field((5.0, 200.0), description="initial Msun/pc2, log-uniform")
     log_age: Range = Field((6.6, 10.1), description="ages, at a constant rate of star formation")
-    burstiness: NonNegative = Field(0.7, description="scatter of the rate between ages, natural log")
+    burstiness: NonNegative = Field(
+        0.7, description="scatter of the rate between ages, natural log"
+    )
     metallicity: Range = Field((0.004, 0.03), description="uniform in log Z")
 
 
@@ -198,7 +217,9 @@ class Survey(Settings):
 def survey_names() -> tuple[str, ...]:
     """Names of the surveys that come with the package."""
     folder = resources.files("praesepe") / "data" / "surveys"
-    return tuple(sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")))
+    return tuple(
+        sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    )
 
 
 def survey_text(name: str) -> str:
@@ -234,7 +255,9 @@ def load_survey(source: str | Path | Survey) -> Survey:
     elif path.is_file():
         text, folder = path.read_text(), path.parent
     elif path.suffix == ".toml":
-        raise InputError(f"no survey file at {path}. `praesepe survey init {path}` writes one to start from.")
+        raise InputError(
+            f"no survey file at {path}. `praesepe survey init {path}` writes one to start from."
+        )
     else:
         raise unknown("survey", str(source), survey_names(), "Or give the path of a TOML file.")
     try:
@@ -244,7 +267,9 @@ def load_survey(source: str | Path | Survey) -> Survey:
     return parse_survey(content, folder=folder, source=str(source))
 
 
-def parse_survey(content: dict[str, Any], *, folder: Path | None = None, source: str = "survey") -> Survey:
+def parse_survey(
+    content: dict[str, Any], *, folder: Path | None = None, source: str = "survey"
+) -> Survey:
     """Check a survey given as nested dictionaries; see `load_survey`."""
     if folder is not None:
         content = _with_absolute_paths(content, folder)
@@ -316,7 +341,9 @@ def _to_toml(content: dict[str, Any]) -> str:
     def write(table: dict[str, Any], prefix: str) -> list[str]:
         lines = []
         for key, value in table.items():
-            if not isinstance(value, dict) and not (isinstance(value, list) and value and isinstance(value[0], dict)):
+            if not isinstance(value, dict) and not (
+                isinstance(value, list) and value and isinstance(value[0], dict)
+            ):
                 lines.append(f"{key} = {literal(value)}")
         for key, value in table.items():
             if isinstance(value, dict):

@@ -13,6 +13,7 @@ LAYERS = (
     {"stars", "sky", "images", "network"},
     {
         "train",
+        "labelled",
         "predict",
         "samples",
         "scan",
@@ -23,7 +24,7 @@ LAYERS = (
         "report",
         "distributed",
     },
-    {"__init__", "__main__", "cli", "viewer", "demo"},
+    {"__init__", "__main__", "cli", "screen", "viewer", "demo"},
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 

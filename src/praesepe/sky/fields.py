@@ -12,7 +12,6 @@ from praesepe.sky.render import OVERSAMPLING, bspline, chunks
 from praesepe.sky.sampler import MAX_POINTS, StarSampler
 from praesepe.survey import Survey
 
-
 WIDE_FIELD_PX = 384**2
 """Area up to which a population's faint light needs no more points than `MAX_POINTS`."""
 
@@ -156,7 +155,7 @@ def draw_field(
     expected = density * area_pc2 / sampler.mean_mass * share.flatten()
     n_stars = torch.poisson(expected.to(sampler.device), generator=generator)
     rows = torch.nonzero(n_stars).flatten()
-    # The faint light of one population covers the whole field: as many points per area as a stamp's.
+    # A population's faint light covers the whole field: as many points per area as in a stamp.
     max_points = MAX_POINTS * max(1, height * width // WIDE_FIELD_PX)
     stars = sampler.draw(rows, n_stars[rows], generator=generator, max_points=max_points)
     u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
