@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from praesepe.errors import InputError, unknown
 from praesepe.network.heads import FlowHead
 from praesepe.network.posterior import Posterior
-from praesepe.network.resnet import ResNet
+from praesepe.network.resnet import ResNet, fused
 from praesepe.network.storage import digest, read_model, write_model
 from praesepe.network.transform import LabelTransform, StampTransform
 from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
@@ -45,6 +46,12 @@ class ClusterNet(nn.Module):
         self.encoder = ResNet(len(survey.bands), preset)
         self.head = FlowHead(self.encoder.features, len(PARAMETERS), preset)
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def for_inference(self) -> ClusterNet:
+        """A copy that gives the same features faster; it shares the head and the transforms."""
+        net = copy.copy(self)
+        net._modules = {**self._modules, "encoder": fused(self.encoder)}
+        return net
 
     def context(self, stamps: Tensor) -> Tensor:
         """Features (n, feature) of stamps (n, band, y, x) in e-/s."""
@@ -183,9 +190,10 @@ class Estimator:
                 "must be at least 1, the seed at least 0"
             )
         x = self._check(stamps)
+        net = self.net.for_inference()
         contexts = []
         for start in range(0, len(x), batch_size):
-            contexts.append(self.net.context(x[start : start + batch_size].to(self.device)))
+            contexts.append(net.context(x[start : start + batch_size].to(self.device)))
             if progress is not None:
                 progress(min(start + batch_size, len(x)))
         context = torch.cat(contexts) if contexts else torch.zeros((0, self.net.encoder.features))

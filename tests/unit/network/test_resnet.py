@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from praesepe.errors import InputError
-from praesepe.network.resnet import PRESETS, BasicBlock, Bottleneck, ResNet
+from praesepe.network.resnet import PRESETS, BasicBlock, Bottleneck, ResNet, fused
 
 CASES = [
     (preset, bands, side)
@@ -79,3 +79,18 @@ def test_a_block_begins_as_its_shortcut(block: type[nn.Module], generator: torch
 def test_an_unknown_preset_is_named() -> None:
     with pytest.raises(InputError, match=r"'smal'.*'small'.*'tiny'"):
         ResNet(3, "smal")
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_folded_normalisation_gives_the_same_features(preset: str) -> None:
+    torch.manual_seed(3)
+    network = ResNet(2, preset)
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.running_mean)
+    network.eval()
+    stamps = torch.randn(4, 2, 32, 32)
+    with torch.inference_mode():
+        expected, given = network(stamps), fused(network)(stamps)
+    torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+    assert any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
