@@ -4,8 +4,8 @@
 
 The model is loaded beforehand; reading the mosaics and the catalogue, cutting stamps, the network,
 the draws, the summary and writing them are all counted. The rate per second of CPU time tells
-what the machine could do if others use it at the same time. Without a trained model the same network with random
-weights is timed.
+what the machine could do if others use it at the same time. Without a trained model the same
+network with random weights is timed.
 """
 
 from __future__ import annotations

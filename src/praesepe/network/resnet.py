@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -159,7 +160,7 @@ def fused(network: nn.Module) -> nn.Module:
         if not isinstance(parent, nn.Sequential):
             continue
         layers = list(parent)
-        for i, (layer, following) in enumerate(zip(layers, layers[1:], strict=False)):
+        for i, (layer, following) in enumerate(itertools.pairwise(layers)):
             if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
                 parent[i] = fuse_conv_bn_eval(layer, following)
                 parent[i + 1] = nn.Identity()
