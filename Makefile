@@ -11,6 +11,7 @@ TORCH := torch==2.13.0
 PYTHON ?=
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+SHARED ?= ../shared/data
 
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
 IS_SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -67,9 +68,10 @@ benchmarks: $(STAMP)  ## renderer against GalSim, and clusters measured per seco
 	$(BIN)/python benchmarks/renderer.py
 	$(BIN)/python benchmarks/predict.py
 
-figures: $(STAMP)  ## point spread functions and stellar model against published data
-	$(BIN)/python benchmarks/psf_curves.py
-	$(BIN)/python benchmarks/compare_parsec.py
+figures: $(STAMP)  ## point spread functions and stellar model against published data (SHARED=folder)
+	$(BIN)/python benchmarks/psf_curves.py $(SHARED)/psf docs/figures/psf_curves.png
+	$(BIN)/python benchmarks/compare_parsec.py \
+	    $(SHARED)/isochrones/parsec_v1.2S_wfc3_Z0.019.dat --out docs/figures/parsec_comparison.png
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build

@@ -1,88 +1,123 @@
 """Ages, masses and sizes of globular-cluster candidates in the ACS Virgo and Fornax surveys.
 
-    praesepe train docs/examples/acsvcs.toml --out runs/acsvcs --steps 1200 --seed 5
+    praesepe train docs/examples/acsvcs.toml --out runs/acsvcs --steps 2500 --seed 5
     python docs/examples/acsvcs.py runs/acsvcs FCC106_images.fits --out fcc106.png
     python docs/examples/acsvcs.py runs/acsvcs VCC1993_images.fits --distance-mpc 16.5
+    python docs/examples/acsvcs.py runs/acsvcs --control
 
-The files hold stamps, not mosaics: extension 1, (N, 2, 20, 20), e-/s in F475W and F850LP.
+The files hold stamps, not mosaics: extension 1, (N, 2, 20, 20), e-/s in F475W and F850LP. With
+--control, mock clusters of 10 to 12.6 Gyr and several metallicities are measured instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from matplotlib.figure import Figure
 
-from praesepe import Estimator, Posterior
+from praesepe import Estimator, Simulator
+from praesepe.survey import Survey, parse_survey
 
-BRIGHT_E_S = 0.3
+APERTURE_PX, SKY_PX = 5.0, 8.0
+COLOURS = (0.3, 0.7, 0.9, 1.1, 1.3, 1.6)
+"""Edges of the bins of F475W - F850LP; globular clusters have 0.7 to 1.6 (Peng et al. 2006)."""
+
+FAINTEST = 25.0
+METALLICITIES = (0.0006, 0.002, 0.004, 0.014)
 
 
-def read_stamps(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Stamps without missing pixels, and which rows of the file they are."""
+def read_stamps(path: Path) -> np.ndarray:
+    """Stamps without missing pixels, shape (n, 2, 20, 20)."""
     stamps = fits.getdata(path, 1).astype(np.float32)
-    whole = np.isfinite(stamps).all((1, 2, 3))
-    return stamps[whole], np.flatnonzero(whole)
+    return stamps[np.isfinite(stamps).all((1, 2, 3))]
 
 
-def describe(name: str, values: np.ndarray) -> str:
+def magnitudes(stamps: np.ndarray, survey: Survey) -> np.ndarray:
+    """AB magnitudes within 0.25 arcsec above the sky of the stamp, shape (n, 2)."""
+    y, x = np.indices(stamps.shape[-2:]) - stamps.shape[-1] // 2
+    radius = np.hypot(x, y)
+    inside = radius < APERTURE_PX
+    sky = np.median(stamps[..., radius > SKY_PX], axis=-1)
+    light = stamps[..., inside].sum(-1) - sky * inside.sum()
+    zero_points = [band.zero_point_ab for band in survey.bands]
+    return zero_points - 2.5 * np.log10(np.maximum(light, 1e-6))
+
+
+def quartet(values: np.ndarray) -> str:
+    """Median, and percentiles 16 and 84."""
     low, middle, high = np.percentile(values, (16, 50, 84))
-    return f"  {name:28s} median {middle:6.2f}   16-84 %: {low:6.2f} to {high:6.2f}"
+    return f"{middle:6.2f} ({low:5.2f} to {high:5.2f})"
 
 
-def summary(posterior: Posterior, bright: np.ndarray, log_mass_shift: float) -> str:
-    """What comes out, for the bright candidates and for all, where the network trusts itself."""
-    age, mass, size = posterior.percentile(50).T
+def by_colour(estimator: Estimator, stamps: np.ndarray, distance_mpc: float) -> np.ndarray:
+    """Print medians in bins of colour; return colour, log age and log mass, shape (3, n)."""
+    posterior = estimator.predict(stamps)
+    g, z = magnitudes(stamps, estimator.survey).T
+    age, mass, _ = posterior.percentile(50).T
+    # At these distances a cluster is its integrated light: its mass goes with the distance squared.
+    mass = mass + 2 * np.log10(distance_mpc * 1e6 / estimator.survey.distance_pc)
     known = posterior.surprise <= 1
-    lines = [f"{len(age)} stamps, {int((~known).sum())} unlike the training's"]
-    for label, use in ((f"peak above {BRIGHT_E_S} e-/s in F475W", bright & known), ("all", known)):
-        old = (posterior.samples[use, :, 0] > 9.5).mean()
-        lines += [
-            f"{label}: {int(use.sum())}",
-            describe("log age [yr]", age[use]),
-            describe("log mass [Msun]", mass[use] + log_mass_shift),
-            describe("log r_h [arcsec]", size[use]),
-            f"  posterior probability of log age > 9.5, mean: {old:.2f}",
-        ]
-    return "\n".join(lines)
+    use = known & (g < FAINTEST)
+    print(f"{len(g)} stamps, {(~known).sum()} unlike the training's; {use.sum()} used")
+    print("F475W-F850LP    n   log age                    log mass")
+    for low, high in itertools.pairwise(COLOURS):
+        these = use & (g - z >= low) & (g - z < high)
+        if these.any():
+            row = f"{quartet(age[these])}   {quartet(mass[these])}"
+            print(f"{low:4.1f} to {high:3.1f} {these.sum():6d}   {row}")
+    clusters = use & (g - z >= COLOURS[1]) & (g - z < COLOURS[-1])
+    print(f"colours of globular clusters: {quartet(age[clusters])}   {quartet(mass[clusters])}")
+    return np.array([g - z, age, mass])[:, use]
 
 
-def figure(posterior: Posterior, bright: np.ndarray, log_mass_shift: float, title: str) -> Figure:
-    """Histograms of the medians."""
-    fig = Figure(figsize=(9, 3), layout="constrained")
-    medians = posterior.percentile(50)
-    for i, ax in enumerate(fig.subplots(1, 3)):
-        shift = log_mass_shift if i == 1 else 0.0
-        bins = np.linspace(medians[:, i].min() + shift, medians[:, i].max() + shift, 31)
-        ax.hist(medians[:, i] + shift, bins, color="0.8", label="all")
-        ax.hist(medians[bright, i] + shift, bins, color="#0072b2", label="bright")
-        ax.set_xlabel(posterior.parameters[i].axis_label)
-    ax.legend(frameon=False)
+def figure(values: np.ndarray, title: str) -> Figure:
+    """Age and mass against colour."""
+    fig = Figure(figsize=(8, 3.2), layout="constrained")
+    for ax, row, label in zip(
+        fig.subplots(1, 2), values[1:], (r"log age [yr]", r"log mass [M$_\odot$]"), strict=True
+    ):
+        ax.axvspan(COLOURS[1], COLOURS[-1], color="0.93")
+        ax.plot(values[0], row, "o", ms=4, color="#0072b2", alpha=0.7)
+        ax.set(xlabel="F475W - F850LP [mag]", ylabel=label, xlim=(-0.2, 2.2))
     fig.suptitle(title)
     return fig
 
 
+def control(estimator: Estimator) -> None:
+    """Print what the model says of old clusters of known metallicity."""
+    print("log age 10.0 to 10.1: Z, log age found, log mass found - true")
+    for metallicity in METALLICITIES:
+        content = estimator.survey.model_dump(mode="json")
+        content["stars"]["metallicity"] = metallicity
+        content["prior"] |= {"log_age": [10.0, 10.1], "log_mass": [5.0, 6.0]}
+        mocks = Simulator(parse_survey(content), seed=3, n_fields=3).draw(300)
+        found = estimator.predict(mocks.images).percentile(50)
+        off = found[:, 1] - mocks.labels[:, 1].numpy()
+        print(f"{metallicity:6.4f}   {quartet(found[:, 0])}   {quartet(off)}")
+
+
 def main() -> None:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", type=Path)
-    parser.add_argument("stamps", type=Path)
+    parser.add_argument("stamps", type=Path, nargs="?")
     parser.add_argument("--distance-mpc", type=float, default=20.0)
+    parser.add_argument("--control", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     estimator = Estimator.load(options.model)
-    stamps, _ = read_stamps(options.stamps)
-    posterior = estimator.predict(stamps)
-    # At these distances a cluster is its integrated light: its mass goes with the distance squared.
-    shift = 2 * np.log10(options.distance_mpc * 1e6 / estimator.survey.distance_pc)
-    bright = stamps[:, 0].max((-2, -1)) > BRIGHT_E_S
-    print(summary(posterior, bright, shift))
-    if options.out:
-        figure(posterior, bright, shift, options.stamps.stem).savefig(options.out, dpi=150)
+    if options.control:
+        control(estimator)
+    if options.stamps:
+        values = by_colour(estimator, read_stamps(options.stamps), options.distance_mpc)
+        if options.out:
+            figure(values, options.stamps.stem).savefig(options.out, dpi=150)
 
 
 if __name__ == "__main__":
