@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AT_PRIOR_EDGE = 32
-"""Flag: a median lies within 2 % of the prior's edge, so the true value may lie beyond it."""
+"""Flag: percentile 16 or 84 lies within 2 % of the prior's edge; the truth may lie beyond it."""
 
 UNLIKE_TRAINING = 64
 """Flag: the stamp is unlike those the model was trained on; do not trust the posterior."""
@@ -38,6 +38,8 @@ ROWS_AT_ONCE = 256
 """Rows cut and inferred together: fixed, so that draws do not depend on the batch size."""
 
 EDGE_FRACTION = 0.02
+OLDEST_LOG_AGE = 10.05
+"""A prior that reaches this log age ends where clusters do."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of rows done and the number of all rows."""
@@ -251,22 +253,27 @@ def summarise(samples: np.ndarray, estimator: Estimator) -> dict[str, np.ndarray
     }
 
 
-def at_prior_edge(medians: np.ndarray, survey: Survey) -> np.ndarray:
-    """Tell which medians lie within 2 % of the prior's range from one of its edges.
+def at_prior_edge(low: np.ndarray, high: np.ndarray, survey: Survey) -> np.ndarray:
+    """Tell which posteriors reach an edge of the prior, so that the truth may lie beyond it.
 
     Parameters
     ----------
-    medians : (n, 3) ndarray
-        Log age, log mass and log r_h.
+    low, high : (n, 3) ndarray
+        Percentiles 16 and 84 of log age, log mass and log r_h.
     survey : Survey
 
     Returns
     -------
     (n,) ndarray of bool
+        True where one of them lies within 2 % of the prior's range from its edge, or beyond. An
+        upper edge at the age of the Universe does not count.
     """
-    low, high = prior_limits(survey)
-    position = (medians - low) / np.maximum(high - low, 1e-12)
-    return ((position < EDGE_FRACTION) | (position > 1 - EDGE_FRACTION)).any(axis=-1)
+    bottom, top = prior_limits(survey)
+    margin = EDGE_FRACTION * (top - bottom)
+    beyond = high > top - margin
+    if top[0] >= OLDEST_LOG_AGE:
+        beyond[..., 0] = False
+    return ((low < bottom + margin) | beyond).any(axis=-1)
 
 
 def prior_limits(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
@@ -321,8 +328,7 @@ def _measure_block(
 
 def _posterior_flags(posterior: Posterior, estimator: Estimator) -> np.ndarray:
     """Flags that follow from the posterior."""
-    medians = np.median(posterior.samples, axis=1)
-    edge = at_prior_edge(medians, estimator.survey)
+    edge = at_prior_edge(*posterior.percentile([16, 84]), estimator.survey)
     unlike = np.asarray(posterior.surprise) > 1
     return AT_PRIOR_EDGE * edge.astype(np.int32) + UNLIKE_TRAINING * unlike.astype(np.int32)
 

@@ -223,10 +223,17 @@ def test_nothing_on_the_image_is_no_error(central: CentralPixels, images: Any, w
 
 
 def test_prior_edges() -> None:
-    low, middle, high = [6.61, 3.0, -0.5], [8.0, 3.0, -0.5], [8.0, 4.49, -0.5]
-    small = [8.0, 3.0, np.log10(0.081)]
-    found = at_prior_edge(np.array([low, middle, high, small]), PHAT)
-    assert found.tolist() == [True, False, True, True]
+    middle, width = [8.0, 3.0, -0.5], 0.1
+    young, heavy, small, old = (
+        [6.7, *middle[1:]],
+        [8.0, 4.4, -0.5],
+        [8.0, 3.0, -1.0],
+        [10.0, 3, -0.5],
+    )
+    medians = np.array([middle, young, heavy, small, old])
+    found = at_prior_edge(medians - width, medians + width, PHAT)
+    assert found.tolist() == [False, True, True, True, False]
+    assert not at_prior_edge(medians, medians, PHAT).any()
 
 
 def test_flags_of_the_posterior(central: CentralPixels, images: Any, wcs: WCS) -> None:
@@ -234,7 +241,7 @@ def test_flags_of_the_posterior(central: CentralPixels, images: Any, wcs: WCS) -
     assert predict(central, images, catalog)["flags"][0] == 0
     central.surprise_of_all = 1.5
     assert predict(central, images, catalog)["flags"][0] == UNLIKE_TRAINING
-    central.offset = np.array([10.0, 3.0, -0.5], dtype=np.float32)
+    central.offset = np.array([8.0, 4.5, -0.5], dtype=np.float32)
     assert predict(central, images, catalog)["flags"][0] == UNLIKE_TRAINING + AT_PRIOR_EDGE
     meanings = flag_meanings()
     assert meanings[AT_PRIOR_EDGE] == "AT_PRIOR_EDGE"
