@@ -31,9 +31,10 @@ METALLICITIES = (0.0006, 0.002, 0.004, 0.014)
 
 
 def read_stamps(path: Path) -> np.ndarray:
-    """Stamps without missing pixels, shape (n, 2, 20, 20)."""
+    """All stamps, shape (n, 2, 20, 20); missing pixels get the median of their stamp and band."""
     stamps = fits.getdata(path, 1).astype(np.float32)
-    return stamps[np.isfinite(stamps).all((1, 2, 3))]
+    typical = np.nanmedian(stamps, axis=(-2, -1), keepdims=True)
+    return np.where(np.isfinite(stamps), stamps, typical)
 
 
 def magnitudes(stamps: np.ndarray, survey: Survey) -> np.ndarray:
