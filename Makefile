@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)  ## measure mock clusters with the shipped model: table and figure in demo/
-	$(BIN)/praesepe demo --out demo
+	$(BIN)/praesepe demo --out demo --overwrite
 
 test: lint  ## lint, types and all tests (PYTEST_ARGS: options for pytest)
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import sys
 import time
@@ -138,8 +139,10 @@ def survey_show(
     ] = False,
 ) -> None:
     """Print a survey as TOML; a file is checked, and completed with the defaults."""
+    from praesepe.sky.check import check_survey
     from praesepe.survey import load_survey, survey_names, survey_text
 
+    check_survey(load_survey(name))
     plain = name in survey_names() and not every_key
     typer.echo((survey_text(name) if plain else load_survey(name).to_toml()).rstrip())
 
@@ -205,7 +208,9 @@ def simulate(
 def train(
     survey: SurveyName,
     out: Annotated[Path, typer.Option(help="Folder for the model, checkpoint and metrics.")],
-    minutes: Annotated[float | None, typer.Option(min=0, help="Train for so long …")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(callback=_positive, help="Train for so long …")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="… or for so many steps.")] = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -213,7 +218,7 @@ def train(
         bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")
     ] = False,
     preset: Annotated[
-        str | None, typer.Option(help="Size of the network: small (default) or paper.")
+        str | None, typer.Option(help="Size of the network: tiny, small (default) or paper.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Stamps per step.")] = 128,
     start: Annotated[
@@ -292,6 +297,19 @@ def predict(
     x: XColumn = None,
     y: YColumn = None,
     origin: Origin = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BAND=UNIT", help="Unit of the pixels, in place of BUNIT; repeat."),
+    ] = None,
+    zero_point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BAND=MAG", help="AB magnitude of 1 e-/s, in place of PHOTFLAM; repeat."
+        ),
+    ] = None,
+    no_wcs: Annotated[
+        bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Measure catalogued clusters on mosaics.
@@ -302,7 +320,6 @@ def predict(
     from praesepe.predict import predict as measure
 
     _check_device(device)
-    start = time.perf_counter()
     with progress_bar("measuring", "clusters") as progress:
         table = measure(
             model,
@@ -317,11 +334,14 @@ def predict(
             x=x,
             y=y,
             origin=origin,
+            units=_by_band("--unit", unit),
+            zero_points=_magnitudes(zero_point),
+            allow_no_wcs=no_wcs,
             device=device,
             progress=progress,
             command=_command(),
         )
-    say_measured(table, seconds=time.perf_counter() - start)
+    say_measured(table, seconds=progress.seconds)
     for path in (out, regions, samples):
         if path is not None:
             say(f"Wrote {path}.")
@@ -342,6 +362,7 @@ def evaluate(
 
     Example: praesepe evaluate phat --n 4000 --seed 7 --out evaluation
     """
+    from praesepe.evaluate import PRODUCTS
     from praesepe.evaluate import evaluate as evaluate_model
 
     _check_device(device)
@@ -358,23 +379,26 @@ def evaluate(
             progress=progress,
         )
     console_on().print(metrics_table(metrics))
-    say(f"Wrote {out / 'metrics.json'}, clusters.ecsv and figures.")
+    say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for all files.")] = Path("demo"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure mock clusters of M31 with the included model: two minutes, no data needed."""
     from praesepe.demo import run_demo
 
     start = time.perf_counter()
     with console_on(stderr=True).status("Making a mock mosaic of M31, measuring its clusters …"):
-        done = run_demo(out)
+        done = run_demo(out, overwrite=overwrite)
     say(f"A mock field of M31 was simulated and measured in {time.perf_counter() - start:.0f} s.")
+    say("As in real mosaics, zero points, sharpness and registration are slightly off.")
     say_measured(done.measured)
     console_on().print(demo_table(done.summary()))
-    say(f"\nFigure   {done.figure}\nTable    {done.table}\nRegions  {done.regions}")
+    say(f"\nFigure   {done.figure}\nTable    {done.table}\nTruth    {done.truth_table}")
+    say(f"Regions  {done.regions}")
     images = " ".join(f"--image {band}={path}" for band, path in done.images.items())
     say("\nThe same from the command line; put your own mosaics and catalogue in place:")
     say(f"  praesepe predict phat {images} --catalog {done.catalog} --out measured.ecsv")
@@ -390,19 +414,50 @@ def _command() -> str:
     return shlex.join(["praesepe", *sys.argv[1:]])
 
 
+def _positive(value: float | None) -> float | None:
+    """Refuse 0 and less."""
+    if value is not None and not value > 0:
+        raise typer.BadParameter(f"{value:g} is not more than 0.")
+    return value
+
+
 def _parse_images(pairs: list[str] | None) -> dict[str, Path]:
     """Read ``BAND=FILE`` arguments."""
-    images: dict[str, Path] = {}
-    for pair in pairs or []:
-        band, equals, file = pair.partition("=")
-        if not (equals and band and file):
-            raise InputError(f"--image {pair}: write BAND=FILE, e.g. --image F475W=f475w.fits")
-        if band in images:
-            raise InputError(f"--image {pair}: band {band!r} is given twice.")
-        images[band] = Path(file)
+    images = {band: Path(file) for band, file in _by_band("--image", pairs).items()}
     if not images:
         raise InputError("no images; give --image BAND=FILE for every band of the model.")
     return images
+
+
+def _by_band(option: str, pairs: list[str] | None) -> dict[str, str]:
+    """Read arguments ``BAND=…`` of an option."""
+    what, example = {
+        "--image": ("FILE", "f475w.fits"),
+        "--unit": ("UNIT", "electron/s"),
+        "--zero-point": ("MAG", "26.06"),
+    }[option]
+    values: dict[str, str] = {}
+    for pair in pairs or []:
+        band, _, value = pair.partition("=")
+        if not (band and value):
+            raise InputError(f"{option} {pair}: write BAND={what}, e.g. {option} F475W={example}")
+        if band in values:
+            raise InputError(f"{option} {pair}: band {band!r} is given twice.")
+        values[band] = value
+    return values
+
+
+def _magnitudes(pairs: list[str] | None) -> dict[str, float]:
+    """Read ``BAND=MAG`` arguments."""
+    magnitudes: dict[str, float] = {}
+    for band, text in _by_band("--zero-point", pairs).items():
+        try:
+            magnitudes[band] = float(text)
+        except ValueError:
+            magnitudes[band] = math.nan
+        if not math.isfinite(magnitudes[band]):
+            raise InputError(f"--zero-point {band}={text}: {text!r} is not a magnitude.")
+    return magnitudes
 
 
 def _check_device(device: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError
-from praesepe.parameters import PARAMETERS
+from praesepe.parameters import LOG_MASS, PARAMETERS
 from praesepe.survey import Band, Survey, load_survey
 
 if TYPE_CHECKING:
@@ -23,9 +23,18 @@ N_CLUSTERS = 60
 SIZE = 1024
 """Side of the mosaic, pixels."""
 
+TRUTH_COLUMNS: dict[str, tuple[str, str]] = {
+    "x": ("pixel", "position on the mosaic, where the centre of the first pixel is 0"),
+    "y": ("pixel", "position on the mosaic, where the centre of the first pixel is 0"),
+    **{p.name: (p.unit, p.description) for p in PARAMETERS},
+    "log_present_mass": (LOG_MASS.unit, "log10 of the present mass, stars and remnants"),
+}
+"""Unit and description of the columns of the truth."""
+
 CENTRE_DEG = (11.10, 41.56)
 """RA and Dec of the mosaic: the star-forming ring of M31, in the north-east of the disc."""
 
+CATALOG, TRUTH = "catalogue.ecsv", "truth.ecsv"
 PRODUCTS = ("clusters.ecsv", "clusters.reg", "demo.png")
 
 
@@ -37,7 +46,7 @@ class Demonstration:
     ----------
     images : dict of str to Path
         FITS mosaics by band.
-    catalog, table, regions, figure : Path
+    catalog, truth_table, table, regions, figure : Path
     measured : Table
         The table that `praesepe.predict` returned.
     truth : (N, 3) ndarray
@@ -46,6 +55,7 @@ class Demonstration:
 
     images: dict[str, Path]
     catalog: Path
+    truth_table: Path
     table: Path
     regions: Path
     figure: Path
@@ -71,7 +81,7 @@ class Demonstration:
 
 
 def run_demo(
-    out: str | Path, *, model: Any = MODEL, overwrite: bool = True, n_clusters: int = N_CLUSTERS
+    out: str | Path, *, model: Any = MODEL, overwrite: bool = False, n_clusters: int = N_CLUSTERS
 ) -> Demonstration:
     """Make mock mosaics and a catalogue, measure them and draw the figure.
 
@@ -88,20 +98,27 @@ def run_demo(
     Returns
     -------
     Demonstration
+
+    Raises
+    ------
+    InputError
+        Where the folder holds files of these names and `overwrite` is False.
     """
     from praesepe.network.estimator import Estimator
     from praesepe.plots import plot_demo
     from praesepe.predict import predict
 
-    folder = _folder(out, overwrite=overwrite)
     estimator = model if isinstance(model, Estimator) else Estimator.load(model)
+    folder = _folder(out, estimator.survey, overwrite=overwrite)
     images, catalog, truth = make_inputs(folder, estimator.survey, n_clusters=n_clusters, seed=SEED)
     table, regions, picture = (folder / name for name in PRODUCTS)
     measured = predict(
         estimator, images, catalog, out=table, regions=regions, overwrite=True,
         command=f"praesepe demo --out {folder}",
     )  # fmt: skip
-    done = Demonstration(images, catalog, table, regions, picture, measured, _stacked(truth))
+    done = Demonstration(
+        images, catalog, folder / TRUTH, table, regions, picture, measured, _stacked(truth)
+    )
     figure = plot_demo(
         _stamps(images, estimator.survey, measured),
         estimator.survey,
@@ -115,12 +132,14 @@ def run_demo(
 def make_inputs(
     folder: Path, survey: Survey | str, *, n_clusters: int = N_CLUSTERS, seed: int = SEED
 ) -> tuple[dict[str, Path], Path, dict[str, np.ndarray]]:
-    """Write a mock mosaic per band and a catalogue of its clusters.
+    """Write a mock mosaic per band, a catalogue of its clusters, and the truth about them.
+
+    As in training, each band has a zero point, blur and registration that are slightly off.
 
     Parameters
     ----------
     folder : Path
-        Must exist.
+        Must exist; files in it are replaced.
     survey : Survey or str
     n_clusters : int
     seed : int
@@ -130,9 +149,9 @@ def make_inputs(
     images : dict of str to Path
         Single-band FITS files with calibrated headers, by band name.
     catalog : Path
-        ECSV with ``id``, ``ra``, ``dec``.
+        ECSV with ``id``, ``ra``, ``dec``. Beside it lies ``truth.ecsv``, with the true parameters.
     truth : dict of (N,) ndarray
-        ``x``, ``y`` (zero-based), ``log_age``, ``log_mass``, ``log_rh``.
+        ``x``, ``y`` (zero-based), ``log_age``, ``log_mass``, ``log_rh``, ``log_present_mass``.
     """
     from astropy.table import Column, Table
 
@@ -143,10 +162,10 @@ def make_inputs(
     wcs = mosaic_wcs(survey, SIZE)
     images = {}
     for band in survey.bands:
-        images[band.name] = folder / f"{survey.name}_{band.name.lower()}.fits"
+        images[band.name] = folder / _image_name(survey, band)
         mosaic_hdus(planes[band.name], band, wcs, survey).writeto(images[band.name], overwrite=True)
     ra, dec = wcs.pixel_to_world_values(truth["x"], truth["y"])
-    catalog = folder / "catalogue.ecsv"
+    catalog = folder / CATALOG
     table = Table(
         {
             "id": [f"mock-{i:03d}" for i in range(1, n_clusters + 1)],
@@ -155,6 +174,10 @@ def make_inputs(
         }
     )
     table.write(catalog, format="ascii.ecsv", overwrite=True)
+    for name, values in truth.items():
+        unit, description = TRUTH_COLUMNS[name]
+        table[name] = Column(values, unit=unit, description=description)
+    table.write(folder / TRUTH, format="ascii.ecsv", overwrite=True)
     return images, catalog, truth
 
 
@@ -207,19 +230,28 @@ def mosaic_hdus(plane: np.ndarray, band: Band, wcs: WCS, survey: Survey) -> fits
     return fits.HDUList([primary, science])
 
 
+def _image_name(survey: Survey, band: Band) -> str:
+    return f"{survey.name}_{band.name.lower()}.fits"
+
+
 def _pivot_angstrom(band: Band) -> float:
     from praesepe.stars.passbands import load_passband
 
     return float(load_passband(band.filter).pivot_angstrom)
 
 
-def _folder(out: str | Path, *, overwrite: bool) -> Path:
-    folder = Path(out)
+def _folder(out: str | Path, survey: Survey, *, overwrite: bool) -> Path:
+    """The folder, made if needed; refuse to replace files unless that is wanted."""
+    folder = Path(out).expanduser()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; --out names a folder.")
-    existing = [name for name in PRODUCTS if (folder / name).exists()]
+    names = [_image_name(survey, band) for band in survey.bands] + [CATALOG, TRUTH, *PRODUCTS]
+    existing = [name for name in names if (folder / name).exists()]
     if existing and not overwrite:
-        raise InputError(f"{folder} already holds {', '.join(existing)}; choose another folder.")
+        raise InputError(
+            f"{folder} already holds {', '.join(existing)}; choose another folder or allow "
+            "overwriting (--overwrite)."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
 import math
@@ -16,6 +15,7 @@ import numpy as np
 from praesepe.errors import InputError
 from praesepe.network.estimator import Estimator
 from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
+from praesepe.predict import provenance
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey
 
@@ -30,7 +30,10 @@ DRAWN_AT_ONCE = 256
 CENTRAL68, CENTRAL95 = 0.6827, 0.9545
 """Nominal shares of truths within one and two sigma of a normal distribution."""
 
-SHORT_OF_3_GYR = math.log10(3e9)
+LOG_3_GYR = math.log10(3e9)
+
+PRODUCTS = ("metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png")
+"""Files in the folder of an evaluation."""
 
 Progress = Callable[[int, int], None]
 
@@ -92,13 +95,13 @@ def evaluate(
     nuisances : bool
         Draw zero points, blur and registration errors as in training; False: perfect images.
     out : path, optional
-        Folder for ``metrics.json``, ``clusters.ecsv`` and figures.
+        Folder for the files named in `PRODUCTS`: metrics, the table of clusters, figures.
     overwrite : bool
         Replace the results of an earlier run in that folder.
     n_samples, batch_size, device
         See `praesepe.predict.predict`.
     progress : callable, optional
-        Called with (clusters done, all clusters).
+        Called with (clusters done, all clusters), first with none done.
 
     Returns
     -------
@@ -122,8 +125,8 @@ def evaluate(
         device=device,
         progress=progress,
     )
-    provenance = _provenance(estimator, n=n, seed=seed, nuisances=nuisances, n_samples=n_samples)
-    metrics = {"provenance": provenance, **summarise(recovered, estimator.survey)}
+    made_by = provenance(estimator, n=n, seed=seed, nuisances=nuisances, n_samples=n_samples)
+    metrics = {"provenance": made_by, **summarise(recovered, estimator.survey)}
     if folder is not None:
         _write(folder, metrics, recovered)
     return metrics
@@ -143,6 +146,8 @@ def recover(
     """Simulate n clusters and infer them; see `evaluate` for the parameters."""
     simulator = Simulator(estimator.survey, device=device, seed=seed, nuisances=nuisances)
     parts: list[Recovered] = []
+    if progress is not None:
+        progress(0, n)
     for start in range(0, n, DRAWN_AT_ONCE):
         count = min(DRAWN_AT_ONCE, n - start)
         mocks = simulator.draw(count)
@@ -197,7 +202,9 @@ def bins(truth: np.ndarray, survey: Survey) -> dict[str, np.ndarray]:
     truth : (N, 3) ndarray
         Log age, log mass and log r_h.
     survey : Survey
-        Its prior sets the range of the bins of 0.5 dex.
+        Its prior sets the range of the bins of 0.5 dex. A truth can lie beyond it, because the
+        stars drawn exceed the mass that was asked for; then there are more bins, so that none
+        is left out.
 
     Returns
     -------
@@ -207,7 +214,7 @@ def bins(truth: np.ndarray, survey: Survey) -> dict[str, np.ndarray]:
         edge is in the bin.
     """
     log_age, log_mass = truth[:, 0], truth[:, 1]
-    young = log_age <= SHORT_OF_3_GYR
+    young = log_age <= LOG_3_GYR
     selected = {
         "all": np.ones(len(truth), dtype=bool),
         "seed_range": young & (log_mass >= math.log10(250)) & (log_mass <= math.log10(4000)),
@@ -215,7 +222,9 @@ def bins(truth: np.ndarray, survey: Survey) -> dict[str, np.ndarray]:
     }
     ranges = (("age", log_age, survey.prior.log_age), ("mass", log_mass, survey.prior.log_mass))
     for name, values, (low, high) in ranges:
-        for half in range(math.floor(2 * low), math.ceil(2 * high)):
+        first = math.floor(2 * min(low, values.min()))
+        last = max(math.ceil(2 * high) - 1, math.floor(2 * values.max()))
+        for half in range(first, last + 1):
             left, right = half / 2, (half + 1) / 2
             selected[f"{name}_{left:.1f}_{right:.1f}"] = (values >= left) & (values < right)
     return selected
@@ -270,20 +279,6 @@ def _refuse_training_seed(estimator: Estimator, seed: int) -> None:
         )
 
 
-def _provenance(estimator: Estimator, **settings: Any) -> dict[str, Any]:
-    from praesepe import __version__
-
-    return {
-        "model": estimator.name,
-        "model_version": str(estimator.version),
-        "survey": estimator.survey.name,
-        "survey_fingerprint": estimator.survey.fingerprint(),
-        "praesepe_version": __version__,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **settings,
-    }
-
-
 def _check_folder(out: str | Path | None, *, overwrite: bool) -> Path | None:
     """The folder of the results, made if needed; refuse to mix with earlier results."""
     if out is None:
@@ -293,7 +288,8 @@ def _check_folder(out: str | Path | None, *, overwrite: bool) -> Path | None:
         raise InputError(f"{folder} is a file; --out names a folder.")
     if (folder / "metrics.json").exists() and not overwrite:
         raise InputError(
-            f"{folder / 'metrics.json'} exists; choose another folder or overwrite it."
+            f"{folder / 'metrics.json'} exists; choose another folder or allow overwriting "
+            "(--overwrite)."
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -307,13 +303,13 @@ def _write(folder: Path, metrics: dict[str, Any], recovered: Recovered) -> None:
     table.meta.update(metrics["provenance"])
     write_table(table, folder / "clusters.ecsv", overwrite=True)
     for name, figure in _figures(recovered):
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        figure.savefig(folder / name, dpi=150)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-    replace_file(folder / "metrics.json", lambda part: _write_text(part, text))
 
+    def write_metrics(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    replace_file(folder / "metrics.json", write_metrics)
 
 
 def as_table(recovered: Recovered) -> Table:
@@ -339,9 +335,9 @@ def as_table(recovered: Recovered) -> Table:
 
 
 def _figures(recovered: Recovered) -> Iterator[tuple[str, Any]]:
-    """Names and figures: recovered against true, bias and scatter, calibration."""
+    """File names and figures: recovered against true, bias and scatter, calibration."""
     from praesepe import plots
 
-    yield "recovered", plots.figure_recovered(recovered.truth, recovered.percentiles)
-    yield "residuals", plots.figure_residuals(recovered.truth, recovered.residual)
-    yield "calibration", plots.figure_calibration(recovered.pit)
+    yield "recovered.png", plots.figure_recovered(recovered.truth, recovered.percentiles)
+    yield "residuals.png", plots.figure_residuals(recovered.truth, recovered.residual)
+    yield "calibration.png", plots.figure_calibration(recovered.pit)

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 DRAWN_AT_ONCE = 256
 """Mocks rendered and written together: fixed, so that a seed always gives the same file."""
 
-TRUTH_UNITS = {
-    **{parameter.name: parameter.unit for parameter in PARAMETERS},
-    "log_present_mass": "dex(Msun)",
-    "x": "pixel",
-    "y": "pixel",
-    "field_density": "Msun/pc2",
+TRUTH_COLUMNS: dict[str, tuple[str | None, str]] = {
+    **{p.name: (None, f"{p.description} [{p.unit}]") for p in PARAMETERS},
+    "log_present_mass": (None, "log10 of the present mass, stars and remnants [dex(Msun)]"),
+    "gamma": (None, "slope of the EFF profile"),
+    "x": ("pixel", "x of the centre: pixels of the stamp, the first is 0"),
+    "y": ("pixel", "y of the centre: pixels of the stamp, the first is 0"),
+    "n_stars": (None, "number of stars drawn"),
+    "field_density": ("solMass / pc2", "initial mass of the field stars per area"),
 }
-"""Units of the columns of TRUTH; magnitudes (``mag_<band>``) are in mag(AB), others are numbers."""
+"""Unit and description of the columns of TRUTH; FITS has no logarithmic units."""
 
 Progress = Callable[[int, int], None]
 
@@ -65,7 +67,7 @@ def simulate(
     command : str, optional
         The command line, for the header.
     progress : callable, optional
-        Called with (clusters done, all clusters).
+        Called with (clusters done, all clusters), first with none done.
 
     Returns
     -------
@@ -97,6 +99,8 @@ def _write(
 
     truth: list[dict[str, np.ndarray]] = []
     images = fits.StreamingHDU(path, header)
+    if progress is not None:
+        progress(0, n)
     try:
         for start in range(0, n, DRAWN_AT_ONCE):
             mocks = simulator.draw(min(DRAWN_AT_ONCE, n - start))
@@ -123,11 +127,19 @@ def _truth(mocks: Mocks) -> dict[str, np.ndarray]:
 def _truth_table(columns: dict[str, np.ndarray]) -> fits.BinTableHDU:
     from astropy.io import fits
 
-    definitions = []
-    for name, values in columns.items():
-        unit = "mag(AB)" if name.startswith("mag_") else TRUTH_UNITS.get(name)
-        definitions.append(fits.Column(name, "E", unit=unit, array=values))
-    return fits.BinTableHDU.from_columns(definitions, name="TRUTH")
+    described = {
+        name: ("mag", f"AB magnitude of the cluster in {name.removeprefix('mag_')}")
+        if name.startswith("mag_")
+        else TRUTH_COLUMNS.get(name, (None, name))
+        for name in columns
+    }
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(name, "E", unit=described[name][0], array=columns[name]) for name in columns],
+        name="TRUTH",
+    )
+    for i, (_, description) in enumerate(described.values(), start=1):
+        table.header[f"TCOMM{i}"] = description
+    return table
 
 
 def _header(

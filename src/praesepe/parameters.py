@@ -14,35 +14,43 @@ class Parameter:
     name : str
         Name in code and in output columns.
     unit : str
-        Unit as printed in figures and tables.
-    label : str
-        Axis label, in matplotlib's mathtext.
+        Unit as written in tables.
+    symbol, unit_symbol : str
+        The quantity, without its logarithm, and its unit, in matplotlib's mathtext.
     description : str
         One line for table headers and documentation.
     """
 
     name: str
     unit: str
-    label: str
+    symbol: str
+    unit_symbol: str
     description: str
 
     @property
+    def label(self) -> str:
+        """Short label, for a figure's legend."""
+        return rf"$\log_{{10}}\,{self.symbol}$"
+
+    @property
     def axis_label(self) -> str:
-        """Label with the unit, for a figure's axis."""
-        return f"{self.label} [{self.unit}]"
+        """Label with the unit, for a figure's axis: log10 (t / yr)."""
+        return rf"$\log_{{10}}\,({self.symbol}\,/\,{self.unit_symbol})$"
 
 
-LOG_AGE = Parameter("log_age", "dex(yr)", r"$\log_{10}\,t$", "log10 of the age in years")
+LOG_AGE = Parameter("log_age", "dex(yr)", "t", r"\mathrm{yr}", "log10 of the age in years")
 LOG_MASS = Parameter(
     "log_mass",
     "dex(Msun)",
-    r"$\log_{10}\,M$",
+    "M",
+    r"M_\odot",
     "log10 of the total initial mass of the stars drawn, in solar masses",
 )
 LOG_RH = Parameter(
     "log_rh",
     "dex(arcsec)",
-    r"$\log_{10}\,r_\mathrm{h}$",
+    r"r_\mathrm{h}",
+    r"\mathrm{arcsec}",
     "log10 of the projected half-light radius of the profile, in arcsec",
 )
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.network.estimator import Estimator, Posterior
+from praesepe.network.transform import prior_bounds
 from praesepe.parameters import LOG_AGE, LOG_MASS, PARAMETERS
 from praesepe.samples import SAMPLE_SUFFIXES, open_samples
 from praesepe.survey import Survey
@@ -80,6 +81,10 @@ def predict(
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
+    units: Mapping[str, str] | None = None,
+    zero_points: Mapping[str, float] | None = None,
+    allow_no_wcs: bool = False,
+    reproject: Literal["auto", "never"] = "auto",
     device: str = "cpu",
     progress: Progress | None = None,
     command: str | None = None,
@@ -113,10 +118,12 @@ def predict(
         Names of the catalogue's pixel columns; `origin` is then needed.
     origin : int, optional
         Pixel coordinate of the centre of the first pixel: 1 (FITS, DS9) or 0 (numpy).
+    units, zero_points, allow_no_wcs, reproject
+        How the images are read; see `praesepe.images.read_mosaic`.
     device : str
         Where a model given by name runs: ``"cpu"``, ``"cuda"``.
     progress : callable, optional
-        Called with (rows done, all rows) after every batch.
+        Called with (rows done, all rows): first with none done, then after every batch.
     command : str, optional
         The command line, recorded in the table's metadata.
 
@@ -131,48 +138,46 @@ def predict(
     ------
     InputError
         Where an input cannot be used or an output exists; before anything is computed.
+    PraesepeError
+        Where a file cannot be written. Draws that are complete are kept.
     """
     # imported here, so that a bare GPU node can import this module without astropy
     from praesepe.images.catalogs import read_catalog
-    from praesepe.images.mosaic import Mosaic, read_mosaic
-    from praesepe.images.tables import write_regions, write_table
 
-    _check_outputs(out, regions, samples, overwrite=overwrite)
+    outputs = _check_outputs(out, regions, samples, overwrite=overwrite)
     _check_numbers(n_samples=n_samples, seed=seed, batch_size=batch_size)
     estimator = model if isinstance(model, Estimator) else Estimator.load(model, device=device)
-    mosaic = images if isinstance(images, Mosaic) else read_mosaic(images, estimator.survey)
+    reading = {
+        "units": units,
+        "zero_points": zero_points,
+        "allow_no_wcs": allow_no_wcs,
+        "reproject": reproject,
+    }
+    mosaic = _read(images, estimator.survey, reading)
     table, x_pixel, y_pixel = read_catalog(catalog, mosaic.wcs, x=x, y=y, origin=origin)
-    provenance = _provenance(estimator, seed=seed, n_samples=n_samples, command=command)
+    made_by = provenance(
+        estimator, command=command or "praesepe.predict", seed=int(seed), n_samples=int(n_samples)
+    )
     keep = (
-        open_samples(samples, len(table), n_samples, provenance)
-        if samples is not None
+        open_samples(outputs.samples, len(table), n_samples, made_by)
+        if outputs.samples is not None
         else nullcontext()
     )
-    with keep as sample_file:
-        measured = _empty_measurements(len(table))
-        batches = measure(
-            estimator,
-            mosaic,
-            x_pixel,
-            y_pixel,
-            n_samples=n_samples,
-            seed=seed,
-            batch_size=batch_size,
-        )
-        for rows, values, draws in batches:
+    measured = _empty_measurements(len(table))
+    with keep as sample_file:  # closed before the table is written: then the draws are safe
+        if progress is not None:
+            progress(0, len(table))
+        settings = {"n_samples": n_samples, "seed": seed, "batch_size": batch_size}
+        for rows, values, draws in measure(estimator, mosaic, x_pixel, y_pixel, **settings):
             for name, column in values.items():
                 measured[name][rows] = column
             if sample_file is not None:
                 sample_file.append(draws)
             if progress is not None:
                 progress(rows.stop, len(table))
-        measured["x"], measured["y"] = x_pixel + 1, y_pixel + 1
-        result = _with_measurements(table, measured, provenance)
-        if out is not None:
-            write_table(result, out, overwrite=overwrite)
-        if regions is not None:
-            radius_arcsec = np.ma.filled(np.ma.asarray(result["rh_arcsec_p50"]), np.nan)
-            write_regions(result, regions, radius_arcsec, overwrite=overwrite)
+    measured["x"], measured["y"] = x_pixel + 1, y_pixel + 1
+    result = _with_measurements(table, measured, made_by)
+    _write(result, outputs, overwrite=overwrite)
     return result
 
 
@@ -268,19 +273,12 @@ def at_prior_edge(low: np.ndarray, high: np.ndarray, survey: Survey) -> np.ndarr
         True where one of them lies within 2 % of the prior's range from its edge, or beyond. An
         upper edge at the age of the Universe does not count.
     """
-    bottom, top = prior_limits(survey)
+    bottom, top = (bound.double().numpy() for bound in prior_bounds(survey))
     margin = EDGE_FRACTION * (top - bottom)
     beyond = high > top - margin
     if top[0] >= OLDEST_LOG_AGE:
         beyond[..., 0] = False
     return ((low < bottom + margin) | beyond).any(axis=-1)
-
-
-def prior_limits(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper limits (3,) of log age, log mass and log r_h."""
-    prior = survey.prior
-    limits = np.array([prior.log_age, prior.log_mass, np.log10(prior.rh_arcsec)])
-    return limits[:, 0], limits[:, 1]
 
 
 def flag_meanings() -> dict[int, str]:
@@ -328,7 +326,8 @@ def _measure_block(
 
 def _posterior_flags(posterior: Posterior, estimator: Estimator) -> np.ndarray:
     """Flags that follow from the posterior."""
-    edge = at_prior_edge(*posterior.percentile([16, 84]), estimator.survey)
+    low, high = posterior.percentile([16, 84])
+    edge = at_prior_edge(low, high, estimator.survey)
     unlike = np.asarray(posterior.surprise) > 1
     return AT_PRIOR_EDGE * edge.astype(np.int32) + UNLIKE_TRAINING * unlike.astype(np.int32)
 
@@ -397,10 +396,63 @@ def _describe(name: str) -> Quantity:
     return Quantity(name, "pixel", PIXEL, 3)
 
 
-def _provenance(
-    estimator: Estimator, *, seed: int, n_samples: int, command: str | None
-) -> dict[str, str | int]:
-    """What produced a table, for its metadata."""
+@dataclass(frozen=True)
+class _Outputs:
+    """Files to write, checked beforehand."""
+
+    out: Path | None
+    regions: Path | None
+    samples: Path | None
+
+
+def _check_outputs(
+    out: str | Path | None,
+    regions: str | Path | None,
+    samples: str | Path | None,
+    *,
+    overwrite: bool,
+) -> _Outputs:
+    """Refuse output paths that cannot be written, before anything is computed."""
+    from praesepe.images.tables import TABLE_SUFFIXES, check_output
+
+    wanted = ((out, TABLE_SUFFIXES), (regions, (".reg",)), (samples, SAMPLE_SUFFIXES))
+    paths = [
+        None if path is None else check_output(path, suffixes, overwrite=overwrite)
+        for path, suffixes in wanted
+    ]
+    given = [path.resolve() for path in paths if path is not None]
+    if len(set(given)) < len(given):
+        raise InputError("the table, the regions and the samples need different paths.")
+    return _Outputs(*paths)
+
+
+def _write(result: Table, outputs: _Outputs, *, overwrite: bool) -> None:
+    """Write table and regions; an error names what is on the disk already."""
+    from praesepe.images.tables import write_regions, write_table
+
+    written = [] if outputs.samples is None else [f"the draws are kept in {outputs.samples}"]
+    try:
+        if outputs.out is not None:
+            write_table(result, outputs.out, overwrite=overwrite)
+            written.append(f"the table is kept in {outputs.out}")
+        if outputs.regions is not None:
+            radius_arcsec = np.ma.filled(np.ma.asarray(result["rh_arcsec_p50"]), np.nan)
+            write_regions(result, outputs.regions, radius_arcsec, overwrite=overwrite)
+    except PraesepeError as error:
+        if not written:
+            raise
+        raise PraesepeError(f"{error}; but {', '.join(written)}") from error
+
+
+def _read(images: Any, survey: Survey, reading: dict[str, Any]) -> Mosaic:
+    """Read the images, unless they are a mosaic already."""
+    from praesepe.images.mosaic import Mosaic, read_mosaic
+
+    return images if isinstance(images, Mosaic) else read_mosaic(images, survey, **reading)
+
+
+def provenance(estimator: Estimator, **settings: Any) -> dict[str, Any]:
+    """What produced a table or metrics: model, survey, version, date and the given settings."""
     from praesepe import __version__
 
     return {
@@ -410,29 +462,8 @@ def _provenance(
         "survey_fingerprint": estimator.survey.fingerprint(),
         "praesepe_version": __version__,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command or "praesepe.predict",
-        "seed": int(seed),
-        "n_samples": int(n_samples),
+        **settings,
     }
-
-
-def _check_outputs(
-    out: str | Path | None,
-    regions: str | Path | None,
-    samples: str | Path | None,
-    *,
-    overwrite: bool,
-) -> None:
-    """Refuse output paths that cannot be written, before anything is computed."""
-    from praesepe.images.tables import TABLE_SUFFIXES, check_output
-
-    wanted = ((out, TABLE_SUFFIXES), (regions, (".reg",)), (samples, SAMPLE_SUFFIXES))
-    paths = []
-    for path, suffixes in wanted:
-        if path is not None:
-            paths.append(check_output(path, suffixes, overwrite=overwrite).resolve())
-    if len(set(paths)) < len(paths):
-        raise InputError("the table, the regions and the samples need different paths.")
 
 
 def _check_numbers(*, n_samples: int, seed: int, batch_size: int) -> None:

@@ -54,9 +54,9 @@ def open_samples(
     PraesepeError
         Where the disk is full; for HDF5 at once, before anything is computed.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    kind = _Parquet if path.suffix == ".parquet" else _HDF5
+    kind = _Parquet if path.suffix.lower() == ".parquet" else _HDF5
     try:
         with _naming(path):
             writer = kind(part, n_clusters, n_samples, metadata)
@@ -82,10 +82,11 @@ def read_samples(path: str | Path) -> np.ndarray:
     (N, n_samples, 3) ndarray
         Float32: log age, log mass and log r_h, in the order of the catalogue's rows.
     """
-    path = Path(path)
-    if path.suffix not in SAMPLE_SUFFIXES:
+    path = Path(path).expanduser()
+    suffix = path.suffix.lower()
+    if suffix not in SAMPLE_SUFFIXES:
         raise InputError(f"{path}: draws are kept in {', '.join(SAMPLE_SUFFIXES)} files.")
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         import pyarrow.parquet as pq
 
         table = pq.read_table(path)

@@ -18,6 +18,7 @@ from praesepe.errors import PraesepeError
 from praesepe.parameters import PARAMETERS
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ENOUGH_FOR_A_RATE = 1000
 
 
 def console_on(*, stderr: bool = False) -> Console:
@@ -49,8 +50,24 @@ def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     console.print(str(message), markup=False, soft_wrap=True)
 
 
+class Stopwatch:
+    """Time between the first and the latest call of a progress bar."""
+
+    def __init__(self, show: Callable[[int, int, float], None]) -> None:
+        self._show = show
+        self._start: float | None = None
+        self.seconds = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell how many of all things are done; the first call, with none done, starts the time."""
+        now = time.perf_counter()
+        self._start = now if self._start is None else self._start
+        self.seconds = now - self._start
+        self._show(done, total, self.seconds)
+
+
 @contextmanager
-def progress_bar(what: str, things: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str, things: str) -> Iterator[Stopwatch]:
     """A progress bar with rate and time left, as a callable (done, total) for the library."""
     console = console_on(stderr=True)
     bar = Progress(
@@ -63,15 +80,14 @@ def progress_bar(what: str, things: str) -> Iterator[Callable[[int, int], None]]
         transient=True,
         disable=not console.is_terminal,
     )
-    start = time.perf_counter()
     with bar:
         task = bar.add_task(what, total=None, rate="")
 
-        def update(done: int, total: int) -> None:
-            rate = done / max(time.perf_counter() - start, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:,.0f} {things}/s")
+        def show(done: int, total: int, seconds: float) -> None:
+            rate = f"{done / max(seconds, 1e-9):,.0f} {things}/s" if done else ""
+            bar.update(task, completed=done, total=total, rate=rate)
 
-        yield update
+        yield Stopwatch(show)
 
 
 @contextmanager
@@ -110,12 +126,15 @@ def _training_line(now: dict[str, Any]) -> str:
 
 
 def say_measured(table: Any, *, seconds: float | None = None) -> None:
-    """How many clusters were measured, how fast, and which flags were raised."""
+    """How many clusters were measured, how fast, and which flags were raised.
+
+    The rate is left out where there are too few clusters to tell.
+    """
     from praesepe.predict import flag_meanings
 
     measured = int(np.isfinite(np.ma.filled(table["log_age_p50"].astype(float), np.nan)).sum())
     rate = ""
-    if seconds is not None:
+    if seconds is not None and len(table) >= ENOUGH_FOR_A_RATE:
         rate = f" in {seconds:.1f} s ({len(table) / max(seconds, 1e-9):,.0f} per second)"
     say(f"{measured} of {len(table)} clusters measured{rate}.")
     flags = np.asarray(table["flags"])

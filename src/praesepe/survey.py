@@ -19,6 +19,28 @@ NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
 
+LOG_AGES: Range = (6.6, 10.1)
+METALLICITIES: Range = (0.0002, 0.03)
+"""What the embedded isochrones cover; a little beyond them the last one is taken."""
+
+
+def _check_ages(log_age: Range) -> None:
+    if not (log_age[0] >= LOG_AGES[0] - 0.025 and log_age[1] <= LOG_AGES[1] + 0.025):
+        raise ValueError(
+            f"log_age = {list(log_age)}: the embedded isochrones cover {LOG_AGES[0]} to "
+            f"{LOG_AGES[1]}"
+        )
+
+
+def _check_metallicities(given: float | list[float]) -> None:
+    low, high = METALLICITIES
+    values = given if isinstance(given, list) else [given]
+    if not (min(values) >= low / 1.5 and max(values) <= high * 1.5):
+        raise ValueError(
+            f"metallicity = {given}: the embedded isochrones cover mass fractions Z of {low} to "
+            f"{high}"
+        )
+
 
 class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent infinities."""
@@ -93,12 +115,15 @@ class Stars(Settings):
     """The stellar population of the clusters."""
 
     isochrones: Literal["sse"] = "sse"
-    metallicity: Annotated[float, Field(gt=0, lt=0.1)] = Field(
-        0.0142, description="mass fraction Z"
-    )
+    metallicity: float = Field(0.0142, description="mass fraction Z")
     a_v: NonNegative = Field(0.0, description="extinction of clusters and field, mag")
     r_v: Annotated[float, Field(ge=2, le=6)] = 3.1
     extinction_law: str = Field("F99", description="a class of dust_extinction.parameter_averages")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        _check_metallicities(self.metallicity)
+        return self
 
 
 class Prior(Settings):
@@ -112,10 +137,7 @@ class Prior(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if not (self.log_age[0] >= 6.575 and self.log_age[1] <= 10.125):
-            raise ValueError(
-                f"log_age = {list(self.log_age)}: the embedded isochrones cover 6.6 to 10.1"
-            )
+        _check_ages(self.log_age)
         if not (self.log_mass[0] >= 0 and self.log_mass[1] <= 8):
             raise ValueError(f"log_mass = {list(self.log_mass)}: allowed are 0 to 8")
         if self.rh_arcsec[0] <= 0:
@@ -146,6 +168,17 @@ class StarField(Settings):
         0.7, description="scatter of the rate between ages, natural log"
     )
     metallicity: Range = Field((0.004, 0.03), description="uniform in log Z")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        _check_ages(self.log_age)
+        _check_metallicities(list(self.metallicity))
+        if self.surface_density[0] <= 0:
+            raise ValueError(
+                f"surface_density = {list(self.surface_density)}: it must be greater than 0; for "
+                "almost no field stars give a tiny number, such as 1e-3"
+            )
+        return self
 
 
 class Survey(Settings):
@@ -180,6 +213,23 @@ class Survey(Settings):
         names = [band.name for band in self.bands]
         if len(set(names)) < len(names):
             raise ValueError(f"bands {names}: each name may occur once")
+        return self
+
+    @model_validator(mode="after")
+    def _clusters_fit_the_stamp(self) -> Self:
+        prior, size = self.prior, self.stamp_size
+        half = 0.5 * size * self.pixel_scale_arcsec
+        if prior.rh_arcsec[1] > half * (1 + 1e-9):
+            raise ValueError(
+                f"prior.rh_arcsec = {list(prior.rh_arcsec)}: the largest radius may be half a "
+                f"stamp, {half:.4g} arcsec ({size} px of {self.pixel_scale_arcsec:g} arcsec); "
+                "make the stamps larger or the radii smaller"
+            )
+        if prior.centre_shift_px > size / 4:
+            raise ValueError(
+                f"prior.centre_shift_px = {prior.centre_shift_px:g}: it may be a quarter of a "
+                f"stamp, 0 to {size / 4:g} px"
+            )
         return self
 
     @property
@@ -226,7 +276,8 @@ def survey_text(name: str) -> str:
     """Return the TOML text of a survey that comes with the package."""
     if name not in survey_names():
         raise unknown("survey", name, survey_names(), "Or give the path of a TOML file.")
-    return (resources.files("praesepe") / "data" / "surveys" / f"{name}.toml").read_text()
+    file = resources.files("praesepe") / "data" / "surveys" / f"{name}.toml"
+    return file.read_text(encoding="utf-8")
 
 
 def load_survey(source: str | Path | Survey) -> Survey:
@@ -253,7 +304,7 @@ def load_survey(source: str | Path | Survey) -> Survey:
     if str(source) in survey_names():
         text, folder = survey_text(str(source)), None
     elif path.is_file():
-        text, folder = path.read_text(), path.parent
+        text, folder = _read_utf8(path), path.parent
     elif path.suffix == ".toml":
         raise InputError(
             f"no survey file at {path}. `praesepe survey init {path}` writes one to start from."
@@ -267,6 +318,16 @@ def load_survey(source: str | Path | Survey) -> Survey:
     return parse_survey(content, folder=folder, source=str(source))
 
 
+def _read_utf8(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"survey {path} is not UTF-8 text: {error.reason} at byte {error.start}; save it as "
+            "UTF-8"
+        ) from error
+
+
 def parse_survey(
     content: dict[str, Any], *, folder: Path | None = None, source: str = "survey"
 ) -> Survey:
@@ -276,7 +337,11 @@ def parse_survey(
     try:
         return Survey.model_validate(content)
     except ValidationError as error:
-        problems = "\n  ".join(_explain(problem) for problem in error.errors())
+        found = error.errors()
+        within_bands = any(f["loc"][:1] == ("bands",) and len(f["loc"]) > 1 for f in found)
+        if within_bands:  # a band that is wrong is not counted; that is no error of its own
+            found = [f for f in found if (f["loc"], f["type"]) != (("bands",), "too_short")]
+        problems = "\n  ".join(_explain(problem) for problem in found)
         raise InputError(f"{source} does not describe a survey:\n  {problems}") from error
 
 
@@ -315,7 +380,7 @@ def _explain(problem: Any) -> str:
         return f"missing key {'.'.join(where)!r}."
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
-    shown = f" (given: {given!r})" if not isinstance(given, dict) else ""
+    shown = "" if isinstance(given, dict | list | tuple) else f" (given: {given!r})"
     return f"{'.'.join(where) or 'survey'}: {message}{shown}"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError, unknown
-from praesepe.labelled import Labelled, LabelledSource
+from praesepe.labelled import Labelled, LabelledSource, present_mass_fraction
 from praesepe.network.estimator import Estimator
 from praesepe.network.storage import (
     CONTENT,
@@ -25,6 +26,7 @@ from praesepe.network.storage import (
     truncate_metrics,
     write_checkpoint,
 )
+from praesepe.schedule import Pace, Settings, Signals
 from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.survey import Survey, load_survey
 
@@ -35,75 +37,9 @@ METRICS = "metrics.jsonl"
 VALIDATION_SEED = 982_451_653
 """Added to the seed of a run for its validation set."""
 
+STOPPED = "stopped after step %d; %s holds a checkpoint: go on with --resume (resume=True)"
+
 Report = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a network is trained; recorded with the model.
-
-    Attributes
-    ----------
-    minutes, steps : float or int, optional
-        Length of the training: exactly one of the two.
-    seed : int
-        Of the weights and of all simulations.
-    preset : str
-        Size of the network.
-    batch_size : int
-        Stamps per step.
-    learning_rate : float
-        At its highest, after the warm-up.
-    warmup_steps : int
-        Steps over which the learning rate rises.
-    weight_decay : float
-        Of AdamW.
-    averaging : float
-        Decay per step of the weights' running average, which is what is saved.
-    clip : float
-        Largest norm of the gradient.
-    valid_size, valid_every : int
-        Stamps in the validation set; steps between validations.
-    checkpoint_seconds : float
-        A kill loses at most this much.
-    """
-
-    minutes: float | None = None
-    steps: int | None = None
-    seed: int = 0
-    preset: str = "small"
-    batch_size: int = 128
-    learning_rate: float = 1.5e-3
-    warmup_steps: int = 300
-    weight_decay: float = 0.01
-    averaging: float = 0.999
-    clip: float = 1.0
-    valid_size: int = 2048
-    valid_every: int = 250
-    checkpoint_seconds: float = 45.0
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise InputError("give either minutes or steps, to say how long to train")
-        length = self.steps if self.minutes is None else self.minutes
-        if length is None or length <= 0:
-            raise InputError(f"a training of length {length} is none; give a positive number")
-        least = {"seed": 0, "batch_size": 2, "warmup_steps": 1, "valid_size": 1, "valid_every": 1}
-        for name, low in least.items():
-            if (given := getattr(self, name)) < low:
-                raise InputError(f"{name} = {given}: it must be at least {low}")
-
-    def done(self, step: int, seconds: float) -> float:
-        """Share of the training that lies behind, 0 to 1."""
-        if self.steps is not None:
-            return step / self.steps
-        assert self.minutes is not None
-        return seconds / (60 * self.minutes)
-
-    def rate(self, step: int, done: float) -> float:
-        """Learning rate: linear warm-up, then half a cosine down to nothing."""
-        rise = min(1.0, (step + 1) / self.warmup_steps)
-        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 def train(
@@ -116,6 +52,7 @@ def train(
     labelled: Labelled | None = None,
     report: Report | None = None,
     tables: SurveyTables | None = None,
+    name: str = "",
     **settings: Any,
 ) -> Path:
     """Train a network and write the model.
@@ -139,6 +76,8 @@ def train(
         seconds_left.
     tables : SurveyTables, optional
         Ready-made stellar tables.
+    name : str, optional
+        Name of the model; the folder's by default.
     **settings
         Fields of `Settings`: `minutes` or `steps`, `seed`, `preset`, `batch_size`, …
 
@@ -151,28 +90,40 @@ def train(
     ------
     InputError
         Where the settings contradict each other or `out` holds another run.
+
+    Notes
+    -----
+    Ctrl-C and SIGTERM end the run after the step that is going on, with a checkpoint.
     """
     survey = load_survey(survey)
     _check_names(settings)
     run = Run(survey, Path(out), Settings(**settings), torch.device(device), initial, labelled)
+    run.estimator.metadata["name"] = name or _name_of(run.out, survey)
     with closing(run):
         run.open(resume, tables)
         last_save = last_report = time.monotonic()
-        while (done := run.settings.done(run.step, run.seconds)) < 1:
-            began = time.monotonic()
-            if run.step % run.settings.valid_every == 0:
-                run.validate()
-            images, labels = run.source.batch(run.step)
-            run.update(images, labels, run.settings.rate(run.step, done))
-            now = time.monotonic()
-            run.seconds += now - began
-            if run.step % 10 == 0 or now - last_report > 5:
-                last_report = now
-                run.log(report)
-            before_validation = run.step % run.settings.valid_every == 0  # which may take long
-            if now - last_save > run.settings.checkpoint_seconds or before_validation:
-                run.save_checkpoint()
-                last_save = time.monotonic()
+        with Signals() as signals:
+            while (done := run.settings.done(run.step, run.seconds)) < 1:
+                began = time.monotonic()
+                if run.step % run.settings.valid_every == 0:
+                    run.validate()
+                ready = time.monotonic()
+                images, labels = run.source.batch(run.step)
+                run.update(images, labels, run.settings.rate(run.step, done))
+                now = time.monotonic()
+                run.seconds += now - began
+                run.pace.add(now - ready)
+                if run.step % 10 == 0 or now - last_report > 5:
+                    last_report = now
+                    run.log(report)
+                before_validation = run.step % run.settings.valid_every == 0  # which may take long
+                due = now - last_save > run.settings.checkpoint_seconds or before_validation
+                if due or signals.received is not None:
+                    run.save_checkpoint()
+                    last_save = time.monotonic()
+                if signals.received is not None:
+                    log.warning(STOPPED, run.step, run.out)
+                    signals.deliver()
         return run.finish(report)
 
 
@@ -232,6 +183,7 @@ class Run:
         self.source: SimulatedSource | LabelledSource
         self.step = 0
         self.seconds = 0.0
+        self.pace = Pace()
         self.loss = math.nan
         self.valid_loss = math.nan
         self.half = _fast_half(device)
@@ -244,13 +196,14 @@ class Run:
                 k: v for k, v in asdict(settings).items() if k not in ("minutes", "steps")
             },
         }
-
         if labelled is not None:
             self._identity["labels"] = labelled.fingerprint()
 
     def open(self, resume: bool, tables: SurveyTables | None) -> None:
         """Prepare the output folder, or take up the run that it holds."""
         checkpoint = self.out / CHECKPOINT
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"{self.out} is a file; a training needs a folder, choose another")
         if resume and checkpoint.exists():
             self._load_checkpoint(checkpoint)
         elif checkpoint.exists():
@@ -262,6 +215,8 @@ class Run:
                 f"{self.out} holds a model, but no checkpoint that a training could resume from; "
                 "choose another folder"
             )
+        elif resume:
+            log.warning("no checkpoint in %s; beginning anew", self.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.loss = truncate_metrics(self.out / METRICS, self.step)
         settings = self.settings
@@ -339,16 +294,20 @@ class Run:
     def log(self, report: Report | None) -> None:
         """Write one line of metrics."""
         done = self.settings.done(self.step, self.seconds)
-        rate = self.step * self.settings.batch_size / max(self.seconds, 1e-9)
+        per_step = max(self.pace.per_step(self.seconds / max(self.step, 1)), 1e-9)
+        if self.settings.steps is not None:
+            left = per_step * (self.settings.steps - self.step)
+        else:
+            left = self.seconds * (1 / max(done, 1e-9) - 1)
         line = {
             "step": self.step,
             "seconds": round(self.seconds, 1),
             "loss": round(self.loss, 4) if math.isfinite(self.loss) else None,
             "valid_loss": round(self.valid_loss, 4) if math.isfinite(self.valid_loss) else None,
             "rate": self.settings.rate(self.step, done),
-            "stamps_per_s": round(rate, 1),
+            "stamps_per_s": round(self.settings.batch_size / per_step, 1),
             "done": round(min(done, 1.0), 5),
-            "seconds_left": round(max(self.seconds * (1 / max(done, 1e-9) - 1), 0.0), 1),
+            "seconds_left": round(max(left, 0.0), 1),
         }
         with (self.out / METRICS).open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -413,13 +372,15 @@ class Run:
             with torch.inference_mode():
                 familiar = self.source.all_images().split(256)
                 context = torch.cat([model.net.context(part) for part in familiar])
-        model.learn_surprise(context.clone())
-        if isinstance(self.source, SimulatedSource):
+            log_age, fraction = present_mass_fraction(self.survey)
+        else:
             stars = self.source.simulator.stars
-            model.metadata["present_mass_fraction"] = {
-                "log_age": np.round(stars.log_age, 4).tolist(),
-                "fraction": np.round(stars.present_fraction[:, 0], 5).tolist(),
-            }
+            log_age, fraction = stars.log_age, stars.present_fraction[:, 0]
+        model.learn_surprise(context.clone())
+        model.metadata["present_mass_fraction"] = {
+            "log_age": np.round(log_age, 4).tolist(),
+            "fraction": np.round(fraction, 5).tolist(),
+        }
         model.metadata["training"] = {
             **asdict(self.settings),
             "data": "simulations"
@@ -460,6 +421,11 @@ def _start(survey: Survey, settings: Settings, initial: Estimator | str | Path |
         k: v for k, v in start.metadata.items() if k in ("version", "present_mass_fraction")
     }
     return fresh
+
+
+def _name_of(out: Path, survey: Survey) -> str:
+    """Name of the model that a folder will hold: the folder's, in letters that fit any header."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", out.resolve().name).strip("-.") or survey.name
 
 
 def _fast_half(device: torch.device) -> bool:

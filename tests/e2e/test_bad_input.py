@@ -414,6 +414,28 @@ def test_full_disk(
     assert list(folder.iterdir()) == []
 
 
+def test_draws_survive_a_full_disk(
+    run_cli: Run, model: Path, field: Any, tmp_path: Path, full_disk: None
+) -> None:
+    """The table does not fit on the disk, but the draws, written before, do."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, most))  # the fixture restores it
+    rows = field.catalog.read_text().splitlines()
+    field.catalog.write_text("\n".join(rows[:1] + 20 * rows[1:]))
+    folder = tmp_path / "full"
+    folder.mkdir()
+    out, draws = folder / "m.csv", folder / "m.parquet"
+    finished = run_cli(
+        "predict", model, *field.arguments, "--out", out, "--samples", draws, "--n-samples", 2,
+        check=False,
+    )  # fmt: skip
+    assert finished.returncode == 2, finished.output
+    assert finished.stderr.count("Error: could not write") == 1
+    assert f"the draws are kept in {draws}" in finished.stderr
+    assert list(folder.iterdir()) == [draws]
+    assert np.isfinite(read_samples(draws)).all()
+
+
 def test_full_disk_while_simulating(run_cli: Run, tmp_path: Path, full_disk: None) -> None:
     out = tmp_path / "m.fits"
     finished = run_cli("simulate", "phat", "--n", 3, "--out", out, check=False)

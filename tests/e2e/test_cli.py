@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 import praesepe
+from praesepe.errors import InputError
 from praesepe.network.estimator import model_names
 from praesepe.samples import read_samples
 from praesepe.survey import Survey, load_survey
@@ -80,10 +82,25 @@ def test_simulate(run_cli: Run, mocks: Path, tmp_path: Path, phat: Survey) -> No
         np.testing.assert_array_equal(images.data, theirs["IMAGES"].data)  # the same seed
         assert len(truth) == 260
         assert {"log_age", "log_mass", "log_rh", "log_present_mass"} <= set(truth.colnames)
-        assert ours["TRUTH"].columns["log_age"].unit == "dex(yr)"
-        assert ours["TRUTH"].columns["mag_F475W"].unit == "mag(AB)"
         ours.verify("exception")
     assert [p.name for p in tmp_path.iterdir()] == ["again.fits"]
+
+
+def test_truth_is_described_in_terms_that_fits_knows(mocks: Path) -> None:
+    """Warnings are errors here: units that FITS does not know would stop the reading."""
+    truth = Table.read(mocks, hdu="TRUTH")
+    assert str(truth["mag_F475W"].unit) == "mag"
+    assert truth["field_density"].unit.is_equivalent("solMass / pc2")
+    assert truth["log_age"].unit is None
+    with fits.open(mocks) as file:
+        header = file["TRUTH"].header
+        comments = {name: header[f"TCOMM{i}"] for i, name in enumerate(truth.colnames, start=1)}
+        assert file["IMAGES"].data.shape[0] == len(truth)
+    assert comments["log_age"].endswith("[dex(yr)]")
+    assert "first is 0" in comments["x"]
+    assert all(text and text != name for name, text in comments.items())
+    # one pixel of freedom around the stamp's middle, counted from 0
+    assert abs(np.median(truth["x"]) - 32) < 0.2
 
 
 def test_mocks_brighten_with_their_mass(mocks: Path) -> None:
@@ -133,6 +150,78 @@ def test_predict(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
     again = run_cli("predict", model, *field.arguments, "--out", out, check=False)
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
+
+
+def test_what_the_headers_lack_can_be_given(
+    run_cli: Run, model: Path, field: Any, tmp_path: Path
+) -> None:
+    words = ("predict", model, *field.arguments, "--seed", 1, "--overwrite")
+    out = tmp_path / "m.ecsv"
+    run_cli(*words, "--out", out)
+    before = Table.read(out)
+
+    def forget(hdus: fits.HDUList) -> None:
+        for key in ("BUNIT", "PHOTFLAM", "PHOTPLAM"):
+            hdus["SCI"].header.remove(key)
+
+    field.change("F475W", forget)
+    assert "BUNIT" in run_cli(*words, "--out", out, check=False).stderr
+    given = ("--unit", "F475W=electron/s", "--zero-point", "F475W=26.06")
+    run_cli(*words, *given, "--out", out)
+    np.testing.assert_allclose(Table.read(out)["log_age_p50"], before["log_age_p50"], atol=1e-3)
+    # negative control: another zero point gives another measurement
+    run_cli(*words, *given[:-1], "F475W=24.06", "--out", out)
+    assert np.abs(Table.read(out)["log_age_p50"] - before["log_age_p50"]).max() > 1e-3
+
+
+def test_images_without_a_wcs(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
+    for path in field.images.values():
+        with fits.open(path) as hdus:
+            data, header = hdus["SCI"].data.copy(), hdus["SCI"].header
+        plain = fits.ImageHDU(data, name="SCI")
+        plain.header.update({key: header[key] for key in ("BUNIT", "PHOTFLAM", "PHOTPLAM")})
+        fits.HDUList([fits.PrimaryHDU(), plain]).writeto(path, overwrite=True)
+    Table({"px": [90.0], "py": [91.0]}).write(field.catalog, format="ascii.csv", overwrite=True)
+    words = ("predict", model, *field.arguments, "--out", tmp_path / "m.ecsv")
+    words = (*words, "--x", "px", "--y", "py", "--origin", 0)
+    assert "WCS" in run_cli(*words, check=False).stderr
+    assert "1 of 1 clusters measured.\n" in run_cli(*words, "--no-wcs").stdout  # too few for a rate
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--unit", "F475W"), "write BAND=UNIT"),
+        (("--zero-point", "F475W=bright"), "'bright' is not a magnitude"),
+        (("--zero-point", "F475W=nan"), "'nan' is not a magnitude"),
+        (("--zero-point", "F555W=25"), "unknown band 'F555W'"),
+        (("--unit", "F475W=Jy", "--unit", "F475W=Jy"), "given twice"),
+    ],
+)
+def test_values_by_band(
+    run_cli: Run, model: Path, field: Any, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    out = tmp_path / "m.ecsv"
+    refused = run_cli("predict", model, *field.arguments, *words, "--out", out, check=False)
+    assert refused.returncode == 2
+    assert said in refused.stderr
+
+
+def test_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the measuring counts, and only where there are enough clusters."""
+    from praesepe.screen import progress_bar, say_measured
+
+    for n in (999, 1000):
+        table = Table({"log_age_p50": np.full(n, 8.0), "flags": np.zeros(n, dtype=int)})
+        say_measured(table, seconds=2.0)
+    few, many = capsys.readouterr().out.splitlines()
+    assert few == "999 of 999 clusters measured."
+    assert many == "1000 of 1000 clusters measured in 2.0 s (500 per second)."
+    with progress_bar("measuring", "clusters") as progress:
+        time.sleep(0.2)  # what comes before the first call does not count
+        progress(0, 10)
+        progress(10, 10)
+    assert progress.seconds < 0.1
 
 
 def test_the_python_call_gives_the_same_table(
@@ -208,11 +297,14 @@ def test_train_resume_and_evaluate(
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["all"]["n"] == 40
     assert metrics["provenance"]["nuisances"] is True
-    assert (out / "clusters.ecsv").exists()
+    for name in ("metrics.json", "clusters.ecsv", "calibration.png"):
+        assert (out / name).exists()
+        assert name in shown.stdout
     seen = run_cli("evaluate", model, "--n", 4, "--seed", 1, "--out", out, check=False)
     assert seen.returncode == 2
     refused = run_cli("evaluate", model, "--n", 4, "--seed", 2, "--out", out, check=False)
     assert "exists" in refused.stderr
+    assert "--overwrite" in refused.stderr
 
 
 def test_fine_tuning_on_annotated_clusters(
@@ -240,6 +332,9 @@ def test_length_of_the_training(run_cli: Run, tmp_path: Path) -> None:
         refused = run_cli("train", "phat", "--out", tmp_path / "m", *length, check=False)
         assert refused.returncode == 2
         assert "either --minutes or --steps" in refused.stderr
+    refused = run_cli("train", "phat", "--out", tmp_path / "m", "--minutes", 0, check=False)
+    assert refused.returncode == 2
+    assert "not more than 0" in refused.stderr
 
 
 def test_no_such_device(run_cli: Run, tmp_path: Path) -> None:
@@ -284,7 +379,8 @@ def test_demo(run_cli: Run, tmp_path: Path) -> None:
 def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
     from praesepe.demo import run_demo
 
-    done = run_demo(tmp_path / "demo", model=model, n_clusters=20)
+    folder = tmp_path / "demo"
+    done = run_demo(folder, model=model, n_clusters=20)
     assert len(done.measured) == 20
     assert done.truth.shape == (20, 3)
     assert [name for name, *_ in done.summary()] == ["log age", "log mass", "log r_h"]
@@ -299,3 +395,20 @@ def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
             -2.5 * np.log10(header["PHOTFLAM"]) - 21.10 - 5 * np.log10(header["PHOTPLAM"]) + 18.692
         )
         assert zero_point == pytest.approx(26.06, abs=1e-6)
+    truth, catalog = Table.read(done.truth_table), Table.read(done.catalog)
+    assert list(truth["id"]) == list(catalog["id"])
+    assert str(truth["log_age"].unit) == "dex(yr)"
+    np.testing.assert_allclose(truth["log_mass"], done.truth[:, 1])
+    assert (truth["log_present_mass"] < truth["log_mass"] + 1e-6).all()
+    # none of the files is replaced unless that is wanted
+    made = sorted(folder.iterdir())
+    assert len(made) == 8
+    for path in made:
+        alone = tmp_path / path.name.replace(".", "-")
+        alone.mkdir()
+        (alone / path.name).write_text("mine")
+        with pytest.raises(InputError, match="--overwrite"):
+            run_demo(alone, model=model, n_clusters=20)
+        assert (alone / path.name).read_text() == "mine"
+    run_demo(folder, model=model, n_clusters=20, overwrite=True)
+    assert sorted(folder.iterdir()) == made

@@ -118,6 +118,22 @@ def test_sigkill_loses_little_and_the_run_ends_the_same(tmp_path: Path, survey_f
     assert steps_told == sorted(set(steps_told))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_loses_nothing_and_tells_how_to_go_on(
+    tmp_path: Path, survey_file: Path, number: signal.Signals
+) -> None:
+    stopped = tmp_path / "stopped"
+    process = start(survey_file, stopped, 100_000, 0.1)
+    wait_for(lambda: (stopped / "metrics.jsonl").exists() and len(lines(stopped)) > 2, process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == -number
+    _, progress = read_checkpoint(stopped / "checkpoint.safetensors")
+    assert progress["step"] >= lines(stopped)[-1]["step"]
+    assert f"stopped after step {progress['step']}; {stopped} holds a checkpoint" in said
+    assert "--resume" in said
+
+
 def test_the_command_line_trains_and_resumes(
     run_cli: Run, tmp_path: Path, survey_file: Path
 ) -> None:

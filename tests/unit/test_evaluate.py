@@ -111,7 +111,7 @@ def test_bins() -> None:
             [9.0, 3.5, -0.5],
             [9.6, 3.5, -0.5],
             [7.0, 2.39, -0.5],
-            [10.05, 4.5, -0.5],
+            [10.05, 4.49, -0.5],
         ]
     )
     selected = bins(truth, PHAT)
@@ -126,6 +126,21 @@ def test_bins() -> None:
     assert ages[0] == "age_6.5_7.0"
     assert len(ages) == 8
     assert [name for name in selected if name.startswith("mass_")][-1] == "mass_4.0_4.5"
+
+
+def test_no_mass_is_left_out(rng: np.random.Generator) -> None:
+    """The stars drawn can exceed the largest mass of the prior, 10^4.5 Msun."""
+    truth = np.column_stack(
+        [rng.uniform(6.6, 10.1, 500), rng.uniform(1.9, 4.5, 500), np.zeros(500)]
+    )
+    truth[0, 1], truth[1, 1] = 4.5, 4.52
+    selected = bins(truth, PHAT)
+    masses = [member for name, member in selected.items() if name.startswith("mass_")]
+    assert (np.sum(masses, axis=0) == 1).all()
+    assert selected["mass_4.5_5.0"].sum() == 2
+    assert selected["mass_1.5_2.0"].any()
+    inside = np.clip(truth, None, (10.0, 4.4, 0))
+    assert "mass_4.5_5.0" not in bins(inside, PHAT)
 
 
 def test_three_gyr_is_the_limit() -> None:
@@ -156,7 +171,7 @@ def test_what_is_written(gaussian: Gaussian, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "folder"
     seen: list[tuple[int, int]] = []
     metrics = evaluate(gaussian, n=300, seed=2, out=out, progress=lambda *at: seen.append(at))
-    assert seen == [(256, 300), (300, 300)]
+    assert seen == [(0, 300), (256, 300), (300, 300)]
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert metrics["provenance"]["seed"] == 2
     assert metrics["provenance"]["n"] == 300

@@ -12,7 +12,14 @@ from astropy.table import MaskedColumn, Table
 
 from praesepe.demo import mosaic_hdus, mosaic_wcs
 from praesepe.errors import InputError
-from praesepe.labelled import MINIMUM, Labelled, LabelledSource, read_labelled
+from praesepe.labelled import (
+    MINIMUM,
+    Labelled,
+    LabelledSource,
+    present_mass_fraction,
+    read_labelled,
+)
+from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey, parse_survey
 
 SIDE, N = 200, 30
@@ -37,6 +44,7 @@ def survey() -> Survey:
             "pixel_scale_arcsec": 0.05,
             "stamp_size": 16,
             "bands": bands,
+            "prior": {"rh_arcsec": [0.1, 0.4]},
             "nuisance": {"zero_point_mag": 0.05},
         }
     )
@@ -213,6 +221,13 @@ def test_double_precision_becomes_single(survey: Survey) -> None:
     images, labels = make_source(survey, double).batch(0)
     assert images.dtype == labels.dtype == torch.float32
     assert double.fingerprint() == labelled.fingerprint()
+
+
+def test_the_present_mass_is_that_of_the_simulator(survey: Survey) -> None:
+    log_age, fraction = present_mass_fraction(survey)
+    stars = Simulator(survey, n_fields=0).stars
+    np.testing.assert_array_equal(log_age, stars.log_age)
+    np.testing.assert_allclose(fraction, stars.present_fraction[:, 0], rtol=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ LAYERS = (
     {"stars", "sky", "images", "network"},
     {
         "train",
+        "schedule",
         "labelled",
         "predict",
         "samples",

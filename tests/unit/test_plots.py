@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from praesepe import plots
-from praesepe.parameters import LOG_AGE, LOG_RH
+from praesepe.parameters import LOG_AGE, LOG_RH, PARAMETERS
 from praesepe.survey import load_survey
 
 PHAT = load_survey("phat")
@@ -58,10 +58,17 @@ def test_recovered_against_true(rng: np.random.Generator) -> None:
     truth = rng.uniform(7, 9, 30)
     given = plots.plot_recovered(ax, truth, truth - 0.1, truth, truth + 0.1, LOG_AGE)
     assert given is ax
-    assert LOG_AGE.label in ax.get_xlabel()
+    assert LOG_AGE.axis_label in ax.get_xlabel()
     assert ax.get_xlim() == ax.get_ylim()
     assert ax.get_ylim()[0] < (truth - 0.1).min()
     assert ax.get_ylim()[1] > (truth + 0.1).max()
+
+
+def test_axis_labels_name_the_unit() -> None:
+    assert LOG_AGE.axis_label == r"$\log_{10}\,(t\,/\,\mathrm{yr})$"
+    for parameter in PARAMETERS:
+        assert "dex" not in parameter.axis_label
+        assert parameter.symbol in parameter.label
 
 
 def test_all_figures_draw(rng: np.random.Generator, stamps: np.ndarray) -> None:

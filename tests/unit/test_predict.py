@@ -14,7 +14,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 import praesepe
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.network.estimator import Estimator, Posterior
 from praesepe.predict import (
     AT_PRIOR_EDGE,
@@ -133,16 +133,17 @@ def test_pixel_columns_and_their_origin(central: CentralPixels, images: dict[str
 def test_images_are_put_on_the_survey_s_zero_point(
     central: CentralPixels, images: dict[str, Any], wcs: WCS, tmp_path: Path
 ) -> None:
-    """The same stars in an image of half the sensitivity give the same measurement."""
+    """The same stars in an image of 8 % less sensitivity give the same measurement."""
     files = {}
     for band in PHAT.bands:
         header = wcs.to_header()
-        zero_point = band.zero_point_ab - 2.5 * np.log10(2)
-        photflam = 10 ** (-0.4 * (zero_point + 21.10 - 18.692)) / 5000**2
-        header.update(BUNIT="ELECTRONS", PHOTFLAM=photflam, PHOTPLAM=5000.0, FILTER=band.name)
+        zero_point = band.zero_point_ab - 2.5 * np.log10(1.08)
+        pivot = 10.0 * int(band.name[1:4])  # Å
+        photflam = 10 ** (-0.4 * (zero_point + 21.10 - 18.692)) / pivot**2
+        header.update(BUNIT="ELECTRONS", PHOTFLAM=photflam, PHOTPLAM=pivot, FILTER=band.name)
         header.update(EXPTIME=band.exposure_s, INSTRUME=band.instrument.split("/")[0])
         files[band.name] = tmp_path / f"{band.name}.fits"
-        data = (images[band.name][0] / 2 * band.exposure_s).astype(np.float32)
+        data = (images[band.name][0] / 1.08 * band.exposure_s).astype(np.float32)
         fits.PrimaryHDU(data, header).writeto(files[band.name])
     catalog = at_pixels(wcs, [50], [60])
     ours = predict(central, files, catalog, n_samples=2)
@@ -302,7 +303,7 @@ def test_progress_counts_rows(central: CentralPixels, images: Any, wcs: WCS) -> 
     seen: list[tuple[int, int]] = []
     catalog = at_pixels(wcs, np.full(300, 50), np.full(300, 50))
     predict(central, images, catalog, n_samples=2, progress=lambda *at: seen.append(at))
-    assert seen == [(256, 300), (300, 300)]
+    assert seen == [(0, 300), (256, 300), (300, 300)]
 
 
 class Unreachable(CentralPixels):
@@ -348,6 +349,63 @@ def test_overwrite(central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
         predict(central, images, catalog, **out)
     predict(central, images, catalog, **out, overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.ecsv", "t.h5", "t.reg"]
+
+
+def test_names_of_outputs(
+    central: CentralPixels,
+    images: Any,
+    wcs: WCS,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ending decides about the format in capitals too, and ~ is the home folder."""
+    import pyarrow.parquet as pq
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    predict(
+        central, images, at_pixels(wcs, [50, 60], [60, 70]), n_samples=4,
+        out="~/T.ECSV", regions="~/t.reg", samples="~/DRAWS.PARQUET",
+    )  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["DRAWS.PARQUET", "T.ECSV", "t.reg"]
+    assert pq.read_table(tmp_path / "DRAWS.PARQUET").num_rows == 2
+    assert read_samples("~/DRAWS.PARQUET").shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize("failing", ["write_table", "write_regions"])
+def test_what_is_written_is_kept(
+    central: CentralPixels,
+    images: Any,
+    wcs: WCS,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PraesepeError("could not write it: no space left")
+
+    monkeypatch.setattr(f"praesepe.images.tables.{failing}", fail)
+    paths = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg"}
+    catalog = at_pixels(wcs, [50], [60])
+    draws = tmp_path / "t.h5"
+    with pytest.raises(PraesepeError, match=r"no space left; but the draws are kept in .*t\.h5"):
+        predict(central, images, catalog, **paths, samples=draws, n_samples=4)
+    assert np.isfinite(read_samples(draws)).all()
+    assert paths["out"].exists() == (failing == "write_regions")
+    # negative control: without draws nothing is said about them
+    with pytest.raises(PraesepeError) as raised:
+        predict(central, images, catalog, **paths, n_samples=4, overwrite=True)
+    assert "draws" not in str(raised.value)
+
+
+def test_what_headers_lack_can_be_given(central: CentralPixels, images: Any, wcs: WCS) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    fainter = {PHAT.bands[0].name: PHAT.bands[0].zero_point_ab - 2.5 * np.log10(1.08)}
+    before = predict(central, images, catalog, n_samples=2)["log_age_p50"][0] - 8
+    after = predict(central, images, catalog, n_samples=2, zero_points=fainter)["log_age_p50"][0]
+    # an electron stands for 8 % more light
+    assert after - 8 == pytest.approx(1.08 * before, abs=3e-4)
+    with pytest.raises(InputError, match="reproject"):
+        predict(central, images, catalog, reproject="maybe")
 
 
 @pytest.mark.parametrize("settings", [{"n_samples": 0}, {"seed": -1}, {"batch_size": 0}])

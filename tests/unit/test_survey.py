@@ -9,7 +9,17 @@ import pytest
 from pydantic import ValidationError
 
 from praesepe.errors import InputError
-from praesepe.survey import Survey, load_survey, parse_survey, survey_names, survey_text
+from praesepe.sky.check import check_survey
+from praesepe.stars.isochrones import IsochroneGrid
+from praesepe.survey import (
+    LOG_AGES,
+    METALLICITIES,
+    Survey,
+    load_survey,
+    parse_survey,
+    survey_names,
+    survey_text,
+)
 
 
 def content() -> dict:
@@ -104,6 +114,14 @@ def test_unknown_key_names_the_nearest(where: tuple, key: str, hint: str) -> Non
         (("prior",), "log_mass", [4.5, 2.0], "must not exceed"),
         (("prior",), "gamma", [1.5, 4.0], "gamma > 2"),
         (("prior",), "rh_arcsec", [0.0, 1.0], "positive"),
+        (("prior",), "rh_arcsec", [0.1, 1.61], "half a stamp, 1.6 arcsec (64 px of 0.05 arcsec)"),
+        (("prior",), "centre_shift_px", 16.1, "0 to 16 px"),
+        (("field",), "log_age", [3.0, 4.0], "6.6 to 10.1"),
+        (("field",), "surface_density", [0.0, 200.0], "such as 1e-3"),
+        (("field",), "metallicity", [0.5, 0.9], "0.0002 to 0.03"),
+        (("field",), "metallicity", [0.0, 0.01], "0.0002 to 0.03"),
+        (("stars",), "metallicity", 0.09, "0.0002 to 0.03"),
+        (("stars",), "metallicity", -1.0, "0.0002 to 0.03"),
         (("stars",), "isochrones", "parsec99", "sse"),
         (("stars",), "a_v", -0.1, "greater than or equal to 0"),
         (("bands", 0), "sky_e_s", [-0.1, 0.1], "sky cannot be negative"),
@@ -122,6 +140,40 @@ def test_impossible_value_names_what_is_allowed(
         parse_survey(given)
     assert key in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_the_largest_values_that_fit_are_allowed() -> None:
+    prior = {"rh_arcsec": [0.1, 1.6], "centre_shift_px": 16.0}
+    field = {"log_age": [6.6, 6.6], "surface_density": [1e-3, 1e-3], "metallicity": [2e-4, 0.03]}
+    stars = {"metallicity": 0.04}
+    survey = parse_survey({**content(), "prior": prior, "field": field, "stars": stars})
+    assert survey.field.metallicity == (2e-4, 0.03)
+
+
+def test_the_limits_are_those_of_the_isochrones() -> None:
+    grid = IsochroneGrid.embedded()
+    assert (grid.metallicity[0], grid.metallicity[-1]) == pytest.approx(METALLICITIES)
+    assert (grid.log_age[0], grid.log_age[-1]) == pytest.approx(LOG_AGES)
+    for beyond in (METALLICITIES[0] / 1.49, METALLICITIES[1] * 1.49):
+        given = {**content(), "stars": {"metallicity": beyond}}
+        grid.nearest_metallicity(parse_survey(given).stars.metallicity)
+
+
+def test_one_mistake_is_one_line() -> None:
+    given = content()
+    given["bands"][0]["psf"] = {"pixfraction": 1.0}
+    with pytest.raises(InputError) as caught:
+        parse_survey(given)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    assert "pixfraction" in lines[1]
+
+
+@pytest.mark.parametrize("bands", [[], {"name": "F814W"}])
+def test_lists_and_tables_are_not_printed(bands: object) -> None:
+    with pytest.raises(InputError, match="bands") as caught:
+        parse_survey({**content(), "bands": bands})
+    assert "given" not in str(caught.value)
 
 
 def test_missing_key_is_named() -> None:
@@ -147,6 +199,48 @@ def test_unknown_survey_and_missing_file(tmp_path: Path) -> None:
     broken.write_text("name = \n")
     with pytest.raises(InputError, match="not valid TOML"):
         load_survey(broken)
+    broken.write_bytes('name = "Côté"\n'.encode("latin-1"))
+    with pytest.raises(InputError, match=r"broken.toml is not UTF-8.*save it as UTF-8"):
+        load_survey(broken)
+
+
+# What the file alone cannot tell
+
+
+def test_a_sound_survey_passes_the_check() -> None:
+    check_survey(load_survey("phat"))
+    check_survey(parse_survey(content()))
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value", "said"),
+    [
+        (("bands", 0), "filter", "acs_wfc_f841w", r"band 'F814W': .*Did you mean 'acs_wfc_f814w'"),
+        (("bands", 0), "filter", "curves/none.dat", r"band 'F814W': there is no filter file"),
+        (("bands", 0, "psf"), "file", "none.fits", r"band 'F814W': no PSF file at none.fits"),
+        (("stars",), "extinction_law", "F98", r"stars\.extinction_law: .*Did you mean 'F99'"),
+    ],
+)
+def test_what_does_not_exist_is_named(where: tuple, key: str, value: str, said: str) -> None:
+    given = content()
+    table = given
+    for step in where:
+        table = table[step] if isinstance(step, int) else table.setdefault(step, {})
+    table[key] = value
+    survey = parse_survey(given)
+    with pytest.raises(InputError, match=said):
+        check_survey(survey)
+
+
+def test_a_filter_beyond_the_extinction_law_is_named(tmp_path: Path) -> None:
+    curve = tmp_path / "far.txt"
+    curve.write_text("40000 0\n45000 1\n50000 0\n")
+    given = content()
+    given["bands"][0]["filter"] = str(curve)
+    for a_v, law in ((0.0, "F99"), (0.5, "G23")):
+        check_survey(parse_survey({**given, "stars": {"a_v": a_v, "extinction_law": law}}))
+    with pytest.raises(InputError, match=r"band 'F814W': .*outside the law F99"):
+        check_survey(parse_survey({**given, "stars": {"a_v": 0.5}}))
 
 
 def test_file_names_are_relative_to_the_survey_file(tmp_path: Path) -> None:

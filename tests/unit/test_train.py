@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +22,9 @@ from torch import Tensor
 from praesepe.errors import InputError
 from praesepe.labelled import Labelled
 from praesepe.network.estimator import Estimator
+from praesepe.network.storage import read_checkpoint
 from praesepe.network.transform import prior_bounds
+from praesepe.schedule import Pace, Signals
 from praesepe.sky.simulator import SurveyTables
 from praesepe.survey import Survey, parse_survey
 from praesepe.train import Settings, train
@@ -229,6 +234,7 @@ def test_a_run_leaves_a_model_and_its_history(unbroken: Path, survey: Survey) ->
     assert last["valid_loss"] is not None
     estimator = Estimator.load(unbroken)
     assert estimator.survey == survey
+    assert estimator.name == "unbroken"
     history = estimator.metadata["training"]
     assert history["steps_done"] == STEPS
     assert history["stamps_seen"] == STEPS * 16
@@ -282,14 +288,18 @@ def test_a_finished_run_can_be_resumed(
 
 
 def test_a_kill_before_the_first_checkpoint_begins_anew(
-    toy: Callable[..., None], survey: Survey, tmp_path: Path
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     toy()
     settings = {"steps": 12, **QUICK, "valid_every": 50}
     with pytest.raises(Kill):
         train(survey, tmp_path / "m", report=kill_at(10), **settings)
     assert not (tmp_path / "m" / "checkpoint.safetensors").exists()
+    assert not caplog.records
     resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    assert [r.getMessage() for r in caplog.records] == [
+        f"no checkpoint in {tmp_path / 'm'}; beginning anew"
+    ]
     straight = train(survey, tmp_path / "s", **settings)
     assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
     assert [line["step"] for line in lines(resumed)] == [10, 12]
@@ -305,7 +315,89 @@ def test_a_longer_training_goes_on(
     assert Estimator.load(folder).metadata["training"]["steps_done"] == 9
 
 
+# Stopped by a signal
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_of_the_last_step(
+    toy: Callable[..., None],
+    survey: Survey,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    number: signal.Signals,
+) -> None:
+    armed = True
+
+    def interrupt(step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if step == 8 and armed:
+            os.kill(os.getpid(), number)
+        return images, labels
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    toy(spoil=interrupt)
+    settings = {"steps": 12, **QUICK}
+    usual = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(survey, tmp_path / "m", **settings)
+        assert signal.getsignal(number) is end  # as it was found
+    finally:
+        for n, handler in usual.items():
+            signal.signal(n, handler)
+    _, progress = read_checkpoint(tmp_path / "m" / "checkpoint.safetensors")
+    assert progress["step"] == 9
+    assert not (tmp_path / "m" / "model.json").exists()
+    assert "stopped after step 9" in caplog.text
+    assert "--resume" in caplog.text
+    armed = False
+    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    straight = train(survey, tmp_path / "s", **settings)
+    assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
+
+
+def test_signals_are_left_alone_elsewhere() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    found: list[object] = []
+
+    def watch() -> None:
+        with Signals():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+    assert found == [before]
+    usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Signals():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):  # the second one ends it at once
+            os.kill(os.getpid(), signal.SIGINT)
+        signals.received = None
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 # How checkpoints are written
+
+
+def test_files_have_the_mode_of_the_umask(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    before = os.umask(0o027)
+    try:
+        folder = train(survey, tmp_path / "m", steps=2, **QUICK)
+    finally:
+        os.umask(before)
+    for name in ("checkpoint.safetensors", WEIGHTS, "model.json", "metrics.jsonl"):
+        assert (folder / name).stat().st_mode & 0o777 == 0o640, name
 
 
 def test_checkpoints_keep_to_their_interval(
@@ -338,8 +430,6 @@ def test_a_checkpoint_precedes_each_validation(
     toy()
     with pytest.raises(Kill):
         train(survey, tmp_path / "m", steps=20, report=kill_at(10), **QUICK)
-    from praesepe.network.storage import read_checkpoint
-
     _, progress = read_checkpoint(tmp_path / "m" / "checkpoint.safetensors")
     assert progress["step"] == 7
 
@@ -415,6 +505,8 @@ def test_a_folder_in_use_is_refused(
     monkeypatch.setattr(module, "SimulatedSource", None)  # refused before the costly part
     with pytest.raises(InputError, match=r"begun holds a training already; resume it"):
         train(survey, begun, steps=5, **QUICK)
+    with pytest.raises(InputError, match=r"metrics\.jsonl is a file; a training needs a folder"):
+        train(survey, begun / "metrics.jsonl", steps=5, **QUICK)
     (begun / "checkpoint.safetensors").unlink()
     for resume in (False, True):
         with pytest.raises(InputError, match="no checkpoint"):
@@ -455,6 +547,19 @@ def test_impossible_settings(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize(
+    ("folder", "given", "expected"),
+    [("mine", "", "mine"), ("mine", "phat", "phat"), ("my Körper 2", "", "my-K-rper-2")],
+)
+def test_the_model_is_named_after_its_folder(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, folder: str, given: str, expected: str
+) -> None:
+    toy()
+    estimator = Estimator.load(train(survey, tmp_path / folder, steps=2, name=given, **QUICK))
+    assert estimator.name == expected
+    assert estimator.survey.name == "toy"
+
+
 # Length, rate, averages
 
 
@@ -466,6 +571,38 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert max(rates) == pytest.approx(2.0, rel=0.05)
     assert rates[-1] < 1e-4
     assert (np.diff(rates[100:]) < 0).all()
+
+
+def test_pace_is_that_of_the_latest_steps() -> None:
+    pace = Pace(window=3)
+    assert pace.per_step(otherwise=7.0) == 7.0
+    for seconds in (100.0, 1.0, 2.0, 3.0):
+        pace.add(seconds)
+    assert pace.per_step(otherwise=7.0) == pytest.approx(2.0)
+
+
+def test_a_long_validation_does_not_slow_the_rate(
+    toy: Callable[..., None],
+    survey: Survey,
+    module: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toy()
+    validate = module.Run.validate
+
+    def slow(run: Any) -> Tensor:
+        time.sleep(1.5)
+        return validate(run)
+
+    monkeypatch.setattr(module.Run, "validate", slow)
+    folder = train(survey, tmp_path / "m", steps=20, **{**QUICK, "valid_every": 100})
+    first = lines(folder)[0]
+    assert first["step"] == 10
+    assert first["seconds"] > 1.5
+    assert first["stamps_per_s"] > 1.5 * 10 * 16 / first["seconds"]
+    assert first["seconds_left"] < first["seconds"] - 1.0
+    assert first["seconds_left"] == pytest.approx(10 * 16 / first["stamps_per_s"], rel=0.1, abs=0.1)
 
 
 def test_minutes_are_kept(toy: Callable[..., None], survey: Survey, tmp_path: Path) -> None:
@@ -551,6 +688,8 @@ def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
     assert lines(folder)[-1]["valid_loss"] < lines(folder)[0]["valid_loss"]
     estimator = Estimator.load(folder)
     assert estimator.metadata["training"]["data"] == "labelled clusters"
+    fraction = estimator.present_mass_fraction([6.6, 10.0])
+    assert 1 >= fraction[0] > fraction[1] > 0.3
     # New clusters of the same kind are familiar, though only 200 were seen.
     images, _ = toy_set(400, survey, 5)
     assert (estimator.predict(images, n_samples=1).surprise > 1).mean() < 0.05

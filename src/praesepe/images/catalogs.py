@@ -71,7 +71,8 @@ def read_catalog(
     Parameters
     ----------
     source : Table or path
-        CSV, ECSV, FITS (``"a.fits[NAME]"`` names an extension), VOTable or Parquet.
+        Table or QTable; or CSV, ECSV, FITS (``"a.fits[NAME]"`` names an extension), VOTable or
+        Parquet.
     wcs : WCS or None
         Of the image. Sky positions are taken as ICRS.
     x, y : str, optional
@@ -84,7 +85,7 @@ def read_catalog(
     Returns
     -------
     table : Table
-        As read: all columns, all rows in order.
+        As read: all columns, all rows in order; a copy. Columns of a QTable keep their units.
     x_pixel, y_pixel : ndarray, shape (N,)
         Positions in pixels; the centre of the first pixel is (0, 0). NaN where a row has none.
 
@@ -115,12 +116,12 @@ def read_catalog(
 
 
 def _load(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
-    from astropy.table import Table
+    from astropy.table import Column, Table
 
     from praesepe.images.source import split_extension
 
     if isinstance(source, Table):
-        return source.copy(), "the catalogue"
+        return Table(source), "the catalogue"  # Quantity columns of a QTable become plain ones
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(
             f"a catalogue is a Table or the path of one, not a {type(source).__name__}"
@@ -146,7 +147,11 @@ def _load(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
         ) from error
     if any("multiple tables" in str(item.message) for item in caught):
         raise InputError(f"{path} holds several tables; name one, for instance {path.name}[1]")
-    table.convert_bytestring_to_unicode()
+    for name in table.colnames:  # the table's own method stumbles over SkyCoord
+        if isinstance(table[name], Column):
+            text = Table([table[name]])
+            text.convert_bytestring_to_unicode()
+            table.replace_column(name, text[name])
     return table, path.name
 
 
@@ -163,7 +168,8 @@ def sky_positions(
 
     Numbers are degrees unless the column's unit, or the name ``ra_hours``, says hours. Text is
     read as sexagesimal (``"00:42:44.3"``, ``"00h42m44.3s"``, ``"+41 16 09"``), right ascension in
-    hours unless written with a d or °, or as decimal degrees.
+    hours unless written with a d or °, or as decimal degrees. Without such columns the first that
+    holds SkyCoord objects is taken.
 
     Parameters
     ----------
@@ -184,7 +190,7 @@ def sky_positions(
     """
     ra_name, dec_name = _find(table, RA_NAMES), _find(table, DEC_NAMES)
     if ra_name is None or dec_name is None:
-        return None
+        return _sky_coord_column(table)
     ra_deg, dec_deg = (
         _degrees(table, ra_name, label, is_ra=True),
         _degrees(table, dec_name, label, is_ra=False),
@@ -192,16 +198,30 @@ def sky_positions(
     with np.errstate(invalid="ignore"):
         impossible = (np.abs(dec_deg) > 90) | (ra_deg < -180) | (ra_deg > 360)
     if impossible.any():
-        row = int(np.argmax(impossible))
+        row, count = int(np.argmax(impossible)), int(impossible.sum())
+        rows = "1 row has" if count == 1 else f"{count} rows have"
+        first = "" if count == 1 else "first "
         warnings.warn(
-            f"{label}: {int(impossible.sum())} rows have impossible coordinates, first row "
-            f"{row + 1}: {ra_name} = {ra_deg[row]:g}, {dec_name} = {dec_deg[row]:g} degrees; "
-            "they count as missing",
+            f"{label}: {rows} impossible coordinates, {first}row {row + 1}: "
+            f"{ra_name} = {ra_deg[row]:g}, {dec_name} = {dec_deg[row]:g} degrees; "
+            f"{'it counts' if count == 1 else 'they count'} as missing",
             PraesepeWarning,
             stacklevel=3,
         )
         ra_deg[impossible] = dec_deg[impossible] = np.nan
     return ra_deg, dec_deg
+
+
+def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
+    """ICRS right ascension and declination of the first column of SkyCoord objects."""
+    from astropy.coordinates import SkyCoord
+
+    for column in table.itercols():
+        if isinstance(column, SkyCoord):
+            sky = column.icrs.spherical
+            ra, dec = (np.ma.asarray(angle.deg, np.float64) for angle in (sky.lon, sky.lat))
+            return ra.filled(np.nan), dec.filled(np.nan)
+    return None
 
 
 def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning, nearest, unknown
 from praesepe.images import grid
+from praesepe.images.filters import check_filters
 from praesepe.images.pixels import Pixels
 from praesepe.images.source import ImageLike, Source, open_image
 from praesepe.images.units import Calibration, Headers, calibrate
@@ -31,8 +31,8 @@ ALIGNMENT_TOLERANCE_PX = 0.1
 EXPOSURE_TOLERANCE = 0.3
 """Relative difference in exposure time beyond which a warning is given."""
 
-_FILTER_KEYS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
-_SPACE_FILTER = re.compile(r"F\d{3,4}[A-Z]{1,2}\d?")
+ZERO_POINT_NOTE_MAG, ZERO_POINT_LIMIT_MAG = 0.1, 2.0
+"""Distances between the zero points of image and survey that give a warning, and an error."""
 
 
 @dataclass(frozen=True)
@@ -181,26 +181,39 @@ def read_mosaic(
         survey.band(name)  # stops at a name that is not a band
     sources = {band.name: open_image(images[band.name], band.name) for band in survey.bands}
     _check_files_differ(sources)
+    headers = {name: Headers(source.headers, source.label) for name, source in sources.items()}
+    check_filters(survey, headers)
     notes: list[str] = []
     bands: dict[str, BandImage] = {}
     for band in survey.bands:
-        source = sources[band.name]
-        headers = Headers(source.headers, source.label)
-        _check_filter(band, headers, survey)
+        source, header = sources[band.name], headers[band.name]
         unit, zero_point_ab = units.get(band.name), zero_points.get(band.name)
-        scaling = _calibration(band, source, headers, unit, zero_point_ab)
-        notes += _remarks(band, headers, scaling)
+        scaling = _calibration(band, source, header, unit, zero_point_ab)
+        notes += _remarks(band, header, scaling)
         factor = scaling.factor(band.zero_point_ab)
         bands[band.name] = BandImage(source.label, source.pixels, scaling, factor)
+    reasons: dict[str, str] = {}  # why a band must be resampled
     without_wcs = [name for name, source in sources.items() if source.wcs is None]
     if without_wcs:
         shape = _check_without_wcs(sources, without_wcs, allow_no_wcs)
-        mosaic = Mosaic(survey, bands, None, shape, survey.pixel_scale_arcsec, tuple(notes))
+        mosaic = Mosaic(survey, bands, None, shape, survey.pixel_scale_arcsec)
     else:
-        mosaic = _align(survey, sources, bands, reproject, notes)
-    for note in notes:
+        mosaic, reasons = _align(survey, sources, bands)
+    if reasons and reproject == "never":
+        raise InputError(
+            f"{next(iter(reasons.values()))}; "
+            "allow reprojection, or drizzle the image onto the common grid"
+        )
+    for reason in reasons.values():
+        notes.append(
+            f"{reason}; it is reprojected ({math.prod(mosaic.shape) / 1e6:.3g} Mpx), "
+            "which smooths it and correlates its noise"
+        )
+    for note in notes:  # before the long work
         warnings.warn(note, PraesepeWarning, stacklevel=2)
-    return mosaic
+    for name in reasons:
+        mosaic.bands[name] = _reproject(mosaic, name, sources[name])
+    return replace(mosaic, notes=tuple(notes))
 
 
 def _check_bands(images: Mapping[str, ImageLike], survey: Survey) -> None:
@@ -236,33 +249,6 @@ def _check_files_differ(sources: Mapping[str, Source]) -> None:
             seen[source.path] = name
 
 
-def _check_filter(band: Band, headers: Headers, survey: Survey) -> None:
-    """Stop where the header names another filter than the band the image is given for.
-
-    Names that do not follow the pattern of the space telescopes (F336W) are only held against
-    the survey's other bands, since observatories write them in many ways.
-    """
-    found = {key: headers.text(key).upper() for key in _FILTER_KEYS}
-    named = {key: [w for w in re.split(r"[\s;,+/]+", text) if w] for key, text in found.items()}
-    words = {word: key for key, names in named.items() for word in names}
-    own = {band.name.upper(), *re.split(r"[^A-Z0-9]+", f"{band.name} {band.filter}".upper())}
-    if not words or own & words.keys():
-        return
-    others = {other.name.upper(): other.name for other in survey.bands}
-    swapped = [word for word in words if word in others]
-    strange = swapped or [word for word in words if _SPACE_FILTER.fullmatch(word)]
-    if strange:
-        advice = (
-            f"is it the image for band {others[strange[0]]!r}?"
-            if swapped
-            else "give the image of this filter."
-        )
-        raise InputError(
-            f"{headers.label}: given for band {band.name!r}, but its header says "
-            f"{words[strange[0]]} = {strange[0]!r}; {advice}"
-        )
-
-
 def _calibration(
     band: Band, source: Source, headers: Headers, unit: str | None, zero_point_ab: float | None
 ) -> Calibration:
@@ -285,8 +271,24 @@ def _calibration(
 
 
 def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:
-    """What is unusual about an image, but no reason to stop."""
+    """What is unusual about an image; stop where its zero point makes no sense."""
     remarks = []
+    zero_point_ab = calibration.zero_point_ab
+    points = (
+        f"{headers.label}: 1 e-/s is {zero_point_ab:.2f} mag (AB), "
+        f"but {band.zero_point_ab:.2f} mag in the survey"
+    )
+    off_mag = abs(zero_point_ab - band.zero_point_ab)
+    if not off_mag <= ZERO_POINT_LIMIT_MAG:
+        raise InputError(
+            f"{points}; more than {ZERO_POINT_LIMIT_MAG:g} mag apart they cannot both be right. "
+            f"Check the unit ({calibration.unit}), PHOTFLAM and PHOTPLAM of the image, or the zero "
+            "point given for it, and zero_point_ab of the survey's band."
+        )
+    if off_mag > ZERO_POINT_NOTE_MAG:
+        remarks.append(
+            f"{points}; values are scaled, but noise and throughput are not those of the training"
+        )
     exposure_s = calibration.exposure_s
     if exposure_s is not None and abs(exposure_s / band.exposure_s - 1) > EXPOSURE_TOLERANCE:
         remarks.append(
@@ -322,13 +324,12 @@ def _check_without_wcs(
 
 
 def _align(
-    survey: Survey,
-    sources: Mapping[str, Source],
-    bands: dict[str, BandImage],
-    policy: str,
-    notes: list[str],
-) -> Mosaic:
-    """Put all bands on one grid of the survey's pixel scale."""
+    survey: Survey, sources: Mapping[str, Source], bands: Mapping[str, BandImage]
+) -> tuple[Mosaic, dict[str, str]]:
+    """Lay all bands on one grid of the survey's pixel scale; say which must be resampled, and why.
+
+    The bands that must be are still as they were read.
+    """
     scales = {
         name: grid.pixel_scale_arcsec(s.wcs, s.pixels.shape) for name, s in sources.items() if s.wcs
     }
@@ -342,8 +343,7 @@ def _align(
     wcs, shape = first.wcs, first.pixels.shape
     if not good:
         wcs, shape = grid.survey_grid(wcs, shape, survey.pixel_scale_arcsec)
-    scale = grid.pixel_scale_arcsec(wcs, shape)
-    aligned: dict[str, BandImage] = {}
+    aligned, reasons = dict(bands), {}
     for name, source in sources.items():
         assert source.wcs is not None
         if not grid.overlap(wcs, shape, source.wcs, source.pixels.shape):
@@ -353,23 +353,25 @@ def _align(
         apart = float(np.max(np.hypot(*(offsets - whole).T)))
         if name in good and apart <= ALIGNMENT_TOLERANCE_PX:
             shift = (int(whole[1]), int(whole[0]))
-            aligned[name] = replace(
-                bands[name], pixels=replace(source.pixels, shape=shape, offset=shift)
-            )
-            continue
-        reason = _mismatch(
-            source.label, scales[name], survey, float(np.max(np.hypot(*offsets.T))), name in good
-        )
-        if policy == "never":
-            raise InputError(
-                f"{reason}; allow reprojection, or drizzle the image onto the common grid"
-            )
-        notes.append(f"{reason}; it is reprojected, which smooths it and correlates its noise")
-        log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * shape[0] * shape[1])
-        pixels = grid.reproject(source.pixels, source.wcs, wcs, shape, (scale / scales[name]) ** 2)
-        aligned[name] = replace(bands[name], pixels=pixels, reprojected=True)
+            pixels = replace(source.pixels, shape=shape, offset=shift)
+            aligned[name] = replace(bands[name], pixels=pixels)
+        else:
+            far = float(np.max(np.hypot(*offsets.T)))
+            reasons[name] = _mismatch(source.label, scales[name], survey, far, name in good)
     wcs.array_shape = shape
-    return Mosaic(survey, aligned, wcs, shape, scale, tuple(notes))
+    return Mosaic(survey, aligned, wcs, shape, grid.pixel_scale_arcsec(wcs, shape)), reasons
+
+
+def _reproject(mosaic: Mosaic, name: str, source: Source) -> BandImage:
+    """Resample one band onto the mosaic's grid."""
+    assert source.wcs is not None
+    assert mosaic.wcs is not None
+    shape = mosaic.shape
+    log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * math.prod(shape))
+    own_scale = grid.pixel_scale_arcsec(source.wcs, source.pixels.shape)
+    ratio = (mosaic.pixel_scale_arcsec / own_scale) ** 2
+    pixels = grid.reproject(source.pixels, source.wcs, mosaic.wcs, shape, ratio)
+    return replace(mosaic.bands[name], pixels=pixels, reprojected=True)
 
 
 def _mismatch(

@@ -39,7 +39,8 @@ class Pixels:
     mask : ndarray of bool, shape (H0, W0), optional
         True where the stored number is no value.
     integers : bool
-        Whether the image was stored as integers, so that a single zero may be a measurement.
+        Whether the image was stored as integers (also by the quantisation of a compressed image),
+        so that a single zero may be a measurement.
     mapping : mmap, optional
         The memory map that `raw` looks into.
     """

@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -89,13 +89,14 @@ def open_image(image: ImageLike, name: str) -> Source:
     label = f"image of band {name!r}"
     if isinstance(image, fits.HDUList):
         hdu = choose_hdu(image, label)
+        label = f"{label} (extension {_title(hdu)})"
         return _in_memory(
-            hdu.data, hdu.header, image[0].header, label=f"{label} (extension {_title(hdu)})"
+            hdu.data, hdu.header, image[0].header, label=label, integers=_quantised(hdu)
         )
     if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         if image.data is None:
             raise InputError(f"{label}: the HDU {_title(image)} holds no image")
-        return _in_memory(image.data, image.header, label=label)
+        return _in_memory(image.data, image.header, label=label, integers=_quantised(image))
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
     if isinstance(image, np.ndarray):
@@ -114,11 +115,12 @@ def open_image(image: ImageLike, name: str) -> Source:
     )
 
 
-def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
+def _in_memory(array: NDArray[Any], *headers: Any, label: str, integers: bool = False) -> Source:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         wcs = _celestial(WCS(headers[0]))
-    return Source(label, _as_pixels(array, label), headers, wcs)
+    pixels = _as_pixels(array, label)
+    return Source(label, replace(pixels, integers=integers or pixels.integers), headers, wcs)
 
 
 def _from_nddata(image: Any, label: str) -> Source:
@@ -174,9 +176,10 @@ def _from_file(text: str, name: str) -> Source:
                 wcs = _celestial(WCS(hdu.header, fobj=hdus))
                 headers = (hdu.header.copy(), hdus[0].header.copy())
         except InputError as error:
-            if not any(
+            damaged = any(
                 "truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught
-            ):
+            )
+            if not damaged or "truncated" in str(error):
                 raise
             raise InputError(f"{error}; the file seems to be truncated or damaged") from error
         except PermissionError as error:
@@ -311,7 +314,8 @@ def _map_pixels(hdu: Any, path: str, label: str) -> Pixels:
     where = hdu.fileinfo()
     if isinstance(hdu, fits.CompImageHDU):
         strips = _unpacked_strips(hdu, height, shape, label)
-        return scratch_image((height, width), strips, integers=int(header["BITPIX"]) > 0)
+        integers = int(header["BITPIX"]) > 0 or _quantised(hdu)
+        return scratch_image((height, width), strips, integers=integers)
     dtype = np.dtype(_DTYPE[int(header["BITPIX"])])
     needed, size = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize, os.path.getsize(path)
     if size < needed:
@@ -331,6 +335,11 @@ def _map_pixels(hdu: Any, path: str, label: str) -> Pixels:
             blank=None if blank is None else int(blank),
             integers=dtype.kind in "iu",
         )
+
+
+def _quantised(hdu: Any) -> bool:
+    """Whether real numbers were rounded for tile compression, so that zeros are common."""
+    return isinstance(hdu, fits.CompImageHDU) and hdu.quantize_level != 0
 
 
 def _unpacked_strips(

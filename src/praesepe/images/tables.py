@@ -140,7 +140,12 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     """
     path = check_output(path, TABLE_SUFFIXES, overwrite=overwrite)
     form = table_format(path)
-    table = _suited(table, form)
+    if form == "ascii.csv":
+        _check_csv(table)
+    elif form in ("fits", "votable"):
+        table = fits_safe(table)
+    if form == "fits":
+        _suit_names(table)
     try:
         replace_file(path, lambda temporary: _write(table, temporary, form))
     except (ValueError, TypeError, NotImplementedError) as error:
@@ -186,8 +191,8 @@ def _write_fits(table: Table, path: Path) -> None:
         warnings.simplefilter("ignore", VerifyWarning)  # long keywords become HIERARCH cards
         table.write(path, format="fits")
         with fits.open(path, mode="update") as hdus:
-            for i, name in enumerate(table.colnames, 1):
-                if table[name].info.description:
+            for i, name in enumerate(hdus[1].columns.names, 1):
+                if name in table.colnames and table[name].info.description:
                     hdus[1].header[f"TCOMM{i}"] = table[name].info.description
 
 
@@ -195,35 +200,49 @@ def _write_votable(table: Table, path: Path) -> None:
     """VOTable with the metadata as INFO elements."""
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import Info
+    from astropy.table.serialize import represent_mixins_as_columns
 
-    document = from_table(table)
+    document = from_table(represent_mixins_as_columns(table))  # SkyCoord: its ra and dec
     for key, value in table.meta.items():
         document.resources[0].infos.append(Info(name=str(key), value=str(value)))
     document.to_xml(os.fspath(path))
 
 
-def _suited(table: Table, form: str) -> Table:
-    """Copy a table without what the format cannot hold."""
-    if form == "ascii.csv":
-        wide = [name for name in table.colnames if len(getattr(table[name], "shape", (0,))) > 1]
-        if wide:
-            raise InputError(
-                f"columns {', '.join(wide)} hold arrays, which CSV cannot; write .ecsv or .fits"
-            )
-        return table
-    if form not in ("fits", "votable"):
-        return table
-    table = table.copy(copy_data=False)
+def _check_csv(table: Table) -> None:
+    wide = [name for name in table.colnames if len(getattr(table[name], "shape", (0,))) > 1]
+    if wide:
+        raise InputError(
+            f"columns {', '.join(wide)} hold arrays, which CSV cannot; write .ecsv or .fits"
+        )
+
+
+def fits_safe(table: Table) -> Table:
+    """Copy a table without what FITS and VOTable cannot say.
+
+    Their standards know no logarithmic units: "dex(yr)" moves into the description of its column.
+    Metadata that are neither text nor a number become JSON text.
+
+    Parameters
+    ----------
+    table : Table
+        It is not changed.
+
+    Returns
+    -------
+    Table
+        A plain Table on the same data; only units, descriptions and metadata are copied.
+    """
+    from astropy.table import Table
+
+    table = Table(table, copy=False)
     for key, value in table.meta.items():
         if not isinstance(value, (str, int, float, bool)):
             table.meta[key] = json.dumps(value, default=str)
     for name in table.colnames:
         info = table[name].info
-        if "(" in str(info.unit or ""):  # dex(yr): neither standard can say it
+        if "(" in str(info.unit or ""):
             info.description = f"{info.description or name} [{info.unit}]"
             table[name].unit = None
-    if form == "fits":
-        _suit_names(table)
     return table
 
 
@@ -243,7 +262,7 @@ def _suit_names(table: Table) -> None:
         warnings.warn(
             f"FITS does not tell upper from lower case: column {name!r} is written as {new!r}",
             PraesepeWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

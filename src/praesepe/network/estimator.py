@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,8 @@ from praesepe.network.storage import digest, read_model, write_model
 from praesepe.network.transform import LabelTransform, StampTransform
 from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
 from praesepe.survey import Survey, parse_survey
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 CHUNK = 64
@@ -354,9 +357,16 @@ class Estimator:
             keys = [key for key in tensors if key.startswith("surprise.")]
             surprise = {key.removeprefix("surprise."): tensors.pop(key) for key in keys}
             estimator.net.load_state_dict(tensors)
-        except (SafetensorError, RuntimeError) as error:
+        except SafetensorError as error:
             raise InputError(
-                f"the weights of {source} are damaged or of another network: {error}"
+                f"the weights of {source} are damaged: {error}; copy or train the model again"
+            ) from error
+        except RuntimeError as error:
+            log.debug("%s: %s", source, error)
+            raise InputError(
+                f"the weights of {source} are of another network than its model.json describes "
+                f"(preset {content['preset']!r}, {len(survey.bands)} bands); copy both files of "
+                "the model again"
             ) from error
         estimator.surprise_scale = surprise or None
         estimator.net.to(device).eval()

@@ -47,7 +47,7 @@ def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         for name, data in files.items():
-            (folder / name).write_bytes(data)
+            _write(folder / name, data)
         folder.chmod(0o755)
         os.replace(folder, path)
     finally:
@@ -58,16 +58,27 @@ def _replace(path: Path, files: dict[str, bytes]) -> None:
     partial = {name: path / f".{name}.partial" for name in files}
     try:
         for name, data in files.items():
-            partial[name].write_bytes(data)
+            _write(partial[name], data)
         old = _matching_weights(path)
         if old is not None:
-            (path / PREVIOUS).write_bytes(old)
+            _write(path / PREVIOUS, old)
         for name in files:  # the weights first: until model.json follows, the old ones count
             os.replace(partial[name], path / name)
     finally:
         for file in partial.values():
             file.unlink(missing_ok=True)
     (path / PREVIOUS).unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    _to_disk(path)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the disk holds a file, which is then safe to rename over another."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _matching_weights(path: Path) -> bytes | None:
@@ -118,7 +129,11 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str,
 
     partial = path.with_name(f".{path.name}.partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask has it; safetensors makes files private
         save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
+        partial.chmod(mode)
+        _to_disk(partial)
         os.replace(partial, path)
     except SafetensorError as error:  # a full disk, for instance
         raise OSError(f"cannot write {path}: {error}") from error

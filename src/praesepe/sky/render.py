@@ -52,7 +52,7 @@ class Renderer:
         survey: Survey,
         *,
         size: int | None = None,
-        pad: int = 8,
+        pad: int = 16,
         device: torch.device | str = "cpu",
     ) -> None:
         self.size = survey.stamp_size if size is None else size

@@ -14,6 +14,11 @@ from astropy.wcs import WCS
 from praesepe.survey import Survey, load_survey, parse_survey
 
 CENTRE = (10.6847, 41.269)
+PHOTOMETRY = {
+    "F336W": {"PHOTFLAM": 1.3129e-18, "PHOTPLAM": 3354.8},
+    "F475W": {"PHOTFLAM": 1.821e-19, "PHOTPLAM": 4746.9},
+    "F814W": {"PHOTFLAM": 7.033e-20, "PHOTPLAM": 8057.0},
+}
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +61,10 @@ def make_wcs() -> Callable[..., WCS]:
 
 @pytest.fixture
 def write_image(tmp_path: Path, make_wcs: Callable[..., WCS]) -> Callable[..., Path]:
-    """Write an image as ``<name>.fits``: a primary header, a weight map, then SCI."""
+    """Write an image as ``<name>.fits``: a primary header, a weight map, then SCI.
+
+    It is calibrated as F475W of phat unless another band, or that band's name, is given.
+    """
 
     def write(
         name: str,
@@ -67,14 +75,14 @@ def write_image(tmp_path: Path, make_wcs: Callable[..., WCS]) -> Callable[..., P
         drop: tuple[str, ...] = (),
         extname: str = "SCI",
         compress: bool = False,
+        band: str = "",
         **keywords: Any,
     ) -> Path:
         if isinstance(wcs, str):
             wcs = make_wcs(data.shape)
         header = fits.Header() if wcs is None else wcs.to_header(relax=True)
-        header.update(
-            {"BUNIT": "ELECTRONS/S", "PHOTFLAM": 1.821e-19, "PHOTPLAM": 4746.9, **keywords}
-        )
+        band = band or (name if name in PHOTOMETRY else "F475W")
+        header.update({"BUNIT": "ELECTRONS/S", **PHOTOMETRY[band], **keywords})
         for key in drop:
             header.remove(key)
         first = fits.PrimaryHDU()

@@ -10,7 +10,8 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
-from astropy.table import Column, MaskedColumn, Table
+from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
@@ -154,11 +155,44 @@ def test_nonsense_names_the_row(text: str) -> None:
 
 def test_impossible_coordinates_are_missing(catalog: Table, wcs: WCS) -> None:
     catalog["Dec"][3] = -999.0
-    with pytest.warns(PraesepeWarning, match="1 rows have impossible coordinates, first row 4"):
+    with pytest.warns(PraesepeWarning, match="1 row has impossible coordinates, row 4"):
         _, x, y = read_catalog(catalog, wcs)
     assert np.isnan(x[3])
     assert np.isnan(y[3])
     assert np.isfinite(np.delete(x, 3)).all()
+
+
+def test_two_impossible_rows(catalog: Table, wcs: WCS) -> None:
+    catalog["Dec"][[3, 5]] = -999.0
+    with pytest.warns(PraesepeWarning, match="2 rows have impossible coordinates, first row 4"):
+        read_catalog(catalog, wcs)
+
+
+@pytest.mark.parametrize("unit", ["deg", "rad", "hourangle", None])
+def test_quantities(catalog: Table, wcs: WCS, unit: str | None) -> None:
+    """Columns of a QTable, also masked ones, and x and y in pixels."""
+    given = QTable(catalog)
+    if unit is not None:
+        given["RA"] = (catalog["RA"].data * u.deg).to(unit)
+        given["Dec"] = Masked(catalog["Dec"].data, mask=np.arange(20) == 5) * u.deg
+    given["age"] = np.full(20, 8.0) * u.dex(u.yr)
+    table, x, y = read_catalog(given, wcs)
+    lost = [] if unit is None else [5]
+    assert np.flatnonzero(np.isnan(x)).tolist() == lost
+    np.testing.assert_allclose(np.delete(x, lost), np.delete(catalog.meta["x"], lost), atol=1e-4)
+    assert str(table["age"].unit) == "dex(yr)"
+    given = QTable({"x": np.array(catalog.meta["x"]) * u.pix, "y": catalog.meta["y"] * u.pix})
+    _, x, y = read_catalog(given, wcs, origin=0)
+    np.testing.assert_allclose(y, catalog.meta["y"])
+
+
+@pytest.mark.parametrize("frame", ["icrs", "galactic"])
+def test_column_of_sky_coordinates(tmp_path: Path, catalog: Table, wcs: WCS, frame: str) -> None:
+    sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg").transform_to(frame)
+    given = QTable({"name": catalog["name"], "sky_centroid": sky}, meta=catalog.meta)
+    check(*read_catalog(given, wcs), catalog)
+    given.write(tmp_path / "a.ecsv")
+    check(*read_catalog(tmp_path / "a.ecsv", wcs), catalog)
 
 
 def test_nan_and_masked(catalog: Table, wcs: WCS) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Flag, Mosaic, describe_flags, extract_stamps, iter_stamps, read_mosaic
 from praesepe.images.cutouts import FLAGS
 from praesepe.survey import Survey, parse_survey
@@ -54,14 +54,15 @@ def test_odd_size(make_mosaic: MakeMosaic, image: np.ndarray) -> None:
 
 
 def test_values_are_scaled(make_mosaic: MakeMosaic, image: np.ndarray, two_bands: Survey) -> None:
-    mosaic = read_mosaic(
-        dict.fromkeys(two_bands.band_names, image),
-        two_bands,
-        units={"F475W": "e-/s"},
-        zero_points={"F475W": two_bands.band("F475W").zero_point_ab - 2.5},
-    )
+    with pytest.warns(PraesepeWarning, match="but 26.06 mag in the survey"):
+        mosaic = read_mosaic(
+            dict.fromkeys(two_bands.band_names, image),
+            two_bands,
+            units={"F475W": "e-/s"},
+            zero_points={"F475W": two_bands.band("F475W").zero_point_ab - 1.25},
+        )
     stamps = extract_stamps(mosaic, [60], [50], SIZE)
-    np.testing.assert_allclose(stamps.images[0, 0], 10 * stamps.images[0, 1], rtol=1e-5)
+    np.testing.assert_allclose(stamps.images[0, 0], 10**0.5 * stamps.images[0, 1], rtol=1e-5)
 
 
 def test_no_position_no_stamp(make_mosaic: MakeMosaic, image: np.ndarray) -> None:

@@ -42,7 +42,7 @@ def test_values_come_out_in_the_surveys_electrons(
     image = rng.normal(1, 0.1, SHAPE).astype("f4")
     paths = {
         "F475W": write_image("a", image * 500, BUNIT="ELECTRONS", primary={"EXPTIME": 1720.0}),
-        "F814W": write_image("b", image, PHOTFLAM=7.033e-20, PHOTPLAM=8057.0, EXPTIME=1520.0),
+        "F814W": write_image("b", image, band="F814W", EXPTIME=1520.0),
     }
     mosaic = read_mosaic(paths, two_bands)
     assert mosaic.band_names == ("F475W", "F814W")
@@ -63,10 +63,11 @@ def test_same_star_same_flux_whatever_the_zero_point(write_image: Write, two_ban
     """A half as sensitive image (twice the PHOTFLAM, half the electrons) reads the same."""
     image = np.full(SHAPE, 2.0, "f4")
     one = read_mosaic({b: write_image(b, image) for b in two_bands.band_names}, two_bands)
-    half = read_mosaic(
-        {b: write_image(b, image / 2, PHOTFLAM=2 * 1.821e-19) for b in two_bands.band_names},
-        two_bands,
-    )
+    photflam = {"F475W": 2 * 1.821e-19, "F814W": 2 * 7.033e-20}
+    paths = {b: write_image(b, image / 2, PHOTFLAM=value) for b, value in photflam.items()}
+    with pytest.warns(PraesepeWarning, match="1 e-/s is .* mag in the survey; values are scaled"):
+        half = read_mosaic(paths, two_bands)
+    assert len(half.notes) == 2
     for band in two_bands.band_names:
         value = half.factor(band) * half.band(band)[0:1, 0:1]
         np.testing.assert_allclose(value, one.factor(band) * one.band(band)[0:1, 0:1], rtol=1e-6)
@@ -74,29 +75,44 @@ def test_same_star_same_flux_whatever_the_zero_point(write_image: Write, two_ban
 
 def test_other_inputs(make_wcs: MakeWCS, two_bands: Survey) -> None:
     image, wcs = np.ones((50, 60), "f4"), make_wcs((50, 60))
-    keywords = {"PHOTFLAM": 1.821e-19, "PHOTPLAM": 4746.9}
+    keywords = {"PHOTFLAM": 7.033e-20, "PHOTPLAM": 8057.0}
     given = {
         "F475W": (image, wcs),
         "F814W": CCDData(image, unit="electron / s", wcs=wcs, meta=keywords),
     }
     mosaic = read_mosaic(given, two_bands)
     assert mosaic.factor("F475W") == 1
-    assert mosaic.zero_point_ab("F814W") == pytest.approx(26.06, abs=0.01)
+    assert mosaic.zero_point_ab("F814W") == pytest.approx(25.94, abs=0.02)
 
 
 def test_given_units_and_zero_points(write_image: Write, two_bands: Survey) -> None:
     drop = ("BUNIT", "PHOTFLAM", "PHOTPLAM")
     paths = {b: write_image(b, np.ones(SHAPE, "f4"), drop=drop) for b in two_bands.band_names}
-    mosaic = read_mosaic(
-        paths,
-        two_bands,
-        units=dict.fromkeys(paths, "e-/s"),
-        zero_points={"F475W": 26.06, "F814W": 25.94 - 2.5},
-    )
+    units, zero_points = dict.fromkeys(paths, "e-/s"), {"F475W": 26.06, "F814W": 25.94 - 1.25}
+    with pytest.warns(PraesepeWarning, match="noise and throughput are not those of the training"):
+        mosaic = read_mosaic(paths, two_bands, units=units, zero_points=zero_points)
     assert mosaic.factor("F475W") == pytest.approx(1)
-    assert mosaic.factor("F814W") == pytest.approx(10)
+    assert mosaic.factor("F814W") == pytest.approx(10**0.5)
     with pytest.raises(InputError, match="unknown band 'F606W'"):
         read_mosaic(paths, two_bands, units={"F606W": "e-/s"})
+
+
+@pytest.mark.parametrize("offset_mag", [-2.1, -1.9, -0.12, -0.08, 0.08, 0.12, 1.9, 2.1])
+def test_zero_point_that_makes_no_sense(
+    make_wcs: MakeWCS, two_bands: Survey, offset_mag: float
+) -> None:
+    """Up to 0.1 mag in silence, up to 2 mag with a warning, beyond not at all."""
+    given = dict.fromkeys(two_bands.band_names, (np.ones((9, 9)), make_wcs((9, 9))))
+    zero_points = {"F475W": two_bands.band("F475W").zero_point_ab + offset_mag}
+    if abs(offset_mag) < 0.1:
+        assert read_mosaic(given, two_bands, zero_points=zero_points).notes == ()
+    elif abs(offset_mag) < 2:
+        with pytest.warns(PraesepeWarning, match=r"band 'F475W'.*1 e-/s is .* mag \(AB\), but 26"):
+            mosaic = read_mosaic(given, two_bands, zero_points=zero_points)
+        assert mosaic.zero_point_offset_mag("F475W") == pytest.approx(offset_mag)
+    else:
+        with pytest.raises(InputError, match=r"'F475W'.*Check the unit \(.*\), PHOTFLAM"):
+            read_mosaic(given, two_bands, zero_points=zero_points)
 
 
 def test_tenth_of_a_pixel(make_wcs: MakeWCS, two_bands: Survey) -> None:
@@ -164,6 +180,7 @@ def test_all_bands_off_scale_get_a_grid_of_the_survey(make_wcs: MakeWCS, two_ban
     given = dict.fromkeys(two_bands.band_names, (image, wcs))
     with pytest.warns(PraesepeWarning, match=r"pixel scale 0.0400 arcsec, -20 % off"):
         mosaic = read_mosaic(given, two_bands)
+    assert "reprojected (0.0466 Mpx)" in mosaic.notes[0]
     assert mosaic.pixel_scale_arcsec == pytest.approx(0.05, rel=1e-4)
     assert mosaic.shape == (208, 224)
     assert mosaic.reprojected == two_bands.band_names
@@ -173,6 +190,16 @@ def test_all_bands_off_scale_get_a_grid_of_the_survey(make_wcs: MakeWCS, two_ban
     before = grid.pixel_vectors_arcsec(wcs, shape) / 0.04
     after = grid.pixel_vectors_arcsec(mosaic.wcs, mosaic.shape) / 0.05
     np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+def test_the_warning_comes_before_the_work(
+    make_wcs: MakeWCS, two_bands: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Warnings are errors here: the first one stops the reading, before anything is resampled."""
+    monkeypatch.setattr(grid, "reproject", lambda *_: pytest.fail("already at work"))
+    image, wcs = np.ones(SHAPE, "f4"), make_wcs(SHAPE, scale=0.04)
+    with pytest.raises(PraesepeWarning, match="is reprojected"):
+        read_mosaic(dict.fromkeys(two_bands.band_names, (image, wcs)), two_bands)
 
 
 def test_missing_pixels_do_not_leak(make_wcs: MakeWCS, two_bands: Survey) -> None:
@@ -236,9 +263,9 @@ def test_different_fields(make_wcs: MakeWCS, two_bands: Survey) -> None:
 
 def test_warns_of_another_depth_or_instrument(write_image: Write, two_bands: Survey) -> None:
     image = np.ones(SHAPE, "f4")
-    good = write_image("good", image, EXPTIME=1300.0, INSTRUME="ACS")
+    good = write_image("good", image, band="F814W", EXPTIME=1300.0, INSTRUME="ACS")
     short = write_image("short", image, EXPTIME=700.0, INSTRUME="ACS")
-    wfc3 = write_image("wfc3", image, INSTRUME="WFC3")
+    wfc3 = write_image("wfc3", image, band="F814W", INSTRUME="WFC3")
     other = write_image("other", image)
     with pytest.warns(PraesepeWarning, match=r"exposure 700 s, but .* trained for 1720 s"):
         mosaic = read_mosaic({"F475W": short, "F814W": good}, two_bands)
@@ -261,6 +288,8 @@ def test_warns_of_another_depth_or_instrument(write_image: Write, two_bands: Sur
         ("FILTER1", 25, True),
         ("FILTER", "r.MP9601", True),
         ("PUPIL", "F162M", False),
+        ("PHOTMODE", "ACS WFC1 F475W MJD#55000.0", True),
+        ("PHOTMODE", "ACS WFC1", True),
     ],
 )
 def test_filter_keywords(
@@ -268,7 +297,7 @@ def test_filter_keywords(
 ) -> None:
     image = np.ones(SHAPE, "f4")
     for where in ({"primary": {keyword: value}}, {keyword: value}):
-        paths = {"F475W": write_image("a", image, **where), "F814W": write_image("b", image)}
+        paths = {"F475W": write_image("a", image, **where), "F814W": write_image("F814W", image)}
         if accepted:
             read_mosaic(paths, two_bands)
         else:
@@ -276,11 +305,22 @@ def test_filter_keywords(
                 read_mosaic(paths, two_bands)
 
 
+@pytest.mark.parametrize(
+    ("photmode", "name"), [("ACS WFC1 F814W", "F814W"), ("A,F606W,,", "F606W")]
+)
+def test_photmode(write_image: Write, two_bands: Survey, photmode: str, name: str) -> None:
+    """It names the detector as well, which proves nothing about the filter."""
+    image = np.ones(SHAPE, "f4")
+    a, b = write_image("a", image, PHOTMODE=photmode), write_image("F814W", image)
+    with pytest.raises(InputError, match=f"band 'F475W'.*PHOTMODE = {name!r}"):
+        read_mosaic({"F475W": a, "F814W": b}, two_bands)
+
+
 def test_two_wheels(write_image: Write, two_bands: Survey) -> None:
     """ACS has two filter wheels, of which one stands on CLEAR."""
     image = np.ones(SHAPE, "f4")
     a = write_image("a", image, primary={"FILTER1": "F475W", "FILTER2": "CLEAR2L"})
-    b = write_image("b", image, primary={"FILTER1": "CLEAR1L", "FILTER2": "F814W"})
+    b = write_image("F814W", image, primary={"FILTER1": "CLEAR1L", "FILTER2": "F814W"})
     read_mosaic({"F475W": a, "F814W": b}, two_bands)
     with pytest.raises(InputError, match="is it the image for band 'F814W'"):
         read_mosaic({"F475W": b, "F814W": a}, two_bands)
@@ -317,9 +357,14 @@ def test_ten_gigabytes_do_not_enter_memory(
 
     side = 50_000  # 10 GB a band
     header = make_wcs((side, side)).to_header()
-    header.update({"BUNIT": "ELECTRONS/S", "PHOTFLAM": 1.821e-19, "PHOTPLAM": 4746.9})
+    header.update({"BUNIT": "ELECTRONS/S"})
+    photflam, photplam = (
+        {"F475W": 1.821e-19, "F814W": 7.033e-20},
+        {"F475W": 4746.9, "F814W": 8057.0},
+    )
     patch = np.random.default_rng(2).normal(3, 0.1, (300, 300))
     for band in two_bands.band_names:
+        header.update({"PHOTFLAM": photflam[band], "PHOTPLAM": photplam[band]})
         sparse_image(tmp_path / f"{band}.fits", header, side, patch)
     tracemalloc.start()
     mosaic = read_mosaic({b: tmp_path / f"{b}.fits" for b in two_bands.band_names}, two_bands)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import Column, MaskedColumn, Table
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Column, MaskedColumn, QTable, Table
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.images import check_output, write_regions, write_table
+from praesepe.images.tables import fits_safe
 
 FORMATS = [".ecsv", ".fits", ".vot", ".xml", ".parquet", ".csv"]
 
@@ -36,9 +39,7 @@ def table() -> Table:
 
 def read(path: Path) -> Table:
     if path.suffix == ".fits":
-        found = Table.read(path)
-        found.convert_bytestring_to_unicode()
-        return found
+        return Table.read(path)
     return Table.read(path, **({"format": "votable"} if path.suffix in (".vot", ".xml") else {}))
 
 
@@ -82,6 +83,34 @@ def test_the_table_is_not_changed(tmp_path: Path, table: Table) -> None:
     assert table.colnames == before.colnames
     assert str(table["log_age_p50"].unit) == "dex(yr)"
     assert table["log_age_p50"].description == "age"
+
+
+def test_fits_safe(tmp_path: Path, table: Table) -> None:
+    """astropy would write dex(yr) with a warning, and refuse a list in the header."""
+    table["log_age_p50"] = Column(table["log_age_p50"].filled(8), unit="dex(yr)", description="age")
+    safe = fits_safe(QTable(table))
+    assert safe["log_age_p50"].unit is None
+    assert safe["log_age_p50"].description == "age [dex(yr)]"
+    assert safe["rh_arcsec_p50"].unit == "arcsec"
+    assert safe.meta["notes"] == '["a", "b"]'
+    assert np.shares_memory(fits_safe(table)["big"], table["big"])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_sky_coordinates(tmp_path: Path, table: Table, suffix: str) -> None:
+    """A column of SkyCoord takes two columns of a file; descriptions stay with their own."""
+    table.remove_columns(["ra", "dec", "name"])
+    table.add_column(SkyCoord([1.0, 2, 3], [4, 5, 6], unit="deg"), name="sky", index=0)
+    found = read(write_table(table, tmp_path / f"out{suffix}"))
+    if suffix in (".vot", ".xml"):
+        np.testing.assert_allclose(found["sky.dec"], [4, 5, 6])
+    elif suffix != ".csv":
+        np.testing.assert_allclose(found["sky"].dec.deg, [4, 5, 6])
+    if suffix == ".fits":
+        with fits.open(tmp_path / "out.fits") as hdus:
+            columns, header = hdus[1].columns.names, hdus[1].header
+        assert columns[:3] == ["sky.ra", "sky.dec", "log_age_p50"]
+        assert header["TCOMM3"] == "age [dex(yr)]"
 
 
 def test_existing_file(tmp_path: Path, table: Table) -> None:

@@ -1,0 +1,152 @@
+"""How long a training runs: its settings, its pace, and the signals that stop it between steps."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections import deque
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from praesepe.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained; recorded with the model.
+
+    Attributes
+    ----------
+    minutes, steps : float or int, optional
+        Length of the training: exactly one of the two.
+    seed : int
+        Of the weights and of all simulations.
+    preset : str
+        Size of the network.
+    batch_size : int
+        Stamps per step.
+    learning_rate : float
+        At its highest, after the warm-up.
+    warmup_steps : int
+        Steps over which the learning rate rises.
+    weight_decay : float
+        Of AdamW.
+    averaging : float
+        Decay per step of the weights' running average, which is what is saved.
+    clip : float
+        Largest norm of the gradient.
+    valid_size, valid_every : int
+        Stamps in the validation set; steps between validations.
+    checkpoint_seconds : float
+        A kill loses at most this much.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    preset: str = "small"
+    batch_size: int = 128
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 300
+    weight_decay: float = 0.01
+    averaging: float = 0.999
+    clip: float = 1.0
+    valid_size: int = 2048
+    valid_every: int = 250
+    checkpoint_seconds: float = 45.0
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise InputError("give either minutes or steps, to say how long to train")
+        length = self.steps if self.minutes is None else self.minutes
+        if length is None or length <= 0:
+            raise InputError(f"a training of length {length} is none; give a positive number")
+        least = {"seed": 0, "batch_size": 2, "warmup_steps": 1, "valid_size": 1, "valid_every": 1}
+        for name, low in least.items():
+            if (given := getattr(self, name)) < low:
+                raise InputError(f"{name} = {given}: it must be at least {low}")
+
+    def done(self, step: int, seconds: float) -> float:
+        """Share of the training that lies behind, 0 to 1."""
+        if self.steps is not None:
+            return step / self.steps
+        assert self.minutes is not None
+        return seconds / (60 * self.minutes)
+
+    def rate(self, step: int, done: float) -> float:
+        """Learning rate: linear warm-up, then half a cosine down to nothing."""
+        rise = min(1.0, (step + 1) / self.warmup_steps)
+        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+class Pace:
+    """Speed of the latest steps.
+
+    Parameters
+    ----------
+    window : int
+        Number of steps that count.
+    """
+
+    def __init__(self, window: int = 50) -> None:
+        self._seconds: deque[float] = deque(maxlen=window)
+
+    def add(self, seconds: float) -> None:
+        """Note how long a step took, without validation and checkpoint."""
+        self._seconds.append(seconds)
+
+    def per_step(self, otherwise: float) -> float:
+        """Seconds per step; `otherwise` where no step was made yet."""
+        return sum(self._seconds) / len(self._seconds) if self._seconds else otherwise
+
+
+class Signals:
+    """Notes Ctrl-C and SIGTERM while it is open, so that a training can stop between two steps.
+
+    The second signal takes its usual course at once. Outside the main thread, where Python hands
+    out no signals, nothing is noted.
+
+    Attributes
+    ----------
+    received : int or None
+        The signal that came.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._usual: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                usual = signal.getsignal(number)
+                if usual not in (None, signal.SIG_IGN):  # None: set outside Python
+                    self._usual[number] = usual
+                    signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+        if kind is None:
+            self.deliver()
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._usual:
+            signal.signal(*self._usual.popitem())
+
+    def deliver(self) -> None:
+        """Let the signal that came take its usual course: `KeyboardInterrupt`, or the end."""
+        if self.received is not None:
+            number, self.received = self.received, None
+            signal.raise_signal(number)
