@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,25 @@ def survey_file(tmp_path: Path) -> Path:
     return path
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    words = [sys.executable, "-W", "error", "-c", SCRIPT, *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a training in a process of its own, which does not outlive the test."""
+    started = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        words = [sys.executable, "-W", "error", "-c", SCRIPT, *map(str, arguments)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 240) -> None:
@@ -85,7 +100,9 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.01)
 
 
-def test_sigkill_loses_little_and_the_run_ends_the_same(tmp_path: Path, survey_file: Path) -> None:
+def test_sigkill_loses_little_and_the_run_ends_the_same(
+    tmp_path: Path, survey_file: Path, start: Start
+) -> None:
     steps, pause = 80, 0.25  # every tenth step, so that there is time to kill it
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     finish(start(survey_file, straight, steps, 0))
@@ -120,7 +137,7 @@ def test_sigkill_loses_little_and_the_run_ends_the_same(tmp_path: Path, survey_f
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_loses_nothing_and_tells_how_to_go_on(
-    tmp_path: Path, survey_file: Path, number: signal.Signals
+    tmp_path: Path, survey_file: Path, start: Start, number: signal.Signals
 ) -> None:
     stopped = tmp_path / "stopped"
     process = start(survey_file, stopped, 100_000, 0.1)
