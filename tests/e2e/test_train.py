@@ -80,7 +80,9 @@ def start() -> Iterator[Start]:
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 240) -> None:
