@@ -65,7 +65,7 @@ format: $(STAMP)  ## let ruff rewrite the code
 	$(BIN)/ruff format
 
 benchmarks: $(STAMP)  ## renderer against GalSim, and clusters measured per second
-	$(BIN)/python benchmarks/renderer.py
+	$(BIN)/python benchmarks/renderer.py --threads 2
 	$(BIN)/python benchmarks/predict.py
 
 figures: $(STAMP)  ## point spread functions and stellar model against published data (SHARED=folder)
