@@ -64,6 +64,7 @@ def by_colour(estimator: Estimator, stamps: np.ndarray, distance_mpc: float) -> 
     known = posterior.surprise <= 1
     use = known & (g < FAINTEST)
     print(f"{len(g)} stamps, {(~known).sum()} unlike the training's; {use.sum()} used")
+    print(f"colour of those unlike the training's: {quartet((g - z)[~known])}")
     print("F475W-F850LP    n   log age                    log mass")
     for low, high in itertools.pairwise(COLOURS):
         these = use & (g - z >= low) & (g - z < high)
