@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from praesepe.survey import PSF, Band, Nuisance, Prior, StarField, Stars, Survey, parse_survey
+from praesepe.survey import (
+    PSF,
+    Band,
+    DetectorErrors,
+    MassFunction,
+    Nuisance,
+    Prior,
+    StarField,
+    Stars,
+    Survey,
+    parse_survey,
+)
 
 DOCUMENTS = (
     "README.md",
@@ -31,11 +42,14 @@ def test_the_example_survey_is_one(repository: Path) -> None:
     assert survey.band_names == ("F336W", "F438W", "F814W")
 
 
-@pytest.mark.parametrize("model", [Survey, Band, PSF, Stars, Prior, Nuisance, StarField])
+@pytest.mark.parametrize(
+    "model",
+    [Survey, Band, PSF, Stars, MassFunction, Prior, Nuisance, DetectorErrors, StarField],
+)
 def test_every_key_of_a_survey_is_explained(repository: Path, model: type[Survey]) -> None:
     text = (repository / "docs/surveys.md").read_text("utf-8")
     rows = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
-    tables = {"stars", "prior", "nuisance", "field"}
+    tables = {"stars", "prior", "nuisance", "detector", "field"}
     assert [name for name in model.model_fields if f"`{name}`" not in rows] == [
         name for name in model.model_fields if model is Survey and name in tables
     ]

@@ -20,12 +20,26 @@ LAYERS = (
         "scan",
         "evaluate",
         "mocks",
+        "starfields",
+        "star_plots",
+        "sky_plots",
         "photometry",
         "plots",
         "report",
         "distributed",
     },
-    {"__init__", "__main__", "cli", "screen", "viewer", "demo"},
+    {
+        "__init__",
+        "__main__",
+        "cli",
+        "cli_common",
+        "cli_sky",
+        "cli_stars",
+        "cli_survey",
+        "screen",
+        "viewer",
+        "demo",
+    },
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 
@@ -47,6 +61,7 @@ HEAVY = (
     "tensorboard",
     "pandas",
     "dask",
+    "zarr",
     "galsim",
 )
 

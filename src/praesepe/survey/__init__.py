@@ -1,0 +1,38 @@
+"""What the telescope and the galaxy are: one TOML file, checked and frozen."""
+
+from praesepe.survey.files import load_survey, parse_survey, survey_names, survey_text
+from praesepe.survey.models import (
+    LOG_AGES,
+    METALLICITIES,
+    PSF,
+    Band,
+    DetectorErrors,
+    MassFunction,
+    Nuisance,
+    Prior,
+    Settings,
+    StarField,
+    Stars,
+    Survey,
+    as_range,
+)
+
+__all__ = [
+    "LOG_AGES",
+    "METALLICITIES",
+    "PSF",
+    "Band",
+    "DetectorErrors",
+    "MassFunction",
+    "Nuisance",
+    "Prior",
+    "Settings",
+    "StarField",
+    "Stars",
+    "Survey",
+    "as_range",
+    "load_survey",
+    "parse_survey",
+    "survey_names",
+    "survey_text",
+]
