@@ -7,7 +7,7 @@ from praesepe.sky.psf_files import read_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.extinction import covered_angstrom
 from praesepe.stars.passbands import load_passband
-from praesepe.survey import Survey
+from praesepe.survey import Survey, as_range
 
 
 def check_survey(survey: Survey) -> None:
@@ -27,7 +27,7 @@ def check_survey(survey: Survey) -> None:
         Where `astro-sedpy` or `dust_extinction` is needed and not installed.
     """
     stars = survey.stars
-    dust = {"a_v": stars.a_v, "r_v": stars.r_v}
+    dust = {"a_v": as_range(stars.a_v)[1], "r_v": stars.r_v}
     try:
         covered_angstrom(stars.extinction_law, stars.r_v)
     except InputError as error:
