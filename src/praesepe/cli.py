@@ -16,6 +16,7 @@ from rich.table import Table as ScreenTable
 from typer.core import TyperGroup
 
 from praesepe import __version__
+from praesepe.cli_stars import stars_app
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.screen import (
     console_on,
@@ -64,6 +65,7 @@ survey_app = typer.Typer(
     help="Surveys: what the telescope and the galaxy are, in one TOML file.",
 )
 app.add_typer(survey_app, name="survey")
+app.add_typer(stars_app, name="stars")
 
 Model = Annotated[str, typer.Argument(help="Name of a model that is included, or its folder.")]
 SurveyName = Annotated[

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +22,8 @@ STEP_LOG_L = 5e-4
 STEP_LOG_TEFF = 1e-4
 SOLAR_LOG_TEFF = 3.76132  # IAU 2015 B3: 5772 K
 SOLAR_LOG_G = 4.43801
+COLUMNS = ("initial_mass", "present_mass", "log_l", "log_teff", "log_g", "kind")
+"""Columns of an isochrone that every stellar model has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,8 @@ class Isochrone:
         Stellar type of Hurley, Pols & Tout (2000): 0-1 main sequence, 2 Hertzsprung gap, 3 first
         giant branch, 4 core helium burning, 5-6 asymptotic giant branch, 7-9 naked helium star,
         10-12 white dwarf, 13 neutron star, 14 black hole, 15 nothing left.
+    eep : ndarray, optional
+        Equivalent evolutionary point, where the model counts them; NaN for added points.
     """
 
     initial_mass: np.ndarray
@@ -44,6 +50,7 @@ class Isochrone:
     log_teff: np.ndarray
     log_g: np.ndarray
     kind: np.ndarray
+    eep: np.ndarray | None = None
 
     @property
     def living(self) -> np.ndarray:
@@ -90,6 +97,60 @@ class IsochroneGrid:
         """
         return _embedded()
 
+    @classmethod
+    def named(cls, name: str | Path) -> IsochroneGrid:
+        """A stellar model by its name, or from its file.
+
+        Parameters
+        ----------
+        name : str or Path
+            ``"sse"`` (embedded), a name given to ``praesepe stars import``, or the path of an
+            npz file that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            For an unknown name (with the nearest), or a file that is not such a grid.
+        """
+        from praesepe.stars import store
+
+        return store.named(name)
+
+    @classmethod
+    def load(cls, path: str | Path) -> IsochroneGrid:
+        """Read a grid that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            Where the file is missing or not such a grid.
+        """
+        from praesepe.stars import store
+
+        return store.read_grid(path)[0]
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the grid to an npz file, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            Where the file exists and `overwrite` is False.
+        """
+        from praesepe.stars import store
+
+        store.write_grid(path, self, overwrite=overwrite)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of all numbers of the grid: equal content, equal key."""
+        digest = hashlib.sha256()
+        for name, array in sorted(pack(self).items()):
+            whole = np.ascontiguousarray(array)
+            digest.update(f"{name} {whole.dtype.str} {whole.shape};".encode())
+            digest.update(whole.tobytes())
+        return digest.hexdigest()
+
     def isochrone(self, i_age: int, i_z: int) -> Isochrone:
         """Isochrone of one age and metallicity, by position in the grid."""
         return self.isochrones[i_z][i_age]
@@ -116,22 +177,120 @@ class IsochroneGrid:
         return int(away.argmin())
 
 
+def check_covers(
+    grid: IsochroneGrid,
+    log_age_range: tuple[float, float],
+    z_range: tuple[float, float],
+    *,
+    name: str = "stellar model",
+) -> None:
+    """Refuse a prior that reaches beyond a stellar model.
+
+    Parameters
+    ----------
+    grid : IsochroneGrid
+    log_age_range : tuple of float
+        Lowest and highest log10(age/yr); half a step of the grid beyond its ends is allowed.
+    z_range : tuple of float
+        Lowest and highest mass fraction of metals; 0.2 dex beyond the ends is allowed.
+    name : str
+        What the message calls the model.
+
+    Raises
+    ------
+    InputError
+        Naming what was asked for and what the model covers.
+    """
+    half = 0.5 * float(np.diff(grid.log_age).min(initial=0.05)) + 1e-9
+    first, last = grid.log_age[0], grid.log_age[-1]
+    if not (first - half <= log_age_range[0] and log_age_range[1] <= last + half):
+        raise InputError(
+            f"log ages {log_age_range[0]:g} to {log_age_range[1]:g} are asked for, but the "
+            f"{name} covers {first:g} to {last:g}; narrow the prior, or choose another model"
+        )
+    poor, rich = grid.metallicity[0], grid.metallicity[-1]
+    reach = 10.0**METALLICITY_REACH_DEX
+    if not (poor / reach <= z_range[0] and z_range[1] <= rich * reach):
+        raise InputError(
+            f"metallicities Z = {z_range[0]:g} to {z_range[1]:g} are asked for, but the "
+            f"{name} covers {poor:g} to {rich:g}; narrow the range, or choose another model"
+        )
+
+
+def pack(grid: IsochroneGrid) -> dict[str, np.ndarray]:
+    """All isochrones of a grid end to end, in the layout of the embedded file.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``log_age`` (A,), ``metallicity`` (Zn,), ``start`` (Zn, A + 1): the first point of each
+        isochrone and the end of the last; the columns of `Isochrone`, each (points,).
+    """
+    every = [one for row in grid.isochrones for one in row]
+    ends = np.concatenate([[0], np.cumsum([len(one.initial_mass) for one in every])])
+    ages = len(grid.log_age)
+    rows = np.arange(len(grid.metallicity))[:, None] * ages + np.arange(ages + 1)
+    arrays = {
+        name: np.concatenate([getattr(one, name) for one in every]).astype(float)
+        for name in COLUMNS
+    }
+    if all(one.eep is not None for one in every):
+        arrays["eep"] = np.concatenate([np.asarray(one.eep, dtype=float) for one in every])
+    return {
+        "log_age": np.asarray(grid.log_age, dtype=float),
+        "metallicity": np.asarray(grid.metallicity, dtype=float),
+        "start": ends[rows].astype(np.int64),
+        **arrays,
+        "kind": arrays["kind"].astype(np.uint8),
+    }
+
+
+def unpack(arrays: dict[str, np.ndarray]) -> IsochroneGrid:
+    """The grid that `pack` laid out; its arrays cannot be changed.
+
+    Raises
+    ------
+    KeyError, ValueError
+        Where an array is missing, or the arrays do not fit together.
+    """
+    log_age, metallicity, start = (arrays[name] for name in ("log_age", "metallicity", "start"))
+    columns = [arrays[name] for name in COLUMNS]
+    if "eep" in arrays:
+        columns.append(arrays["eep"])
+    if start.shape != (len(metallicity), len(log_age) + 1) or not start.size:
+        raise ValueError(f"{start.shape} starts for {len(metallicity)} metallicities")
+    if any(column.shape != (start[-1, -1],) for column in columns):
+        raise ValueError(f"columns of different lengths, not of {start[-1, -1]}")
+    if (np.diff(start, axis=1) < 2).any() or (np.diff(metallicity) <= 0).any():
+        raise ValueError("an isochrone without stars, or metallicities out of order")
+    if (np.diff(log_age) <= 0).any():
+        raise ValueError("ages out of order")
+    for column in columns:
+        column.flags.writeable = False
+    isochrones = tuple(
+        tuple(Isochrone(*(column[a:b] for column in columns)) for a, b in pairwise(row))
+        for row in start
+    )
+    if any((np.diff(one.initial_mass) <= 0).any() for row in isochrones for one in row):
+        raise ValueError("initial masses out of order")
+    return IsochroneGrid(log_age, metallicity, isochrones)
+
+
+def surface_gravity(mass: np.ndarray, log_l: np.ndarray, log_teff: np.ndarray) -> np.ndarray:
+    """log10 g [cm/s2] of stars from mass [Msun], log10 luminosity [Lsun] and temperature [K].
+
+    From g = G M / R^2 and L = 4 pi R^2 sigma T^4, relative to the Sun (IAU 2015 B3).
+    """
+    with np.errstate(divide="ignore"):
+        return SOLAR_LOG_G + np.log10(mass) + 4 * (log_teff - SOLAR_LOG_TEFF) - log_l
+
+
 @lru_cache(maxsize=1)
 def _embedded() -> IsochroneGrid:
     data = read_embedded("isochrones.npz")
     log_l = data["log_l"] * STEP_LOG_L
     log_teff = data["log_teff"] * STEP_LOG_TEFF
-    present_mass = data["present_mass"].astype(float)
-    with np.errstate(divide="ignore"):
-        log_g = SOLAR_LOG_G + np.log10(present_mass) + 4 * (log_teff - SOLAR_LOG_TEFF) - log_l
-    columns = (data["initial_mass"], present_mass, log_l, log_teff, log_g, data["kind"])
-    for column in columns:
-        column.flags.writeable = False
-    isochrones = tuple(
-        tuple(
-            Isochrone(*(column[first:last] for column in columns))
-            for first, last in pairwise(start)
-        )
-        for start in data["start"]
-    )
-    return IsochroneGrid(data["log_age"], data["metallicity"], isochrones)
+    mass = data["present_mass"].astype(float)
+    log_g = surface_gravity(mass, log_l, log_teff)
+    own = {"present_mass": mass, "log_l": log_l, "log_teff": log_teff, "log_g": log_g}
+    return unpack({**data, **own})

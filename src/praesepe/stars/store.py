@@ -1,0 +1,207 @@
+"""Stellar models by name: the embedded one, and those that the user imported."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from praesepe import __version__
+from praesepe.errors import InputError, unknown
+from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
+
+EMBEDDED = "sse"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+RECORD = "provenance"
+ADVICE = "Import it: praesepe stars import FILE --name NAME."
+
+
+def folder() -> Path:
+    """Where imported models are.
+
+    ``$PRAESEPE_DATA/stars``, else ``$XDG_DATA_HOME/praesepe/stars``, which is
+    ``~/.local/share/praesepe/stars`` by default. It need not exist.
+    """
+    own = os.environ.get("PRAESEPE_DATA")
+    if own:
+        return Path(own).expanduser() / "stars"
+    shared = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(shared).expanduser() / "praesepe" / "stars"
+
+
+def names() -> tuple[str, ...]:
+    """Names of all models: the embedded one first, then the imported ones."""
+    return (EMBEDDED, *sorted(path.stem for path in folder().glob("*.npz")))
+
+
+def named(name: str | Path) -> IsochroneGrid:
+    """See `IsochroneGrid.named`."""
+    if name == EMBEDDED:
+        return IsochroneGrid.embedded()
+    return read_grid(path_of(name))[0]
+
+
+def path_of(name: str | Path) -> Path:
+    """File of an imported model.
+
+    Parameters
+    ----------
+    name : str or Path
+        A name, or the path of an npz file (told from a name by its ending or a separator).
+
+    Raises
+    ------
+    InputError
+        Where no model has that name.
+    """
+    given = str(name)
+    if isinstance(name, Path) or given.endswith(".npz") or len(Path(given).parts) > 1:
+        return Path(name)
+    path = folder() / f"{given}.npz"
+    if not NAME.fullmatch(given) or not path.is_file():
+        raise unknown("stellar model", given, names(), ADVICE)
+    return path
+
+
+def import_models(
+    files: Sequence[str | Path], *, name: str, overwrite: bool = False
+) -> tuple[Path, IsochroneGrid]:
+    """Turn downloaded isochrones into a model that surveys can name.
+
+    Parameters
+    ----------
+    files : sequence of str or Path
+        PARSEC, MIST or FSPS files, or folders of them: see `praesepe.stars.readers`.
+    name : str
+        Letters, digits, dots, dashes and underscores; ``"sse"`` is taken.
+    overwrite : bool
+        Whether a model of that name may be replaced.
+
+    Returns
+    -------
+    path : Path
+        The file that was written.
+    grid : IsochroneGrid
+
+    Raises
+    ------
+    InputError
+        For a name that cannot be used, or files that are no isochrones.
+    """
+    from praesepe.stars.assembly import assemble
+    from praesepe.stars.readers import read_isochrones
+
+    if name == EMBEDDED:
+        raise InputError(f"the name {EMBEDDED!r} belongs to the embedded model; choose another")
+    if not NAME.fullmatch(name) or name.endswith(".npz"):
+        raise InputError(
+            f"{name!r} cannot name a stellar model; use letters, digits, dots, dashes and "
+            "underscores"
+        )
+    path = folder() / f"{name}.npz"
+    _refuse_existing(path, overwrite)
+    read = read_isochrones(files)
+    grid = assemble(read)
+    record = {
+        "sources": [{"file": one.path.name, "sha256": one.sha256} for one in read],
+        "format": ", ".join(sorted({one.format for one in read})),
+    }
+    write_grid(path, grid, record=record, overwrite=overwrite)
+    return path, grid
+
+
+def write_grid(
+    path: str | Path,
+    grid: IsochroneGrid,
+    *,
+    record: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a grid and where it comes from; a kill at any moment leaves no half file.
+
+    Parameters
+    ----------
+    path : str or Path
+        An npz file; its folder is made where it is missing.
+    grid : IsochroneGrid
+    record : dict, optional
+        What is known about the origin; date, version and key are added.
+    overwrite : bool
+
+    Raises
+    ------
+    InputError
+        Where the file exists and `overwrite` is False.
+    """
+    path = Path(path)
+    _refuse_existing(path, overwrite)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    record = {**(record or {}), "date": now, "version": __version__, "key": grid.key}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(
+                file, allow_pickle=False, **{RECORD: np.array(json.dumps(record))}, **pack(grid)
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
+    """A grid and the record of its origin.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged, or not a grid of isochrones.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the stellar model {path!s}: {error.strerror}") from error
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        record = json.loads(str(arrays.pop(RECORD)))
+        grid = unpack(arrays)
+        if record["key"] != grid.key:
+            raise ValueError("its content is not the one that was written")
+    except (ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile, OSError) as error:
+        raise InputError(
+            f"{path!s} is not a grid of isochrones, or is damaged ({error}); import it again"
+        ) from error
+    return grid, record
+
+
+def sha256(content: bytes) -> str:
+    """Checksum of a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sources(record: dict[str, Any]) -> str:
+    """The names of the files a model was made of, in one line."""
+    files: Iterable[dict[str, str]] = record.get("sources", ())
+    return ", ".join(one["file"] for one in files) or "unknown"
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"{path} exists already; choose another name, or overwrite it (--overwrite)"
+        )
