@@ -15,6 +15,7 @@ The numbers come from the literature (see docs/fields.md for how well each is kn
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -130,9 +131,15 @@ def half_light_radius_arcsec(magnitude: np.ndarray) -> np.ndarray:
     return 1.678 * scale_length  # of an exponential disc
 
 
+@lru_cache
+def _pivot_angstrom(spec: str) -> float:
+    """Pivot wavelength of a filter; fields are drawn far more often than filters change."""
+    return load_passband(spec).pivot_angstrom
+
+
 def _fluxes(survey: Survey, magnitude: np.ndarray, normal: np.ndarray, a_v: float) -> np.ndarray:
     """Light of each galaxy in each band, e-/s, (galaxy, band): a power law through two bands."""
-    pivot = np.array([load_passband(band.filter).pivot_angstrom for band in survey.bands])
+    pivot = np.array([_pivot_angstrom(band.filter) for band in survey.bands])
     at_21, slope, scatter = COLOUR_MAG
     colour = at_21 + slope * (magnitude - 21) + scatter * normal
     bluer = np.log10(PIVOT_F814W_ANGSTROM / pivot) / COLOUR_BASE
