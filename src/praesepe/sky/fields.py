@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.sky.galaxies import draw_galaxies
+from praesepe.sky.histories import age_metallicity_shares
 from praesepe.sky.render import OVERSAMPLING, bspline, chunks
 from praesepe.sky.sampler import MAX_POINTS, StarSampler
+from praesepe.sky.streams import on_cpu, stream, uniform
+from praesepe.sky.structure import YOUNG_LOG_AGE, Clumps, Gradient
 from praesepe.survey import Survey
+from praesepe.survey.models import as_range
 
 WIDE_FIELD_PX = 384**2
 """Area up to which a population's faint light needs no more points than `MAX_POINTS`."""
+
+
+class Bank(Protocol):
+    """A stock of surroundings, simulated or real, that stamps are laid on.
+
+    Attributes
+    ----------
+    before_psf : bool
+        True: `add_to` takes the renderer's grids, (n, band, grid, grid), before the PSF. False: it
+        takes exposed images, (n, band, y, x), and what it adds brings its own noise and sky.
+    calls : int
+        How often `add_to` was called.
+    """
+
+    before_psf: bool
+    calls: int
+
+    def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Add a random piece to each stamp, in place, e-/s.
+
+        Returns
+        -------
+        Tensor, shape (n,)
+            Surface density of each piece, initial Msun/pc²; NaN where nobody knows.
+        """
+        ...
+
+    def rewind(self, calls: int) -> None:
+        """Put the bank to where it stood after `calls` calls of `add_to`."""
+        ...
 
 
 class FieldBank:
@@ -26,9 +62,10 @@ class FieldBank:
     Parameters
     ----------
     survey : Survey
-        Gives the range of surface densities, ages and metallicities.
+        Describes the fields; see docs/fields.md.
     sampler : StarSampler
-        Stars of all metallicities of the field, in the bands of the survey.
+        Stars of all metallicities of the field, in the bands of the survey. Where the field's
+        extinction varies (`field_extinction`), its table must cover that range.
     n_fields : int
         Number of fields kept.
     size_px : int
@@ -39,6 +76,8 @@ class FieldBank:
         Of the fields. The k-th field drawn depends on the seed and k alone, so that a bank can be
         put back to any point of its history.
     """
+
+    before_psf = True
 
     def __init__(
         self,
@@ -55,6 +94,7 @@ class FieldBank:
         self._seed = seed
         self.calls = 0
         self.density = torch.zeros(n_fields)
+        self.gradients = [Gradient()] * n_fields
         side = OVERSAMPLING * size_px
         self.fields = torch.zeros((n_fields, len(survey.bands), side, side), device=sampler.device)
         # Densities are stratified, so that even a small bank spans the range.
@@ -70,12 +110,16 @@ class FieldBank:
         jitter = np.random.default_rng((*self._seed, k)).random()
         low, high = self.survey.field.surface_density
         self.density[place] = low * (high / low) ** ((self._order[place] + jitter) / n)
+        shape = (self.size_px, self.size_px)
+        gradient = Gradient.draw(self.survey, shape_px=shape, generator=generator)
+        self.gradients[place] = gradient
         self.fields[place] = draw_field(
             self.survey,
             self.sampler,
             float(self.density[place]),
-            shape_px=(self.size_px, self.size_px),
+            shape_px=shape,
             generator=generator,
+            gradient=gradient,
         )
 
     def rewind(self, calls: int) -> None:
@@ -87,38 +131,44 @@ class FieldBank:
                 self._draw(k)
         self.calls = calls
 
-    def add_to(self, grids: Tensor, *, generator: torch.Generator) -> Tensor:
+    def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
         """Add to each grid a random piece of a random field, turned and mirrored at random.
 
         Parameters
         ----------
-        grids : Tensor, shape (n, band, grid, grid)
-            Changed in place.
+        light : Tensor, shape (n, band, grid, grid)
+            The renderer's grids; changed in place.
         generator : torch.Generator
             Source of randomness of the choice.
 
         Returns
         -------
         Tensor, shape (n,)
-            Surface density of each stamp's field, initial Msun/pc².
+            Surface density of the field stars where each stamp's centre is, initial Msun/pc².
         """
         self.calls += 1
         if self.refresh and self.calls % self.refresh == 0:
             self._draw(len(self.fields) + self.calls // self.refresh - 1)
-        side = grids.shape[-1]
-        room = self.fields.shape[-1] - side + 1
-        u = torch.rand((4, len(grids)), generator=_cpu(generator))
+        side = light.shape[-1]
+        whole = self.fields.shape[-1]
+        u = torch.rand((4, len(light)), generator=on_cpu(generator))
         which = (u[0] * len(self.fields)).long()
-        rows, columns = (u[1] * room).long().tolist(), (u[2] * room).long().tolist()
+        row, column = (u[1:3] * (whole - side + 1)).long()
         turn = (u[3] * 8).long().tolist()
-        places = zip(grids, which.tolist(), rows, columns, turn, strict=True)
-        for grid, field, row, column, k in places:
-            piece = self.fields[field, :, row : row + side, column : column + side]
+        places = zip(light, which.tolist(), row.tolist(), column.tolist(), turn, strict=True)
+        for grid, field, top, left, k in places:
+            piece = self.fields[field, :, top : top + side, left : left + side]
             if k & 1:
                 piece = piece.transpose(-1, -2)
             flips = [axis for axis, bit in ((-1, 2), (-2, 4)) if k & bit]
             grid += piece.flip(flips) if flips else piece
-        return self.density[which]
+        density = self.density[which]
+        if self.survey.field.gradient_dex:
+            y, x = ((start + side / 2) / whole for start in (row, column))
+            for k, gradient in enumerate(self.gradients):
+                here = which == k
+                density[here] *= gradient.factor(x[here], y[here])
+        return density
 
 
 def draw_field(
@@ -128,62 +178,157 @@ def draw_field(
     *,
     shape_px: tuple[int, int],
     generator: torch.Generator,
+    gradient: Gradient | None = None,
 ) -> Tensor:
     """Draw one star field on the renderer's grid.
 
     Parameters
     ----------
     survey : Survey
-        Ages, metallicities and the bursts of the field.
+        What the field consists of; see docs/fields.md.
     sampler : StarSampler
-        Stars in the survey's bands.
+        Stars in the survey's bands. Where the field's extinction varies (`field_extinction`), its
+        table must cover that range.
     density : float
-        Initial mass of the stars per area, Msun/pc².
+        Initial mass of the stars per area, averaged over the field, Msun/pc².
     shape_px : tuple of int
         Height and width in image pixels.
     generator : torch.Generator
         Source of randomness.
+    gradient : Gradient, optional
+        Of the surface density; by default drawn from the survey.
 
     Returns
     -------
     Tensor, shape (band, 2 height, 2 width)
         Light per grid point, e-/s, periodic at the edges.
+
+    Raises
+    ------
+    InputError
+        Where the survey's star-formation history cannot be used.
     """
     height, width = shape_px
+    if gradient is None:
+        gradient = Gradient.draw(survey, shape_px=shape_px, generator=generator)
     area_pc2 = height * width * (survey.pixel_scale_arcsec * survey.pc_per_arcsec) ** 2
     share = age_metallicity_shares(survey, sampler, generator=generator)  # (age, Z)
-    expected = density * area_pc2 / sampler.mean_mass * share.flatten()
-    n_stars = torch.poisson(expected.to(sampler.device), generator=generator)
-    rows = torch.nonzero(n_stars).flatten()
+    expected = density * area_pc2 / sampler.mean_mass * share
+    groups, clumps = _draw_groups(survey, sampler, expected, gradient, generator)
+    foreground, behind = _dust_layer(survey, generator)
+    a_v = None
+    if field_extinction(survey) is not None:
+        groups, a_v = groups.behind_dust(foreground, behind, generator=generator)
     # A population's faint light covers the whole field: as many points per area as in a stamp.
     max_points = MAX_POINTS * max(1, height * width // WIDE_FIELD_PX)
-    stars = sampler.draw(rows, n_stars[rows], generator=generator, max_points=max_points)
+    extinction = {} if a_v is None else {"a_v": a_v}
+    stars = sampler.draw(
+        groups.row, groups.n_stars, generator=generator, max_points=max_points, **extinction
+    )
     u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
-    return _spread_periodic(stars.flux, u, (OVERSAMPLING * height, OVERSAMPLING * width))
+    place, flux = gradient.place(u), stars.flux
+    if clumps is not None:
+        clump = groups.clump[stars.owner]
+        there = clump >= 0
+        place[:, there] = clumps.place(clump[there], shape_px=shape_px, generator=generator)
+    if survey.field.galaxies_per_arcmin2:
+        all_dust = foreground + behind[1] if behind[0] else foreground
+        galaxies = draw_galaxies(survey, shape_px=shape_px, a_v=all_dust, generator=generator)
+        place, flux = torch.cat((place, galaxies[0]), 1), torch.cat((flux, galaxies[1]), 1)
+    return _spread_periodic(flux, place, (OVERSAMPLING * height, OVERSAMPLING * width))
 
 
-def age_metallicity_shares(
-    survey: Survey, sampler: StarSampler, *, generator: torch.Generator
-) -> Tensor:
-    """Share of a field's mass at each age and metallicity of the sampler.
+def field_extinction(survey: Survey) -> tuple[float, float] | None:
+    """Extinctions that the field's table of stars must cover.
 
-    The rate of star formation is constant in time on average and varies from bin to bin by the
-    survey's burstiness; metallicity is uniform in its logarithm.
+    Parameters
+    ----------
+    survey : Survey
+        Extinction of stars and field.
+
+    Returns
+    -------
+    tuple of float, or None
+        Lowest and highest A_V, mag. None: all field stars have the one extinction of `stars.a_v`,
+        and `StarSampler.draw` is called without any.
     """
+    settings, of_clusters = survey.field, as_range(survey.stars.a_v)
+    low = of_clusters[0] if settings.a_v is None else settings.a_v
+    high = low + (settings.dust_a_v[1] if settings.dust_share[1] > 0 else 0.0)
+    return None if of_clusters == (low, high) else (low, high)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Stars that are drawn together: of one isochrone, one extinction, and one clump or none.
+
+    Attributes
+    ----------
+    row : Tensor of int64, shape (group,)
+        Isochrone.
+    n_stars : Tensor, shape (group,)
+        Number of stars.
+    clump : Tensor of int64, shape (group,)
+        Which clump they are; -1: spread over the field.
+    """
+
+    row: Tensor
+    n_stars: Tensor
+    clump: Tensor
+
+    def behind_dust(
+        self, foreground: float, layer: tuple[float, float], *, generator: torch.Generator
+    ) -> tuple[_Groups, Tensor]:
+        """Split each group at a dust layer (share behind, A_V); a clump lies on one side of it."""
+        share, a_v = layer
+        chance = torch.full_like(self.n_stars, share)
+        behind = torch.binomial(self.n_stars, chance, generator=generator)
+        one_side = torch.bernoulli(chance, generator=generator) * self.n_stars
+        behind = torch.where(self.clump < 0, behind, one_side)
+        counts = torch.cat((self.n_stars - behind, behind))
+        dust = torch.zeros_like(counts)
+        dust[len(self.row) :] = a_v
+        kept = counts > 0
+        twice = _Groups(self.row.repeat(2)[kept], counts[kept], self.clump.repeat(2)[kept])
+        return twice, (foreground + dust[kept]).float()
+
+
+def _draw_groups(
+    survey: Survey,
+    sampler: StarSampler,
+    expected: Tensor,
+    gradient: Gradient,
+    generator: torch.Generator,
+) -> tuple[_Groups, Clumps | None]:
+    """Numbers of stars of each age and metallicity, in clumps and outside them."""
+    device, clumps = sampler.device, None
+    if survey.field.clump_share[1] > 0:
+        share = uniform(*survey.field.clump_share, generator=on_cpu(generator))
+        young = torch.as_tensor(np.asarray(sampler.log_age) < YOUNG_LOG_AGE)[:, None]
+        in_clumps = (share * young * expected).flatten()
+        expected = expected * (1 - share * young.double())
+        if float(in_clumps.sum()) > 0:
+            clumps = Clumps.draw(survey, sampler, in_clumps, gradient=gradient, generator=generator)
+    n_stars = torch.poisson(expected.flatten().to(device), generator=generator)
+    row = torch.nonzero(n_stars).flatten()
+    n_stars, clump = n_stars[row], torch.full_like(row, -1)
+    if clumps is not None:
+        members = torch.poisson(clumps.expected, generator=generator)
+        row = torch.cat((row, clumps.row))
+        n_stars = torch.cat((n_stars, members))
+        clump = torch.cat((clump, torch.arange(len(clumps.row), device=device)))
+    return _Groups(row, n_stars, clump), clumps
+
+
+def _dust_layer(survey: Survey, generator: torch.Generator) -> tuple[float, tuple[float, float]]:
+    """Foreground A_V, and of the dust layer the share of stars behind it and its A_V."""
     settings = survey.field
-    log_age = torch.as_tensor(sampler.log_age, dtype=torch.float64)
-    weight = 10 ** (log_age - 10)
-    weight *= (log_age >= settings.log_age[0] - 0.026) & (log_age <= settings.log_age[1] + 0.026)
-    scatter = torch.randn(len(log_age), generator=_cpu(generator), dtype=torch.float64)
-    weight *= torch.exp(settings.burstiness * scatter)
-    z = np.asarray(sampler.metallicity)
-    low, high = settings.metallicity
-    inside = (z >= low * 0.999) & (z <= high * 1.001)
-    if not inside.any():
-        distance = np.abs(np.log(z / math.sqrt(low * high)))
-        inside = distance == distance.min()
-    shares = weight[:, None] * torch.as_tensor(inside, dtype=torch.float64)
-    return shares / shares.sum()
+    foreground = as_range(survey.stars.a_v)[0] if settings.a_v is None else settings.a_v
+    if settings.dust_share[1] == 0:
+        return foreground, (0.0, 0.0)
+    cpu = on_cpu(generator)
+    share = uniform(*settings.dust_share, generator=cpu)
+    return foreground, (share, uniform(*settings.dust_a_v, generator=cpu))
 
 
 def _spread_periodic(flux: Tensor, u: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -203,17 +348,3 @@ def _spread_periodic(flux: Tensor, u: Tensor, shape: tuple[int, int]) -> Tensor:
         for band in range(len(flux)):
             out[band].index_add_(0, index, (weight * flux[band, part]).reshape(-1))
     return out.view(len(flux), height, width)
-
-
-def stream(seed: tuple[int, ...], device: torch.device) -> torch.Generator:
-    """A random stream of its own for each tuple of integers."""
-    state = int(np.random.SeedSequence((len(seed), *seed)).generate_state(1, np.uint64)[0] >> 1)
-    return torch.Generator(device).manual_seed(state)
-
-
-def _cpu(generator: torch.Generator) -> torch.Generator:
-    """A CPU generator that goes on from `generator`: small choices are made on the CPU."""
-    if generator.device.type == "cpu":
-        return generator
-    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
-    return torch.Generator().manual_seed(int(seed))

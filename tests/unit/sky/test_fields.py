@@ -1,6 +1,9 @@
-"""Star fields: surface density, ages and metallicities, edges, and the bank's history."""
+"""Star fields: surface density, dust, clumps, edges, and the bank's history."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +12,14 @@ import torch
 from praesepe.sky.fields import (
     FieldBank,
     _spread_periodic,
-    age_metallicity_shares,
     draw_field,
-    stream,
+    field_extinction,
 )
+from praesepe.sky.histories import age_metallicity_shares
+from praesepe.sky.render import OVERSAMPLING
 from praesepe.sky.simulator import Simulator
+from praesepe.sky.streams import stream
+from praesepe.sky.structure import Gradient
 
 CPU = torch.device("cpu")
 
@@ -46,50 +52,6 @@ def add(bank, seed, n=2, side=64):
     grids = torch.zeros(n, bank.fields.shape[1], side, side)
     density = bank.add_to(grids, generator=torch.Generator().manual_seed(seed))
     return grids, density
-
-
-def test_shares_of_age_and_metallicity(survey, sampler, generator):
-    shares = age_metallicity_shares(survey, sampler, generator=generator)
-    assert shares.shape == (len(sampler.log_age), len(sampler.metallicity))
-    assert float(shares.sum()) == pytest.approx(1)
-    assert (shares >= 0).all()
-    low, high = survey.field.metallicity
-    outside = (sampler.metallicity < low * 0.99) | (sampler.metallicity > high * 1.01)
-    assert outside.any()
-    assert float(shares[:, torch.as_tensor(outside)].sum()) == 0
-    inside = shares[:, torch.as_tensor(~outside)]
-    np.testing.assert_allclose(inside, inside[:, :1].expand_as(inside))
-
-
-def test_ages_outside_the_range_are_left_out(survey, sampler, generator):
-    old = with_field(survey, log_age=(9.0, 9.5))
-    shares = age_metallicity_shares(old, sampler, generator=generator).sum(1)
-    kept = sampler.log_age[shares.numpy() > 0]
-    assert kept.min() == pytest.approx(9.0)
-    assert kept.max() == pytest.approx(9.5)
-
-
-def test_without_bursts_the_rate_of_star_formation_is_constant(survey, sampler, generator):
-    """Mass per age bin of equal width in log age grows with the age."""
-    steady = with_field(survey, burstiness=0.0)
-    shares = age_metallicity_shares(steady, sampler, generator=generator).sum(1).numpy()
-    np.testing.assert_allclose(shares / 10**sampler.log_age, shares[0] / 10 ** sampler.log_age[0])
-
-
-def test_bursts_scatter_by_the_given_amount(survey, sampler, generator):
-    draws = [age_metallicity_shares(survey, sampler, generator=generator) for _ in range(40)]
-    rate = torch.stack(draws).sum(2).log() - torch.as_tensor(sampler.log_age) * np.log(10)
-    scatter = (rate - rate.mean(1, keepdim=True)).std()
-    assert float(scatter) == pytest.approx(survey.field.burstiness, rel=0.1)
-
-
-def test_a_metallicity_between_grid_points_takes_the_nearest(survey, sampler, generator):
-    z = sampler.metallicity
-    between = float(np.sqrt(z[-2] * z[-1])) * 1.01
-    narrow = with_field(survey, metallicity=(between, between))
-    shares = age_metallicity_shares(narrow, sampler, generator=generator).sum(0)
-    assert shares[:-1].sum() == 0
-    assert float(shares[-1]) == pytest.approx(1)
 
 
 def expected_light(survey, sampler, table, density, pixels, shares):
@@ -251,3 +213,193 @@ def test_streams_of_different_numbers_differ():
     states = {int(stream(s, CPU).initial_seed()) for s in ((0,), (1,), (1, 1), (1, 2), (2, 1))}
     assert len(states) == 5
     assert stream((1, 2), CPU).initial_seed() == stream((1, 2), CPU).initial_seed()
+
+
+ALL_FEATURES = {
+    "history": "burst",
+    "burst_share": (0.1, 0.3),
+    "gradient_dex": 0.3,
+    "clump_share": (0.2, 0.8),
+    "galaxies_per_arcmin2": 80.0,
+}
+
+
+def test_a_field_with_everything_depends_on_its_seed_alone(survey, sampler):
+    full = with_field(survey, **ALL_FEATURES)
+    first, again = bank_of(full, sampler), bank_of(full, sampler)
+    for k in range(5):
+        add(again, k)
+    again.rewind(0)
+    assert torch.equal(first.fields, again.fields)
+    assert first.gradients == again.gradients
+    assert not torch.equal(first.fields, bank_of(full, sampler, seed=(6,)).fields)
+    straight, jumping = bank_of(full, sampler), bank_of(full, sampler)
+    for k in range(5):
+        add(straight, k)
+    jumping.rewind(5)
+    for one, other in zip(add(straight, 9), add(jumping, 9), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("feature", [name for name in ALL_FEATURES if name != "burst_share"])
+def test_every_feature_changes_the_field(survey, sampler, feature):
+    def draw(**settings):
+        return draw_field(
+            with_field(survey, **settings),
+            sampler,
+            50.0,
+            shape_px=(96, 96),
+            generator=stream((8,), CPU),
+        )
+
+    settings = {feature: ALL_FEATURES[feature]}
+    assert torch.equal(draw(), draw())
+    assert not torch.equal(draw(), draw(**settings))
+
+
+def test_the_density_of_a_piece_is_that_of_its_place(survey, sampler):
+    """Counts of light in pieces follow the density returned, not the mean of their field."""
+    quiet = {"burstiness": 0.0, "log_age": (9.5, 10.1), "surface_density": (100.0, 100.0)}
+    steep = with_field(survey, gradient_dex=0.6, **quiet)
+    bank = bank_of(steep, sampler, size_px=384, refresh=0, n_fields=2)
+    grids, density = add(bank, 4, n=60)
+    assert float(density.max() / density.min()) > 1.5
+    faint = grids[:, 1].clamp(max=float(grids[:, 1].quantile(0.9))).sum((1, 2))
+    assert np.corrcoef(faint.log(), density.log())[0, 1] > 0.9
+    even = bank_of(with_field(survey, **quiet), sampler, size_px=384, refresh=0, n_fields=2)
+    assert len(set(add(even, 4, n=60)[1].tolist())) == 1
+
+
+def test_a_gradient_may_be_given(survey, sampler):
+    quiet = with_field(survey, burstiness=0.0, log_age=(9.5, 10.1))
+    wave = Gradient(0.5, (1, 0), 0.0)
+    field = draw_field(
+        quiet, sampler, 100.0, shape_px=(96, 96), generator=stream((3,), CPU), gradient=wave
+    )
+    columns = field[1].clamp(max=float(field[1].quantile(0.9))).sum(0)
+    crest, valley = torch.cat((columns[:32], columns[-32:])), columns[64:128]
+    assert float(crest.sum() / valley.sum()) > 2
+
+
+def clumpiness(survey, sampler, **settings):
+    """Variance over mean of the number of lit grid points in cells of 16 image pixels."""
+    given = with_field(survey, burstiness=0.0, **settings)
+    found = []
+    for k in range(4):
+        field = draw_field(given, sampler, 10.0, shape_px=(192, 192), generator=stream((k,), CPU))
+        lit = (field[0] > field[0].quantile(0.98)).double()
+        cells = torch.nn.functional.avg_pool2d(lit[None, None], 16 * OVERSAMPLING)[0, 0]
+        found.append(float(cells.var() / cells.mean()))
+    return np.mean(found)
+
+
+def test_young_stars_cluster_and_old_ones_do_not(survey, sampler):
+    clumps = {"clump_share": (1.0, 1.0), "clump_pc": (2.0, 4.0)}
+    young, old = {"log_age": (7.0, 8.0)}, {"log_age": (9.0, 9.5)}
+    even = clumpiness(survey, sampler, **young)
+    assert clumpiness(survey, sampler, **young, **clumps) > 3 * even
+    even = clumpiness(survey, sampler, **old)
+    assert clumpiness(survey, sampler, **old, **clumps) == pytest.approx(even, rel=0.3)
+
+
+class Reddened:
+    """A sampler whose dust dims each band by a known factor, and notes what was asked."""
+
+    dimming = torch.tensor([1.6, 1.2, 0.6])[:, None]  # A_band / A_V
+
+    def __init__(self, sampler):
+        self.sampler, self.asked = sampler, []
+        self.log_age, self.metallicity = sampler.log_age, sampler.metallicity
+        self.mean_mass, self.device = sampler.mean_mass, sampler.device
+
+    def draw(self, row, n_stars, *, generator, max_points, a_v):
+        assert a_v.shape == row.shape
+        self.asked.append((n_stars, a_v))
+        stars = self.sampler.draw(row, n_stars, generator=generator, max_points=max_points)
+        return replace(stars, flux=stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.owner]))
+
+
+def test_a_dust_layer_reddens_the_stars_behind_it(survey, sampler):
+    """Light and colours of a field of which 40 per cent lies behind one magnitude of dust."""
+    quiet = {"burstiness": 0.0, "log_age": (9.5, 10.1)}
+    dust = {"dust_share": (0.4, 0.4), "dust_a_v": (1.0, 1.0), "a_v": 0.2}
+    dusty, red = with_field(survey, **quiet, **dust), Reddened(sampler)
+
+    def light(given, of):
+        return sum(
+            draw_field(given, of, 100.0, shape_px=(96, 96), generator=stream((2, k), CPU))
+            .double()
+            .sum((1, 2))
+            for k in range(8)
+        )
+
+    seen = light(dusty, red) / light(with_field(survey, **quiet), sampler)
+    per_band = Reddened.dimming[:, 0].double()
+    expected = 10 ** (-0.08 * per_band) * (0.6 + 0.4 * 10 ** (-0.4 * per_band))
+    np.testing.assert_allclose(seen[1:], expected[1:], rtol=0.06)
+    colour = -2.5 * torch.log10(seen[1] / seen[2])
+    assert float(colour) == pytest.approx(-2.5 * math.log10(expected[1] / expected[2]), abs=0.05)
+    assert abs(float(colour)) > 0.15  # without dust it would be 0
+    stars, a_v = (torch.cat(part) for part in zip(*red.asked, strict=True))
+    behind = stars[a_v > 0.7].sum() / stars.sum()
+    assert float(behind) == pytest.approx(0.4, abs=0.01)
+    assert set(a_v.numpy().round(4)) == {np.float32(0.2), np.float32(1.2)}
+
+
+def test_layers_differ_from_field_to_field(survey, sampler):
+    dusty = with_field(survey, dust_share=(0.1, 0.9), dust_a_v=(0.5, 1.5))
+    layers = set()
+    for k in range(6):
+        red = Reddened(sampler)
+        draw_field(dusty, red, 10.0, shape_px=(64, 64), generator=stream((k,), CPU))
+        layers.add(round(float(red.asked[0][1].max()), 4))
+    assert len(layers) == 6
+    assert min(layers) >= 0.5
+    assert max(layers) <= 1.5
+
+
+def test_a_clump_lies_on_one_side_of_the_dust(survey, sampler):
+    settings = {"log_age": (7.0, 8.0), "clump_share": (1.0, 1.0)}
+    dusty = with_field(survey, dust_share=(0.5, 0.5), dust_a_v=(1.0, 1.0), **settings)
+    red = Reddened(sampler)
+    draw_field(dusty, red, 100.0, shape_px=(192, 192), generator=stream((4,), CPU))
+    n_stars, a_v = red.asked[0]
+    clear = with_field(survey, **settings)
+    alike = Reddened(sampler)
+    draw_field(
+        clear.model_copy(update={"field": clear.field.model_copy(update={"a_v": 0.1})}),
+        alike,
+        100.0,
+        shape_px=(192, 192),
+        generator=stream((4,), CPU),
+    )
+    assert len(n_stars) == len(alike.asked[0][0])  # none is split
+    assert 0.1 < float((a_v > 0).double().mean()) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("stars_a_v", "field", "expected"),
+    [
+        (0.0, {}, None),
+        (0.3, {}, None),
+        (0.3, {"a_v": 0.3}, None),
+        (0.3, {"a_v": 0.1}, (0.1, 0.1)),
+        ((0.0, 2.0), {}, (0.0, 0.0)),
+        ((0.1, 2.0), {"dust_share": (0.0, 0.5)}, (0.1, 1.6)),
+        (0.0, {"dust_share": (0.0, 0.5), "dust_a_v": (1.0, 2.0)}, (0.0, 2.0)),
+    ],
+)
+def test_extinctions_that_the_table_must_cover(survey, stars_a_v, field, expected):
+    stars = survey.stars.model_copy(update={"a_v": stars_a_v})
+    given = with_field(survey.model_copy(update={"stars": stars}), **field)
+    found = field_extinction(given)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_galaxies_are_added_to_the_stars(survey, sampler):
+    """Almost no stars: the light is the galaxies'."""
+    given = with_field(survey, galaxies_per_arcmin2=500.0)
+    field = draw_field(given, sampler, 1e-6, shape_px=(384, 384), generator=stream((6,), CPU))
+    none = draw_field(survey, sampler, 1e-6, shape_px=(384, 384), generator=stream((6,), CPU))
+    assert float(none.sum()) == pytest.approx(0, abs=1e-3)
+    assert float(field[2].sum()) > 10
