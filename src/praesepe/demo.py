@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.mock_mosaics import image_name, mosaic_wcs, output_folder, write_images
 from praesepe.parameters import LOG_MASS, PARAMETERS
-from praesepe.survey import Band, Survey, load_survey
+from praesepe.survey import Survey, load_survey
 
 if TYPE_CHECKING:
-    from astropy.io import fits
     from astropy.table import Table
-    from astropy.wcs import WCS
 
 MODEL = "phat"
 SEED = 20190103
@@ -30,9 +28,6 @@ TRUTH_COLUMNS: dict[str, tuple[str, str]] = {
     "log_present_mass": (LOG_MASS.unit, "log10 of the present mass, stars and remnants"),
 }
 """Unit and description of the columns of the truth."""
-
-CENTRE_DEG = (11.10, 41.56)
-"""RA and Dec of the mosaic: the star-forming ring of M31, in the north-east of the disc."""
 
 CATALOG, TRUTH = "catalogue.ecsv", "truth.ecsv"
 PRODUCTS = ("clusters.ecsv", "clusters.reg", "demo.png")
@@ -109,7 +104,8 @@ def run_demo(
     from praesepe.predict import predict
 
     estimator = model if isinstance(model, Estimator) else Estimator.load(model)
-    folder = _folder(out, estimator.survey, overwrite=overwrite)
+    names = [image_name(estimator.survey, band) for band in estimator.survey.bands]
+    folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite)
     images, catalog, truth = make_inputs(folder, estimator.survey, n_clusters=n_clusters, seed=SEED)
     table, regions, picture = (folder / name for name in PRODUCTS)
     measured = predict(
@@ -155,15 +151,13 @@ def make_inputs(
     """
     from astropy.table import Column, Table
 
-    from praesepe.sky.simulator import make_mosaic
+    from praesepe.sky.mosaics import make_mosaic
 
     survey = load_survey(survey)
-    planes, truth = make_mosaic(survey, n_clusters=n_clusters, size=SIZE, seed=seed)
+    planes, known = make_mosaic(survey, n_clusters=n_clusters, size=SIZE, seed=seed)
+    truth = {name: known[name] for name in TRUTH_COLUMNS}
     wcs = mosaic_wcs(survey, SIZE)
-    images = {}
-    for band in survey.bands:
-        images[band.name] = folder / _image_name(survey, band)
-        mosaic_hdus(planes[band.name], band, wcs, survey).writeto(images[band.name], overwrite=True)
+    images = write_images(folder, survey, planes, wcs)
     ra, dec = wcs.pixel_to_world_values(truth["x"], truth["y"])
     catalog = folder / CATALOG
     table = Table(
@@ -179,81 +173,6 @@ def make_inputs(
         table[name] = Column(values, unit=unit, description=description)
     table.write(folder / TRUTH, format="ascii.ecsv", overwrite=True)
     return images, catalog, truth
-
-
-def mosaic_wcs(survey: Survey, size: int) -> WCS:
-    """Tangential projection on M31, north up, at the survey's pixel scale."""
-    from astropy.wcs import WCS
-
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.crval = list(CENTRE_DEG)
-    wcs.wcs.crpix = [size / 2 + 0.5, size / 2 + 0.5]
-    scale_deg = survey.pixel_scale_arcsec / 3600
-    wcs.wcs.cd = [[-scale_deg, 0], [0, scale_deg]]
-    wcs.wcs.radesys = "ICRS"
-    wcs.array_shape = (size, size)
-    return wcs
-
-
-def mosaic_hdus(plane: np.ndarray, band: Band, wcs: WCS, survey: Survey) -> fits.HDUList:
-    """A mosaic as the archive delivers it: instrument in the primary header, image in SCI."""
-    from astropy.io import fits
-
-    pivot = _pivot_angstrom(band)
-    # zero point = -2.5 log PHOTFLAM - 21.10 - 5 log PHOTPLAM + 18.692
-    photflam = 10 ** (-0.4 * (band.zero_point_ab + 21.10 - 18.692)) / pivot**2
-    instrument, _, detector = band.instrument.partition("/")
-    primary = fits.PrimaryHDU()
-    primary.header.update(
-        {
-            "TELESCOP": (survey.telescope or "MOCK", "simulated by Praesepe"),
-            "INSTRUME": instrument or "MOCK",
-            "DETECTOR": detector or "MOCK",
-            "FILTER": band.name,
-            "TARGNAME": f"MOCK-{survey.name.upper()}",
-            "EXPTIME": (band.exposure_s, "[s]"),
-        }
-    )
-    header = wcs.to_header()
-    science = fits.ImageHDU(np.asarray(plane, dtype=np.float32), header=header, name="SCI")
-    science.header.update(
-        {
-            "BUNIT": "ELECTRONS/S",
-            "PHOTMODE": f"{instrument} {band.name}",
-            "PHOTFLAM": (photflam, "erg/cm2/A per electron"),
-            "PHOTPLAM": (pivot, "[Angstrom] pivot wavelength"),
-            "PHOTZPT": (-21.10, "ST magnitude zero point"),
-        }
-    )
-    return fits.HDUList([primary, science])
-
-
-def _image_name(survey: Survey, band: Band) -> str:
-    return f"{survey.name}_{band.name.lower()}.fits"
-
-
-def _pivot_angstrom(band: Band) -> float:
-    from praesepe.stars.passbands import load_passband
-
-    return float(load_passband(band.filter).pivot_angstrom)
-
-
-def _folder(out: str | Path, survey: Survey, *, overwrite: bool) -> Path:
-    """The folder, made if needed; refuse to replace files unless that is wanted."""
-    folder = Path(out).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; --out names a folder.")
-    names = [_image_name(survey, band) for band in survey.bands] + [CATALOG, TRUTH, *PRODUCTS]
-    existing = [name for name in names if (folder / name).exists()]
-    if existing and not overwrite:
-        raise InputError(
-            f"{folder} already holds {', '.join(existing)}; choose another folder or allow "
-            "overwriting (--overwrite)."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _stamps(images: dict[str, Path], survey: Survey, measured: Table) -> np.ndarray:

@@ -1,35 +1,52 @@
-"""Mock clusters in a FITS file: images in e-/s and the truth about them."""
+"""Sets of mock clusters at any size: in one file or in shards, by one process or many.
+
+A set consists of blocks of 256 mocks. Each block is a random stream of its own, from the seed and
+the block's number; a set is therefore the same whoever computes which part of it, and in which
+order.
+"""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeError, unknown
+from praesepe.mock_files import (
+    FITS_SUFFIXES,
+    SUFFIXES,
+    Block,
+    MockSet,
+    check_space,
+    holds,
+    write_mocks,
+)
 from praesepe.parameters import PARAMETERS
-from praesepe.sky.simulator import Mocks, Simulator
+from praesepe.sky.render import Renderer
+from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey, load_survey
 
-if TYPE_CHECKING:
-    from astropy.io import fits
+log = logging.getLogger(__name__)
 
-DRAWN_AT_ONCE = 256
-"""Mocks rendered and written together: fixed, so that a seed always gives the same file."""
+BLOCK = 256
+"""Mocks in a block: fixed, so that a seed always gives the same set."""
 
-TRUTH_COLUMNS: dict[str, tuple[str | None, str]] = {
-    **{p.name: (None, f"{p.description} [{p.unit}]") for p in PARAMETERS},
-    "log_present_mass": (None, "log10 of the present mass, stars and remnants [dex(Msun)]"),
-    "gamma": (None, "slope of the EFF profile"),
-    "x": ("pixel", "x of the centre: pixels of the stamp, the first is 0"),
-    "y": ("pixel", "y of the centre: pixels of the stamp, the first is 0"),
-    "n_stars": (None, "number of stars drawn"),
-    "field_density": ("solMass / pc2", "initial mass of the field stars per area"),
-}
-"""Unit and description of the columns of TRUTH; FITS has no logarithmic units."""
+MANIFEST = "manifest.json"
+FORMATS = ("fits", "zarr")
 
 Progress = Callable[[int, int], None]
 
@@ -41,141 +58,353 @@ def simulate(
     n: int,
     seed: int = 0,
     nuisances: bool = True,
+    shards: int | None = None,
+    shard_size: int | None = None,
+    form: str | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     device: str = "cpu",
     command: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write mock clusters of a survey to a FITS file.
+    """Write mock clusters of a survey: one FITS or Zarr file, or a folder of shards.
 
     Parameters
     ----------
     survey : Survey, str or Path
         The survey, its built-in name or its TOML file.
     out : path
-        FITS file: image extension IMAGES (n, band, y, x), float32, e-/s; table TRUTH.
+        FITS file: image extension IMAGES (n, band, y, x), float32, e-/s; table TRUTH. Or a Zarr
+        group: compressed array ``images`` of the same shape; arrays ``truth/NAME``. Or, with
+        `shards` or `shard_size`, a folder, in which a manifest tells what belongs to the set.
     n : int
         Number of clusters.
     seed : int
-        The same seed gives the same clusters.
+        The same seed gives the same clusters, whatever `workers`, `shards` and the format.
     nuisances : bool
         Draw zero points, blur and registration errors for every stamp and band.
+    shards : int, optional
+        Number of files of about the same size.
+    shard_size : int, optional
+        Clusters in a file, a multiple of 256; instead of `shards`.
+    form : {"fits", "zarr"}, optional
+        Format of the shards; FITS by default. A single file has it in its name.
+    workers : int
+        Processes that draw. Above 1, a script of one's own must guard its main part with
+        ``if __name__ == "__main__":``, as `multiprocessing` needs it.
     overwrite : bool
-        Replace a file that exists.
+        Replace what exists. A folder with shards of the same set needs no overwriting: what is
+        finished is kept, and the rest is drawn.
     device : str
-        Where the clusters are rendered.
+        Where the images are convolved. All random numbers come from the CPU.
     command : str, optional
         The command line, for the header.
     progress : callable, optional
-        Called with (clusters done, all clusters), first with none done.
+        Called with (clusters done, all clusters), first with what is there already.
 
     Returns
     -------
     Path
-        The file that was written.
+        The file or the folder that was written.
 
     Raises
     ------
     InputError
-        Where the survey or the output cannot be used.
+        Where the survey or the output cannot be used, or the disk is too small.
+    PraesepeError
+        Where writing fails, or a worker process dies.
     """
-    from praesepe.images.tables import check_output, replace_file
-
-    path = check_output(out, (".fits", ".fit"), overwrite=overwrite)
-    if n < 1 or seed < 0:
-        raise InputError(f"n = {n}, seed = {seed}: at least one cluster, and a seed of 0 or more.")
     survey = load_survey(survey)
-    simulator = Simulator(survey, device=device, seed=seed, nuisances=nuisances)
-    header = _header(survey, n=n, seed=seed, nuisances=nuisances, command=command)
-    replace_file(path, lambda part: _write(part, header, simulator, n, progress))
+    if n < 1 or seed < 0 or workers < 1:
+        raise InputError(
+            f"n = {n}, seed = {seed}, workers = {workers}: at least one cluster and one worker, "
+            "and a seed of 0 or more."
+        )
+    whole = MockSet(survey, seed, nuisances, n, command=command)
+    source = _Source(survey, seed, nuisances, device)
+    path = Path(out).expanduser()
+    if shards is None and shard_size is None:
+        path = _check_file(path, form, overwrite=overwrite)
+        check_space(path.absolute().parent, whole.bytes, f"a set of {n:,} clusters")
+        todo = [(path, whole)]
+        kept = 0
+    else:
+        size = _shard_size(n, shards, shard_size)
+        parts = _open_folder(path, whole, size, form or "fits", overwrite=overwrite)
+        todo = [(file, part) for file, part in parts if not holds(file, part)]
+        kept = n - sum(part.n for _, part in todo)
+        check_space(path, sum(part.bytes for _, part in todo), f"what is left of {n:,} clusters")
+        log.info("%d of %d shards are there already", len(parts) - len(todo), len(parts))
+    jobs = [job for _, part in todo for job in _blocks_of(part)]
+    blocks = _counted(_draw(source, jobs, min(workers, len(jobs))), kept, n, progress)
+    try:
+        for file, part in todo:
+            write_mocks(file, part, islice(blocks, len(_blocks_of(part))))
+    finally:
+        blocks.close()
     return path
 
 
-def _write(
-    path: Path, header: fits.Header, simulator: Simulator, n: int, progress: Progress | None
-) -> None:
-    """Stream the images batch by batch, then append the truth."""
-    from astropy.io import fits
+def _blocks_of(part: MockSet) -> list[tuple[int, int]]:
+    """Number and size of the blocks of a file."""
+    stop = part.first + part.n
+    return [(start // BLOCK, min(BLOCK, stop - start)) for start in range(part.first, stop, BLOCK)]
 
-    truth: list[dict[str, np.ndarray]] = []
-    images = fits.StreamingHDU(path, header)
+
+def _counted(
+    blocks: Iterator[Block], done: int, total: int, progress: Progress | None
+) -> Iterator[Block]:
+    """The same blocks; tells the progress after each."""
     if progress is not None:
-        progress(0, n)
-    try:
-        for start in range(0, n, DRAWN_AT_ONCE):
-            mocks = simulator.draw(min(DRAWN_AT_ONCE, n - start))
-            images.write(mocks.images.cpu().numpy())
-            truth.append(_truth(mocks))
-            if progress is not None:
-                progress(start + len(mocks.labels), n)
-    finally:
-        images.close()
-    names = truth[0].keys()
-    columns = {name: np.concatenate([part[name] for part in truth]) for name in names}
-    with fits.open(path, mode="append", memmap=False) as file:
-        file.append(_truth_table(columns))
+        progress(done, total)
+    for block in blocks:
+        yield block
+        done += len(block.images)
+        if progress is not None:
+            progress(done, total)
 
 
-def _truth(mocks: Mocks) -> dict[str, np.ndarray]:
-    """Labels and further truth of one batch, as float32 columns."""
+# Who draws
+
+
+class _ConvolvesOn(Renderer):
+    """A renderer that spreads stars on the CPU and convolves on another device."""
+
+    def __init__(self, survey: Survey, device: str) -> None:
+        super().__init__(survey)
+        self._there = Renderer(survey, device=device)
+
+    def convolve(self, grids: Tensor, **changes: Any) -> Tensor:
+        """As `Renderer.convolve`; tensors go to the device and the images come back."""
+        device = self._there.device
+        there = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in changes.items()}
+        return self._there.convolve(grids.to(device), **there).cpu()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a process needs to draw any block of a set."""
+
+    survey: Survey
+    seed: int
+    nuisances: bool
+    device: str
+
+    def simulator(self) -> Simulator:
+        simulator = Simulator(self.survey, seed=self.seed, nuisances=self.nuisances)
+        if torch.device(self.device).type != "cpu":
+            simulator.renderer = _ConvolvesOn(self.survey, self.device)
+        return simulator
+
+
+def draw_block(simulator: Simulator, seed: int, block: int, n: int) -> Block:
+    """Draw one block of a set; it depends on nothing but the arguments' values.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Made with `seed`; its stream and the history of its star fields are put to the block.
+    seed, block : int
+        Seed of the set, number of the block.
+    n : int
+        Mocks in the block, up to 256.
+
+    Returns
+    -------
+    Block
+    """
+    simulator.seed(seed, block)
+    if simulator.bank is not None and simulator.bank.calls != block:
+        simulator.bank.rewind(block)
+    mocks = simulator.draw(n, batch_size=BLOCK)
     labels = mocks.labels.cpu().numpy()
-    columns = {parameter.name: labels[:, i] for i, parameter in enumerate(PARAMETERS)}
-    extra = {name: values.cpu().numpy() for name, values in mocks.truth.items()}
-    return columns | {name: values.astype(np.float32) for name, values in extra.items()}
+    truth = {parameter.name: labels[:, i] for i, parameter in enumerate(PARAMETERS)}
+    truth |= {name: values.cpu().numpy() for name, values in mocks.truth.items()}
+    columns = {name: values.astype(np.float32) for name, values in truth.items()}
+    return Block(mocks.images.cpu().numpy(), columns)
 
 
-def _truth_table(columns: dict[str, np.ndarray]) -> fits.BinTableHDU:
-    from astropy.io import fits
-
-    described = {
-        name: ("mag", f"AB magnitude of the cluster in {name.removeprefix('mag_')}")
-        if name.startswith("mag_")
-        else TRUTH_COLUMNS.get(name, (None, name))
-        for name in columns
-    }
-    table = fits.BinTableHDU.from_columns(
-        [fits.Column(name, "E", unit=described[name][0], array=columns[name]) for name in columns],
-        name="TRUTH",
+def _draw(source: _Source, jobs: list[tuple[int, int]], workers: int) -> Iterator[Block]:
+    """Draw blocks in order, here or in processes of their own."""
+    if workers <= 1:
+        simulator = source.simulator() if jobs else None
+        for job in jobs:
+            yield draw_block(simulator, source.seed, *job)  # type: ignore[arg-type]
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(source, threads),
     )
-    for i, (_, description) in enumerate(described.values(), start=1):
-        table.header[f"TCOMM{i}"] = description
-    return table
+    # A few blocks ahead of the writer, no more: they lie in memory.
+    ahead: deque[Any] = deque()
+    try:
+        for job in jobs:
+            ahead.append(pool.submit(_draw_in_worker, *job))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    except BrokenProcessPool as error:
+        raise PraesepeError(
+            "a worker process died, perhaps for lack of memory; use fewer workers. Finished shards "
+            "are kept: the same command goes on from there."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _header(
-    survey: Survey, *, n: int, seed: int, nuisances: bool, command: str | None
-) -> fits.Header:
-    """Header of IMAGES: shape, unit and where the mocks come from."""
-    from astropy.io import fits
+_mine: tuple[Simulator, int] | None = None
+"""Simulator and seed of a worker process."""
 
-    from praesepe import __version__
 
-    size, bands = survey.stamp_size, survey.bands
-    cards: list[tuple[str, Any, str]] = [
-        ("XTENSION", "IMAGE", "image extension"),
-        ("BITPIX", -32, "float32"),
-        ("NAXIS", 4, "cluster, band, y, x"),
-        ("NAXIS1", size, "x"),
-        ("NAXIS2", size, "y"),
-        ("NAXIS3", len(bands), "band"),
-        ("NAXIS4", n, "cluster"),
-        ("PCOUNT", 0, ""),
-        ("GCOUNT", 1, ""),
-        ("EXTNAME", "IMAGES", ""),
-        ("BUNIT", "electron/s", ""),
-        ("SURVEY", survey.name, "survey of the simulation"),
-        ("SURVHASH", survey.fingerprint(), ""),
-        ("SEED", seed, "of the simulator"),
-        ("NUISANCE", nuisances, "random zero points, blur, registration"),
-        ("PIXSCALE", survey.pixel_scale_arcsec, "[arcsec] side of a pixel"),
-        ("DISTANCE", survey.distance_pc, "[pc]"),
-        ("PRAESEPE", __version__, "version of the code"),
-        ("DATE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), ""),
+def _start_worker(source: _Source, threads: int) -> None:
+    global _mine
+    torch.set_num_threads(threads)
+    _mine = source.simulator(), source.seed
+
+
+def _draw_in_worker(block: int, n: int) -> Block:
+    if _mine is None:
+        raise RuntimeError("the worker process has no simulator")
+    return draw_block(*_mine, block, n)
+
+
+# Where the set goes
+
+
+def _check_file(path: Path, form: str | None, *, overwrite: bool) -> Path:
+    """One file: its ending, and whether it may be written."""
+    from praesepe.images.tables import check_output
+
+    suffix = path.suffix.lower()
+    if form is not None:
+        raise InputError(
+            f"format {form!r} is for shards; a single file has it in its name, {path.name}"
+        )
+    if suffix not in SUFFIXES:
+        raise InputError(
+            f"output {path.name}: the format {path.suffix!r} is not one of {', '.join(SUFFIXES)}; "
+            "for a folder of many files say how many: --shards"
+        )
+    if suffix in FITS_SUFFIXES:
+        return check_output(path, FITS_SUFFIXES, overwrite=overwrite)
+    check_output(path.with_name("x"), overwrite=True)  # the folder that it will lie in
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"output {path} exists; choose another name or allow overwriting (--overwrite)"
+        )
+    if path.exists() and not (path / "zarr.json").is_file():
+        raise InputError(f"output {path} exists and is no Zarr group; choose another name")
+    return path
+
+
+def _shard_size(n: int, shards: int | None, shard_size: int | None) -> int:
+    """Clusters in a shard: whole blocks."""
+    n_blocks = -(-n // BLOCK)
+    if shards is not None and shard_size is not None:
+        raise InputError("give either the number of shards or their size, not both")
+    if shards is not None:
+        if not 1 <= shards <= n_blocks:
+            raise InputError(
+                f"{shards} shards: {n:,} clusters are {n_blocks} blocks of {BLOCK}, and a shard "
+                f"holds whole blocks; give 1 to {n_blocks}"
+            )
+        return BLOCK * -(-n_blocks // shards)
+    size = int(shard_size or 0)
+    if size < BLOCK or size % BLOCK:
+        near = BLOCK * max(1, round(size / BLOCK))
+        raise InputError(
+            f"shards of {size} clusters: a shard holds whole blocks of {BLOCK}; give a multiple of "
+            f"it, for instance {near}"
+        )
+    return size
+
+
+def _open_folder(
+    folder: Path, whole: MockSet, size: int, form: str, *, overwrite: bool
+) -> list[tuple[Path, MockSet]]:
+    """Make the folder with its manifest, or find the same set in it; return all its shards."""
+    from praesepe.images.tables import check_output, replace_file
+
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+    if folder.suffix.lower() in SUFFIXES:
+        raise InputError(
+            f"output {folder.name}: shards lie in a folder, for instance {folder.stem}; their "
+            f"format is chosen by --format {' or '.join(FORMATS)}"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"output {folder} is a file; shards need a folder")
+    starts = range(0, whole.n, size)
+    parts = [
+        (
+            folder / f"shard-{i:05d}.{form}",
+            replace(whole, first=start, n=min(size, whole.n - start)),
+        )
+        for i, start in enumerate(starts)
     ]
-    for i, band in enumerate(bands, start=1):
-        cards.append((f"BAND{i}", band.name, f"{band.instrument} {band.filter}"[:45]))
-        cards.append((f"ABZP{i}", band.zero_point_ab, "[mag] AB magnitude of 1 e-/s"))
-    header = fits.Header([fits.Card(*card) for card in cards])
-    if command:
-        header["HISTORY"] = command
-    return header
+    manifest = _manifest(whole, size, form, parts)
+    if folder.exists() and any(folder.iterdir()):
+        _check_same_set(folder, manifest, overwrite=overwrite)
+    elif not folder.exists():
+        check_output(folder)
+        folder.mkdir()
+    text = json.dumps(manifest, indent=1) + "\n"
+    replace_file(folder / MANIFEST, lambda part: _write_text(part, text))
+    return parts
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _manifest(
+    whole: MockSet, size: int, form: str, parts: list[tuple[Path, MockSet]]
+) -> dict[str, Any]:
+    own = whole.identity()
+    return {
+        "survey": whole.survey.name,
+        "survey_fingerprint": own["SURVHASH"],
+        "n": whole.n,
+        "seed": whole.seed,
+        "nuisances": whole.nuisances,
+        "shard_size": size,
+        "format": form,
+        "praesepe": own["PRAESEPE"],
+        "shards": [{"file": file.name, "first": p.first, "n": p.n} for file, p in parts],
+    }
+
+
+def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) -> None:
+    """Go on with the set in a folder; stop at another one, or remove it where that is wanted."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = [folder / Path(str(shard["file"])).name for shard in found["shards"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{folder} is not empty and holds no set of mocks (no readable {MANIFEST}); choose "
+            "another folder"
+        ) from None
+    for stale in folder.glob(".shard-*"):  # of a run that was killed
+        _remove(stale)
+    changed = [key for key in manifest if found.get(key) != manifest[key] and key != "shards"]
+    if changed and not overwrite:
+        told = ", ".join(f"{key} = {found.get(key)!r}, not {manifest[key]!r}" for key in changed)
+        raise InputError(
+            f"{folder} holds another set: {told}. Choose another folder or allow overwriting "
+            "(--overwrite)"
+        )
+    if overwrite:
+        for file in files:
+            _remove(file)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a Zarr folder, or nothing."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

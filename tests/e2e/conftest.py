@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from praesepe.demo import mosaic_hdus, mosaic_wcs
+from praesepe.mock_mosaics import mosaic_hdus, mosaic_wcs
 from praesepe.network.estimator import Estimator
 from praesepe.survey import Survey, load_survey
 

@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from praesepe.demo import mosaic_wcs
+from praesepe.mock_mosaics import mosaic_wcs
 from praesepe.samples import read_samples
 from praesepe.survey import load_survey
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from praesepe.demo import mosaic_hdus, mosaic_wcs
+from praesepe.mock_mosaics import mosaic_hdus, mosaic_wcs
 from praesepe.network.estimator import Estimator
 from praesepe.network.storage import read_checkpoint
 from praesepe.survey import load_survey

@@ -10,7 +10,6 @@ import pytest
 import torch
 from astropy.table import MaskedColumn, Table
 
-from praesepe.demo import mosaic_hdus, mosaic_wcs
 from praesepe.errors import InputError
 from praesepe.labelled import (
     MINIMUM,
@@ -19,6 +18,7 @@ from praesepe.labelled import (
     present_mass_fraction,
     read_labelled,
 )
+from praesepe.mock_mosaics import mosaic_hdus, mosaic_wcs
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey, parse_survey
 

@@ -20,6 +20,8 @@ LAYERS = (
         "scan",
         "evaluate",
         "mocks",
+        "mock_files",
+        "mock_mosaics",
         "starfields",
         "star_plots",
         "sky_plots",

@@ -8,7 +8,8 @@ import torch
 
 from praesepe.errors import InputError
 from praesepe.parameters import PARAMETERS
-from praesepe.sky.simulator import Simulator, SurveyTables, make_mosaic
+from praesepe.sky.mosaics import make_mosaic
+from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.survey import load_survey
 
 

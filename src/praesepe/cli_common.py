@@ -1,0 +1,112 @@
+"""What the commands share: types of options, and how arguments are read."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from praesepe.errors import InputError
+
+Model = Annotated[str, typer.Argument(help="Name of a model that is included, or its folder.")]
+SurveyName = Annotated[
+    str, typer.Argument(help="Name of a survey that is included, or a TOML file.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
+Images = Annotated[
+    list[str] | None,
+    typer.Option("--image", metavar="BAND=FILE", help="Mosaic of one band; repeat for every band."),
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unit", metavar="BAND=UNIT", help="Unit of the pixels, in place of BUNIT; repeat."
+    ),
+]
+ZeroPoints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--zero-point",
+        metavar="BAND=MAG",
+        help="AB magnitude of 1 e-/s, in place of PHOTFLAM; repeat.",
+    ),
+]
+Samples = Annotated[int, typer.Option(min=1, help="Posterior draws per cluster.")]
+NoNuisances = Annotated[
+    bool,
+    typer.Option("--no-nuisances", help="Perfect zero points, sharpness and registration."),
+]
+XColumn = Annotated[str | None, typer.Option("--x", help="Catalogue's column of pixel x.")]
+YColumn = Annotated[str | None, typer.Option("--y", help="Catalogue's column of pixel y.")]
+Origin = Annotated[
+    int | None, typer.Option(help="Coordinate of the first pixel: 1 (DS9) or 0 (numpy).")
+]
+
+
+def command_line() -> str:
+    """The command line as typed, for the metadata of outputs."""
+    return shlex.join(["praesepe", *sys.argv[1:]])
+
+
+def positive(value: float | None) -> float | None:
+    """Refuse 0 and less."""
+    if value is not None and not value > 0:
+        raise typer.BadParameter(f"{value:g} is not more than 0.")
+    return value
+
+
+def parse_images(pairs: list[str] | None) -> dict[str, Path]:
+    """Read ``BAND=FILE`` arguments."""
+    images = {band: Path(file) for band, file in by_band("--image", pairs).items()}
+    if not images:
+        raise InputError("no images; give --image BAND=FILE for every band of the model.")
+    return images
+
+
+def by_band(option: str, pairs: list[str] | None) -> dict[str, str]:
+    """Read arguments ``BAND=…`` of an option."""
+    what, example = {
+        "--image": ("FILE", "f475w.fits"),
+        "--unit": ("UNIT", "electron/s"),
+        "--zero-point": ("MAG", "26.06"),
+    }[option]
+    values: dict[str, str] = {}
+    for pair in pairs or []:
+        band, _, value = pair.partition("=")
+        if not (band and value):
+            raise InputError(f"{option} {pair}: write BAND={what}, e.g. {option} F475W={example}")
+        if band in values:
+            raise InputError(f"{option} {pair}: band {band!r} is given twice.")
+        values[band] = value
+    return values
+
+
+def magnitudes_by_band(pairs: list[str] | None) -> dict[str, float]:
+    """Read ``BAND=MAG`` arguments."""
+    magnitudes: dict[str, float] = {}
+    for band, text in by_band("--zero-point", pairs).items():
+        try:
+            magnitudes[band] = float(text)
+        except ValueError:
+            magnitudes[band] = math.nan
+        if not math.isfinite(magnitudes[band]):
+            raise InputError(f"--zero-point {band}={text}: {text!r} is not a magnitude.")
+    return magnitudes
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise InputError(f"no device {device!r}; give cpu, cuda or cuda:0, cuda:1 …") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: no CUDA device is available here; use --device cpu.")
