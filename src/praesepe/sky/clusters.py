@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError, unknown
+from praesepe.sky.profiles import PROFILES, Structure
 from praesepe.survey import Survey, as_range
-
-PROFILES = ("eff", "king", "plummer")
-"""Names of the profiles, in the order of `Clusters.profile`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Clusters:
     model : Tensor of int64
         Which of the survey's stellar models the cluster follows.
     profile : Tensor of int64
-        Index into `PROFILES`.
+        Index into `praesepe.sky.profiles.PROFILES`.
     gamma, concentration : Tensor
         Slope of an EFF profile; log10 of tidal over core radius of a King profile.
     ellipticity, angle : Tensor
@@ -63,6 +61,22 @@ class Clusters:
 
     def __len__(self) -> int:
         return len(self.log_age)
+
+    def part(self, rows: slice) -> Clusters:
+        """Some of the clusters."""
+        return Clusters(**{name: values[rows] for name, values in vars(self).items()})
+
+    def structure(self, arcsec_per_unit: float = 1.0) -> Structure:
+        """How their stars are distributed; radii in units of `arcsec_per_unit`."""
+        return Structure(
+            half_light_radius=10**self.log_rh / arcsec_per_unit,
+            kind=self.profile,
+            gamma=self.gamma,
+            concentration=self.concentration,
+            ellipticity=self.ellipticity,
+            angle_rad=self.angle,
+            segregation=self.segregation,
+        )
 
     def with_values(self, **given: Any) -> Clusters:
         """The same clusters with some parameters put to given values (one, or one for each).

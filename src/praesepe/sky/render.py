@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.sky.psf import band_psf
-from praesepe.survey import Survey
+from praesepe.sky.psf import band_psf, psf_variants
+from praesepe.survey import Band, Survey
 
 OVERSAMPLING = 2
 """Grid points per image pixel and axis."""
@@ -48,7 +48,10 @@ class Renderer:
     grid : int
         Side of the oversampled grid.
     peak : ndarray, shape (band,)
-        Share of a centred star's light that falls into the central pixel.
+        Share of a centred star's light that falls into the central pixel, with the sharpest PSF.
+    n_psfs : tuple of int
+        Number of PSFs of each band: more than one where the survey lets the focus vary, or asks
+        for a random position of a position-dependent file.
     """
 
     def __init__(
@@ -65,19 +68,10 @@ class Renderer:
         self.n_bands = len(survey.bands)
         self.grid = OVERSAMPLING * (self.size + 2 * pad)
         half = min(self.grid // 2 - 1, 80 * OVERSAMPLING)
-        psfs = np.stack(
-            [
-                band_psf(
-                    band,
-                    grid_scale_arcsec=survey.pixel_scale_arcsec / OVERSAMPLING,
-                    half_size_px=half,
-                    pixel_scale_arcsec=survey.pixel_scale_arcsec,
-                )
-                for band in survey.bands
-            ]
-        )  # (band, 2 half + 1, 2 half + 1)
-        self.peak = psfs[:, half, half] * OVERSAMPLING**2
-        self.transfer = torch.from_numpy(_transfer(psfs, self.grid)).to(self.device)
+        psfs = [_psfs(survey, band, half) for band in survey.bands]
+        self.peak = np.array([p[:, half, half].max() * OVERSAMPLING**2 for p in psfs])
+        self.n_psfs = tuple(len(p) for p in psfs)
+        self.transfer = [torch.from_numpy(_transfer(p, self.grid)).to(self.device) for p in psfs]
         frequency = torch.fft.fftfreq(self.grid, device=self.device)  # cycles per grid point
         self._frequency = 2 * math.pi * OVERSAMPLING * frequency  # radians per pixel
 
@@ -131,6 +125,7 @@ class Renderer:
         gain: Tensor | None = None,
         blur_px: Tensor | None = None,
         shift_px: Tensor | None = None,
+        psf: Tensor | None = None,
     ) -> Tensor:
         """See the grids through the PSF and sample them at the pixels.
 
@@ -143,6 +138,8 @@ class Renderer:
             Sigma of an additional Gaussian blur, pixels.
         shift_px : Tensor, shape (n, band, 2), optional
             Displacement in x and y, pixels.
+        psf : Tensor of int64, shape (n, band), optional
+            Which of the band's PSFs; the first by default.
 
         Returns
         -------
@@ -157,16 +154,23 @@ class Renderer:
                 part = slice(start, start + per_pass)
                 image[part] = self._convolve(
                     grids[part],
-                    *(None if v is None else v[part] for v in (gain, blur_px, shift_px)),
+                    *(None if v is None else v[part] for v in (gain, blur_px, shift_px, psf)),
                 )
             return image
-        return self._convolve(grids, gain, blur_px, shift_px)
+        return self._convolve(grids, gain, blur_px, shift_px, psf)
 
     def _convolve(
-        self, grids: Tensor, gain: Tensor | None, blur_px: Tensor | None, shift_px: Tensor | None
+        self,
+        grids: Tensor,
+        gain: Tensor | None,
+        blur_px: Tensor | None,
+        shift_px: Tensor | None,
+        psf: Tensor | None,
     ) -> Tensor:
         spectrum = torch.fft.rfft2(grids)
-        spectrum *= self.transfer
+        for band, transfer in enumerate(self.transfer):
+            one = psf is None or len(transfer) == 1
+            spectrum[:, band] *= transfer[0] if one else transfer[psf[:, band]]
         half = self.grid // 2
         if gain is not None or blur_px is not None or shift_px is not None:
             along_y, along_x = self._modulation(grids.shape[0], gain, blur_px, shift_px)
@@ -200,6 +204,32 @@ class Renderer:
         along_x = torch.polar(amplitude, -shift[..., 0:1] * angle)
         along_y = torch.polar(amplitude * root, -shift[..., 1:2] * angle)
         return along_y, along_x
+
+
+FOCI = 8
+"""PSFs of different focus from which a survey with varying focus draws."""
+
+
+def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
+    """All PSFs of a band, (psf, 2 half + 1, 2 half + 1): positions of a file, or foci.
+
+    The foci are the middles of equal shares of a half-normal distribution: a PSF does not tell
+    which side of the focus it is on.
+    """
+    common = {
+        "grid_scale_arcsec": survey.pixel_scale_arcsec / OVERSAMPLING,
+        "half_size_px": half,
+        "pixel_scale_arcsec": survey.pixel_scale_arcsec,
+    }
+    sigma = survey.nuisance.focus_nm
+    if band.psf.file is not None:
+        places = range(psf_variants(band)) if band.psf.file_position == "random" else [None]
+        return np.stack([band_psf(band, position=place, **common) for place in places])
+    if sigma == 0:
+        return band_psf(band, **common)[None]
+    shares = torch.linspace(0.5, 1.0, 2 * FOCI + 1, dtype=torch.float64)[1::2]
+    foci = (sigma * torch.special.ndtri(shares)).tolist()
+    return np.stack([band_psf(band, defocus_nm=focus, **common) for focus in foci])
 
 
 def chunks(n: int, device: torch.device) -> Iterator[slice]:

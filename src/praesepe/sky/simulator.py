@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,16 +14,28 @@ from torch import Tensor
 from praesepe.errors import InputError
 from praesepe.sky.clusters import Clusters, draw_clusters
 from praesepe.sky.detector import Detector
-from praesepe.sky.fields import FieldBank, draw_field, stream
-from praesepe.sky.profiles import sample_eff
-from praesepe.sky.render import OVERSAMPLING, Renderer
-from praesepe.sky.sampler import StarSampler
+from praesepe.sky.fields import Bank, FieldBank, field_extinction
+from praesepe.sky.profiles import realised_half_light_radius, sample_positions
+from praesepe.sky.real_fields import RealFieldBank
+from praesepe.sky.render import Renderer
+from praesepe.sky.sampler import Stars, StarSampler
+from praesepe.sky.streams import stream
+from praesepe.stars.binaries import Binaries
+from praesepe.stars.imf import imf_from
+from praesepe.stars.interpolation import refine_metallicity
+from praesepe.stars.isochrones import IsochroneGrid, check_covers
 from praesepe.stars.passbands import load_passband
-from praesepe.stars.population import StellarTable, build_table
+from praesepe.stars.population import StellarTable, a_v_range, build_table
 from praesepe.survey import Survey, as_range, load_survey
 
 FAINT_STAR_SNR = 0.3
 """Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
+
+METALLICITY_STEP_DEX = 0.05
+"""Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
+
+STAMPS_AT_ONCE = {"cpu": 32, "cuda": 1024}
+"""Stamps that go through all stages together: few enough for a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +66,36 @@ class SurveyTables:
 
     Attributes
     ----------
-    cluster, field : StellarTable
-        At the clusters' metallicity, and at all metallicities of the field.
+    cluster : tuple of StellarTable
+        One for each of the survey's stellar models, at the clusters' metallicities.
+    field : StellarTable
+        The embedded model at all metallicities of the field.
     """
 
-    cluster: StellarTable
+    cluster: tuple[StellarTable, ...]
     field: StellarTable
 
     @classmethod
     def build(cls, survey: Survey) -> SurveyTables:
-        """Integrate the embedded spectra over the survey's filter curves."""
+        """Integrate the embedded spectra over the survey's filter curves.
+
+        Raises
+        ------
+        InputError
+            Where a stellar model is not known, or does not cover the survey's prior.
+        """
         bands = [load_passband(band.filter) for band in survey.bands]
         s = survey.stars
-        a_v = as_range(s.a_v)[0]
-        table = partial(build_table, bands, a_v=a_v, r_v=s.r_v, law=s.extinction_law)
-        return cls(cluster=table(metallicities=[as_range(s.metallicity)[0]]), field=table())
+        table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
+        z_range = as_range(s.metallicity)
+        clusters = []
+        for name in s.models:
+            grid = IsochroneGrid.named(name)
+            check_covers(grid, survey.prior.log_age, z_range, name=f"stellar model {name!r}")
+            grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
+            clusters.append(table(grid=grid, a_v=a_v_range(s.a_v, s.a_v_scatter)))
+        dust = field_extinction(survey) or as_range(s.a_v)[0]
+        return cls(cluster=tuple(clusters), field=table(a_v=dust))
 
 
 class Simulator:
@@ -117,8 +143,10 @@ class Simulator:
         self.detector = Detector(self.survey, device=self.device)
         self.stars = self._sampler(self.tables.cluster)
         self.seed(seed)
-        self.bank: FieldBank | None = None
-        if n_fields:
+        self.bank: Bank | None = None
+        if n_fields and self.survey.field.files is not None:
+            self.bank = RealFieldBank(self.survey.field.files, self.survey, device=self.device)
+        elif n_fields:
             self.bank = FieldBank(
                 self.survey, self._sampler(self.tables.field), n_fields=n_fields, seed=(seed, 1)
             )
@@ -127,17 +155,20 @@ class Simulator:
         """Start the stream of clusters anew from one or more integers; the star fields stay."""
         self.generator = stream((*seed, 0), self.device)
 
-    def _sampler(self, table: StellarTable) -> StarSampler:
+    def _sampler(self, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
         limit = FAINT_STAR_SNR * self.detector.noise.cpu().numpy() / self.renderer.peak
+        s = self.survey.stars
         return StarSampler(
-            table,
+            tables,
             zero_points=[band.zero_point_ab for band in self.survey.bands],
             distance_modulus=self.survey.distance_modulus,
             flux_limit=limit.tolist(),
+            imf=imf_from(s.imf),
+            binaries=Binaries(s.binary_fraction, s.binary_mass_ratio, s.binary_mass_ratio_slope),
             device=self.device,
         )
 
-    def draw(self, n: int, *, batch_size: int = 256) -> Mocks:
+    def draw(self, n: int, *, batch_size: int = 256, detail: bool = True) -> Mocks:
         """Draw clusters from the prior and render them.
 
         Parameters
@@ -145,7 +176,10 @@ class Simulator:
         n : int
             Number of stamps.
         batch_size : int
-            Stamps rendered at once; part of what makes a set reproducible.
+            Stamps whose parameters are drawn at once; part of what makes a set reproducible.
+        detail : bool
+            Whether the truth counts living stars, finds the brightest and measures the realised
+            radius, which a training does not need.
 
         Returns
         -------
@@ -153,12 +187,8 @@ class Simulator:
         """
         if n < 1:
             raise InputError(f"{n} stamps asked for; ask for at least one")
-        parts = [self._batch(min(batch_size, n - start)) for start in range(0, n, batch_size)]
-        return Mocks(
-            torch.cat([part.images for part in parts]),
-            torch.cat([part.labels for part in parts]),
-            {key: torch.cat([part.truth[key] for part in parts]) for key in parts[0].truth},
-        )
+        sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
+        return _joined([self._observe(self.sample_prior(size), detail) for size in sizes])
 
     def sample_prior(self, n: int) -> Clusters:
         """Draw the parameters of `n` clusters from the survey's prior."""
@@ -188,30 +218,52 @@ class Simulator:
         torch.Size([2, 3, 64, 64])
         """
         if not isinstance(clusters, Clusters):
-            sizes = {np.size(v) for v in clusters.values()} - {1}
+            sizes = {np.size(values) for values in clusters.values()} - {1}
             if n is None and len(sizes) == 1:
                 n = sizes.pop()
             clusters = self.sample_prior(n or 1).with_values(**clusters)
-        return self._expose(*self.populate(clusters))
+        return self._observe(clusters, detail=True)
 
-    def _batch(self, n: int) -> Mocks:
-        return self._expose(*self.populate(self.sample_prior(n)))
+    def _observe(self, clusters: Clusters, detail: bool) -> Mocks:
+        """Populate, lay on star fields and expose, a few stamps at a time."""
+        step = STAMPS_AT_ONCE["cpu" if self.device.type == "cpu" else "cuda"]
+        parts = []
+        for start in range(0, len(clusters), step):
+            labels, truth, grids = self.populate(
+                clusters.part(slice(start, start + step)), detail=detail
+            )
+            images, density = self._expose(grids, first=start == 0)
+            if density is not None:
+                truth["field_density"] = density
+            parts.append(Mocks(images, labels, truth))
+        return _joined(parts)
 
-    def _expose(self, labels: Tensor, truth: dict[str, Tensor], grids: Tensor) -> Mocks:
-        """Lay the clusters on star fields and look at them with the telescope."""
-        if self.bank is not None:
-            density = self.bank.add_to(grids, generator=self.generator)
-            truth["field_density"] = density.to(self.device)
-        images = self.renderer.convolve(grids, **self._nuisances(len(grids)))
-        return Mocks(self.detector.expose(images, generator=self.generator), labels, truth)
+    def _expose(self, grids: Tensor, *, first: bool) -> tuple[Tensor, Tensor | None]:
+        """Lay clusters on star fields and look at them with the telescope."""
+        bank, density, n = self.bank, None, len(grids)
+        if bank is not None and first:
+            bank.advance()
+        if bank is not None and bank.before_psf:
+            density = bank.add_to(grids, generator=self.generator).to(self.device)
+        images = self.renderer.convolve(grids, **self._nuisances(n))
+        if bank is None or bank.before_psf:
+            return self.detector.expose(images, generator=self.generator), density
+        background = torch.zeros_like(images)
+        density = bank.add_to(background, generator=self.generator).to(self.device)
+        exposed = self.detector.expose(images, generator=self.generator, background=background)
+        return exposed, density
 
-    def populate(self, clusters: Clusters) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    def populate(
+        self, clusters: Clusters, *, detail: bool = True
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Draw the stars of clusters and lay each cluster on a grid of its own.
 
         Parameters
         ----------
         clusters : Clusters
             Their parameters.
+        detail : bool
+            As for `draw`.
 
         Returns
         -------
@@ -222,35 +274,92 @@ class Simulator:
         grids : Tensor, shape (n, band, grid, grid)
             Light before the telescope, for `Renderer.convolve`.
         """
-        survey, n = self.survey, len(clusters)
-        i_age = self._nearest_age(clusters.log_age)
-        n_stars = torch.poisson(
-            10**clusters.log_mass / self.stars.mean_mass, generator=self.generator
-        ).clamp_(min=1)
-        drawn = self.stars.draw(self.stars.row(i_age), n_stars, generator=self.generator)
-        radius_px = (10**clusters.log_rh / survey.pixel_scale_arcsec)[drawn.owner]
-        position = sample_eff(radius_px, clusters.gamma[drawn.owner], generator=self.generator)
-        centre = torch.stack((clusters.x_offset, clusters.y_offset)) + survey.stamp_size // 2
-        position += centre[:, drawn.owner]
+        n = len(clusters)
+        stars, offset, n_stars = self.stars_of(clusters, detail=detail)
+        centre = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
         grids = self.renderer.empty(n)
-        self.renderer.scatter(grids, drawn.owner, position, drawn.flux)
-        labels = torch.stack((clusters.log_age, drawn.mass.log10(), clusters.log_rh), dim=1)
-        left = torch.as_tensor(self.stars.present_fraction[:, 0], device=self.device).float()
-        truth = {
-            "log_present_mass": (drawn.mass * left[i_age]).log10(),
-            "gamma": clusters.gamma,
-            "x": centre[0],
-            "y": centre[1],
-            "n_stars": n_stars,
-        }
-        for i, band in enumerate(survey.bands):
-            truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * drawn.light[:, i].log10()
+        self.renderer.scatter(
+            grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
+        )
+        labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)
+        truth = {"x": centre[0], "y": centre[1], "n_stars": n_stars}
+        truth |= self._parameters_beside_labels(clusters)
+        for i, band in enumerate(self.survey.bands):
+            truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * stars.light[:, i].log10()
+        if detail:
+            truth |= self._details(stars, offset, n)
         return labels, truth, grids
 
-    def _nearest_age(self, log_age: Tensor) -> Tensor:
-        """Index of the isochrone nearest to each age."""
-        grid = torch.as_tensor(self.stars.log_age, device=self.device, dtype=torch.float32)
-        return (log_age[:, None] - grid).abs().argmin(1)
+    def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
+        """Draw the stars of clusters.
+
+        Parameters
+        ----------
+        clusters : Clusters
+        detail : bool
+            As for `draw`.
+
+        Returns
+        -------
+        stars : Stars
+        offset : Tensor, shape (2, point)
+            x and y of each point of light from the centre of its cluster, pixels.
+        n_stars : Tensor, shape (n,)
+            Number of stars drawn, companions not counted.
+        """
+        s = self.survey.stars
+        expected = 10**clusters.log_mass / self.stars.mean_mass
+        n_stars = torch.poisson(expected, generator=self.generator).clamp_(min=1)
+        stars = self.stars.draw(
+            self.stars.rows_for(clusters.model, clusters.log_age, clusters.log_z),
+            n_stars,
+            generator=self.generator,
+            a_v=clusters.a_v,
+            a_v_scatter=s.a_v_scatter,
+            detail=detail,
+        )
+        offset = sample_positions(
+            clusters.structure(self.survey.pixel_scale_arcsec),
+            stars.owner,
+            generator=self.generator,
+            relative_mass=stars.star_mass / self.stars.mean_mass,
+        )
+        return stars, offset, n_stars
+
+    def _parameters_beside_labels(self, clusters: Clusters) -> dict[str, Tensor]:
+        """Those of the clusters' parameters that the survey lets vary, and the profile's slope."""
+        s, prior = self.survey.stars, self.survey.prior
+        varies = {
+            "a_v": as_range(s.a_v) != (0.0, 0.0),
+            "log_z": isinstance(s.metallicity, tuple),
+            "model": len(s.models) > 1,
+            "profile": prior.profiles != ("eff",),
+            "concentration": "king" in prior.profiles,
+            "ellipticity": prior.ellipticity != (0.0, 0.0),
+            "angle": prior.ellipticity != (0.0, 0.0),
+            "segregation": prior.segregation != (0.0, 0.0),
+        }
+        names = ["gamma"] if "eff" in prior.profiles else []
+        names += [name for name, wanted in varies.items() if wanted]
+        return {name: getattr(clusters, name) for name in names}
+
+    def _details(self, stars: Stars, offset: Tensor, n: int) -> dict[str, Tensor]:
+        """What the stars drawn are, apart from their sum."""
+        assert stars.present_mass is not None
+        assert stars.n_living is not None
+        assert stars.brightest is not None
+        bands = self.survey.bands
+        middle = len(bands) // 2
+        radius = realised_half_light_radius(stars.owner, offset, stars.flux[middle], n)
+        details = {
+            "log_present_mass": stars.present_mass.log10(),
+            "n_living": stars.n_living,
+            "rh_realised_arcsec": radius * self.survey.pixel_scale_arcsec,
+        }
+        for i, band in enumerate(bands):
+            flux = stars.brightest[:, i]
+            details[f"brightest_{band.name}"] = band.zero_point_ab - 2.5 * flux.log10()
+        return details
 
     def _nuisances(self, n: int) -> dict[str, Tensor]:
         if not self.nuisances:
@@ -266,95 +375,24 @@ class Simulator:
             "gain": 10 ** (-0.4 * settings.zero_point_mag * normal(*shape)),
             "blur_px": low + (high - low) * u,
             "shift_px": settings.registration_px * normal(*shape, 2),
+            **self._psfs(n),
         }
 
+    def _psfs(self, n: int) -> dict[str, Tensor]:
+        """Which of its PSFs each band sees: one focus and one place on the detector a stamp."""
+        counts = torch.tensor(self.renderer.n_psfs, device=self.device)
+        if bool((counts == 1).all()):
+            return {}
+        u = torch.rand((n, 1), generator=self.generator, device=self.device)
+        return {"psf": (u * counts).long()}
 
-def make_mosaic(
-    survey: Survey | str,
-    *,
-    n_clusters: int,
-    size: int,
-    seed: int,
-    field_density: float = 20.0,
-    nuisances: bool = True,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Make a mosaic with clusters drawn from the survey's prior.
 
-    Parameters
-    ----------
-    survey : Survey, str or Path
-        The survey.
-    n_clusters : int
-        Number of clusters, at least half a stamp from the edges and 3/4 of a stamp apart.
-    size : int
-        Side of the mosaic, pixels.
-    seed : int
-        The same seed gives the same mosaic.
-    field_density : float
-        Surface density of the star field, initial Msun/pc².
-    nuisances : bool
-        Whether each band of the mosaic has a zero point, blur and registration of its own.
-
-    Returns
-    -------
-    images : dict of str to ndarray, each of shape (size, size)
-        e-/s by band.
-    truth : dict of str to ndarray, each of shape (n_clusters,)
-        x, y (zero-based pixels), log_age, log_mass, log_rh, log_present_mass.
-
-    Raises
-    ------
-    InputError
-        Where the clusters do not fit into the mosaic.
-    """
-    survey = load_survey(survey)
-    simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0)
-    stamp = survey.stamp_size
-    x, y = _places(n_clusters, size, stamp, np.random.default_rng(seed))
-    # Clusters are rendered on grids of their own, with a margin as wide as a stamp, and added.
-    simulator.renderer = Renderer(survey, size=stamp, pad=stamp // 2)
-    labels, extra, grids = simulator.populate(simulator.sample_prior(n_clusters))
-    field_sampler = simulator._sampler(simulator.tables.field)
-    canvas = draw_field(
-        survey, field_sampler, field_density, shape_px=(size, size), generator=simulator.generator
+def _joined(parts: list[Mocks]) -> Mocks:
+    """Sets of stamps as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Mocks(
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        {key: torch.cat([part.truth[key] for part in parts]) for key in parts[0].truth},
     )
-    margin = OVERSAMPLING * simulator.renderer.pad
-    canvas = torch.nn.functional.pad(canvas, (margin,) * 4, mode="circular")
-    side = grids.shape[-1]
-    for grid, left, bottom in zip(grids, x, y, strict=True):
-        column = OVERSAMPLING * (int(left) - stamp // 2)
-        row = OVERSAMPLING * (int(bottom) - stamp // 2)
-        canvas[:, row : row + side, column : column + side] += grid
-    renderer = Renderer(survey, size=size, pad=simulator.renderer.pad)
-    images = renderer.convolve(canvas[None], **simulator._nuisances(1))
-    exposed = simulator.detector.expose(images, generator=simulator.generator)[0].numpy()
-    truth = {
-        "x": x + extra["x"].numpy() - stamp // 2,
-        "y": y + extra["y"].numpy() - stamp // 2,
-        **{name: labels[:, i].numpy() for i, name in enumerate(("log_age", "log_mass", "log_rh"))},
-        "log_present_mass": extra["log_present_mass"].numpy(),
-    }
-    return {band.name: exposed[i] for i, band in enumerate(survey.bands)}, truth
-
-
-def _places(
-    n: int, size: int, stamp: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw whole-pixel places of clusters that keep their distance."""
-    x: list[int] = []
-    y: list[int] = []
-    low, high = stamp // 2 + 2, size - stamp // 2 - 2
-    if high <= low:
-        raise InputError(f"a mosaic of {size} px holds no stamp of {stamp} px; make it larger")
-    for _ in range(2000 * n):
-        if len(x) == n:
-            break
-        new_x, new_y = rng.integers(low, high, 2).tolist()
-        if all(math.hypot(new_x - a, new_y - b) > 0.75 * stamp for a, b in zip(x, y, strict=True)):
-            x.append(new_x)
-            y.append(new_y)
-    if len(x) < n:
-        raise InputError(
-            f"only {len(x)} of {n} clusters fit into {size}×{size} px; make the mosaic larger"
-        )
-    return np.array(x), np.array(y)
