@@ -332,7 +332,7 @@ def _truth_table(
     table["profile"] = [PROFILES[i] for i in aimed["profile"].tolist()]
     table["model"] = [survey.stars.models[i] for i in aimed["model"].tolist()]
     table["metallicity"] = Column(
-        (10 ** aimed["log_z"].double()).numpy(), description="mass fraction of metals"
+        (10 ** aimed["log_z"]).numpy(), description="mass fraction of metals"
     )
     for name in ("a_v", "gamma", "concentration", "ellipticity", "angle", "segregation"):
         unit, description = truth_column(name)

@@ -23,6 +23,7 @@ LAYERS = (
         "mock_files",
         "mock_mosaics",
         "starfields",
+        "clean_places",
         "star_plots",
         "sky_plots",
         "photometry",
