@@ -1,15 +1,17 @@
 """Stars of a population, drawn in bulk: masses from the IMF, light from the isochrones.
 
-A row is one isochrone (an age at a metallicity). Stars brighter than a limit are drawn one by
-one from the row's inverse-CDF table. Those fainter in every band cannot be told apart in the
-image: their number, total mass and total light are drawn, and the light is divided among so many
-equal points that their shot noise is that of the stars: N <f>² / <f²> for N stars of flux f.
-In heavy populations even the brighter stars blend; there the limit rises until few enough are left
-above it.
+A row is one isochrone (an age at a metallicity of a stellar model). Stars brighter than a limit are
+drawn one by one. Those fainter in every band cannot be told apart in the image: their number, total
+mass and total light are drawn, and the light is divided among so many equal points that their shot
+noise is that of the stars: N <f>² / <f²> for N stars of flux f. In heavy populations even the
+brighter stars blend; there the limit rises until few enough are left above it, and stars that have
+died are summed too. A binary is a star like any other whose light and mass are those of both its
+stars; dust dims each star by its own extinction.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,39 +19,72 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
+from praesepe.sky.faint_light import (
+    Dust,
+    dimming,
+    dusty,
+    effective_number,
+    mass_of_light,
+    root,
+)
+from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, tabulate
+from praesepe.stars.binaries import Binaries
+from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.population import StellarTable
 
-LIMIT_STEPS = 8
-"""The flux limit may rise by factors of two, this many times, for heavy populations."""
-
 MAX_BRIGHT = 8000
-"""Most stars of one population drawn singly, as long as the flux limit can rise."""
+"""Most stars of one population drawn singly, unless the flux limit is zero; a mean number."""
 
 MAX_POINTS = 1 << 13
 """Most points that share the faint light of one population."""
+
+FEW_STARS = 64
+"""Populations of no more stars are drawn star by star: their sums are far from a normal law."""
+
+CHUNK = {"cpu": 1 << 15, "cuda": 1 << 24}
+"""Stars drawn at once: few enough to stay in a processor's cache, or in a GPU's memory."""
 
 
 @dataclass(frozen=True)
 class Stars:
     """A set of light points and the totals of the populations that they belong to.
 
+    A binary counts as one point. Masses are in Msun, light in e-/s behind the dust.
+
     Attributes
     ----------
     owner : Tensor of int64, shape (point,)
         Population of each point.
     flux : Tensor, shape (band, point)
-        Light of each point, e-/s.
+        Light of each point.
+    star_mass : Tensor, shape (point,)
+        Initial mass of the star or binary; of a point that stands for many faint stars, their mean
+        mass weighted by light (and averaged over the bands), since it is their light that the
+        point puts somewhere.
     mass : Tensor, shape (population,)
-        Initial mass of all stars drawn, living or dead, Msun.
+        Initial mass of all stars drawn, companions included, living or dead.
     light : Tensor, shape (population, band)
-        Light of all stars drawn, e-/s.
+        Light of all stars drawn.
+    smooth : Tensor, shape (population, band)
+        Share of `light` that is not in the points: it has no shot noise and follows the profile
+        itself. Zero unless asked for.
+    n_living : Tensor, shape (population,), or None
+        Stars that have not ended their lives, companions included, brown dwarfs not.
+    brightest : Tensor, shape (population, band), or None
+        Light of the brightest point; where no star is drawn singly, of the most massive faint one.
+    present_mass : Tensor, shape (population,), or None
+        Mass left of the stars drawn: living stars and remnants.
     """
 
     owner: Tensor
     flux: Tensor
+    star_mass: Tensor
     mass: Tensor
     light: Tensor
+    smooth: Tensor
+    n_living: Tensor | None = None
+    brightest: Tensor | None = None
+    present_mass: Tensor | None = None
 
 
 class StarSampler:
@@ -57,68 +92,132 @@ class StarSampler:
 
     Parameters
     ----------
-    table : StellarTable
-        Isochrones with absolute AB magnitudes.
+    tables : StellarTable or sequence of StellarTable
+        Isochrones with absolute AB magnitudes, of one stellar model or several. Ages and
+        metallicities may differ, bands and the range of extinction not.
     zero_points : sequence of float
         AB magnitude of 1 e-/s in each band.
     distance_modulus : float
         mag.
     flux_limit : sequence of float
         In each band, the flux (e-/s) below which a star cannot be told apart; 0: draw all.
-    imf : BrokenPowerLaw
-        Initial mass function.
+    imf : InitialMassFunction
+        Of single stars and primaries.
+    binaries : Binaries, optional
+        Unresolved companions, on the isochrone of their primary.
     device : torch.device or str
         Where stars are drawn.
+
+    Attributes
+    ----------
+    n_models : int
+        Number of tables.
+    log_age, metallicity : ndarray, shapes (A,), (Zn,)
+        Of the first table.
+    present_fraction : ndarray, shape (A, Zn)
+        Present-day mass per unit of initial mass, of the first table and single stars.
+    mean_mass : float
+        Mean initial mass of a star with its companion, Msun.
+    a_v : tuple of float
+        Range of extinction of the tables, mag.
+
+    Raises
+    ------
+    InputError
+        For tables that do not belong together, or zero points that do not match them.
     """
 
     def __init__(
         self,
-        table: StellarTable,
+        tables: StellarTable | Sequence[StellarTable],
         *,
-        zero_points: list[float],
+        zero_points: Sequence[float],
         distance_modulus: float,
-        flux_limit: list[float],
-        imf: BrokenPowerLaw = KROUPA2001,
+        flux_limit: Sequence[float],
+        imf: InitialMassFunction = KROUPA2001,
+        binaries: Binaries | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if len(zero_points) != len(table.band_names):
-            raise InputError(
-                f"{len(zero_points)} zero points for the bands {table.band_names}; give one each"
-            )
+        self._tables = (tables,) if isinstance(tables, StellarTable) else tuple(tables)
+        _check(self._tables, zero_points)
+        table = self._tables[0]
         self.device = torch.device(device)
-        self.log_age = table.log_age
-        self.metallicity = table.metallicity
-        self.mean_mass = float(imf.mean_mass)
-        offset = np.asarray(zero_points) - distance_modulus
-        flux = 10 ** (-0.4 * (table.mag_ab - offset))  # (age, Z, node, band); dark = 0
-        flux = flux.reshape(-1, *flux.shape[2:])
-        mass = table.initial_mass.reshape(len(flux), -1)
-        present = table.present_mass.reshape(len(flux), -1)
-        limit = np.asarray(flux_limit)
-        rows = [_row(m, f, imf, limit) for m, f in zip(mass, flux, strict=True)]
-        n_nodes = max(len(row.cdf) for row in rows)
-        self._n_nodes = n_nodes
-        cdf = _stack([r.cdf[:, None] for r in rows], n_nodes).reshape(len(rows), n_nodes)
-        self._cdf = self._tensor(cdf.ravel())
+        self.n_models = len(self._tables)
+        self.log_age, self.metallicity, self.a_v = table.log_age, table.metallicity, table.a_v
+        self.binaries = binaries if binaries is not None and binaries.fraction > 0 else None
+        companions = self.binaries.fraction * self.binaries.mean_ratio if self.binaries else 0.0
+        self.mean_mass = float(imf.mean_mass) * (1 + companions)
+        self._draw_all = not np.any(np.asarray(flux_limit) > 0)
+        rows = tabulate(
+            self._tables,
+            magnitude_of_unit_flux=np.asarray(zero_points) - distance_modulus,
+            limit=np.asarray(flux_limit, dtype=float),
+            imf=imf,
+            binaries=self.binaries,
+        )
+        shapes = [t.mag_ab.shape[:2] for t in self._tables]
+        self._first_row = np.cumsum([0, *(a * z for a, z in shapes)]).tolist()
+        self.present_fraction = rows.present_fraction[: self._first_row[1]].reshape(shapes[0])
+        self._n_nodes = rows.n_nodes
+        self._n_bands = len(zero_points)
+        self._start, self._rise = self._float(rows.start), self._float(rows.rise)
+        self._dust = None if rows.dust is None else self._float(rows.dust)
         # One ascending list of all rows: row i holds the values from i to i + 1.
-        self._key = self._tensor((cdf + np.arange(len(rows))[:, None]).ravel())
-        self._mass = self._tensor(_stack([r.mass[:, None] for r in rows], n_nodes))[:, 0].float()
-        self._flux = self._tensor(_stack([r.flux for r in rows], n_nodes)).float().T.contiguous()
-        self._slope = self._tensor(_stack([r.slope for r in rows], n_nodes)).float().T.contiguous()
+        in_order = np.arange(len(rows.cdf))[:, None]
+        self._key = self._tensor((rows.cdf + in_order).ravel())
+        self._mass_span = 2.0 * float(rows.mass.max())
+        self._mass_key = self._tensor((rows.mass + self._mass_span * in_order).ravel())
+        self._lowest_mass = float(imf.edges[0])
+        self._dead_mass = self._float(rows.dead_mass)
+        self._below_dead = self._tensor(imf.cdf(rows.dead_mass))
         # One entry for each row and each step of the limit.
-        self._cut = self._tensor(np.concatenate([r.cut for r in rows]))
-        self._faint_mean = self._tensor(np.concatenate([r.faint_mean for r in rows])).float()
-        self._faint_root = self._tensor(np.concatenate([r.faint_root for r in rows])).float()
-        self._faint_points_per_star = _effective_number(self._faint_mean, self._faint_root)
-        fraction = _present_fraction(mass, present, imf)
-        self.present_fraction = fraction.reshape(table.mag_ab.shape[:2])
+        self._share = self._tensor(rows.share.ravel())
+        self._below = self._tensor(rows.below.ravel())
+        self._faint_mean = self._tensor(_entries(rows.mean))
+        self._faint_second = self._tensor(_entries(rows.second))
+        self._mean_dust = None if rows.mean_dust is None else self._tensor(_entries(rows.mean_dust))
+        if rows.second_dust is not None:
+            self._second_dust = self._tensor(_entries(rows.second_dust))
+        self._faint_root = root(self._faint_mean, self._faint_second)
+        self._faint_points_per_star = effective_number(self._faint_mean, self._faint_second)
+        self._faint_star_mass = mass_of_light(self._faint_mean, self._faint_second)
+        self._slot_start = self._tensor(rows.slot_start.ravel())
+        self._slot_count = self._tensor(rows.slot_count.ravel().astype(float))
+        self._slot_nodes = self._tensor(np.stack((rows.slot_other, rows.slot_node), axis=1)).int()
+        self._slot_chance = self._float(rows.slot_chance)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
 
+    def _float(self, values: np.ndarray) -> Tensor:
+        return self._tensor(values.astype(np.float32))
+
     def row(self, i_age: Tensor, i_metallicity: Tensor | int = 0) -> Tensor:
-        """Index of the isochrone at an age and a metallicity of the table."""
+        """Index of the isochrone at an age and a metallicity of the first table."""
         return i_age * len(self.metallicity) + i_metallicity
+
+    def rows_for(self, model: Tensor, log_age: Tensor, log_z: Tensor) -> Tensor:
+        """Index of the isochrone nearest in age and metallicity.
+
+        Parameters
+        ----------
+        model : Tensor of int64, shape (n,)
+            Position of each population's table in the sampler's.
+        log_age, log_z : Tensor, shape (n,)
+            log10(age/yr), log10 of the mass fraction of metals; beyond the ends of a table, its
+            end is taken.
+
+        Returns
+        -------
+        Tensor of int64, shape (n,)
+        """
+        rows = torch.zeros_like(model)
+        for k, table in enumerate(self._tables):
+            i_age = _nearest(log_age, table.log_age)
+            i_z = _nearest(log_z, np.log10(table.metallicity))
+            found = self._first_row[k] + i_age * len(table.metallicity) + i_z
+            rows = found if self.n_models == 1 else torch.where(model == k, found, rows)
+        return rows
 
     def draw(
         self,
@@ -127,6 +226,10 @@ class StarSampler:
         *,
         generator: torch.Generator,
         max_points: int = MAX_POINTS,
+        a_v: Tensor | None = None,
+        a_v_scatter: float = 0.0,
+        detail: bool = True,
+        smooth: bool = False,
     ) -> Stars:
         """Draw populations of given numbers of stars.
 
@@ -135,163 +238,315 @@ class StarSampler:
         row : Tensor of int64, shape (population,)
             Isochrone of each population.
         n_stars : Tensor, shape (population,)
-            Number of stars to draw, living and dead.
+            Number of stars to draw, living and dead, companions not counted.
         generator : torch.Generator
             Source of randomness.
         max_points : int
             Most points that share the faint light of one population; wide fields need more.
+        a_v : Tensor, shape (population,), optional
+            Mean extinction, mag; by default the lowest of the tables.
+        a_v_scatter : float
+            Differential extinction, mag: each star has its own A_V, normally distributed about the
+            mean with this standard deviation, negative values being set to zero. Values outside
+            the tables' range take its end; see `praesepe.stars.population.a_v_range`.
+        detail : bool
+            Whether to count the living stars, find the brightest and add up the present-day mass.
+        smooth : bool
+            Where the faint light would need more than `max_points` points for its shot noise to be
+            right, put only so much of it into points that the shot noise is right, and leave the
+            rest to `Stars.smooth`. Otherwise the points hold all the light.
 
         Returns
         -------
         Stars
+
+        Raises
+        ------
+        InputError
+            For an extinction that the tables do not cover.
         """
+        dust = self._extinction(row, a_v, a_v_scatter)
         n_stars = n_stars.to(torch.float64)
-        limit = self._limit_of(row, n_stars)
-        bright_share = (1 - self._cut[limit]).clamp(0, 1)
-        n_bright = torch.binomial(n_stars, bright_share, generator=generator)
-        bright_owner, mass, flux = self._bright(row, limit, n_bright.long(), generator)
+        entry = self._entry_of(row, n_stars)
+        share = self._share[entry].clamp(0, 1)
+        n_bright = torch.binomial(n_stars, share, generator=generator)
         n_faint = n_stars - n_bright
-        faint = self._faint_totals(limit, n_faint.float(), generator)  # (population, 1 + band)
-        faint_owner, faint_flux = self._faint_points(limit, faint[:, 1:], n_faint, max_points)
-        n, bands = len(row), len(flux)
-        total_mass = faint[:, 0].index_add(0, bright_owner, mass)
-        light = faint[:, 1:].clone()
-        for band in range(bands):
-            of_bright = torch.zeros(n, device=self.device)
-            light[:, band] += of_bright.index_add_(0, bright_owner, flux[band])
+        bright = self._bright(row, entry, n_bright.long(), dust, generator, detail)
+        faint = self._faint(entry, n_faint, dust, generator, max_points, smooth)
+        totals = faint.total.float()
+        light = totals[:, FLUX:] + bright.per_population(bright.flux, "sum").T
+        mass = totals[:, MASS] + bright.per_population(bright.mass[None], "sum")[0]
+        more: dict[str, Tensor] = {}
+        if detail:
+            left = bright.per_population(bright.present[None], "sum")[0]
+            alive = bright.per_population(bright.living[None], "sum")[0]
+            most = bright.per_population(bright.flux, "max").T
+            others = self._brightest_faint(row, entry, n_faint, dust, generator)
+            more = {
+                "present_mass": totals[:, PRESENT] + left,
+                "n_living": totals[:, LIVING].round() + alive,
+                "brightest": torch.maximum(most, others),
+            }
         return Stars(
-            owner=torch.cat((bright_owner, faint_owner)),
-            flux=torch.cat((flux, faint_flux), dim=1),
-            mass=total_mass,
+            owner=torch.cat((bright.owner, faint.owner)),
+            flux=torch.cat((bright.flux, faint.flux), dim=1),
+            star_mass=torch.cat((bright.mass, faint.star_mass)),
+            mass=mass,
             light=light,
+            smooth=faint.smooth,
+            **more,
         )
 
-    def _limit_of(self, row: Tensor, n_stars: Tensor) -> Tensor:
-        """Index into the tables of faint stars: the lowest limit that leaves few bright ones."""
-        steps = torch.arange(LIMIT_STEPS, device=self.device)
-        entries = row[:, None] * LIMIT_STEPS + steps  # (population, step)
-        too_many = n_stars[:, None] * (1 - self._cut[entries]) > MAX_BRIGHT
-        return row * LIMIT_STEPS + too_many.sum(1).clamp(max=LIMIT_STEPS - 1)
+    def _extinction(self, row: Tensor, a_v: Tensor | None, scatter: float) -> Dust | None:
+        """What dust does to these populations; None where the tables' lowest extinction holds."""
+        low, high = self.a_v
+        if not scatter >= 0:
+            raise InputError(f"a scatter of {scatter!r} mag of A_V: give a number from 0 up")
+        if a_v is not None and len(a_v):
+            least, most = (float(end) for end in torch.aminmax(a_v))
+            if not (least >= low - 1e-4 and most <= high + 1e-4):
+                raise InputError(
+                    f"A_V from {least:g} to {most:g} mag: the tables of stars cover {low:g} to "
+                    f"{high:g}; build them with a wider range"
+                )
+        if self._dust is None:
+            if scatter > 0:
+                raise InputError(
+                    f"a scatter of {scatter:g} mag of A_V needs tables that cover a range of it; "
+                    f"these hold A_V = {low:g} alone"
+                )
+            return None
+        if a_v is None:
+            if scatter == 0:
+                return None
+            a_v = torch.full(row.shape, low, device=self.device)
+        return Dust((a_v.float() - low).clamp(0, high - low), scatter, high - low)
+
+    def _entry_of(self, row: Tensor, n_stars: Tensor) -> Tensor:
+        """Row and step of the flux limit: the first step that leaves few enough bright stars."""
+        first = row * len(STEPS)
+        if self._draw_all:
+            return first
+        steps = torch.arange(len(STEPS), device=self.device)
+        share = self._share[first[:, None] + steps]  # (population, step)
+        few = n_stars[:, None] * share <= MAX_BRIGHT
+        few[:, 0] = n_stars <= FEW_STARS
+        return first + few.int().argmax(1)
 
     def _bright(
-        self, row: Tensor, limit: Tensor, counts: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Owner, mass and flux of the stars drawn one by one."""
+        self,
+        row: Tensor,
+        entry: Tensor,
+        counts: Tensor,
+        dust: Dust | None,
+        generator: torch.Generator,
+        detail: bool,
+    ) -> _Bright:
+        """The stars drawn one by one, those of each population side by side."""
         owner = torch.repeat_interleave(torch.arange(len(row), device=self.device), counts)
-        its_row = row[owner]
-        u = torch.rand(owner.shape, generator=generator, device=self.device, dtype=torch.float64)
-        low = self._cut[limit[owner]]
-        u = low + (1 - low) * u
-        node = torch.searchsorted(self._key, its_row + u, right=True) - 1
-        first = its_row * self._n_nodes
-        node = torch.minimum(torch.maximum(node, first), first + self._n_nodes - 2)
-        width = self._cdf[node + 1] - self._cdf[node]
-        step = ((u - self._cdf[node]) / width.clamp_min(1e-300)).clamp_(0, 1).float()
-        mass = torch.lerp(self._mass[node], self._mass[node + 1], step)
-        flux = torch.addcmul(self._flux[:, node], self._slope[:, node], step)
-        return owner, mass, flux
+        # The last quantity, the present-day mass, is a detail.
+        rows = 2 + self._n_bands if detail else 1 + self._n_bands
+        start, rise = self._start[:rows], self._rise[:rows]
+        value = torch.empty((rows, len(owner)), device=self.device)
+        living = torch.empty(len(owner) if detail else 0, device=self.device)
+        slot_start, slot_count = self._slot_start[entry], self._slot_count[entry]
+        for part in _chunks(len(owner), self.device):
+            own = owner[part]
+            node = self._nodes(own, slot_start, slot_count, generator)
+            step = torch.rand(own.shape, generator=generator, device=self.device)
+            here = torch.addcmul(start.index_select(1, node), rise.index_select(1, node), step)
+            x = None
+            if dust is not None:
+                x = dust.of_stars(own, generator)
+                here[1 : 1 + self._n_bands] *= self._dimming(node, x)
+            if detail:
+                living[part] = here[0] <= self._dead_mass[row].index_select(0, own)
+            if self.binaries is not None:
+                alive = living[part] if detail else None
+                self._add_companions(here, alive, row.index_select(0, own), x, generator)
+            value[:, part] = here
+        return _Bright(owner, counts, value, living, self._n_bands)
 
-    def _faint_totals(self, limit: Tensor, n_faint: Tensor, generator: torch.Generator) -> Tensor:
-        """Mass and light of the faint stars together (central limit theorem), never negative."""
-        mean = self._faint_mean[limit]  # (population, 1 + band)
-        normal = torch.randn(mean.shape, generator=generator, device=self.device)
-        spread = torch.einsum("pij,pj->pi", self._faint_root[limit], normal)
-        total = n_faint[:, None] * mean + n_faint.sqrt()[:, None] * spread
-        return total.clamp_min_(0)
+    def _nodes(
+        self, own: Tensor, slot_start: Tensor, slot_count: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Draw the interval of each star by its share of the stars (Walker's alias method)."""
+        u = torch.rand(own.shape, generator=generator, device=self.device, dtype=torch.float64)
+        u *= slot_count.index_select(0, own)
+        slot = u.long()
+        take = u.sub_(slot) < self._slot_chance.index_select(0, slot.add_(slot_start[own]))
+        return self._slot_nodes.view(-1).index_select(0, slot.mul_(2).add_(take))
 
-    def _faint_points(
-        self, limit: Tensor, light: Tensor, n_faint: Tensor, max_points: int
-    ) -> tuple[Tensor, Tensor]:
-        """Divide the faint light of each population among equal points."""
-        wanted = n_faint * self._faint_points_per_star[limit]
-        counts = torch.minimum(wanted.ceil().clamp(max=max_points), n_faint).long()
-        owner = torch.repeat_interleave(torch.arange(len(light), device=self.device), counts)
-        share = light / counts.clamp_min(1)[:, None]
-        return owner, share[owner].T
+    def _dimming(self, node: Tensor, x: Tensor) -> Tensor:
+        """Factor of the dust on the light of stars, (band, star)."""
+        assert self._dust is not None
+        terms = self._dust.index_select(1, node)
+        return dimming(terms.view(-1, self._n_bands, len(node)), x)
+
+    def _add_companions(
+        self,
+        value: Tensor,
+        living: Tensor | None,
+        row: Tensor,
+        x: Tensor | None,
+        generator: torch.Generator,
+    ) -> None:
+        """Add to some stars' mass and light that of a companion, in place."""
+        assert self.binaries is not None
+        u = torch.rand((2, len(row)), generator=generator, device=self.device)
+        which = torch.nonzero(u[0] < self.binaries.fraction).flatten()
+        mass = value[0, which] * self.binaries.ppf(u[1, which])
+        row = row[which]
+        node = torch.searchsorted(self._mass_key, row * self._mass_span + mass, right=True) - 1
+        node = torch.maximum(node, row * self._n_nodes)
+        step = (mass - self._start[0, node]) / self._rise[0, node].clamp_min(1e-30)
+        rows = len(value)
+        here = torch.addcmul(
+            self._start[:rows].index_select(1, node),
+            self._rise[:rows].index_select(1, node),
+            step.clamp_(0, 1),
+        )
+        bands = slice(1, 1 + self._n_bands)
+        if x is not None:
+            here[bands] *= self._dimming(node, x[which])
+        # Below the least mass of the IMF, a companion is a brown dwarf: it weighs, but is dark.
+        star = mass >= self._lowest_mass
+        here[bands] *= star
+        here[0] = mass
+        if living is not None:
+            here[-1] = torch.where(star, here[-1], mass)
+            living[which] += (star & (mass <= self._dead_mass[row])).float()
+        value[:, which] += here
+
+    def _faint(
+        self,
+        entry: Tensor,
+        n_faint: Tensor,
+        dust: Dust | None,
+        generator: torch.Generator,
+        max_points: int,
+        smooth: bool,
+    ) -> _Faint:
+        """Totals of the stars that are summed (central limit theorem), and points of their light.
+
+        The totals are never negative.
+        """
+        mean = self._faint_mean[entry]  # (population, 3 + band)
+        if dust is None or self._mean_dust is None:
+            spread, effective = self._faint_root[entry], self._faint_points_per_star[entry]
+        else:
+            mean = dusty(mean, self._mean_dust[entry], dust)
+            second = dusty(self._faint_second[entry], self._second_dust[entry], dust)
+            spread, effective = root(mean, second), effective_number(mean, second)
+        normal = torch.randn(mean.shape, generator=generator, device=self.device).double()
+        scatter = torch.einsum("pij,pj->pi", spread, normal)
+        total = (n_faint[:, None] * mean + n_faint.sqrt()[:, None] * scatter).clamp_min_(0)
+        equal = n_faint[:, None] * effective  # equal stars with the same shot noise
+        counts = torch.minimum(equal.amax(1).ceil().clamp(max=max_points), n_faint).long()
+        in_points = light = total[:, FLUX:].float()
+        if smooth:
+            share = (counts[:, None] / equal.clamp_min(1e-300)).clamp(max=1).sqrt()
+            clipped = equal.amax(1, keepdim=True) > max_points
+            in_points = torch.where(clipped, light * share, light).float()
+        owner = torch.repeat_interleave(torch.arange(len(entry), device=self.device), counts)
+        each = (in_points / counts.clamp_min(1)[:, None]).T.contiguous()
+        mass = self._faint_star_mass[entry].float()
+        return _Faint(
+            owner,
+            each.index_select(1, owner),
+            mass.index_select(0, owner),
+            total,
+            light - in_points,
+        )
+
+    def _brightest_faint(
+        self,
+        row: Tensor,
+        entry: Tensor,
+        n_faint: Tensor,
+        dust: Dust | None,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Light of the most massive living star of those that are summed, (population, band)."""
+        cap = torch.minimum(self._below[entry], self._below_dead[row])
+        n = n_faint * cap / (1 - self._share[entry]).clamp_min(1e-12)
+        u = torch.rand(len(row), generator=generator, device=self.device, dtype=torch.float64)
+        at = row + cap * u ** (1 / n.clamp_min(1e-12))
+        node = torch.searchsorted(self._key, at, right=True) - 1
+        node = node.clamp(row * self._n_nodes, (row + 1) * self._n_nodes - 1)
+        flux = self._start[1 : 1 + self._n_bands].index_select(1, node)
+        if dust is not None:
+            flux = flux * self._dimming(node, dust.mean)
+        return (flux * (n > 0)).T
 
 
 @dataclass(frozen=True)
-class _Row:
-    cdf: np.ndarray
-    mass: np.ndarray
-    flux: np.ndarray
-    slope: np.ndarray
-    cut: np.ndarray
-    faint_mean: np.ndarray
-    faint_root: np.ndarray
+class _Bright:
+    owner: Tensor
+    counts: Tensor
+    value: Tensor  # initial mass, flux of each band, present mass if asked for
+    living: Tensor
+    n_bands: int
+
+    @property
+    def mass(self) -> Tensor:
+        return self.value[0]
+
+    @property
+    def flux(self) -> Tensor:
+        return self.value[1 : 1 + self.n_bands]
+
+    @property
+    def present(self) -> Tensor:
+        return self.value[-1]
+
+    def per_population(self, values: Tensor, how: str) -> Tensor:
+        """Sum or largest of each population's stars, (k, population) for (k, star)."""
+        return torch.stack(
+            [
+                torch.segment_reduce(line, how, lengths=self.counts, unsafe=True, initial=0)
+                for line in values
+            ]
+        )
 
 
-def _row(mass: np.ndarray, flux: np.ndarray, imf: BrokenPowerLaw, limit: np.ndarray) -> _Row:
-    """Tabulate one isochrone against the IMF's cumulative distribution."""
-    low, high = float(imf.edges[0]), float(imf.edges[-1])
-    mesh = np.geomspace(low, high, 256)
-    nodes = np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
-    lit = np.any(flux > 0, axis=1)
-    at = np.clip(np.searchsorted(mass, nodes, side="right") - 1, 0, len(mass) - 2)
-    inside = (nodes >= mass[0]) & (nodes <= mass[-1])
-    width = mass[at + 1] - mass[at]
-    step = np.clip((nodes - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = np.exp((1 - step) * np.log(flux[at]) + step * np.log(flux[at + 1]))
-    between = np.where(step == 1, flux[at + 1], np.nan_to_num(between))
-    node_flux = np.where(step == 0, flux[at], between)
-    node_flux[~inside & (nodes > mass[-1])] = 0
-    if lit[0]:
-        node_flux[nodes < mass[0]] = flux[0]
-    # An interval with a dark end is dark: a star is never half-lit.
-    dark = (node_flux[:-1].max(1) <= 0) | (node_flux[1:].max(1) <= 0)
-    start = np.where(dark[:, None], 0, node_flux[:-1])
-    slope = np.where(dark[:, None], 0, np.diff(node_flux, axis=0))
-    cdf = imf.cdf(nodes)
-    cdf[0], cdf[-1] = 0.0, 1.0
-    cuts, means, roots = [], [], []
-    for step_of_limit in range(LIMIT_STEPS):
-        bright = (np.maximum(start, start + slope) > limit * 2**step_of_limit).any(1)
-        first = int(np.argmax(bright)) if bright.any() else len(bright)
-        mean, root = _moments(np.diff(cdf)[:first], nodes, start, slope, first)
-        cuts.append(cdf[first])
-        means.append(mean)
-        roots.append(root)
-    pad = np.zeros((1, flux.shape[1]))
-    start, slope = np.vstack((start, pad)), np.vstack((slope, pad))
-    return _Row(cdf, nodes, start, slope, np.array(cuts), np.array(means), np.array(roots))
+@dataclass(frozen=True)
+class _Faint:
+    owner: Tensor
+    flux: Tensor
+    star_mass: Tensor
+    total: Tensor
+    smooth: Tensor
 
 
-def _moments(
-    weight: np.ndarray, mass: np.ndarray, start: np.ndarray, slope: np.ndarray, first: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and square root of the covariance of (mass, flux of each band) below node `first`."""
-    size = 1 + start.shape[1]
-    if first == 0 or weight.sum() <= 0:
-        return np.zeros(size), np.zeros((size, size))
-    low = np.column_stack((mass[:first], start[:first]))
-    rise = np.column_stack((np.diff(mass)[:first], slope[:first]))
-    weight = weight / weight.sum()
-    middle = low + rise / 2
-    mean = weight @ middle
-    apart, within = middle - mean, rise * weight[:, None]
-    covariance = apart.T @ (apart * weight[:, None]) + within.T @ rise / 12
-    value, vector = np.linalg.eigh(covariance)
-    return mean, vector * np.sqrt(np.clip(value, 0, None))
+def _check(tables: tuple[StellarTable, ...], zero_points: Sequence[float]) -> None:
+    if not tables:
+        raise InputError("a sampler needs at least one table of stars")
+    first = tables[0]
+    if len(zero_points) != len(first.band_names):
+        raise InputError(
+            f"{len(zero_points)} zero points for the bands {first.band_names}; give one each"
+        )
+    for table in tables[1:]:
+        if table.band_names != first.band_names or table.a_v != first.a_v:
+            raise InputError(
+                f"tables of stars in {first.band_names} behind A_V = {first.a_v} and in "
+                f"{table.band_names} behind {table.a_v}: build all with the same filters and dust"
+            )
 
 
-def _effective_number(mean: Tensor, root: Tensor) -> Tensor:
-    """<f>² / <f²> of the faint stars, the largest over the bands; shape (row,)."""
-    square = mean[:, 1:] ** 2
-    variance = (root[:, 1:] ** 2).sum(-1)
-    return (square / (square + variance).clamp_min(torch.finfo(square.dtype).tiny)).amax(1)
+def _nearest(values: Tensor, grid: np.ndarray) -> Tensor:
+    """Position of the nearest value of an ascending grid."""
+    middle = torch.as_tensor(0.5 * (grid[1:] + grid[:-1]), device=values.device)
+    return torch.bucketize(values.to(middle.dtype), middle)
 
 
-def _stack(parts: list[np.ndarray], length: int) -> np.ndarray:
-    """Concatenate rows of nodes, each padded to `length` by its last node."""
-    return np.concatenate([np.pad(p, ((0, length - len(p)), (0, 0)), mode="edge") for p in parts])
+def _entries(values: np.ndarray) -> np.ndarray:
+    """One line for each row and step: (row, step, ...) to (entry, ...)."""
+    return values.reshape(-1, *values.shape[2:])
 
 
-def _present_fraction(mass: np.ndarray, present: np.ndarray, imf: BrokenPowerLaw) -> np.ndarray:
-    """Present-day mass (living stars and remnants) per unit of initial mass, one per row."""
-    nodes = np.geomspace(float(imf.edges[0]), float(imf.edges[-1]), 4000)
-    weight = np.diff(imf.cdf(nodes))
-    middle = np.sqrt(nodes[1:] * nodes[:-1])
-    total = float((weight * middle).sum())
-    left = [(weight * np.interp(middle, m, p)).sum() for m, p in zip(mass, present, strict=True)]
-    return np.array(left) / total
+def _chunks(n: int, device: torch.device) -> Iterator[slice]:
+    size = CHUNK["cpu" if device.type == "cpu" else "cuda"]
+    for start in range(0, n, size):
+        yield slice(start, start + size)

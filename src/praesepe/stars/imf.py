@@ -1,18 +1,62 @@
-"""The initial mass function: a broken power law drawn by its inverse cumulative distribution."""
+"""Initial mass functions: density, cumulative distribution and its inverse, in closed form."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from praesepe.survey.models import MassFunction
+
+
+class InitialMassFunction(Protocol):
+    """What every initial mass function offers; masses in Msun, numbers normalised to one star."""
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Masses where the form changes, ascending, with both ends; solar masses."""
+
+    @property
+    def mean_mass(self) -> float:
+        """Mean mass of a star, solar masses."""
+
+    def pdf(self, mass: ArrayLike) -> np.ndarray:
+        """Probability per solar mass, zero outside the edges; same shape as `mass`."""
+
+    def cdf(self, mass: ArrayLike) -> np.ndarray:
+        """Fraction of all stars below `mass` (solar masses); same shape as `mass`."""
+
+    def ppf(self, fraction: ArrayLike) -> np.ndarray:
+        """Mass (solar) below which lies `fraction` of all stars; same shape as `fraction`."""
+
+
+def _check_edges(edges: tuple[float, ...]) -> None:
+    if any(low >= high for low, high in pairwise(edges)):
+        raise InputError(f"the edges of a mass function must ascend; given: {edges}")
+
+
+def _power_integral(low: ArrayLike, high: ArrayLike, exponent: ArrayLike) -> np.ndarray:
+    """Integral of m^(exponent - 1) from `low` to `high`, also where the exponent is zero."""
+    low, high, exponent = np.broadcast_arrays(low, high, exponent)
+    log_ratio = np.log(high / low)
+    safe = np.where(exponent == 0, 1.0, exponent)
+    return np.where(exponent == 0, log_ratio, low**exponent * np.expm1(safe * log_ratio) / safe)
+
+
+def _power_inverse(low: ArrayLike, integral: ArrayLike, exponent: ArrayLike) -> np.ndarray:
+    """Upper end at which `_power_integral` from `low` reaches `integral`."""
+    low, integral, exponent = np.broadcast_arrays(low, integral, exponent)
+    safe = np.where(exponent == 0, 1.0, exponent)
+    inside = np.log1p(np.where(exponent == 0, 0.0, safe * integral / low**safe)) / safe
+    return low * np.exp(np.where(exponent == 0, integral, inside))
 
 
 @dataclass(frozen=True)
@@ -24,7 +68,7 @@ class BrokenPowerLaw:
     edges : tuple of float
         Masses where the slope changes, ascending, with both ends; solar masses.
     slopes : tuple of float
-        One slope per interval (positive where numbers fall with mass); none may be exactly 1 or 2.
+        One slope per interval (positive where numbers fall with mass).
 
     Raises
     ------
@@ -41,10 +85,7 @@ class BrokenPowerLaw:
                 f"{len(self.slopes)} slopes need {len(self.slopes) + 1} positive edges; "
                 f"given: {self.edges}"
             )
-        if any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
-            raise InputError(f"the edges of a mass function must ascend; given: {self.edges}")
-        if any(slope in (1.0, 2.0) for slope in self.slopes):
-            raise InputError("slopes of exactly 1 or 2 are not supported; use 1.0001 or 2.0001")
+        _check_edges(self.edges)
 
     @cached_property
     def _coefficients(self) -> np.ndarray:
@@ -57,9 +98,7 @@ class BrokenPowerLaw:
 
     def _moments(self, power: int) -> np.ndarray:
         """Integral of m^(power - slope) over each interval, without the coefficient."""
-        exponent = power + 1.0 - np.array(self.slopes)
-        edges = np.array(self.edges)
-        return (edges[1:] ** exponent - edges[:-1] ** exponent) / exponent
+        return _power_integral(self.edges[:-1], self.edges[1:], power + 1.0 - np.array(self.slopes))
 
     @cached_property
     def _cumulative(self) -> np.ndarray:
@@ -78,9 +117,8 @@ class BrokenPowerLaw:
         inside = np.clip(np.asarray(mass, dtype=float), self.edges[0], self.edges[-1])
         part = self._interval(inside)
         exponent = 1.0 - np.array(self.slopes)[part]
-        edge = np.array(self.edges)[part]
-        above = self._coefficients[part] * (inside**exponent - edge**exponent) / exponent
-        return self._cumulative[part] + above
+        above = _power_integral(np.array(self.edges)[part], inside, exponent)
+        return self._cumulative[part] + self._coefficients[part] * above
 
     def ppf(self, fraction: ArrayLike) -> np.ndarray:
         """Mass (solar) below which lies `fraction` of all stars; same shape as `fraction`."""
@@ -88,24 +126,8 @@ class BrokenPowerLaw:
         part = np.searchsorted(self._cumulative, below, side="right") - 1
         part = np.clip(part, 0, len(self.slopes) - 1)
         exponent = 1.0 - np.array(self.slopes)[part]
-        edge = np.array(self.edges)[part]
-        above = (below - self._cumulative[part]) * exponent / self._coefficients[part]
-        return (edge**exponent + above) ** (1.0 / exponent)
-
-    def ppf_torch(self, fraction: Tensor) -> Tensor:
-        """`ppf` for a torch tensor: any shape and device, result of the same type."""
-        import torch
-
-        def constant(values: ArrayLike) -> Tensor:
-            return torch.as_tensor(values, dtype=fraction.dtype, device=fraction.device)
-
-        cumulative = constant(self._cumulative)
-        part = torch.searchsorted(cumulative, fraction.contiguous(), right=True) - 1
-        part = part.clamp(0, len(self.slopes) - 1)
-        exponent = 1.0 - constant(self.slopes)[part]
-        edge = constant(self.edges)[part]
-        above = (fraction - cumulative[part]) * exponent / constant(self._coefficients)[part]
-        return (edge**exponent + above) ** (1.0 / exponent)
+        above = (below - self._cumulative[part]) / self._coefficients[part]
+        return _power_inverse(np.array(self.edges)[part], above, exponent)
 
     @property
     def mean_mass(self) -> float:
@@ -117,5 +139,150 @@ class BrokenPowerLaw:
         return np.clip(part, 0, len(self.slopes) - 1)
 
 
+@dataclass(frozen=True)
+class LogNormalPowerLaw:
+    """A Gaussian in log10 m up to a break, a power law above it, continuous at the break.
+
+    Parameters
+    ----------
+    edges : tuple of three floats
+        Lowest mass, break, highest mass; solar masses.
+    centre : float
+        Mass at the Gaussian's centre, solar masses.
+    sigma_dex : float
+        Standard deviation of log10 m.
+    slope : float
+        dN/dm ~ m^-slope above the break.
+
+    Raises
+    ------
+    InputError
+        Where edges do not ascend, or a mass or the width is not positive.
+    """
+
+    edges: tuple[float, float, float]
+    centre: float
+    sigma_dex: float
+    slope: float
+
+    def __post_init__(self) -> None:
+        _check_edges(self.edges)
+        if not (self.edges[0] > 0 and self.centre > 0 and self.sigma_dex > 0):
+            raise InputError(
+                "a log-normal mass function needs positive masses and a positive width; given: "
+                f"edges {self.edges}, centre {self.centre:g}, width {self.sigma_dex:g} dex"
+            )
+
+    @property
+    def _sigma(self) -> float:
+        return self.sigma_dex * math.log(10)
+
+    def _z(self, mass: ArrayLike) -> np.ndarray:
+        """Standard deviations from the Gaussian's centre."""
+        return np.log(np.asarray(mass, dtype=float) / self.centre) / self._sigma
+
+    @cached_property
+    def _parts(self) -> tuple[float, float]:
+        """Coefficients: stars per unit of the normal integral, and of m^-slope; one in all."""
+        from scipy.special import ndtr
+
+        low, middle, high = self.edges
+        z_low, z_middle = self._z([low, middle])
+        density = math.exp(-0.5 * z_middle**2) / (math.sqrt(2 * math.pi) * self._sigma * middle)
+        power = density * middle**self.slope
+        total = ndtr(z_middle) - ndtr(z_low)
+        total += power * _power_integral(middle, high, 1.0 - self.slope)
+        return float(1.0 / total), float(power / total)
+
+    def pdf(self, mass: ArrayLike) -> np.ndarray:
+        """Probability per solar mass, zero outside the edges; same shape as `mass`."""
+        given = np.asarray(mass, dtype=float)
+        at = np.clip(given, self.edges[0], self.edges[2])
+        normal, power = self._parts
+        bell = np.exp(-0.5 * self._z(at) ** 2) / (math.sqrt(2 * math.pi) * self._sigma * at)
+        value = np.where(at < self.edges[1], normal * bell, power * at**-self.slope)
+        return np.where(given == at, value, 0.0)
+
+    def cdf(self, mass: ArrayLike) -> np.ndarray:
+        """Fraction of all stars below `mass` (solar masses); same shape as `mass`."""
+        from scipy.special import ndtr
+
+        low, middle, high = self.edges
+        at = np.clip(np.asarray(mass, dtype=float), low, high)
+        normal, power = self._parts
+        below = normal * (ndtr(self._z(np.minimum(at, middle))) - ndtr(self._z(low)))
+        return below + power * _power_integral(middle, np.maximum(at, middle), 1.0 - self.slope)
+
+    def ppf(self, fraction: ArrayLike) -> np.ndarray:
+        """Mass (solar) below which lies `fraction` of all stars; same shape as `fraction`."""
+        from scipy.special import ndtr, ndtri
+
+        low, middle, _ = self.edges
+        wanted = np.asarray(fraction, dtype=float)
+        normal, power = self._parts
+        at_break = float(self.cdf(middle))
+        share = np.minimum(wanted, at_break) / normal + ndtr(self._z(low))
+        in_bell = self.centre * np.exp(self._sigma * ndtri(share))
+        above = np.maximum(wanted - at_break, 0.0) / power
+        return np.where(wanted < at_break, in_bell, _power_inverse(middle, above, 1.0 - self.slope))
+
+    @property
+    def mean_mass(self) -> float:
+        """Mean mass of a star, solar masses."""
+        from scipy.special import ndtr
+
+        low, middle, high = self.edges
+        normal, power = self._parts
+        # m times a log-normal is a log-normal again, shifted by sigma squared.
+        shifted = np.diff(ndtr(self._z([low, middle]) - self._sigma))[0]
+        bell = normal * self.centre * math.exp(0.5 * self._sigma**2) * shifted
+        return float(bell + power * _power_integral(middle, high, 2.0 - self.slope))
+
+
 KROUPA2001 = BrokenPowerLaw(edges=(0.08, 0.5, 120.0), slopes=(1.3, 2.3))
 """Kroupa (2001, MNRAS 322, 231), equation 2, without brown dwarfs; 0.08 to 120 solar masses."""
+
+SALPETER1955 = BrokenPowerLaw(edges=(0.1, 120.0), slopes=(2.35,))
+"""Salpeter (1955, ApJ 121, 161), equation 5, slope 2.35; 0.1 to 120 solar masses.
+
+The lower end is a convention: Salpeter measured stars of 0.4 to 10 solar masses, and masses of
+clusters "for a Salpeter function" are quoted for 0.1 solar masses throughout the literature.
+Carried on to 0.08 solar masses, the same light would weigh 9 per cent more.
+"""
+
+CHABRIER2003 = LogNormalPowerLaw(edges=(0.08, 1.0, 120.0), centre=0.079, sigma_dex=0.69, slope=2.3)
+"""Chabrier (2003, PASP 115, 763), equation 17 and table 1; 0.08 to 120 solar masses.
+
+The function of single stars of the disc, not that of unresolved systems (equation 18), because
+stars are drawn singly here, and companions are added where the survey asks for binaries.
+"""
+
+_KNOWN: dict[str, InitialMassFunction] = {
+    "kroupa2001": KROUPA2001,
+    "chabrier2003": CHABRIER2003,
+    "salpeter1955": SALPETER1955,
+}
+
+
+def imf_from(settings: str | MassFunction) -> InitialMassFunction:
+    """The initial mass function that a survey asks for in `stars.imf`.
+
+    Parameters
+    ----------
+    settings : str or MassFunction
+        ``"kroupa2001"``, ``"chabrier2003"``, ``"salpeter1955"``, or edges and slopes.
+
+    Returns
+    -------
+    InitialMassFunction
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
+    if not isinstance(settings, str):
+        return BrokenPowerLaw(edges=settings.edges, slopes=settings.slopes)
+    if settings not in _KNOWN:
+        raise unknown("initial mass function", settings, tuple(_KNOWN))
+    return _KNOWN[settings]

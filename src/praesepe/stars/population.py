@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -12,9 +13,15 @@ from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError
 from praesepe.stars.atmospheres import MagnitudeTable, SpectralLibrary, metals_dex
-from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
+from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.passbands import Passband
+
+DUST_TERMS = 4
+"""Powers of A_V by which a range of extinctions acts on a star's magnitude; see `build_table`."""
+
+SCATTER_REACH = 4.0
+"""Standard deviations of differential extinction that a table's range must cover."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +38,17 @@ class StellarTable:
         Solar masses. The initial mass ascends strictly; rows shorter than N end in dark points
         beyond the last mass, which no star of the initial mass function reaches.
     mag_ab : ndarray, shape (A, Zn, N, B)
-        Absolute AB magnitudes; infinity where a star is dark.
+        Absolute AB magnitudes at the lowest extinction; infinity where a star is dark.
     band_names : tuple of str
         Names of the B filters.
+    dead_mass : ndarray, shape (A, Zn)
+        Stars of a higher initial mass (solar) have ended their lives. By default the highest mass
+        that gives light, which counts young white dwarfs among the living.
+    a_v : tuple of float
+        Lowest and highest extinction A_V that the table covers, mag.
+    dust : ndarray, shape (A, Zn, N, B, K), optional
+        Magnitude at another extinction of this range, minus `mag_ab`: the coefficients of x to
+        x^K, where x is A_V minus the lowest one. None: there is one extinction only.
     """
 
     log_age: np.ndarray
@@ -42,6 +57,34 @@ class StellarTable:
     present_mass: np.ndarray
     mag_ab: np.ndarray
     band_names: tuple[str, ...]
+    dead_mass: np.ndarray = None  # type: ignore[assignment]  # filled in below
+    a_v: tuple[float, float] = (0.0, 0.0)
+    dust: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.dead_mass is None:
+            lit = np.isfinite(self.mag_ab).any(-1)
+            highest = np.where(lit, self.initial_mass, 0.0).max(-1)
+            object.__setattr__(self, "dead_mass", highest)
+
+    def magnitudes(self, a_v: float) -> np.ndarray:
+        """Absolute AB magnitudes (A, Zn, N, B) of all stars behind dust of A_V = `a_v` mag.
+
+        Raises
+        ------
+        InputError
+            For an extinction outside the table's range.
+        """
+        low, high = self.a_v
+        if not low - 1e-6 <= a_v <= high + 1e-6:
+            raise InputError(
+                f"A_V = {a_v!r} mag is outside this table of stars ({low:g} to {high:g} mag); "
+                "build one with a wider range"
+            )
+        if self.dust is None:
+            return self.mag_ab
+        powers = (a_v - low) ** np.arange(1, self.dust.shape[-1] + 1)
+        return self.mag_ab + self.dust @ powers
 
     def save(self, path: str | Path) -> None:
         """Write the table to a compressed npz file."""
@@ -55,6 +98,9 @@ class StellarTable:
                 present_mass=self.present_mass,
                 mag_ab=self.mag_ab,
                 band_names=np.array(self.band_names),
+                dead_mass=self.dead_mass,
+                a_v=np.array(self.a_v),
+                **({} if self.dust is None else {"dust": self.dust}),
             )
 
     @classmethod
@@ -70,7 +116,8 @@ class StellarTable:
             with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             names = tuple(str(name) for name in arrays.pop("band_names"))
-            return cls(**arrays, band_names=names)
+            low, high = arrays.pop("a_v")
+            return cls(**arrays, band_names=names, a_v=(float(low), float(high)))
         except (
             OSError,
             ValueError,
@@ -88,9 +135,10 @@ class StellarTable:
         metallicity: float,
         mass: float,
         *,
-        imf: BrokenPowerLaw = KROUPA2001,
+        imf: InitialMassFunction = KROUPA2001,
+        a_v: float | None = None,
     ) -> np.ndarray:
-        """Absolute AB magnitudes of a well populated cluster.
+        """Absolute AB magnitudes of a well populated cluster of single stars.
 
         Parameters
         ----------
@@ -100,8 +148,10 @@ class StellarTable:
             Mass fraction of metals; the nearest isochrone in log Z is used.
         mass : float
             Total initial mass, solar masses.
-        imf : BrokenPowerLaw
+        imf : InitialMassFunction
             Initial mass function.
+        a_v : float, optional
+            Extinction of all stars, mag; by default the lowest of the table.
 
         Returns
         -------
@@ -110,12 +160,14 @@ class StellarTable:
         Raises
         ------
         InputError
-            For an age more than half a step outside the table, or a mass that is not positive.
+            For an age more than half a step outside the table, an extinction outside it, or a
+            mass that is not positive.
         """
         if not mass > 0:
             raise InputError(f"a cluster's mass must be positive; given: {mass!r}")
         age, metals = self._nearest(log_age, metallicity)
-        flux = 10.0 ** (-0.4 * self.mag_ab[age, metals])  # (N, B)
+        magnitude = self.magnitudes(self.a_v[0] if a_v is None else a_v)
+        flux = 10.0 ** (-0.4 * magnitude[age, metals])  # (N, B)
         per_star = imf_weights(self.initial_mass[age, metals], imf) @ flux
         return -2.5 * np.log10(per_star * mass / imf.mean_mass)
 
@@ -124,7 +176,7 @@ class StellarTable:
         log_age: ArrayLike,
         metallicity: float | None = None,
         *,
-        imf: BrokenPowerLaw = KROUPA2001,
+        imf: InitialMassFunction = KROUPA2001,
     ) -> np.ndarray:
         """Mass that is left, living stars and remnants, per unit of initial mass.
 
@@ -134,7 +186,7 @@ class StellarTable:
             log10(age/yr); linear between the table's ages, constant beyond them.
         metallicity : float, optional
             Nearest isochrone in log Z; by default the middle one of the table.
-        imf : BrokenPowerLaw
+        imf : InitialMassFunction
             Initial mass function.
 
         Returns
@@ -161,7 +213,7 @@ class StellarTable:
         return age, _nearest_metallicity(self.metallicity, metallicity)
 
 
-def imf_weights(initial_mass: np.ndarray, imf: BrokenPowerLaw) -> np.ndarray:
+def imf_weights(initial_mass: np.ndarray, imf: InitialMassFunction) -> np.ndarray:
     """Stars per star of the population that each point of an isochrone stands for.
 
     Each interval between neighbouring masses gives half of its stars to either end.
@@ -170,7 +222,7 @@ def imf_weights(initial_mass: np.ndarray, imf: BrokenPowerLaw) -> np.ndarray:
     ----------
     initial_mass : ndarray, shape (n,)
         Solar masses, ascending.
-    imf : BrokenPowerLaw
+    imf : InitialMassFunction
 
     Returns
     -------
@@ -184,17 +236,36 @@ def imf_weights(initial_mass: np.ndarray, imf: BrokenPowerLaw) -> np.ndarray:
     return weights
 
 
+def a_v_range(a_v: float | tuple[float, float], scatter: float = 0.0) -> tuple[float, float]:
+    """Range of extinctions that a table must cover, for `build_table`.
+
+    Parameters
+    ----------
+    a_v : float or tuple of float
+        Mean extinction of a population, or the range of it, mag.
+    scatter : float
+        Standard deviation from star to star, mag.
+    """
+    low, high = a_v if isinstance(a_v, tuple) else (a_v, a_v)
+    return max(0.0, low - SCATTER_REACH * scatter), high + SCATTER_REACH * scatter
+
+
 def build_table(
     passbands: Sequence[Passband],
     *,
     metallicities: Sequence[float] | None = None,
-    a_v: float = 0.0,
+    a_v: float | tuple[float, float] = 0.0,
     r_v: float = 3.1,
     law: str = "F99",
     grid: IsochroneGrid | None = None,
     library: SpectralLibrary | None = None,
 ) -> StellarTable:
     """Masses and magnitudes of stars of every age in the given filters.
+
+    Dust acts on the spectrum, so that its effect on a magnitude depends on the star's colour and
+    is not proportional to A_V. Over a range of A_V, a polynomial runs through the magnitudes at
+    its ends and at Chebyshev's points between them (`DUST_TERMS` powers: within 0.002 mag for
+    0 to 3 mag in filters from F275W to F160W).
 
     Parameters
     ----------
@@ -205,39 +276,50 @@ def build_table(
         and its spectra at [Fe/H] = log10(Z / 0.0169). Two values that share a grid point
         count once. Default: the whole grid.
     a_v, r_v, law
-        Extinction applied to every spectrum: mag, A_V / E(B-V), a class of `dust_extinction`.
+        Extinction applied to every spectrum: mag, or a range of it; A_V / E(B-V); a class of
+        `dust_extinction`.
     grid, library : optional
         Other isochrones or spectra than the embedded ones.
 
     Raises
     ------
     InputError
-        For no filter, a metallicity outside the grid, a filter outside the spectra.
+        For no filter, a metallicity outside the grid, a filter outside the spectra, a range of
+        extinctions that descends.
     """
     if not passbands:
         raise InputError("a table of stars needs at least one filter")
+    low, high = a_v if isinstance(a_v, tuple) else (a_v, a_v)
+    if low > high:
+        raise InputError(f"A_V from {low:g} to {high:g} mag: the first must not exceed the second")
     grid = grid or IsochroneGrid.embedded()
     library = library or SpectralLibrary.embedded()
-    corrections = library.bolometric_corrections(passbands, a_v=a_v, r_v=r_v, law=law)
+    corrections = partial(library.bolometric_corrections, passbands, r_v=r_v, law=law)
+    at_low = corrections(a_v=low)
+    dust_table = None if low == high else _dust_table(at_low, corrections, low, high)
     wanted = grid.metallicity if metallicities is None else metallicities
     columns = sorted({grid.nearest_metallicity(z) for z in wanted})
-    ages = range(len(grid.log_age))
-    rows = [[grid.isochrone(a, z) for z in columns] for a in ages]
+    rows = [[grid.isochrone(a, z) for z in columns] for a in range(len(grid.log_age))]
     longest = max(len(isochrone.initial_mass) for row in rows for isochrone in row)
-    shape = (len(grid.log_age), len(columns), longest)
-    initial, present = np.empty(shape), np.empty(shape)
+    shape = (len(rows), len(columns), longest)
+    initial, present, dead = np.empty(shape), np.empty(shape), np.empty(shape[:2])
     magnitude = np.full((*shape, len(passbands)), np.inf)
-    for a, row in enumerate(rows):
-        for c, (column, isochrone) in enumerate(zip(columns, row, strict=True)):
-            n = len(isochrone.initial_mass)
-            beyond = 1.0 + 1e-6 * np.arange(1, longest - n + 1)
-            initial[a, c] = np.append(isochrone.initial_mass, isochrone.initial_mass[-1] * beyond)
-            present[a, c] = np.append(
-                isochrone.present_mass, np.full(longest - n, isochrone.present_mass[-1])
-            )
-            magnitude[a, c, :n] = star_magnitudes(isochrone, grid.metallicity[column], corrections)
+    dust = None if dust_table is None else np.zeros((*magnitude.shape, DUST_TERMS), np.float32)
+    for a, c in np.ndindex(shape[:2]):
+        isochrone, metals = rows[a][c], grid.metallicity[columns[c]]
+        n = len(isochrone.initial_mass)
+        beyond = isochrone.initial_mass[-1] * (1.0 + 1e-6 * np.arange(1, longest - n + 1))
+        initial[a, c] = np.append(isochrone.initial_mass, beyond)
+        present[a, c] = np.pad(isochrone.present_mass, (0, longest - n), mode="edge")
+        magnitude[a, c, :n] = star_magnitudes(isochrone, metals, at_low)
+        dead[a, c] = _dead_mass(isochrone)
+        if dust is not None and dust_table is not None:
+            dust[a, c, :n] = _star_dust(isochrone, metals, dust_table)
     names = tuple(passband.name for passband in passbands)
-    return StellarTable(grid.log_age, grid.metallicity[columns], initial, present, magnitude, names)
+    metallicity = grid.metallicity[columns]
+    return StellarTable(
+        grid.log_age, metallicity, initial, present, magnitude, names, dead, (low, high), dust
+    )
 
 
 def star_magnitudes(
@@ -248,6 +330,34 @@ def star_magnitudes(
         isochrone.log_l, isochrone.log_teff, isochrone.log_g, metals_dex(metallicity)
     )
     return np.where(isochrone.lit[:, None], magnitude, np.inf)
+
+
+def _dust_table(
+    at_low: MagnitudeTable, corrections: Callable[..., MagnitudeTable], low: float, high: float
+) -> MagnitudeTable:
+    """Coefficients of the dimming by dust on the grid of the spectra, (..., B K) for (..., B)."""
+    k = np.arange(1, DUST_TERMS + 1)
+    x = 0.5 * (high - low) * (1 - np.cos(np.pi * k / DUST_TERMS))  # Chebyshev-Lobatto, without 0
+    rise = np.stack([corrections(a_v=low + at).magnitude - at_low.magnitude for at in x], axis=-1)
+    coefficients = rise @ np.linalg.inv(x[:, None] ** k).T  # (t, g, z, B, K)
+    flat = coefficients.reshape(*rise.shape[:3], -1)
+    return MagnitudeTable(at_low.log_teff, at_low.log_g, at_low.metals, flat)
+
+
+def _star_dust(isochrone: Isochrone, metallicity: float, table: MagnitudeTable) -> np.ndarray:
+    """Coefficients of the dimming of every point of an isochrone, (n, B, K); zero where dark."""
+    lit = isochrone.lit
+    # Hotter stars than the hottest spectrum keep its shape, and so its dimming.
+    log_teff = np.minimum(isochrone.log_teff[lit], table.log_teff[-1])
+    dust = np.zeros((len(lit), table.magnitude.shape[-1]))
+    dust[lit] = table(0.0, log_teff, isochrone.log_g[lit], metals_dex(metallicity))
+    return dust.reshape(len(lit), -1, DUST_TERMS)
+
+
+def _dead_mass(isochrone: Isochrone) -> float:
+    """Initial mass above which stars have ended: that of the first remnant beyond the living."""
+    last = int(np.flatnonzero(isochrone.living).max(initial=-1))
+    return float(isochrone.initial_mass[min(last + 1, len(isochrone.living) - 1)])
 
 
 def _nearest_metallicity(known: np.ndarray, metallicity: float) -> int:

@@ -1,0 +1,126 @@
+"""Moments of the light of many faint stars, with dust: what their sums are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from praesepe.sky.star_rows import FLUX, MASS
+
+DUST_NODES = 16
+"""Gauss-Legendre nodes in the extinction of single stars."""
+
+DUST_REACH = 5.0
+"""Standard deviations of the extinction that these nodes span."""
+
+
+@dataclass(frozen=True)
+class Dust:
+    """Extinction in front of populations, counted from the lowest of the tables.
+
+    Each star has its own, normally distributed about the population's mean; values outside the
+    tables' range take its end. Foreground dust never brightens a star, and a table that starts at
+    zero sets negative values to zero.
+
+    Attributes
+    ----------
+    mean : Tensor, shape (population,)
+        mag.
+    scatter : float
+        Standard deviation from star to star, mag.
+    width : float
+        Highest extinction of the tables, mag.
+    """
+
+    mean: Tensor
+    scatter: float
+    width: float
+
+    def of_stars(self, owner: Tensor, generator: torch.Generator) -> Tensor:
+        """Extinction of each star; shape of `owner`, its population."""
+        mean = self.mean.index_select(0, owner)
+        if self.scatter == 0:
+            return mean
+        normal = torch.randn(owner.shape, generator=generator, device=owner.device)
+        return (mean + self.scatter * normal).clamp_(0, self.width)
+
+    def nodes(self) -> tuple[Tensor, Tensor]:
+        """Extinctions and weights (population, node) for means over the stars, float64."""
+        mean = self.mean.double()[:, None]
+        if self.scatter == 0:
+            return mean, torch.ones_like(mean)
+        at, weight = (
+            torch.as_tensor(v, device=mean.device)
+            for v in np.polynomial.legendre.leggauss(DUST_NODES)
+        )
+        reach = DUST_REACH * self.scatter
+        low, high = (mean - reach).clamp(0, self.width), (mean + reach).clamp(0, self.width)
+        x = 0.5 * (low + high) + 0.5 * (high - low) * at
+        density = weight * torch.exp(-0.5 * ((x - mean) / self.scatter) ** 2)
+        below = torch.special.ndtr(-mean / self.scatter)
+        above = torch.special.ndtr((mean - self.width) / self.scatter)
+        total = density.sum(1, keepdim=True).clamp_min(1e-300)
+        ends = torch.tensor([0.0, self.width], device=mean.device).expand(len(mean), 2)
+        return (
+            torch.cat((x, ends), dim=1),
+            torch.cat((density / total * (1 - below - above), below, above), dim=1),
+        )
+
+
+def dimming(terms: Tensor, x: Tensor) -> Tensor:
+    """Factor on a star's light: 2 to the polynomial t1 x + t2 x² + ...
+
+    Parameters
+    ----------
+    terms : Tensor, shape (term, ...)
+    x : Tensor, shape (...)
+        Extinction above the lowest one, mag; broadcasts with one term.
+    """
+    exponent = terms[-1] * x
+    for term in terms[:-1].flip(0):
+        exponent = (exponent + term) * x
+    return torch.exp2(exponent)
+
+
+def dusty(moment: Tensor, terms: Tensor, dust: Dust) -> Tensor:
+    """Moments of the stars behind dust, averaged over their extinctions.
+
+    Parameters
+    ----------
+    moment : Tensor, shape (population, ...)
+        At the lowest extinction.
+    terms : Tensor, shape (population, ..., term)
+        See `praesepe.sky.star_rows.StarRows.mean_dust`.
+    """
+    x, weight = dust.nodes()
+    inner = (1,) * (moment.dim() - 1)
+    x, weight = x.T.reshape(-1, len(moment), *inner), weight.T.reshape(-1, len(moment), *inner)
+    factor = dimming(terms.movedim(-1, 0)[:, None], x)  # (node, population, ...)
+    return moment * (weight * factor).sum(0)
+
+
+def root(mean: Tensor, second: Tensor) -> Tensor:
+    """Square root of the covariance: times normal deviates, it scatters as one star does."""
+    covariance = second - mean[..., :, None] * mean[..., None, :]
+    # Light and mass differ by orders of magnitude: only correlations are fit to be decomposed.
+    scale = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
+    inverse = torch.where(scale > 0, 1 / scale.clamp_min(1e-300), 0)
+    value, vector = torch.linalg.eigh(inverse[..., :, None] * covariance * inverse[..., None, :])
+    return scale[..., :, None] * vector * value.clamp_min(0).sqrt()[..., None, :]
+
+
+def effective_number(mean: Tensor, second: Tensor) -> Tensor:
+    """<f>² / <f²> in each band, (..., band): equal stars per star with the same shot noise."""
+    square = second.diagonal(dim1=-2, dim2=-1)[..., FLUX:]
+    return mean[..., FLUX:] ** 2 / square.clamp_min(1e-300)
+
+
+def mass_of_light(mean: Tensor, second: Tensor) -> Tensor:
+    """Mean initial mass weighted by light, averaged over the bands that have light, (...)."""
+    light = mean[..., FLUX:]
+    lit = (light > 0).double()
+    weighted = second[..., MASS, FLUX:] / light.clamp_min(1e-300) * lit
+    return weighted.sum(-1) / lit.sum(-1).clamp_min(1)

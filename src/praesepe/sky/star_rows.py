@@ -1,0 +1,388 @@
+"""Isochrones tabulated for drawing: what `praesepe.sky.sampler` looks up.
+
+A row is one isochrone. Its nodes are the isochrone's masses and a mesh of the initial mass
+function; between two nodes every quantity is linear in the cumulative number of stars. An entry is
+a row at one step of the flux limit: an interval of nodes whose stars are drawn singly, and the
+moments of all other stars, which are summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from praesepe.stars.binaries import Binaries
+from praesepe.stars.imf import InitialMassFunction
+from praesepe.stars.population import StellarTable
+
+STEPS: tuple[tuple[float, bool], ...] = (
+    (0.0, True),
+    *((4.0**k, True) for k in range(4)),
+    *((4.0**k, False) for k in range(8)),
+    (np.inf, False),
+)
+"""Factor on the flux limit, and whether stars beyond the last bright one are drawn singly too.
+
+In heavy populations the limit rises until few enough stars are left above it. The stars of higher
+mass than any bright one are dead; in light populations each of them matters for the total mass,
+and a companion may shine. The first step draws every star, the last one none.
+"""
+
+MESH = 256
+"""Nodes added to those of the isochrone, evenly spaced in log mass."""
+
+RATIOS = 12
+"""Gauss-Legendre nodes in the mass ratio of binaries."""
+
+MASS, PRESENT, LIVING, FLUX = 0, 1, 2, 3
+"""Places in a vector of moments: initial mass, present mass, living stars, flux of each band."""
+
+
+@dataclass(frozen=True)
+class RowSettings:
+    """What the tabulation of all rows has in common; fluxes in e-/s."""
+
+    imf: InitialMassFunction
+    limit: np.ndarray  # (band,)
+    binaries: Binaries | None
+    dust_x: np.ndarray  # extinctions above the lowest at which moments are taken; the first is 0
+
+
+@dataclass(frozen=True)
+class StarRows:
+    """All rows of all tables, concatenated.
+
+    Attributes
+    ----------
+    n_nodes : int
+        Nodes of each row, shorter rows being padded by their last node.
+    cdf, mass, present : ndarray, shape (row, node)
+        Cumulative number; initial and present mass, Msun.
+    start, rise : ndarray, shape (2 + band, row node)
+        Initial mass, flux in each band, and present mass at each node, and their change to the
+        next one; dark stars have no flux.
+    dust : ndarray, shape (term band, row node), or None
+        Binary logarithm of the flux at higher extinction: factors of the powers of A_V.
+    dead_mass, present_fraction : ndarray, shape (row,)
+        Msun; present-day mass per unit of initial mass, without binaries.
+    share : ndarray, shape (row, step)
+        Share of the stars that are drawn singly.
+    below : ndarray, shape (row, step)
+        Share of the stars that are lighter than these.
+    mean : ndarray, shape (row, step, 3 + band)
+        Of the other stars: see `MASS` and the names beside it.
+    second : ndarray, shape (row, step, 3 + band, 3 + band)
+        Mean products of these quantities.
+    mean_dust, second_dust : ndarray, shapes of `mean` and `second` with (..., term)
+        Binary logarithm of both at higher extinction, as for `dust`.
+    slot_start, slot_count : ndarray of int, shape (row, step)
+        Where the intervals drawn singly lie in the three arrays below.
+    slot_node, slot_other : ndarray of int, shape (slot,)
+        Walker's alias method: two nodes, of which the first is taken with
+    slot_chance : ndarray, shape (slot,)
+        this probability.
+    """
+
+    n_nodes: int
+    cdf: np.ndarray
+    mass: np.ndarray
+    start: np.ndarray
+    rise: np.ndarray
+    dust: np.ndarray | None
+    dead_mass: np.ndarray
+    present_fraction: np.ndarray
+    share: np.ndarray
+    below: np.ndarray
+    mean: np.ndarray
+    second: np.ndarray
+    mean_dust: np.ndarray | None
+    second_dust: np.ndarray | None
+    slot_start: np.ndarray
+    slot_count: np.ndarray
+    slot_node: np.ndarray
+    slot_other: np.ndarray
+    slot_chance: np.ndarray
+
+
+def tabulate(
+    tables: Sequence[StellarTable],
+    *,
+    magnitude_of_unit_flux: np.ndarray,
+    limit: np.ndarray,
+    imf: InitialMassFunction,
+    binaries: Binaries | None,
+) -> StarRows:
+    """Tabulate the isochrones of all tables, one after another, age by age.
+
+    Parameters
+    ----------
+    tables : sequence of StellarTable
+        In the same bands, over the same range of extinction.
+    magnitude_of_unit_flux : ndarray, shape (band,)
+        Absolute AB magnitude of a star of 1 e-/s.
+    limit : ndarray, shape (band,)
+        Flux (e-/s) below which a star may be summed.
+    imf : InitialMassFunction
+    binaries : Binaries or None
+    """
+    terms = 0 if tables[0].dust is None else tables[0].dust.shape[-1]
+    low, high = tables[0].a_v
+    dust_x = 0.5 * (high - low) * (1 - np.cos(np.pi * np.arange(terms + 1) / max(terms, 1)))
+    settings = RowSettings(imf, limit, binaries, dust_x)
+    rows = []
+    for table in tables:
+        flux = 10 ** (-0.4 * (table.mag_ab - magnitude_of_unit_flux))
+        for a, z in np.ndindex(table.mag_ab.shape[:2]):
+            dust = None if table.dust is None else table.dust[a, z]
+            star = (table.initial_mass[a, z], table.present_mass[a, z], flux[a, z], dust)
+            rows.append(_Row.of(*star, float(table.dead_mass[a, z]), settings))
+    return _joined(rows, settings)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One isochrone: `start` and `rise` are (interval, 2 + band), other names as in StarRows."""
+
+    cdf: np.ndarray
+    start: np.ndarray
+    rise: np.ndarray
+    dust: np.ndarray | None  # (interval, band, term)
+    dead_mass: float
+    settings: RowSettings
+
+    @classmethod
+    def of(
+        cls,
+        mass: np.ndarray,
+        present: np.ndarray,
+        flux: np.ndarray,
+        dust: np.ndarray | None,
+        dead_mass: float,
+        settings: RowSettings,
+    ) -> _Row:
+        imf = settings.imf
+        low, high = float(imf.edges[0]), float(imf.edges[-1])
+        mesh = np.geomspace(low, high, MESH)
+        nodes = np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
+        at = np.clip(np.searchsorted(mass, nodes, side="right") - 1, 0, len(mass) - 2)
+        width = mass[at + 1] - mass[at]
+        step = np.clip((nodes - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            between = np.exp((1 - step) * np.log(flux[at]) + step * np.log(flux[at + 1]))
+        between = np.where(step == 1, flux[at + 1], np.nan_to_num(between))
+        node_flux = np.where(step == 0, flux[at], between)
+        node_flux[nodes > mass[-1]] = 0
+        # An interval with a dark end is dark: a star is never half-lit.
+        dark = (node_flux[:-1].max(1) <= 0) | (node_flux[1:].max(1) <= 0)
+        value = np.column_stack((nodes, node_flux, np.interp(nodes, mass, present)))
+        start, rise = value[:-1].copy(), np.diff(value, axis=0)
+        start[dark, 1:-1] = rise[dark, 1:-1] = 0
+        cdf = imf.cdf(nodes)
+        cdf[0], cdf[-1] = 0.0, 1.0
+        if dust is not None:
+            node_dust = dust[at] + step[..., None] * (dust[at + 1] - dust[at])
+            dust = 0.5 * (node_dust[:-1] + node_dust[1:]) / (-2.5 * np.log10(2))
+        return cls(cdf, start, rise, dust, dead_mass, settings)
+
+    @property
+    def present_fraction(self) -> float:
+        middle = self.start + self.rise / 2
+        total = np.diff(self.cdf) @ middle[:, [0, -1]]
+        return float(total[1] / total[0])
+
+    def limits(self) -> np.ndarray:
+        """First interval drawn singly, and the one after the last, of each step; (step, 2)."""
+        flux = self.start[:, 1:-1]
+        top = np.maximum(flux, flux + self.rise[:, 1:-1])
+        n = len(flux)
+        bounds = []
+        for factor, whole in STEPS:
+            if factor == 0:
+                bounds.append((0, n))
+                continue
+            with np.errstate(invalid="ignore"):
+                bright = np.flatnonzero((top > self.settings.limit * factor).any(1))
+            if not len(bright) or np.isinf(factor):
+                bounds.append((n, n))
+            else:
+                bounds.append((int(bright[0]), n if whole else int(bright[-1]) + 1))
+        return np.array(bounds)
+
+    def moments(self, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (x, step, 3 + band) and mean products of the stars outside the bounds.
+
+        For every extinction x of the settings. Two Gauss points per interval are exact for
+        products of linear functions.
+        """
+        weight = np.diff(self.cdf)
+        inside = self.cdf[bounds[:, 1]] - self.cdf[bounds[:, 0]]
+        outside = np.where(inside >= 1, 1.0, 1.0 - inside)
+        first, second = [], []
+        for x in self.settings.dust_x:
+            single, double = self._products(x, weight)
+            flat = np.concatenate((single, double.reshape(len(single), -1)), axis=1)
+            zero = np.zeros((1, flat.shape[1]))
+            from_low = np.concatenate((zero, np.cumsum(flat, axis=0)))
+            from_high = np.concatenate((zero, np.cumsum(flat[::-1], axis=0)))[::-1]
+            total = (from_low[bounds[:, 0]] + from_high[bounds[:, 1]]) / outside[:, None]
+            n = single.shape[1]
+            first.append(total[:, :n])
+            second.append(total[:, n:].reshape(-1, n, n))
+        return np.array(first), np.array(second)
+
+    def _products(self, x: float, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over each interval of a star's quantities, and of their products."""
+        n = len(weight)
+        points = 0.5 + np.array([-0.5, 0.5]) / np.sqrt(3)
+        share = np.repeat(weight / 2, 2)
+        interval = np.repeat(np.arange(n), 2)
+        star = self._stars(interval, np.tile(points, n), x)  # (2 n, 3 + band)
+        first = share[:, None] * star
+        second = np.einsum("n,ni,nj->nij", share, star, star)
+        binaries = self.settings.binaries
+        if binaries is not None and binaries.fraction > 0:
+            node, ratio_weight = np.polynomial.legendre.leggauss(RATIOS)
+            ratio = binaries.ppf(0.5 + 0.5 * node)
+            for q, part in zip(ratio, ratio_weight / 2, strict=True):
+                other = self._companions(q * star[:, MASS], x)
+                chance = share * (part * binaries.fraction)
+                first += chance[:, None] * other
+                second += np.einsum("n,ni,nj->nij", chance, other, star + other)
+                second += np.einsum("n,ni,nj->nij", chance, star, other)
+        size = star.shape[1]
+        return (
+            first.reshape(n, 2, size).sum(1),
+            second.reshape(n, 2, size, size).sum(1),
+        )
+
+    def _stars(self, interval: np.ndarray, step: np.ndarray, x: float) -> np.ndarray:
+        """Quantities (n, 3 + band) of stars at a place within their intervals."""
+        value = self.start[interval] + step[:, None] * self.rise[interval]
+        flux = value[:, 1:-1]
+        if x > 0 and self.dust is not None:
+            powers = x ** np.arange(1, self.dust.shape[-1] + 1)
+            flux = flux * np.exp2(self.dust @ powers)[interval]
+        living = value[:, 0] <= self.dead_mass
+        return np.column_stack((value[:, 0], value[:, -1], living, flux))
+
+    def _companions(self, mass: np.ndarray, x: float) -> np.ndarray:
+        """Quantities of stars of given mass; brown dwarfs weigh, but give no light."""
+        nodes = self.start[:, 0]
+        interval = np.clip(np.searchsorted(nodes, mass, side="right") - 1, 0, len(nodes) - 1)
+        step = np.clip((mass - nodes[interval]) / self.rise[interval, 0], 0, 1)
+        value = self._stars(interval, step, x)
+        brown = mass < nodes[0]
+        value[brown, LIVING:] = 0
+        value[brown, PRESENT] = mass[brown]
+        value[:, MASS] = mass
+        return value
+
+    def slots(self, bounds: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Alias tables of the intervals within the bounds: nodes, other nodes, chances."""
+        weight = np.diff(self.cdf)
+        out = []
+        for low, high in bounds:
+            other, chance = alias_table(weight[low:high])
+            out.append((np.arange(low, high), low + other, chance))
+        return out
+
+
+def alias_table(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Walker's alias method: draw an index with probability proportional to its weight.
+
+    One of the n slots is chosen evenly; its own index is taken with a chance, else another one.
+
+    Parameters
+    ----------
+    weight : ndarray, shape (n,)
+        Not negative, with a positive sum unless n is 0.
+
+    Returns
+    -------
+    other : ndarray of int, shape (n,)
+        The other index of each slot.
+    chance : ndarray, shape (n,)
+        Probability of the slot's own index.
+
+    Notes
+    -----
+    Light slots (weight below the mean) are filled up by heavy ones in order; a heavy slot that has
+    given all it can spare is filled up by the next. Both pile up along one line, the missing
+    of the light and the excess of the heavy, so that one search finds who fills whom (the sweep
+    of Hübschle-Schneider & Sanders 2022, ACM TOMS 48, 11, without its loop).
+    """
+    n = len(weight)
+    other, chance = np.arange(n), np.ones(n)
+    if n == 0:
+        return other, chance
+    scaled = weight * (n / weight.sum())
+    light, heavy = np.flatnonzero(scaled < 1), np.flatnonzero(scaled >= 1)
+    if not len(light):
+        return other, chance
+    missing = np.concatenate(([0.0], np.cumsum(1 - scaled[light])))
+    excess = np.cumsum(scaled[heavy] - 1)
+    last = len(heavy) - 1
+    filler = np.minimum(np.searchsorted(excess, missing[:-1], side="right"), last)
+    other[light], chance[light] = heavy[filler], scaled[light]
+    used = missing[np.minimum(np.searchsorted(missing, excess), len(light))]
+    chance[heavy] = np.clip(1 + excess - used, 0, 1)
+    other[heavy] = heavy[np.minimum(np.arange(len(heavy)) + 1, last)]
+    return other, chance
+
+
+def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
+    n_nodes = max(len(row.cdf) for row in rows)
+    bounds = np.array([row.limits() for row in rows])  # (row, step, 2)
+    moments = [row.moments(b) for row, b in zip(rows, bounds, strict=True)]
+    first = np.array([m[0] for m in moments])  # (row, x, step, 3 + band)
+    second = np.array([m[1] for m in moments])
+    slots = [
+        (offset * n_nodes + node, offset * n_nodes + other, chance)
+        for offset, (row, b) in enumerate(zip(rows, bounds, strict=True))
+        for node, other, chance in row.slots(b)
+    ]
+    count = np.array([len(chance) for _, _, chance in slots]).reshape(bounds.shape[:2])
+    cdf = np.array([_padded(row.cdf, n_nodes, mode="edge") for row in rows])
+    edge = np.arange(len(rows))[:, None]
+    dusty = rows[0].dust is not None
+    dust = np.concatenate([_padded(row.dust, n_nodes) for row in rows]) if dusty else None
+    # The last node of a row ends its last interval: as an interval of its own it does not rise.
+    start = [np.concatenate((row.start, row.start[-1:] + row.rise[-1:])) for row in rows]
+    return StarRows(
+        n_nodes=n_nodes,
+        cdf=cdf,
+        mass=np.array([_padded(s[:, 0], n_nodes, mode="edge") for s in start]),
+        start=np.concatenate([_padded(s, n_nodes, mode="edge") for s in start]).T,
+        rise=np.concatenate([_padded(row.rise, n_nodes) for row in rows]).T,
+        dust=None if dust is None else dust.transpose(2, 1, 0).reshape(-1, len(dust)),
+        dead_mass=np.array([row.dead_mass for row in rows]),
+        present_fraction=np.array([row.present_fraction for row in rows]),
+        share=cdf[edge, bounds[..., 1]] - cdf[edge, bounds[..., 0]],
+        below=cdf[edge, bounds[..., 0]],
+        mean=first[:, 0],
+        second=second[:, 0],
+        mean_dust=_dust_terms(first, settings.dust_x) if dusty else None,
+        second_dust=_dust_terms(second, settings.dust_x) if dusty else None,
+        slot_start=np.cumsum(count.ravel()).reshape(count.shape) - count,
+        slot_count=count,
+        slot_node=np.concatenate([s[0] for s in slots]),
+        slot_other=np.concatenate([s[1] for s in slots]),
+        slot_chance=np.concatenate([s[2] for s in slots]),
+    )
+
+
+def _padded(values: np.ndarray, length: int, **how: str) -> np.ndarray:
+    """Pad the first axis to `length`, with zeros unless `how` says otherwise."""
+    after = [(0, length - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, after, **how)  # type: ignore[call-overload]
+
+
+def _dust_terms(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Polynomial through log2(value / value at x = 0), (row, ..., term) for (row, x, ...)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log2(values[:, 1:] / values[:, :1])
+    ratio = np.where(np.isfinite(ratio), ratio, 0.0)
+    inverse = np.linalg.inv(x[1:, None] ** np.arange(1, len(x)))
+    return np.moveaxis(np.tensordot(inverse, ratio, axes=(1, 1)), 0, -1)
