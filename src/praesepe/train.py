@@ -142,7 +142,8 @@ class SimulatedSource:
         if simulator.bank is not None and simulator.bank.calls != step:
             simulator.bank.rewind(step)
         simulator.seed(self.settings.seed, step)
-        mocks = simulator.draw(self.settings.batch_size, batch_size=self.settings.batch_size)
+        size = self.settings.batch_size
+        mocks = simulator.draw(size, batch_size=size, detail=False)
         return mocks.images, mocks.labels
 
     def validation(self) -> tuple[Tensor, Tensor]:
@@ -155,7 +156,7 @@ class SimulatedSource:
             tables=own.tables,
             n_fields=12,
         )
-        mocks = simulator.draw(self.settings.valid_size)
+        mocks = simulator.draw(self.settings.valid_size, detail=False)
         return mocks.images, mocks.labels
 
 
@@ -375,7 +376,8 @@ class Run:
             log_age, fraction = present_mass_fraction(self.survey)
         else:
             stars = self.source.simulator.stars
-            log_age, fraction = stars.log_age, stars.present_fraction[:, 0]
+            middle = stars.present_fraction.shape[1] // 2  # of the metallicities
+            log_age, fraction = stars.log_age, stars.present_fraction[:, middle]
         model.learn_surprise(context.clone())
         model.metadata["present_mass_fraction"] = {
             "log_age": np.round(log_age, 4).tolist(),

@@ -31,11 +31,15 @@ class Bank(Protocol):
         True: `add_to` takes the renderer's grids, (n, band, grid, grid), before the PSF. False: it
         takes exposed images, (n, band, y, x), and what it adds brings its own noise and sky.
     calls : int
-        How often `add_to` was called.
+        How often `advance` was called.
     """
 
     before_psf: bool
     calls: int
+
+    def advance(self) -> None:
+        """Go on to the next batch, for which some of the stock may be renewed."""
+        ...
 
     def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
         """Add a random piece to each stamp, in place, e-/s.
@@ -48,7 +52,7 @@ class Bank(Protocol):
         ...
 
     def rewind(self, calls: int) -> None:
-        """Put the bank to where it stood after `calls` calls of `add_to`."""
+        """Put the bank to where it stood after `calls` calls of `advance`."""
         ...
 
 
@@ -71,7 +75,7 @@ class FieldBank:
     size_px : int
         Side of a field in image pixels.
     refresh : int
-        A field is replaced after this many calls of `add_to`; 0: never.
+        A field is replaced after this many calls of `advance`; 0: never.
     seed : tuple of int
         Of the fields. The k-th field drawn depends on the seed and k alone, so that a bank can be
         put back to any point of its history.
@@ -123,13 +127,19 @@ class FieldBank:
         )
 
     def rewind(self, calls: int) -> None:
-        """Put the bank to where it stood after `calls` calls of `add_to`."""
+        """Put the bank to where it stood after `calls` calls of `advance`."""
         n = len(self.fields)
         drawn = [n + (c // self.refresh if self.refresh else 0) for c in (self.calls, calls)]
         if drawn[0] != drawn[1]:
             for k in range(drawn[1] - n, drawn[1]):
                 self._draw(k)
         self.calls = calls
+
+    def advance(self) -> None:
+        """Go on to the next batch; every `refresh` batches a field is drawn anew."""
+        self.calls += 1
+        if self.refresh and self.calls % self.refresh == 0:
+            self._draw(len(self.fields) + self.calls // self.refresh - 1)
 
     def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
         """Add to each grid a random piece of a random field, turned and mirrored at random.
@@ -146,9 +156,6 @@ class FieldBank:
         Tensor, shape (n,)
             Surface density of the field stars where each stamp's centre is, initial Msun/pc².
         """
-        self.calls += 1
-        if self.refresh and self.calls % self.refresh == 0:
-            self._draw(len(self.fields) + self.calls // self.refresh - 1)
         side = light.shape[-1]
         whole = self.fields.shape[-1]
         u = torch.rand((4, len(light)), generator=on_cpu(generator))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,33 @@ class RealFieldBank:
         self._on_device: Tensor | None = None
         if self.device.type != "cpu":
             self._on_device = torch.from_numpy(np.array(self._fields)).to(self.device)
+
+    before_psf = False
+    calls = 0
+
+    def advance(self) -> None:
+        """Go on to the next batch: nothing changes, the fields are those of the files."""
+
+    def rewind(self, calls: int) -> None:
+        """Put the bank to where it stood after `calls` batches: it always stands there."""
+
+    def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Add a random piece to each exposed image, in place.
+
+        Parameters
+        ----------
+        light : Tensor, shape (n, band, size, size)
+            e-/s.
+        generator : torch.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        Tensor, shape (n,)
+            NaN: the surface density of a real field is not known.
+        """
+        light += self.cut(len(light), generator=generator)
+        return torch.full((len(light),), math.nan)
 
     def cut(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Cut random pieces of random fields, turned and mirrored at random.

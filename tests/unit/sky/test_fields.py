@@ -50,6 +50,7 @@ def bank_of(survey, sampler, **settings):
 
 def add(bank, seed, n=2, side=64):
     grids = torch.zeros(n, bank.fields.shape[1], side, side)
+    bank.advance()
     density = bank.add_to(grids, generator=torch.Generator().manual_seed(seed))
     return grids, density
 
