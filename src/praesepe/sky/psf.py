@@ -10,13 +10,14 @@ spread function is exact at the points of the output grid, without interpolation
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
-from praesepe.sky.psf_files import read_psf_file, resample
+from praesepe.sky.psf_files import chosen_position, load_psf_file, resample
 
 if TYPE_CHECKING:
     from praesepe.survey import PSF, Band
@@ -40,6 +41,8 @@ def band_psf(
     half_size_px: int,
     pixel_scale_arcsec: float | None = None,
     wavelengths_angstrom: ArrayLike | None = None,
+    defocus_nm: float = 0.0,
+    position: int | None = None,
 ) -> Array:
     """Point spread function of a band as a pixel of the mosaic sees it.
 
@@ -63,6 +66,12 @@ def band_psf(
     wavelengths_angstrom : array_like, optional
         Wavelengths averaged with equal weight; default: `psf.wavelength_angstrom`, or else
         `N_WAVELENGTHS` equal shares of the filter's light.
+    defocus_nm : float
+        R.m.s. wavefront error by defocus, nm, of the optical model. A file's optics are what they
+        are: without their wavefront no other focus follows from an image, so that a file allows 0
+        only.
+    position : int, optional
+        Which of the `psf_variants` of a position-dependent file; default: the mean of them all.
 
     Returns
     -------
@@ -92,9 +101,28 @@ def band_psf(
         wavelengths = np.atleast_1d(np.asarray(wavelengths_angstrom, dtype=float))
     if wavelengths.size == 0 or not np.all(np.isfinite(wavelengths) & (wavelengths > 0)):
         raise InputError(f"wavelengths {wavelengths} of band {band.name!r}: give positive numbers.")
+    if not math.isfinite(defocus_nm) or (psf.file is not None and defocus_nm != 0):
+        raise InputError(
+            f"defocus_nm = {defocus_nm} for band {band.name!r}: give a finite number, and 0 for a "
+            "PSF from a file, whose focus cannot be changed."
+        )
     if psf.file is None:
-        return optical_psf(psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle)
-    return _file_psf(psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle)
+        if position not in (None, 0):
+            raise InputError(f"position {position}: the optical model has one, 0.")
+        return optical_psf(
+            psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus_nm
+        )
+    return _file_psf(psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, position)
+
+
+def psf_variants(band: Band) -> int:
+    """How many point spread functions a band has, for `band_psf(..., position=0 ...)`.
+
+    More than one only where `psf.file_position` is "random": as many as the file has positions.
+    """
+    if band.psf.file is None or band.psf.file_position != "random":
+        return 1
+    return len(load_psf_file(band.psf).planes)
 
 
 def band_wavelengths(band: Band) -> Array:
@@ -129,6 +157,8 @@ def optical_psf(
     grid_scale_arcsec: float,
     half_size_px: int,
     squares_arcsec: tuple[float, ...] = (),
+    *,
+    defocus_nm: float = 0.0,
 ) -> Array:
     """Point spread function of the optical model, sampled on a grid.
 
@@ -144,6 +174,8 @@ def optical_psf(
         The result has ``2 * half_size_px + 1`` elements a side.
     squares_arcsec : tuple of float, optional
         Sides of squares to convolve with besides the native pixel.
+    defocus_nm : float
+        R.m.s. wavefront error by defocus, nm.
 
     Returns
     -------
@@ -157,9 +189,9 @@ def optical_psf(
     )  # cycles/arcsec
     n_fold = max(1, math.ceil((2 * highest * box_arcsec + 8) / n_grid))
     n_fine = n_fold * n_grid
-    transfer = np.zeros((n_fine, n_fine))
+    transfer = np.zeros((n_fine, n_fine), dtype=complex if defocus_nm else float)
     for wavelength in wavelengths_angstrom:
-        transfer += optical_transfer(psf, wavelength, box_arcsec, n_fine)
+        transfer += optical_transfer(psf, wavelength, box_arcsec, n_fine, defocus_nm=defocus_nm)
     transfer /= len(wavelengths_angstrom)
     frequency = np.fft.fftfreq(n_fine, grid_scale_arcsec / n_fold)  # cycles/arcsec
     transfer *= detector_transfer(psf, frequency, squares_arcsec)
@@ -170,8 +202,13 @@ def optical_psf(
 
 
 def optical_transfer(
-    psf: PSF, wavelength_angstrom: float, box_arcsec: float, n_frequency: int
-) -> Array:
+    psf: PSF,
+    wavelength_angstrom: float,
+    box_arcsec: float,
+    n_frequency: int,
+    *,
+    defocus_nm: float = 0.0,
+) -> NDArray[Any]:
     """Transfer function of the telescope's pupil: its normalised autocorrelation.
 
     Parameters
@@ -184,29 +221,54 @@ def optical_transfer(
         Side of the periodic image, arcsec; frequencies are multiples of its inverse.
     n_frequency : int
         Frequencies a side, in the order of `numpy.fft.fftfreq`.
+    defocus_nm : float
+        R.m.s. wavefront error by defocus, nm.
 
     Returns
     -------
     ndarray, shape (n_frequency, n_frequency)
-        1 at zero frequency.
+        1 at zero frequency. Real without defocus; with it complex, although the values are real
+        where the pupil is the same when turned by 180 degrees.
     """
     step_m = wavelength_angstrom * _ANGSTROM / (box_arcsec * _ARCSEC)
     aperture = pupil(psf, step_m)
     reach = aperture.shape[0] - 1  # largest lag with overlap
     n_lag = _fast_size(2 * reach + 1)
-    spectrum = np.fft.rfft2(aperture, (n_lag, n_lag))
-    correlation = np.fft.irfft2(np.abs(spectrum) ** 2, (n_lag, n_lag))
+    shape = (n_lag, n_lag)
+    correlation: NDArray[Any]
+    if defocus_nm:
+        wavefront_m = defocus_nm * 1e-9 * defocus(psf, step_m)
+        phase = 2 * np.pi / (wavelength_angstrom * _ANGSTROM) * wavefront_m
+        correlation = np.fft.ifft2(np.abs(np.fft.fft2(aperture * np.exp(1j * phase), shape)) ** 2)
+    else:
+        correlation = np.fft.irfft2(np.abs(np.fft.rfft2(aperture, shape)) ** 2, shape)
     lag = np.arange(-min(reach, (n_frequency - 1) // 2), min(reach, (n_frequency - 1) // 2) + 1)
-    transfer = np.zeros((n_frequency, n_frequency))
+    transfer = np.zeros((n_frequency, n_frequency), dtype=correlation.dtype)
     transfer[np.ix_(lag, lag)] = correlation[np.ix_(lag, lag)] / aperture.sum()
     transfer[0, 0] = 1  # soft edges smooth the cusp at zero lag, and nothing else
     return transfer
 
 
+def defocus(psf: PSF, step_m: float) -> Array:
+    """Wavefront of defocus of unit r.m.s. over the annular pupil, on the grid of `pupil`.
+
+    The annular Zernike polynomial 3^1/2 (2 r² - 1 - e²) / (1 - e²), with r the radius over that of
+    the pupil and e the obscuration (Mahajan 1981, J. Opt. Soc. Am. 71, 75).
+    """
+    x = _pupil_grid(psf, step_m)
+    square = (x[:, None] ** 2 + x[None, :] ** 2) / (psf.diameter_m / 2) ** 2
+    inner = psf.obscuration**2
+    return math.sqrt(3) * (2 * square - 1 - inner) / (1 - inner)
+
+
+def _pupil_grid(psf: PSF, step_m: float) -> Array:
+    half = math.ceil(psf.diameter_m / 2 / step_m + 0.5)
+    return np.arange(-half, half + 1) * step_m
+
+
 def pupil(psf: PSF, step_m: float) -> Array:
     """Transmission of the pupil on a grid of `step_m` metres, edges softened over one step."""
-    half = math.ceil(psf.diameter_m / 2 / step_m + 0.5)
-    x = np.arange(-half, half + 1) * step_m
+    x = _pupil_grid(psf, step_m)
     radius = np.hypot(x[:, None], x[None, :])
 
     def inside(distance: Array) -> Array:
@@ -315,26 +377,39 @@ def _disc_quadrant(x: Array, y: Array, radius: float) -> Array:
 
 
 def _file_psf(
-    psf: PSF, wavelengths: Array, grid_scale: float, half_size: int, drizzle: tuple[float, ...]
+    psf: PSF,
+    wavelengths: Array,
+    grid_scale: float,
+    half_size: int,
+    drizzle: tuple[float, ...],
+    position: int | None,
 ) -> Array:
     """Point spread function from a FITS file, with the optical model's wings outside its box.
 
     The file is normalised to the share of the light inside its box: `file_energy_fraction`, or what
     the optical model has there. The light outside follows the optical model.
     """
-    image, scale = read_psf_file(psf)
+    file = load_psf_file(psf)
+    scale, centre = file.scale_arcsec, file.centre
+    image = file.image(chosen_position(psf, len(file.planes), position))
     finer = max(1, math.ceil(grid_scale / scale))
     step = grid_scale / finer
-    box = np.array(image.shape) * scale / 2  # half sides, arcsec
-    half = max(half_size * finer, math.ceil(box.max() / step) + 2) + math.ceil(
+    edges = [  # of the file's box in y and x, arcsec from the star
+        ((middle + 0.5) * scale, (size - 0.5 - middle) * scale)
+        for middle, size in zip(centre, image.shape, strict=True)
+    ]
+    half = max(half_size * finer, math.ceil(max(map(max, edges)) / step) + 2) + math.ceil(
         2 * sum(drizzle) / step
     )
-    resampled = resample(image, scale, step, half)
-    if not psf.file_has_pixel:
+    resampled = resample(image, scale, step, half, centre=centre)
+    if not file.has_pixel:
         resampled = _convolve_squares(resampled, step, (psf.native_pixel_arcsec,))
-    model = optical_psf(psf, wavelengths, step, half)
-    offset = np.abs(np.arange(-half, half + 1) * step)
-    inside_y, inside_x = (np.clip((side - offset) / step + 0.5, 0.0, 1.0) for side in box)
+    model = _model(psf, tuple(wavelengths.tolist()), step, half)
+    offset = np.arange(-half, half + 1) * step
+    inside_y, inside_x = (
+        np.clip((np.minimum(offset + low, high - offset)) / step + 0.5, 0.0, 1.0)
+        for low, high in edges
+    )
     inside = inside_y[:, None] * inside_x[None, :]
     modelled = float((model * inside).sum())
     share = psf.file_energy_fraction if psf.file_energy_fraction is not None else modelled
@@ -344,6 +419,14 @@ def _file_psf(
         result = _convolve_squares(result, step, drizzle)
     keep = np.arange(-half_size, half_size + 1) * finer + half
     return result[np.ix_(keep, keep)] * finer**2
+
+
+@lru_cache(maxsize=4)
+def _model(psf: PSF, wavelengths: tuple[float, ...], step: float, half: int) -> Array:
+    """The optical model around a file's box, the same for all its positions."""
+    model = optical_psf(psf, np.array(wavelengths), step, half)
+    model.setflags(write=False)
+    return model
 
 
 def _convolve_squares(image: Array, step: float, sides: tuple[float, ...]) -> Array:

@@ -6,13 +6,14 @@ import logging
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning, unknown
 
 if TYPE_CHECKING:
     from praesepe.survey import PSF
@@ -24,30 +25,139 @@ Array = NDArray[np.floating[Any]]
 FILL_VALUE_BELOW = -0.01
 """Values below this multiple of the peak are fill values, taken as zero."""
 
+STPSF_OVERSAMPLED = ("OVERDIST", "OVERSAMP")
+"""Extensions of STPSF (WebbPSF) files with optics alone, the preferred one first.
 
-def read_psf_file(psf: PSF) -> tuple[Array, float]:
-    """Read the image of a PSF and its sampling from a FITS file.
+OVERDIST has geometric distortion, charge diffusion and the like, but neither holds the response of
+a pixel, which their detector-sampled companions DET_DIST and DET_SAMP do.
+"""
 
-    The first HDU that holds an image is used; of a cube (the STDPSF grids of positions) the mean of
-    its planes. Fill values (negative beyond 1 % of the peak, or not finite) count as zero. The star
-    stands on element ``n // 2`` along each axis.
+STPSF_EXTENSIONS = (*STPSF_OVERSAMPLED, "DET_DIST", "DET_SAMP")
+
+NORMALISATION_TOLERANCE = 0.1
+"""How far the sum of a PSF may be off a known convention before the user is told."""
+
+
+@dataclass(frozen=True)
+class PSFFile:
+    """What a PSF file holds.
+
+    Attributes
+    ----------
+    planes : ndarray, shape (position, y, x)
+        Images of a star at different positions on the detector; fill values are NaN.
+    scale_arcsec : float
+        Their sampling.
+    has_pixel : bool
+        Whether they include the detector's pixel response.
+    centre : (float, float)
+        Element in y and x, counted from zero, on which the star stands; half a number where it
+        stands between two.
+    """
+
+    planes: Array
+    scale_arcsec: float
+    has_pixel: bool
+    centre: tuple[float, float]
+
+    def image(self, position: int | None) -> Array:
+        """One plane, or the mean of all for None: (y, x), fill values zero, of unit sum."""
+        image = _mean(self.planes if position is None else self.planes[position : position + 1])
+        return image / image.sum()
+
+
+def read_psf_file(psf: PSF, *, position: int | None = None) -> tuple[Array, float]:
+    """Read the image of a PSF and its sampling from a FITS file, the star on the middle element.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        Its `file` and what it says about the file.
+    position : int, optional
+        Plane of a position-dependent file; default: what `psf.file_position` says, the mean where
+        it says "random".
 
     Returns
     -------
     image : ndarray, shape (H, W)
-        Odd sides: an even file is padded with zeros; its sum is 1.
+        Odd sides: an even file is padded with zeros, or, where the star stands between two
+        elements, interpolated half an element further; its sum is 1.
     scale_arcsec : float
         From `psf.file_scale_arcsec`, else from the header (PIXSCALE, PIXELSCL or CDELT1).
 
     Raises
     ------
     InputError
-        Where there is no such file, no image or sampling in it, or the image is empty.
+        As `load_psf_file`.
+    """
+    file = load_psf_file(psf)
+    image = file.image(chosen_position(psf, len(file.planes), position))
+    if any(n % 2 == 0 for n in image.shape):
+        half = max(
+            math.floor(max(c, n - 1 - c)) for c, n in zip(file.centre, image.shape, strict=True)
+        )
+        image = resample(image, 1.0, 1.0, half, centre=file.centre)
+        image /= image.sum()
+    return image, file.scale_arcsec
+
+
+def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
+    """Plane to use of a file with `n_planes`, None for the mean of all.
+
+    `position` is one of the variants of `praesepe.sky.psf.psf_variants`: a plane of a file whose
+    position is "random"; where the survey has settled the plane, only 0 or None is possible.
+    """
+    fixed = psf.file_position
+    if isinstance(fixed, int) and fixed >= n_planes:
+        raise InputError(
+            f"psf.file_position = {fixed}: {psf.file} holds {n_planes} position(s), 0 to "
+            f'{n_planes - 1}; give one of them, or "mean" or "random".'
+        )
+    n_variants = n_planes if fixed == "random" else 1
+    if position is not None and not 0 <= position < n_variants:
+        raise InputError(
+            f"position {position}: {psf.file} with psf.file_position = {fixed!r} offers 0 to "
+            f"{n_variants - 1}."
+        )
+    if isinstance(fixed, int):
+        return fixed
+    return position if fixed == "random" else None
+
+
+def load_psf_file(psf: PSF) -> PSFFile:
+    """Read a PSF file with all its positions.
+
+    Understood are single images (TinyTim), cubes of positions (STDPSF), also those with headers
+    that astropy refuses, and the several extensions of STPSF (WebbPSF), of which OVERDIST is taken,
+    or else OVERSAMP. Fill values (negative beyond 1 % of the peak, or not finite) count as zero.
+    Every positive normalisation is accepted and rescaled.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        Its `file` and what it says about the file.
+
+    Returns
+    -------
+    PSFFile
+
+    Raises
+    ------
+    InputError
+        Where there is no such file or extension, no image or sampling in it, the image is empty,
+        broken in its core, or the star does not stand in its middle.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where the sum is neither about 1 nor that of a known convention: STDPSF and other
+        oversampled files give the light per native pixel in every element, STPSF the share of the
+        light inside the image.
     """
     path = Path(str(psf.file))
     if not path.is_file():
         raise InputError(f"no PSF file at {path}. Correct `psf.file` in the survey file.")
-    data, header = _read_fits(path)
+    data, header = _read_fits(path, psf.file_extension)
     if data.ndim not in (2, 3) or min(data.shape[-2:]) < 5:
         raise InputError(
             f"{path} holds an array of shape {data.shape}; a PSF is (y, x) or (position, y, x)."
@@ -59,25 +169,93 @@ def read_psf_file(psf: PSF) -> tuple[Array, float]:
         )
     planes = data.reshape(-1, *data.shape[-2:]).astype(float)
     peak = float(np.nanmax(planes, initial=0.0, where=np.isfinite(planes)))
-    good = np.isfinite(planes) & (planes > FILL_VALUE_BELOW * peak)
-    image = np.where(good, planes, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
-    if not (peak > 0 and image.sum() > 0):
+    planes[~(np.isfinite(planes) & (planes > FILL_VALUE_BELOW * peak))] = np.nan
+    sums = np.nansum(planes, axis=(1, 2))
+    if not (peak > 0 and (sums > 0).all()):
         raise InputError(f"{path} holds no light: every value is zero, negative or not finite.")
-    if len(planes) > 1:
-        log.info("%s: mean of %d positions", path, len(planes))
-    image = np.pad(image, [(0, 1 - n % 2) for n in image.shape])
-    middle = np.array(image.shape) // 2
+    stpsf = data.ndim == 2 and _extension_name(header) in STPSF_EXTENSIONS
+    has_pixel = psf.file_has_pixel
+    if has_pixel is None:
+        has_pixel = not (stpsf and _extension_name(header) in STPSF_OVERSAMPLED)
+    centre = _centre(_mean(planes), between=stpsf)
+    _check_core(path, planes, centre, scale)
+    if not stpsf:
+        _check_normalisation(path, float(sums.mean()), psf.native_pixel_arcsec / scale, header)
+    return PSFFile(planes, float(scale), has_pixel, centre)
+
+
+def _mean(planes: Array) -> Array:
+    """Mean of what is good of each element in planes (position, y, x), zero where nothing is."""
+    good = np.isfinite(planes)
+    mean: Array = np.where(good, planes, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
+    return mean
+
+
+def _centre(image: Array, *, between: bool) -> tuple[float, float]:
+    """Element on which the star stands: the middle one of an odd side.
+
+    Of an even side it is element n / 2 (TinyTim), or the star stands between the middle two
+    (STPSF: `between`). Without a known origin it is the one about which the image is the more
+    symmetric.
+    """
+    even = [n % 2 == 0 for n in image.shape]
+    if any(even) and not between:
+        on_element = image[tuple(slice(int(is_even), None) for is_even in even)]
+        between = _asymmetry(image) < _asymmetry(on_element)
+    return (_middle(image.shape[0], between), _middle(image.shape[1], between))
+
+
+def _middle(n: int, between: bool) -> float:
+    return (n - 1) / 2 if between or n % 2 else n // 2
+
+
+def _asymmetry(image: Array) -> float:
+    """Squared difference from the image turned by 180 degrees."""
+    return float(((image - image[::-1, ::-1]) ** 2).sum())
+
+
+def _check_core(path: Path, planes: Array, centre: tuple[float, float], scale: float) -> None:
+    """Refuse files with holes in their core, or whose star stands elsewhere."""
+    y, x = (slice(max(0, math.ceil(c) - 2), math.floor(c) + 3) for c in centre)
+    broken = ~np.isfinite(planes[:, y, x]).all(axis=(1, 2))
+    if broken.any():
+        raise InputError(
+            f"{path}: values in the core of position(s) {np.flatnonzero(broken)[:10].tolist()} are "
+            "NaN or fill values; repair the file or choose another position."
+        )
+    image = _mean(planes)
     brightest = np.array(np.unravel_index(image.argmax(), image.shape))
-    if np.abs(brightest - middle).max() * scale > max(0.1, 1.5 * scale):
+    if np.abs(brightest - centre).max() * scale > max(0.1, 1.5 * scale):
         raise InputError(
             f"{path}: the brightest element is (y, x) = {tuple(map(int, brightest))}, but the "
-            f"star must stand on element {tuple(map(int, middle))}; crop the file accordingly."
+            f"star must stand on element {tuple(f'{c:g}' for c in centre)}; crop the file "
+            "accordingly."
         )
-    return image / image.sum(), float(scale)
 
 
-def _read_fits(path: Path) -> tuple[NDArray[Any], Mapping[str, Any]]:
-    """First image of a FITS file with its header."""
+def _check_normalisation(
+    path: Path, total: float, oversampling: float, header: Mapping[str, Any]
+) -> None:
+    """Warn of a sum that is neither 1 nor that of light per native pixel."""
+    known = [1.0, round(oversampling) ** 2]
+    if any(abs(total / sum_ - 1) <= NORMALISATION_TOLERANCE for sum_ in known if sum_ > 0):
+        return
+    if any(str(key).upper() == "NXPSFS" for key in header):  # STDPSF, whatever its oversampling
+        return
+    warnings.warn(
+        f"{path}: the values add up to {total:.4g}, not to 1; they are scaled. If the file holds "
+        "something else than the light of one star, correct `psf.file`.",
+        PraesepeWarning,
+        stacklevel=3,
+    )
+
+
+def _extension_name(header: Mapping[str, Any]) -> str:
+    return str(header.get("EXTNAME", "")).strip().upper()
+
+
+def _read_fits(path: Path, extension: str | int | None) -> tuple[NDArray[Any], Mapping[str, Any]]:
+    """Image of a FITS file with its header: of the extension named, or the first that fits."""
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyWarning
 
@@ -85,12 +263,44 @@ def _read_fits(path: Path) -> tuple[NDArray[Any], Mapping[str, Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(path, memmap=False) as hdus:
-                for hdu in hdus:
-                    if hdu.is_image and hdu.data is not None:
-                        return np.asarray(hdu.data), hdu.header
+                images = {
+                    number: (np.asarray(hdu.data), hdu.header)
+                    for number, hdu in enumerate(hdus)
+                    if hdu.is_image and hdu.data is not None
+                }
     except (OSError, ValueError, TypeError) as error:
+        if extension not in (None, 0):
+            raise InputError(
+                f"{path}: its header can only be read in part, so that psf.file_extension = "
+                f"{extension!r} cannot be found ({error}); leave the key out."
+            ) from error
         return _read_bare_fits(path, error)
-    raise InputError(f"{path} holds no image.")
+    if not images:
+        raise InputError(f"{path} holds no image.")
+    names = {number: _extension_name(header) for number, (_, header) in images.items()}
+    if extension is None:
+        for name in STPSF_OVERSAMPLED:
+            if name in names.values():
+                extension = name
+                break
+        else:
+            extension = next(iter(images))
+    if isinstance(extension, int):
+        if extension not in images:
+            raise InputError(
+                f"psf.file_extension = {extension}: {path} has images in the extensions "
+                f"{', '.join(f'{i} ({name!r})' if name else str(i) for i, name in names.items())}."
+            )
+        return images[extension]
+    for number, name in names.items():
+        if name == extension.strip().upper():
+            return images[number]
+    raise unknown(
+        f"psf.file_extension of {path}:",
+        extension,
+        [name for name in names.values() if name],
+        "Extensions without a name are chosen by number.",
+    )
 
 
 def _read_bare_fits(path: Path, error: Exception) -> tuple[NDArray[Any], Mapping[str, Any]]:
@@ -126,19 +336,32 @@ def _header_scale(header: Mapping[str, Any]) -> float | None:
     return None
 
 
-def resample(image: Array, scale: float, step: float, half: int) -> Array:
-    """Cubic-spline interpolation of an image onto a grid of `step` about its middle element.
+def resample(
+    image: Array,
+    scale: float,
+    step: float,
+    half: int,
+    *,
+    centre: tuple[float, float] | None = None,
+) -> Array:
+    """Cubic-spline interpolation of an image onto a grid of `step` about its centre.
 
     The spline passes through the samples, is zero outside them, and keeps flux and centroid.
+    `centre` is the element in y and x under the middle of the grid, by default ``n // 2``; the
+    result has ``2 * half + 1`` elements a side.
     """
-    points = np.arange(-half, half + 1) * (step / scale)  # in samples from the middle
-    weights = [_spline_matrix(points, size) for size in image.shape]
-    return weights[0] @ image @ weights[1].T * (step / scale) ** 2
+    points = np.arange(-half, half + 1) * (step / scale)  # in samples from the centre
+    about = centre if centre is not None else tuple(size // 2 for size in image.shape)
+    rows, columns = (
+        _spline_matrix(points + middle, size)
+        for size, middle in zip(image.shape, about, strict=True)
+    )
+    return rows @ image @ columns.T * (step / scale) ** 2
 
 
 def _spline_matrix(points: Array, size: int) -> Array:
-    """Weights (points, samples) of cubic-spline interpolation between `size` samples."""
-    sample = np.arange(size) - size // 2
+    """Weights (points, samples) of cubic-spline interpolation between samples 0 to `size` - 1."""
+    sample = np.arange(size)
 
     def basis(offset: Array) -> Array:
         t = np.abs(offset)

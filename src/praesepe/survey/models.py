@@ -77,7 +77,11 @@ class PSF(Settings):
         None, description="FITS file with the PSF; overrides the optical model"
     )
     file_scale_arcsec: Positive | None = Field(None, description="sampling of that file")
-    file_has_pixel: bool = Field(True, description="whether the file includes the pixel response")
+    file_has_pixel: bool | None = Field(
+        None,
+        description="whether the file includes the pixel response; default: yes, except for the "
+        "oversampled extensions of STPSF",
+    )
     file_energy_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None,
         description="share of a star's light inside the file's box; default: by the optical model",

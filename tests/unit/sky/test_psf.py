@@ -180,7 +180,7 @@ def test_encircled_energy_of_a_uniform_image_is_the_area(radius):
 def test_file_is_resampled_with_flux_and_centroid(tmp_path, size, scale):
     x, y = 0.31, -0.17  # samples
     sigma = 2.0
-    file = write(tmp_path / "psf.fits", 7 * gaussian(size, sigma, x, y), PIXSCALE=scale)
+    file = write(tmp_path / "psf.fits", gaussian(size, sigma, x, y), PIXSCALE=scale)
     band = make_band(file=file, file_energy_fraction=1.0)
     half = int(size * scale / 2 / 0.025)
     psf = band_psf(band, grid_scale_arcsec=0.025, half_size_px=half)
