@@ -11,7 +11,7 @@ spectra, on PARSEC's own stars, against PARSEC's magnitudes.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,46 +21,27 @@ from praesepe.stars import KROUPA2001, BrokenPowerLaw, build_table, load_passban
 from praesepe.stars.atmospheres import SpectralLibrary, metals_dex
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.population import imf_weights
+from praesepe.stars.readers import IsochroneFile, read_isochrones
 
 BANDS = ("F336W", "F475W", "F814W")
+INFRARED = ("F105W", "F110W", "F125W", "F140W", "F160W")
+STAR_BY_STAR = ("F336W", "F390W", "F475W", "F555W", "F606W", "F814W", *INFRARED)
+"""Every wide WFC3 filter from F336W that astro-sedpy has a curve of."""
 MASS = 1e6  # solar masses
 TEFF_BINS = (2500, 3500, 4000, 5000, 6000, 8000, 10000, 15000, 25000, 35000, 50000)
 
 
-@dataclass(frozen=True)
-class Parsec:
-    """Columns of a PARSEC table: all (n,), `magnitude` (n, B) Vega."""
-
-    metallicity: float
-    log_age: np.ndarray
-    initial_mass: np.ndarray
-    log_l: np.ndarray
-    log_teff: np.ndarray
-    log_g: np.ndarray
-    magnitude: np.ndarray
+def passbands(bands: tuple[str, ...] = BANDS) -> list:
+    """The WFC3 curves of the bands (also F475W and F814W, as in the PARSEC file)."""
+    return [
+        load_passband(f"wfc3_{'ir' if band in INFRARED else 'uvis'}_{band.lower()}")
+        for band in bands
+    ]
 
 
-def read_parsec(path: Path, bands: tuple[str, ...] = BANDS) -> Parsec:
-    """Read the output of CMD 2.7: columns named in the last comment line before the numbers."""
-    lines = path.read_text().splitlines()
-    header = next(line for line in lines if line.startswith("#") and "M_ini" in line)
-    names = header.lstrip("# ").split()
-    table = np.loadtxt(path)
-    column = {name: table[:, i] for i, name in enumerate(names)}
-    return Parsec(
-        float(column["Z"][0]),
-        column["log(age/yr)"],
-        column["M_ini"],
-        column["logL/Lo"],
-        column["logTe"],
-        column["logG"],
-        np.column_stack([column[band] for band in bands]),
-    )
-
-
-def passbands() -> list:
-    """The WFC3/UVIS curves of `BANDS` (also F475W and F814W, as in the PARSEC file)."""
-    return [load_passband(f"wfc3_uvis_{band.lower()}") for band in BANDS]
+def magnitudes(parsec: IsochroneFile, bands: tuple[str, ...] = BANDS) -> np.ndarray:
+    """PARSEC's own Vega magnitudes, (n, B)."""
+    return np.column_stack([parsec.magnitudes[band] for band in bands])
 
 
 def integrate(mass: np.ndarray, magnitude: np.ndarray, imf: BrokenPowerLaw) -> np.ndarray:
@@ -75,7 +56,7 @@ def integrate(mass: np.ndarray, magnitude: np.ndarray, imf: BrokenPowerLaw) -> n
 
 
 def parsec_integrated(
-    parsec: Parsec, magnitude: np.ndarray, imf: BrokenPowerLaw = KROUPA2001
+    parsec: IsochroneFile, magnitude: np.ndarray, imf: BrokenPowerLaw = KROUPA2001
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ages (A,) and integrated magnitudes (A, B) of PARSEC's stars with given magnitudes."""
     ages = np.unique(parsec.log_age)
@@ -110,9 +91,11 @@ def embedded_integrated(
     return np.array(rows) + vega
 
 
-def kurucz_on_parsec(parsec: Parsec, metals: float | None = None) -> np.ndarray:
+def kurucz_on_parsec(
+    parsec: IsochroneFile, metals: float | None = None, bands: tuple[str, ...] = BANDS
+) -> np.ndarray:
     """Vega magnitudes (n, B) that the embedded spectra give to PARSEC's own stars."""
-    curves = passbands()
+    curves = passbands(bands)
     vega = np.array([curve.vega_minus_ab for curve in curves])
     corrections = SpectralLibrary.embedded().bolometric_corrections(curves)
     dex = metals_dex(parsec.metallicity) if metals is None else metals
@@ -129,17 +112,39 @@ def without_tp_agb(grid: IsochroneGrid) -> IsochroneGrid:
     return replace(grid, isochrones=rows)
 
 
-def report(parsec: Parsec) -> dict[str, np.ndarray]:
+def report(parsec: IsochroneFile) -> dict[str, np.ndarray]:
     """Differences age by age: `log_age` (A,), `model`, `no_tp_agb`, `spectra`, each (A, B)."""
-    ages, theirs = parsec_integrated(parsec, parsec.magnitude)
+    ages, theirs = parsec_integrated(parsec, magnitudes(parsec))
     _, kurucz = parsec_integrated(parsec, kurucz_on_parsec(parsec))
     bare = without_tp_agb(IsochroneGrid.embedded())
+    metallicity = float(parsec.metallicity[0])
     return {
         "log_age": ages,
-        "model": embedded_integrated(ages, parsec.metallicity) - theirs,
-        "no_tp_agb": embedded_integrated(ages, parsec.metallicity, grid=bare) - theirs,
+        "model": embedded_integrated(ages, metallicity) - theirs,
+        "no_tp_agb": embedded_integrated(ages, metallicity, grid=bare) - theirs,
         "spectra": kurucz - theirs,
     }
+
+
+def print_stars(parsec: IsochroneFile) -> None:
+    """Print how the embedded spectra differ from PARSEC's magnitudes, star by star."""
+    residual = kurucz_on_parsec(parsec) - magnitudes(parsec)
+    teff = 10.0**parsec.log_teff
+    print("\nstar by star, spectra on PARSEC's stars: median (largest) difference")
+    for low, high in pairwise(TEFF_BINS):
+        part = residual[(teff >= low) & (teff < high)]
+        cells = zip(np.median(part, axis=0), np.abs(part).max(axis=0), strict=True)
+        print(f"{low:6}-{high:5} K  " + "  ".join(f"{m:6.3f} ({x:.2f})" for m, x in cells))
+    residual = kurucz_on_parsec(parsec, bands=STAR_BY_STAR) - magnitudes(parsec, STAR_BY_STAR)
+    for low, high in ((4000, 6000), (6000, 35000)):
+        part = residual[(teff > low) & (teff < high)]
+        print(f"\n{low} to {high} K, {len(part)} stars; within 0.1 mag in every band: ", end="")
+        print(f"{(np.abs(part) < 0.1).all(axis=1).mean():.2%}")
+        print("        5 %    50 %    95 %  largest  within 0.1 mag")
+        for band, values in zip(STAR_BY_STAR, part.T, strict=True):
+            cells = "".join(f"{x:8.3f}" for x in np.percentile(values, [5, 50, 95]))
+            inside = (np.abs(values) < 0.1).mean()
+            print(f"{band}{cells}  {np.abs(values).max():7.3f}  {inside:.2%}")
 
 
 def figure(differences: dict[str, np.ndarray], path: Path) -> None:
@@ -166,7 +171,7 @@ def main() -> None:
     parser.add_argument("parsec", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    parsec = read_parsec(options.parsec)
+    (parsec,) = read_isochrones(options.parsec)
     differences = report(parsec)
     print(f"{'':9}{'model - PARSEC':^24}{'without TP-AGB':^24}{'spectra only':^24}")
     print("log age  " + "".join(f"{band:>8}" for band in BANDS) * 3)
@@ -177,13 +182,7 @@ def main() -> None:
         x for key in ("model", "no_tp_agb", "spectra") for x in np.abs(differences[key]).max(0)
     ]
     print("largest  " + "".join(f"{value:8.3f}" for value in worst))
-    residual = kurucz_on_parsec(parsec) - parsec.magnitude
-    teff = 10.0**parsec.log_teff
-    print("\nstar by star, spectra on PARSEC's stars: median (largest) difference")
-    for low, high in pairwise(TEFF_BINS):
-        part = residual[(teff >= low) & (teff < high)]
-        cells = zip(np.median(part, axis=0), np.abs(part).max(axis=0), strict=True)
-        print(f"{low:6}-{high:5} K  " + "  ".join(f"{m:6.3f} ({x:.2f})" for m, x in cells))
+    print_stars(parsec)
     if options.out:
         figure(differences, options.out)
 

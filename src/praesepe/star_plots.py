@@ -25,12 +25,22 @@ OTHER: Any = {"color": GREY, "lw": 0.9, "zorder": 1}
 """How the model drawn for comparison looks."""
 
 
+def ages_to_show(known: np.ndarray) -> tuple[float, ...]:
+    """The ages of `AGES` that a model has, or up to five of its own where it has too few."""
+    usual = tuple(age for age, _ in _rows(known, AGES))
+    if len(usual) > 1:
+        return usual
+    return tuple(
+        float(known[i]) for i in np.unique(np.linspace(0, len(known) - 1, 5).round(0)).astype(int)
+    )
+
+
 def plot_hr_diagram(
     ax: Axes,
     grid: IsochroneGrid,
     *,
     metallicity: float,
-    log_ages: Sequence[float] = AGES,
+    log_ages: Sequence[float] | None = None,
     compare: IsochroneGrid | None = None,
 ) -> Axes:
     """Isochrones in temperature and luminosity, living stars and bright white dwarfs.
@@ -41,11 +51,12 @@ def plot_hr_diagram(
     grid : IsochroneGrid
     metallicity : float
         Mass fraction of metals; the nearest one is drawn.
-    log_ages : sequence of float
-        Those within half a step of the grid are drawn.
+    log_ages : sequence of float, optional
+        Those that the grid has within 0.05 dex are drawn; default: `ages_to_show`.
     compare : IsochroneGrid, optional
         Drawn in grey behind.
     """
+    log_ages = ages_to_show(grid.log_age) if log_ages is None else log_ages
     if compare is not None:
         column = compare.nearest_metallicity(metallicity)
         shared = [age for age, _ in _rows(grid.log_age, log_ages)]
@@ -72,7 +83,7 @@ def plot_colour_magnitude(
     table: StellarTable,
     *,
     metallicity: float,
-    log_ages: Sequence[float] = AGES,
+    log_ages: Sequence[float] | None = None,
     compare: StellarTable | None = None,
 ) -> Axes:
     """Isochrones in the colour of the first two bands and the magnitude of the second, AB.
@@ -87,6 +98,7 @@ def plot_colour_magnitude(
     compare : StellarTable, optional
         Drawn in grey behind, in the same bands.
     """
+    log_ages = ages_to_show(table.log_age) if log_ages is None else log_ages
     blue, red = table.band_names[:2]
     if compare is not None:
         shared = [age for age, _ in _rows(table.log_age, log_ages)]

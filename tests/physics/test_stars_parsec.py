@@ -2,11 +2,15 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from praesepe.stars import BrokenPowerLaw, IsochroneGrid
+from praesepe.stars import BrokenPowerLaw, IsochroneGrid, build_table
+from praesepe.stars.assembly import assemble
+from praesepe.stars.readers import read_isochrones
 
 MODEL_LIMIT_MAG = 0.4
 SPECTRA_LIMIT_MAG = 0.1
@@ -24,13 +28,14 @@ def compare(repository):
 
 @pytest.fixture(scope="module")
 def parsec(compare, shared_data):
-    return compare.read_parsec(shared_data / "isochrones" / "parsec_v1.2S_wfc3_Z0.019.dat")
+    (read,) = read_isochrones(shared_data / "isochrones" / "parsec_v1.2S_wfc3_Z0.019.dat")
+    return read
 
 
 @pytest.fixture(scope="module")
 def theirs(compare, parsec):
     """Ages (A,) and PARSEC's integrated magnitudes (A, 3)."""
-    return compare.parsec_integrated(parsec, parsec.magnitude)
+    return compare.parsec_integrated(parsec, compare.magnitudes(parsec))
 
 
 def worst(difference):
@@ -60,13 +65,74 @@ def test_spectra_on_their_own_stars(compare, parsec, theirs):
     assert worst(kurucz - magnitudes) < SPECTRA_LIMIT_MAG
 
 
-def test_spectra_star_by_star(compare, parsec):
-    """Stars of 6000 to 35000 K, one by one; cooler ones agree only on average."""
-    residual = compare.kurucz_on_parsec(parsec) - parsec.magnitude
-    teff = 10.0**parsec.log_teff
-    assert worst(residual[(teff > 6000) & (teff < 35000)]) < SPECTRA_LIMIT_MAG
-    warm = residual[(teff > 4000) & (teff <= 6000)]
-    assert np.abs(np.median(warm[:, 1:], axis=0)).max() < 0.05
+@pytest.fixture(scope="module")
+def residual(compare, parsec):
+    """Embedded spectra minus PARSEC, (n, 11): F336W to F160W, star by star."""
+    bands = compare.STAR_BY_STAR
+    return compare.kurucz_on_parsec(parsec, bands=bands) - compare.magnitudes(parsec, bands)
+
+
+def between(parsec, low, high):
+    return (10.0**parsec.log_teff > low) & (10.0**parsec.log_teff < high)
+
+
+def test_spectra_on_hot_stars(parsec, residual):
+    """6000 to 35000 K: every star in every band, but two supergiants at 6017 K in F390W."""
+    hot = np.abs(residual[between(parsec, 6000, 35000)])
+    assert (hot.max(axis=1) >= SPECTRA_LIMIT_MAG).sum() <= 2
+    assert worst(residual[between(parsec, 6100, 35000)]) < SPECTRA_LIMIT_MAG
+    # The CMD form takes 4.77 mag and 3.846e33 erg/s for the Sun: 0.025 mag fainter than ours.
+    assert np.median(residual[between(parsec, 8000, 35000), -3:]) == pytest.approx(-0.027, abs=5e-3)
+
+
+def test_spectra_on_cool_stars(compare, parsec, residual):
+    """4000 to 6000 K: from F475W on; bluer, PARSEC's BT-Settl spectra differ from Kurucz's."""
+    cool = np.abs(residual[between(parsec, 4000, 6000)])
+    inside = dict(zip(compare.STAR_BY_STAR, (cool < SPECTRA_LIMIT_MAG).mean(axis=0), strict=True))
+    blue = {"F336W", "F390W"}
+    assert min(share for band, share in inside.items() if band not in blue) > 0.97
+    assert min(inside[band] for band in ("F555W", "F606W", "F814W", "F125W")) > 0.99
+    assert inside["F336W"] > 0.4
+    assert np.percentile(cool[:, :2], 95) < 0.22
+
+
+def test_the_difference_sets_in_where_parsec_changes_its_spectra(parsec, residual):
+    """Dwarfs in F390W: small above 6250 K, growing steadily towards 4500 K."""
+    dwarfs = (parsec.log_g > 4) & (parsec.log_g < 4.9)
+    edges = (4000, 4500, 5000, 5500, 6000)
+    medians = [
+        np.median(residual[dwarfs & between(parsec, low, high), 1]) for low, high in pairwise(edges)
+    ]
+    assert (np.diff(medians) > 0.02).all()
+    assert medians[0] < -0.15
+    assert worst(residual[dwarfs & between(parsec, 6250, 35000)]) < 0.05
+
+
+def test_spectra_of_other_stars_are_noticed(compare, parsec, residual):
+    """Negative control: temperatures 5 % off, or another star's magnitudes."""
+    hot = between(parsec, 6000, 35000)
+    bands = compare.STAR_BY_STAR
+    warmer = replace(parsec, log_teff=parsec.log_teff + np.log10(1.05))
+    wrong = compare.kurucz_on_parsec(warmer, bands=bands) - compare.magnitudes(parsec, bands)
+    assert (np.abs(wrong[hot]).max(axis=1) > SPECTRA_LIMIT_MAG).mean() > 0.3
+    other = compare.magnitudes(parsec, bands)[hot]
+    mixed = compare.kurucz_on_parsec(parsec, bands=bands)[hot] - np.roll(other, 500, axis=0)
+    assert (np.abs(mixed).max(axis=1) > SPECTRA_LIMIT_MAG).mean() > 0.9
+
+
+def test_the_imported_grid_shines_like_the_file(compare, parsec, theirs):
+    """The whole way from the file to integrated magnitudes of a population."""
+    ages, magnitudes = theirs
+    grid = assemble([parsec])
+    np.testing.assert_allclose(grid.log_age, ages, atol=1e-6)
+    curves = compare.passbands()
+    vega = np.array([curve.vega_minus_ab for curve in curves])
+    table = build_table(curves, grid=grid)
+    light = np.array([table.integrated_magnitudes(age, 0.019, compare.MASS) for age in ages])
+    assert worst(light + vega - magnitudes) < SPECTRA_LIMIT_MAG
+    wrong = build_table(curves, metallicities=[0.008])
+    other = np.array([wrong.integrated_magnitudes(age, 0.008, compare.MASS) for age in ages])
+    assert worst(other + vega - magnitudes) > 3 * SPECTRA_LIMIT_MAG
 
 
 def test_a_wrong_metallicity_is_noticed(compare, theirs):
