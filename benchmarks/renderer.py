@@ -26,7 +26,6 @@ import galsim
 import numpy as np
 import torch
 
-from praesepe.sky.profiles import sample_eff
 from praesepe.sky.psf import band_psf
 from praesepe.sky.render import Renderer
 from praesepe.sky.sampler import Stars
@@ -48,16 +47,8 @@ def best_seconds(function: Any, repeats: int) -> float:
 
 def draw_clusters(simulator: Simulator, n: int) -> tuple[Stars, torch.Tensor]:
     """Stars of `n` clusters of the survey's prior, and their positions in the stamps."""
-    survey, prior, generator = simulator.survey, simulator.survey.prior, simulator.generator
-    i_age, _ = simulator._ages(n)
-    mass = 10 ** simulator._uniform(n, *prior.log_mass)
-    radius = 10 ** simulator._uniform(n, *(math.log10(r) for r in prior.rh_arcsec))
-    gamma = simulator._uniform(n, *prior.gamma)
-    count = torch.poisson(mass / simulator.stars.mean_mass, generator=generator).clamp_(min=1)
-    stars = simulator.stars.draw(simulator.stars.row(i_age), count, generator=generator)
-    radius_px = (radius / survey.pixel_scale_arcsec)[stars.owner]
-    position = sample_eff(radius_px, gamma[stars.owner], generator=generator)
-    return stars, position + survey.stamp_size // 2
+    stars, offset, _ = simulator.stars_of(simulator.sample_prior(n), detail=False)
+    return stars, offset + simulator.survey.stamp_size // 2
 
 
 def galsim_psfs(renderer: Renderer, simulator: Simulator) -> list[galsim.InterpolatedImage]:

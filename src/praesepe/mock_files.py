@@ -43,10 +43,9 @@ TRUTH_COLUMNS: dict[str, tuple[str | None, str]] = {
     "segregation": (None, "exponent of the mass segregation"),
     "x": ("pixel", "x of the centre: pixels of the stamp, the first is 0"),
     "y": ("pixel", "y of the centre: pixels of the stamp, the first is 0"),
-    "n_stars": (None, "number of stars drawn"),
-    "n_alive": (None, "number of living stars"),
-    "brightest_mag": ("mag", "AB magnitude of the brightest star"),
-    "rh_realised": ("arcsec", "half-light radius of the stars drawn"),
+    "n_stars": (None, "number of stars drawn, companions not counted"),
+    "n_living": (None, "number of living stars, companions included"),
+    "rh_realised_arcsec": ("arcsec", "half-light radius of the stars drawn"),
     "field_density": ("solMass / pc2", "initial mass of the field stars per area"),
 }
 """Unit and description of the columns of the truth; FITS has no logarithmic units."""
@@ -56,6 +55,8 @@ def truth_column(name: str) -> tuple[str | None, str]:
     """Unit, where it is one that FITS knows, and description of a column of the truth."""
     if name.startswith("mag_"):
         return "mag", f"AB magnitude of the cluster in {name.removeprefix('mag_')}"
+    if name.startswith("brightest_"):
+        return "mag", f"AB magnitude of the brightest star in {name.removeprefix('brightest_')}"
     return TRUTH_COLUMNS.get(name, (None, name.replace("_", " ")))
 
 

@@ -217,7 +217,7 @@ def _add_clusters(
     parts: list[Truth] = []
     for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
         batch = slice(start, start + CLUSTERS_AT_ONCE)
-        labels, extra, grids = simulator.populate(_part(clusters, batch))
+        labels, extra, grids = simulator.populate(clusters.part(batch))
         for grid, left, bottom in zip(grids, corner_x[batch], corner_y[batch], strict=True):
             canvas[:, bottom : bottom + side, left : left + side] += grid
         known = {p.name: labels[:, i] for i, p in enumerate(PARAMETERS)} | extra
@@ -225,10 +225,6 @@ def _add_clusters(
         done()
     truth = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return truth | {"x": x.astype(np.float32), "y": y.astype(np.float32)}
-
-
-def _part(clusters: Clusters, rows: slice) -> Clusters:
-    return Clusters(**{name: values[rows] for name, values in vars(clusters).items()})
 
 
 def tiles(size: int, largest: int) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -169,8 +170,10 @@ class Renderer:
     ) -> Tensor:
         spectrum = torch.fft.rfft2(grids)
         for band, transfer in enumerate(self.transfer):
-            one = psf is None or len(transfer) == 1
-            spectrum[:, band] *= transfer[0] if one else transfer[psf[:, band]]
+            if psf is not None and len(transfer) > 1:
+                spectrum[:, band] *= transfer[psf[:, band]]
+            else:
+                spectrum[:, band] *= transfer[0]
         half = self.grid // 2
         if gain is not None or blur_px is not None or shift_px is not None:
             along_y, along_x = self._modulation(grids.shape[0], gain, blur_px, shift_px)
@@ -216,20 +219,23 @@ def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
     The foci are the middles of equal shares of a half-normal distribution: a PSF does not tell
     which side of the focus it is on.
     """
-    common = {
-        "grid_scale_arcsec": survey.pixel_scale_arcsec / OVERSAMPLING,
-        "half_size_px": half,
-        "pixel_scale_arcsec": survey.pixel_scale_arcsec,
-    }
+    scale = survey.pixel_scale_arcsec
+    seen = partial(
+        band_psf,
+        band,
+        grid_scale_arcsec=scale / OVERSAMPLING,
+        half_size_px=half,
+        pixel_scale_arcsec=scale,
+    )
     sigma = survey.nuisance.focus_nm
     if band.psf.file is not None:
         places = range(psf_variants(band)) if band.psf.file_position == "random" else [None]
-        return np.stack([band_psf(band, position=place, **common) for place in places])
+        return np.stack([seen(position=place) for place in places])
     if sigma == 0:
-        return band_psf(band, **common)[None]
+        return seen()[None]
     shares = torch.linspace(0.5, 1.0, 2 * FOCI + 1, dtype=torch.float64)[1::2]
     foci = (sigma * torch.special.ndtri(shares)).tolist()
-    return np.stack([band_psf(band, defocus_nm=focus, **common) for focus in foci])
+    return np.stack([seen(defocus_nm=focus) for focus in foci])
 
 
 def chunks(n: int, device: torch.device) -> Iterator[slice]:
