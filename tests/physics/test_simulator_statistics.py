@@ -136,7 +136,7 @@ def least_p_value(a, b):
 def reference(old_clusters, singly_drawn):
     usual = old_clusters.stars
     old_clusters.stars = singly_drawn
-    values = pixels(old_clusters, 1)
+    values = pixels(old_clusters, 3)  # no rare young white dwarf, which rules the F336W variance
     old_clusters.stars = usual
     return values
 

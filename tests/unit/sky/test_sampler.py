@@ -24,7 +24,7 @@ def simulator():
 
 @pytest.fixture(scope="module")
 def table(simulator):
-    return simulator.tables.cluster
+    return simulator.tables.cluster[0]
 
 
 def sampler_of(simulator, **settings):
@@ -60,7 +60,7 @@ def draw(sampler, row, counts, generator):
 
 def flux_of(simulator, row):
     """Flux (e-/s) of each point of an isochrone from its magnitudes, and the IMF's weight."""
-    survey, table = simulator.survey, simulator.tables.cluster
+    survey, table = simulator.survey, simulator.tables.cluster[0]
     zero_points = np.array([band.zero_point_ab for band in survey.bands])
     apparent = table.mag_ab[row, 0] + survey.distance_modulus
     weight = imf_weights(table.initial_mass[row, 0], KROUPA2001)

@@ -43,7 +43,9 @@ def test_shapes_and_types(simulator, survey):
     assert torch.isfinite(mocks.images).all()
     assert torch.isfinite(mocks.labels).all()
     expected = {"log_present_mass", "gamma", "x", "y", "n_stars", "field_density"}
-    assert set(mocks.truth) == expected | {f"mag_{name}" for name in survey.band_names}
+    expected |= {"n_living", "rh_realised_arcsec"}
+    expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("mag", "brightest")}
+    assert set(mocks.truth) == expected
     assert all(value.shape == (5,) for value in mocks.truth.values())
 
 
@@ -112,7 +114,8 @@ def test_places_are_spread_about_the_middle_of_the_stamp(many, survey):
 def test_present_mass_is_a_part_of_the_initial_mass(many):
     left = many.truth["log_present_mass"] - many.labels[:, 1]
     assert (left < 0.001).all()
-    assert (left > np.log10(0.5)).all()
+    # Of a small cluster, a single massive star that has died can take more than half.
+    assert (left[many.labels[:, 1] > 3] > np.log10(0.5)).all()
     young, old = many.labels[:, 0] < 7, many.labels[:, 0] > 9.5
     assert float(left[young].mean()) > float(left[old].mean()) + 0.1
 
