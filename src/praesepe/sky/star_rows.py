@@ -346,8 +346,8 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     count = np.array([len(chance) for _, _, chance in slots]).reshape(bounds.shape[:2])
     cdf = np.array([_padded(row.cdf, n_nodes, mode="edge") for row in rows])
     edge = np.arange(len(rows))[:, None]
-    dusty = rows[0].dust is not None
-    dust = np.concatenate([_padded(row.dust, n_nodes) for row in rows]) if dusty else None
+    dusty = [row.dust for row in rows if row.dust is not None]
+    dust = np.concatenate([_padded(terms, n_nodes) for terms in dusty]) if dusty else None
     # The last node of a row ends its last interval: as an interval of its own it does not rise.
     start = [np.concatenate((row.start, row.start[-1:] + row.rise[-1:])) for row in rows]
     return StarRows(
