@@ -126,7 +126,7 @@ class StarSampler:
         self._key = self._tensor((rows.cdf + in_order).ravel())
         self._mass_span = 2.0 * float(rows.mass.max())
         self._mass_key = self._tensor((rows.mass + self._mass_span * in_order).ravel())
-        self._lowest_mass = float(imf.edges[0])
+        self._lowest_mass = rows.lowest_mass
         self._dead_mass = self._float(rows.dead_mass)
         self._below_dead = self._tensor(imf.cdf(rows.dead_mass))
         # One entry for each row and each step of the limit.
@@ -381,7 +381,7 @@ class StarSampler:
         bands = slice(1, 1 + self._n_bands)
         if x is not None:
             here[bands] *= self._dimming(node, x[which])
-        # Below the least mass of the IMF, a companion is a brown dwarf: it weighs, but is dark.
+        # A brown dwarf weighs, but is dark.
         star = mass >= self._lowest_mass
         here[bands] *= star
         here[0] = mass
@@ -438,8 +438,12 @@ class StarSampler:
         u = torch.rand(len(row), generator=generator, device=self.device, dtype=torch.float64)
         at = row + cap * u ** (1 / n.clamp_min(1e-12))
         node = torch.searchsorted(self._key, at, right=True) - 1
-        node = node.clamp(row * self._n_nodes, (row + 1) * self._n_nodes - 1)
-        flux = self._start[1 : 1 + self._n_bands].index_select(1, node)
+        first = row * self._n_nodes
+        node = node.clamp(first, first + self._n_nodes - 2)
+        width = (self._key[node + 1] - self._key[node]).clamp_min(1e-300)
+        step = ((at - self._key[node]) / width).clamp(0, 1).float()
+        bands = slice(1, 1 + self._n_bands)
+        flux = torch.addcmul(self._start[bands, node], self._rise[bands, node], step)
         if dust is not None:
             flux = flux * self._dimming(node, dust.mean)
         return flux * (n > 0)
