@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from praesepe.stars.binaries import Binaries
+from praesepe.stars.binaries import LOWEST_STAR, Binaries
 from praesepe.stars.imf import InitialMassFunction
 from praesepe.stars.population import StellarTable
 
@@ -49,6 +49,12 @@ class RowSettings:
     binaries: Binaries | None
     dust_x: np.ndarray  # extinctions above the lowest at which moments are taken; the first is 0
 
+    @property
+    def lowest_mass(self) -> float:
+        """Least initial mass (solar) of a star: of the mass function, or of a companion."""
+        low = float(self.imf.edges[0])
+        return low if self.binaries is None else min(low, LOWEST_STAR)
+
 
 @dataclass(frozen=True)
 class StarRows:
@@ -58,8 +64,10 @@ class StarRows:
     ----------
     n_nodes : int
         Nodes of each row, shorter rows being padded by their last node.
-    cdf, mass, present : ndarray, shape (row, node)
-        Cumulative number; initial and present mass, Msun.
+    lowest_mass : float
+        Stars of lower initial mass (Msun) are brown dwarfs.
+    cdf, mass : ndarray, shape (row, node)
+        Cumulative number; initial mass, Msun.
     start, rise : ndarray, shape (2 + band, row node)
         Initial mass, flux in each band, and present mass at each node, and their change to the
         next one; dark stars have no flux.
@@ -86,6 +94,7 @@ class StarRows:
     """
 
     n_nodes: int
+    lowest_mass: float
     cdf: np.ndarray
     mass: np.ndarray
     start: np.ndarray
@@ -163,8 +172,9 @@ class _Row:
         settings: RowSettings,
     ) -> _Row:
         imf = settings.imf
-        low, high = float(imf.edges[0]), float(imf.edges[-1])
-        mesh = np.geomspace(low, high, MESH)
+        low, high = settings.lowest_mass, float(imf.edges[-1])
+        # The mass function bends at its edges, where a node must be.
+        mesh = np.concatenate((np.geomspace(low, high, MESH)[1:-1], [low], imf.edges))
         nodes = np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
         at = np.clip(np.searchsorted(mass, nodes, side="right") - 1, 0, len(mass) - 2)
         width = mass[at + 1] - mass[at]
@@ -297,7 +307,7 @@ def alias_table(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     weight : ndarray, shape (n,)
-        Not negative, with a positive sum unless n is 0.
+        Not negative. Without any weight, the table is even.
 
     Returns
     -------
@@ -315,7 +325,7 @@ def alias_table(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     n = len(weight)
     other, chance = np.arange(n), np.ones(n)
-    if n == 0:
+    if not weight.sum() > 0:
         return other, chance
     scaled = weight * (n / weight.sum())
     light, heavy = np.flatnonzero(scaled < 1), np.flatnonzero(scaled >= 1)
@@ -346,12 +356,13 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     count = np.array([len(chance) for _, _, chance in slots]).reshape(bounds.shape[:2])
     cdf = np.array([_padded(row.cdf, n_nodes, mode="edge") for row in rows])
     edge = np.arange(len(rows))[:, None]
-    dusty = rows[0].dust is not None
-    dust = np.concatenate([_padded(row.dust, n_nodes) for row in rows]) if dusty else None
+    dusty = [row.dust for row in rows if row.dust is not None]
+    dust = np.concatenate([_padded(terms, n_nodes) for terms in dusty]) if dusty else None
     # The last node of a row ends its last interval: as an interval of its own it does not rise.
     start = [np.concatenate((row.start, row.start[-1:] + row.rise[-1:])) for row in rows]
     return StarRows(
         n_nodes=n_nodes,
+        lowest_mass=settings.lowest_mass,
         cdf=cdf,
         mass=np.array([_padded(s[:, 0], n_nodes, mode="edge") for s in start]),
         start=np.concatenate([_padded(s, n_nodes, mode="edge") for s in start]).T,
