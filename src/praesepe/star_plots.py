@@ -30,9 +30,8 @@ def ages_to_show(known: np.ndarray) -> tuple[float, ...]:
     usual = tuple(age for age, _ in _rows(known, AGES))
     if len(usual) > 1:
         return usual
-    return tuple(
-        float(known[i]) for i in np.unique(np.linspace(0, len(known) - 1, 5).round(0)).astype(int)
-    )
+    some = np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))
+    return tuple(float(age) for age in known[some])
 
 
 def plot_hr_diagram(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from praesepe.errors import InputError
-from praesepe.stars.isochrones import surface_gravity
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.stars.isochrones import IsochroneGrid, surface_gravity
 from praesepe.stars.store import sha256
 
 ALLOWED = (
@@ -79,6 +80,13 @@ class IsochroneFile:
     eep: np.ndarray | None
     magnitudes: dict[str, np.ndarray]
 
+    @property
+    def grid(self) -> IsochroneGrid:
+        """The grid of this file alone; see `praesepe.stars.assembly.assemble`."""
+        from praesepe.stars.assembly import assemble
+
+        return assemble([self])
+
 
 @dataclass(frozen=True)
 class _Text:
@@ -131,6 +139,11 @@ def read_isochrones(paths: Sequence[str | Path] | str | Path) -> tuple[Isochrone
     ------
     InputError
         For a file that is missing, empty, binary, truncated, or of another format.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where a PARSEC file lacks its last line.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
@@ -205,6 +218,13 @@ def _reader_of(names: Iterable[str]) -> Callable[[_Text, str], IsochroneFile] | 
 
 def _read_parsec(text: _Text, checksum: str) -> IsochroneFile:
     """PARSEC, as the CMD web form writes it: versions 2.7 to 3.x of the form."""
+    if "Zini" in text.names and "terminated" not in text.comments[-1]:
+        warnings.warn(
+            f"{text.path.name} lacks the last line of the CMD form, '#isochrone terminated'; "
+            "it may be cut off",
+            PraesepeWarning,
+            stacklevel=4,
+        )
     metallicity, m_h = text.find("z"), text.find("m_h")
     if metallicity is None and m_h is not None:
         metallicity = PARSEC_SOLAR_Z * 10.0**m_h

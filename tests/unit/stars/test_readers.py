@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.stars.readers import read_isochrones
 
 MASSES = (0.1, 0.5, 1.0, 2.0, 3.0)
@@ -131,6 +131,12 @@ def test_parsec_3_keeps_initial_and_surface_metallicity_apart(write):
     assert np.unique(read.metallicity).tolist() == [0.004, 0.019]
     assert list(read.magnitudes) == ["U", "F336W", "G_BP"]
     np.testing.assert_allclose(read.present_mass, 0.9 * read.initial_mass)
+
+
+def test_parsec_3_cut_between_two_lines(write):
+    cut = parsec3().splitlines()[:-3]
+    with pytest.warns(PraesepeWarning, match="may be cut off"):
+        read_isochrones(write("a.dat", "\n".join(cut)))
 
 
 def test_parsec_without_gravity_or_photometry(write):
