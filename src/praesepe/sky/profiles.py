@@ -99,9 +99,8 @@ def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Gen
     -----
     The light inside r is 1 - (1 + r²/a²)^((2-γ)/2), inverted for a uniform deviate.
     """
-    radius = _eff_radius(
-        eff_scale_radius(half_light_radius, gamma), 2.0 / (gamma - 2.0), generator=generator
-    )
+    outside = torch.rand(gamma.shape, generator=generator, device=gamma.device)
+    radius = _eff_radius(eff_scale_radius(half_light_radius, gamma), 2.0 / (gamma - 2.0), outside)
     return _turn(radius, generator=generator)
 
 
@@ -137,21 +136,22 @@ def sample_positions(
     """
     king = structure.kind == KING
     gamma = torch.where(structure.kind == PLUMMER, _PLUMMER_GAMMA, structure.gamma)
+    device = structure.half_light_radius.device
     if bool(king.all()):
-        radius = _king_radius(structure, owner, generator=generator, three_d=three_d)
+        outside = torch.rand(owner.shape, generator=generator, device=device)
+        radius = _king_radius(structure, owner, outside, three_d=three_d)
     else:
-        scale = eff_scale_radius(structure.half_light_radius, gamma)
-        draw = _eff_radius_in_space if three_d else _eff_radius
-        radius = draw(
-            scale.index_select(0, owner),
-            (2.0 / (gamma - 2.0)).index_select(0, owner),
-            generator=generator,
-        )
+        scale = eff_scale_radius(structure.half_light_radius, gamma).index_select(0, owner)
+        exponent = (2.0 / (gamma - 2.0)).index_select(0, owner)
+        if three_d:
+            radius = _eff_radius_in_space(scale, exponent, generator=generator)
+        else:
+            outside = torch.rand(owner.shape, generator=generator, device=device)
+            radius = _eff_radius(scale, exponent, outside)
         if bool(king.any()):
             chosen = king[owner].nonzero()[:, 0]
-            radius[chosen] = _king_radius(
-                structure, owner[chosen], generator=generator, three_d=three_d
-            )
+            outside = torch.rand(chosen.shape, generator=generator, device=device)
+            radius[chosen] = _king_radius(structure, owner[chosen], outside, three_d=three_d)
     if three_d:
         height = torch.rand(radius.shape, generator=generator, device=radius.device)
         radius *= torch.sqrt(1 - height**2)  # of a direction that is even in space
@@ -161,6 +161,42 @@ def sample_positions(
     if bool((structure.ellipticity != 0).any()):
         position = _flatten(structure, owner, position)
     return position
+
+
+def even_positions(structure: Structure, n_points: int) -> Tensor:
+    """Positions that share a profile's light evenly: what a cluster of endlessly many stars gives.
+
+    Parameters
+    ----------
+    structure : Structure
+        The clusters; their segregation is not used.
+    n_points : int
+        Points of each cluster.
+
+    Returns
+    -------
+    Tensor, shape (2, cluster * n_points)
+        x and y in the unit of r_h, cluster after cluster. The k-th point stands where
+        (k + 1/2) / n_points of the light lie inside, turned by the golden angle from the one before.
+    """
+    n, device = len(structure.kind), structure.half_light_radius.device
+    owner = torch.arange(n, device=device).repeat_interleave(n_points)
+    step = torch.arange(n_points, device=device)
+    outside = (1 - (step + 0.5) / n_points).repeat(n)
+    gamma = torch.where(structure.kind == PLUMMER, _PLUMMER_GAMMA, structure.gamma)
+    radius = _eff_radius(
+        eff_scale_radius(structure.half_light_radius, gamma)[owner],
+        (2.0 / (gamma - 2.0))[owner],
+        outside.clone(),
+    )
+    king = (structure.kind == KING)[owner].nonzero()[:, 0]
+    if len(king):
+        radius[king] = _king_radius(structure, owner[king], outside[king], three_d=False)
+    angle = (
+        (math.pi * (3 - math.sqrt(5.0)) * step.double()).remainder(2 * math.pi).float().repeat(n)
+    )
+    position = radius * torch.stack((torch.cos(angle), torch.sin(angle)))
+    return _flatten(structure, owner, position)
 
 
 def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: int) -> Tensor:
@@ -251,9 +287,11 @@ def king_half_light_radius(concentration: float) -> float:
     return 0.5 * (low + high)
 
 
-def _eff_radius(scale: Tensor, exponent: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Projected radii of EFF profiles of scale a, `exponent` = 2 / (γ - 2)."""
-    outside = torch.rand(scale.shape, generator=generator, device=scale.device, dtype=scale.dtype)
+def _eff_radius(scale: Tensor, exponent: Tensor, outside: Tensor) -> Tensor:
+    """Projected radii of EFF profiles of scale a, `exponent` = 2 / (γ - 2).
+
+    `outside`, which is overwritten, is the share of the light outside each radius.
+    """
     depth = outside.log_().mul_(exponent).neg_().clamp_(max=_MAX_EXPONENT)  # ln(1 + r²/a²)
     return torch.expm1(depth, out=depth).sqrt_().mul_(scale)
 
@@ -302,10 +340,8 @@ _N_STEPS = 512
 _POWERS = {False: (2.0, 3.0), True: (3.0, 2.5)}
 
 
-def _king_radius(
-    structure: Structure, owner: Tensor, *, generator: torch.Generator, three_d: bool
-) -> Tensor:
-    """Radii of King profiles, projected or in space, in the unit of r_h."""
+def _king_radius(structure: Structure, owner: Tensor, outside: Tensor, *, three_d: bool) -> Tensor:
+    """Radii of King profiles, projected or in space, with the light `outside`; unit of r_h."""
     inner, outer = _POWERS[three_d]
     device = structure.half_light_radius.device
     table = torch.from_numpy(_king_table(three_d)).to(device).flatten()
@@ -314,7 +350,6 @@ def _king_radius(
     row = row.clamp(0, len(_CONCENTRATIONS) - 1.001)
     first = row.long()
     weight = (row - first)[owner]
-    outside = torch.rand(owner.shape, generator=generator, device=device)
     t = (1 - outside ** (1 / outer)).clamp_(min=1e-9) ** (1 / inner)
     column = (t * _N_STEPS).clamp_(max=_N_STEPS - 1e-3)
     left = column.long()
