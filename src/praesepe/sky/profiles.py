@@ -177,7 +177,7 @@ def even_positions(structure: Structure, n_points: int) -> Tensor:
     -------
     Tensor, shape (2, cluster * n_points)
         x and y in the unit of r_h, cluster after cluster. The k-th point stands where
-        (k + 1/2) / n_points of the light lie inside, turned by the golden angle from the one before.
+        (k + 1/2) / n_points of the light lie inside, a golden angle on from the one before.
     """
     n, device = len(structure.kind), structure.half_light_radius.device
     owner = torch.arange(n, device=device).repeat_interleave(n_points)

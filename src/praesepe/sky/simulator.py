@@ -15,7 +15,7 @@ from praesepe.errors import InputError
 from praesepe.sky.clusters import Clusters, draw_clusters
 from praesepe.sky.detector import Detector
 from praesepe.sky.fields import Bank, FieldBank, field_extinction
-from praesepe.sky.profiles import realised_half_light_radius, sample_positions
+from praesepe.sky.profiles import even_positions, realised_half_light_radius, sample_positions
 from praesepe.sky.real_fields import RealFieldBank
 from praesepe.sky.render import Renderer
 from praesepe.sky.sampler import Stars, StarSampler
@@ -30,6 +30,9 @@ from praesepe.survey import Survey, as_range, load_survey
 
 FAINT_STAR_SNR = 0.3
 """Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
+
+SMOOTH_POINTS = 1 << 14
+"""Points that stand for the smooth light of a heavy cluster, at even shares of its profile."""
 
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
@@ -281,6 +284,7 @@ class Simulator:
         self.renderer.scatter(
             grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
         )
+        self._add_smooth(grids, clusters, centre, stars.smooth)
         labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)
         truth = {"x": centre[0], "y": centre[1], "n_stars": n_stars}
         truth |= self._parameters_beside_labels(clusters)
@@ -289,6 +293,17 @@ class Simulator:
         if detail:
             truth |= self._details(stars, offset, n)
         return labels, truth, grids
+
+    def _add_smooth(
+        self, grids: Tensor, clusters: Clusters, centre: Tensor, smooth: Tensor
+    ) -> None:
+        """Add the light of heavy clusters that no star can be told in, spread by the profile."""
+        for k in torch.nonzero((smooth > 0).any(1)).flatten().tolist():
+            structure = clusters.part(slice(k, k + 1)).structure(self.survey.pixel_scale_arcsec)
+            position = even_positions(structure, SMOOTH_POINTS) + centre[:, k : k + 1]
+            owner = torch.full((SMOOTH_POINTS,), k, device=self.device)
+            flux = (smooth[k] / SMOOTH_POINTS)[:, None].expand(-1, SMOOTH_POINTS)
+            self.renderer.scatter(grids, owner, position, flux)
 
     def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
         """Draw the stars of clusters.
@@ -317,6 +332,7 @@ class Simulator:
             a_v=clusters.a_v,
             a_v_scatter=s.a_v_scatter,
             detail=detail,
+            smooth=True,
         )
         offset = sample_positions(
             clusters.structure(self.survey.pixel_scale_arcsec),
