@@ -429,7 +429,7 @@ def _plot_stamps(grid: np.ndarray, stamps: np.ndarray, survey: Survey, truth: np
         ax.set_axis_off()
     for ax, stamp, (log_age, log_mass, _) in zip(grid.flat, stamps, truth, strict=False):
         ax.imshow(rgb(stamp, survey), origin="lower", interpolation="nearest")
-        label = f"{_years(log_age)}\n{10**log_mass:,.0f} M$_\\odot$"
+        label = f"{years(log_age)}\n{10**log_mass:,.0f} M$_\\odot$"
         ax.text(
             0.05, 0.95, label, transform=ax.transAxes, color="white", fontsize=7.5, va="top",
             linespacing=1.15,
@@ -441,7 +441,7 @@ def _plot_stamps(grid: np.ndarray, stamps: np.ndarray, survey: Survey, truth: np
     first.text(0.06 * side + bar / 2, 0.1 * side, "1″", color="white", fontsize=7.5, ha="center")
 
 
-def _years(log_age: float) -> str:
+def years(log_age: float) -> str:
     """Age in words of two digits: ``12 Myr``, ``3.4 Gyr``."""
     value, unit = (10 ** (log_age - 9), "Gyr") if log_age >= 9 else (10 ** (log_age - 6), "Myr")
     return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"

@@ -29,6 +29,7 @@ DOCUMENTS = (
     "docs/decisions.md",
     "docs/images.md",
     "docs/surveys.md",
+    "docs/tutorial.md",
 )
 
 
@@ -75,3 +76,16 @@ def test_every_flag_is_explained(repository: Path) -> None:
     text = (repository / "docs/images.md").read_text("utf-8")
     meanings = flag_meanings()
     assert [name for bit, name in meanings.items() if f"| {bit} | `{name}` |" not in text] == []
+
+
+def test_the_tutorial_runs(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every example, in order, as a reader would run them."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    for example in blocks(repository / "docs/tutorial.md", "python"):
+        exec(compile(example, "docs/tutorial.md", "exec"), namespace)
+    assert namespace["image"].shape == (3, 64, 64)
+    assert namespace["truth"]["n_stars"] > 1000
+    assert (tmp_path / "ages.png").stat().st_size > 10_000

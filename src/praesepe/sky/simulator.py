@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from praesepe.errors import InputError
+from praesepe.sky.clusters import Clusters, draw_clusters
 from praesepe.sky.detector import Detector
 from praesepe.sky.fields import FieldBank, draw_field, stream
 from praesepe.sky.profiles import sample_eff
@@ -18,7 +21,7 @@ from praesepe.sky.render import OVERSAMPLING, Renderer
 from praesepe.sky.sampler import StarSampler
 from praesepe.stars.passbands import load_passband
 from praesepe.stars.population import StellarTable, build_table
-from praesepe.survey import Survey, load_survey
+from praesepe.survey import Survey, as_range, load_survey
 
 FAINT_STAR_SNR = 0.3
 """Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
@@ -64,8 +67,9 @@ class SurveyTables:
         """Integrate the embedded spectra over the survey's filter curves."""
         bands = [load_passband(band.filter) for band in survey.bands]
         s = survey.stars
-        table = partial(build_table, bands, a_v=s.a_v, r_v=s.r_v, law=s.extinction_law)
-        return cls(cluster=table(metallicities=[s.metallicity]), field=table())
+        a_v = as_range(s.a_v)[0]
+        table = partial(build_table, bands, a_v=a_v, r_v=s.r_v, law=s.extinction_law)
+        return cls(cluster=table(metallicities=[as_range(s.metallicity)[0]]), field=table())
 
 
 class Simulator:
@@ -156,52 +160,97 @@ class Simulator:
             {key: torch.cat([part.truth[key] for part in parts]) for key in parts[0].truth},
         )
 
+    def sample_prior(self, n: int) -> Clusters:
+        """Draw the parameters of `n` clusters from the survey's prior."""
+        return draw_clusters(self.survey, n, generator=self.generator)
+
+    def observe(self, clusters: Clusters | Mapping[str, Any], n: int | None = None) -> Mocks:
+        """Render given clusters, one a stamp.
+
+        Parameters
+        ----------
+        clusters : Clusters or mapping
+            All parameters, or some of them by name (see `Clusters`), each one value or one for
+            every cluster; the others are drawn from the prior.
+        n : int, optional
+            Number of clusters, where a mapping holds single values only.
+
+        Returns
+        -------
+        Mocks
+
+        Examples
+        --------
+        >>> from praesepe import Simulator
+        >>> simulator = Simulator("phat", seed=1, n_fields=1)
+        >>> mocks = simulator.observe({"log_age": 8.0, "log_mass": 3.0, "log_rh": -0.5}, n=2)
+        >>> mocks.images.shape
+        torch.Size([2, 3, 64, 64])
+        """
+        if not isinstance(clusters, Clusters):
+            sizes = {np.size(v) for v in clusters.values()} - {1}
+            if n is None and len(sizes) == 1:
+                n = sizes.pop()
+            clusters = self.sample_prior(n or 1).with_values(**clusters)
+        return self._expose(*self.populate(clusters))
+
     def _batch(self, n: int) -> Mocks:
-        labels, truth, grids = self._clusters(n)
+        return self._expose(*self.populate(self.sample_prior(n)))
+
+    def _expose(self, labels: Tensor, truth: dict[str, Tensor], grids: Tensor) -> Mocks:
+        """Lay the clusters on star fields and look at them with the telescope."""
         if self.bank is not None:
             density = self.bank.add_to(grids, generator=self.generator)
             truth["field_density"] = density.to(self.device)
-        images = self.renderer.convolve(grids, **self._nuisances(n))
+        images = self.renderer.convolve(grids, **self._nuisances(len(grids)))
         return Mocks(self.detector.expose(images, generator=self.generator), labels, truth)
 
-    def _uniform(self, n: int, low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(n, generator=self.generator, device=self.device)
+    def populate(self, clusters: Clusters) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Draw the stars of clusters and lay each cluster on a grid of its own.
 
-    def _clusters(self, n: int) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Labels, further truth and the grids with the clusters' stars."""
-        prior, survey = self.survey.prior, self.survey
-        i_age, log_age = self._ages(n)
-        log_rh = self._uniform(n, *(math.log10(r) for r in prior.rh_arcsec))
-        gamma = self._uniform(n, *prior.gamma)
-        largest = prior.centre_shift_px
-        shift = torch.stack([self._uniform(n, -largest, largest) for _ in "xy"])
-        target = 10 ** self._uniform(n, *prior.log_mass)
-        n_stars = torch.poisson(target / self.stars.mean_mass, generator=self.generator)
-        n_stars.clamp_(min=1)
+        Parameters
+        ----------
+        clusters : Clusters
+            Their parameters.
+
+        Returns
+        -------
+        labels : Tensor, shape (n, 3)
+            In the order of `praesepe.parameters.PARAMETERS`.
+        truth : dict of str to Tensor, each of shape (n,)
+            What else is known.
+        grids : Tensor, shape (n, band, grid, grid)
+            Light before the telescope, for `Renderer.convolve`.
+        """
+        survey, n = self.survey, len(clusters)
+        i_age = self._nearest_age(clusters.log_age)
+        n_stars = torch.poisson(
+            10**clusters.log_mass / self.stars.mean_mass, generator=self.generator
+        ).clamp_(min=1)
         drawn = self.stars.draw(self.stars.row(i_age), n_stars, generator=self.generator)
-        radius_px = (10**log_rh / survey.pixel_scale_arcsec)[drawn.owner]
-        position = sample_eff(radius_px, gamma[drawn.owner], generator=self.generator)
-        position += shift[:, drawn.owner] + survey.stamp_size // 2
+        radius_px = (10**clusters.log_rh / survey.pixel_scale_arcsec)[drawn.owner]
+        position = sample_eff(radius_px, clusters.gamma[drawn.owner], generator=self.generator)
+        centre = torch.stack((clusters.x_offset, clusters.y_offset)) + survey.stamp_size // 2
+        position += centre[:, drawn.owner]
         grids = self.renderer.empty(n)
         self.renderer.scatter(grids, drawn.owner, position, drawn.flux)
-        labels = torch.stack((log_age, drawn.mass.log10(), log_rh), dim=1)
+        labels = torch.stack((clusters.log_age, drawn.mass.log10(), clusters.log_rh), dim=1)
         left = torch.as_tensor(self.stars.present_fraction[:, 0], device=self.device).float()
         truth = {
             "log_present_mass": (drawn.mass * left[i_age]).log10(),
-            "gamma": gamma,
-            "x": shift[0] + survey.stamp_size // 2,
-            "y": shift[1] + survey.stamp_size // 2,
+            "gamma": clusters.gamma,
+            "x": centre[0],
+            "y": centre[1],
             "n_stars": n_stars,
         }
         for i, band in enumerate(survey.bands):
             truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * drawn.light[:, i].log10()
         return labels, truth, grids
 
-    def _ages(self, n: int) -> tuple[Tensor, Tensor]:
-        """Draw ages: an isochrone of the grid, and an age uniform within its bin."""
+    def _nearest_age(self, log_age: Tensor) -> Tensor:
+        """Index of the isochrone nearest to each age."""
         grid = torch.as_tensor(self.stars.log_age, device=self.device, dtype=torch.float32)
-        log_age = self._uniform(n, *self.survey.prior.log_age)
-        return (log_age[:, None] - grid).abs().argmin(1), log_age
+        return (log_age[:, None] - grid).abs().argmin(1)
 
     def _nuisances(self, n: int) -> dict[str, Tensor]:
         if not self.nuisances:
@@ -264,7 +313,7 @@ def make_mosaic(
     x, y = _places(n_clusters, size, stamp, np.random.default_rng(seed))
     # Clusters are rendered on grids of their own, with a margin as wide as a stamp, and added.
     simulator.renderer = Renderer(survey, size=stamp, pad=stamp // 2)
-    labels, extra, grids = simulator._clusters(n_clusters)
+    labels, extra, grids = simulator.populate(simulator.sample_prior(n_clusters))
     field_sampler = simulator._sampler(simulator.tables.field)
     canvas = draw_field(
         survey, field_sampler, field_density, shape_px=(size, size), generator=simulator.generator

@@ -1,0 +1,147 @@
+"""What the simulated clusters are: drawn from the survey's prior, or given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from praesepe.errors import InputError, unknown
+from praesepe.survey import Survey, as_range
+
+PROFILES = ("eff", "king", "plummer")
+"""Names of the profiles, in the order of `Clusters.profile`."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The parameters of clusters, before any star is drawn; every tensor is of shape (n,).
+
+    Attributes
+    ----------
+    log_age : Tensor
+        dex(yr).
+    log_mass : Tensor
+        Initial mass aimed at, dex(Msun); what the stars drawn weigh together scatters about it.
+    log_rh : Tensor
+        Projected half-light radius of the profile, dex(arcsec).
+    log_z : Tensor
+        log10 of the mass fraction of metals.
+    a_v : Tensor
+        Extinction, mag.
+    model : Tensor of int64
+        Which of the survey's stellar models the cluster follows.
+    profile : Tensor of int64
+        Index into `PROFILES`.
+    gamma, concentration : Tensor
+        Slope of an EFF profile; log10 of tidal over core radius of a King profile.
+    ellipticity, angle : Tensor
+        1 - b/a, and the angle of the long axis from x to y, rad.
+    segregation : Tensor
+        Exponent s of the mass segregation: radii are multiplied by (m/<m>)^-s.
+    x_offset, y_offset : Tensor
+        Centre from the middle pixel of the stamp, pixels.
+    """
+
+    log_age: Tensor
+    log_mass: Tensor
+    log_rh: Tensor
+    log_z: Tensor
+    a_v: Tensor
+    model: Tensor
+    profile: Tensor
+    gamma: Tensor
+    concentration: Tensor
+    ellipticity: Tensor
+    angle: Tensor
+    segregation: Tensor
+    x_offset: Tensor
+    y_offset: Tensor
+
+    def __len__(self) -> int:
+        return len(self.log_age)
+
+    def with_values(self, **given: Any) -> Clusters:
+        """The same clusters with some parameters put to given values (one, or one for each).
+
+        Raises
+        ------
+        InputError
+            For an unknown parameter, a value that is not finite, or a wrong number of values.
+        """
+        names = [field.name for field in fields(self)]
+        changed = {}
+        for name, values in given.items():
+            if name not in names:
+                raise unknown("cluster parameter", name, names)
+            like = getattr(self, name)
+            tensor = torch.as_tensor(values, device=like.device).to(like.dtype)
+            if tensor.ndim > 1 or tensor.numel() not in (1, len(self)):
+                raise InputError(
+                    f"{name}: {tuple(tensor.shape)} values for {len(self)} clusters; give one, or "
+                    "one for each"
+                )
+            if not torch.isfinite(tensor).all():
+                raise InputError(f"{name}: not every value is a finite number")
+            changed[name] = tensor.expand(len(self)).clone()
+        return replace(self, **changed)
+
+
+def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clusters:
+    """Draw the parameters of clusters from a survey's prior.
+
+    Parameters
+    ----------
+    survey : Survey
+        Its `prior` and `stars` give the ranges.
+    n : int
+        Number of clusters.
+    generator : torch.Generator
+        Source of randomness; the tensors lie on its device.
+
+    Returns
+    -------
+    Clusters
+    """
+    prior, stars, device = survey.prior, survey.stars, generator.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, generator=generator, device=device)
+
+    def one_of(k: int) -> Tensor:
+        return torch.randint(k, (n,), generator=generator, device=device)
+
+    low, high = (math.log10(r) for r in prior.rh_arcsec)
+    if prior.log_rh_normal is None:
+        log_rh = uniform(low, high)
+    else:
+        log_rh = _truncated_normal(*prior.log_rh_normal, low, high, uniform(0.0, 1.0))
+    reach = prior.centre_shift_px
+    known = torch.tensor([PROFILES.index(name) for name in prior.profiles], device=device)
+    return Clusters(
+        log_age=uniform(*prior.log_age),
+        log_mass=uniform(*prior.log_mass),
+        log_rh=log_rh,
+        log_z=uniform(*(math.log10(z) for z in as_range(stars.metallicity))),
+        a_v=uniform(*as_range(stars.a_v)),
+        model=one_of(len(stars.models)),
+        profile=known[one_of(len(known))],
+        gamma=uniform(*prior.gamma),
+        concentration=uniform(*prior.king_concentration),
+        ellipticity=uniform(*prior.ellipticity),
+        angle=uniform(0.0, math.pi),
+        segregation=uniform(*prior.segregation),
+        x_offset=uniform(-reach, reach),
+        y_offset=uniform(-reach, reach),
+    )
+
+
+def _truncated_normal(mean: float, sigma: float, low: float, high: float, u: Tensor) -> Tensor:
+    """Normal deviates between `low` and `high`, from uniform ones."""
+    ends = torch.tensor([(low - mean) / sigma, (high - mean) / sigma], dtype=torch.float64)
+    below, above = torch.special.ndtr(ends).tolist()
+    share = (below + (above - below) * u.double()).clamp(1e-12, 1 - 1e-12)
+    return (mean + sigma * torch.special.ndtri(share)).clamp(low, high).to(u.dtype)
