@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from praesepe.errors import InputError
+import warnings
+from pathlib import Path
+
+from praesepe.errors import InputError, PraesepeWarning, unknown
 from praesepe.sky.psf_files import read_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.extinction import covered_angstrom
 from praesepe.stars.passbands import load_passband
-from praesepe.survey import Survey, as_range
+from praesepe.survey import StarField, Survey, as_range
+
+HISTORIES = ("constant", "declining", "burst")
+"""Star-formation histories that need no file."""
 
 
 def check_survey(survey: Survey) -> None:
@@ -21,13 +27,21 @@ def check_survey(survey: Survey) -> None:
     Raises
     ------
     InputError
-        Where a filter or the extinction law is unknown, a filter lies outside the spectra or the
-        law, or a PSF file cannot be used; names the band.
+        Where a filter, the extinction law or a file of the star field is unknown, a filter lies
+        outside the spectra or the law, or a PSF file, or the extension or position asked of it,
+        cannot be used; names the band.
     MissingDependencyError
         Where `astro-sedpy` or `dust_extinction` is needed and not installed.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where a PSF file has a strange normalisation, or the focus is to vary in a band whose PSF
+        is a file.
     """
     stars = survey.stars
-    dust = {"a_v": as_range(stars.a_v)[1], "r_v": stars.r_v}
+    most = as_range(stars.a_v)[1] + stars.a_v_scatter
+    dust = {"a_v": most, "r_v": stars.r_v}
     try:
         covered_angstrom(stars.extinction_law, stars.r_v)
     except InputError as error:
@@ -41,3 +55,26 @@ def check_survey(survey: Survey) -> None:
                 read_psf_file(band.psf)
         except InputError as error:
             raise InputError(f"band {band.name!r}: {error}") from error
+    _check_field(survey.field)
+    files = [band.name for band in survey.bands if band.psf.file is not None]
+    if survey.nuisance.focus_nm > 0 and files:
+        warnings.warn(
+            f"nuisance.focus_nm = {survey.nuisance.focus_nm:g} varies the optical model only; the "
+            f"PSF files of {', '.join(files)} keep their focus. Set it to 0, or leave the files "
+            "out.",
+            PraesepeWarning,
+            stacklevel=2,
+        )
+
+
+def _check_field(field: StarField) -> None:
+    """Check that the star field's folder, or the file of its history, is there."""
+    if field.files is not None and not Path(field.files).is_dir():
+        raise InputError(
+            f"field.files: there is no folder {field.files}. Make one with `praesepe fields "
+            "build`, or leave the key out for simulated fields."
+        )
+    if field.history not in HISTORIES and not Path(field.history).is_file():
+        raise unknown(
+            "field.history", field.history, HISTORIES, "Or name a file; this one does not exist."
+        )

@@ -9,7 +9,12 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from praesepe.sky.faults import add_cosmic_rays, fill_bad_pixels
-from praesepe.sky.noise import MIN_READ_NOISE, photons_and_read_noise, poisson
+from praesepe.sky.noise import (
+    MIN_READ_NOISE,
+    photons_and_read_noise,
+    photons_on_noise,
+    poisson,
+)
 from praesepe.survey import Survey
 
 PIXELS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 26}
@@ -49,7 +54,8 @@ class Detector:
         self.kernel = _noise_kernels(survey, device)
         variance = (self.sky[0] + self.dark) * self.exposure + self.read_noise**2
         self.noise = (variance.sqrt() / self.exposure).flatten()
-        # Where read noise hides the steps between electrons, one normal deviate serves both.
+        # Where read noise hides the steps between electrons, one normal deviate serves both; the
+        # noise of real backgrounds contains it as well.
         smooth = (self.read_noise >= MIN_READ_NOISE).flatten().tolist()
         self._smooth = [i for i, is_smooth in enumerate(smooth) if is_smooth]
         self._counted = [i for i, is_smooth in enumerate(smooth) if not is_smooth]
@@ -80,7 +86,7 @@ class Detector:
         squares: evenly lit pixels keep their variance, and the autocorrelation of their noise is
         that of the kernel.
         """
-        exposed = torch.empty_like(images)
+        exposed = torch.empty_like(images, memory_format=torch.contiguous_format)
         if background is not None:
             for part in self._chunks(images):
                 exposed[part] = self._on_background(images[part], background[part], generator)
@@ -111,7 +117,7 @@ class Detector:
     ) -> Tensor:
         """Images with sky, dark current, the flat field's error, noise and saturation, e-/s."""
         if self.faults.flat_field > 0:
-            flat = torch.randn(images.shape, generator=generator, device=images.device)
+            flat = torch.empty_like(images).normal_(generator=generator)
             flat.mul_(self.faults.flat_field).add_(1)
             expected = (images + sky).mul_(flat).add_(self.dark)
         else:
@@ -126,12 +132,8 @@ class Detector:
         self, images: Tensor, background: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Images with their photon noise on real ones, e-/s."""
-
-        def photons(expected: Tensor, generator: torch.Generator) -> Tensor:
-            return poisson(expected, generator=generator)
-
         expected = (images * self.exposure).clamp_(min=0)
-        electrons = self._correlated(expected, photons, generator)
+        electrons = self._correlated(expected, self._photons, generator)
         total = electrons.div_(self.exposure).add_(background)
         if self.full is not None:
             total = torch.minimum(total, self.full / self.exposure)
@@ -150,6 +152,18 @@ class Detector:
         noise = torch.randn(counted.shape, generator=generator, device=counted.device)
         electrons[:, self._counted] = counted.addcmul_(noise, self.read_noise[self._counted])
         return electrons
+
+    def _photons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
+        """Photons alone for given expected electrons, on a background with noise of its own."""
+        if not self._counted:
+            return photons_on_noise(expected, generator=generator)
+        photons = torch.empty_like(expected)
+        if self._smooth:
+            photons[:, self._smooth] = photons_on_noise(
+                expected[:, self._smooth], generator=generator
+            )
+        photons[:, self._counted] = poisson(expected[:, self._counted], generator=generator)
+        return photons
 
     def _correlated(
         self, expected: Tensor, draw: Callable[..., Tensor], generator: torch.Generator

@@ -64,15 +64,13 @@ def fill_bad_pixels(images: Tensor, share: float, *, generator: torch.Generator)
     Parameters
     ----------
     images : Tensor, shape (n, band, y, x)
-        Changed in place: a bad pixel holds the median of the good ones of its stamp and band.
+        Changed in place: a bad pixel holds the median of the good ones of its stamp and band, of an
+        even number of them the lower of the middle two.
     share : float
         Expected share of bad pixels.
     generator : torch.Generator
         Source of randomness, on the device of the images.
     """
     bad = torch.rand(images.shape, generator=generator, device=images.device) < share
-    good = (~bad).sum(dim=(-2, -1))  # (n, band)
-    ordered = images.masked_fill(bad, torch.inf).flatten(-2).sort(-1).values
-    middle = torch.stack(((good - 1) // 2, good // 2), -1).clamp_(min=0)
-    median = ordered.gather(-1, middle).mean(-1)
+    median = images.masked_fill(bad, torch.nan).flatten(-2).nanmedian(-1).values  # (n, band)
     torch.where(bad, median[..., None, None], images, out=images)

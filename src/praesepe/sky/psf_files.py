@@ -130,7 +130,8 @@ def load_psf_file(psf: PSF) -> PSFFile:
     Understood are single images (TinyTim), cubes of positions (STDPSF), also those with headers
     that astropy refuses, and the several extensions of STPSF (WebbPSF), of which OVERDIST is taken,
     or else OVERSAMP. Fill values (negative beyond 1 % of the peak, or not finite) count as zero.
-    Every positive normalisation is accepted and rescaled.
+    Every positive normalisation is accepted and rescaled. A file sampled as coarsely as the
+    detector leaves open what the star is like between its samples; prefer an oversampled one.
 
     Parameters
     ----------

@@ -7,7 +7,13 @@ import pytest
 import torch
 from scipy import stats
 
-from praesepe.sky.noise import MIN_NORMAL, MIN_READ_NOISE, photons_and_read_noise, poisson
+from praesepe.sky.noise import (
+    MIN_NORMAL,
+    MIN_READ_NOISE,
+    photons_and_read_noise,
+    photons_on_noise,
+    poisson,
+)
 
 N = 250_000
 
@@ -107,6 +113,20 @@ def test_a_plain_normal_deviate_would_be_noticed(mean, read_noise, rng):
     normal = rng.normal(mean, (mean + read_noise**2) ** 0.5, N)
     assert both_p(normal, mean, read_noise) < 1e-6
     assert not check_moments(normal, [mean, mean + read_noise**2, mean, mean])
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.02, 0.125, 0.5, 2.0, 8.0, 60.0, 2000.0])
+def test_photons_on_noise_that_is_there_already(mean, generator, rng):
+    """Alone they have the moments, with the least read noise also the distribution."""
+    photons = photons_on_noise(torch.full((N,), mean), generator=generator).double().numpy()
+    for read_noise in (MIN_READ_NOISE, 5.5):
+        sample = photons + read_noise * rng.standard_normal(N)
+        assert both_p(sample, mean, read_noise) > 1e-3
+        assert check_moments(sample, [mean, mean + read_noise**2, mean, mean])
+    assert photons.mean() == pytest.approx(mean, abs=4.5 * (mean / N) ** 0.5)
+    assert photons.var() == pytest.approx(mean, rel=0.05)
+    if mean >= 0.5:
+        assert stats.skew(photons) == pytest.approx(mean**-0.5, rel=0.05, abs=0.03)
 
 
 def test_a_read_noise_wrong_by_five_per_cent_would_be_noticed(generator):
