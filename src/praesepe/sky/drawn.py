@@ -28,7 +28,7 @@ class Stars:
     light : Tensor, shape (population, band)
         Light of all stars drawn.
     smooth : Tensor, shape (population, band)
-        Share of `light` that is not in the points: it has no shot noise and follows the profile
+        The part of `light` that is not in the points: it has no shot noise and follows the profile
         itself. Zero unless asked for.
     n_living : Tensor, shape (population,), or None
         Stars that have not ended their lives, companions included, brown dwarfs not.

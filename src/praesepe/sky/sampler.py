@@ -367,28 +367,27 @@ class StarSampler:
         assert self.binaries is not None
         u = torch.rand((2, len(row)), generator=generator, device=self.device)
         which = torch.nonzero(u[0] < self.binaries.fraction).flatten()
-        mass = value[0, which] * self.binaries.ppf(u[1, which])
-        row = row[which]
+        ratio = self.binaries.ppf(u[1].index_select(0, which))
+        mass = value[0].index_select(0, which) * ratio
+        row = row.index_select(0, which)
         node = torch.searchsorted(self._mass_key, row * self._mass_span + mass, right=True) - 1
         node = torch.maximum(node, row * self._n_nodes)
-        step = (mass - self._start[0, node]) / self._rise[0, node].clamp_min(1e-30)
         rows = len(value)
-        here = torch.addcmul(
-            self._start[:rows].index_select(1, node),
-            self._rise[:rows].index_select(1, node),
-            step.clamp_(0, 1),
-        )
+        here, rise = (part[:rows].index_select(1, node) for part in (self._start, self._rise))
+        step = (mass - here[0]) / rise[0].clamp_min(1e-30)
+        here.addcmul_(rise, step.clamp_(0, 1))
         bands = slice(1, 1 + self._n_bands)
         if x is not None:
-            here[bands] *= self._dimming(node, x[which])
+            here[bands] *= self._dimming(node, x.index_select(0, which))
         # A brown dwarf weighs, but is dark.
         star = mass >= self._lowest_mass
         here[bands] *= star
         here[0] = mass
         if living is not None:
             here[-1] = torch.where(star, here[-1], mass)
-            living[which] += (star & (mass <= self._dead_mass[row])).float()
-        value[:, which] += here
+            alive = star & (mass <= self._dead_mass.index_select(0, row))
+            living.index_add_(0, which, alive.float())
+        value.index_add_(1, which, here)
 
     def _faint(
         self,

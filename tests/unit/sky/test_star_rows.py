@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, alias_table, tabulate
+from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, alias_tables, tabulate
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001
 from praesepe.stars.population import StellarTable
@@ -18,29 +18,49 @@ def probabilities(other, chance):
     return drawn / len(chance)
 
 
-@pytest.mark.parametrize(
-    "weight",
-    [
-        np.ones(7),
-        np.array([1.0]),
-        np.array([0.0, 0.0, 5.0, 0.0]),
-        np.array([3.0, 1e-9, 1e-9, 2.0, 0.0]),
-        np.geomspace(1e-12, 1, 300),
-        np.geomspace(1, 1e-12, 300),
-        np.random.default_rng(5).lognormal(0, 3, 1000),
-    ],
-    ids=["even", "one", "single", "few", "rising", "falling", "random"],
-)
-def test_alias_tables_give_each_weight_its_share(weight):
-    other, chance = alias_table(weight)
+WEIGHTS = {
+    "even": np.full(7, 0.1),
+    "one": np.array([1.0]),
+    "none": np.empty(0),
+    "single": np.array([0.0, 0.0, 5.0, 0.0]),
+    "few": np.array([3.0, 1e-9, 1e-9, 2.0, 0.0]),
+    "rising": np.geomspace(1e-12, 1, 300),
+    "falling": np.geomspace(1, 1e-12, 300),
+    "random": np.random.default_rng(5).lognormal(0, 3, 1000),
+    "two": np.array([1.0, 1.0]),
+}
+
+
+def check(weight, other, chance):
     assert ((chance >= 0) & (chance <= 1)).all()
     share = weight / weight.sum()
-    np.testing.assert_allclose(probabilities(other, chance), share, atol=1e-12)
-    assert ((probabilities(other, chance) > 1e-18) <= (share > 0)).all()
+    given = probabilities(other, chance)
+    np.testing.assert_allclose(given, share, atol=1e-12)
+    light = share * len(share) < 1 - 1e-9  # of these not even the rounding may show
+    few = chance[light] / len(share)
+    assert (given[light] == few).all()
+    np.testing.assert_allclose(few, share[light], rtol=1e-9)
 
 
-def test_an_empty_alias_table():
-    other, chance = alias_table(np.empty(0))
+@pytest.mark.parametrize("weight", [w for w in WEIGHTS.values() if len(w)], ids=lambda w: len(w))
+def test_alias_tables_give_each_weight_its_share(weight):
+    check(weight, *alias_tables(weight, np.array([len(weight)])))
+
+
+def test_many_alias_tables_do_not_mix():
+    parts = [WEIGHTS[name] for name in sorted(WEIGHTS)] * 20
+    count = np.array([len(part) for part in parts])
+    other, chance = alias_tables(np.concatenate(parts), count)
+    for part, end in zip(parts, np.cumsum(count), strict=True):
+        own = slice(end - len(part), end)
+        if len(part):
+            check(part, other[own] - own.start, chance[own])
+
+
+def test_alias_tables_without_any_weight_are_even():
+    other, chance = alias_tables(np.zeros(3), np.array([3]))
+    np.testing.assert_allclose(probabilities(other, chance), 1 / 3)
+    other, chance = alias_tables(np.empty(0), np.array([0, 0]))
     assert len(other) == len(chance) == 0
 
 
