@@ -220,7 +220,7 @@ ALL_FEATURES = {
     "burst_share": (0.1, 0.3),
     "gradient_dex": 0.3,
     "clump_share": (0.2, 0.8),
-    "galaxies_per_arcmin2": 80.0,
+    "galaxies_per_arcmin2": 2000.0,
 }
 
 
@@ -312,10 +312,10 @@ class Reddened:
         self.log_age, self.metallicity = sampler.log_age, sampler.metallicity
         self.mean_mass, self.device = sampler.mean_mass, sampler.device
 
-    def draw(self, row, n_stars, *, generator, max_points, a_v):
+    def draw(self, row, n_stars, *, a_v, **settings):
         assert a_v.shape == row.shape
         self.asked.append((n_stars, a_v))
-        stars = self.sampler.draw(row, n_stars, generator=generator, max_points=max_points)
+        stars = self.sampler.draw(row, n_stars, **settings)
         return replace(stars, flux=stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.owner]))
 
 
