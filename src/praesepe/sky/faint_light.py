@@ -22,8 +22,9 @@ class Dust:
     """Extinction in front of populations, counted from the lowest of the tables.
 
     Each star has its own, normally distributed about the population's mean; values outside the
-    tables' range take its end. Foreground dust never brightens a star, and a table that starts at
-    zero sets negative values to zero.
+    tables' range take its end, so that a table that starts at zero sets negative values to zero.
+    (A log-normal law, which describes the dust of a whole disc (Dalcanton et al. 2015, ApJ 814, 3),
+    has no upper end that a table could cover.)
 
     Attributes
     ----------

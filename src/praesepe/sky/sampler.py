@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError
+from praesepe.sky.drawn import Stars
 from praesepe.sky.faint_light import (
     Dust,
     dimming,
@@ -43,48 +44,6 @@ FEW_STARS = 64
 
 CHUNK = {"cpu": 1 << 15, "cuda": 1 << 24}
 """Stars drawn at once: few enough to stay in a processor's cache, or in a GPU's memory."""
-
-
-@dataclass(frozen=True)
-class Stars:
-    """A set of light points and the totals of the populations that they belong to.
-
-    A binary counts as one point. Masses are in Msun, light in e-/s behind the dust.
-
-    Attributes
-    ----------
-    owner : Tensor of int64, shape (point,)
-        Population of each point.
-    flux : Tensor, shape (band, point)
-        Light of each point.
-    star_mass : Tensor, shape (point,)
-        Initial mass of the star or binary; of a point that stands for many faint stars, their mean
-        mass weighted by light (and averaged over the bands), since it is their light that the
-        point puts somewhere.
-    mass : Tensor, shape (population,)
-        Initial mass of all stars drawn, companions included, living or dead.
-    light : Tensor, shape (population, band)
-        Light of all stars drawn.
-    smooth : Tensor, shape (population, band)
-        Share of `light` that is not in the points: it has no shot noise and follows the profile
-        itself. Zero unless asked for.
-    n_living : Tensor, shape (population,), or None
-        Stars that have not ended their lives, companions included, brown dwarfs not.
-    brightest : Tensor, shape (population, band), or None
-        Light of the brightest point; where no star is drawn singly, of the most massive faint one.
-    present_mass : Tensor, shape (population,), or None
-        Mass left of the stars drawn: living stars and remnants.
-    """
-
-    owner: Tensor
-    flux: Tensor
-    star_mass: Tensor
-    mass: Tensor
-    light: Tensor
-    smooth: Tensor
-    n_living: Tensor | None = None
-    brightest: Tensor | None = None
-    present_mass: Tensor | None = None
 
 
 class StarSampler:
@@ -167,7 +126,7 @@ class StarSampler:
         self._key = self._tensor((rows.cdf + in_order).ravel())
         self._mass_span = 2.0 * float(rows.mass.max())
         self._mass_key = self._tensor((rows.mass + self._mass_span * in_order).ravel())
-        self._lowest_mass = float(imf.edges[0])
+        self._lowest_mass = rows.lowest_mass
         self._dead_mass = self._float(rows.dead_mass)
         self._below_dead = self._tensor(imf.cdf(rows.dead_mass))
         # One entry for each row and each step of the limit.
@@ -268,31 +227,42 @@ class StarSampler:
         dust = self._extinction(row, a_v, a_v_scatter)
         n_stars = n_stars.to(torch.float64)
         entry = self._entry_of(row, n_stars)
-        share = self._share[entry].clamp(0, 1)
-        n_bright = torch.binomial(n_stars, share, generator=generator)
+        n_bright = torch.binomial(n_stars, self._share[entry].clamp(0, 1), generator=generator)
         n_faint = n_stars - n_bright
-        bright = self._bright(row, entry, n_bright.long(), dust, generator, detail)
         faint = self._faint(entry, n_faint, dust, generator, max_points, smooth)
-        totals = faint.total.float()
-        light = totals[:, FLUX:] + bright.per_population(bright.flux, "sum").T
-        mass = totals[:, MASS] + bright.per_population(bright.mass[None], "sum")[0]
+        counts = n_bright.long()
+        # First the stars drawn singly, those of each population side by side, then the points.
+        population = torch.arange(len(row), device=self.device).repeat(2)
+        owner = torch.repeat_interleave(population, torch.cat((counts, faint.counts)))
+        n = len(owner) - int(faint.counts.sum())
+        value = torch.empty(
+            (2 + self._n_bands if detail else 1 + self._n_bands, len(owner)), device=self.device
+        )
+        bright = value[:, :n]
+        living = self._bright(bright, owner[:n], row, entry, dust, generator, detail)
+        bands = slice(1, 1 + self._n_bands)
+        value[0, n:] = faint.star_mass.index_select(0, owner[n:])
+        value[bands, n:] = faint.flux.index_select(1, owner[n:])
+
+        def total(values: Tensor) -> Tensor:
+            return torch.segment_reduce(values, "sum", lengths=counts, unsafe=True, initial=0)
+
         more: dict[str, Tensor] = {}
         if detail:
-            left = bright.per_population(bright.present[None], "sum")[0]
-            alive = bright.per_population(bright.living[None], "sum")[0]
-            most = bright.per_population(bright.flux, "max").T
-            others = self._brightest_faint(row, entry, n_faint, dust, generator)
+            most = self._brightest_faint(row, entry, n_faint, dust, generator)
+            for line, flux in zip(most, bright[bands], strict=True):
+                line.scatter_reduce_(0, owner[:n], flux, "amax")
             more = {
-                "present_mass": totals[:, PRESENT] + left,
-                "n_living": totals[:, LIVING].round() + alive,
-                "brightest": torch.maximum(most, others),
+                "present_mass": faint.total[:, PRESENT] + total(bright[-1]),
+                "n_living": faint.total[:, LIVING].round() + total(living),
+                "brightest": most.T,
             }
         return Stars(
-            owner=torch.cat((bright.owner, faint.owner)),
-            flux=torch.cat((bright.flux, faint.flux), dim=1),
-            star_mass=torch.cat((bright.mass, faint.star_mass)),
-            mass=mass,
-            light=light,
+            owner=owner,
+            flux=value[bands],
+            star_mass=value[0],
+            mass=faint.total[:, MASS] + total(bright[0]),
+            light=faint.total[:, FLUX:] + torch.stack([total(flux) for flux in bright[bands]], 1),
             smooth=faint.smooth,
             **more,
         )
@@ -335,37 +305,37 @@ class StarSampler:
 
     def _bright(
         self,
+        value: Tensor,
+        owner: Tensor,
         row: Tensor,
         entry: Tensor,
-        counts: Tensor,
         dust: Dust | None,
         generator: torch.Generator,
         detail: bool,
-    ) -> _Bright:
-        """The stars drawn one by one, those of each population side by side."""
-        owner = torch.repeat_interleave(torch.arange(len(row), device=self.device), counts)
-        # The last quantity, the present-day mass, is a detail.
-        rows = 2 + self._n_bands if detail else 1 + self._n_bands
-        start, rise = self._start[:rows], self._rise[:rows]
-        value = torch.empty((rows, len(owner)), device=self.device)
+    ) -> Tensor:
+        """Draw stars one by one into `value`: initial mass, flux by band, if asked present mass.
+
+        Returns the number of living stars at each point, empty without `detail`.
+        """
+        start, rise = self._start[: len(value)], self._rise[: len(value)]
         living = torch.empty(len(owner) if detail else 0, device=self.device)
         slot_start, slot_count = self._slot_start[entry], self._slot_count[entry]
+        dead_mass = self._dead_mass[row]
         for part in _chunks(len(owner), self.device):
-            own = owner[part]
+            own, here = owner[part], value[:, part]
             node = self._nodes(own, slot_start, slot_count, generator)
             step = torch.rand(own.shape, generator=generator, device=self.device)
-            here = torch.addcmul(start.index_select(1, node), rise.index_select(1, node), step)
+            torch.addcmul(start.index_select(1, node), rise.index_select(1, node), step, out=here)
             x = None
             if dust is not None:
                 x = dust.of_stars(own, generator)
                 here[1 : 1 + self._n_bands] *= self._dimming(node, x)
             if detail:
-                living[part] = here[0] <= self._dead_mass[row].index_select(0, own)
+                living[part] = here[0] <= dead_mass.index_select(0, own)
             if self.binaries is not None:
                 alive = living[part] if detail else None
                 self._add_companions(here, alive, row.index_select(0, own), x, generator)
-            value[:, part] = here
-        return _Bright(owner, counts, value, living, self._n_bands)
+        return living
 
     def _nodes(
         self, own: Tensor, slot_start: Tensor, slot_count: Tensor, generator: torch.Generator
@@ -374,7 +344,9 @@ class StarSampler:
         u = torch.rand(own.shape, generator=generator, device=self.device, dtype=torch.float64)
         u *= slot_count.index_select(0, own)
         slot = u.long()
-        take = u.sub_(slot) < self._slot_chance.index_select(0, slot.add_(slot_start[own]))
+        take = u.sub_(slot) < self._slot_chance.index_select(
+            0, slot.add_(slot_start.index_select(0, own))
+        )
         return self._slot_nodes.view(-1).index_select(0, slot.mul_(2).add_(take))
 
     def _dimming(self, node: Tensor, x: Tensor) -> Tensor:
@@ -395,28 +367,27 @@ class StarSampler:
         assert self.binaries is not None
         u = torch.rand((2, len(row)), generator=generator, device=self.device)
         which = torch.nonzero(u[0] < self.binaries.fraction).flatten()
-        mass = value[0, which] * self.binaries.ppf(u[1, which])
-        row = row[which]
+        ratio = self.binaries.ppf(u[1].index_select(0, which))
+        mass = value[0].index_select(0, which) * ratio
+        row = row.index_select(0, which)
         node = torch.searchsorted(self._mass_key, row * self._mass_span + mass, right=True) - 1
         node = torch.maximum(node, row * self._n_nodes)
-        step = (mass - self._start[0, node]) / self._rise[0, node].clamp_min(1e-30)
         rows = len(value)
-        here = torch.addcmul(
-            self._start[:rows].index_select(1, node),
-            self._rise[:rows].index_select(1, node),
-            step.clamp_(0, 1),
-        )
+        here, rise = (part[:rows].index_select(1, node) for part in (self._start, self._rise))
+        step = (mass - here[0]) / rise[0].clamp_min(1e-30)
+        here.addcmul_(rise, step.clamp_(0, 1))
         bands = slice(1, 1 + self._n_bands)
         if x is not None:
-            here[bands] *= self._dimming(node, x[which])
-        # Below the least mass of the IMF, a companion is a brown dwarf: it weighs, but is dark.
+            here[bands] *= self._dimming(node, x.index_select(0, which))
+        # A brown dwarf weighs, but is dark.
         star = mass >= self._lowest_mass
         here[bands] *= star
         here[0] = mass
         if living is not None:
             here[-1] = torch.where(star, here[-1], mass)
-            living[which] += (star & (mass <= self._dead_mass[row])).float()
-        value[:, which] += here
+            alive = star & (mass <= self._dead_mass.index_select(0, row))
+            living.index_add_(0, which, alive.float())
+        value.index_add_(1, which, here)
 
     def _faint(
         self,
@@ -448,16 +419,9 @@ class StarSampler:
             share = (counts[:, None] / equal.clamp_min(1e-300)).clamp(max=1).sqrt()
             clipped = equal.amax(1, keepdim=True) > max_points
             in_points = torch.where(clipped, light * share, light).float()
-        owner = torch.repeat_interleave(torch.arange(len(entry), device=self.device), counts)
-        each = (in_points / counts.clamp_min(1)[:, None]).T.contiguous()
+        flux = (in_points / counts.clamp_min(1)[:, None]).T.contiguous()
         mass = self._faint_star_mass[entry].float()
-        return _Faint(
-            owner,
-            each.index_select(1, owner),
-            mass.index_select(0, owner),
-            total,
-            light - in_points,
-        )
+        return _Faint(counts, flux, mass, total.float(), light - in_points)
 
     def _brightest_faint(
         self,
@@ -467,52 +431,28 @@ class StarSampler:
         dust: Dust | None,
         generator: torch.Generator,
     ) -> Tensor:
-        """Light of the most massive living star of those that are summed, (population, band)."""
+        """Light of the most massive living star of those that are summed, (band, population)."""
         cap = torch.minimum(self._below[entry], self._below_dead[row])
         n = n_faint * cap / (1 - self._share[entry]).clamp_min(1e-12)
         u = torch.rand(len(row), generator=generator, device=self.device, dtype=torch.float64)
         at = row + cap * u ** (1 / n.clamp_min(1e-12))
         node = torch.searchsorted(self._key, at, right=True) - 1
-        node = node.clamp(row * self._n_nodes, (row + 1) * self._n_nodes - 1)
-        flux = self._start[1 : 1 + self._n_bands].index_select(1, node)
+        first = row * self._n_nodes
+        node = node.clamp(first, first + self._n_nodes - 2)
+        width = (self._key[node + 1] - self._key[node]).clamp_min(1e-300)
+        step = ((at - self._key[node]) / width).clamp(0, 1).float()
+        bands = slice(1, 1 + self._n_bands)
+        flux = torch.addcmul(self._start[bands, node], self._rise[bands, node], step)
         if dust is not None:
             flux = flux * self._dimming(node, dust.mean)
-        return (flux * (n > 0)).T
-
-
-@dataclass(frozen=True)
-class _Bright:
-    owner: Tensor
-    counts: Tensor
-    value: Tensor  # initial mass, flux of each band, present mass if asked for
-    living: Tensor
-    n_bands: int
-
-    @property
-    def mass(self) -> Tensor:
-        return self.value[0]
-
-    @property
-    def flux(self) -> Tensor:
-        return self.value[1 : 1 + self.n_bands]
-
-    @property
-    def present(self) -> Tensor:
-        return self.value[-1]
-
-    def per_population(self, values: Tensor, how: str) -> Tensor:
-        """Sum or largest of each population's stars, (k, population) for (k, star)."""
-        return torch.stack(
-            [
-                torch.segment_reduce(line, how, lengths=self.counts, unsafe=True, initial=0)
-                for line in values
-            ]
-        )
+        return flux * (n > 0)
 
 
 @dataclass(frozen=True)
 class _Faint:
-    owner: Tensor
+    """The stars that are summed: number, light (band, population) and mass of points; totals."""
+
+    counts: Tensor
     flux: Tensor
     star_mass: Tensor
     total: Tensor

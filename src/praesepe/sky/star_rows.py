@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from praesepe.stars.binaries import Binaries
+from praesepe.stars.binaries import LOWEST_STAR, Binaries
 from praesepe.stars.imf import InitialMassFunction
 from praesepe.stars.population import StellarTable
 
@@ -49,6 +49,12 @@ class RowSettings:
     binaries: Binaries | None
     dust_x: np.ndarray  # extinctions above the lowest at which moments are taken; the first is 0
 
+    @property
+    def lowest_mass(self) -> float:
+        """Least initial mass (solar) of a star: of the mass function, or of a companion."""
+        low = float(self.imf.edges[0])
+        return low if self.binaries is None else min(low, LOWEST_STAR)
+
 
 @dataclass(frozen=True)
 class StarRows:
@@ -58,8 +64,10 @@ class StarRows:
     ----------
     n_nodes : int
         Nodes of each row, shorter rows being padded by their last node.
-    cdf, mass, present : ndarray, shape (row, node)
-        Cumulative number; initial and present mass, Msun.
+    lowest_mass : float
+        Stars of lower initial mass (Msun) are brown dwarfs.
+    cdf, mass : ndarray, shape (row, node)
+        Cumulative number; initial mass, Msun.
     start, rise : ndarray, shape (2 + band, row node)
         Initial mass, flux in each band, and present mass at each node, and their change to the
         next one; dark stars have no flux.
@@ -86,6 +94,7 @@ class StarRows:
     """
 
     n_nodes: int
+    lowest_mass: float
     cdf: np.ndarray
     mass: np.ndarray
     start: np.ndarray
@@ -163,8 +172,9 @@ class _Row:
         settings: RowSettings,
     ) -> _Row:
         imf = settings.imf
-        low, high = float(imf.edges[0]), float(imf.edges[-1])
-        mesh = np.geomspace(low, high, MESH)
+        low, high = settings.lowest_mass, float(imf.edges[-1])
+        # The mass function bends at its edges, where a node must be.
+        mesh = np.concatenate((np.geomspace(low, high, MESH)[1:-1], [low], imf.edges))
         nodes = np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
         at = np.clip(np.searchsorted(mass, nodes, side="right") - 1, 0, len(mass) - 2)
         width = mass[at + 1] - mass[at]
@@ -196,15 +206,15 @@ class _Row:
         """First interval drawn singly, and the one after the last, of each step; (step, 2)."""
         flux = self.start[:, 1:-1]
         top = np.maximum(flux, flux + self.rise[:, 1:-1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.nan_to_num(top / self.settings.limit, posinf=np.finfo(float).max).max(1)
         n = len(flux)
         bounds = []
         for factor, whole in STEPS:
+            bright = np.flatnonzero(ratio > factor)
             if factor == 0:
                 bounds.append((0, n))
-                continue
-            with np.errstate(invalid="ignore"):
-                bright = np.flatnonzero((top > self.settings.limit * factor).any(1))
-            if not len(bright) or np.isinf(factor):
+            elif not len(bright):
                 bounds.append((n, n))
             else:
                 bounds.append((int(bright[0]), n if whole else int(bright[-1]) + 1))
@@ -279,30 +289,23 @@ class _Row:
         value[:, MASS] = mass
         return value
 
-    def slots(self, bounds: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Alias tables of the intervals within the bounds: nodes, other nodes, chances."""
-        weight = np.diff(self.cdf)
-        out = []
-        for low, high in bounds:
-            other, chance = alias_table(weight[low:high])
-            out.append((np.arange(low, high), low + other, chance))
-        return out
 
-
-def alias_table(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def alias_tables(weight: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Walker's alias method: draw an index with probability proportional to its weight.
 
-    One of the n slots is chosen evenly; its own index is taken with a chance, else another one.
+    One of a table's slots is chosen evenly; its own index is taken with a chance, else another one.
 
     Parameters
     ----------
     weight : ndarray, shape (n,)
-        Not negative, with a positive sum unless n is 0.
+        Not negative; of one table after another. A table without any weight is even.
+    count : ndarray of int, shape (table,)
+        Number of weights of each table.
 
     Returns
     -------
     other : ndarray of int, shape (n,)
-        The other index of each slot.
+        The other index of each slot, counted over all tables.
     chance : ndarray, shape (n,)
         Probability of the slot's own index.
 
@@ -311,24 +314,28 @@ def alias_table(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Light slots (weight below the mean) are filled up by heavy ones in order; a heavy slot that has
     given all it can spare is filled up by the next. Both pile up along one line, the missing
     of the light and the excess of the heavy, so that one search finds who fills whom (the sweep
-    of Hübschle-Schneider & Sanders 2022, ACM TOMS 48, 11, without its loop).
+    of Hübschle-Schneider & Sanders 2022, ACM TOMS 48, 11, without its loop). In each table the two
+    are equal, so that all tables share the line, but for rounding at their ends.
     """
-    n = len(weight)
-    other, chance = np.arange(n), np.ones(n)
-    if n == 0:
-        return other, chance
-    scaled = weight * (n / weight.sum())
-    light, heavy = np.flatnonzero(scaled < 1), np.flatnonzero(scaled >= 1)
-    if not len(light):
-        return other, chance
+    tables = np.arange(len(count))
+    table = np.repeat(tables, count)
+    total = np.bincount(table, weight, minlength=len(count))
+    scale = count / np.where(total > 0, total, 1)
+    scaled = np.where(total[table] > 0, weight * scale[table], 1.0)
+    is_heavy = scaled > 1 - 1e-9  # in every table at least one, whatever the rounding
+    light, heavy = np.flatnonzero(~is_heavy), np.flatnonzero(is_heavy)
+    of_light, of_heavy = table[light], table[heavy]
     missing = np.concatenate(([0.0], np.cumsum(1 - scaled[light])))
     excess = np.cumsum(scaled[heavy] - 1)
-    last = len(heavy) - 1
-    filler = np.minimum(np.searchsorted(excess, missing[:-1], side="right"), last)
-    other[light], chance[light] = heavy[filler], scaled[light]
-    used = missing[np.minimum(np.searchsorted(missing, excess), len(light))]
+    first, last = (np.searchsorted(of_heavy, tables, side) for side in ("left", "right"))
+    last -= 1
+    other, chance = np.arange(len(weight)), scaled.copy()
+    filler = np.searchsorted(excess, missing[:-1], side="right")
+    other[light] = heavy[np.clip(filler, first[of_light], last[of_light])]
+    start, end = (np.searchsorted(of_light, of_heavy, side) for side in ("left", "right"))
+    used = missing[np.clip(np.searchsorted(missing, excess), start, end)]
     chance[heavy] = np.clip(1 + excess - used, 0, 1)
-    other[heavy] = heavy[np.minimum(np.arange(len(heavy)) + 1, last)]
+    other[heavy] = heavy[np.minimum(np.arange(len(heavy)) + 1, last[of_heavy])]
     return other, chance
 
 
@@ -338,20 +345,23 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     moments = [row.moments(b) for row, b in zip(rows, bounds, strict=True)]
     first = np.array([m[0] for m in moments])  # (row, x, step, 3 + band)
     second = np.array([m[1] for m in moments])
-    slots = [
-        (offset * n_nodes + node, offset * n_nodes + other, chance)
+    count = bounds[..., 1] - bounds[..., 0]
+    inside = [
+        (offset * n_nodes + np.arange(low, high), np.diff(row.cdf[low : high + 1]))
         for offset, (row, b) in enumerate(zip(rows, bounds, strict=True))
-        for node, other, chance in row.slots(b)
+        for low, high in b
     ]
-    count = np.array([len(chance) for _, _, chance in slots]).reshape(bounds.shape[:2])
+    node = np.concatenate([nodes for nodes, _ in inside])
+    other, chance = alias_tables(np.concatenate([w for _, w in inside]), count.ravel())
     cdf = np.array([_padded(row.cdf, n_nodes, mode="edge") for row in rows])
     edge = np.arange(len(rows))[:, None]
-    dusty = rows[0].dust is not None
-    dust = np.concatenate([_padded(row.dust, n_nodes) for row in rows]) if dusty else None
+    dusty = [row.dust for row in rows if row.dust is not None]
+    dust = np.concatenate([_padded(terms, n_nodes) for terms in dusty]) if dusty else None
     # The last node of a row ends its last interval: as an interval of its own it does not rise.
     start = [np.concatenate((row.start, row.start[-1:] + row.rise[-1:])) for row in rows]
     return StarRows(
         n_nodes=n_nodes,
+        lowest_mass=settings.lowest_mass,
         cdf=cdf,
         mass=np.array([_padded(s[:, 0], n_nodes, mode="edge") for s in start]),
         start=np.concatenate([_padded(s, n_nodes, mode="edge") for s in start]).T,
@@ -367,9 +377,9 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
         second_dust=_dust_terms(second, settings.dust_x) if dusty else None,
         slot_start=np.cumsum(count.ravel()).reshape(count.shape) - count,
         slot_count=count,
-        slot_node=np.concatenate([s[0] for s in slots]),
-        slot_other=np.concatenate([s[1] for s in slots]),
-        slot_chance=np.concatenate([s[2] for s in slots]),
+        slot_node=node,
+        slot_other=node[other],
+        slot_chance=chance,
     )
 
 

@@ -13,6 +13,10 @@ from praesepe.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+LOWEST_STAR = 0.08
+"""Companions of lower mass (solar) are brown dwarfs, unless the mass function counts them as stars:
+they weigh, but give no light."""
+
 Values = TypeVar("Values", np.ndarray, "Tensor")
 
 

@@ -1,0 +1,180 @@
+"""Tabulated isochrones: alias tables are exact, moments are those of the stars themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, alias_tables, tabulate
+from praesepe.stars.binaries import Binaries
+from praesepe.stars.imf import KROUPA2001
+from praesepe.stars.population import StellarTable
+
+
+def probabilities(other, chance):
+    """What an alias table gives each index."""
+    drawn = chance.copy()
+    np.add.at(drawn, other, 1 - chance)
+    return drawn / len(chance)
+
+
+WEIGHTS = {
+    "even": np.full(7, 0.1),
+    "one": np.array([1.0]),
+    "none": np.empty(0),
+    "single": np.array([0.0, 0.0, 5.0, 0.0]),
+    "few": np.array([3.0, 1e-9, 1e-9, 2.0, 0.0]),
+    "rising": np.geomspace(1e-12, 1, 300),
+    "falling": np.geomspace(1, 1e-12, 300),
+    "random": np.random.default_rng(5).lognormal(0, 3, 1000),
+    "two": np.array([1.0, 1.0]),
+}
+
+
+def check(weight, other, chance):
+    assert ((chance >= 0) & (chance <= 1)).all()
+    share = weight / weight.sum()
+    given = probabilities(other, chance)
+    np.testing.assert_allclose(given, share, atol=1e-12)
+    light = share * len(share) < 1 - 1e-9  # of these not even the rounding may show
+    few = chance[light] / len(share)
+    assert (given[light] == few).all()
+    np.testing.assert_allclose(few, share[light], rtol=1e-9)
+
+
+@pytest.mark.parametrize("weight", [w for w in WEIGHTS.values() if len(w)], ids=lambda w: len(w))
+def test_alias_tables_give_each_weight_its_share(weight):
+    check(weight, *alias_tables(weight, np.array([len(weight)])))
+
+
+def test_many_alias_tables_do_not_mix():
+    parts = [WEIGHTS[name] for name in sorted(WEIGHTS)] * 20
+    count = np.array([len(part) for part in parts])
+    other, chance = alias_tables(np.concatenate(parts), count)
+    for part, end in zip(parts, np.cumsum(count), strict=True):
+        own = slice(end - len(part), end)
+        if len(part):
+            check(part, other[own] - own.start, chance[own])
+
+
+def test_alias_tables_without_any_weight_are_even():
+    other, chance = alias_tables(np.zeros(3), np.array([3]))
+    np.testing.assert_allclose(probabilities(other, chance), 1 / 3)
+    other, chance = alias_tables(np.empty(0), np.array([0, 0]))
+    assert len(other) == len(chance) == 0
+
+
+N = 400
+TURN_OFF = 4.0
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Stars with L ~ m^3 in one band and m^2 in the other that die at 4 Msun, under some dust."""
+    mass = np.geomspace(0.08, 120, N)
+    alive = mass <= TURN_OFF
+    magnitude = np.stack([-7.5 * np.log10(mass), -5 * np.log10(mass)], axis=1)
+    magnitude[~alive] = np.inf
+    present = np.where(alive, mass, 0.6)
+    dust = np.zeros((1, 1, N, 2, 2), np.float32)
+    dust[..., 0, 0], dust[..., 1, 0], dust[..., 0, 1] = 1.2, 0.6, -0.02
+    return StellarTable(
+        np.array([8.0]),
+        np.array([0.02]),
+        mass[None, None],
+        present[None, None],
+        magnitude[None, None],
+        ("a", "b"),
+        dead_mass=np.array([[mass[alive].max()]]),
+        a_v=(0.0, 2.0),
+        dust=dust,
+    )
+
+
+def rows_of(table, binaries=None, limit=1.0):
+    return tabulate(
+        [table],
+        magnitude_of_unit_flux=np.zeros(2),
+        limit=np.full(2, limit),
+        imf=KROUPA2001,
+        binaries=binaries,
+    )
+
+
+def star(mass, last):
+    """Initial and present mass, life, and light of the table's stars."""
+    alive = mass <= last
+    light = [np.where(alive, mass**power, 0.0) for power in (3, 2)]
+    return np.stack([mass, np.where(alive, mass, 0.6), alive, *light], axis=-1)
+
+
+def by_quadrature(table, low, high, binaries=None):
+    """Mean and mean products of the stars between two masses, by sums over a fine mesh."""
+    last = table.dead_mass.item()
+    share = (np.arange(40_000) + 0.5) / 40_000
+    below, above = KROUPA2001.cdf([low, high])
+    mass = KROUPA2001.ppf(below + share * (above - below))
+    one = star(mass, last)
+    mean, second = one.mean(0), one.T @ one / len(one)
+    if binaries is not None:
+        u = np.random.default_rng(1).permutation(len(share))
+        q = binaries.ppf((u + 0.5) / len(share))
+        other = star(q * mass, last)
+        other[q * mass < 0.08, LIVING:] = 0
+        both = one + other
+        mean = (1 - binaries.fraction) * mean + binaries.fraction * both.mean(0)
+        pair = both.T @ both / len(both)
+        second = (1 - binaries.fraction) * second + binaries.fraction * pair
+    return mean, second
+
+
+@pytest.mark.parametrize("binaries", [None, Binaries(0.6, mass_ratio=(0.2, 1.0))])
+def test_moments_below_the_limit_are_those_of_the_stars(table, binaries):
+    """The first real step: everything fainter than 1 e-/s, that is, lighter than 1 Msun."""
+    rows = rows_of(table, binaries)
+    step = STEPS.index((1.0, True))
+    below = KROUPA2001.ppf(rows.below[0, step])
+    assert below == pytest.approx(1.0, rel=0.03)
+    mean, second = by_quadrature(table, 0.08, below, binaries)
+    # A random pairing of masses and ratios: its error is below one per cent.
+    tolerance = 0.004 if binaries is None else 0.015
+    np.testing.assert_allclose(rows.mean[0, step], mean, rtol=tolerance)
+    np.testing.assert_allclose(rows.second[0, step], second, rtol=tolerance)
+    if binaries is not None:
+        single = by_quadrature(table, 0.08, below)[0]
+        assert (mean[[MASS, FLUX]] > 1.1 * single[[MASS, FLUX]]).all()  # the test can fail
+
+
+def test_a_high_limit_leaves_the_dead_to_the_sums(table):
+    """Bright stars are those from the limit to the turn-off; the dead join the faint."""
+    rows = rows_of(table)
+    whole, without = STEPS.index((4.0, True)), STEPS.index((4.0, False))
+    dead = 1 - KROUPA2001.cdf(TURN_OFF)
+    assert rows.below[0, whole] == rows.below[0, without]
+    assert rows.share[0, whole] - rows.share[0, without] == pytest.approx(dead, rel=0.03)
+    faint = 1 - rows.share[0]
+    assert rows.mean[0, whole, LIVING] == pytest.approx(1.0)
+    assert 1 - rows.mean[0, without, LIVING] == pytest.approx(dead / faint[without], rel=0.03)
+    assert rows.mean[0, without, PRESENT] < rows.mean[0, without, MASS]
+
+
+def test_the_first_step_draws_all_and_the_last_none(table):
+    rows = rows_of(table)
+    assert rows.share[0, 0] == 1
+    assert rows.share[0, -1] == 0
+    total, _ = by_quadrature(table, 0.08, 120.0)
+    np.testing.assert_allclose(rows.mean[0, -1], total, rtol=0.01)
+    assert (np.diff(rows.share[0, 1:5]) <= 0).all()
+
+
+def test_dust_enters_the_moments(table):
+    """All stars of this table dim alike: by 2 (1.2) - 0.02 (4) and 1.2 mag behind A_V = 2."""
+    rows = rows_of(table)
+    powers = 2.0 ** np.arange(1, 3)
+    dimming = np.array([2 * 1.2 - 4 * 0.02, 1.2])
+    step = STEPS.index((1.0, True))
+    factor = np.exp2(rows.mean_dust[0, step] @ powers)
+    np.testing.assert_allclose(factor[:FLUX], 1, rtol=1e-6)
+    np.testing.assert_allclose(factor[FLUX:], 10 ** (-0.4 * dimming), rtol=1e-5)
+    squares = np.exp2(rows.second_dust[0, step] @ powers)
+    np.testing.assert_allclose(squares[FLUX, FLUX + 1], 10 ** (-0.4 * dimming.sum()), rtol=1e-5)
