@@ -213,7 +213,8 @@ def draw_field(
     Raises
     ------
     InputError
-        Where the survey's star-formation history cannot be used.
+        Where the survey's star-formation history cannot be used, or the sampler's table does not
+        cover the extinction.
     """
     height, width = shape_px
     if gradient is None:
@@ -228,9 +229,13 @@ def draw_field(
         groups, a_v = groups.behind_dust(foreground, behind, generator=generator)
     # A population's faint light covers the whole field: as many points per area as in a stamp.
     max_points = MAX_POINTS * max(1, height * width // WIDE_FIELD_PX)
-    extinction = {} if a_v is None else {"a_v": a_v}
     stars = sampler.draw(
-        groups.row, groups.n_stars, generator=generator, max_points=max_points, **extinction
+        groups.row,
+        groups.n_stars,
+        generator=generator,
+        max_points=max_points,
+        a_v=a_v,
+        detail=False,
     )
     u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
     place, flux = gradient.place(u), stars.flux

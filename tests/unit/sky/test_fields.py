@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from praesepe.errors import InputError
 from praesepe.sky.fields import (
     FieldBank,
     _spread_periodic,
@@ -17,9 +18,11 @@ from praesepe.sky.fields import (
 )
 from praesepe.sky.histories import age_metallicity_shares
 from praesepe.sky.render import OVERSAMPLING
+from praesepe.sky.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.streams import stream
 from praesepe.sky.structure import Gradient
+from praesepe.stars import build_table, load_passband
 
 CPU = torch.device("cpu")
 
@@ -221,7 +224,7 @@ ALL_FEATURES = {
     "burst_share": (0.1, 0.3),
     "gradient_dex": 0.3,
     "clump_share": (0.2, 0.8),
-    "galaxies_per_arcmin2": 80.0,
+    "galaxies_per_arcmin2": 2000.0,
 }
 
 
@@ -313,10 +316,10 @@ class Reddened:
         self.log_age, self.metallicity = sampler.log_age, sampler.metallicity
         self.mean_mass, self.device = sampler.mean_mass, sampler.device
 
-    def draw(self, row, n_stars, *, generator, max_points, a_v):
+    def draw(self, row, n_stars, *, a_v, **settings):
         assert a_v.shape == row.shape
         self.asked.append((n_stars, a_v))
-        stars = self.sampler.draw(row, n_stars, generator=generator, max_points=max_points)
+        stars = self.sampler.draw(row, n_stars, **settings)
         return replace(stars, flux=stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.owner]))
 
 
@@ -404,3 +407,35 @@ def test_galaxies_are_added_to_the_stars(survey, sampler):
     none = draw_field(survey, sampler, 1e-6, shape_px=(384, 384), generator=stream((6,), CPU))
     assert float(none.sum()) == pytest.approx(0, abs=1e-3)
     assert float(field[2].sum()) > 10
+
+
+def test_a_table_that_does_not_cover_the_dust_is_refused(survey, sampler):
+    dusty = with_field(survey, dust_share=(0.5, 0.5), dust_a_v=(1.0, 1.0))
+    with pytest.raises(InputError, match="build them with a wider range"):
+        draw_field(dusty, sampler, 5.0, shape_px=(64, 64), generator=stream((1,), CPU))
+
+
+def test_dust_with_the_stars_own_extinction(survey):
+    """A layer in front of all stars dims the field as the integrated magnitudes say."""
+    bands = [load_passband(band.filter) for band in survey.bands]
+    table = build_table(bands, metallicities=[0.02], a_v=(0.0, 1.0))
+    sampler = StarSampler(
+        table,
+        zero_points=[band.zero_point_ab for band in survey.bands],
+        distance_modulus=survey.distance_modulus,
+        flux_limit=[0.1] * len(bands),
+    )
+    quiet = with_field(survey, burstiness=0.0, log_age=(9.9, 10.0), metallicity=(0.02, 0.02))
+    dusty = with_field(quiet, dust_share=(1.0, 1.0), dust_a_v=(1.0, 1.0))
+
+    def light(given):
+        fields = [
+            draw_field(given, sampler, 200.0, shape_px=(96, 96), generator=stream((k,), CPU))
+            for k in range(6)
+        ]
+        return sum(field.double().sum((1, 2)) for field in fields).numpy()
+
+    dimming = -2.5 * np.log10(light(dusty) / light(quiet))
+    magnitude = [table.integrated_magnitudes(9.95, 0.02, 1.0, a_v=a_v) for a_v in (0.0, 1.0)]
+    np.testing.assert_allclose(dimming, magnitude[1] - magnitude[0], atol=0.06)
+    assert dimming[1] - dimming[2] > 0.4
