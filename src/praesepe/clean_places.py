@@ -168,7 +168,21 @@ def cluster_cells(
     y: str | None,
     origin: int | None,
 ) -> Cells:
-    """Cells that reach to within the radius of a known cluster."""
+    """Cells that reach to within the radius of a known cluster.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    exclude : Table, path or None
+        Catalogue of the clusters.
+    radius_arcsec : float
+    x, y, origin
+        As for `praesepe.images.read_catalog`.
+
+    Returns
+    -------
+    ndarray of bool, shape (cell row, cell column)
+    """
     from praesepe.images.catalogs import read_catalog
 
     cells = np.zeros(_cell_shape(mosaic), bool)
@@ -203,22 +217,48 @@ def _summed(values: NDArray[Any], side: int) -> NDArray[np.int64]:
 
 
 def clean_places(
-    clusters: Cells, missing: NDArray[np.int32], saturated: Cells, size: int
+    clusters: Cells, missing: NDArray[np.int32], saturated: Cells, size: int, *, edge_px: int = 0
 ) -> tuple[Cells, Removed]:
-    """Corners, in cells, of clean fields; and what each rule left out."""
+    """Find the corners of clean fields.
+
+    Parameters
+    ----------
+    clusters, missing, saturated : ndarray, each of shape (cell row, cell column)
+        As from `cluster_cells` and `scan`.
+    size : int
+        Side of a field, pixels.
+    edge_px : int
+        Distance from the mosaic's edge.
+
+    Returns
+    -------
+    clean : ndarray of bool, shape (row, column)
+        By the field's first cell.
+    removed : Removed
+        What each rule left out.
+    """
     side = math.ceil(size / CELL_PX)
     if min(clusters.shape) < side:  # a few pixels short of whole cells
         return np.zeros((0, 0), bool), Removed(0, 0, 0, 0, 0)
     with_cluster = _summed(clusters, side) > 0
     with_gap = _summed(missing, side) > MISSING_ALLOWED * size**2
     with_star = _summed(saturated, side) > 0
-    clean = ~(with_cluster | with_gap | with_star)
-    rules = (with_cluster, with_gap, with_star, clean)
-    return clean, Removed(clean.size, *(int(rule.sum()) for rule in rules))
+    inside = np.zeros_like(with_star)
+    edge = math.ceil(edge_px / CELL_PX)
+    inside[edge : len(inside) - edge, edge : inside.shape[1] - edge] = True
+    clean = inside & ~(with_cluster | with_gap | with_star)
+    rules = (inside & rule for rule in (with_cluster, with_gap, with_star, clean))
+    return clean, Removed(int(inside.sum()), *(int(rule.sum()) for rule in rules))
 
 
 def choose(clean: Cells, n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """First pixels (y, x) of up to `n` fields at random clean places, shape (field, 2)."""
+    """Choose up to `n` random clean places that overlap by half at most.
+
+    Returns
+    -------
+    ndarray of int64, shape (field, 2)
+        First pixels, y and x.
+    """
     free = clean.copy()
     apart = math.ceil(size / 2 / CELL_PX)
     rows, columns = np.nonzero(free)

@@ -53,6 +53,9 @@ def fields_build(
         float | None,
         typer.Option(metavar="ARCSEC", help="How far they keep away; default: half a stamp."),
     ] = None,
+    edge: Annotated[
+        int, typer.Option(min=0, help="How far they keep from the mosaic's edge, pixels.")
+    ] = 0,
     n: Annotated[int, typer.Option("--n", min=1, help="Number of fields, at most.")] = 500,
     size: Annotated[int, typer.Option(min=16, help="Side of a field in pixels.")] = 192,
     seed: Seed = 0,
@@ -77,6 +80,7 @@ def fields_build(
             out,
             exclude=exclude,
             exclude_radius_arcsec=exclude_radius,
+            edge_px=edge,
             n=n,
             size=size,
             seed=seed,

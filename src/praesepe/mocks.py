@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -130,16 +130,19 @@ def simulate(
         kept = 0
     else:
         size = _shard_size(n, shards, shard_size)
+        if not path.exists() and path.absolute().parent.is_dir():
+            check_space(path.absolute().parent, whole.bytes, f"a set of {n:,} clusters")
         parts = _open_folder(path, whole, size, form or "fits", overwrite=overwrite)
         todo = [(file, part) for file, part in parts if not holds(file, part)]
         kept = n - sum(part.n for _, part in todo)
         check_space(path, sum(part.bytes for _, part in todo), f"what is left of {n:,} clusters")
         log.info("%d of %d shards are there already", len(parts) - len(todo), len(parts))
     jobs = [job for _, part in todo for job in _blocks_of(part)]
-    blocks = _counted(_draw(source, jobs, min(workers, len(jobs))), kept, n, progress)
+    count = _Count(kept, n, progress)
+    blocks = _draw(source, jobs, min(workers, len(jobs)))
     try:
         for file, part in todo:
-            write_mocks(file, part, islice(blocks, len(_blocks_of(part))))
+            write_mocks(file, part, count(islice(blocks, len(_blocks_of(part)))))
     finally:
         blocks.close()
     return path
@@ -151,17 +154,23 @@ def _blocks_of(part: MockSet) -> list[tuple[int, int]]:
     return [(start // BLOCK, min(BLOCK, stop - start)) for start in range(part.first, stop, BLOCK)]
 
 
-def _counted(
-    blocks: Iterator[Block], done: int, total: int, progress: Progress | None
-) -> Iterator[Block]:
-    """The same blocks; tells the progress after each."""
-    if progress is not None:
-        progress(done, total)
-    for block in blocks:
-        yield block
-        done += len(block.images)
-        if progress is not None:
-            progress(done, total)
+class _Count:
+    """Tells the progress of blocks as they are written."""
+
+    def __init__(self, done: int, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = done, total, progress
+        self._tell()
+
+    def __call__(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield the same blocks; each counts when the next one is asked for."""
+        for block in blocks:
+            yield block
+            self._done += len(block.images)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total)
 
 
 # Who draws

@@ -62,6 +62,7 @@ def build_fields(
     *,
     exclude: Any = None,
     exclude_radius_arcsec: float | None = None,
+    edge_px: int = 0,
     n: int = 500,
     size: int = 192,
     seed: int = 0,
@@ -89,6 +90,8 @@ def build_fields(
         Catalogue of known clusters.
     exclude_radius_arcsec : float, optional
         How far the fields keep from them; half a stamp by default.
+    edge_px : int
+        How far the fields keep from the mosaic's edge, where detectors are vignetted.
     n : int
         Number of fields, at most: two fields share at most half of their side in x or in y.
     size : int
@@ -125,10 +128,10 @@ def build_fields(
         )
     folder = _check_folder(out, overwrite=overwrite)
     mosaic = read_mosaic(images, survey, units=units, zero_points=zero_points)
-    if min(mosaic.shape) < size:
+    if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(
-            f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px; "
-            "give a smaller --size"
+            f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
+            f"{edge_px} px from its edge; give a smaller --size or --edge"
         )
     radius = exclude_radius_arcsec
     if radius is None:
@@ -137,7 +140,7 @@ def build_fields(
         raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
     clusters = cluster_cells(mosaic, exclude, radius, x=x, y=y, origin=origin)
     missing, saturated = scan(mosaic, progress)
-    clean, removed = clean_places(clusters, missing, saturated, size)
+    clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
     if not removed.clean:
         raise InputError(_nothing_left(removed, size))
     corners = choose(clean, n, size, np.random.default_rng(seed))
@@ -153,6 +156,7 @@ def build_fields(
         "excluded": {
             "catalogue": str(exclude) if isinstance(exclude, str | Path) else None,
             "radius_arcsec": radius,
+            "edge_px": edge_px,
             "saturated_above_e_s": saturation_e_s(survey),
         },
         "removed": asdict(removed),

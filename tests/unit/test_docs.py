@@ -28,6 +28,7 @@ DOCUMENTS = (
     "docs/README.md",
     "docs/decisions.md",
     "docs/images.md",
+    "docs/simulator.md",
     "docs/surveys.md",
     "docs/tutorial.md",
 )

@@ -131,7 +131,8 @@ class FieldBank:
         n = len(self.fields)
         drawn = [n + (c // self.refresh if self.refresh else 0) for c in (self.calls, calls)]
         if drawn[0] != drawn[1]:
-            for k in range(drawn[1] - n, drawn[1]):
+            there = drawn[0] if drawn[1] > drawn[0] else 0  # going on, the latest are drawn already
+            for k in range(max(drawn[1] - n, there), drawn[1]):
                 self._draw(k)
         self.calls = calls
 

@@ -191,7 +191,8 @@ def _star_field(simulator: Simulator, density: float, size: int, margin: int) ->
         shape_px=(size, size),
         generator=simulator.generator,
     )
-    return torch.nn.functional.pad(field, (wide,) * 4, mode="circular")
+    around = torch.arange(-wide, OVERSAMPLING * size + wide) % (OVERSAMPLING * size)
+    return field[:, around[:, None], around]
 
 
 def _add_clusters(
@@ -325,14 +326,14 @@ def draw_places(
     if high <= low:
         raise InputError(f"a mosaic of {size} px holds no stamp of {stamp} px; make it larger")
     place = np.empty((n, 2), np.int64)
-    found = 0
-    for _ in range(2000 * n):
-        if found == n:
-            break
+    found = in_vain = 0
+    while found < n and in_vain < 3000:
         new = rng.integers(low, high, 2)
+        in_vain += 1
         if (((place[:found] - new) ** 2).sum(axis=1) > (0.75 * stamp) ** 2).all():
             place[found] = new
             found += 1
+            in_vain = 0
     if found < n:
         raise InputError(
             f"only {found} of {n} clusters fit into {size}×{size} px; make the mosaic larger"
