@@ -575,6 +575,8 @@ def main() -> None:
     tables: dict[str, dict] = {}
     with torch.inference_mode():
         field = FieldNoise.simulate(models["embedded"], seed=options.seed)
+        leftover = ", ".join(f"{m:+.2f}" for m in np.median(field.residual, axis=0))
+        print(f"median residual of simulated fields, in units of the noise: {leftover}")
         for name, sky in models.items():
             simulated = sky.simulate(catalogue, options.each, seed=options.seed)
             for label, rows, noise in (
