@@ -12,6 +12,7 @@ PYTHON ?=
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 SHARED ?= ../shared/data
+ARTPOP ?= $(VENV)/artpop
 
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
 IS_SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -64,14 +65,19 @@ format: $(STAMP)  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-benchmarks: $(STAMP)  ## renderer against GalSim, and clusters measured per second
+benchmarks: $(STAMP)  ## renderer against GalSim and ArtPop, cost by mass, clusters measured per second
 	$(BIN)/python benchmarks/renderer.py --threads 2
 	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/cost_by_mass.py --out docs/figures/cost_by_mass.png
+	test -x $(ARTPOP)/bin/python || $(BIN)/python -m venv $(ARTPOP)
+	$(ARTPOP)/bin/python -m pip install --quiet $(PIP_ARGS) artpop==0.1.2 'numpy<2' 'setuptools<80'
+	$(BIN)/python benchmarks/against_artpop.py --artpop-python $(ARTPOP)/bin/python
 
-figures: $(STAMP)  ## point spread functions and stellar model against published data (SHARED=folder)
+figures: $(STAMP)  ## PSFs, stellar model and whole clusters against published data (SHARED=folder)
 	$(BIN)/python benchmarks/psf_curves.py $(SHARED)/psf docs/figures/psf_curves.png
 	$(BIN)/python benchmarks/compare_parsec.py \
 	    $(SHARED)/isochrones/parsec_v1.2S_wfc3_Z0.019.dat --out docs/figures/parsec_comparison.png
+	$(BIN)/python benchmarks/phat_catalog.py $(SHARED) --out docs/figures/phat_catalog.png
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build

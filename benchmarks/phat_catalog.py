@@ -119,6 +119,31 @@ def read_catalogue(folder: Path) -> Catalogue:
     return catalogue.select(fitted & np.isfinite(catalogue.half_light))
 
 
+def light_against_fits(folder: Path) -> dict[str, list[float]]:
+    """What the table's fits of the integrated light find less its colour-magnitude fits.
+
+    Returns
+    -------
+    dict of str to list of float
+        For every bin of the latter's age: clusters, share for which the table prefers the
+        colour-magnitude fit, and the median differences of log age, log mass and A_V.
+    """
+    from astropy.table import Table
+
+    fits = Table.read(folder / "phat_cmd_fits_709.txt", format="ascii")
+    age = np.asarray(fits["cmd_logAge_best"])
+    differences = {}
+    for low, high in pairwise(AGE_EDGES):
+        rows = (age > low) & (age < high) & (np.asarray(fits["int_logAge_E"]) > 0)
+        medians = [
+            float(np.median((fits[f"int_{name}_E"] - fits[f"cmd_{name}_best"])[rows]))
+            for name in ("logAge", "logMass", "Av")
+        ]
+        share = float(np.mean(np.asarray(fits["Best_method"])[rows] == "M"))
+        differences[f"{low + 0.05:.1f}-{high - 0.05:.1f}"] = [int(rows.sum()), share, *medians]
+    return differences
+
+
 def read_padova(path: Path) -> IsochroneGrid:
     """PARSEC isochrones (with thermally pulsing giants) in the layout of FSPS, one metallicity."""
     table = np.loadtxt(path, usecols=range(6))
@@ -538,11 +563,20 @@ def main() -> None:
     print(", ".join(f"{q:.2f}" for q in np.percentile(losses, [16, 50, 84])), "mag (16, 50, 84 %)")
     for name, change in mass_definitions().items():
         print(f"a fit's mass counts Kroupa stars of {name}: {change:+.2f} mag")
+    print("the table's integrated-light fits less its colour-magnitude fits, by age of the latter:")
+    for label, (n, share, *medians) in light_against_fits(options.shared / "catalogs").items():
+        found = ", ".join(
+            f"{name} {m:+.2f}"
+            for name, m in zip(("log age", "log mass", "A_V"), medians, strict=True)
+        )
+        print(f"  {label:9} {n:4.0f} clusters, {share:4.0%} prefer the latter: {found}")
     padova = read_padova(options.shared / "isochrones" / "fsps_parsec_isoc_z0.0200.dat")
     models = {"embedded": Sky(survey), "PARSEC": Sky(survey, grid=padova)}
     tables: dict[str, dict] = {}
     with torch.inference_mode():
         field = FieldNoise.simulate(models["embedded"], seed=options.seed)
+        leftover = ", ".join(f"{m:+.2f}" for m in np.median(field.residual, axis=0))
+        print(f"median residual of simulated fields, in units of the noise: {leftover}")
         for name, sky in models.items():
             simulated = sky.simulate(catalogue, options.each, seed=options.seed)
             for label, rows, noise in (
