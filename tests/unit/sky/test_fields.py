@@ -331,10 +331,10 @@ def test_a_dust_layer_reddens_the_stars_behind_it(survey, sampler):
 
     def light(given, of):
         return sum(
-            draw_field(given, of, 100.0, shape_px=(96, 96), generator=stream((2, k), CPU))
+            draw_field(given, of, 2000.0, shape_px=(96, 96), generator=stream((2, k), CPU))
             .double()
             .sum((1, 2))
-            for k in range(8)
+            for k in range(6)
         )
 
     seen = light(dusty, red) / light(with_field(survey, **quiet), sampler)
@@ -430,7 +430,7 @@ def test_dust_with_the_stars_own_extinction(survey):
 
     def light(given):
         fields = [
-            draw_field(given, sampler, 200.0, shape_px=(96, 96), generator=stream((k,), CPU))
+            draw_field(given, sampler, 2000.0, shape_px=(96, 96), generator=stream((k,), CPU))
             for k in range(6)
         ]
         return sum(field.double().sum((1, 2)) for field in fields).numpy()
