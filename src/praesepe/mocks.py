@@ -12,6 +12,8 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -271,8 +273,18 @@ _mine: tuple[Simulator, int] | None = None
 
 def _start_worker(source: _Source, threads: int) -> None:
     global _mine
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _mine = source.simulator(), source.seed
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that writes is gone; the pool would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _draw_in_worker(block: int, n: int) -> Block:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -96,20 +95,30 @@ def test_zarr(run_cli: Run, survey: Path, whole: np.ndarray, tmp_path: Path) -> 
     assert "is no Zarr group" in other.stderr
 
 
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_goes_on_after_a_kill(
     run_cli: Run, survey: Path, whole: np.ndarray, tmp_path: Path
 ) -> None:
     words = ["simulate", str(survey), "--n", "1000", "--seed", "4", "--shard-size", "256"]
-    command = [sys.executable, "-m", "praesepe", *words, "--out", "set"]
+    command = [sys.executable, "-m", "praesepe", *words, "--out", "set", "--workers", "2"]
     process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
     first = tmp_path / "set" / "shard-00000.fits"
     deadline = time.monotonic() + 120
     while not first.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # the parent alone: its workers must notice
     process.wait()
     assert first.exists()
+    while _group_lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _group_lives(process.pid)
     visible = [p for p in (tmp_path / "set").glob("*.fits") if not p.name.startswith(".")]
     assert 0 < len(visible) < 4, "killed too late to test anything"
     for path in visible:  # whole, every one of them
