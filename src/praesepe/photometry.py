@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,7 +34,7 @@ def circle_overlap(shape: tuple[int, int], *, x: float, y: float, radius_px: flo
     edge_x = np.arange(shape[1] + 1) - 0.5 - x
     # An array, since numpy rounds the squares of scalars and arrays differently, and the root of a
     # difference that rounding made negative is not a number.
-    radius = np.full((1, 1), float(radius_px))
+    radius: Any = np.full((1, 1), float(radius_px))
     corner = _disc_quadrant(edge_x[None, :], edge_y[:, None], radius)
     overlap: np.ndarray = np.diff(np.diff(corner, axis=0), axis=1)
     return overlap
