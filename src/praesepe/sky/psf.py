@@ -368,10 +368,14 @@ def encircled_energy(psf: ArrayLike, scale_arcsec: float, radii_arcsec: ArrayLik
 def _disc_quadrant(x: Array, y: Array, radius: float) -> Array:
     """Signed area of the disc between the axes and the corner (x, y)."""
     a, b = np.minimum(np.abs(x), radius), np.minimum(np.abs(y), radius)
-    start = np.minimum(np.sqrt(radius**2 - b**2), a)  # where the circle leaves the top side
+    start = np.minimum(
+        np.sqrt(np.maximum(radius**2 - b**2, 0)), a
+    )  # where the circle leaves the top side
 
     def integral(u: Array) -> Array:
-        return 0.5 * (u * np.sqrt(radius**2 - u**2) + radius**2 * np.arcsin(u / radius))
+        return 0.5 * (
+            u * np.sqrt(np.maximum(radius**2 - u**2, 0)) + radius**2 * np.arcsin(u / radius)
+        )
 
     return np.sign(x) * np.sign(y) * (start * b + integral(a) - integral(start))
 

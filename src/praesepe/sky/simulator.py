@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,7 +73,7 @@ class SurveyTables:
     cluster : tuple of StellarTable
         One for each of the survey's stellar models, at the clusters' metallicities.
     field : StellarTable
-        The embedded model at all metallicities of the field.
+        The embedded model at the metallicities of the field.
     """
 
     cluster: tuple[StellarTable, ...]
@@ -98,7 +99,12 @@ class SurveyTables:
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
             clusters.append(table(grid=grid, a_v=a_v_range(s.a_v, s.a_v_scatter)))
         dust = field_extinction(survey) or as_range(s.a_v)[0]
-        return cls(cluster=tuple(clusters), field=table(a_v=dust))
+        low, high = survey.field.metallicity
+        within = [
+            z for z in IsochroneGrid.embedded().metallicity if 0.999 * low <= z <= 1.001 * high
+        ]
+        known = within or [math.sqrt(low * high)]
+        return cls(cluster=tuple(clusters), field=table(a_v=dust, metallicities=known))
 
 
 class Simulator:

@@ -33,7 +33,7 @@ and a companion may shine. The first step draws every star, the last one none.
 MESH = 256
 """Nodes added to those of the isochrone, evenly spaced in log mass."""
 
-RATIOS = 12
+RATIOS = 8
 """Gauss-Legendre nodes in the mass ratio of binaries."""
 
 MASS, PRESENT, LIVING, FLUX = 0, 1, 2, 3
@@ -255,12 +255,14 @@ class _Row:
         if binaries is not None and binaries.fraction > 0:
             node, ratio_weight = np.polynomial.legendre.leggauss(RATIOS)
             ratio = binaries.ppf(0.5 + 0.5 * node)
-            for q, part in zip(ratio, ratio_weight / 2, strict=True):
-                other = self._companions(q * star[:, MASS], x)
-                chance = share * (part * binaries.fraction)
-                first += chance[:, None] * other
-                second += np.einsum("n,ni,nj->nij", chance, other, star + other)
-                second += np.einsum("n,ni,nj->nij", chance, star, other)
+            part = ratio_weight / 2 * binaries.fraction
+            others = np.array([self._companions(q * star[:, MASS], x) for q in ratio])
+            others *= np.sqrt(part)[:, None, None]  # (q, 2 n, 3 + band)
+            mean = np.tensordot(np.sqrt(part), others, 1)
+            first += share[:, None] * mean
+            cross = star[:, :, None] * mean[:, None]
+            own = np.matmul(others.transpose(1, 2, 0), others.transpose(1, 0, 2))
+            second += share[:, None, None] * (cross + cross.transpose(0, 2, 1) + own)
         size = star.shape[1]
         return (
             first.reshape(n, 2, size).sum(1),
