@@ -27,7 +27,7 @@ def simulator():
 
 def moments(simulator, log_age, imf=KROUPA2001):
     """<f>, <f²>, <f⁴> of the stars of an initial mass function, (3, band), and their mean mass."""
-    survey, table = simulator.survey, simulator.tables.cluster
+    survey, table = simulator.survey, simulator.tables.cluster[0]
     age = int(np.abs(table.log_age - log_age).argmin())
     zero_points = np.array([band.zero_point_ab for band in survey.bands])
     apparent = table.mag_ab[age, 0] + survey.distance_modulus
