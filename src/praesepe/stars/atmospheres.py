@@ -136,7 +136,9 @@ class SpectralLibrary:
             Where more than 1 % of a curve lies outside the spectra or the extinction law.
         """
         weights = np.column_stack([self._weights(p, a_v, r_v, law) for p in passbands])
-        in_band = self.spectra @ weights.astype(np.float32)  # (n, B) = integral of T lambda F dl
+        # Not a matrix product: its last bits depend on the number of threads, and with them every
+        # simulated star would.
+        in_band = np.einsum("nw,wb->nb", self.spectra, weights)  # integral of T lambda F dl
         ab_signal = np.array([passband.ab_signal for passband in passbands])
         flux = SOLAR_LUMINOSITY / (4 * np.pi * TEN_PARSEC_CM**2) * in_band / ab_signal
         magnitude = -2.5 * np.log10(flux)
