@@ -27,14 +27,16 @@ from praesepe.sky.fields import draw_field
 from praesepe.sky.render import Renderer
 from praesepe.sky.sampler import StarSampler
 from praesepe.stars import KROUPA2001, BrokenPowerLaw, StellarTable, build_table, load_passband
-from praesepe.stars.isochrones import Isochrone, IsochroneGrid
+from praesepe.stars.isochrones import IsochroneGrid
+from praesepe.stars.readers import read_isochrones
 from praesepe.survey import Survey, load_survey
 
 BANDS = ("F275W", "F336W", "F475W", "F814W", "F110W", "F160W")
 COLOURS = tuple(pairwise(range(len(BANDS))))
 AGE_EDGES = (6.55, 7.05, 7.55, 8.05, 8.55, 9.05, 10.15)
 METALLICITY = 0.02
-AV_STEP = 0.1
+MASSIVE = 3.7
+"""log10 of the mass (Msun) above which few stars do not rule the light any more."""
 GAMMA = 3.0
 """Slope of the EFF profile (Elson, Fall & Freeman 1987, ApJ 323, 54)."""
 PSF_HALF_LIGHT_ARCSEC = 0.07
@@ -144,22 +146,6 @@ def light_against_fits(folder: Path) -> dict[str, list[float]]:
     return differences
 
 
-def read_padova(path: Path) -> IsochroneGrid:
-    """PARSEC isochrones (with thermally pulsing giants) in the layout of FSPS, one metallicity."""
-    table = np.loadtxt(path, usecols=range(6))
-    table = table[(table[:, 0] > 6.59) & (table[:, 0] < 10.11)]
-    ages = np.unique(table[:, 0])
-    isochrones = []
-    for age in ages:
-        rows = table[table[:, 0] == age]
-        rows = rows[np.argsort(rows[:, 1], kind="stable")]
-        initial, present, log_l, log_teff, log_g = rows[:, 1:].T
-        initial = initial + 1e-9 * np.arange(len(initial))  # the masses must ascend strictly
-        kind = np.ones(len(initial), dtype=int)
-        isochrones.append(Isochrone(initial, present, log_l, log_teff, log_g, kind))
-    return IsochroneGrid(ages, np.array([METALLICITY]), (tuple(isochrones),))
-
-
 class Sky:
     """Simulates catalogued clusters and measures them as the catalogue does.
 
@@ -191,27 +177,20 @@ class Sky:
             Of fully populated clusters of the same mass: the average of very many.
         """
         generator = torch.Generator().manual_seed(seed)
-        shape = (len(catalogue), n_each, len(BANDS))
-        measured, expected = np.empty(shape), np.empty((shape[0], shape[2]))
-        step = np.rint(catalogue.a_v / AV_STEP).astype(int)
-        for number in np.unique(step):
-            rows = np.flatnonzero(step == number)
-            table = build_table(
-                self.passbands,
-                metallicities=[METALLICITY],
-                a_v=AV_STEP * float(number),
-                grid=self.grid,
-            )
-            part = catalogue.select(rows)
-            expected[rows] = self._expected(table, part)
-            measured[rows] = self._measured(table, part, n_each, generator)
-        return measured, expected
+        table = build_table(
+            self.passbands,
+            metallicities=[METALLICITY],
+            a_v=(0.0, float(catalogue.a_v.max())),
+            grid=self.grid,
+        )
+        expected = self._expected(table, catalogue)
+        return self._measured(table, catalogue, n_each, generator), expected
 
     def _expected(self, table: StellarTable, part: Catalogue) -> np.ndarray:
         magnitudes = [
-            table.integrated_magnitudes(age, METALLICITY, 10**mass)
-            for age, mass in zip(
-                np.clip(part.log_age, *table.log_age[[0, -1]]), part.log_mass, strict=True
+            table.integrated_magnitudes(age, METALLICITY, 10**mass, a_v=a_v)
+            for age, mass, a_v in zip(
+                np.clip(part.log_age, *table.log_age[[0, -1]]), part.log_mass, part.a_v, strict=True
             )
         ]
         vega = np.array(magnitudes) + self.survey.distance_modulus + self.vega
@@ -236,7 +215,13 @@ class Sky:
             cluster = rows // n_each
             mean = torch.as_tensor(10 ** part.log_mass[cluster] / KROUPA2001.mean_mass)
             count = torch.poisson(mean, generator=generator).clamp_(min=1)
-            drawn = stars.draw(stars.row(torch.as_tensor(age[cluster])), count, generator=generator)
+            drawn = stars.draw(
+                stars.row(torch.as_tensor(age[cluster])),
+                count,
+                generator=generator,
+                a_v=torch.as_tensor(part.a_v[cluster]),
+                detail=False,
+            )
             a = torch.as_tensor(profile[cluster], dtype=torch.float32)[drawn.owner]
             cut = torch.as_tensor(radius_px[cluster], dtype=torch.float32)[drawn.owner]
             position = positions(a, cut, generator=generator) + side // 2
@@ -556,7 +541,7 @@ def main() -> None:
     torch.set_num_threads(1)
     survey = load_survey(Path(__file__).with_name("phat_six_bands.toml"))
     catalogue = read_catalogue(options.shared / "catalogs")
-    preferred = catalogue.preferred
+    preferred, massive = catalogue.preferred, catalogue.log_mass > MASSIVE
     losses = aperture_losses(catalogue.select(preferred))
     print(f"{len(catalogue)} clusters with a colour-magnitude fit; preferred for {preferred.sum()}")
     print("a fit's mass counts the whole cluster, not the aperture's stars: fainter by", end=" ")
@@ -570,8 +555,8 @@ def main() -> None:
             for name, m in zip(("log age", "log mass", "A_V"), medians, strict=True)
         )
         print(f"  {label:9} {n:4.0f} clusters, {share:4.0%} prefer the latter: {found}")
-    padova = read_padova(options.shared / "isochrones" / "fsps_parsec_isoc_z0.0200.dat")
-    models = {"embedded": Sky(survey), "PARSEC": Sky(survey, grid=padova)}
+    (parsec,) = read_isochrones([options.shared / "isochrones" / "fsps_parsec_isoc_z0.0200.dat"])
+    models = {"embedded": Sky(survey), "PARSEC": Sky(survey, grid=parsec.grid)}
     tables: dict[str, dict] = {}
     with torch.inference_mode():
         field = FieldNoise.simulate(models["embedded"], seed=options.seed)
@@ -582,6 +567,7 @@ def main() -> None:
             for label, rows, noise in (
                 (name, preferred, field),
                 (f"{name}, Gaussian sky", preferred, None),
+                (f"{name}, above {10**MASSIVE:.0f} Msun", preferred & massive, field),
                 (f"{name}, fits that the table does not prefer", ~preferred, field),
             ):
                 chosen = tuple(part[rows] for part in simulated)

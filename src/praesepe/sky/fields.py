@@ -11,6 +11,7 @@ from torch import Tensor
 
 from praesepe.sky.galaxies import draw_galaxies
 from praesepe.sky.histories import age_metallicity_shares
+from praesepe.sky.pieces import add_pieces
 from praesepe.sky.render import OVERSAMPLING, bspline, chunks
 from praesepe.sky.sampler import MAX_POINTS, StarSampler
 from praesepe.sky.streams import on_cpu, stream, uniform
@@ -162,14 +163,8 @@ class FieldBank:
         u = torch.rand((4, len(light)), generator=on_cpu(generator))
         which = (u[0] * len(self.fields)).long()
         row, column = (u[1:3] * (whole - side + 1)).long()
-        turn = (u[3] * 8).long().tolist()
-        places = zip(light, which.tolist(), row.tolist(), column.tolist(), turn, strict=True)
-        for grid, field, top, left, k in places:
-            piece = self.fields[field, :, top : top + side, left : left + side]
-            if k & 1:
-                piece = piece.transpose(-1, -2)
-            flips = [axis for axis, bit in ((-1, 2), (-2, 4)) if k & bit]
-            grid += piece.flip(flips) if flips else piece
+        turn = (u[3] * 8).long()
+        add_pieces(light, self.fields, torch.stack((which, row, column, turn)))
         density = self.density[which]
         if self.survey.field.gradient_dex:
             y, x = ((start + side / 2) / whole for start in (row, column))
@@ -357,7 +352,7 @@ def _spread_periodic(flux: Tensor, u: Tensor, shape: tuple[int, int]) -> Tensor:
         column = (corner[0].long() - 1 + steps) % width  # (4, star)
         row = (corner[1].long() - 1 + steps) % height
         index = (row[:, None] * width + column[None]).reshape(-1)
-        weight = (wy[:, None] * wx[None]).reshape(16, -1)
-        for band in range(len(flux)):
-            out[band].index_add_(0, index, (weight * flux[band, part]).reshape(-1))
+        weight = (wy[:, None] * wx[None]).reshape(1, 16, -1)
+        light = (weight * flux[:, None, part]).reshape(len(flux), -1)
+        out.scatter_add_(1, index.expand(len(flux), -1), light)
     return out.view(len(flux), height, width)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError
+from praesepe.sky.pieces import gather
 from praesepe.survey import Survey
 
 FIELDS, DESCRIPTION = "fields.npy", "fields.json"
@@ -143,33 +144,6 @@ class RealFieldBank:
                 piece = piece[:, ::-1]
             out[...] = piece.swapaxes(1, 2) if turn & 1 else piece
         return pieces
-
-
-def gather(fields: Tensor, choice: Tensor, size: int) -> Tensor:
-    """Cut pieces of fields all at once, as a GPU likes it.
-
-    Parameters
-    ----------
-    fields : Tensor, shape (field, band, y, x)
-    choice : Tensor of int64, shape (4, n)
-        Field, first row, first column, and three bits: transposed, mirrored in x, mirrored in y.
-    size : int
-        Side of a piece.
-
-    Returns
-    -------
-    Tensor, shape (n, band, size, size)
-    """
-    field, row, column, turn = choice
-    steps = torch.arange(size, device=fields.device)
-    backwards = steps.flip(0)
-    along_x = column[:, None] + torch.where((turn & 2).bool()[:, None], backwards, steps)
-    along_y = row[:, None] + torch.where((turn & 4).bool()[:, None], backwards, steps)
-    transposed = (turn & 1).bool()[:, None, None]
-    y = torch.where(transposed, along_y[:, None, :], along_y[:, :, None])  # (n, size, size)
-    x = torch.where(transposed, along_x[:, :, None], along_x[:, None, :])
-    bands = torch.arange(fields.shape[1], device=fields.device)[:, None, None]
-    return fields[field[:, None, None, None], bands, y[:, None], x[:, None]]
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from praesepe.errors import InputError
-from praesepe.sky.real_fields import DESCRIPTION, FIELDS, FORMAT, RealFieldBank, gather
+from praesepe.sky.pieces import add_pieces, gather
+from praesepe.sky.real_fields import DESCRIPTION, FIELDS, FORMAT, RealFieldBank
 from praesepe.survey import load_survey
 
 N, SIZE = 3, 70
@@ -151,3 +152,14 @@ def test_a_truncated_file(changed, survey):
 def test_a_wrong_shape(changed, survey):
     with pytest.raises(InputError, match="says float32 of shape"):
         RealFieldBank(changed(n=7), survey)
+
+
+def test_pieces_are_added_one_by_one_as_all_at_once():
+    """What a CPU does stamp by stamp and a GPU in one go is the same."""
+    generator = torch.Generator().manual_seed(1)
+    fields = torch.rand((3, 2, 20, 20), generator=generator)
+    high = torch.tensor([[3], [13], [13], [8]])
+    choice = (torch.rand((4, 40), generator=generator) * high).long()
+    light = torch.ones((40, 2, 8, 8))
+    add_pieces(light, fields, choice)
+    torch.testing.assert_close(light, 1 + gather(fields, choice, 8))

@@ -1,0 +1,56 @@
+"""Pieces cut from wide star fields at random places, turned and mirrored."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def add_pieces(light: Tensor, fields: Tensor, choice: Tensor) -> None:
+    """Add a piece of a field to each stamp, in place.
+
+    Parameters
+    ----------
+    light : Tensor, shape (n, band, size, size)
+        The stamps.
+    fields : Tensor, shape (field, band, y, x)
+        On the device of the stamps.
+    choice : Tensor of int64, shape (4, n)
+        As for `gather`; on the CPU.
+    """
+    size = light.shape[-1]
+    if light.device.type != "cpu":  # one launch for all stamps
+        light += gather(fields, choice.to(light.device), size)
+        return
+    for stamp, (field, row, column, turn) in zip(light, choice.T.tolist(), strict=True):
+        piece = fields[field, :, row : row + size, column : column + size]
+        flips = [axis for axis, bit in ((-1, 2), (-2, 4)) if turn & bit]
+        piece = piece.flip(flips) if flips else piece
+        stamp += piece.transpose(-1, -2) if turn & 1 else piece
+
+
+def gather(fields: Tensor, choice: Tensor, size: int) -> Tensor:
+    """Cut pieces of fields all at once, as a GPU likes it.
+
+    Parameters
+    ----------
+    fields : Tensor, shape (field, band, y, x)
+    choice : Tensor of int64, shape (4, n)
+        Field, first row, first column, and three bits: transposed, mirrored in x, mirrored in y.
+    size : int
+        Side of a piece.
+
+    Returns
+    -------
+    Tensor, shape (n, band, size, size)
+    """
+    field, row, column, turn = choice
+    steps = torch.arange(size, device=fields.device)
+    backwards = steps.flip(0)
+    along_x = column[:, None] + torch.where((turn & 2).bool()[:, None], backwards, steps)
+    along_y = row[:, None] + torch.where((turn & 4).bool()[:, None], backwards, steps)
+    transposed = (turn & 1).bool()[:, None, None]
+    y = torch.where(transposed, along_y[:, None, :], along_y[:, :, None])  # (n, size, size)
+    x = torch.where(transposed, along_x[:, :, None], along_x[:, None, :])
+    bands = torch.arange(fields.shape[1], device=fields.device)[:, None, None]
+    return fields[field[:, None, None, None], bands, y[:, None], x[:, None]]
