@@ -60,9 +60,9 @@ class Bank(Protocol):
 class FieldBank:
     """A stock of wide simulated star fields, from which stamps are cut at random.
 
-    The fields are kept as light on the renderer's grid, before the PSF: a stamp's PSF, zero
-    point and registration then act on field and cluster alike. One field after another is drawn
-    anew, so that training never sees the same sky for long.
+    Fields are drawn when they are first needed, and kept as light on the renderer's grid, before
+    the PSF: a stamp's PSF, zero point and registration then act on field and cluster alike. One
+    field after another is drawn anew, so that training never sees the same sky for long.
 
     Parameters
     ----------
@@ -101,24 +101,42 @@ class FieldBank:
         self.density = torch.zeros(n_fields)
         self.gradients = [Gradient()] * n_fields
         side = OVERSAMPLING * size_px
-        self.fields = torch.zeros((n_fields, len(survey.bands), side, side), device=sampler.device)
+        self._fields = torch.zeros((n_fields, len(survey.bands), side, side), device=sampler.device)
+        self._due: dict[int, int] = {}
         # Densities are stratified, so that even a small bank spans the range.
         self._order = np.random.default_rng(seed).permutation(n_fields)
         for k in range(n_fields):
-            self._draw(k)
+            self._plan(k)
 
-    def _draw(self, k: int) -> None:
-        """Draw the k-th field of the bank's history, in the place of the oldest one."""
-        n = len(self.fields)
+    @property
+    def fields(self) -> Tensor:
+        """Light of all fields, (field, band, grid, grid), e-/s."""
+        self._draw_due(list(self._due))
+        return self._fields
+
+    def _plan(self, k: int) -> None:
+        """Let the k-th field of the bank's history follow the oldest one, once it is needed."""
+        n = len(self._fields)
         place = k % n
-        generator = stream((*self._seed, k), self.sampler.device)
         jitter = np.random.default_rng((*self._seed, k)).random()
         low, high = self.survey.field.surface_density
         self.density[place] = low * (high / low) ** ((self._order[place] + jitter) / n)
+        self._due[place] = k
+
+    def _draw_due(self, places: list[int]) -> None:
+        """Draw those of the fields at the given places that are due."""
+        for place in places:
+            if place in self._due:
+                self._draw(self._due.pop(place))
+
+    def _draw(self, k: int) -> None:
+        """Draw the k-th field of the bank's history."""
+        place = k % len(self._fields)
+        generator = stream((*self._seed, k), self.sampler.device)
         shape = (self.size_px, self.size_px)
         gradient = Gradient.draw(self.survey, shape_px=shape, generator=generator)
         self.gradients[place] = gradient
-        self.fields[place] = draw_field(
+        self._fields[place] = draw_field(
             self.survey,
             self.sampler,
             float(self.density[place]),
@@ -129,19 +147,19 @@ class FieldBank:
 
     def rewind(self, calls: int) -> None:
         """Put the bank to where it stood after `calls` calls of `advance`."""
-        n = len(self.fields)
-        drawn = [n + (c // self.refresh if self.refresh else 0) for c in (self.calls, calls)]
-        if drawn[0] != drawn[1]:
-            there = drawn[0] if drawn[1] > drawn[0] else 0  # going on, the latest are drawn already
-            for k in range(max(drawn[1] - n, there), drawn[1]):
-                self._draw(k)
+        n = len(self._fields)
+        now, then = (n + (c // self.refresh if self.refresh else 0) for c in (self.calls, calls))
+        if now != then:
+            there = now if then > now else 0  # going on, the latest are there already
+            for k in range(max(then - n, there), then):
+                self._plan(k)
         self.calls = calls
 
     def advance(self) -> None:
         """Go on to the next batch; every `refresh` batches a field is drawn anew."""
         self.calls += 1
         if self.refresh and self.calls % self.refresh == 0:
-            self._draw(len(self.fields) + self.calls // self.refresh - 1)
+            self._plan(len(self._fields) + self.calls // self.refresh - 1)
 
     def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
         """Add to each grid a random piece of a random field, turned and mirrored at random.
@@ -159,12 +177,13 @@ class FieldBank:
             Surface density of the field stars where each stamp's centre is, initial Msun/pc².
         """
         side = light.shape[-1]
-        whole = self.fields.shape[-1]
+        whole = self._fields.shape[-1]
         u = torch.rand((4, len(light)), generator=on_cpu(generator))
-        which = (u[0] * len(self.fields)).long()
+        which = (u[0] * len(self._fields)).long()
+        self._draw_due(which.unique().tolist())
         row, column = (u[1:3] * (whole - side + 1)).long()
         turn = (u[3] * 8).long()
-        add_pieces(light, self.fields, torch.stack((which, row, column, turn)))
+        add_pieces(light, self._fields, torch.stack((which, row, column, turn)))
         density = self.density[which]
         if self.survey.field.gradient_dex:
             y, x = ((start + side / 2) / whole for start in (row, column))

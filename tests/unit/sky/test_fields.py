@@ -134,7 +134,7 @@ def test_densities_are_spread_over_the_range(survey, sampler):
 
     assert strata() == [0, 1, 2, 3, 4, 5]
     before = bank.density.clone()
-    bank._draw(6)
+    bank._plan(6)
     assert strata() == [0, 1, 2, 3, 4, 5]
     assert bank.density[0] != before[0]
     assert torch.equal(bank.density[1:], before[1:])
