@@ -173,3 +173,70 @@ def test_summing_faint_stars_saves_most_of_the_work(old_clusters, singly_drawn):
     every = singly_drawn.draw(rows, counts, generator=generator).owner.numel()
     points = old_clusters.stars.draw(rows, counts, generator=generator).owner.numel()
     assert points < every / 2
+
+
+# ---- clusters so heavy that a part of their light is spread smoothly
+
+HEAVY_MASS, HEAVY_AGE, N_HEAVY = 5.5, 8.0, 40
+
+
+@pytest.fixture(scope="module")
+def heavy(survey, tables):
+    narrow = with_prior(
+        survey,
+        log_age=(HEAVY_AGE, HEAVY_AGE),
+        log_mass=(HEAVY_MASS, HEAVY_MASS),
+        rh_arcsec=(RADIUS_ARCSEC, RADIUS_ARCSEC),
+        gamma=(3.0, 3.0),
+        centre_shift_px=0.0,
+    )
+    return Simulator(narrow, tables=tables, n_fields=0, nuisances=False)
+
+
+@pytest.fixture(scope="module")
+def heavy_reference(heavy, singly_drawn):
+    """The same clusters with each of their 550 000 stars drawn."""
+    usual = heavy.stars
+    heavy.stars = singly_drawn
+    values = torch.cat([pixels(heavy, seed, n=8) for seed in range(20, 25)])
+    heavy.stars = usual
+    return values
+
+
+def deviations(values, reference):
+    """Of the mean of each pixel (in its error) and of the scatter from cluster to cluster."""
+    error = ((values.var(0) + reference.var(0)) / len(values)).sqrt()
+    mean = (values.mean(0) - reference.mean(0)) / error
+    return float(mean.square().mean()), float((values.var(0) / reference.var(0)).log().mean())
+
+
+def test_smooth_light_leaves_the_pixels_of_heavy_clusters_as_they_are(heavy, heavy_reference):
+    values = pixels(heavy, 30, n=N_HEAVY)
+    mean, scatter = deviations(values, heavy_reference)
+    assert mean < 1.6  # pixels of a cluster are correlated through its total light
+    assert abs(scatter) < 0.12
+    assert least_p_value(values, heavy_reference) > 0.01
+
+
+def test_the_comparison_rejects_heavy_clusters_without_their_smooth_light(
+    heavy, heavy_reference, monkeypatch
+):
+    monkeypatch.setattr(heavy, "_add_smooth", lambda *_: None)
+    mean, _ = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
+    assert mean > 3
+
+
+def test_the_comparison_rejects_heavy_clusters_of_too_few_points(heavy, heavy_reference):
+    from praesepe.sky import sampler
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sampler, "MAX_BRIGHT", 100)
+        patched.setattr(
+            sampler.StarSampler.draw,
+            "__kwdefaults__",
+            {**(sampler.StarSampler.draw.__kwdefaults__ or {}), "max_points": 64, "smooth": False},
+        )
+        usual = heavy.stars.draw
+        patched.setattr(heavy.stars, "draw", lambda *a, **k: usual(*a, **{**k, "smooth": False}))
+        _, scatter = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
+    assert scatter > 0.5

@@ -62,8 +62,8 @@ class Clusters:
     def __len__(self) -> int:
         return len(self.log_age)
 
-    def part(self, rows: slice) -> Clusters:
-        """Some of the clusters."""
+    def part(self, rows: slice | Tensor) -> Clusters:
+        """Some of the clusters, by a slice or their numbers."""
         return Clusters(**{name: values[rows] for name, values in vars(self).items()})
 
     def structure(self, arcsec_per_unit: float = 1.0) -> Structure:

@@ -32,8 +32,8 @@ from praesepe.survey import Survey, as_range, load_survey
 FAINT_STAR_SNR = 0.3
 """Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
 
-SMOOTH_POINTS = 1 << 14
-"""Points that stand for the smooth light of a heavy cluster, at even shares of its profile."""
+SMOOTH_POWERS = (6, 15)
+"""The smooth light of a heavy cluster is spread over 2^6 to 2^15 points."""
 
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
@@ -150,6 +150,8 @@ class Simulator:
         self.tables = tables or SurveyTables.build(self.survey)
         self.renderer = Renderer(self.survey, device=self.device)
         self.detector = Detector(self.survey, device=self.device)
+        noise = self.detector.noise.cpu().numpy()
+        self.flux_limit = FAINT_STAR_SNR * noise / self.renderer.peak  # (band,), e-/s
         self.stars = self._sampler(self.tables.cluster)
         self.seed(seed)
         self.bank: Bank | None = None
@@ -165,13 +167,12 @@ class Simulator:
         self.generator = stream((*seed, 0), self.device)
 
     def _sampler(self, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
-        limit = FAINT_STAR_SNR * self.detector.noise.cpu().numpy() / self.renderer.peak
         s = self.survey.stars
         return StarSampler(
             tables,
             zero_points=[band.zero_point_ab for band in self.survey.bands],
             distance_modulus=self.survey.distance_modulus,
-            flux_limit=limit.tolist(),
+            flux_limit=self.flux_limit.tolist(),
             imf=imf_from(s.imf),
             binaries=Binaries(s.binary_fraction, s.binary_mass_ratio, s.binary_mass_ratio_slope),
             device=self.device,
@@ -303,12 +304,20 @@ class Simulator:
     def _add_smooth(
         self, grids: Tensor, clusters: Clusters, centre: Tensor, smooth: Tensor
     ) -> None:
-        """Add the light of heavy clusters that no star can be told in, spread by the profile."""
-        for k in torch.nonzero((smooth > 0).any(1)).flatten().tolist():
-            structure = clusters.part(slice(k, k + 1)).structure(self.survey.pixel_scale_arcsec)
-            position = even_positions(structure, SMOOTH_POINTS) + centre[:, k : k + 1]
-            owner = torch.full((SMOOTH_POINTS,), k, device=self.device)
-            flux = (smooth[k] / SMOOTH_POINTS)[:, None].expand(-1, SMOOTH_POINTS)
+        """Add the light of heavy clusters that no star can be told in, spread by the profile.
+
+        It is divided among so many points that none of them could be told apart as a star.
+        """
+        faint = torch.as_tensor(self.flux_limit, device=self.device, dtype=smooth.dtype)
+        wanted = (smooth / faint).amax(1)
+        power = wanted.log2().ceil().clamp(*SMOOTH_POWERS).long()
+        for exponent in power[wanted > 0].unique().tolist():
+            rows = torch.nonzero((wanted > 0) & (power == exponent)).flatten()
+            n_points = 1 << exponent
+            structure = clusters.part(rows).structure(self.survey.pixel_scale_arcsec)
+            owner = rows.repeat_interleave(n_points)
+            position = even_positions(structure, n_points) + centre.index_select(1, owner)
+            flux = (smooth / n_points).T.index_select(1, owner)
             self.renderer.scatter(grids, owner, position, flux)
 
     def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
