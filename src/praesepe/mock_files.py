@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError
 from praesepe.parameters import PARAMETERS
+from praesepe.sky.profiles import PROFILES
+from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ class MockSet:
             "FIRST": self.first,
             "NMOCKS": self.n,
             "PRAESEPE": __version__,
+            "STREAM": RANDOM_STREAM,
         }
 
     def cards(self) -> list[tuple[str, Any, str]]:
@@ -124,11 +127,16 @@ class MockSet:
             ("PIXSCALE", self.survey.pixel_scale_arcsec, "[arcsec] side of a pixel"),
             ("DISTANCE", self.survey.distance_pc, "[pc]"),
             ("PRAESEPE", own["PRAESEPE"], "version of the code"),
+            ("STREAM", own["STREAM"], "number of the code's random sequence"),
             ("DATE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), ""),
         ]
         for i, band in enumerate(self.survey.bands, start=1):
             cards.append((f"BAND{i}", band.name, f"{band.instrument} {band.filter}"[:45]))
             cards.append((f"ABZP{i}", band.zero_point_ab, "[mag] AB magnitude of 1 e-/s"))
+        for number, name in enumerate(self.survey.stars.models):
+            cards.append((f"MODEL{number}", name, f"stellar model {number} of the truth"))
+        for number, name in enumerate(PROFILES):
+            cards.append((f"PROFILE{number}", name, f"profile {number} of the truth"))
         return cards
 
     @property

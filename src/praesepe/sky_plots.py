@@ -24,8 +24,9 @@ def natural_rgb(stamp: np.ndarray, survey: Survey, *, stretch: float = 0.15) -> 
     """Colour picture close to what an eye would see, after Lupton et al. (2004, PASP 116, 133).
 
     Each band is brought to the brightness of an A0 star (Vega magnitudes), so that such a star is
-    white; the sky (the 20th percentile) is subtracted. Red is the reddest band, green and blue are
-    means of neighbouring bands, since the filters of such surveys leave wide gaps.
+    white; the sky (the 5th percentile) is subtracted. Red is the reddest band, green and blue are
+    means of neighbouring bands (blue has little of the ultraviolet), since the filters of such
+    surveys leave wide gaps.
 
     Parameters
     ----------
@@ -44,14 +45,12 @@ def natural_rgb(stamp: np.ndarray, survey: Survey, *, stretch: float = 0.15) -> 
 
     vega = np.array([b.zero_point_ab + load_passband(b.filter).vega_minus_ab for b in survey.bands])
     weight = 10 ** (0.4 * (vega[-1] - vega))
-    planes = [
-        w * (plane - np.percentile(plane, 20)) for w, plane in zip(weight, stamp, strict=True)
-    ]
+    planes = [w * (plane - np.percentile(plane, 5)) for w, plane in zip(weight, stamp, strict=True)]
     red, middle, blue = planes[-1], planes[len(planes) // 2], planes[0]
     green = middle if len(planes) > 3 else (middle + red) / 2
     with np.errstate(divide="ignore", invalid="ignore"):  # astropy divides 0 by 0 where it is dark
         return make_lupton_rgb(
-            red, green, (blue + middle) / 2, minimum=-0.1 * stretch, stretch=stretch, Q=16
+            red, green, 0.3 * blue + 0.7 * middle, minimum=-0.1 * stretch, stretch=stretch, Q=16
         )
 
 

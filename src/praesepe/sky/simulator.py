@@ -38,6 +38,9 @@ SMOOTH_POWERS = (6, 15)
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
 
+RANDOM_STREAM = 2
+"""Raised with every change after which a seed gives other stamps; sets of mocks carry it."""
+
 STAMPS_AT_ONCE = {"cpu": 32, "cuda": 1024}
 """Stamps that go through all stages together: few enough for a processor's cache."""
 

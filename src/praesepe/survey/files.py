@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,9 @@ from praesepe.survey.models import (
     Stars,
     Survey,
 )
+
+OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
+"""What pydantic says of a value that is of another kind than it tried."""
 
 FIELD_FILES = ("files", "history")
 """Keys of the star field whose values may name a file or a folder."""
@@ -105,7 +109,7 @@ def parse_survey(
         within_bands = any(f["loc"][:1] == ("bands",) and len(f["loc"]) > 1 for f in found)
         if within_bands:  # a band that is wrong is not counted; that is no error of its own
             found = [f for f in found if (f["loc"], f["type"]) != (("bands",), "too_short")]
-        problems = "\n  ".join(_explain(problem) for problem in found)
+        problems = "\n  ".join(_explain(problem) for problem in _meant(found))
         raise InputError(f"{source} does not describe a survey:\n  {problems}") from error
 
 
@@ -134,9 +138,35 @@ def _with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any
     return {**content, "bands": resolved}
 
 
+def _meant(found: list[Any]) -> list[Any]:
+    """Of keys that admit several kinds of values, only what is said of the kind that was given.
+
+    Pydantic reports a wrong value once for each kind: that a word is no known name, and that it is
+    no table either.
+    """
+    kept = []
+    for problem in found:
+        where = _keys(problem["loc"])
+        others = [f for f in found if _keys(f["loc"])[: len(where)] == where and f is not problem]
+        if problem["type"] in OTHER_KIND and any(f["type"] not in OTHER_KIND for f in others):
+            continue
+        if any(_keys(f["loc"]) == where and f["type"] == problem["type"] for f in kept):
+            continue
+        kept.append(problem)
+    words = [f for f in kept if f["type"] == "literal_error"]
+    wrong = [f for f in words if not isinstance(f["input"], str)]
+    return [f for f in kept if f not in wrong or len(kept) == len(wrong)]
+
+
+def _keys(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys and numbers of a place in a survey, without pydantic's names of kinds of values."""
+    kinds = ("str", "float", "int", "bool")
+    return [str(part) for part in loc if re.fullmatch(r"\w+", str(part)) and part not in kinds]
+
+
 def _explain(problem: Any) -> str:
     """One line for one of pydantic's findings, with the nearest valid key."""
-    where = [str(part) for part in problem["loc"]]
+    where = _keys(problem["loc"])
     if problem["type"] == "extra_forbidden":
         model = _model_at(where[:-1])
         keys = tuple(model.model_fields)
