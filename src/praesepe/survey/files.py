@@ -144,7 +144,7 @@ def _meant(found: list[Any]) -> list[Any]:
     Pydantic reports a wrong value once for each kind: that a word is no known name, and that it is
     no table either.
     """
-    kept = []
+    kept: list[Any] = []
     for problem in found:
         where = _keys(problem["loc"])
         others = [f for f in found if _keys(f["loc"])[: len(where)] == where and f is not problem]
