@@ -81,7 +81,7 @@ def progress_bar(what: str, things: str) -> Iterator[Stopwatch]:
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task(what, total=None, rate="")
+        task = bar.add_task(what, total=None, rate="getting ready …")
 
         def show(done: int, total: int, seconds: float) -> None:
             rate = f"{done / max(seconds, 1e-9):,.0f} {things}/s" if done else ""
@@ -102,7 +102,9 @@ def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
     )
     last_line = -math.inf
     with bar:
-        task = bar.add_task("", total=1.0, line="")
+        task = bar.add_task(
+            "", total=1.0, line="getting ready: tables of stars, point spread functions …"
+        )
 
         def report(now: dict[str, Any]) -> None:
             nonlocal last_line
