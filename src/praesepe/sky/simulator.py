@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from praesepe.errors import InputError
 from praesepe.sky.clusters import Clusters, draw_clusters
 from praesepe.sky.detector import Detector
 from praesepe.sky.fields import Bank, FieldBank, field_extinction
+from praesepe.sky.given import by_index, check_given, n_values
 from praesepe.sky.profiles import even_positions, realised_half_light_radius, sample_positions
 from praesepe.sky.real_fields import RealFieldBank
 from praesepe.sky.render import Renderer
@@ -211,13 +211,20 @@ class Simulator:
         ----------
         clusters : Clusters or mapping
             All parameters, or some of them by name (see `Clusters`), each one value or one for
-            every cluster; the others are drawn from the prior.
+            every cluster; the others are drawn from the prior. Profiles and stellar models may
+            be named: ``{"profile": "king"}``.
         n : int, optional
             Number of clusters, where a mapping holds single values only.
 
         Returns
         -------
         Mocks
+
+        Raises
+        ------
+        InputError
+            For no clusters, and for those that the simulator cannot make; see
+            `praesepe.sky.given.check_given`.
 
         Examples
         --------
@@ -228,10 +235,13 @@ class Simulator:
         torch.Size([2, 3, 64, 64])
         """
         if not isinstance(clusters, Clusters):
-            sizes = {np.size(values) for values in clusters.values()} - {1}
-            if n is None and len(sizes) == 1:
-                n = sizes.pop()
-            clusters = self.sample_prior(n or 1).with_values(**clusters)
+            sizes = {n_values(values) for values in clusters.values()} - {1}
+            if n is None:
+                n = sizes.pop() if len(sizes) == 1 else 1
+            if n < 1:
+                raise InputError(f"{n} clusters are given; give at least one")
+            clusters = self.sample_prior(n).with_values(**by_index(clusters, self.survey))
+        check_given(clusters, self.survey, self.tables.cluster)
         return self._observe(clusters, detail=True)
 
     def _observe(self, clusters: Clusters, detail: bool) -> Mocks:
