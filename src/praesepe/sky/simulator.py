@@ -219,6 +219,7 @@ class Simulator:
         Returns
         -------
         Mocks
+            Their truth holds all that is given, also what the survey does not let vary.
 
         Raises
         ------
@@ -234,7 +235,15 @@ class Simulator:
         >>> mocks.images.shape
         torch.Size([2, 3, 64, 64])
         """
+        beside_labels: set[str] = set()
         if not isinstance(clusters, Clusters):
+            beside_labels = set(clusters) - {
+                "log_age",
+                "log_mass",
+                "log_rh",
+                "x_offset",
+                "y_offset",
+            }
             sizes = {n_values(values) for values in clusters.values()} - {1}
             if n is None:
                 n = sizes.pop() if len(sizes) == 1 else 1
@@ -242,7 +251,9 @@ class Simulator:
                 raise InputError(f"{n} clusters are given; give at least one")
             clusters = self.sample_prior(n).with_values(**by_index(clusters, self.survey))
         check_given(clusters, self.survey, self.tables.cluster)
-        return self._observe(clusters, detail=True)
+        mocks = self._observe(clusters, detail=True)
+        mocks.truth.update({name: getattr(clusters, name) for name in sorted(beside_labels)})
+        return mocks
 
     def _observe(self, clusters: Clusters, detail: bool) -> Mocks:
         """Populate, lay on star fields and expose, a few stamps at a time."""

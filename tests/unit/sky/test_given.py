@@ -122,6 +122,13 @@ def test_names_are_their_numbers(simulator):
     assert torch.equal(by_name, by_number)
 
 
+def test_the_truth_holds_what_was_given(simulator):
+    truth = simulator.observe(GIVEN | {"profile": "king", "concentration": [1.0, 2.0]}).truth
+    assert truth["profile"].tolist() == [1, 1]
+    assert truth["concentration"].tolist() == [1.0, 2.0]
+    assert "profile" not in simulator.observe(GIVEN).truth
+
+
 def test_a_given_metallicity_is_that_of_the_stars(varied):
     """Red giants are redder, thus an old cluster fainter in blue light, where Z is higher."""
     given = {"log_age": 9.8, "log_mass": 5.0, "log_rh": 0.0, "a_v": 0.2}
