@@ -32,11 +32,6 @@ SLACK = 1e-5
 Values = NDArray[np.float64]
 
 
-def n_values(values: Any) -> int:
-    """How many values there are: numbers, names, a tensor, an array or a column of a table."""
-    return values.numel() if isinstance(values, Tensor) else int(np.size(values))
-
-
 def by_index(given: Mapping[str, Any], survey: Survey, *, source: str = "") -> dict[str, Any]:
     """Parameters of clusters with the names of profiles and stellar models as indices.
 

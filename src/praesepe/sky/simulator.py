@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from praesepe.errors import InputError
 from praesepe.sky.clusters import Clusters, draw_clusters
 from praesepe.sky.detector import Detector
 from praesepe.sky.fields import Bank, FieldBank, field_extinction
-from praesepe.sky.given import by_index, check_given, n_values
+from praesepe.sky.given import by_index, check_given
 from praesepe.sky.profiles import even_positions, realised_half_light_radius, sample_positions
 from praesepe.sky.real_fields import RealFieldBank
 from praesepe.sky.render import Renderer
@@ -244,7 +245,7 @@ class Simulator:
                 "x_offset",
                 "y_offset",
             }
-            sizes = {n_values(values) for values in clusters.values()} - {1}
+            sizes = {int(np.prod(np.shape(values))) for values in clusters.values()} - {1}
             if n is None:
                 n = sizes.pop() if len(sizes) == 1 else 1
             if n < 1:
