@@ -17,8 +17,10 @@ from praesepe.mock_files import check_space, truth_column
 from praesepe.parameters import PARAMETERS
 from praesepe.sky.clusters import PROFILES, Clusters, draw_clusters
 from praesepe.sky.fields import stream
+from praesepe.sky.given import by_index, check_given
 from praesepe.sky.mosaics import draw_places, render_mosaic
-from praesepe.survey import LOG_AGES, Band, Survey, load_survey
+from praesepe.sky.simulator import SurveyTables
+from praesepe.survey import Band, Survey, load_survey
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -31,21 +33,14 @@ CENTRE_DEG = (11.10, 41.56)
 TRUTH = "truth.ecsv"
 
 NEEDED = ("log_age", "log_mass", "rh_arcsec")
-OPTIONAL = {
-    "a_v": (0.0, 100.0),
-    "metallicity": (1e-6, 0.1),
-    "gamma": (2.0 + 1e-6, 100.0),
-    "concentration": (0.1, 3.5),
-    "ellipticity": (0.0, 0.9),
-    "angle": (-1e3, 1e3),
-    "segregation": (0.0, 1.0),
-}
-"""Columns of a catalogue that are drawn from the prior where they are missing, and their limits."""
-
-LIMITS = {"log_age": LOG_AGES, "log_mass": (0.0, 8.0), "rh_arcsec": (1e-4, 100.0), **OPTIONAL}
+OPTIONAL = ("a_v", "metallicity", "gamma", "concentration", "ellipticity", "angle", "segregation")
+"""Columns of a catalogue that are drawn from the prior where they are missing."""
 
 CHOICES = ("profile", "model")
-"""Columns of names: the profile, and the stellar model of the survey."""
+"""Columns of names or indices: the profile, and the stellar model of the survey."""
+
+LOGARITHMIC = {"rh_arcsec": "log_rh", "metallicity": "log_z"}
+"""Columns of which `Clusters` has the logarithm, under another name."""
 
 NO_PARAMETERS = {
     "id", "name", "ra", "dec", "x", "y", "log_rh", "log_present_mass", "n_stars", "field_density",
@@ -147,15 +142,16 @@ def simulate_mosaic(
         )
     folder = output_folder(out, [image_name(survey, b) for b in survey.bands] + [TRUTH], overwrite)
     check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
+    tables = SurveyTables.build(survey)
     if clusters is None:
         wcs = mosaic_wcs(survey, size, centre_deg=centre_deg or CENTRE_DEG)
         given, x_px, y_px, ids = _random(survey, int(n or 0), size, seed)
     else:
-        read = _read_clusters(survey, clusters, size, centre_deg, seed, (x, y, origin))
+        read = _read_clusters(survey, clusters, size, centre_deg, seed, (x, y, origin), tables)
         wcs, given, x_px, y_px, ids = read
     planes, known = render_mosaic(
         survey, given, x_px, y_px, size=size, seed=seed, field_density=density,
-        nuisances=nuisances, progress=progress,
+        nuisances=nuisances, tables=tables, progress=progress,
     )  # fmt: skip
     made = {"SEED": seed, "FIELDDEN": density, "NUISANCE": nuisances}
     images = write_images(folder, survey, planes, wcs, made=made, command=command)
@@ -190,6 +186,7 @@ def _read_clusters(
     centre_deg: tuple[float, float] | None,
     seed: int,
     columns: tuple[str | None, str | None, int | None],
+    tables: SurveyTables,
 ) -> tuple[WCS, Clusters, np.ndarray, np.ndarray, list[str]]:
     """Clusters of a catalogue that lie on the mosaic, and the mosaic's WCS."""
     from praesepe.images.catalogs import read_catalog, sky_positions
@@ -212,11 +209,11 @@ def _read_clusters(
             f"({size * survey.pixel_scale_arcsec:.1f} arcsec); make it larger, or move its centre"
         )
     if not inside.all():
-        rows = np.flatnonzero(~inside) + 1
-        shown = ", ".join(map(str, rows[:8])) + (" …" if len(rows) > 8 else "")
+        outside = np.flatnonzero(~inside) + 1
+        shown = ", ".join(map(str, outside[:8])) + (" …" if len(outside) > 8 else "")
         warnings.warn(
-            f"{label}: {len(rows)} of {len(table)} clusters lie outside the mosaic of {size}×{size}"
-            f" px and are left out: rows {shown}",
+            f"{label}: {len(outside)} of {len(table)} clusters lie outside the mosaic of "
+            f"{size}×{size} px and are left out: rows {shown}",
             PraesepeWarning,
             stacklevel=3,
         )
@@ -225,6 +222,8 @@ def _read_clusters(
     generator = stream((seed, 0), torch.device("cpu"))
     clusters = draw_clusters(survey, n, generator=generator)
     clusters = clusters.with_values(**{name: column[inside] for name, column in values.items()})
+    rows = [f"{label}, row {i}" for i in np.flatnonzero(inside) + 1]
+    check_given(clusters, survey, tables.cluster, names=rows)
     names = next((c for c in table.colnames if c.lower() in ("id", "name")), None)
     ids = [str(v) for v in (table[names] if names else np.arange(1, len(table) + 1))]
     chosen = [name for name, kept in zip(ids, inside, strict=True) if kept]
@@ -256,27 +255,23 @@ def _parameters(
         )
     _check_names(table.colnames, label, positions)
     values = {}
-    for name, (low, high) in LIMITS.items():
+    for name in (*NEEDED, *OPTIONAL):
         if name not in table.colnames:
             continue
         if table[name].dtype.kind not in "iuf":
             raise InputError(f"{label}: column {name} holds {table[name].dtype}, not numbers")
-        column = np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
-        if not ((column >= low) & (column <= high)).all():
-            row = int(np.argmin((column >= low) & (column <= high)))
+        column: np.ndarray = np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
+        logarithmic = name in LOGARITHMIC
+        good = np.isfinite(column) & (column > 0) if logarithmic else np.isfinite(column)
+        if not good.all():
+            row = int(np.argmin(good))
+            allowed = "positive numbers" if logarithmic else "finite numbers"
             raise InputError(
-                f"{label}, row {row + 1}: {name} = {column[row]:g}; allowed are {low:g} to {high:g}"
+                f"{label}, row {row + 1}: {name} = {column[row]:g}; allowed are {allowed}"
             )
-        values[name] = column
-    values["log_rh"] = np.log10(values.pop("rh_arcsec"))
-    if "metallicity" in values:
-        values["log_z"] = np.log10(values.pop("metallicity"))
-    for name, allowed in (("profile", PROFILES), ("model", survey.stars.models)):
-        if name in table.colnames:
-            wrong = [v for v in map(str, table[name]) if v not in allowed]
-            if wrong:
-                raise unknown(f"{name} in {label}:", wrong[0], allowed)
-            values[name] = np.array([allowed.index(str(v)) for v in table[name]])
+        values[LOGARITHMIC.get(name, name)] = np.log10(column) if logarithmic else column
+    choices = {name: table[name] for name in CHOICES if name in table.colnames}
+    values |= by_index(choices, survey, source=label)
     return values
 
 

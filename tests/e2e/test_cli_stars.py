@@ -59,6 +59,7 @@ def test_show_the_embedded_model_in_one_band(run_cli, tmp_path, env):
         (["stars", "import", "{file}", "--name", "sse"], "belongs to the embedded model"),
         (["stars", "import", "absent.dat", "--name", "x"], "cannot read absent.dat"),
         (["stars", "import", "{junk}", "--name", "x"], "not an isochrone file"),
+        (["stars", "import", "{cut}", "--name", "x"], "truncated in its isochrone of log age 8"),
         (["stars", "show", "parsek"], "unknown stellar model 'parsek'"),
         (["stars", "show", "sse", "--band", "f999w"], "unknown filter 'f999w'"),
         (["stars", "show", "sse", "--metallicity", "0.5"], "outside the stellar model"),
@@ -68,7 +69,9 @@ def test_show_the_embedded_model_in_one_band(run_cli, tmp_path, env):
 def test_mistakes(run_cli, tmp_path, env, file, words, message):
     junk = tmp_path / "junk.dat"
     junk.write_text("name,ra,dec\na,1,2\n")
-    words = [word.format(file=file, junk=junk) for word in words]
+    cut = tmp_path / "cut.dat"
+    cut.write_text("\n".join([*parsec_text().splitlines()[:-5], "#isochrone terminated"]))
+    words = [word.format(file=file, junk=junk, cut=cut) for word in words]
     failed = run_cli(*words, env=env, cwd=tmp_path, check=False)
     assert failed.returncode == 2
     assert message in " ".join(failed.stderr.split())

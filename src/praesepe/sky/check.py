@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from praesepe.errors import InputError, PraesepeWarning, unknown
-from praesepe.sky.psf_files import read_psf_file
+from praesepe.sky.psf_files import check_sampling, chosen_position, load_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.extinction import covered_angstrom
 from praesepe.stars.passbands import load_passband
@@ -28,16 +28,16 @@ def check_survey(survey: Survey) -> None:
     ------
     InputError
         Where a filter, the extinction law or a file of the star field is unknown, a filter lies
-        outside the spectra or the law, or a PSF file, or the extension or position asked of it,
-        cannot be used; names the band.
+        outside the spectra or the law, or a PSF file, or the extension, position or sampling asked
+        of it, cannot be used; names the band.
     MissingDependencyError
         Where `astro-sedpy` or `dust_extinction` is needed and not installed.
 
     Warns
     -----
     PraesepeWarning
-        Where a PSF file has a strange normalisation, or the focus is to vary in a band whose PSF
-        is a file.
+        Where a PSF file has a strange normalisation or many values missing, or the focus is to vary
+        in a band whose PSF is a file.
     """
     stars = survey.stars
     most = as_range(stars.a_v)[1] + stars.a_v_scatter
@@ -52,7 +52,9 @@ def check_survey(survey: Survey) -> None:
             passband = load_passband(band.filter)
             library.bolometric_corrections([passband], **dust, law=stars.extinction_law)
             if band.psf.file is not None:
-                read_psf_file(band.psf)
+                file = load_psf_file(band.psf)
+                check_sampling(band.psf, file, pixel_scale_arcsec=survey.pixel_scale_arcsec)
+                chosen_position(band.psf, len(file.planes), None)
         except InputError as error:
             raise InputError(f"band {band.name!r}: {error}") from error
     _check_field(survey.field)

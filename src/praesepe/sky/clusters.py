@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,7 +85,8 @@ class Clusters:
         Raises
         ------
         InputError
-            For an unknown parameter, a value that is not finite, or a wrong number of values.
+            For an unknown parameter, a value that is not a finite number, a fraction in place of
+            an index, or a wrong number of values.
         """
         names = [field.name for field in fields(self)]
         changed = {}
@@ -92,16 +94,32 @@ class Clusters:
             if name not in names:
                 raise unknown("cluster parameter", name, names)
             like = getattr(self, name)
-            tensor = torch.as_tensor(values, device=like.device).to(like.dtype)
-            if tensor.ndim > 1 or tensor.numel() not in (1, len(self)):
+            numbers = _numbers(name, values, whole=not like.is_floating_point())
+            if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
                 raise InputError(
-                    f"{name}: {tuple(tensor.shape)} values for {len(self)} clusters; give one, or "
+                    f"{name}: {tuple(numbers.shape)} values for {len(self)} clusters; give one, or "
                     "one for each"
                 )
-            if not torch.isfinite(tensor).all():
-                raise InputError(f"{name}: not every value is a finite number")
-            changed[name] = tensor.expand(len(self)).clone()
+            changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
         return replace(self, **changed)
+
+
+def _numbers(name: str, values: Any, *, whole: bool) -> Tensor:
+    """Finite numbers as a tensor in double precision, from anything that holds numbers."""
+    try:
+        if isinstance(values, Tensor):
+            numbers = values.double()
+        else:
+            numbers = torch.from_numpy(
+                np.ma.filled(np.ma.array(values, dtype=float, copy=True), np.nan)
+            )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} = {values!r}: give a number, or one for each cluster") from error
+    if not torch.isfinite(numbers).all():
+        raise InputError(f"{name}: not every value is a finite number")
+    if whole and not (numbers == numbers.round()).all():
+        raise InputError(f"{name} = {values!r}: give whole numbers, which count from 0")
+    return numbers
 
 
 def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clusters:

@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
-from praesepe.sky.psf_files import chosen_position, load_psf_file, resample
+from praesepe.sky.psf_files import (
+    PSFFile,
+    check_sampling,
+    chosen_position,
+    load_psf_file,
+    resample,
+)
 
 if TYPE_CHECKING:
     from praesepe.survey import PSF, Band
@@ -112,7 +118,9 @@ def band_psf(
         return optical_psf(
             psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus_nm
         )
-    return _file_psf(psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, position)
+    file = load_psf_file(psf)
+    check_sampling(psf, file, pixel_scale_arcsec=pixel_scale_arcsec)
+    return _file_psf(psf, file, wavelengths, grid_scale_arcsec, half_size_px, drizzle, position)
 
 
 def psf_variants(band: Band) -> int:
@@ -382,6 +390,7 @@ def _disc_quadrant(x: Array, y: Array, radius: float) -> Array:
 
 def _file_psf(
     psf: PSF,
+    file: PSFFile,
     wavelengths: Array,
     grid_scale: float,
     half_size: int,
@@ -393,7 +402,6 @@ def _file_psf(
     The file is normalised to the share of the light inside its box: `file_energy_fraction`, or what
     the optical model has there. The light outside follows the optical model.
     """
-    file = load_psf_file(psf)
     scale, centre = file.scale_arcsec, file.centre
     image = file.image(chosen_position(psf, len(file.planes), position))
     finer = max(1, math.ceil(grid_scale / scale))

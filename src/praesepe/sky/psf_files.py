@@ -25,6 +25,12 @@ Array = NDArray[np.floating[Any]]
 FILL_VALUE_BELOW = -0.01
 """Values below this multiple of the peak are fill values, taken as zero."""
 
+MISSING_SHARE = 0.005
+"""Share of the values that may be missing, by NaN or fill values, before the user is told."""
+
+COARSEST_PIXELS = 2.0
+"""A PSF sampled more coarsely than this many pixels is a mistake in the sampling."""
+
 STPSF_OVERSAMPLED = ("OVERDIST", "OVERSAMP")
 """Extensions of STPSF (WebbPSF) files with optics alone, the preferred one first.
 
@@ -101,6 +107,43 @@ def read_psf_file(psf: PSF, *, position: int | None = None) -> tuple[Array, floa
     return image, file.scale_arcsec
 
 
+def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None = None) -> None:
+    """Refuse a sampling that cannot be that of the file, before it is resampled.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        What the survey says about the file.
+    file : PSFFile
+        What `load_psf_file` read.
+    pixel_scale_arcsec : float, optional
+        Pixel of the mosaic, arcsec; by default that of the detector, `psf.native_pixel_arcsec`.
+
+    Raises
+    ------
+    InputError
+        Where the sampling is coarser than two pixels, or so fine that the whole image of the file
+        is smaller than two pixels.
+    """
+    known = pixel_scale_arcsec is not None
+    pixel = pixel_scale_arcsec if pixel_scale_arcsec is not None else psf.native_pixel_arcsec
+    name = "the mosaic's pixel" if known else "the detector's pixel (native_pixel_arcsec)"
+    given = "psf.file_scale_arcsec" if psf.file_scale_arcsec else "its header"
+    scale, box = file.scale_arcsec, min(file.planes.shape[1:]) * file.scale_arcsec
+    if scale > COARSEST_PIXELS * pixel * (1 + 1e-9):
+        raise InputError(
+            f"{psf.file} is sampled every {scale:g} arcsec ({given}), {name} is {pixel:g} arcsec; "
+            f"allowed are {COARSEST_PIXELS:g} pixels at most. Set `psf.file_scale_arcsec` to the "
+            "sampling of the file."
+        )
+    if box < COARSEST_PIXELS * pixel:
+        raise InputError(
+            f"{psf.file} is sampled every {scale:g} arcsec ({given}), so that all of it spans "
+            f"{box:.3g} arcsec, and {name} is {pixel:g} arcsec; it must hold {COARSEST_PIXELS:g} "
+            "pixels at least. Set `psf.file_scale_arcsec` to the sampling of the file."
+        )
+
+
 def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
     """Plane to use of a file with `n_planes`, None for the mean of all.
 
@@ -153,7 +196,8 @@ def load_psf_file(psf: PSF) -> PSFFile:
     PraesepeWarning
         Where the sum is neither about 1 nor that of a known convention: STDPSF and other
         oversampled files give the light per native pixel in every element, STPSF the share of the
-        light inside the image.
+        light inside the image. Where more than 0.5 % of the values are missing, unless they are the
+        fill values of a cube of positions.
     """
     path = Path(str(psf.file))
     if not path.is_file():
@@ -169,8 +213,10 @@ def load_psf_file(psf: PSF) -> PSFFile:
             f"{path} does not say its sampling (PIXSCALE); set `psf.file_scale_arcsec`."
         )
     planes = data.reshape(-1, *data.shape[-2:]).astype(float)
-    peak = float(np.nanmax(planes, initial=0.0, where=np.isfinite(planes)))
-    planes[~(np.isfinite(planes) & (planes > FILL_VALUE_BELOW * peak))] = np.nan
+    finite = np.isfinite(planes)
+    peak = float(np.nanmax(planes, initial=0.0, where=finite))
+    present = finite & (planes > FILL_VALUE_BELOW * peak)
+    planes[~present] = np.nan
     sums = np.nansum(planes, axis=(1, 2))
     if not (peak > 0 and (sums > 0).all()):
         raise InputError(f"{path} holds no light: every value is zero, negative or not finite.")
@@ -180,6 +226,8 @@ def load_psf_file(psf: PSF) -> PSFFile:
         has_pixel = not (stpsf and _extension_name(header) in STPSF_OVERSAMPLED)
     centre = _centre(_mean(planes), between=stpsf)
     _check_core(path, planes, centre, scale)
+    # STDPSF cubes are known to be filled with -0.1 at their edges; NaN are no part of them.
+    _check_missing(path, finite if data.ndim == 3 else present)
     if not stpsf:
         _check_normalisation(path, float(sums.mean()), psf.native_pixel_arcsec / scale, header)
     return PSFFile(planes, float(scale), has_pixel, centre)
@@ -231,6 +279,19 @@ def _check_core(path: Path, planes: Array, centre: tuple[float, float], scale: f
             f"{path}: the brightest element is (y, x) = {tuple(map(int, brightest))}, but the "
             f"star must stand on element {tuple(f'{c:g}' for c in centre)}; crop the file "
             "accordingly."
+        )
+
+
+def _check_missing(path: Path, present: NDArray[np.bool_]) -> None:
+    """Warn of holes, which count as zero: the light of the wings there is lost."""
+    missing = present.size - int(present.sum())
+    if missing > MISSING_SHARE * present.size:
+        warnings.warn(
+            f"{path}: {missing} of {present.size} values ({missing / present.size:.1%}) are NaN, "
+            "infinite or negative fill values; they count as zero. Fill them, or crop the file to "
+            "what is good.",
+            PraesepeWarning,
+            stacklevel=3,
         )
 
 

@@ -16,6 +16,7 @@ from praesepe.errors import InputError
 from praesepe.sky.clusters import Clusters, draw_clusters
 from praesepe.sky.detector import Detector
 from praesepe.sky.fields import Bank, FieldBank, field_extinction
+from praesepe.sky.given import by_index, check_given
 from praesepe.sky.profiles import even_positions, realised_half_light_radius, sample_positions
 from praesepe.sky.real_fields import RealFieldBank
 from praesepe.sky.render import Renderer
@@ -214,13 +215,21 @@ class Simulator:
         ----------
         clusters : Clusters or mapping
             All parameters, or some of them by name (see `Clusters`), each one value or one for
-            every cluster; the others are drawn from the prior.
+            every cluster; the others are drawn from the prior. Profiles and stellar models may
+            be named: ``{"profile": "king"}``.
         n : int, optional
             Number of clusters, where a mapping holds single values only.
 
         Returns
         -------
         Mocks
+            Their truth holds all that is given, also what the survey does not let vary.
+
+        Raises
+        ------
+        InputError
+            For no clusters, and for those that the simulator cannot make; see
+            `praesepe.sky.given.check_given`.
 
         Examples
         --------
@@ -230,12 +239,25 @@ class Simulator:
         >>> mocks.images.shape
         torch.Size([2, 3, 64, 64])
         """
+        beside_labels: set[str] = set()
         if not isinstance(clusters, Clusters):
-            sizes = {np.size(values) for values in clusters.values()} - {1}
-            if n is None and len(sizes) == 1:
-                n = sizes.pop()
-            clusters = self.sample_prior(n or 1).with_values(**clusters)
-        return self._observe(clusters, detail=True)
+            beside_labels = set(clusters) - {
+                "log_age",
+                "log_mass",
+                "log_rh",
+                "x_offset",
+                "y_offset",
+            }
+            sizes = {int(np.prod(np.shape(values))) for values in clusters.values()} - {1}
+            if n is None:
+                n = sizes.pop() if len(sizes) == 1 else 1
+            if n < 1:
+                raise InputError(f"{n} clusters are given; give at least one")
+            clusters = self.sample_prior(n).with_values(**by_index(clusters, self.survey))
+        check_given(clusters, self.survey, self.tables.cluster)
+        mocks = self._observe(clusters, detail=True)
+        mocks.truth.update({name: getattr(clusters, name) for name in sorted(beside_labels)})
+        return mocks
 
     def _observe(self, clusters: Clusters, detail: bool) -> Mocks:
         """Populate, lay on star fields and expose, a few stamps at a time."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
+from praesepe.stars._whole import check_whole
 from praesepe.stars.isochrones import COLUMNS, Isochrone, IsochroneGrid
 from praesepe.stars.readers import IsochroneFile
 
@@ -53,7 +54,8 @@ def assemble(
     Raises
     ------
     InputError
-        For no usable age, or a metallicity that two files give for the same age.
+        For no usable age, a metallicity that two files give for the same age, or a file that was
+        cut off between two lines.
 
     Warns
     -----
@@ -93,6 +95,7 @@ def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Row]:
         for name, (low, high) in LIMITS.items():
             column = getattr(file, name)
             good &= (column > low) & (column < high)  # False for NaN
+        check_whole(file, good)
         rounded = np.round(file.log_age, 4)
         for z in np.unique(file.metallicity[good]):
             same = next((other for other in seen if abs(other / z - 1) < SAME_Z), None)

@@ -266,6 +266,51 @@ def test_no_pixel_scale(tmp_path):
         read_psf_file(PSF(file=str(path)))
 
 
+@pytest.mark.parametrize("value", [np.nan, -0.5])
+def test_a_rim_that_is_missing_is_told(tmp_path, value):
+    image = gaussian(31, 2.0)
+    image[:3] = value
+    file = write(tmp_path / "a.fits", image)
+    with pytest.warns(PraesepeWarning, match=r"93 of 961 values \(9\.7%\) are NaN.*count as zero"):
+        read_psf_file(PSF(file=file))
+
+
+def test_fill_values_of_a_cube_are_known_and_its_nan_are_not(tmp_path):
+    planes = np.stack([gaussian(31, 2.0)] * 2)
+    planes[:, :3] = -0.1
+    read_psf_file(PSF(file=write(tmp_path / "a.fits", planes)))
+    planes[:, :3] = np.nan
+    with pytest.warns(PraesepeWarning, match=r"186 of 1922 values \(9\.7%\)"):
+        read_psf_file(PSF(file=write(tmp_path / "b.fits", planes)))
+
+
+# ---- sampling
+
+
+def test_an_absurd_sampling_is_refused_at_once(tmp_path):
+    """Before anything is resampled: the last ones would need more memory than there is."""
+    file = write(tmp_path / "a.fits", gaussian(41, 2.0))
+    pixel = {"pixel_scale_arcsec": 0.05}
+    psf_of(band(file, file_scale_arcsec=0.1), **pixel)
+    for scale in (0.11, 0.5, 5.0, 1e4):
+        with pytest.raises(InputError, match=f"every {scale:g} arcsec .*pixel is 0.05 arcsec"):
+            psf_of(band(file, file_scale_arcsec=scale), **pixel)
+    for scale in (2e-3, 1e-6):
+        with pytest.raises(InputError, match=f"every {scale:g} arcsec .*all of it spans"):
+            psf_of(band(file, file_scale_arcsec=scale), **pixel)
+
+
+def test_the_pixel_that_the_sampling_is_compared_with(tmp_path):
+    """That of the mosaic, or, where it is not known, that of the detector."""
+    file = write(tmp_path / "a.fits", gaussian(41, 2.0), PIXELSCL=0.2)
+    with pytest.raises(InputError, match=r"\(its header\), the detector's pixel .* 0\.05 arcsec"):
+        psf_of(band(file))
+    psf_of(band(file, native_pixel_arcsec=0.2))
+    psf_of(band(file), pixel_scale_arcsec=0.2)
+    with pytest.raises(InputError, match=r"the mosaic's pixel is 0\.05"):
+        psf_of(band(file, native_pixel_arcsec=0.2), pixel_scale_arcsec=0.05)
+
+
 def test_a_plane_without_light(tmp_path):
     planes = np.stack([gaussian(31, 2.0), np.zeros((31, 31))])
     with pytest.raises(InputError, match="no light"):
