@@ -18,7 +18,8 @@ class Stars:
     owner : Tensor of int64, shape (point,)
         Population of each point.
     flux : Tensor, shape (band, point)
-        Light of each point.
+        Light of each point. Of those that stand for many stars, some are dark in some bands, where
+        fewer of them have the right shot noise.
     star_mass : Tensor, shape (point,)
         Initial mass of the star or binary; of a point that stands for many faint stars, their mean
         mass weighted by light (and averaged over the bands), since it is their light that the
@@ -30,6 +31,8 @@ class Stars:
     smooth : Tensor, shape (population, band)
         The part of `light` that is not in the points: it has no shot noise and follows the profile
         itself. Zero unless asked for.
+    smooth_mass : Tensor, shape (population,)
+        Initial mass of the stars of the smooth part, weighted as for points of many stars.
     n_living : Tensor, shape (population,), or None
         Stars that have not ended their lives, companions included, brown dwarfs not.
     brightest : Tensor, shape (population, band), or None
@@ -44,6 +47,7 @@ class Stars:
     mass: Tensor
     light: Tensor
     smooth: Tensor
+    smooth_mass: Tensor
     n_living: Tensor | None = None
     brightest: Tensor | None = None
     present_mass: Tensor | None = None

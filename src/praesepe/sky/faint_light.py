@@ -1,4 +1,4 @@
-"""Moments of the light of many faint stars, with dust: what their sums are drawn from."""
+"""The light of many faint stars, with dust: moments that sums are drawn from, and its points."""
 
 from __future__ import annotations
 
@@ -125,3 +125,53 @@ def mass_of_light(mean: Tensor, second: Tensor) -> Tensor:
     lit = (light > 0).double()
     weighted = second[..., MASS, FLUX:] / light.clamp_min(1e-300) * lit
     return weighted.sum(-1) / lit.sum(-1).clamp_min(1)
+
+
+@dataclass(frozen=True)
+class Faint:
+    """The stars of populations that are summed.
+
+    Attributes
+    ----------
+    counts : Tensor of int64, shape (population, group)
+        Points of equal light, in as many groups as there are bands.
+    flux : Tensor, shape (band, population * group)
+        Light of a point.
+    star_mass : Tensor, shape (population,)
+        Mass of a point.
+    total : Tensor, shape (population, 3 + band)
+        Of all stars: see `praesepe.sky.star_rows.MASS`.
+    smooth : Tensor, shape (population, band)
+        Light that is not in the points.
+    """
+
+    counts: Tensor
+    flux: Tensor
+    star_mass: Tensor
+    total: Tensor
+    smooth: Tensor
+
+
+def nested_points(points: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide light among points, in each band among as many as it needs.
+
+    The points of a band that needs few are among those of the bands that need more: the brightest
+    stars, which rule the shot noise, shine in several bands.
+
+    Parameters
+    ----------
+    points, light : Tensor, shape (population, band)
+        Whole numbers of points; light to divide among them.
+
+    Returns
+    -------
+    counts : Tensor of int64, shape (population, group)
+        Points that carry the same light.
+    flux : Tensor, shape (band, population * group)
+        Light of each of them.
+    """
+    last = points.sort(1).values  # of a group: the number of points up to its end
+    first = torch.cat((torch.zeros_like(last[:, :1]), last[:, :-1]), dim=1)
+    each = (light / points.clamp_min(1)).float().T  # (band, population)
+    flux = torch.where(points.T[:, :, None] > first, each[:, :, None], 0.0)
+    return (last - first).long(), flux.flatten(1)

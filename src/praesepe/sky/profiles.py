@@ -163,15 +163,20 @@ def sample_positions(
     return position
 
 
-def even_positions(structure: Structure, n_points: int) -> Tensor:
+def even_positions(
+    structure: Structure, n_points: int, *, relative_mass: Tensor | None = None
+) -> Tensor:
     """Positions that share a profile's light evenly: what a cluster of endlessly many stars gives.
 
     Parameters
     ----------
     structure : Structure
-        The clusters; their segregation is not used.
+        The clusters.
     n_points : int
         Points of each cluster.
+    relative_mass : Tensor, shape (cluster,), optional
+        Mass of the stars that give this light over the mean mass; without it there is no
+        segregation.
 
     Returns
     -------
@@ -192,6 +197,8 @@ def even_positions(structure: Structure, n_points: int) -> Tensor:
     king = (structure.kind == KING)[owner].nonzero()[:, 0]
     if len(king):
         radius[king] = _king_radius(structure, owner[king], outside[king], three_d=False)
+    if relative_mass is not None and bool((structure.segregation != 0).any()):
+        radius *= (relative_mass**-structure.segregation)[owner]
     angle = (
         (math.pi * (3 - math.sqrt(5.0)) * step.double()).remainder(2 * math.pi).float().repeat(n)
     )

@@ -2,17 +2,16 @@
 
 A row is one isochrone (an age at a metallicity of a stellar model). Stars brighter than a limit are
 drawn one by one. Those fainter in every band cannot be told apart in the image: their number, total
-mass and total light are drawn, and the light is divided among so many equal points that their shot
-noise is that of the stars: N <f>² / <f²> for N stars of flux f. In heavy populations even the
-brighter stars blend; there the limit rises until few enough are left above it, and stars that have
-died are summed too. A binary is a star like any other whose light and mass are those of both its
-stars; dust dims each star by its own extinction.
+mass and total light are drawn, and the light of each band is divided among so many equal points
+that their shot noise is that of the stars: N <f>² / <f²> for N stars of flux f. In heavy
+populations even the brighter stars blend; there stars that have died are summed too, and the limit
+rises until few enough are left above it. A binary is a star like any other whose light and mass are
+those of both its stars; dust dims each star by its own extinction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,12 +21,15 @@ from praesepe.errors import InputError
 from praesepe.sky.drawn import Stars
 from praesepe.sky.faint_light import (
     Dust,
+    Faint,
     dimming,
     dusty,
     effective_number,
     mass_of_light,
+    nested_points,
     root,
 )
+from praesepe.sky.memory import check_fits
 from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, tabulate
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
@@ -126,7 +128,8 @@ class StarSampler:
         self._key = self._tensor((rows.cdf + in_order).ravel())
         self._mass_span = 2.0 * float(rows.mass.max())
         self._mass_key = self._tensor((rows.mass + self._mass_span * in_order).ravel())
-        self._lowest_mass = rows.lowest_mass
+        self._lowest_mass = self._float(rows.lowest_mass)
+        self._has_brown = float(imf.edges[0]) < rows.lowest_mass.max()
         self._dead_mass = self._float(rows.dead_mass)
         self._below_dead = self._tensor(imf.cdf(rows.dead_mass))
         # One entry for each row and each step of the limit.
@@ -222,7 +225,7 @@ class StarSampler:
         Raises
         ------
         InputError
-            For an extinction that the tables do not cover.
+            For an extinction that the tables do not cover, or more stars than fit into memory.
         """
         dust = self._extinction(row, a_v, a_v_scatter)
         n_stars = n_stars.to(torch.float64)
@@ -231,10 +234,12 @@ class StarSampler:
         n_faint = n_stars - n_bright
         faint = self._faint(entry, n_faint, dust, generator, max_points, smooth)
         counts = n_bright.long()
+        check_fits(float(n_bright.sum()), 2 + self._n_bands, self.device)
         # First the stars drawn singly, those of each population side by side, then the points.
-        population = torch.arange(len(row), device=self.device).repeat(2)
-        owner = torch.repeat_interleave(population, torch.cat((counts, faint.counts)))
-        n = len(owner) - int(faint.counts.sum())
+        group = torch.repeat_interleave(faint.counts.flatten())
+        n_points = faint.counts.sum(1)
+        owner = torch.cat((torch.repeat_interleave(counts), torch.repeat_interleave(n_points)))
+        n = len(owner) - len(group)
         value = torch.empty(
             (2 + self._n_bands if detail else 1 + self._n_bands, len(owner)), device=self.device
         )
@@ -242,7 +247,7 @@ class StarSampler:
         living = self._bright(bright, owner[:n], row, entry, dust, generator, detail)
         bands = slice(1, 1 + self._n_bands)
         value[0, n:] = faint.star_mass.index_select(0, owner[n:])
-        value[bands, n:] = faint.flux.index_select(1, owner[n:])
+        value[bands, n:] = faint.flux.index_select(1, group)
 
         def total(values: Tensor) -> Tensor:
             return torch.segment_reduce(values, "sum", lengths=counts, unsafe=True, initial=0)
@@ -264,6 +269,7 @@ class StarSampler:
             mass=faint.total[:, MASS] + total(bright[0]),
             light=faint.total[:, FLUX:] + torch.stack([total(flux) for flux in bright[bands]], 1),
             smooth=faint.smooth,
+            smooth_mass=faint.star_mass,
             **more,
         )
 
@@ -320,7 +326,7 @@ class StarSampler:
         start, rise = self._start[: len(value)], self._rise[: len(value)]
         living = torch.empty(len(owner) if detail else 0, device=self.device)
         slot_start, slot_count = self._slot_start[entry], self._slot_count[entry]
-        dead_mass = self._dead_mass[row]
+        dead_mass, lowest_mass = self._dead_mass[row], self._lowest_mass[row]
         for part in _chunks(len(owner), self.device):
             own, here = owner[part], value[:, part]
             node = self._nodes(own, slot_start, slot_count, generator)
@@ -332,6 +338,8 @@ class StarSampler:
                 here[1 : 1 + self._n_bands] *= self._dimming(node, x)
             if detail:
                 living[part] = here[0] <= dead_mass.index_select(0, own)
+                if self._has_brown:
+                    living[part] *= here[0] >= lowest_mass.index_select(0, own)
             if self.binaries is not None:
                 alive = living[part] if detail else None
                 self._add_companions(here, alive, row.index_select(0, own), x, generator)
@@ -380,7 +388,7 @@ class StarSampler:
         if x is not None:
             here[bands] *= self._dimming(node, x.index_select(0, which))
         # A brown dwarf weighs, but is dark.
-        star = mass >= self._lowest_mass
+        star = mass >= self._lowest_mass.index_select(0, row)
         here[bands] *= star
         here[0] = mass
         if living is not None:
@@ -397,7 +405,7 @@ class StarSampler:
         generator: torch.Generator,
         max_points: int,
         smooth: bool,
-    ) -> _Faint:
+    ) -> Faint:
         """Totals of the stars that are summed (central limit theorem), and points of their light.
 
         The totals are never negative.
@@ -413,15 +421,15 @@ class StarSampler:
         scatter = torch.einsum("pij,pj->pi", spread, normal)
         total = (n_faint[:, None] * mean + n_faint.sqrt()[:, None] * scatter).clamp_min_(0)
         equal = n_faint[:, None] * effective  # equal stars with the same shot noise
-        counts = torch.minimum(equal.amax(1).ceil().clamp(max=max_points), n_faint).long()
+        # Of a total that varies by itself as 1 / equal, one point more has it.
+        points = torch.minimum((equal + 1).round().clamp(max=max_points), n_faint[:, None])
         in_points = light = total[:, FLUX:].float()
         if smooth:
-            share = (counts[:, None] / equal.clamp_min(1e-300)).clamp(max=1).sqrt()
-            clipped = equal.amax(1, keepdim=True) > max_points
-            in_points = torch.where(clipped, light * share, light).float()
-        flux = (in_points / counts.clamp_min(1)[:, None]).T.contiguous()
+            share = (points / equal.clamp_min(1e-300)).clamp(max=1).sqrt()
+            in_points = torch.where(equal > max_points, light * share, light).float()
         mass = self._faint_star_mass[entry].float()
-        return _Faint(counts, flux, mass, total.float(), light - in_points)
+        counts, flux = nested_points(points, in_points)
+        return Faint(counts, flux, mass, total.float(), light - in_points)
 
     def _brightest_faint(
         self,
@@ -446,17 +454,6 @@ class StarSampler:
         if dust is not None:
             flux = flux * self._dimming(node, dust.mean)
         return flux * (n > 0)
-
-
-@dataclass(frozen=True)
-class _Faint:
-    """The stars that are summed: number, light (band, population) and mass of points; totals."""
-
-    counts: Tensor
-    flux: Tensor
-    star_mass: Tensor
-    total: Tensor
-    smooth: Tensor
 
 
 def _check(tables: tuple[StellarTable, ...], zero_points: Sequence[float]) -> None:

@@ -34,6 +34,9 @@ FAINT_STAR_SNR = 0.3
 SMOOTH_POWERS = (6, 15)
 """The smooth light of a heavy cluster is spread over 2^6 to 2^15 points."""
 
+RADIUS_POINTS = 1 << 11
+"""Points of the smooth light of a cluster for its realised half-light radius."""
+
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
 
@@ -150,7 +153,9 @@ class Simulator:
         self.tables = tables or SurveyTables.build(self.survey)
         self.renderer = Renderer(self.survey, device=self.device)
         self.detector = Detector(self.survey, device=self.device)
-        noise = self.detector.noise.cpu().numpy()
+        # Without sky and read noise, a star of less than an electron still cannot be told apart.
+        electron = [1 / band.exposure_s for band in self.survey.bands]
+        noise = np.maximum(self.detector.noise.cpu().numpy(), electron)
         self.flux_limit = FAINT_STAR_SNR * noise / self.renderer.peak  # (band,), e-/s
         self.stars = self._sampler(self.tables.cluster)
         self.seed(seed)
@@ -291,34 +296,40 @@ class Simulator:
         self.renderer.scatter(
             grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
         )
-        self._add_smooth(grids, clusters, centre, stars.smooth)
+        self._add_smooth(grids, clusters, centre, stars)
         labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)
         truth = {"x": centre[0], "y": centre[1], "n_stars": n_stars}
         truth |= self._parameters_beside_labels(clusters)
         for i, band in enumerate(self.survey.bands):
             truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * stars.light[:, i].log10()
         if detail:
-            truth |= self._details(stars, offset, n)
+            truth |= self._details(stars, offset, clusters)
         return labels, truth, grids
 
-    def _add_smooth(
-        self, grids: Tensor, clusters: Clusters, centre: Tensor, smooth: Tensor
-    ) -> None:
+    def _add_smooth(self, grids: Tensor, clusters: Clusters, centre: Tensor, stars: Stars) -> None:
         """Add the light of heavy clusters that no star can be told in, spread by the profile.
 
         It is divided among so many points that none of them could be told apart as a star.
         """
+        smooth = stars.smooth
         faint = torch.as_tensor(self.flux_limit, device=self.device, dtype=smooth.dtype)
         wanted = (smooth / faint).amax(1)
         power = wanted.log2().ceil().clamp(*SMOOTH_POWERS).long()
         for exponent in power[wanted > 0].unique().tolist():
             rows = torch.nonzero((wanted > 0) & (power == exponent)).flatten()
             n_points = 1 << exponent
-            structure = clusters.part(rows).structure(self.survey.pixel_scale_arcsec)
-            owner = rows.repeat_interleave(n_points)
-            position = even_positions(structure, n_points) + centre.index_select(1, owner)
+            owner, position = self._smooth_points(clusters, stars, rows, n_points)
             flux = (smooth / n_points).T.index_select(1, owner)
-            self.renderer.scatter(grids, owner, position, flux)
+            self.renderer.scatter(grids, owner, position + centre.index_select(1, owner), flux)
+
+    def _smooth_points(
+        self, clusters: Clusters, stars: Stars, rows: Tensor, n_points: int
+    ) -> tuple[Tensor, Tensor]:
+        """Owners, and places (2, point) about their centres, of points that share smooth light."""
+        structure = clusters.part(rows).structure(self.survey.pixel_scale_arcsec)
+        mass = stars.smooth_mass[rows] / self.stars.mean_mass
+        position = even_positions(structure, n_points, relative_mass=mass)
+        return rows.repeat_interleave(n_points), position
 
     def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
         """Draw the stars of clusters.
@@ -374,14 +385,20 @@ class Simulator:
         names += [name for name, wanted in varies.items() if wanted]
         return {name: getattr(clusters, name) for name in names}
 
-    def _details(self, stars: Stars, offset: Tensor, n: int) -> dict[str, Tensor]:
+    def _details(self, stars: Stars, offset: Tensor, clusters: Clusters) -> dict[str, Tensor]:
         """What the stars drawn are, apart from their sum."""
         assert stars.present_mass is not None
         assert stars.n_living is not None
         assert stars.brightest is not None
         bands = self.survey.bands
         middle = len(bands) // 2
-        radius = realised_half_light_radius(stars.owner, offset, stars.flux[middle], n)
+        owner, light = stars.owner, stars.flux[middle]
+        rows = torch.nonzero(stars.smooth[:, middle] > 0).flatten()
+        if len(rows):
+            owners, places = self._smooth_points(clusters, stars, rows, RADIUS_POINTS)
+            owner, offset = torch.cat((owner, owners)), torch.cat((offset, places), 1)
+            light = torch.cat((light, stars.smooth[owners, middle] / RADIUS_POINTS))
+        radius = realised_half_light_radius(owner, offset, light, len(clusters))
         details = {
             "log_present_mass": stars.present_mass.log10(),
             "n_living": stars.n_living,

@@ -10,31 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from praesepe.sky.companions import Companions, matrix, products
 from praesepe.stars.binaries import LOWEST_STAR, Binaries
 from praesepe.stars.imf import InitialMassFunction
 from praesepe.stars.population import StellarTable
 
 STEPS: tuple[tuple[float, bool], ...] = (
     (0.0, True),
-    *((4.0**k, True) for k in range(4)),
-    *((4.0**k, False) for k in range(8)),
+    (1.0, True),
+    *((4.0**k, False) for k in range(11)),
     (np.inf, False),
 )
 """Factor on the flux limit, and whether stars beyond the last bright one are drawn singly too.
 
 In heavy populations the limit rises until few enough stars are left above it. The stars of higher
 mass than any bright one are dead; in light populations each of them matters for the total mass,
-and a companion may shine. The first step draws every star, the last one none.
+and a companion may shine. The first step draws every star, the last one none, and each draws a part
+of those of the step before: the dead join the sums before any star above the limit does.
 """
 
 MESH = 256
 """Nodes added to those of the isochrone, evenly spaced in log mass."""
-
-RATIOS = 8
-"""Gauss-Legendre nodes in the mass ratio of binaries."""
 
 MASS, PRESENT, LIVING, FLUX = 0, 1, 2, 3
 """Places in a vector of moments: initial mass, present mass, living stars, flux of each band."""
@@ -49,11 +49,10 @@ class RowSettings:
     binaries: Binaries | None
     dust_x: np.ndarray  # extinctions above the lowest at which moments are taken; the first is 0
 
-    @property
-    def lowest_mass(self) -> float:
-        """Least initial mass (solar) of a star: of the mass function, or of a companion."""
-        low = float(self.imf.edges[0])
-        return low if self.binaries is None else min(low, LOWEST_STAR)
+    def mass_range(self, lowest_star: float) -> tuple[float, float]:
+        """Initial masses (solar) to tabulate: those of the mass function, and lit companions."""
+        low, high = float(self.imf.edges[0]), float(self.imf.edges[-1])
+        return low if self.binaries is None else min(low, lowest_star), high
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,9 @@ class StarRows:
     ----------
     n_nodes : int
         Nodes of each row, shorter rows being padded by their last node.
-    lowest_mass : float
-        Stars of lower initial mass (Msun) are brown dwarfs.
+    lowest_mass : ndarray, shape (row,)
+        What is of lower initial mass (Msun) is a brown dwarf: it weighs, but is dark and not
+        counted among the living. `LOWEST_STAR`, or the isochrone's first mass where that is lower.
     cdf, mass : ndarray, shape (row, node)
         Cumulative number; initial mass, Msun.
     start, rise : ndarray, shape (2 + band, row node)
@@ -94,7 +94,7 @@ class StarRows:
     """
 
     n_nodes: int
-    lowest_mass: float
+    lowest_mass: np.ndarray
     cdf: np.ndarray
     mass: np.ndarray
     start: np.ndarray
@@ -159,6 +159,7 @@ class _Row:
     rise: np.ndarray
     dust: np.ndarray | None  # (interval, band, term)
     dead_mass: float
+    lowest_mass: float
     settings: RowSettings
 
     @classmethod
@@ -172,9 +173,11 @@ class _Row:
         settings: RowSettings,
     ) -> _Row:
         imf = settings.imf
-        low, high = settings.lowest_mass, float(imf.edges[-1])
+        lowest = min(LOWEST_STAR, float(mass[0]))
+        low, high = settings.mass_range(lowest)
         # The mass function bends at its edges, where a node must be.
-        mesh = np.concatenate((np.geomspace(low, high, MESH)[1:-1], [low], imf.edges))
+        edges = [low, *imf.edges, *([lowest] if lowest > low else [])]
+        mesh = np.concatenate((np.geomspace(low, high, MESH)[1:-1], edges))
         nodes = np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
         at = np.clip(np.searchsorted(mass, nodes, side="right") - 1, 0, len(mass) - 2)
         width = mass[at + 1] - mass[at]
@@ -186,7 +189,9 @@ class _Row:
         node_flux[nodes > mass[-1]] = 0
         # An interval with a dark end is dark: a star is never half-lit.
         dark = (node_flux[:-1].max(1) <= 0) | (node_flux[1:].max(1) <= 0)
-        value = np.column_stack((nodes, node_flux, np.interp(nodes, mass, present)))
+        dark |= nodes[1:] <= lowest
+        node_present = np.minimum(np.interp(nodes, mass, present), nodes)
+        value = np.column_stack((nodes, node_flux, node_present))
         start, rise = value[:-1].copy(), np.diff(value, axis=0)
         start[dark, 1:-1] = rise[dark, 1:-1] = 0
         cdf = imf.cdf(nodes)
@@ -194,7 +199,7 @@ class _Row:
         if dust is not None:
             node_dust = dust[at] + step[..., None] * (dust[at + 1] - dust[at])
             dust = 0.5 * (node_dust[:-1] + node_dust[1:]) / (-2.5 * np.log10(2))
-        return cls(cdf, start, rise, dust, dead_mass, settings)
+        return cls(cdf, start, rise, dust, dead_mass, lowest, settings)
 
     @property
     def present_fraction(self) -> float:
@@ -224,50 +229,61 @@ class _Row:
         """Mean (x, step, 3 + band) and mean products of the stars outside the bounds.
 
         For every extinction x of the settings. Two Gauss points per interval are exact for
-        products of linear functions.
+        products of linear functions; with binaries, `Companions` says what else is needed.
         """
-        weight = np.diff(self.cdf)
         inside = self.cdf[bounds[:, 1]] - self.cdf[bounds[:, 0]]
         outside = np.where(inside >= 1, 1.0, 1.0 - inside)
+        size = 3 + len(self.settings.limit)
         first, second = [], []
         for x in self.settings.dust_x:
-            single, double = self._products(x, weight)
-            flat = np.concatenate((single, double.reshape(len(single), -1)), axis=1)
-            zero = np.zeros((1, flat.shape[1]))
-            from_low = np.concatenate((zero, np.cumsum(flat, axis=0)))
-            from_high = np.concatenate((zero, np.cumsum(flat[::-1], axis=0)))[::-1]
+            sums = self._sums(x)
+            zero = np.zeros((1, sums.shape[1]))
+            from_low = np.concatenate((zero, np.cumsum(sums, axis=0)))
+            from_high = np.concatenate((zero, np.cumsum(sums[::-1], axis=0)))[::-1]
             total = (from_low[bounds[:, 0]] + from_high[bounds[:, 1]]) / outside[:, None]
-            n = single.shape[1]
-            first.append(total[:, :n])
-            second.append(total[:, n:].reshape(-1, n, n))
+            first.append(total[:, :size])
+            second.append(matrix(total[:, size:], size))
         return np.array(first), np.array(second)
 
-    def _products(self, x: float, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _sums(self, x: float) -> np.ndarray:
         """Sums over each interval of a star's quantities, and of their products."""
-        n = len(weight)
-        points = 0.5 + np.array([-0.5, 0.5]) / np.sqrt(3)
-        share = np.repeat(weight / 2, 2)
-        interval = np.repeat(np.arange(n), 2)
-        star = self._stars(interval, np.tile(points, n), x)  # (2 n, 3 + band)
-        first = share[:, None] * star
-        second = np.einsum("n,ni,nj->nij", share, star, star)
-        binaries = self.settings.binaries
-        if binaries is not None and binaries.fraction > 0:
-            node, ratio_weight = np.polynomial.legendre.leggauss(RATIOS)
-            ratio = binaries.ppf(0.5 + 0.5 * node)
-            part = ratio_weight / 2 * binaries.fraction
-            others = np.array([self._companions(q * star[:, MASS], x) for q in ratio])
-            others *= np.sqrt(part)[:, None, None]  # (q, 2 n, 3 + band)
-            mean = np.tensordot(np.sqrt(part), others, 1)
-            first += share[:, None] * mean
-            cross = star[:, :, None] * mean[:, None]
-            own = np.matmul(others.transpose(1, 2, 0), others.transpose(1, 0, 2))
-            second += share[:, None, None] * (cross + cross.transpose(0, 2, 1) + own)
+        interval, step, share = self._points
+        star = self._stars(interval, step, x)  # (point, 3 + band)
         size = star.shape[1]
-        return (
-            first.reshape(n, 2, size).sum(1),
-            second.reshape(n, 2, size, size).sum(1),
-        )
+        moments = np.concatenate((star, products(star, star)), axis=1)
+        if self.settings.binaries is not None:
+            more = self._companions.moments(*self._of_companions(x))
+            mean = more[:, :size]
+            more[:, size:] += products(star, mean)
+            more[:, size:] += products(mean, star)
+            moments += more
+        moments *= share[:, None]
+        first_of_interval = np.searchsorted(interval, np.arange(len(self.start)))
+        return np.add.reduceat(moments, first_of_interval, axis=0)
+
+    @cached_property
+    def _points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Interval (in order), place in it and share of all stars of the Gauss points.
+
+        Two in each interval; with binaries two in each part of it between masses at which the
+        heaviest or the lightest companion passes from one interval to the next.
+        """
+        start, width, binaries = self.start[:, 0], self.rise[:, 0], self.settings.binaries
+        ratios = () if binaries is None else set(binaries.mass_ratio) - {1.0}
+        bends = np.concatenate([np.empty(0), *(start / ratio for ratio in ratios)])
+        bends = bends[bends < start[-1] + width[-1]]
+        of_bend = np.searchsorted(start, bends, side="right") - 1
+        interval = np.concatenate((np.arange(len(start)), of_bend))
+        at_bend = (bends - start[of_bend]) / width[of_bend]
+        step = np.concatenate((np.zeros(len(start)), at_bend))
+        order = np.lexsort((step, interval))
+        interval, step = interval[order], step[order]
+        last = np.append(interval[1:] != interval[:-1], True)
+        part = np.where(last, 1.0, np.append(step[1:], 1.0)) - step
+        points = 0.5 + np.array([-0.5, 0.5]) / np.sqrt(3)
+        place = step[:, None] + part[:, None] * points
+        share = np.diff(self.cdf)[interval] * part / 2
+        return np.repeat(interval, 2), place.ravel(), np.repeat(share, 2)
 
     def _stars(self, interval: np.ndarray, step: np.ndarray, x: float) -> np.ndarray:
         """Quantities (n, 3 + band) of stars at a place within their intervals."""
@@ -276,20 +292,31 @@ class _Row:
         if x > 0 and self.dust is not None:
             powers = x ** np.arange(1, self.dust.shape[-1] + 1)
             flux = flux * np.exp2(self.dust @ powers)[interval]
-        living = value[:, 0] <= self.dead_mass
+        living = (value[:, 0] >= self.lowest_mass) & (value[:, 0] <= self.dead_mass)
         return np.column_stack((value[:, 0], value[:, -1], living, flux))
 
-    def _companions(self, mass: np.ndarray, x: float) -> np.ndarray:
-        """Quantities of stars of given mass; brown dwarfs weigh, but give no light."""
-        nodes = self.start[:, 0]
-        interval = np.clip(np.searchsorted(nodes, mass, side="right") - 1, 0, len(nodes) - 1)
-        step = np.clip((mass - nodes[interval]) / self.rise[interval, 0], 0, 1)
-        value = self._stars(interval, step, x)
-        brown = mass < nodes[0]
-        value[brown, LIVING:] = 0
-        value[brown, PRESENT] = mass[brown]
-        value[:, MASS] = mass
-        return value
+    @cached_property
+    def _companions(self) -> Companions:
+        binaries = self.settings.binaries
+        assert binaries is not None
+        interval, step, _ = self._points
+        mass = self.start[interval, 0] + step * self.rise[interval, 0]
+        node = np.append(self.start[:, 0], self.start[-1, 0] + self.rise[-1, 0])
+        # Brown dwarfs may be lighter than all that is tabulated.
+        lowest = min(binaries.mass_ratio[0] * mass[0], 0.99 * node[0])
+        return Companions(np.concatenate(([lowest], node)), mass, binaries)
+
+    def _of_companions(self, x: float) -> tuple[np.ndarray, np.ndarray]:
+        """Quantities of stars at the lower ends of the companions' intervals, and their rise."""
+        n = len(self.start)
+        every = np.arange(n)
+        middle, start, end = (self._stars(every, np.full(n, at), x) for at in (0.5, 0.0, 1.0))
+        # An interval is alive or not as a whole: its ends belong to its neighbours as well.
+        start[:, LIVING] = end[:, LIVING] = middle[:, LIVING]
+        brown = np.zeros((2, start.shape[1]))
+        brown[:, [MASS, PRESENT]] = self._companions.node[:2, None]
+        start, end = np.concatenate((brown[:1], start)), np.concatenate((brown[1:], end))
+        return start, end - start
 
 
 def alias_tables(weight: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -363,7 +390,7 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     start = [np.concatenate((row.start, row.start[-1:] + row.rise[-1:])) for row in rows]
     return StarRows(
         n_nodes=n_nodes,
-        lowest_mass=settings.lowest_mass,
+        lowest_mass=np.array([row.lowest_mass for row in rows]),
         cdf=cdf,
         mass=np.array([_padded(s[:, 0], n_nodes, mode="edge") for s in start]),
         start=np.concatenate([_padded(s, n_nodes, mode="edge") for s in start]).T,

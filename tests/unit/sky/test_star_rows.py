@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from praesepe.sky.simulator import SurveyTables
 from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, alias_tables, tabulate
 from praesepe.stars.binaries import Binaries
-from praesepe.stars.imf import KROUPA2001
+from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.population import StellarTable
+from praesepe.survey import load_survey
 
 
 def probabilities(other, chance):
@@ -148,7 +150,7 @@ def test_moments_below_the_limit_are_those_of_the_stars(table, binaries):
 def test_a_high_limit_leaves_the_dead_to_the_sums(table):
     """Bright stars are those from the limit to the turn-off; the dead join the faint."""
     rows = rows_of(table)
-    whole, without = STEPS.index((4.0, True)), STEPS.index((4.0, False))
+    whole, without = STEPS.index((1.0, True)), STEPS.index((1.0, False))
     dead = 1 - KROUPA2001.cdf(TURN_OFF)
     assert rows.below[0, whole] == rows.below[0, without]
     assert rows.share[0, whole] - rows.share[0, without] == pytest.approx(dead, rel=0.03)
@@ -164,7 +166,7 @@ def test_the_first_step_draws_all_and_the_last_none(table):
     assert rows.share[0, -1] == 0
     total, _ = by_quadrature(table, 0.08, 120.0)
     np.testing.assert_allclose(rows.mean[0, -1], total, rtol=0.01)
-    assert (np.diff(rows.share[0, 1:5]) <= 0).all()
+    assert (np.diff(rows.share[0]) <= 0).all()
 
 
 def test_dust_enters_the_moments(table):
@@ -178,3 +180,100 @@ def test_dust_enters_the_moments(table):
     np.testing.assert_allclose(factor[FLUX:], 10 ** (-0.4 * dimming), rtol=1e-5)
     squares = np.exp2(rows.second_dust[0, step] @ powers)
     np.testing.assert_allclose(squares[FLUX, FLUX + 1], 10 ** (-0.4 * dimming.sum()), rtol=1e-5)
+
+
+# ---- real isochrones
+
+
+@pytest.fixture(scope="module")
+def phat():
+    """Stars of the survey `phat`, and the magnitude of 1 e-/s in its bands."""
+    survey = load_survey("phat")
+    zero_points = np.array([band.zero_point_ab for band in survey.bands])
+    return SurveyTables.build(survey).cluster[0], zero_points - survey.distance_modulus
+
+
+def real_rows(phat, binaries=None, imf=KROUPA2001):
+    table, unit = phat
+    return tabulate(
+        [table], magnitude_of_unit_flux=unit, limit=np.full(3, 0.02), imf=imf, binaries=binaries
+    )
+
+
+def test_each_step_draws_a_part_of_the_stars_of_the_step_before(phat):
+    """At every age; so no star above the limit is summed before all the dead are."""
+    rows = real_rows(phat)
+    above = rows.below + rows.share
+    assert (np.diff(rows.share, axis=1) <= 0).all()
+    assert (np.diff(rows.below, axis=1) >= 0).all()
+    assert (np.diff(above[:, :-1], axis=1)[rows.share[:, 1:-1] > 0] <= 0).all()
+    assert STEPS.index((1.0, False)) == STEPS.index((1.0, True)) + 1
+
+
+def summed_one_by_one(rows, row, binaries):
+    """Mean light of a star and its companion, and mean squares, by sums over mass and ratio."""
+    own = slice(row * rows.n_nodes, (row + 1) * rows.n_nodes)
+    start, rise = rows.start[:, own].T, rows.rise[:, own].T
+    weight = np.append(np.diff(rows.cdf[row]), 0.0)
+    q = binaries.ppf((np.arange(6000) + 0.5) / 6000)
+    node = rows.mass[row]
+    mean, square = 0.0, 0.0
+    for at in (0.125, 0.375, 0.625, 0.875):
+        one = start + at * rise
+        for primary, share in zip(one[weight > 0], weight[weight > 0] / 4, strict=True):
+            mass = q * primary[0]
+            place = np.searchsorted(node, mass, side="right") - 1
+            place = np.clip(place, 0, len(node) - 1)
+            step = np.clip((mass - node[place]) / np.maximum(rise[place, 0], 1e-30), 0, 1)
+            other = start[place, 1:4] + step[:, None] * rise[place, 1:4]
+            other[mass < rows.lowest_mass[row]] = 0
+            flux = primary[1:4] + other
+            fraction = binaries.fraction
+            mean = mean + share * ((1 - fraction) * primary[1:4] + fraction * flux.mean(0))
+            squares = (1 - fraction) * primary[1:4] ** 2 + fraction * (flux**2).mean(0)
+            square = square + share * squares
+    return mean, square
+
+
+@pytest.mark.parametrize(
+    ("log_age", "binaries"),
+    [
+        (10.1, Binaries(0.5)),
+        (9.4, Binaries(1.0, mass_ratio=(0.3, 0.8), slope=-0.5)),
+        (9.7, Binaries(0.7, mass_ratio=(0.2, 1.0), slope=1.5)),
+    ],
+)
+def test_companions_of_old_stars_are_summed_exactly(phat, log_age, binaries):
+    """Giants lie in a narrow range of masses, in which few of a coarse set of ratios would fall."""
+    rows = real_rows(phat, binaries)
+    row = int(np.abs(phat[0].log_age - log_age).argmin())
+    mean, square = summed_one_by_one(rows, row, binaries)
+    np.testing.assert_allclose(rows.mean[row, -1, FLUX:], mean, rtol=2e-3)
+    np.testing.assert_allclose(rows.second[row, -1].diagonal()[FLUX:], square, rtol=5e-3)
+    single = real_rows(phat).mean[row, -1, FLUX:]
+    assert (mean > 1.1 * single).all()  # companions matter
+
+
+def test_companions_of_one_mass_ratio(phat):
+    """A single ratio, and a range so narrow that it is the same."""
+    one, other = (
+        real_rows(phat, Binaries(0.5, mass_ratio=ratio)) for ratio in ((0.6, 0.6), (0.599, 0.601))
+    )
+    np.testing.assert_allclose(one.mean[:, -1], other.mean[:, -1], rtol=0.01)
+    assert (one.mean[:, -1, FLUX:] > 1.01 * real_rows(phat).mean[:, -1, FLUX:]).all()
+
+
+def test_brown_dwarfs_are_dark_and_not_alive(phat):
+    """A mass function from 0.02 Msun on: only what lies above 0.08 Msun counts as a star."""
+    wide = BrokenPowerLaw(edges=(0.02, 0.08, 0.5, 120.0), slopes=(0.3, 1.3, 2.3))
+    rows, stars = real_rows(phat, imf=wide), real_rows(phat)
+    share = 1 - wide.cdf(0.08)
+    assert share < 0.8
+    every = rows.mean[:, -1]
+    np.testing.assert_allclose(every[:, FLUX:], share * stars.mean[:, -1, FLUX:], rtol=0.01)
+    np.testing.assert_allclose(every[:, LIVING], share * stars.mean[:, -1, LIVING], rtol=1e-3)
+    np.testing.assert_allclose(every[:, MASS], wide.mean_mass, rtol=1e-3)
+    lighter = (1 - share) * 0.05
+    np.testing.assert_allclose(
+        every[:, PRESENT], share * stars.mean[:, -1, PRESENT] + lighter, rtol=0.02
+    )
