@@ -1,63 +1,107 @@
 """Heavy clusters: light that cannot be told from a smooth profile is summed; pixels stay the same.
 
 Pixels are stood for by cells into which every star falls with a given chance, as it falls into the
-pixels of a smooth profile: no image is needed to see whether their distribution is the same.
+pixels of a smooth profile: no image is needed to see whether their distribution is the same. The
+truth is a Poissonian number of stars of each kind in each cell, which costs the same at any mass.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from praesepe.errors import InputError
+from praesepe.sky import sampler as sampler_module
+from praesepe.sky import simulator as simulator_module
+from praesepe.sky.profiles import PLUMMER, even_positions
+from praesepe.sky.render import OVERSAMPLING
 from praesepe.sky.sampler import MAX_BRIGHT, MAX_POINTS, StarSampler
-from praesepe.sky.simulator import Simulator
+from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
+from praesepe.stars.imf import KROUPA2001
+from praesepe.survey import load_survey
 
-CELLS = torch.arange(1, 241, dtype=torch.float64)
+ACSVCS = Path(__file__).parents[2] / "docs" / "examples" / "acsvcs.toml"
+
+CELLS = np.arange(1.0, 241.0)
 CHANCE = CELLS**-0.8 / (CELLS**-0.8).sum()
 """Chances of 240 cells: as wide a range as between the centre of a cluster and its outskirts."""
 
 LOG_AGE, MASS = 8.0, 1e6
 
+CASES = [
+    *(("phat", log_mass, log_age) for log_mass in (5.0, 6.0, 6.5) for log_age in (7.0, 8.0, 9.5)),
+    ("acsvcs", 5.5, 9.05),
+    ("acsvcs", 5.5, 10.0),
+    ("acsvcs", 6.5, 9.05),
+]
+
 
 @pytest.fixture(scope="module")
-def simulator():
-    return Simulator("phat", n_fields=0)
+def simulators():
+    """Of star clusters near by, and of some so far away that few of their stars are bright."""
+    return {
+        "phat": Simulator("phat", n_fields=0),
+        "acsvcs": Simulator(load_survey(str(ACSVCS)), n_fields=0),
+    }
 
 
 @pytest.fixture(scope="module")
-def every(simulator):
-    """Draws every star, however heavy the cluster."""
-    survey = simulator.survey
-    return StarSampler(
-        simulator.tables.cluster,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
-        flux_limit=[0.0] * len(survey.bands),
-    )
+def simulator(simulators):
+    return simulators["phat"]
 
 
-def cells(sampler, n, seed, mass=MASS, **how):
+def kinds(simulator, log_age):
+    """Flux of each kind of star, (band, kind), their share of all stars, and their mass, Msun."""
+    survey, table = simulator.survey, simulator.tables.cluster[0]
+    age = int(np.abs(table.log_age - log_age).argmin())
+    mass, magnitude = table.initial_mass[age, 0], table.mag_ab[age, 0]
+    lit = np.isfinite(magnitude).all(1)
+    pieces = np.flatnonzero(lit[1:] & lit[:-1])
+    fine = 4
+    step = (np.arange(fine) + 0.5) / fine
+    zero = np.array([band.zero_point_ab for band in survey.bands]) - survey.distance_modulus
+    between = magnitude[pieces, :, None] * (1 - step) + magnitude[pieces + 1, :, None] * step
+    flux = 10 ** (0.4 * (zero[:, None, None] - between.transpose(1, 0, 2)))
+    ends = np.arange(fine + 1) / fine
+    edges = mass[pieces, None] * (1 - ends) + mass[pieces + 1, None] * ends
+    share = np.diff(KROUPA2001.cdf(edges), axis=1)
+    return flux.reshape(len(zero), -1), share.ravel(), edges[:, :-1].ravel()
+
+
+def true_cells(simulator, log_mass, log_age, n=14, seed=1):
     """Light in the cells of `n` clusters, (n, band, cell), relative to what is expected there."""
-    row = int(np.abs(sampler.log_age - LOG_AGE).argmin())
+    flux, share, _ = kinds(simulator, log_age)
+    expected = 10**log_mass / KROUPA2001.mean_mass * share[:, None] * CHANCE
+    generator = np.random.default_rng(seed)
+    return np.array([flux @ generator.poisson(expected) / CHANCE for _ in range(n)])
+
+
+def cells(sampler, log_mass, log_age, *, n=24, seed=2, **how):
+    """The same of the sampler's points, and its smooth light."""
+    row = int(np.abs(sampler.log_age - log_age).argmin())
     generator = torch.Generator().manual_seed(seed)
-    stars = torch.full((1,), mass / sampler.mean_mass)
-    edges = torch.cumsum(CHANCE, 0).float()
+    expected = torch.tensor([10**log_mass / sampler.mean_mass], dtype=torch.float64)
+    edges = torch.cumsum(torch.as_tensor(CHANCE), 0).float()
     out = []
     for _ in range(n):
+        stars = torch.poisson(expected, generator=generator)
         drawn = sampler.draw(torch.tensor([row]), stars, generator=generator, detail=False, **how)
         place = torch.bucketize(torch.rand(len(drawn.owner), generator=generator), edges)
         place.clamp_(max=len(CELLS) - 1)
         light = torch.zeros(drawn.flux.shape[0], len(CELLS))
         light.index_add_(1, place, drawn.flux)
-        out.append((light + drawn.smooth.T * CHANCE) / CHANCE)
-    return torch.stack(out).double().numpy()
+        out.append(light.double().numpy() / CHANCE + drawn.smooth.double().T.numpy())
+    return np.array(out)
 
 
-@pytest.fixture(scope="module")
-def reference(every):
-    return cells(every, 14, seed=1)
+def seen(simulator, light, seed):
+    """Cells with the noise against which the simulator's flux limit holds."""
+    sigma = simulator.flux_limit[:, None] / FAINT_STAR_SNR / CHANCE
+    return light + sigma * np.random.default_rng(seed).standard_normal(light.shape)
 
 
 def differences(a, b):
@@ -78,16 +122,29 @@ def differences(a, b):
     return mean, variance, p_value
 
 
-def test_summed_light_leaves_the_pixels_of_a_heavy_cluster_as_they_are(simulator, reference):
-    mean, variance, p_value = differences(cells(simulator.stars, 24, 2, smooth=True), reference)
-    assert mean < 4
-    assert variance < 4
-    assert p_value > 1e-3
+@pytest.fixture(scope="module")
+def reference(simulator):
+    return seen(simulator, true_cells(simulator, np.log10(MASS), LOG_AGE), 4)
+
+
+@pytest.mark.parametrize(("name", "log_mass", "log_age"), CASES)
+def test_summed_light_leaves_the_pixels_of_a_heavy_cluster_as_they_are(
+    simulators, name, log_mass, log_age
+):
+    simulator = simulators[name]
+    drawn = seen(simulator, cells(simulator.stars, log_mass, log_age, smooth=True), 3)
+    truth = seen(simulator, true_cells(simulator, log_mass, log_age), 4)
+    mean, variance, p_value = differences(drawn, truth)
+    assert mean < 4.5
+    assert variance < 4.5
+    assert p_value > 3e-4
 
 
 def test_the_comparison_rejects_too_few_points(simulator, reference):
     """Negative control: all the faint light in 500 points."""
-    _, variance, p_value = differences(cells(simulator.stars, 24, 2, max_points=500), reference)
+    drawn = cells(simulator.stars, np.log10(MASS), LOG_AGE, max_points=500)
+    drawn = seen(simulator, drawn, 3)
+    _, variance, p_value = differences(drawn, reference)
     assert variance > 6
     assert p_value < 1e-6
 
@@ -99,7 +156,55 @@ def test_the_comparison_rejects_a_smooth_profile_alone(simulator, reference):
     assert p_value < 1e-6
 
 
-def test_the_work_is_bounded(simulator, reference):
+def test_the_comparison_rejects_a_limit_that_is_too_high(simulators, monkeypatch):
+    """Negative control: distant clusters of which no star at all is drawn singly."""
+    monkeypatch.setattr(sampler_module, "MAX_BRIGHT", 0)
+    simulator = simulators["acsvcs"]
+    drawn = seen(simulator, cells(simulator.stars, 5.5, 9.05, n=80, smooth=True), 3)
+    truth = seen(simulator, true_cells(simulator, 5.5, 9.05, n=80), 4)
+    _, _, p_value = differences(drawn, truth)
+    assert p_value < 1e-6
+
+
+def squares(drawn):
+    """Sum of the squared light of the points of each band: their shot noise."""
+    return drawn.flux.double().square().sum(1).numpy()
+
+
+@pytest.mark.parametrize("log_mass", [3.0, 4.0, 5.0])
+@pytest.mark.parametrize("log_age", [7.0, 8.0, 9.5])
+def test_summed_light_has_the_shot_noise_of_its_stars_in_every_band(simulator, log_mass, log_age):
+    """All stars summed, as if none could be told apart: N <f²> in each band, to five per cent."""
+    survey = simulator.survey
+    summed = StarSampler(
+        simulator.tables.cluster,
+        zero_points=[band.zero_point_ab for band in survey.bands],
+        distance_modulus=survey.distance_modulus,
+        flux_limit=[1e9] * 3,
+    )
+    row = int(np.abs(summed.log_age - log_age).argmin())
+    stars = 10**log_mass / summed.mean_mass
+    flux, share, _ = kinds(simulator, log_age)
+    mean, second = share @ flux.T, share @ (flux**2).T
+    generator = torch.Generator().manual_seed(3)
+    each = torch.tensor([stars], dtype=torch.float64)
+    light, noise = [], []
+    for _ in range(100):
+        drawn = summed.draw(torch.tensor([row]), each, generator=generator, detail=False)
+        light.append(drawn.light[0].double().numpy())
+        noise.append(squares(drawn))
+    equal = stars * mean**2 / second
+    many = equal > 10  # fewer are no normal deviate
+    assert many.sum() >= 1 or log_mass < 5
+    # What the points are to have, given the light that the population has.
+    wanted = np.square(light).mean(0) / (equal + 1)
+    np.testing.assert_allclose(np.mean(noise, 0)[many], wanted[many], rtol=0.05)
+    np.testing.assert_allclose(wanted[many], stars * second[many], rtol=0.25)
+    # The test can fail: with the points of the band that needs most, others have too little.
+    assert (np.square(light).mean(0) / (equal.max() + 1) < 0.6 * wanted).any()
+
+
+def test_the_work_is_bounded(simulator):
     """256 clusters of a million suns: no more points than the two limits allow."""
     sampler = simulator.stars
     row = int(np.abs(sampler.log_age - LOG_AGE).argmin())
@@ -110,3 +215,106 @@ def test_the_work_is_bounded(simulator, reference):
     light = torch.zeros(256, 3, dtype=torch.float64)
     light.index_add_(0, drawn.owner, drawn.flux.double().T)
     np.testing.assert_allclose(light + drawn.smooth, drawn.light, rtol=3e-4)
+
+
+def without_noise(survey):
+    bands = [
+        band.model_copy(update={"read_noise_e": 0.0, "dark_e_s": 0.0, "sky_e_s": (0.0, 0.0)})
+        for band in survey.bands
+    ]
+    return survey.model_copy(update={"bands": tuple(bands)})
+
+
+def test_a_survey_without_noise_still_sums_the_faint(simulator):
+    """Clusters of 10^7.5 Msun: light of less than an electron is not told apart."""
+    clear = Simulator(without_noise(simulator.survey), tables=simulator.tables, n_fields=0)
+    assert (clear.flux_limit > 0).all()
+    assert (clear.flux_limit < simulator.flux_limit).all()
+    stars, _, _ = clear.stars_of(clear.sample_prior(2).with_values(log_mass=7.5), detail=False)
+    assert stars.owner.numel() < 2 * (MAX_BRIGHT + MAX_POINTS)
+
+
+def test_more_stars_than_there_is_memory_for_are_refused(simulator):
+    survey = simulator.survey
+    every = StarSampler(
+        simulator.tables.cluster,
+        zero_points=[band.zero_point_ab for band in survey.bands],
+        distance_modulus=survey.distance_modulus,
+        flux_limit=[0.0] * 3,
+    )
+    generator = torch.Generator().manual_seed(1)
+    with pytest.raises(InputError, match=r"1e\+12 stars.*GB of memory.*flux limit above zero"):
+        every.draw(torch.tensor([0]), torch.tensor([1e12]), generator=generator)
+
+
+# ---- mass segregation
+
+RADIUS_ARCSEC, SLOPE = 0.5, 0.5
+
+
+def expected_radius(simulator, log_age, segregation):
+    """Radius with half of the light of Plummer spheres scaled by (m / <m>)^-s, arcsec."""
+    flux, share, mass = kinds(simulator, log_age)
+    light = flux[1] * share / (flux[1] @ share)
+    scale = RADIUS_ARCSEC * (mass / KROUPA2001.mean_mass) ** -segregation
+    radius = np.geomspace(0.01, 3, 2000)
+    inside = [light @ (r**2 / (r**2 + scale**2)) for r in radius]
+    return float(np.interp(0.5, inside, radius))
+
+
+def realised_radius(simulator, log_mass, log_age, segregation):
+    """Mean of the realised half-light radii of six clusters, arcsec."""
+    simulator.seed(4)
+    clusters = simulator.sample_prior(6).with_values(
+        log_age=log_age,
+        log_mass=log_mass,
+        log_rh=np.log10(RADIUS_ARCSEC),
+        profile=PLUMMER,
+        segregation=segregation,
+        ellipticity=0.0,
+    )
+    _, truth, _ = simulator.populate(clusters)
+    return float(truth["rh_realised_arcsec"].mean())
+
+
+@pytest.mark.parametrize("log_mass", [5.0, 6.0, 7.0])
+@pytest.mark.parametrize("log_age", [8.0, 9.5])
+@pytest.mark.parametrize("segregation", [0.0, SLOPE])
+def test_light_is_as_segregated_as_its_stars(simulator, log_mass, log_age, segregation):
+    """Single stars, points of many and smooth light, all of which the realised radius contains."""
+    expected = expected_radius(simulator, log_age, segregation)
+    realised = realised_radius(simulator, log_mass, log_age, segregation)
+    assert realised == pytest.approx(expected, rel=0.06)
+
+
+def test_the_image_is_as_segregated_as_the_stars(simulator):
+    """The grid itself, in which nearly all the light of so heavy a cluster is smooth."""
+    expected = expected_radius(simulator, 8.0, SLOPE)
+    simulator.seed(4)
+    clusters = simulator.sample_prior(2).with_values(
+        log_age=8.0,
+        log_mass=7.0,
+        log_rh=np.log10(RADIUS_ARCSEC),
+        profile=PLUMMER,
+        segregation=SLOPE,
+        ellipticity=0.0,
+        x_offset=0.0,
+        y_offset=0.0,
+    )
+    _, truth, grids = simulator.populate(clusters)
+    listed = 10 ** (-0.4 * (truth["mag_F475W"] - simulator.survey.bands[1].zero_point_ab))
+    light = grids[:, 1].double()
+    index = torch.arange(light.shape[-1], dtype=torch.float64)
+    x, y = (float((light.sum((0, axis)) @ index) / light.sum()) for axis in (1, 2))
+    step_arcsec = simulator.survey.pixel_scale_arcsec / OVERSAMPLING
+    inside = torch.hypot(index[:, None] - y, index - x) * step_arcsec < expected
+    share = light[:, inside].sum(1) / listed
+    np.testing.assert_allclose(share, 0.5, atol=0.03)
+
+
+def test_smooth_light_without_segregation_would_be_wider(simulator, monkeypatch):
+    """Negative control: the smooth light where stars of the mean mass are."""
+    expected = expected_radius(simulator, 8.0, SLOPE)
+    assert expected < 0.8 * expected_radius(simulator, 8.0, 0.0)
+    monkeypatch.setattr(simulator_module, "even_positions", lambda s, n, **_: even_positions(s, n))
+    assert realised_radius(simulator, 7.0, 8.0, SLOPE) > 1.2 * expected

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from praesepe.sky import sampler
 from praesepe.sky.render import Renderer
 from praesepe.sky.sampler import StarSampler
 from praesepe.sky.simulator import Simulator, SurveyTables
@@ -177,7 +178,9 @@ def test_summing_faint_stars_saves_most_of_the_work(old_clusters, singly_drawn):
 
 # ---- clusters so heavy that a part of their light is spread smoothly
 
-HEAVY_MASS, HEAVY_AGE, N_HEAVY = 5.5, 8.0, 40
+HEAVY_MASS, HEAVY_AGE, N_HEAVY = 4.7, 8.0, 40
+FEWER = 800
+"""Stars drawn singly, and points, at most: lighter clusters, but as much of their light smooth."""
 
 
 @pytest.fixture(scope="module")
@@ -193,9 +196,25 @@ def heavy(survey, tables):
     return Simulator(narrow, tables=tables, n_fields=0, nuisances=False)
 
 
+@pytest.fixture
+def few_points(monkeypatch):
+    """Limits that these clusters reach as those of 10^6 Msun reach the usual ones."""
+    limit_points(monkeypatch, FEWER, FEWER)
+
+
+def limit_points(monkeypatch, bright, points, **how):
+    monkeypatch.setattr(sampler, "MAX_BRIGHT", bright)
+    usual = StarSampler.draw
+
+    def draw(self, *given, **settings):
+        return usual(self, *given, **{**settings, "max_points": points, **how})
+
+    monkeypatch.setattr(StarSampler, "draw", draw)
+
+
 @pytest.fixture(scope="module")
 def heavy_reference(heavy, singly_drawn):
-    """The same clusters with each of their 550 000 stars drawn."""
+    """The same clusters with each of their 90 000 stars drawn."""
     usual = heavy.stars
     heavy.stars = singly_drawn
     values = torch.cat([pixels(heavy, seed, n=8) for seed in range(20, 25)])
@@ -210,6 +229,7 @@ def deviations(values, reference):
     return float(mean.square().mean()), float((values.var(0) / reference.var(0)).log().mean())
 
 
+@pytest.mark.usefixtures("few_points")
 def test_smooth_light_leaves_the_pixels_of_heavy_clusters_as_they_are(heavy, heavy_reference):
     values = pixels(heavy, 30, n=N_HEAVY)
     mean, scatter = deviations(values, heavy_reference)
@@ -218,6 +238,7 @@ def test_smooth_light_leaves_the_pixels_of_heavy_clusters_as_they_are(heavy, hea
     assert least_p_value(values, heavy_reference) > 0.01
 
 
+@pytest.mark.usefixtures("few_points")
 def test_the_comparison_rejects_heavy_clusters_without_their_smooth_light(
     heavy, heavy_reference, monkeypatch
 ):
@@ -226,17 +247,9 @@ def test_the_comparison_rejects_heavy_clusters_without_their_smooth_light(
     assert mean > 3
 
 
-def test_the_comparison_rejects_heavy_clusters_of_too_few_points(heavy, heavy_reference):
-    from praesepe.sky import sampler
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sampler, "MAX_BRIGHT", 100)
-        patched.setattr(
-            sampler.StarSampler.draw,
-            "__kwdefaults__",
-            {**(sampler.StarSampler.draw.__kwdefaults__ or {}), "max_points": 64, "smooth": False},
-        )
-        usual = heavy.stars.draw
-        patched.setattr(heavy.stars, "draw", lambda *a, **k: usual(*a, **{**k, "smooth": False}))
-        _, scatter = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
+def test_the_comparison_rejects_heavy_clusters_of_too_few_points(
+    heavy, heavy_reference, monkeypatch
+):
+    limit_points(monkeypatch, 20, 64, smooth=False)
+    _, scatter = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
     assert scatter > 0.5

@@ -436,3 +436,17 @@ def test_points_stay_bounded_however_heavy_a_population(survey, clear, binaries,
         drawn = draw(sampler, age, [stars] * 3)
         assert drawn.owner.numel() <= 3 * (1.05 * MAX_BRIGHT + MAX_POINTS)
         assert torch.isfinite(drawn.light).all()
+
+
+def test_old_binaries_summed_shine_like_those_drawn_one_by_one(survey, clear):
+    """10^9.5 yr: giants that are companions of dead stars give a part of the light."""
+    binaries = Binaries(1.0)
+    summed = sampler_of(survey, clear, 1e9, binaries=binaries)
+    single = sampler_of(survey, clear, binaries=binaries)
+    one = draw(summed, 2, [2e5] * 1000, detail=False).light.double()
+    many = draw(single, 2, [2e5] * 20, detail=False).light.double()
+    error = (one.var(0) / len(one) + many.var(0) / len(many)).sqrt()
+    assert ((one.mean(0) - many.mean(0)).abs() < 4 * error)[1:].all()
+    assert (error < 0.012 * many.mean(0))[1:].all()  # F336W is ruled by few white dwarfs
+    ratio = one.std(0) / many.std(0)
+    assert (ratio[1:] - 1).abs().max() < 4 / 40**0.5
