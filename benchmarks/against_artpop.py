@@ -47,7 +47,7 @@ PLUMMER_GAMMA = 4.0
 
 def isochrone_of(simulator: Simulator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Initial and present masses (n,) and magnitudes (n, band) of the living stars."""
-    table = simulator.tables.cluster
+    table = simulator.tables.cluster[0]
     age = int(np.abs(table.log_age - LOG_AGE).argmin())
     lit = np.isfinite(table.mag_ab[age, 0]).all(axis=1)
     last = int(np.argmin(lit)) if not lit.all() else len(lit)

@@ -38,9 +38,12 @@ from praesepe.sky.fields import draw_field, field_extinction
 from praesepe.sky.histories import age_metallicity_shares, mass_per_bin
 from praesepe.sky.render import Renderer
 from praesepe.sky.sampler import StarSampler
+from praesepe.sky.simulator import FIELD_METALLICITY_STEP_DEX
 from praesepe.sky.streams import stream
 from praesepe.stars import build_table, load_passband
 from praesepe.stars.imf import KROUPA2001
+from praesepe.stars.interpolation import refine_metallicity
+from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.stars.population import StellarTable, imf_weights
 from praesepe.survey import Survey, load_survey
 from praesepe.survey.models import Band
@@ -107,7 +110,20 @@ def surface_brightness_v(
     return TOTAL_V - 2.5 * np.log10(disc + bulge)
 
 
-def make_place(radius_kpc: float, phat: Survey, table: StellarTable) -> Place:
+def field_table(
+    filters: list[str], metallicity: tuple[float, float], a_v: tuple[float, float]
+) -> StellarTable:
+    """Stars of all metallicities of a field, as the simulator takes them."""
+    grid = refine_metallicity(IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *metallicity)
+    return build_table([load_passband(name) for name in filters], grid=grid, a_v=a_v)
+
+
+def all_filters(phat: Survey) -> list[str]:
+    """Filters of the survey, and the extra ones."""
+    return [band.filter for band in phat.bands] + list(EXTRA_BANDS.values())
+
+
+def make_place(radius_kpc: float, phat: Survey) -> Place:
     """Settings of the field, and the density that gives the literature's surface brightness."""
     lost = 10 ** (-0.4 * INTERNAL_A_V[radius_kpc])
     layer = -2.5 * math.log10((lost - 1 + DUST_SHARE) / DUST_SHARE)
@@ -132,6 +148,7 @@ def make_place(radius_kpc: float, phat: Survey, table: StellarTable) -> Place:
         }
     )
     a_v = (FOREGROUND_A_V, FOREGROUND_A_V + layer)
+    table = field_table(all_filters(phat), survey.field.metallicity, (0.0, 1.6))
     shares = age_metallicity_shares(survey, table, generator=stream((0,), CPU)).numpy()
     parts = zip(a_v, (1 - DUST_SHARE, DUST_SHARE), strict=True)
     light = sum(part * light_per_msun(table, shares, dust) for dust, part in parts)
@@ -266,17 +283,13 @@ def tip(magnitude: np.ndarray) -> float:
     return float(at[inside][rise[inside].argmax()])
 
 
-def mass_to_light_table(table: StellarTable, phat: Survey) -> None:
+def mass_to_light_table(phat: Survey) -> None:
     """Print what a solar mass of several histories shines, without dust."""
+    table = field_table(all_filters(phat), METALLICITY_AT_5_KPC, (0.0, 1.6))
     band_names = list(phat.band_names) + list(EXTRA_BANDS)
     v, b, i = (band_names.index(name) for name in "VBI")
     blue, red = band_names.index("F475W"), band_names.index("F814W")
-    vega = np.array(
-        [
-            load_passband(name).vega_minus_ab
-            for name in [band.filter for band in phat.bands] + list(EXTRA_BANDS.values())
-        ]
-    )
+    vega = np.array([load_passband(name).vega_minus_ab for name in all_filters(phat)])
     print("\nhistory            initial M/L_V   B-V    V-I   F475W-F814W (Vega), Z = 0.008 to 0.03")
     for history, tau in (
         ("constant", 1.0),
@@ -286,8 +299,7 @@ def mass_to_light_table(table: StellarTable, phat: Survey) -> None:
     ):
         settings = phat.field.model_copy(update={"history": history, "decline_gyr": tau})
         mass = mass_per_bin(settings, table.log_age)
-        inside = (table.metallicity > 0.0079) & (table.metallicity < 0.0301)
-        shares = mass[:, None] * inside
+        shares = mass[:, None] * np.ones(len(table.metallicity))
         light = light_per_msun(table, shares / shares.sum(), 0.0)
         m = -2.5 * np.log10(light) + vega
         label = history if history == "constant" else f"{history}, {tau:g} Gyr"
@@ -447,7 +459,9 @@ def diagram(
     inside.tick_params(labelsize=8)
     for absolute, label in ((TIP_I, "RGB tip"), (CLUMP_I, "red clump")):
         axis.axhspan(*behind_foreground(absolute), color="k", alpha=0.15, lw=0)
-        axis.text(4.4, behind_foreground(absolute)[0] - 0.1, label, ha="right", fontsize=9)
+        box = {"facecolor": "w", "alpha": 0.85, "edgecolor": "none", "pad": 1.5}
+        above = behind_foreground(absolute)[0] - 0.12
+        axis.text(4.4, above, label, ha="right", fontsize=9, bbox=box, zorder=3)
     axis.set(xlim=(-1, 4.5), ylim=(27.4, 18), ylabel="F814W [Vega mag]")
     axis.set_xlabel("F475W − F814W [Vega mag]")
 
@@ -544,8 +558,9 @@ def summary(
     axes[2].legend(fontsize=9, loc="upper left")
 
 
-def default_range(table: StellarTable, phat: Survey) -> None:
+def default_range(phat: Survey) -> None:
     """Print the V surface brightness of the survey's own range of densities."""
+    table = field_table(all_filters(phat), phat.field.metallicity, (0.0, 1.6))
     shares = age_metallicity_shares(
         phat.model_copy(update={"field": phat.field.model_copy(update={"burstiness": 0.0})}),
         table,
@@ -564,7 +579,8 @@ def default_range(table: StellarTable, phat: Survey) -> None:
 
 def cost(phat: Survey) -> None:
     """Print the CPU time of one wide field of the bank with each feature, ms."""
-    table = build_table([load_passband(band.filter) for band in phat.bands], a_v=(0.0, 1.5))
+    filters = [band.filter for band in phat.bands]
+    table = field_table(filters, phat.field.metallicity, (0.0, 1.5))
     noise = Detector(phat, device=CPU).noise.numpy()
     sampler = StarSampler(
         table,
@@ -607,11 +623,9 @@ def main() -> None:
     if args.cost:
         cost(phat)
         return
-    filters = [band.filter for band in phat.bands] + list(EXTRA_BANDS.values())
-    table = build_table([load_passband(name) for name in filters], a_v=(0.0, 1.6))
-    mass_to_light_table(table, phat)
-    default_range(table, phat)
-    places = [make_place(radius, phat, table) for radius in RADII_KPC]
+    mass_to_light_table(phat)
+    default_range(phat)
+    places = [make_place(radius, phat) for radius in RADII_KPC]
     figure, axes = plt.subplots(4, 3, figsize=(13.5, 17), layout="constrained")
     renderer = Renderer(phat, size=args.size, pad=0)
     curves = [

@@ -248,9 +248,10 @@ def draw_field(
         groups.row,
         groups.n_stars,
         generator=generator,
-        max_points=max_points,
+        max_points=max(max_points, groups.most_in_a_clump()),
         a_v=a_v,
         detail=False,
+        smooth=True,
     )
     u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
     place, flux = gradient.place(u), stars.flux
@@ -262,7 +263,8 @@ def draw_field(
         all_dust = foreground + behind[1] if behind[0] else foreground
         galaxies = draw_galaxies(survey, shape_px=shape_px, a_v=all_dust, generator=generator)
         place, flux = torch.cat((place, galaxies[0]), 1), torch.cat((flux, galaxies[1]), 1)
-    return _spread_periodic(flux, place, (OVERSAMPLING * height, OVERSAMPLING * width))
+    light = _spread_periodic(flux, place, (OVERSAMPLING * height, OVERSAMPLING * width))
+    return _add_smooth(light, stars.smooth, gradient)
 
 
 def field_extinction(survey: Survey) -> tuple[float, float] | None:
@@ -302,6 +304,15 @@ class _Groups:
     row: Tensor
     n_stars: Tensor
     clump: Tensor
+
+    def most_in_a_clump(self) -> int:
+        """Number of stars of the richest clump.
+
+        With that many points allowed, a clump keeps all its light in points: what the sampler
+        leaves over is spread over the field, where a clump is not.
+        """
+        in_clumps = self.n_stars[self.clump >= 0]
+        return int(in_clumps.max()) if len(in_clumps) else 0
 
     def behind_dust(
         self, foreground: float, layer: tuple[float, float], *, generator: torch.Generator
@@ -356,6 +367,17 @@ def _dust_layer(survey: Survey, generator: torch.Generator) -> tuple[float, tupl
     cpu = on_cpu(generator)
     share = uniform(*settings.dust_share, generator=cpu)
     return foreground, (share, uniform(*settings.dust_a_v, generator=cpu))
+
+
+def _add_smooth(light: Tensor, smooth: Tensor, gradient: Gradient) -> Tensor:
+    """Spread light without shot noise, (population, band), over the grid as the density goes."""
+    total = smooth.sum(0)
+    if not bool(total.any()):
+        return light
+    height, width = light.shape[1:]
+    y, x = (torch.arange(n, device=light.device) / n for n in (height, width))
+    factor = gradient.factor(x, y[:, None])  # (height, width), of mean 1
+    return light.add_(total[:, None, None] * (factor / (height * width)))
 
 
 def _spread_periodic(flux: Tensor, u: Tensor, shape: tuple[int, int]) -> Tensor:

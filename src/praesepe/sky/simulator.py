@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,8 +41,11 @@ RADIUS_POINTS = 1 << 11
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
 
-RANDOM_STREAM = 2
+RANDOM_STREAM = 3
 """Raised with every change after which a seed gives other stamps; sets of mocks carry it."""
+
+FIELD_METALLICITY_STEP_DEX = 0.1
+"""The same for star fields, whose stars are of all metallicities at once."""
 
 STAMPS_AT_ONCE = {"cpu": 32, "cuda": 1024}
 """Stamps that go through all stages together: few enough for a processor's cache."""
@@ -106,12 +108,10 @@ class SurveyTables:
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
             clusters.append(table(grid=grid, a_v=a_v_range(s.a_v, s.a_v_scatter)))
         dust = field_extinction(survey) or as_range(s.a_v)[0]
-        low, high = survey.field.metallicity
-        within = [
-            z for z in IsochroneGrid.embedded().metallicity if 0.999 * low <= z <= 1.001 * high
-        ]
-        known = within or [math.sqrt(low * high)]
-        return cls(cluster=tuple(clusters), field=table(a_v=dust, metallicities=known))
+        grid = refine_metallicity(
+            IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.field.metallicity
+        )
+        return cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))
 
 
 class Simulator:
@@ -436,7 +436,7 @@ class Simulator:
 
     def _nuisances(self, n: int) -> dict[str, Tensor]:
         if not self.nuisances:
-            return {}
+            return self._psfs(n)
         settings, shape = self.survey.nuisance, (n, len(self.survey.bands))
         low, high = settings.blur_px
 
@@ -452,11 +452,19 @@ class Simulator:
         }
 
     def _psfs(self, n: int) -> dict[str, Tensor]:
-        """Which of its PSFs each band sees: one focus and one place on the detector a stamp."""
+        """Which of its PSFs each band sees: one place on the detector and one focus a stamp.
+
+        The place is where the cluster happens to lie, and always drawn. The focus is a nuisance:
+        without these, every band has its first, the sharpest.
+        """
         counts = torch.tensor(self.renderer.n_psfs, device=self.device)
         if bool((counts == 1).all()):
             return {}
-        u = torch.rand((n, 1), generator=self.generator, device=self.device)
+        from_file = [band.psf.file is not None for band in self.survey.bands]
+        place, focus = torch.rand((2, n, 1), generator=self.generator, device=self.device)
+        if not self.nuisances:
+            focus = torch.zeros_like(focus)
+        u = torch.where(torch.tensor(from_file, device=self.device), place, focus)
         return {"psf": (u * counts).long()}
 
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from praesepe.errors import InputError
+from praesepe.sky import fields
 from praesepe.sky.fields import (
     FieldBank,
+    _add_smooth,
     _spread_periodic,
     draw_field,
     field_extinction,
@@ -285,6 +287,61 @@ def test_a_gradient_may_be_given(survey, sampler):
     assert float(crest.sum() / valley.sum()) > 2
 
 
+def test_smooth_light_follows_the_gradient():
+    """The light without shot noise goes where stars would, in both directions."""
+    wave = Gradient(0.4, (1, -1), 0.2)
+    smooth = torch.tensor([[1.0, 4.0], [2.0, 0.0]])  # (population, band)
+    light = _add_smooth(torch.zeros(2, 48, 64), smooth, wave)
+    np.testing.assert_allclose(light.sum((1, 2)), [3.0, 4.0], rtol=1e-4)
+    x, y = wave.place(torch.rand((2, 400_000), generator=torch.Generator().manual_seed(1)))
+    stars = np.histogram2d(y, x, bins=8, range=((0, 1), (0, 1)))[0]
+    cells = torch.nn.functional.avg_pool2d(light[:1], (6, 8))[0]
+    relative = (cells / cells.mean()).numpy() / (stars / stars.mean())
+    np.testing.assert_allclose(relative, 1, atol=0.12)  # light at the cells' corners, and chance
+    assert stars.max() > 3 * stars.min()
+    untouched = _add_smooth(torch.ones(2, 8, 8), torch.zeros(2, 2), wave)
+    assert torch.equal(untouched, torch.ones(2, 8, 8))
+
+
+class Watched:
+    """A sampler that keeps what it drew."""
+
+    def __init__(self, sampler):
+        self.sampler, self.drawn = sampler, []
+
+    def __getattr__(self, name):
+        return getattr(self.sampler, name)
+
+    def draw(self, *groups, **settings):
+        self.drawn.append(self.sampler.draw(*groups, **settings))
+        return self.drawn[-1]
+
+
+def test_no_light_is_lost_where_points_are_few(survey, sampler, monkeypatch):
+    monkeypatch.setattr(fields, "MAX_POINTS", 3)
+    quiet, watched = with_field(survey, burstiness=0.0, log_age=(9.5, 10.1)), Watched(sampler)
+    field = draw_field(quiet, watched, 100.0, shape_px=(96, 96), generator=stream((3,), CPU))
+    (stars,) = watched.drawn
+    assert float(stars.smooth.sum()) > 0.04 * float(stars.light.sum())
+    np.testing.assert_allclose(field.sum((1, 2)), stars.light.sum(0), rtol=1e-4)
+    assert float(field.min()) > 0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_clumps_keep_their_light(survey, sampler, monkeypatch, allowed):
+    """None of it is spread over the field, however few points are allowed elsewhere."""
+    monkeypatch.setattr(fields, "MAX_POINTS", 2)
+    if not allowed:  # the check must notice clumps whose faint light leaves them
+        monkeypatch.setattr(fields._Groups, "most_in_a_clump", lambda _: 0)
+    clumps = {"log_age": (7.0, 8.0), "clump_share": (1.0, 1.0), "clump_pc": (2.0, 4.0)}
+    watched = Watched(sampler)
+    given = with_field(survey, burstiness=0.0, **clumps)
+    draw_field(given, watched, 20.0, shape_px=(192, 192), generator=stream((5,), CPU))
+    (stars,) = watched.drawn
+    spread = float(stars.smooth.sum() / stars.light.sum())
+    assert (spread < 1e-6) == allowed
+
+
 def clumpiness(survey, sampler, **settings):
     """Variance over mean of the number of lit grid points in cells of 16 image pixels."""
     given = with_field(survey, burstiness=0.0, **settings)
@@ -320,7 +377,9 @@ class Reddened:
         assert a_v.shape == row.shape
         self.asked.append((n_stars, a_v))
         stars = self.sampler.draw(row, n_stars, **settings)
-        return replace(stars, flux=stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.owner]))
+        dimmed = stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.owner])
+        smooth = stars.smooth * 10 ** (-0.4 * self.dimming.T * a_v[:, None])
+        return replace(stars, flux=dimmed, smooth=smooth)
 
 
 def test_a_dust_layer_reddens_the_stars_behind_it(survey, sampler):
