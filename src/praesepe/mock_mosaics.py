@@ -44,6 +44,7 @@ LOGARITHMIC = {"rh_arcsec": "log_rh", "metallicity": "log_z"}
 
 NO_PARAMETERS = {
     "id", "name", "ra", "dec", "x", "y", "log_rh", "log_present_mass", "n_stars", "field_density",
+    "n_living", "rh_realised_arcsec",
 }  # fmt: skip
 """Columns that say nothing new about a cluster, such as those of a table of truth."""
 
@@ -140,6 +141,11 @@ def simulate_mosaic(
         raise InputError(
             f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"
         )
+    if survey.field.files is not None and density > 0:
+        raise InputError(
+            f"field.files = {survey.field.files}: a mosaic has a simulated star field, real ones are "
+            "for stamps; leave `files` out of the survey, or ask for no field (density 0)"
+        )
     folder = output_folder(out, [image_name(survey, b) for b in survey.bands] + [TRUTH], overwrite)
     check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
     tables = SurveyTables.build(survey)
@@ -231,12 +237,13 @@ def _read_clusters(
 
 
 def _middle(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[float, float]:
-    """Direction of the sum of the positions' unit vectors: right across RA = 0, too."""
+    """Direction of the median of the positions' unit vectors: right across RA = 0, too."""
     good = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     if not good.any():
         raise InputError("no row of the catalogue has a position")
     ra, dec = np.radians(ra_deg[good]), np.radians(dec_deg[good])
-    x, y, z = (v.mean() for v in (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)))
+    vectors = (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec))
+    x, y, z = (np.median(v) for v in vectors)  # one stray position does not matter
     return float(np.degrees(np.arctan2(y, x)) % 360), float(
         np.degrees(np.arctan2(z, np.hypot(x, y)))
     )
@@ -284,7 +291,7 @@ def _check_names(names: list[str], label: str, positions: set[str]) -> None:
             continue
         if difflib.get_close_matches(name.lower(), parameters, n=1, cutoff=0.75):
             raise unknown(f"column in {label}:", name, parameters, "Rename it or remove it.")
-        if not name.startswith("mag_"):
+        if not name.startswith(("mag_", "brightest_")):
             ignored.append(name)
     if ignored:
         warnings.warn(
