@@ -143,8 +143,8 @@ def simulate_mosaic(
         )
     if survey.field.files is not None and density > 0:
         raise InputError(
-            f"field.files = {survey.field.files}: a mosaic has a simulated star field, real ones are "
-            "for stamps; leave `files` out of the survey, or ask for no field (density 0)"
+            f"field.files = {survey.field.files}: a mosaic has a simulated star field, real ones "
+            "are for stamps; leave `files` out of the survey, or ask for no field (density 0)"
         )
     folder = output_folder(out, [image_name(survey, b) for b in survey.bands] + [TRUTH], overwrite)
     check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
