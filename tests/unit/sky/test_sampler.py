@@ -10,6 +10,7 @@ from scipy import stats
 from praesepe.errors import InputError
 from praesepe.sky.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
+from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.population import StellarTable, imf_weights
 
@@ -240,6 +241,19 @@ def test_stars_below_the_first_isochrone_mass_shine_like_it(simulator, generator
     sampler = StarSampler(table, zero_points=[0.0] * 3, distance_modulus=0.0, flux_limit=[0.0] * 3)
     drawn = draw(sampler, 0, [1000], generator)
     np.testing.assert_allclose(drawn.flux, 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("binaries", [None, Binaries(1.0)])
+def test_brown_dwarfs_drawn_singly_are_dark_and_not_alive(simulator, table, generator, binaries):
+    """Masses from 0.02 to 0.078 Msun, below all isochrones and what burns hydrogen."""
+    dwarfs = BrokenPowerLaw(edges=(0.02, 0.078), slopes=(0.3,))
+    sampler = sampler_of(simulator, imf=dwarfs, binaries=binaries)
+    drawn = draw(sampler, age(table, 9.0), [1000], generator)
+    assert float(drawn.light.abs().max()) == 0
+    assert float(drawn.n_living) == 0
+    np.testing.assert_allclose(drawn.present_mass, drawn.mass, rtol=1e-4)
+    stars = draw(sampler_of(simulator), age(table, 9.0), [1000], generator)
+    assert float(stars.n_living) > 900
 
 
 def test_every_band_needs_a_zero_point(simulator):
