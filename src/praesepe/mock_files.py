@@ -18,6 +18,7 @@ from praesepe.errors import InputError, PraesepeError
 from praesepe.parameters import PARAMETERS
 from praesepe.sky.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
+from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class MockSet:
             "NMOCKS": self.n,
             "PRAESEPE": __version__,
             "STREAM": RANDOM_STREAM,
+            "STARKEYS": " ".join(IsochroneGrid.named(m).key[:12] for m in self.survey.stars.models),
         }
 
     def cards(self) -> list[tuple[str, Any, str]]:
@@ -128,6 +130,7 @@ class MockSet:
             ("DISTANCE", self.survey.distance_pc, "[pc]"),
             ("PRAESEPE", own["PRAESEPE"], "version of the code"),
             ("STREAM", own["STREAM"], "number of the code's random sequence"),
+            ("STARKEYS", own["STARKEYS"], "content of the stellar models"),
             ("DATE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), ""),
         ]
         for i, band in enumerate(self.survey.bands, start=1):

@@ -204,3 +204,24 @@ def test_the_gpu_convolves_alone(survey, tables):
     here = simulator.renderer.convolve(grids)
     there = _ConvolvesOn(survey, "cuda").convolve(grids)
     assert float((here - there).abs().max() / here.max()) < 1e-5
+
+
+def test_another_stellar_model_of_the_same_name_is_another_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard is never kept that was drawn from other isochrones."""
+    from praesepe.mock_files import MockSet
+    from praesepe.stars.isochrones import IsochroneGrid
+
+    monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
+    phat, grid = load_survey("phat"), IsochroneGrid.embedded()
+    stars = phat.stars.model_copy(update={"isochrones": "mine"})
+    one = MockSet(phat.model_copy(update={"stars": stars}), seed=1, nuisances=True, n=1)
+    identities = []
+    for n_ages in (70, 71):
+        rows = tuple(row[:n_ages] for row in grid.isochrones)
+        changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
+        changed.save(tmp_path / "stars" / "mine.npz", overwrite=True)
+        identities.append(one.identity())
+    assert identities[0] != identities[1]
+    assert identities[0]["SURVHASH"] == identities[1]["SURVHASH"]
