@@ -210,7 +210,6 @@ def test_another_stellar_model_of_the_same_name_is_another_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shard is never kept that was drawn from other isochrones."""
-    from praesepe.mock_files import MockSet
     from praesepe.stars.isochrones import IsochroneGrid
 
     monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
