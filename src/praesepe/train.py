@@ -28,6 +28,7 @@ from praesepe.network.storage import (
 )
 from praesepe.schedule import Pace, Settings, Signals
 from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.survey import Survey, load_survey
 
 log = logging.getLogger(__name__)
@@ -199,6 +200,9 @@ class Run:
         }
         if labelled is not None:
             self._identity["labels"] = labelled.fingerprint()
+        elif survey.stars.models != ("sse",):  # what an imported model's name stands for may change
+            keys = {name: IsochroneGrid.named(name).key for name in survey.stars.models}
+            self._identity["stars"] = keys
 
     def open(self, resume: bool, tables: SurveyTables | None) -> None:
         """Prepare the output folder, or take up the run that it holds."""
@@ -337,7 +341,7 @@ class Run:
 
     def _load_checkpoint(self, path: Path) -> None:
         tensors, progress = read_checkpoint(path)
-        for key in ("survey", "initial", "labels", "settings"):
+        for key in ("survey", "initial", "labels", "stars", "settings"):
             theirs, ours = progress.get(key), self._identity.get(key)
             if theirs != ours:
                 raise InputError(
@@ -397,6 +401,7 @@ class Run:
             "praesepe": __version__,
             "torch": torch.__version__,
             "survey_fingerprint": self.survey.fingerprint(),
+            "stars": self._identity.get("stars", {}),
         }
         return model.save(self.out, overwrite=True)
 

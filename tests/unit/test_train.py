@@ -745,3 +745,21 @@ def test_the_library_is_silent(
     toy()
     train(survey, tmp_path / "m", steps=3, **QUICK)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_on_other_isochrones_of_the_same_name_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from praesepe.stars.isochrones import IsochroneGrid
+
+    monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
+    survey = make_survey(stars={"isochrones": "mine"}, prior={"log_age": [7.0, 9.0]})
+    grid = IsochroneGrid.embedded()
+    for n_ages in (71, 70):
+        rows = tuple(row[:n_ages] for row in grid.isochrones)
+        changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
+        changed.save(tmp_path / "stars" / "mine.npz", overwrite=True)
+        if n_ages == 71:
+            train(survey, tmp_path / "run", steps=1, **QUICK)
+    with pytest.raises(InputError, match="another stars: mine"):
+        train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
