@@ -36,6 +36,14 @@ NEEDED = ("log_age", "log_mass", "rh_arcsec")
 OPTIONAL = ("a_v", "metallicity", "gamma", "concentration", "ellipticity", "angle", "segregation")
 """Columns of a catalogue that are drawn from the prior where they are missing."""
 
+NUISANCE_CARDS = {
+    "zero_point_mag": ("ZPOFFSET", "[mag] added to magnitudes"),
+    "blur_px": ("BLURPX", "[px] sigma of a further blur"),
+    "x_shift_px": ("XSHIFT", "[px] shift of the band in x"),
+    "y_shift_px": ("YSHIFT", "[px] shift of the band in y"),
+}
+"""Keywords and comments of what was drawn for a band."""
+
 CHOICES = ("profile", "model")
 """Columns of names or indices: the profile, and the stellar model of the survey."""
 
@@ -155,14 +163,16 @@ def simulate_mosaic(
     else:
         read = _read_clusters(survey, clusters, size, centre_deg, seed, (x, y, origin), tables)
         wcs, given, x_px, y_px, ids = read
+    drawn: dict[str, dict[str, float]] = {}
     planes, known = render_mosaic(
         survey, given, x_px, y_px, size=size, seed=seed, field_density=density,
-        nuisances=nuisances, tables=tables, progress=progress,
+        nuisances=nuisances, tables=tables, drawn=drawn, progress=progress,
     )  # fmt: skip
     made = {"SEED": seed, "FIELDDEN": density, "NUISANCE": nuisances}
-    images = write_images(folder, survey, planes, wcs, made=made, command=command)
+    images = write_images(folder, survey, planes, wcs, made=made, drawn=drawn, command=command)
     table = _truth_table(survey, given, known, wcs, ids)
     table.meta |= {"survey": survey.name, "survey_fingerprint": survey.fingerprint(), **made}
+    table.meta["nuisances"] = drawn
     from praesepe.images.tables import write_table
 
     write_table(table, folder / TRUTH, overwrite=True)
@@ -376,6 +386,7 @@ def write_images(
     wcs: WCS,
     *,
     made: dict[str, Any] | None = None,
+    drawn: dict[str, dict[str, float]] | None = None,
     command: str | None = None,
 ) -> dict[str, Path]:
     """Write one FITS file per band; existing ones are replaced.
@@ -390,6 +401,8 @@ def write_images(
     wcs : WCS
     made : dict, optional
         Further keywords of the primary header.
+    drawn : dict, optional
+        Nuisances of each band, as `render_mosaic` gives them; they go into the primary header.
     command : str, optional
         The command line, for the history.
 
@@ -404,6 +417,8 @@ def write_images(
     for band in survey.bands:
         hdus = mosaic_hdus(planes[band.name], band, wcs, survey)
         hdus[0].header.update(made or {})
+        for name, value in (drawn or {}).get(band.name, {}).items():
+            hdus[0].header[NUISANCE_CARDS[name][0]] = (round(value, 6), NUISANCE_CARDS[name][1])
         if command:
             hdus[0].header["HISTORY"] = command
         images[band.name] = folder / image_name(survey, band)

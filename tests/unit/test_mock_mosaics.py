@@ -30,3 +30,19 @@ def test_the_middle_of_a_catalogue_is_that_of_most_positions() -> None:
     assert middle_dec == pytest.approx(41.01, abs=0.02)
     with pytest.raises(InputError, match="no row"):
         _middle(np.array([np.nan]), np.array([1.0]))
+
+
+def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path) -> None:
+    from astropy.io import fits
+
+    phat = load_survey("phat")
+    survey = phat.model_copy(update={"bands": phat.bands[1:], "stamp_size": 32})
+    made = simulate_mosaic(survey, tmp_path / "sky", n=0, size=64, density=0.0, seed=5)
+    for band, path in made.images.items():
+        header = fits.getheader(path)
+        drawn = made.table.meta["nuisances"][band]
+        assert header["ZPOFFSET"] == pytest.approx(drawn["zero_point_mag"], abs=1e-6)
+        assert 0 <= header["BLURPX"] <= 0.8
+        assert header["XSHIFT"] != header["YSHIFT"]
+    clean = simulate_mosaic(survey, tmp_path / "clean", n=0, size=64, density=0.0, nuisances=False)
+    assert "ZPOFFSET" not in fits.getheader(next(iter(clean.images.values())))

@@ -97,6 +97,7 @@ def render_mosaic(
     field_density: float = 20.0,
     nuisances: bool = True,
     tables: SurveyTables | None = None,
+    drawn: dict[str, dict[str, float]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Images, Truth]:
     """Render given clusters at given places of a mosaic.
@@ -119,6 +120,9 @@ def render_mosaic(
         Whether each band of the mosaic has a zero point, blur and registration of its own.
     tables : SurveyTables, optional
         Ready-made stellar tables.
+    drawn : dict, optional
+        Is filled with the nuisances of each band: ``zero_point_mag`` (positive: stars are fainter),
+        ``blur_px``, ``x_shift_px``, ``y_shift_px``.
     progress : callable, optional
         Called with (steps done, all steps): batches of clusters and tiles.
 
@@ -157,12 +161,30 @@ def render_mosaic(
     truth: Truth = {}
     if clusters is not None:
         truth = _add_clusters(canvas, simulator, clusters, x, y, margin=margin, done=steps)
+    nuisance = simulator._nuisances(1)
+    if drawn is not None:
+        drawn |= _by_band(survey, nuisance)
     images = convolve_tiles(
-        canvas, survey, size=size, margin=margin, nuisances=simulator._nuisances(1), done=steps
+        canvas, survey, size=size, margin=margin, nuisances=nuisance, done=steps
     )
     del canvas
     exposed = simulator.detector.expose(images[None], generator=simulator.generator)[0].numpy()
     return {band.name: exposed[i] for i, band in enumerate(survey.bands)}, truth
+
+
+def _by_band(survey: Survey, nuisance: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """The nuisances of one image, by band and name; none where there are none."""
+    if "gain" not in nuisance:
+        return {}
+    return {
+        band.name: {
+            "zero_point_mag": -2.5 * math.log10(float(nuisance["gain"][0, i])),
+            "blur_px": float(nuisance["blur_px"][0, i]),
+            "x_shift_px": float(nuisance["shift_px"][0, i, 0]),
+            "y_shift_px": float(nuisance["shift_px"][0, i, 1]),
+        }
+        for i, band in enumerate(survey.bands)
+    }
 
 
 class _Steps:
