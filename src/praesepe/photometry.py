@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError
-from praesepe.sky.psf import _disc_quadrant
+from praesepe.sky.psf import disc_quadrant
 from praesepe.stars.passbands import Passband
 
 
@@ -32,10 +31,7 @@ def circle_overlap(shape: tuple[int, int], *, x: float, y: float, radius_px: flo
     """
     edge_y = np.arange(shape[0] + 1) - 0.5 - y
     edge_x = np.arange(shape[1] + 1) - 0.5 - x
-    # An array, since numpy rounds the squares of scalars and arrays differently, and the root of a
-    # difference that rounding made negative is not a number.
-    radius: Any = np.full((1, 1), float(radius_px))
-    corner = _disc_quadrant(edge_x[None, :], edge_y[:, None], radius)
+    corner = disc_quadrant(edge_x[None, :], edge_y[:, None], float(radius_px))
     overlap: np.ndarray = np.diff(np.diff(corner, axis=0), axis=1)
     return overlap
 

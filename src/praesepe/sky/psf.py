@@ -367,24 +367,31 @@ def encircled_energy(psf: ArrayLike, scale_arcsec: float, radii_arcsec: ArrayLik
     edges_x = (np.arange(image.shape[1] + 1) - image.shape[1] // 2 - 0.5) * scale_arcsec
     energy = []
     for radius in np.atleast_1d(np.asarray(radii_arcsec, dtype=float)):
-        corner = _disc_quadrant(edges_x[None, :], edges_y[:, None], radius)  # (H + 1, W + 1)
+        corner = disc_quadrant(edges_x[None, :], edges_y[:, None], radius)  # (H + 1, W + 1)
         overlap = np.diff(np.diff(corner, axis=0), axis=1) / scale_arcsec**2  # (H, W)
         energy.append(float((overlap * image).sum()))
     return np.array(energy)
 
 
-def _disc_quadrant(x: Array, y: Array, radius: float) -> Array:
-    """Signed area of the disc between the axes and the corner (x, y)."""
-    a, b = np.minimum(np.abs(x), radius), np.minimum(np.abs(y), radius)
-    start = np.minimum(
-        np.sqrt(np.maximum(radius**2 - b**2, 0)), a
-    )  # where the circle leaves the top side
+def disc_quadrant(x: Array, y: Array, radius: float) -> Array:
+    """Signed area of the disc between the axes and the corner (x, y).
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Corners relative to the disc's centre; they broadcast.
+    radius : float
+        In the same unit; the area is in its square.
+    """
+
+    def height(u: Array) -> Array:  # rounding can make the difference negative
+        return np.sqrt(np.maximum(radius**2 - u**2, 0))
 
     def integral(u: Array) -> Array:
-        return 0.5 * (
-            u * np.sqrt(np.maximum(radius**2 - u**2, 0)) + radius**2 * np.arcsin(u / radius)
-        )
+        return 0.5 * (u * height(u) + radius**2 * np.arcsin(u / radius))
 
+    a, b = np.minimum(np.abs(x), radius), np.minimum(np.abs(y), radius)
+    start = np.minimum(height(b), a)  # where the circle leaves the top side
     return np.sign(x) * np.sign(y) * (start * b + integral(a) - integral(start))
 
 
