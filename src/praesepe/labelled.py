@@ -133,6 +133,15 @@ def _labels(table: Any) -> NDArray[np.float32]:
     return np.column_stack((column("log_age"), column("log_mass"), log_rh)).astype(np.float32)
 
 
+def turn(image: Tensor, k: int) -> Tensor:
+    """Turn and mirror (..., y, x) about pixel n // 2, where clusters lie; k from 0 to 7."""
+    if k & 4:
+        image = image.transpose(-2, -1)
+    axes = [axis for axis, bit in ((-2, 1), (-1, 2)) if k & bit]
+    shifts = [1 - image.shape[axis] % 2 for axis in axes]
+    return image.flip(axes).roll(shifts, axes) if axes else image
+
+
 class LabelledSource:
     """Batches of real clusters, turned, mirrored and with zero points off by the survey's scatter.
 
@@ -168,10 +177,8 @@ class LabelledSource:
         rng = np.random.default_rng((self.seed, 8, step))
         images, labels = self._train
         index = torch.from_numpy(rng.integers(0, len(images), self.batch_size))
-        turned = []
-        for image, k in zip(images[index], rng.integers(0, 8, self.batch_size), strict=True):
-            image = torch.rot90(image, int(k) % 4, (-2, -1))
-            turned.append(image.flip(-1) if k >= 4 else image)
+        orientations = rng.integers(0, 8, self.batch_size)
+        turned = [turn(image, int(k)) for image, k in zip(images[index], orientations, strict=True)]
         gain = rng.normal(
             0, self.survey.nuisance.zero_point_mag, (self.batch_size, images.shape[1], 1, 1)
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.parameters import LOG_AGE, LOG_MASS, PARAMETERS, Parameter
+from praesepe.stars.passbands import load_passband
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY, INK = "#2f6690", "#d1691e", "#4a8c5c", "#9aa3ab", "#22282e"
 """Okabe and Ito's order, softened: distinct for colour-blind readers, and in print."""
 
-BLACK = -1.5
-"""What is shown as black, in units of the sky's scatter."""
+ULTRAVIOLET = 4000.0
+"""Pivot wavelength (Angstrom) below which an eye would hardly see a band."""
 
 STYLE: Any = {
     "axes.edgecolor": INK,
@@ -51,46 +52,64 @@ def _dots(n: int) -> dict[str, Any]:
     return {"mew": 0, "alpha": float(np.clip(1000 / n, 0.15, 0.8)), "rasterized": True}
 
 
-def rgb(stamp: np.ndarray, survey: Survey) -> np.ndarray:
-    """Colour picture of a stamp, after Lupton et al. (2004, PASP 116, 133).
+def rgb(stamp: np.ndarray, survey: Survey, *, stretch: float | None = None) -> np.ndarray:
+    """Colour picture close to what an eye would see, after Lupton et al. (2004, PASP 116, 133).
+
+    Each band is brought to the brightness of an A0 star (Vega magnitudes), so that such a star is
+    white; the sky (the 5th percentile) is subtracted. Red is the reddest band. Of two and three
+    bands, green is a mean of the neighbours, since the filters of such surveys leave wide gaps; an
+    ultraviolet band enters the blue by less than a third.
 
     Parameters
     ----------
-    stamp : (band, H, W) ndarray
-        e-/s, bands in the survey's order, from blue to red.
+    stamp : ndarray, shape (band, y, x)
+        e-/s, bands in the survey's order, from blue to red. Pixels missing in a band (NaN) are
+        dark.
     survey : Survey
-        Its zero points give every band the same weight for a source flat in F_nu; the noise of
-        the reddest band sets the softening.
+        Zero points and filters of the bands.
+    stretch : float, optional
+        Brightness up to which the scale is linear: e-/s of an A0 star in the reddest band. By
+        default five times that band's `asinh_scale`.
 
     Returns
     -------
-    (H, W, 3) ndarray of uint8
-        Last, middle and first band as red, green and blue; a single band is grey.
+    ndarray of uint8, shape (y, x, 3)
+        A single band is grey.
+
+    Raises
+    ------
+    ValueError
+        For a stamp of another shape.
+    InputError
+        For a survey whose filters cannot be read.
     """
     from astropy.visualization import make_lupton_rgb
 
-    n_bands = len(survey.bands)
-    stamp = np.asarray(stamp, dtype=np.float64)
-    if stamp.ndim != 3 or stamp.shape[0] != n_bands:
-        raise ValueError(f"stamp of shape {stamp.shape}; expected ({n_bands}, height, width)")
-    planes = [_scaled(plane) for plane in stamp]
-    picked = (planes[-1], planes[n_bands // 2] if n_bands > 2 else _mean_of_ends(planes), planes[0])
+    bands, stamp = survey.bands, np.asarray(stamp, dtype=np.float64)
+    if stamp.ndim != 3 or stamp.shape[0] != len(bands):
+        raise ValueError(f"stamp of shape {stamp.shape}; expected ({len(bands)}, height, width)")
+    if stretch is None:
+        stretch = 5 * bands[-1].asinh_scale
+    black = -0.1 * stretch
+    curves = [load_passband(band.filter) for band in bands]
+    vega = np.array([b.zero_point_ab + c.vega_minus_ab for b, c in zip(bands, curves, strict=True)])
+    weights = 10 ** (0.4 * (vega[-1] - vega))
+    planes = [w * _sky_subtracted(plane) for w, plane in zip(weights, stamp, strict=True)]
+    red, middle, blue = planes[-1], planes[len(planes) // 2], planes[0]
+    green = middle if len(planes) > 3 else (middle + red) / 2
+    if len(planes) < 3:
+        green = (blue + red) / 2
+    elif curves[0].pivot_angstrom < ULTRAVIOLET:
+        blue = 0.3 * blue + 0.7 * middle
+    missing = ~np.isfinite(stamp).all(0)
+    red, green, blue = (np.where(missing, black, plane) for plane in (red, green, blue))
     with np.errstate(divide="ignore", invalid="ignore"):  # astropy divides 0 by 0 where it is dark
-        return make_lupton_rgb(*picked, minimum=BLACK, stretch=12, Q=6)
+        return make_lupton_rgb(red, green, blue, minimum=black, stretch=stretch, Q=16)
 
 
-def _scaled(plane: np.ndarray) -> np.ndarray:
-    """Sky subtracted, in units of the sky's scatter; missing pixels are dark."""
-    good = plane[np.isfinite(plane)]
-    if good.size == 0:
-        return np.full_like(plane, BLACK)
-    sky = np.median(good)
-    scatter = 1.4826 * np.median(np.abs(good - sky))
-    return np.nan_to_num((plane - sky) / max(scatter, 1e-12), nan=BLACK)
-
-
-def _mean_of_ends(planes: list[np.ndarray]) -> np.ndarray:
-    return (planes[0] + planes[-1]) / 2
+def _sky_subtracted(plane: np.ndarray) -> np.ndarray:
+    good = np.isfinite(plane)
+    return plane - (np.percentile(plane[good], 5) if good.any() else 0.0)
 
 
 def plot_recovered(

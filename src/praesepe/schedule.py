@@ -35,6 +35,12 @@ class Settings:
         Of AdamW.
     averaging : float
         Decay per step of the weights' running average, which is what is saved.
+    batch_norm_until : float, optional
+        Share of the training (0 to 1) after which the batch normalisations keep their statistics:
+        one half, or 0 where the training starts from a model. From then on the network that is
+        trained is the one that will be used; before, every batch's own mean and variance blur
+        what a stamp's brightness says. (A run that is made more than twice as long is below it
+        again.)
     clip : float
         Largest norm of the gradient.
     valid_size, valid_every : int
@@ -52,6 +58,7 @@ class Settings:
     warmup_steps: int = 300
     weight_decay: float = 0.01
     averaging: float = 0.999
+    batch_norm_until: float | None = None
     clip: float = 1.0
     valid_size: int = 2048
     valid_every: int = 250
@@ -67,6 +74,10 @@ class Settings:
         for name, low in least.items():
             if (given := getattr(self, name)) < low:
                 raise InputError(f"{name} = {given}: it must be at least {low}")
+        if self.batch_norm_until is not None and not 0 <= self.batch_norm_until <= 1:
+            raise InputError(
+                f"batch_norm_until = {self.batch_norm_until}: it is a share, from 0 to 1"
+            )
 
     def done(self, step: int, seconds: float) -> float:
         """Share of the training that lies behind, 0 to 1."""

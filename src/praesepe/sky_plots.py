@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.plots import new_figure, years
+from praesepe.plots import new_figure, rgb, years
 from praesepe.sky.simulator import Simulator
-from praesepe.stars.passbands import load_passband
-from praesepe.survey import Survey
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,40 +16,6 @@ if TYPE_CHECKING:
 GALLERY_LOG_AGE = (6.8, 7.4, 8.0, 8.6, 9.2, 9.8)
 GALLERY_LOG_MASS = (2.5, 3.25, 4.0)
 GALLERY_RH_ARCSEC = (0.15, 0.5)
-
-
-def natural_rgb(stamp: np.ndarray, survey: Survey, *, stretch: float = 0.15) -> np.ndarray:
-    """Colour picture close to what an eye would see, after Lupton et al. (2004, PASP 116, 133).
-
-    Each band is brought to the brightness of an A0 star (Vega magnitudes), so that such a star is
-    white; the sky (the 5th percentile) is subtracted. Red is the reddest band, green and blue are
-    means of neighbouring bands (blue has little of the ultraviolet), since the filters of such
-    surveys leave wide gaps.
-
-    Parameters
-    ----------
-    stamp : ndarray, shape (band, y, x)
-        e-/s, from blue to red.
-    survey : Survey
-        Zero points and filters of the bands.
-    stretch : float
-        Brightness up to which the scale is linear: e-/s of an A0 star in the reddest band.
-
-    Returns
-    -------
-    ndarray of uint8, shape (y, x, 3)
-    """
-    from astropy.visualization import make_lupton_rgb
-
-    vega = np.array([b.zero_point_ab + load_passband(b.filter).vega_minus_ab for b in survey.bands])
-    weight = 10 ** (0.4 * (vega[-1] - vega))
-    planes = [w * (plane - np.percentile(plane, 5)) for w, plane in zip(weight, stamp, strict=True)]
-    red, middle, blue = planes[-1], planes[len(planes) // 2], planes[0]
-    green = middle if len(planes) > 3 else (middle + red) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):  # astropy divides 0 by 0 where it is dark
-        return make_lupton_rgb(
-            red, green, 0.3 * blue + 0.7 * middle, minimum=-0.1 * stretch, stretch=stretch, Q=16
-        )
 
 
 def plot_stamp(ax: Axes, stamp: np.ndarray, simulator: Simulator) -> Axes:
@@ -70,7 +34,7 @@ def plot_stamp(ax: Axes, stamp: np.ndarray, simulator: Simulator) -> Axes:
     -------
     Axes
     """
-    ax.imshow(natural_rgb(stamp, simulator.survey), origin="lower", interpolation="nearest")
+    ax.imshow(rgb(stamp, simulator.survey), origin="lower", interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_visible(False)

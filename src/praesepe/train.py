@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def train(
                     run.validate()
                 ready = time.monotonic()
                 images, labels = run.source.batch(run.step)
-                run.update(images, labels, run.settings.rate(run.step, done))
+                run.update(images, labels, done)
                 now = time.monotonic()
                 run.seconds += now - began
                 run.pace.add(now - ready)
@@ -173,6 +173,8 @@ class Run:
         initial: Estimator | str | Path | None,
         labelled: Labelled | None,
     ) -> None:
+        if settings.batch_norm_until is None:
+            settings = replace(settings, batch_norm_until=0.5 if initial is None else 0.0)
         self.survey, self.out, self.settings, self.device = survey, out, settings, device
         self.labelled = labelled
         self.estimator = _start(survey, settings, initial).to_training(device)
@@ -241,11 +243,16 @@ class Run:
         if self._board is not None:
             self._board.close()
 
-    def update(self, images: Tensor, labels: Tensor, rate: float) -> None:
+    def update(self, images: Tensor, labels: Tensor, done: float) -> None:
         """One step of the optimiser; left out where the gradient is not finite."""
         self.net.train()
+        assert self.settings.batch_norm_until is not None
+        if done >= self.settings.batch_norm_until:
+            for module in self.net.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.settings.rate(self.step, done)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             context = self.net.context(images)
         loss = -self.net.log_prob(labels, context).mean()

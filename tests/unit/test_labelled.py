@@ -17,6 +17,7 @@ from praesepe.labelled import (
     LabelledSource,
     present_mass_fraction,
     read_labelled,
+    turn,
 )
 from praesepe.mock_mosaics import mosaic_hdus, mosaic_wcs
 from praesepe.sky.simulator import Simulator
@@ -202,8 +203,7 @@ def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
     seen, offsets = set(), []
     for image, number in zip(images.numpy(), labels[:, 0].long().tolist(), strict=True):
         original = labelled.images[number]
-        ways = [np.rot90(original, k, (-2, -1)) for k in range(4)]
-        ways += [way[..., ::-1] for way in ways]
+        ways = [turn(torch.from_numpy(original), k).numpy() for k in range(8)]
         # One factor per band, whatever the way the stamp lies.
         gain = image.mean((1, 2)) / original.mean((1, 2))
         fits = [np.allclose(image, way * gain[:, None, None], rtol=1e-4) for way in ways]
@@ -213,6 +213,27 @@ def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
     assert seen == set(range(8))
     assert np.std(offsets) == pytest.approx(0.05, rel=0.15)  # the survey's zero_point_mag
     assert abs(np.corrcoef(np.transpose(offsets))[0, 1]) < 0.2  # each band on its own
+
+
+@pytest.mark.parametrize("side", [4, 5])
+def test_turning_keeps_the_pixel_of_the_cluster(side: int) -> None:
+    image = torch.arange(2 * side**2).reshape(2, side, side)
+    middle = image[:, side // 2, side // 2]
+    ways = [turn(image, k) for k in range(8)]
+    for way in ways:
+        assert (way[:, side // 2, side // 2] == middle).all()
+        assert (way.flatten().sort().values == image.flatten()).all()
+    assert len({tuple(way.flatten().tolist()) for way in ways}) == 8
+    # The neighbours turn: the pixel to the right ends up on all four sides.
+    right = image[0, side // 2, side // 2 + 1]
+    places = {tuple((way[0] == right).nonzero()[0].tolist()) for way in ways}
+    middle_index = side // 2
+    assert places == {
+        (middle_index, middle_index + 1),
+        (middle_index, middle_index - 1),
+        (middle_index + 1, middle_index),
+        (middle_index - 1, middle_index),
+    }
 
 
 def test_double_precision_becomes_single(survey: Survey) -> None:

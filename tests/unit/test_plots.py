@@ -11,6 +11,7 @@ import pytest
 
 from praesepe import plots
 from praesepe.parameters import LOG_AGE, LOG_RH, PARAMETERS
+from praesepe.stars.passbands import load_passband
 from praesepe.survey import load_survey
 
 PHAT = load_survey("phat")
@@ -23,23 +24,42 @@ def stamps(rng: np.random.Generator) -> np.ndarray:
     return noise
 
 
-def test_a_red_source_is_red(stamps: np.ndarray) -> None:
-    for band, channel in ((0, 2), (1, 1), (2, 0)):
-        stamp = stamps[0].copy()
-        stamp[band, 10:13, 10:13] += 0.4
-        colour = plots.rgb(stamp, PHAT)[11, 11]
-        assert plots.rgb(stamp, PHAT).shape == (64, 64, 3)
-        assert plots.rgb(stamp, PHAT).dtype == np.uint8
-        assert colour.argmax() == channel
+def star_colour(*beyond_vega: float) -> list[int]:
+    """Red, green and blue of a star whose magnitudes are those of Vega plus something per band."""
+    rate = [
+        10 ** (0.4 * (band.zero_point_ab + load_passband(band.filter).vega_minus_ab - 24.5 - extra))
+        for band, extra in zip(PHAT.bands, beyond_vega, strict=True)
+    ]
+    stamp = np.zeros((3, 9, 9))
+    stamp[:, 4, 4] = rate
+    picture = plots.rgb(stamp, PHAT)
+    assert picture.shape == (9, 9, 3)
+    assert picture.dtype == np.uint8
+    return picture[4, 4].astype(int).tolist()
+
+
+def test_an_a0_star_is_white_a_hot_one_blue_a_cool_one_red() -> None:
+    red, green, blue = star_colour(0, 0, 0)
+    assert max(red, green, blue) - min(red, green, blue) <= 6
+    red, _, blue = star_colour(-1.5, -0.5, 0)
+    assert blue > red + 30
+    red, _, blue = star_colour(3, 1.5, 0)
+    assert red > blue + 30
 
 
 def test_missing_pixels_are_dark(stamps: np.ndarray) -> None:
     stamps[0, :, :5] = np.nan
     assert plots.rgb(stamps[0], PHAT)[:5].max() == 0
+    stamps[0, 1, -3:] = np.nan  # one band is enough
+    assert plots.rgb(stamps[0], PHAT)[-3:].max() == 0
     assert plots.rgb(np.full((3, 8, 8), np.nan), PHAT).max() == 0
 
 
-@pytest.mark.parametrize("n_bands", [1, 2])
+def test_a_higher_stretch_is_darker(stamps: np.ndarray) -> None:
+    assert plots.rgb(stamps[0], PHAT, stretch=10.0).sum() < plots.rgb(stamps[0], PHAT).sum()
+
+
+@pytest.mark.parametrize("n_bands", [1, 2, 3])
 def test_fewer_bands(stamps: np.ndarray, n_bands: int) -> None:
     survey = PHAT.model_copy(update={"bands": PHAT.bands[:n_bands]})
     picture = plots.rgb(stamps[0, :n_bands], survey)

@@ -83,7 +83,10 @@ QUICK = {
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    """Metrics of every tenth step and the last; a slow machine writes others in between."""
+    text = (folder / "metrics.jsonl").read_text()
+    every = [json.loads(line) for line in text.splitlines()]
+    return [line for line in every if line["step"] % 10 == 0 or line is every[-1]]
 
 
 # Stamps that hold their labels
@@ -305,14 +308,42 @@ def test_a_kill_before_the_first_checkpoint_begins_anew(
     assert [line["step"] for line in lines(resumed)] == [10, 12]
 
 
+def counted_batches(folder: Path) -> set[int]:
+    """Batches that the normalisations have seen."""
+    tensors, _ = read_checkpoint(folder / "checkpoint.safetensors")
+    return {int(value) for key, value in tensors.items() if key.endswith("batches_tracked")}
+
+
+@pytest.mark.parametrize(("until", "batches"), [(0.0, 0), (None, 5), (0.7, 7), (1.0, 10)])
+def test_batch_normalisations_learn_their_statistics_up_to_a_share_of_the_run(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, until: float | None, batches: int
+) -> None:
+    toy()
+    folder = train(survey, tmp_path / "m", steps=10, batch_norm_until=until, **QUICK)
+    assert counted_batches(folder) == {batches}
+
+
+def test_a_model_that_is_trained_further_keeps_its_statistics(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    first = train(survey, tmp_path / "a", steps=6, **QUICK)
+    second = train(survey, tmp_path / "b", steps=4, initial=first, **QUICK)
+    assert counted_batches(second) == counted_batches(first) == {3}
+    before, after = (Estimator.load(folder).net.state_dict() for folder in (first, second))
+    same = {key for key, value in before.items() if torch.equal(value, after[key])}
+    assert {key for key in before if "running" in key} <= same
+    assert "encoder.stem.1.weight" not in same  # scale and shift go on learning
+
+
 def test_a_longer_training_goes_on(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy()
-    train(survey, tmp_path / "m", steps=4, **QUICK)
-    folder = train(survey, tmp_path / "m", steps=9, resume=True, **QUICK)
-    assert [line["step"] for line in lines(folder)] == [4, 9]
-    assert Estimator.load(folder).metadata["training"]["steps_done"] == 9
+    train(survey, tmp_path / "m", steps=10, **QUICK)
+    folder = train(survey, tmp_path / "m", steps=19, resume=True, **QUICK)
+    assert [line["step"] for line in lines(folder)] == [10, 19]
+    assert Estimator.load(folder).metadata["training"]["steps_done"] == 19
 
 
 # Stopped by a signal
@@ -533,6 +564,7 @@ def test_a_model_is_no_checkpoint(begun: Path, survey: Survey) -> None:
         ({"minutes": 1, "steps": 1}, "either minutes or steps"),
         ({"steps": 0}, "length 0 is none"),
         ({"minutes": -1.0}, "length -1.0 is none"),
+        ({"steps": 5, "batch_norm_until": 1.5}, "batch_norm_until = 1.5: it is a share"),
         ({"steps": 1, "batchsize": 3}, "'batchsize'.*'batch_size'"),
         ({"steps": 1, "batch_size": 1}, "batch_size = 1.*at least 2"),
         ({"steps": 1, "seed": -1}, "seed = -1.*at least 0"),

@@ -25,7 +25,7 @@ from praesepe.survey import Survey, parse_survey
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 64
 """Stamps whose posterior draws share one random stream; fixed, so that batches do not matter."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -27,6 +28,9 @@ class Preset:
         Channels and number of blocks of each stage; every stage after the first halves the side.
     bottleneck : bool
         Blocks of three convolutions (1×1, 3×3, 1×1) instead of two 3×3.
+    ring_features : int
+        Features that every stage but the last hands on as averages in rings (`RingReadout`), beside
+        the last stage's averages over the whole stamp; 0: none.
     features : int
         Length of the output.
     """
@@ -36,14 +40,15 @@ class Preset:
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     bottleneck: bool
+    ring_features: int
     features: int
 
 
 PRESETS = {
-    "tiny": Preset((8, 5, 2), False, (8, 16, 32), (1, 1, 1), False, 32),
-    "small": Preset((32, 5, 2), False, (32, 64, 128, 256), (1, 2, 2, 2), False, 128),
+    "tiny": Preset((8, 5, 2), False, (8, 16, 32), (1, 1, 1), False, 8, 32),
+    "small": Preset((32, 5, 2), False, (32, 64, 128, 256), (1, 2, 2, 2), False, 64, 128),
     # Table 1 of Bialopetravičius & Narbutis (2020, A&A 633, A148): 50 layers.
-    "paper": Preset((64, 7, 1), True, (128, 256, 512, 1024), (3, 4, 6, 3), True, 1024),
+    "paper": Preset((64, 7, 1), True, (128, 256, 512, 1024), (3, 4, 6, 3), True, 0, 1024),
 }
 
 
@@ -71,18 +76,81 @@ class ResNet(nn.Module):
         ]
         if p.pool:
             layers.append(nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(*layers)
         block: Callable[[int, int, int], nn.Module] = Bottleneck if p.bottleneck else BasicBlock
+        stages = []
         for stage, (width, depth) in enumerate(zip(p.widths, p.depths, strict=True)):
+            blocks = []
             for i in range(depth):
-                layers.append(block(channels, width, 2 if stage > 0 and i == 0 else 1))
+                blocks.append(block(channels, width, 2 if stage > 0 and i == 0 else 1))
                 channels = width
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Linear(channels, p.features), nn.ReLU(inplace=True))
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.rings = RingReadout(p.widths[:-1], p.ring_features) if p.ring_features else None
+        inputs = channels + (self.rings.features if self.rings is not None else 0)
+        self.head = nn.Sequential(nn.Linear(inputs, p.features), nn.ReLU(inplace=True))
         self.features = p.features
 
     def forward(self, x: Tensor) -> Tensor:
         """Map stamps (n, band, y, x) to features (n, `features`)."""
-        return self.head(self.body(x).mean((-2, -1)))
+        x = self.stem(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        mean = x.mean((-2, -1))
+        if self.rings is None:
+            return self.head(mean)
+        return self.head(torch.cat([mean, self.rings(maps[:-1])], 1))
+
+
+class RingReadout(nn.Module):
+    """Features of a stamp from what its maps show at each distance from the centre.
+
+    Convolutions and an average over the whole stamp treat every position alike, but where the
+    stars lie is what tells a cluster's size. Here each map's channels are combined pixel by pixel,
+    averaged in smooth rings about the centre, and the averages of all maps are combined.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Of each map.
+    features : int
+        Channels that are averaged, per map; the output is four times as long.
+    """
+
+    centres: Tensor
+
+    def __init__(self, channels: Sequence[int], features: int) -> None:
+        super().__init__()
+        # Bumps in the logarithm of the distance in half sides, from the pixels around the centre
+        # of a stamp of 64 to its corners.
+        self.register_buffer("centres", torch.linspace(-3.2, 0.3, 8), persistent=False)
+        self.features = 4 * features
+        self.combine = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(n, features, 1), nn.ReLU(inplace=True)) for n in channels
+        )
+        averages = len(self.centres) * features * len(channels)
+        self.head = nn.Sequential(nn.Linear(averages, self.features), nn.ReLU(inplace=True))
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Map several (n, channels, y, x) to (n, `features`)."""
+        averages = []
+        for combine, x in zip(self.combine, maps, strict=True):
+            weights = self.weights(x.shape[-2], x.shape[-1])
+            averages.append(torch.einsum("ncyx,ryx->nrc", combine(x), weights).flatten(1))
+        return self.head(torch.cat(averages, 1))
+
+    def weights(self, height: int, width: int) -> Tensor:
+        """Weights (ring, y, x) of the pixels, of sum one in every ring.
+
+        The centre is that of the stamp, pixel n // 2 of n, as strided convolutions hand it on.
+        """
+        y, x = (2 * torch.arange(n, device=self.centres.device) / n - 1 for n in (height, width))
+        log_r = torch.hypot(y[:, None], x[None, :]).log().clamp_min(float(self.centres[0]))
+        spacing = self.centres[1] - self.centres[0]
+        distance = (log_r - self.centres[:, None, None]) / spacing
+        return torch.softmax(-(distance**2).flatten(1), dim=1).reshape(distance.shape)
 
 
 class BasicBlock(nn.Module):

@@ -309,7 +309,7 @@ def test_files_of_a_model(saved: Path) -> None:
     assert sorted(file.name for file in saved.iterdir()) == ["model.json", "weights.safetensors"]
     assert [p.name for p in saved.parent.iterdir()] == ["model"]  # no remains
     content = json.loads((saved / "model.json").read_text())
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["name"] == "mine"
     assert content["preset"] == "tiny"
     assert content["survey"]["name"] == "toy"
@@ -487,7 +487,7 @@ def edit(saved: Path, **changes: Any) -> None:
         (lambda p: (p / "model.json").write_bytes(b"\xff\xfe\x00"), "not a Praesepe model"),
         (lambda p: (p / "model.json").write_text("[1]"), "lacks the usual entries"),
         (lambda p: edit(p, survey=...), "lacks the usual entries"),
-        (lambda p: edit(p, format=2), "format 2, this version reads 1"),
+        (lambda p: edit(p, format=1), "format 1, this version reads 2"),
         (lambda p: edit(p, parameters=["age"]), "other parameters than log_age"),
         (lambda p: edit(p, parameters=None), "other parameters than log_age"),
         (lambda p: edit(p, preset="smal"), "'smal'.*'small'"),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from praesepe.errors import InputError
-from praesepe.network.resnet import PRESETS, BasicBlock, Bottleneck, ResNet, fused
+from praesepe.network.resnet import PRESETS, BasicBlock, Bottleneck, ResNet, RingReadout, fused
 
 CASES = [
     (preset, bands, side)
@@ -28,7 +28,7 @@ def test_contract(preset: str, bands: int, side: int, generator: torch.Generator
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
-    assert net.body[0].weight.grad.abs().sum() > 0  # the loss reaches the first layer
+    assert net.stem[0].weight.grad.abs().sum() > 0  # the loss reaches the first layer
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -43,7 +43,7 @@ def test_a_stamp_is_judged_on_its_own(preset: str, generator: torch.Generator) -
 def test_the_paper_preset_is_table_1_of_paper_ii() -> None:
     net = ResNet(3, "paper").eval()
     seen: list[tuple[str, int, int]] = []
-    for layer in net.body:
+    for layer in (*net.stem, *(block for stage in net.stages for block in stage)):
         layer.register_forward_hook(
             lambda module, _, out: seen.append((type(module).__name__, *out.shape[1:3]))
         )
@@ -74,6 +74,48 @@ def test_a_block_begins_as_its_shortcut(block: type[nn.Module], generator: torch
     x = torch.randn((2, 8, 6, 6), generator=generator)
     torch.testing.assert_close(block(8, 8, 1)(x), x.relu())
     assert block(8, 16, 2)(x).shape == (2, 16, 3, 3)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (16, 16), (4, 4), (9, 8), (25, 25)])
+def test_rings_average_about_the_centre(shape: tuple[int, int]) -> None:
+    weights = RingReadout((3,), 2).weights(*shape)
+    assert weights.shape == (8, *shape)
+    torch.testing.assert_close(weights.sum((1, 2)), torch.ones(8))
+    y, x = (torch.arange(n) - n / 2 for n in shape)
+    distance = torch.hypot(y[:, None], x[None, :])
+    assert weights[0].max() == weights[0][distance == distance.min()].max()
+    radius = (weights * distance).sum((1, 2))
+    assert (radius.diff() > -1e-5).all()
+    assert radius[-1] > 1.5 * radius[0]
+
+
+@pytest.mark.parametrize("side", [64, 48])
+def test_maps_and_rings_have_the_centre_of_the_stamp(side: int) -> None:
+    net = ResNet(1, "tiny").eval()
+    for module in net.modules():  # positive weights: a blur
+        if isinstance(module, nn.Conv2d):
+            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+    stamp = torch.zeros((1, 1, side, side))
+    stamp[..., side // 2, side // 2] = 1.0
+    with torch.inference_mode():
+        x = net.stem(stamp)
+        for stage in list(net.stages)[:-1]:
+            x = stage(x)
+            light = x.sum((0, 1))
+            place = (light.sum(1) * torch.arange(len(light))).sum() / light.sum()
+            assert place == pytest.approx(len(light) / 2, abs=0.3)
+
+
+def test_rings_tell_where_a_star_lies(generator: torch.Generator) -> None:
+    torch.manual_seed(1)
+    readout = RingReadout((3,), 4)
+    star = 100 * torch.rand((3,), generator=generator)
+    maps = torch.zeros((3, 3, 16, 16))
+    maps[0, :, 8, 10] = maps[1, :, 6, 8] = maps[2, :, 8, 13] = star  # the first two as far out
+    with torch.inference_mode():
+        near, turned, far = readout([maps])
+    torch.testing.assert_close(near, turned)
+    assert (near - far).abs().max() > 0.02
 
 
 def test_an_unknown_preset_is_named() -> None:
