@@ -137,8 +137,9 @@ class RingReadout(nn.Module):
         """Map several (n, channels, y, x) to (n, `features`)."""
         averages = []
         for combine, x in zip(self.combine, maps, strict=True):
-            weights = self.weights(x.shape[-2], x.shape[-1])
-            averages.append(torch.einsum("ncyx,ryx->nrc", combine(x), weights).flatten(1))
+            weights = self.weights(x.shape[-2], x.shape[-1]).flatten(1)
+            pixels = combine(x).flatten(2).transpose(1, 2)  # a view, where channels come last
+            averages.append((weights.to(pixels) @ pixels).flatten(1))
         return self.head(torch.cat(averages, 1))
 
     def weights(self, height: int, width: int) -> Tensor:
