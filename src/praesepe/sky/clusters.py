@@ -14,6 +14,12 @@ from praesepe.errors import InputError, unknown
 from praesepe.sky.profiles import PROFILES, Structure
 from praesepe.survey import Survey, as_range
 
+LEAST_TIDAL_RADIUS = 2.0
+"""In half-light radii. A cluster that fills its tidal radius further is about to dissolve."""
+
+GRAVITY = 4.30091e-3
+"""G in pc (km/s)² / Msun."""
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -37,6 +43,9 @@ class Clusters:
         Index into `praesepe.sky.profiles.PROFILES`.
     gamma, concentration : Tensor
         Slope of an EFF profile; log10 of tidal over core radius of a King profile.
+    tidal_scale : Tensor
+        Tidal radius of a cluster of one solar mass, arcsec; that of others grows as the cube root
+        of their mass. Infinite where EFF profiles do not end.
     ellipticity, angle : Tensor
         1 - b/a, and the angle of the long axis from x to y, rad.
     segregation : Tensor
@@ -54,6 +63,7 @@ class Clusters:
     profile: Tensor
     gamma: Tensor
     concentration: Tensor
+    tidal_scale: Tensor
     ellipticity: Tensor
     angle: Tensor
     segregation: Tensor
@@ -67,12 +77,19 @@ class Clusters:
         """Some of the clusters, by a slice or their numbers."""
         return Clusters(**{name: values[rows] for name, values in vars(self).items()})
 
+    @property
+    def tidal_radius(self) -> Tensor:
+        """Where an EFF profile ends, arcsec: at least `LEAST_TIDAL_RADIUS` half-light radii."""
+        tidal = self.tidal_scale * 10 ** (self.log_mass / 3)
+        return torch.maximum(tidal, LEAST_TIDAL_RADIUS * 10**self.log_rh)
+
     def structure(self, arcsec_per_unit: float = 1.0) -> Structure:
         """How their stars are distributed; radii in units of `arcsec_per_unit`."""
         return Structure(
             half_light_radius=10**self.log_rh / arcsec_per_unit,
             kind=self.profile,
             gamma=self.gamma,
+            tidal_radius=self.tidal_radius / arcsec_per_unit,
             concentration=self.concentration,
             ellipticity=self.ellipticity,
             angle_rad=self.angle,
@@ -94,7 +111,12 @@ class Clusters:
             if name not in names:
                 raise unknown("cluster parameter", name, names)
             like = getattr(self, name)
-            numbers = _numbers(name, values, whole=not like.is_floating_point())
+            numbers = _numbers(
+                name,
+                values,
+                whole=not like.is_floating_point(),
+                infinite=name == "tidal_scale",
+            )
             if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
                 raise InputError(
                     f"{name}: {tuple(numbers.shape)} values for {len(self)} clusters; give one, or "
@@ -104,8 +126,8 @@ class Clusters:
         return replace(self, **changed)
 
 
-def _numbers(name: str, values: Any, *, whole: bool) -> Tensor:
-    """Finite numbers as a tensor in double precision, from anything that holds numbers."""
+def _numbers(name: str, values: Any, *, whole: bool, infinite: bool) -> Tensor:
+    """Numbers, `infinite` ones or not, in double precision, from anything that holds numbers."""
     try:
         if isinstance(values, Tensor):
             numbers = values.double()
@@ -115,7 +137,7 @@ def _numbers(name: str, values: Any, *, whole: bool) -> Tensor:
             )
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} = {values!r}: give a number, or one for each cluster") from error
-    if not torch.isfinite(numbers).all():
+    if not (torch.isfinite(numbers) | (infinite & torch.isposinf(numbers))).all():
         raise InputError(f"{name}: not every value is a finite number")
     if whole and not (numbers == numbers.round()).all():
         raise InputError(f"{name} = {values!r}: give whole numbers, which count from 0")
@@ -168,7 +190,38 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
         segregation=uniform(*prior.segregation),
         x_offset=uniform(-reach, reach),
         y_offset=uniform(-reach, reach),
+        tidal_scale=(
+            torch.full((n,), math.inf, device=device)
+            if prior.tides is None
+            else tidal_scale_pc(
+                prior.tides.circular_speed_km_s, 1e3 * uniform(*prior.tides.galactocentric_kpc)
+            )
+            / survey.pc_per_arcsec
+        ),
     )
+
+
+def tidal_scale_pc(circular_speed_km_s: float, galactocentric_pc: Tensor) -> Tensor:
+    """Tidal radius of a cluster of one solar mass on a circular orbit in a galaxy.
+
+    Parameters
+    ----------
+    circular_speed_km_s : float
+        Of the galaxy, the same at every radius.
+    galactocentric_pc : Tensor
+        Distance from the galaxy's centre.
+
+    Returns
+    -------
+    Tensor
+        pc per Msun^(1/3).
+
+    Notes
+    -----
+    r_t = (G M / (2 V²))^(1/3) R^(2/3): King (1962, AJ 67, 471) for a flat rotation curve, as in
+    Baumgardt et al. (2010, MNRAS 401, 1832), equation 1.
+    """
+    return (GRAVITY / (2 * circular_speed_km_s**2)) ** (1 / 3) * galactocentric_pc ** (2 / 3)
 
 
 def _truncated_normal(mean: float, sigma: float, low: float, high: float, u: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ EFF, KING, PLUMMER = range(len(PROFILES))
 _PLUMMER_GAMMA = 4.0
 """A Plummer sphere is an EFF profile of this slope, in projection and in space."""
 
+MIN_TIDAL_RADIUS = 1.5
+"""Smallest tidal radius in half-light radii; an even disc, the flattest profile, has 2^1/2."""
+
 _MAX_EXPONENT = 60.0
 """Where radii end, as ln(1 + r²/a²): far outside every image, and finite in single precision."""
 
@@ -39,6 +42,9 @@ class Structure:
         Index into `PROFILES`.
     gamma : Tensor, shape (cluster,)
         Slope of an EFF profile, > 2; not used for the others.
+    tidal_radius : Tensor, shape (cluster,)
+        Where an EFF profile ends, in the unit of r_h and at least `MIN_TIDAL_RADIUS` r_h;
+        infinite for one that does not end. Not used for the others.
     concentration : Tensor, shape (cluster,)
         log10 of tidal over core radius of a King profile, 0.1 to 3.5; not used for the others.
     ellipticity : Tensor, shape (cluster,)
@@ -52,13 +58,23 @@ class Structure:
     half_light_radius: Tensor
     kind: Tensor
     gamma: Tensor
+    tidal_radius: Tensor
     concentration: Tensor
     ellipticity: Tensor
     angle_rad: Tensor
     segregation: Tensor
 
 
-def eff_scale_radius(half_light_radius: Tensor, gamma: Tensor) -> Tensor:
+_MAX_LOG_SCALE = 15.0
+"""A profile that ends has a scale radius within e^±15 r_h; an end makes it flatter: a grows."""
+
+_HALVINGS = 40
+"""Steps of the search for a; in single precision fewer than 30 would do."""
+
+
+def eff_scale_radius(
+    half_light_radius: Tensor, gamma: Tensor, tidal_radius: Tensor | None = None
+) -> Tensor:
     """Scale radius *a* of an EFF profile.
 
     Parameters
@@ -67,17 +83,37 @@ def eff_scale_radius(half_light_radius: Tensor, gamma: Tensor) -> Tensor:
         Projected half-light radius r_h, any unit.
     gamma : Tensor
         Slope of the profile's outskirts, > 2.
+    tidal_radius : Tensor, optional
+        Where the profile ends, in the unit of r_h, at least `MIN_TIDAL_RADIUS` r_h; by default,
+        and where it is infinite, it does not end.
 
     Returns
     -------
     Tensor
-        ``r_h / sqrt(2**(2 / (gamma - 2)) - 1)``, in the unit of r_h.
+        In the unit of r_h; without an end ``r_h / sqrt(2**(2 / (gamma - 2)) - 1)``.
 
     Notes
     -----
-    Elson, Fall & Freeman (1987, ApJ 323, 54): Σ(r) ∝ (1 + r²/a²)^(-γ/2).
+    Elson, Fall & Freeman (1987, ApJ 323, 54): Σ(r) ∝ (1 + r²/a²)^(-γ/2). The light inside r is
+    ∝ 1 - (1 + r²/a²)^(1-γ/2). Half of the light inside the tidal radius r_t lies inside r_h, which
+    gives a by halving the interval of ln a.
     """
-    return half_light_radius / torch.sqrt(torch.exp2(2.0 / (gamma - 2.0)) - 1.0)
+    endless = half_light_radius / torch.sqrt(torch.exp2(2.0 / (gamma - 2.0)) - 1.0)
+    if tidal_radius is None or bool(torch.isinf(tidal_radius).all()):
+        return endless
+    power = 1.0 - 0.5 * gamma.double()
+    square = (tidal_radius.double() / half_light_radius) ** 2
+    low = (endless.double() / half_light_radius).log().clamp(min=-_MAX_LOG_SCALE)
+    high = torch.full_like(low, _MAX_LOG_SCALE)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        core = torch.exp(-2 * middle)  # (r_h / a)^2
+        inside = torch.expm1(power * torch.log1p(core))  # minus the light, as `whole`
+        whole = torch.expm1(power * torch.log1p(core * square))
+        too_small = 2 * inside < whole  # more than half of the light inside r_h
+        low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
+    ending = half_light_radius * torch.exp(0.5 * (low + high)).to(half_light_radius.dtype)
+    return torch.where(torch.isinf(tidal_radius), endless, ending)
 
 
 def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -141,20 +177,25 @@ def sample_positions(
         outside = torch.rand(owner.shape, generator=generator, device=device)
         radius = _king_radius(structure, owner, outside, three_d=three_d)
     else:
-        scale = eff_scale_radius(structure.half_light_radius, gamma).index_select(0, owner)
+        scale_radius, beyond = _eff_shape(structure, gamma)
+        scale = scale_radius.index_select(0, owner)
         exponent = (2.0 / (gamma - 2.0)).index_select(0, owner)
         if three_d:
             radius = _eff_radius_in_space(scale, exponent, generator=generator)
         else:
             outside = torch.rand(owner.shape, generator=generator, device=device)
+            if beyond is not None:
+                least = beyond.index_select(0, owner)
+                outside.mul_(1 - least).add_(least)
             radius = _eff_radius(scale, exponent, outside)
         if bool(king.any()):
             chosen = king[owner].nonzero()[:, 0]
             outside = torch.rand(chosen.shape, generator=generator, device=device)
             radius[chosen] = _king_radius(structure, owner[chosen], outside, three_d=three_d)
     if three_d:
-        height = torch.rand(radius.shape, generator=generator, device=radius.device)
-        radius *= torch.sqrt(1 - height**2)  # of a direction that is even in space
+        radius *= _sine_of_sight(radius, generator=generator)
+        if not bool(king.all()):
+            _redraw_beyond(radius, structure, owner, scale, exponent, generator=generator)
     if relative_mass is not None and bool((structure.segregation != 0).any()):
         radius *= relative_mass ** -structure.segregation[owner]
     position = _turn(radius, generator=generator)
@@ -189,11 +230,13 @@ def even_positions(
     step = torch.arange(n_points, device=device)
     outside = (1 - (step + 0.5) / n_points).repeat(n)
     gamma = torch.where(structure.kind == PLUMMER, _PLUMMER_GAMMA, structure.gamma)
-    radius = _eff_radius(
-        eff_scale_radius(structure.half_light_radius, gamma)[owner],
-        (2.0 / (gamma - 2.0))[owner],
-        outside.clone(),
+    scale, beyond = _eff_shape(structure, gamma)
+    share = (
+        outside.clone()
+        if beyond is None
+        else torch.lerp(beyond[owner], outside.new_ones(()), outside)
     )
+    radius = _eff_radius(scale[owner], (2.0 / (gamma - 2.0))[owner], share)
     king = (structure.kind == KING)[owner].nonzero()[:, 0]
     if len(king):
         radius[king] = _king_radius(structure, owner[king], outside[king], three_d=False)
@@ -292,6 +335,45 @@ def king_half_light_radius(concentration: float) -> float:
         else:
             high = middle
     return 0.5 * (low + high)
+
+
+def _eff_shape(structure: Structure, gamma: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Scale radii (cluster,) of EFF profiles, and the share of light that their ends cut off.
+
+    The share is that of an endless profile's light; none where no profile ends.
+    """
+    tidal = structure.tidal_radius.masked_fill(structure.kind != EFF, math.inf)
+    scale = eff_scale_radius(structure.half_light_radius, gamma, tidal)
+    if bool(torch.isinf(tidal).all()):
+        return scale, None
+    return scale, torch.exp((1 - 0.5 * gamma) * torch.log1p((tidal / scale) ** 2))
+
+
+def _sine_of_sight(like: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Projected over true radius, for directions that are even in space."""
+    height = torch.rand(like.shape, generator=generator, device=like.device)
+    return torch.sqrt(1 - height**2)
+
+
+def _redraw_beyond(
+    radius: Tensor,
+    structure: Structure,
+    owner: Tensor,
+    scale: Tensor,
+    exponent: Tensor,
+    *,
+    generator: torch.Generator,
+) -> None:
+    """Draw projected radii in space again, in place, until none lies beyond its tidal radius."""
+    ends = structure.tidal_radius.masked_fill(structure.kind != EFF, math.inf)
+    if bool(torch.isinf(ends).all()):
+        return
+    beyond = torch.nonzero(radius > ends.index_select(0, owner)).flatten()
+    while len(beyond):
+        again = _eff_radius_in_space(scale[beyond], exponent[beyond], generator=generator)
+        again *= _sine_of_sight(again, generator=generator)
+        radius[beyond] = again
+        beyond = beyond[again > ends[owner[beyond]]]
 
 
 def _eff_radius(scale: Tensor, exponent: Tensor, outside: Tensor) -> Tensor:

@@ -407,6 +407,7 @@ class Simulator:
             "segregation": prior.segregation != (0.0, 0.0),
         }
         names = ["gamma"] if "eff" in prior.profiles else []
+        names += ["tidal_radius"] if "eff" in prior.profiles and prior.tides is not None else []
         names += [name for name, wanted in varies.items() if wanted]
         return {name: getattr(clusters, name) for name in names}
 

@@ -14,6 +14,7 @@ from praesepe.survey.models import (
     StarField,
     Stars,
     Survey,
+    Tides,
     as_range,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "StarField",
     "Stars",
     "Survey",
+    "Tides",
     "as_range",
     "load_survey",
     "parse_survey",

@@ -23,6 +23,7 @@ from praesepe.survey.models import (
     StarField,
     Stars,
     Survey,
+    Tides,
 )
 
 OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
@@ -187,6 +188,7 @@ def _model_at(where: list[str]) -> type[Settings]:
         "psf": PSF,
         "stars": Stars,
         "prior": Prior,
+        "tides": Tides,
         "imf": MassFunction,
         "nuisance": Nuisance,
         "detector": DetectorErrors,

@@ -230,6 +230,21 @@ class Stars(Settings):
         return (self.isochrones,) if isinstance(self.isochrones, str) else self.isochrones
 
 
+class Tides(Settings):
+    """The galaxy's tides, which end the EFF profiles of clusters."""
+
+    circular_speed_km_s: Positive = Field(description="of the galaxy, the same at every radius")
+    galactocentric_kpc: Range = Field(description="distance from the galaxy's centre, uniform")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.galactocentric_kpc[0] <= 0:
+            raise ValueError(
+                f"galactocentric_kpc = {list(self.galactocentric_kpc)}: it must be positive"
+            )
+        return self
+
+
 class Prior(Settings):
     """What the simulated clusters are drawn from, uniformly in the logarithm."""
 
@@ -245,6 +260,9 @@ class Prior(Settings):
         "eff", description="surface-brightness profile, or several of which each cluster has one"
     )
     gamma: Range = Field((2.2, 4.0), description="slope of the EFF profile, uniform")
+    tides: Tides | None = Field(
+        None, description="end EFF profiles at the tidal radius; default: they do not end"
+    )
     king_concentration: Range = Field(
         (0.5, 2.0), description="log10 of tidal over core radius of the King profile, uniform"
     )

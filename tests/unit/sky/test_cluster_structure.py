@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import optimize, stats
 
 from praesepe.sky.profiles import (
     PROFILES,
     Structure,
+    eff_scale_radius,
+    even_positions,
     king_half_light_radius,
     king_light_inside,
     realised_half_light_radius,
@@ -22,14 +24,15 @@ from praesepe.sky.profiles import (
 N = 40_000
 
 
-def structure(*names, r_h=1.0, gamma=3.0, concentration=1.0, **settings):
-    """Clusters of the given profiles, round and without segregation unless told."""
+def structure(*names, r_h=1.0, gamma=3.0, concentration=1.0, tidal_radius=np.inf, **settings):
+    """Clusters of the given profiles, round, endless and without segregation unless told."""
     n = len(names)
     values = {"ellipticity": 0.0, "angle_rad": 0.0, "segregation": 0.0, **settings}
     return Structure(
         half_light_radius=torch.full((n,), float(r_h)),
         kind=torch.tensor([PROFILES.index(name) for name in names]),
         gamma=torch.full((n,), float(gamma)),
+        tidal_radius=torch.full((n,), float(tidal_radius)),
         concentration=torch.full((n,), float(concentration)),
         **{key: torch.full((n,), float(value)) for key, value in values.items()},
     )
@@ -79,9 +82,57 @@ def test_eff(gamma, three_d, generator):
     assert p_value(1.05 * radius, eff_inside, gamma) < 1e-4
 
 
+def ended_eff_inside(radius, gamma, end):
+    """An EFF profile cut at `end`, both in half-light radii of what is left: a by integration."""
+
+    def share(log_a):
+        r = np.linspace(0, end, 20_001)
+        density = (1 + (r / np.exp(log_a)) ** 2) ** (-gamma / 2) * r
+        light = np.concatenate([[0], np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(r))])
+        return np.interp(radius, r, light / light[-1]), np.interp(1.0, r, light / light[-1])
+
+    log_a = optimize.brentq(lambda x: share(x)[1] - 0.5, -4, 4)
+    return share(log_a)[0]
+
+
+@pytest.mark.parametrize("three_d", [False, True], ids=["projected", "space"])
+@pytest.mark.parametrize(("gamma", "end"), [(2.2, 2.0), (2.2, 10.0), (3.0, 4.0), (4.0, 2.0)])
+def test_eff_with_an_end(gamma, end, three_d, generator):
+    clusters = structure("eff", gamma=gamma, tidal_radius=end)
+    radius = radii(clusters, generator, three_d=three_d)
+    assert radius.max() <= end * 1.0001
+    assert p_value(radius, ended_eff_inside, gamma, end) > 1e-3
+    other = 4.0 if gamma < 3 else 2.2
+    assert p_value(radius, ended_eff_inside, other, end) < 1e-3
+    assert p_value(1.05 * radius, ended_eff_inside, gamma, end) < 1e-4
+    endless = radii(structure("eff", gamma=gamma), generator, three_d=three_d)
+    assert p_value(endless, ended_eff_inside, gamma, end) < 1e-4
+
+
+@pytest.mark.parametrize("end", [1.5, 3.0, 1e3, np.inf])
+def test_points_of_smooth_light_end_too(end):
+    points = even_positions(structure("eff", gamma=2.2, tidal_radius=end), 2000)
+    radius = points.double().norm(dim=0).numpy()
+    assert (radius < 1).mean() == pytest.approx(0.5, abs=1e-3)
+    assert radius.max() <= end * 1.0001
+    if end < 100:
+        assert p_value(radius, ended_eff_inside, 2.2, end) > 0.99
+
+
+def test_a_far_end_changes_nothing():
+    r_h, gamma = torch.tensor([2.0]), torch.tensor([3.0])
+    endless = eff_scale_radius(r_h, gamma)
+    assert torch.equal(eff_scale_radius(r_h, gamma, torch.tensor([torch.inf])), endless)
+    far = eff_scale_radius(r_h, gamma, torch.tensor([1e7]))
+    torch.testing.assert_close(far, endless, rtol=1e-5, atol=0)
+    near = eff_scale_radius(r_h, gamma, torch.tensor([6.0]))
+    assert near > 1.1 * endless  # the light that is cut off has to be made up for outside
+
+
 @pytest.mark.parametrize("three_d", [False, True], ids=["projected", "space"])
 def test_plummer(three_d, generator):
-    radius = radii(structure("plummer", gamma=2.5), generator, three_d=three_d)
+    clusters = structure("plummer", gamma=2.5, tidal_radius=3.0)  # neither slope nor end count
+    radius = radii(clusters, generator, three_d=three_d)
     assert p_value(radius, plummer_inside) > 1e-3
     assert p_value(radius, eff_inside, 3.5) < 1e-4
     assert p_value(1.05 * radius, plummer_inside) < 1e-4
@@ -124,16 +175,18 @@ def test_light_of_a_king_profile(concentration):
 def test_each_star_follows_its_own_cluster(generator):
     """All profiles and sizes in one call, the stars in any order."""
     clusters = replace(
-        structure("eff", "king", "plummer", gamma=2.6, concentration=1.3),
-        half_light_radius=torch.tensor([1.0, 5.0, 25.0]),
+        structure("eff", "king", "plummer", "eff", gamma=2.6, concentration=1.3),
+        half_light_radius=torch.tensor([1.0, 5.0, 25.0, 25.0]),
+        tidal_radius=torch.tensor([torch.inf, 5.0, 25.0, 100.0]),
     )
-    owner = torch.randint(3, (3 * N,), generator=generator)
+    owner = torch.randint(4, (4 * N,), generator=generator)
     radius = sample_positions(clusters, owner, generator=generator).double().norm(dim=0)
     scaled = (radius / clusters.half_light_radius[owner]).numpy()
     of = owner.numpy()
     assert p_value(scaled[of == 0], eff_inside, 2.6) > 1e-3
     assert p_value(scaled[of == 1], king_inside, 1.3) > 1e-3
     assert p_value(scaled[of == 2], plummer_inside) > 1e-3
+    assert p_value(scaled[of == 3], ended_eff_inside, 2.6, 4.0) > 1e-3
     assert p_value(scaled[of == 1], eff_inside, 2.6) < 1e-4
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from praesepe.errors import InputError
-from praesepe.sky.clusters import draw_clusters
+from praesepe.sky.clusters import GRAVITY, draw_clusters, tidal_scale_pc
 from praesepe.sky.profiles import PROFILES
 from praesepe.survey import load_survey
 
@@ -101,6 +101,34 @@ def test_parameters_are_independent():
     table = np.array([getattr(clusters, name).numpy() for name in DISTRIBUTIONS])
     off_diagonal = np.corrcoef(table) - np.eye(len(table))
     assert np.abs(off_diagonal).max() < 5 / N**0.5
+
+
+def test_tidal_radii_are_those_of_orbits_in_the_galaxy():
+    clusters = drawn(load_survey("phat"))
+    scale_pc = clusters.tidal_scale.double().numpy() * load_survey("phat").pc_per_arcsec
+    angular = 250.0 / (scale_pc**3 * 2 * 250.0**2 / GRAVITY) ** 0.5  # km/s/pc: V / R
+    distance = stats.kstest(250.0 / angular / 1e3, uniform(4.0, 18.0).cdf)
+    assert distance.pvalue > 0.003
+    assert stats.kstest(250.0 / angular / 1e3, uniform(5.0, 18.0).cdf).pvalue < 1e-6
+    # 1000 Msun at 10 kpc: r_t^3 = G M R^2 / (2 V^2), 15.1 pc.
+    scale = tidal_scale_pc(250.0, torch.tensor([1e4]))
+    assert float(scale) * 10 == pytest.approx(15.1, abs=0.05)
+
+
+def test_the_tidal_radius_grows_with_mass_and_holds_the_cluster():
+    given = {"tidal_scale": 0.4, "log_mass": [3.0, 4.5, 2.0], "log_rh": [-1.0, -1.0, 0.0]}
+    clusters = drawn(load_survey("phat"), n=3).with_values(**given)
+    torch.testing.assert_close(clusters.tidal_radius, torch.tensor([4.0, 0.4 * 10**1.5, 2.0]))
+    torch.testing.assert_close(clusters.structure(0.05).tidal_radius, clusters.tidal_radius / 0.05)
+
+
+def test_without_tides_nothing_ends():
+    endless = VARIED.prior.model_copy(update={"tides": None})
+    clusters = drawn(VARIED.model_copy(update={"prior": endless}), n=4)
+    assert torch.isinf(clusters.tidal_radius).all()
+    assert torch.isinf(clusters.with_values(tidal_scale=math.inf).tidal_scale).all()
+    with pytest.raises(InputError, match="finite"):
+        clusters.with_values(tidal_scale=-math.inf)
 
 
 def test_the_same_seed_gives_the_same_clusters():
