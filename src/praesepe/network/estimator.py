@@ -51,9 +51,10 @@ class ClusterNet(nn.Module):
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def for_inference(self) -> ClusterNet:
-        """A copy that gives the same features faster; it shares the head and the transforms."""
+        """A copy that gives the same features and draws faster, as long as no weight changes."""
         net = copy.copy(self)
-        net._modules = {**self._modules, "encoder": fused(self.encoder)}
+        quick = {"encoder": fused(self.encoder), "head": self.head.for_inference()}
+        net._modules = {**self._modules, **quick}
         return net
 
     def context(self, stamps: Tensor) -> Tensor:
@@ -171,7 +172,7 @@ class Estimator:
         seed : int
             Of the draws. The draws of a stamp depend on its number, not on `batch_size`.
         batch_size : int
-            Stamps in memory at once on the device.
+            Stamps in memory at once on the device; on a CPU 64 at most, which are faster.
         first : int
             Number of the first stamp, where the stamps are part of a longer list; a multiple
             of 64.
@@ -194,14 +195,14 @@ class Estimator:
             )
         x = self._check(stamps)
         net = self.net.for_inference()
-        contexts = []
-        for start in range(0, len(x), batch_size):
-            contexts.append(net.context(x[start : start + batch_size].to(self.device)))
+        contexts, step = [], min(batch_size, CHUNK) if self.device.type == "cpu" else batch_size
+        for start in range(0, len(x), step):
+            contexts.append(net.context(x[start : start + step].to(self.device)))
             if progress is not None:
-                progress(min(start + batch_size, len(x)))
+                progress(min(start + step, len(x)))
         context = torch.cat(contexts) if contexts else torch.zeros((0, self.net.encoder.features))
         samples = [
-            self.net.sample(part, n_samples, generator=generator).cpu()
+            net.sample(part, n_samples, generator=generator).cpu()
             for part, generator in _chunks(context, seed, first)
         ]
         drawn = torch.cat(samples) if samples else torch.zeros((0, n_samples, len(PARAMETERS)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from zuko.flows.autoregressive import MAF, MaskedAutoregressiveTransform
@@ -23,39 +24,51 @@ DRAWS_AT_ONCE = 8192
 """So few that intermediate results stay in the processor's cache."""
 
 
-def invert_flow(flow: MAF, context: Tensor, noise: Tensor) -> Tensor:
-    """Turn base noise into draws.
+class FlowInverse:
+    """Inverse of a flow, prepared once for many draws.
 
     Parameters
     ----------
     flow : zuko.flows.NSF
-        Of fully autoregressive transforms with a plain MLP (ReLU) as hyper-network.
-    context : Tensor, shape (n, feature)
-    noise : Tensor, shape (n, n_samples, parameter)
-
-    Returns
-    -------
-    Tensor, shape (n, n_samples, parameter)
-        As ``flow(context).transform.inv(noise)`` gives, up to rounding.
+        Of fully autoregressive transforms with a plain MLP (ReLU) as hyper-network. Its weights
+        are those at this time.
     """
-    inverses = [_Inverse(transform) for transform in reversed(flow.transform.transforms)]
-    at_once = max(1, DRAWS_AT_ONCE // max(noise.shape[1], 1))
-    if context.device.type != "cpu":
-        at_once = max(1, len(context))
-    parts = []
-    for some, start in zip(context.split(at_once), noise.split(at_once), strict=True):
-        values = start.permute(2, 0, 1).contiguous()  # (parameter, n, n_samples)
-        for inverse in inverses:
-            values = inverse(some.T, values)
-        parts.append(values.permute(1, 2, 0))
-    return torch.cat(parts)
+
+    @torch.no_grad()
+    def __init__(self, flow: MAF) -> None:
+        self.inverses = [_Inverse(transform) for transform in reversed(flow.transform.transforms)]
+
+    @torch.no_grad()
+    def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
+        """Turn base noise into draws, without gradients.
+
+        Parameters
+        ----------
+        context : Tensor, shape (n, feature)
+        noise : Tensor, shape (n, n_samples, parameter)
+
+        Returns
+        -------
+        Tensor, shape (n, n_samples, parameter)
+            As ``flow(context).transform.inv(noise)`` gives, up to rounding.
+        """
+        at_once = max(1, DRAWS_AT_ONCE // max(noise.shape[1], 1))
+        if context.device.type != "cpu":
+            at_once = max(1, len(context))
+        parts = []
+        for some, start in zip(context.split(at_once), noise.split(at_once), strict=True):
+            values = start.permute(2, 0, 1).contiguous()  # (parameter, n, n_samples)
+            for inverse in self.inverses:
+                values = inverse(some.T, values)
+            parts.append(values.permute(1, 2, 0))
+        return torch.cat(parts)
 
 
 class _Inverse:
     """Inverse of one autoregressive transform.
 
     The rank of a coordinate is its place in the order; the rank of a hidden unit is the number of
-    leading coordinates it may depend on (0: the context alone).
+    leading coordinates it may depend on (0: the context alone). Units are kept by rank.
     """
 
     def __init__(self, transform: MaskedAutoregressiveTransform) -> None:
@@ -66,11 +79,8 @@ class _Inverse:
         self.n = len(self.order)
         ranks = self._ranks(layers, transform.order)
         ranks.append(transform.order.repeat_interleave(transform.total))
-        self.blocks = [  # [layer][rank]
-            [
-                _Block(layer, ranks[i - 1] if i else None, ranks[i] == rank, self)
-                for rank in range(self.n)
-            ]
+        self.layers = [
+            _Layer(layer, ranks[i - 1] if i else None, ranks[i], self.order)
             for i, layer in enumerate(layers)
         ]
 
@@ -88,19 +98,23 @@ class _Inverse:
         """Invert; context (feature, n), noise and result (parameter, n, n_samples)."""
         known = torch.empty_like(noise)  # by rank
         result = torch.empty_like(noise)  # by coordinate
-        hidden: list[list[Tensor]] = [[] for _ in self.blocks[:-1]]  # [layer][rank]
+        # What the context alone says, (unit, n), and the units that depend on draws.
+        fixed = [context]
+        for layer in self.layers[:-1]:
+            fixed.append(layer.of_context(fixed[-1]).relu_())
+        moving = [known, *(noise.new_empty((k, *noise.shape[1:])) for k in self._moving_units())]
         for rank in range(self.n):
-            for number, level in enumerate(hidden):
-                block = self.blocks[number][rank]
-                if number == 0:
-                    value = block.first(context, known[:rank])
-                else:
-                    value = block.further(hidden[number - 1])
-                level.append(value.relu_())
+            if rank:
+                for number, layer in enumerate(self.layers[:-1]):
+                    into = moving[number + 1][layer.places[rank]]
+                    layer.units(rank, fixed[number], moving[number], into).relu_()
             coordinate = self.order.index(rank)
-            phi = self.blocks[-1][rank].further(hidden[-1])
+            phi = self.layers[-1].units(rank, fixed[-1], moving[-1])
             known[rank] = result[coordinate] = self._spline(phi, noise[coordinate])
         return result
+
+    def _moving_units(self) -> list[int]:
+        return [layer.places[-1].stop for layer in self.layers[:-1]]
 
     def _spline(self, phi: Tensor, y: Tensor) -> Tensor:
         """Inverse rational-quadratic spline (Durkan et al. 2019); phi (3 K - 1, n, 1 or draw)."""
@@ -129,37 +143,53 @@ class _Inverse:
         return (raw / (1 + (steepness / self.log_slope) * raw.abs())).exp_()
 
 
-class _Block:
-    """The units of one rank in one layer, with the weights that can reach them."""
+class _Layer:
+    """One layer's units by rank, with the weights that can reach them.
+
+    Attributes
+    ----------
+    places : list of slice
+        Where the units of each rank above 0 lie among all such units; empty for rank 0.
+    """
 
     def __init__(
-        self, layer: MaskedLinear, below: Tensor | None, units: Tensor, parent: _Inverse
+        self, layer: MaskedLinear, below: Tensor | None, ranks: Tensor, order: list[int]
     ) -> None:
-        weight = (layer.weight * layer.mask)[units]
-        self.bias = layer.bias[units][:, None]
+        n = len(order)
+        weight = layer.weight * layer.mask
         if below is None:  # the layer's inputs are the coordinates and the context
-            self.context = weight[:, parent.n :]
-            by_rank = sorted(range(parent.n), key=parent.order.__getitem__)
-            self.coordinates = weight[:, by_rank]
+            constant, inputs = weight[:, n:], weight[:, sorted(range(n), key=order.__getitem__)]
+            reach = list(range(n))
         else:
-            self.parts = [weight[:, below == rank] for rank in range(parent.n)]
+            by_rank = torch.argsort(below, stable=True)
+            n_constant = int((below == 0).sum())
+            constant = weight[:, by_rank[:n_constant]]
+            inputs = weight[:, by_rank[n_constant:]]
+            reach = [int((below <= rank).sum()) - n_constant for rank in range(n)]
+        chosen = [ranks == rank for rank in range(n)]
+        self.bias = [layer.bias[units][:, None] for units in chosen]
+        self.constant = [constant[units] for units in chosen]
+        self.inputs = [inputs[units, :k] for units, k in zip(chosen, reach, strict=True)]
+        counts = [0] + [int(units.sum()) for units in chosen[1:]]
+        ends = np.cumsum(counts).tolist()
+        self.places = [slice(end - k, end) for k, end in zip(counts, ends, strict=True)]
 
-    def first(self, context: Tensor, known: Tensor) -> Tensor:
-        """Pre-activation (unit, n, 1 or n_samples) from context and known coordinates."""
-        fixed = torch.addmm(self.bias, self.context, context)[..., None]
-        return self._with_draws(fixed, self.coordinates[:, : len(known)], known)
+    def of_context(self, below: Tensor) -> Tensor:
+        """Pre-activation (unit, n) of the units of rank 0."""
+        return torch.addmm(self.bias[0], self.constant[0], below)
 
-    def further(self, below: list[Tensor]) -> Tensor:
-        """Pre-activation from the units of the layer below, by rank."""
-        fixed = torch.addmm(self.bias, self.parts[0], below[0][..., 0])[..., None]
-        if len(below) == 1:
-            return fixed
-        weight, value = torch.cat(self.parts[1 : len(below)], 1), torch.cat(below[1:])
-        return self._with_draws(fixed, weight, value)
+    def units(self, rank: int, fixed: Tensor, moving: Tensor, out: Tensor | None = None) -> Tensor:
+        """Pre-activation (unit, n, n_samples) of the units of a rank; (unit, n, 1) for rank 0.
 
-    @staticmethod
-    def _with_draws(fixed: Tensor, weight: Tensor, value: Tensor) -> Tensor:
-        if not len(value):
-            return fixed
-        moving = weight @ value.flatten(1)
-        return moving.view(len(weight), *value.shape[1:]).add_(fixed)
+        `fixed` (unit, n) and `moving` (unit, n, n_samples) are the inputs of rank 0 and of the
+        others.
+        """
+        constant = torch.addmm(self.bias[rank], self.constant[rank], fixed)[..., None]
+        weight = self.inputs[rank]
+        if not weight.shape[1]:
+            return constant if out is None else out.copy_(constant.expand_as(out))
+        flat = moving[: weight.shape[1]].flatten(1)
+        if out is None:
+            out = flat.new_empty((len(weight), *moving.shape[1:]))
+        torch.mm(weight, flat, out=out.view(len(weight), -1))
+        return out.add_(constant)
