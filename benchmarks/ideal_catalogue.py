@@ -4,9 +4,9 @@
 
 Clusters of `phat` of up to 3 Gyr and 250 to 4000 Msun. An observer is told position and light of
 every star of a stamp above a signal-to-noise ratio, never confused by a neighbour. He also knows
-the age and the centre of the cluster and the density and the mean history of the star field;
-unknown are r_h, gamma and the mass, with the survey's prior, and which stars are the cluster's. To
-him the stars are a Poisson process whose density is the cluster's profile times its
+the age, the centre and the tidal radius of the cluster and the density and the mean history of the
+star field; unknown are r_h, gamma and the mass, with the survey's prior, and which stars are the
+cluster's. To him the stars are a Poisson process whose density is the cluster's profile times its
 colour-magnitude diagram (F814W, F475W - F814W, in bins) plus that of the field. He has no light of
 fainter stars and no F336W. The last column counts the stars without a brighter one within two
 pixels, which a real observer could tell apart. "Without field" the field's stars are taken away,
@@ -22,7 +22,9 @@ import numpy as np
 import torch
 
 from praesepe import Simulator, load_survey
+from praesepe.sky.clusters import LEAST_TIDAL_RADIUS
 from praesepe.sky.histories import age_metallicity_shares
+from praesepe.sky.profiles import eff_scale_radius
 
 LOG_AGES = np.arange(6.6, 9.51, 0.1)
 PSF_PIXELS = 12.0  # noise-equivalent area of the PSF
@@ -110,21 +112,38 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
 
 
 class Profiles:
-    """EFF profiles on the grid of r_h and gamma, and the share of each inside the stamp."""
+    """EFF profiles on the grid of r_h and gamma, and the share of each inside the stamp.
 
-    def __init__(self, scale_arcsec: float, half_side: float) -> None:
+    Parameters
+    ----------
+    scale_arcsec : float
+        Side of a pixel.
+    half_side : float
+        Half a stamp, pixels.
+    tidal_radius : float
+        Where the cluster ends, pixels; the profiles end there, and at twice r_h at least.
+    """
+
+    def __init__(self, scale_arcsec: float, half_side: float, tidal_radius: float) -> None:
         log_rh, gamma = np.meshgrid(LOG_RH - np.log10(scale_arcsec), GAMMA, indexing="ij")
-        self.gamma = gamma.ravel()
-        self.core = (10**log_rh / np.sqrt(2 ** (2 / (gamma - 2)) - 1)).ravel()
+        r_h, self.gamma = 10 ** log_rh.ravel(), gamma.ravel()
+        self.end = np.maximum(tidal_radius, LEAST_TIDAL_RADIUS * r_h)
+        numbers = (torch.from_numpy(x) for x in (r_h, self.gamma, self.end))
+        self.core = eff_scale_radius(*numbers).numpy()
+        self.kept = 1 - self._beyond(self.end)  # of an endless profile
         edge = half_side / np.cos(np.linspace(0, np.pi / 4, 64))
-        outside = (1 + (edge / self.core[:, None]) ** 2) ** (1 - self.gamma[:, None] / 2)
-        self.inside = 1 - outside.mean(1)
-        self.at_centre = (self.gamma - 2) / (2 * np.pi * self.core**2)
+        outside = self._beyond(np.minimum(edge[:, None], self.end))
+        self.inside = (1 - outside.mean(0)) / self.kept
+        self.at_centre = (self.gamma - 2) / (2 * np.pi * self.core**2) / self.kept
+
+    def _beyond(self, radius: np.ndarray) -> np.ndarray:
+        return (1 + (radius / self.core) ** 2) ** (1 - self.gamma / 2)
 
     def __call__(self, radius: np.ndarray) -> np.ndarray:
         """Share of the stars per square pixel, (profile, star)."""
         shape = np.log1p((radius / self.core[:, None]) ** 2)
-        return self.at_centre[:, None] * np.exp(-self.gamma[:, None] / 2 * shape)
+        density = self.at_centre[:, None] * np.exp(-self.gamma[:, None] / 2 * shape)
+        return np.where(radius < self.end[:, None], density, 0.0)
 
 
 def medians(density: np.ndarray, background: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -155,7 +174,6 @@ class Observer:
 
     simulator: Simulator
     sky: Sky
-    profiles: Profiles
     area_pc2: float
     rng: np.random.Generator
 
@@ -175,7 +193,12 @@ class Observer:
         return pool[:, chosen], self.rng.uniform(-half, half, (2, len(chosen)))
 
     def judge(
-        self, log_age: float, flux: np.ndarray, place: np.ndarray, limit: float
+        self,
+        log_age: float,
+        profiles: Profiles,
+        flux: np.ndarray,
+        place: np.ndarray,
+        limit: float,
     ) -> dict[str, np.ndarray]:
         """Results for one cluster, without and with a star field of a random density."""
         density = 10 ** self.rng.uniform(*np.log10(self.simulator.survey.field.surface_density))
@@ -188,11 +211,11 @@ class Observer:
         nearest = np.abs(LOG_AGES - log_age).argmin()
         number = self.sky.cluster_counts[nearest]
         detected = self.signal_to_noise(self.sky.clusters[nearest], density) > limit
-        expected = detected.sum() / REFERENCE_MASS * self.profiles.inside
+        expected = detected.sum() / REFERENCE_MASS * profiles.inside
         both = np.concatenate([flux, others], 1)
         of_field = self.sky.field_counts * density * self.area_pc2 / (2 * half) ** 2
         radius = np.hypot(*np.concatenate([place, elsewhere], 1))
-        profile = self.profiles(radius) * number[diagram(both)]
+        profile = profiles(radius) * number[diagram(both)]
         n = flux.shape[1]
         return {
             "alone": medians(profile[:, :n], np.zeros(n), expected),
@@ -226,12 +249,12 @@ def main() -> None:
     observer = Observer(
         simulator,
         look_around(simulator, area),
-        Profiles(scale, side / 2),
         area,
         np.random.default_rng(options.seed),
     )
     clusters = simulator.sample_prior(4 * options.n)
     stars, offset, _ = simulator.stars_of(clusters, detail=False)
+    tidal = clusters.tidal_radius / scale
     mass = stars.mass.numpy()  # of the stars drawn: what the network is asked for
     small = (clusters.log_age.numpy() <= np.log10(3e9)) & (mass >= 250) & (mass <= 4000)
     chosen = np.flatnonzero(small)[: options.n]
@@ -244,8 +267,12 @@ def main() -> None:
     print(f"S/N above {'without field':^36}{'with field':^36} stars isolated")
     for limit in (20, 10, 5, 3):
         results = [
-            observer.judge(log_age, flux[:, i:j], place[:, i:j], limit)
-            for log_age, i, j in zip(clusters.log_age[chosen].tolist(), *ends, strict=True)
+            observer.judge(
+                log_age, Profiles(scale, side / 2, end), flux[:, i:j], place[:, i:j], limit
+            )
+            for log_age, end, i, j in zip(
+                clusters.log_age[chosen].tolist(), tidal[chosen].tolist(), *ends, strict=True
+            )
         ]
         line = f"{limit:6d}    "
         for case in ("alone", "field"):
