@@ -5,12 +5,14 @@
 PARSEC_FILE is an isochrone table as the CMD web form writes it, with Vega magnitudes of the
 WFC3/UVIS wide filters. Two comparisons, age by age, for the light of a well populated
 cluster of 10^6 solar masses: the whole embedded model against PARSEC, and only the embedded
-spectra, on PARSEC's own stars, against PARSEC's magnitudes.
+spectra, on PARSEC's own stars, against PARSEC's magnitudes. Star by star, the cool spectra are
+judged on the isochrones that they were not fitted to (`tools/cool_stars.py`), and without the fit.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +24,9 @@ from praesepe.stars.atmospheres import SpectralLibrary, metals_dex
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.population import imf_weights
 from praesepe.stars.readers import IsochroneFile, read_isochrones
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from cool_stars import Correction, fitted_half
 
 BANDS = ("F336W", "F475W", "F814W")
 INFRARED = ("F105W", "F110W", "F125W", "F140W", "F160W")
@@ -92,12 +97,17 @@ def embedded_integrated(
 
 
 def kurucz_on_parsec(
-    parsec: IsochroneFile, metals: float | None = None, bands: tuple[str, ...] = BANDS
+    parsec: IsochroneFile,
+    metals: float | None = None,
+    bands: tuple[str, ...] = BANDS,
+    *,
+    library: SpectralLibrary | None = None,
 ) -> np.ndarray:
-    """Vega magnitudes (n, B) that the embedded spectra give to PARSEC's own stars."""
+    """Vega magnitudes (n, B) that the embedded (or other) spectra give to PARSEC's own stars."""
+    library = library or SpectralLibrary.embedded()
     curves = passbands(bands)
     vega = np.array([curve.vega_minus_ab for curve in curves])
-    corrections = SpectralLibrary.embedded().bolometric_corrections(curves)
+    corrections = library.bolometric_corrections(curves)
     dex = metals_dex(parsec.metallicity) if metals is None else metals
     return corrections(parsec.log_l, parsec.log_teff, parsec.log_g, dex) + vega
 
@@ -135,16 +145,29 @@ def print_stars(parsec: IsochroneFile) -> None:
         part = residual[(teff >= low) & (teff < high)]
         cells = zip(np.median(part, axis=0), np.abs(part).max(axis=0), strict=True)
         print(f"{low:6}-{high:5} K  " + "  ".join(f"{m:6.3f} ({x:.2f})" for m, x in cells))
-    residual = kurucz_on_parsec(parsec, bands=STAR_BY_STAR) - magnitudes(parsec, STAR_BY_STAR)
-    for low, high in ((4000, 6000), (6000, 35000)):
-        part = residual[(teff > low) & (teff < high)]
-        print(f"\n{low} to {high} K, {len(part)} stars; within 0.1 mag in every band: ", end="")
+    held_out = ~fitted_half(parsec.log_age)
+    for what, low, high, library, chosen in (
+        (", isochrones not fitted", 4000, 6000, None, held_out),
+        (", the same, uncorrected", 4000, 6000, uncorrected(), held_out),
+        ("", 6000, 35000, None, np.full(len(teff), True)),
+    ):
+        residual = kurucz_on_parsec(parsec, bands=STAR_BY_STAR, library=library)
+        residual -= magnitudes(parsec, STAR_BY_STAR)
+        part = residual[chosen & (teff > low) & (teff < high)]
+        print(
+            f"\n{low} to {high} K{what}, {len(part)} stars; within 0.1 mag in every band: ", end=""
+        )
         print(f"{(np.abs(part) < 0.1).all(axis=1).mean():.2%}")
         print("        5 %    50 %    95 %  largest  within 0.1 mag")
         for band, values in zip(STAR_BY_STAR, part.T, strict=True):
             cells = "".join(f"{x:8.3f}" for x in np.percentile(values, [5, 50, 95]))
             inside = (np.abs(values) < 0.1).mean()
             print(f"{band}{cells}  {np.abs(values).max():7.3f}  {inside:.2%}")
+
+
+def uncorrected() -> SpectralLibrary:
+    """The embedded spectra before cool stars got PARSEC's colours."""
+    return Correction.read().removed(SpectralLibrary.embedded())
 
 
 def figure(differences: dict[str, np.ndarray], path: Path) -> None:

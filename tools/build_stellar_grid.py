@@ -4,6 +4,7 @@ Needs `cosmic-popsynth` (SSE tracks), `astropy` (to read SEDFit's tables) and th
 distribution of `SEDFit`, downloaded with pip unless `--sedfit` names it. The result are
 `isochrones.npz`, `spectra.npz` and `provenance.json` in `src/praesepe/data/stellar`.
 Takes about a quarter of an hour on two cores; intermediate results in `--work` are used again.
+`--spectra-only` leaves the isochrones as they are and needs no `cosmic-popsynth`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import cool_stars
 import kurucz_spectra
 import numpy as np
 import sse_isochrones
@@ -79,7 +81,9 @@ def build_spectra(sedfit: Path) -> tuple[dict, dict[str, str]]:
     content = {key: kurucz_spectra.read_member(sedfit, name) for key, name in names.items()}
     libraries = {key: kurucz_spectra.read_library(value) for key, value in content.items()}
     checksums = {name: hashlib.sha256(content[key]).hexdigest() for key, name in names.items()}
-    return kurucz_spectra.spectral_grid(**libraries), checksums
+    checksums[cool_stars.TABLE.name] = hashlib.sha256(cool_stars.TABLE.read_bytes()).hexdigest()
+    correction = cool_stars.Correction.read()
+    return kurucz_spectra.spectral_grid(**libraries, correction=correction), checksums
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -89,9 +93,11 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     unfinished.replace(path)
 
 
-def provenance(checksums: dict[str, str], metallicities: list[float]) -> dict:
-    """What the data were made from and by what, and their checksums."""
-    packages = ("cosmic-popsynth", "numpy", "astropy")
+def provenance(checksums: dict[str, str], isochrones: dict) -> dict:
+    """What the data were made from and by what, and their checksums.
+
+    `isochrones` has the entries `isochrones` and `cosmic-popsynth`.
+    """
     files = {
         name: hashlib.sha256((DATA / name).read_bytes()).hexdigest()
         for name in ("isochrones.npz", "spectra.npz")
@@ -100,12 +106,32 @@ def provenance(checksums: dict[str, str], metallicities: list[float]) -> dict:
         "command": "python tools/build_stellar_grid.py",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "python": sys.version.split()[0],
-        "packages": {name: version(name) for name in packages},
-        "isochrones": "SSE tracks (Hurley, Pols & Tout 2000) with the default settings of "
-        "cosmic-popsynth; Z = " + ", ".join(f"{z:g}" for z in metallicities),
-        "spectra": "Kurucz (ATLAS9), below 3500 K BT-Settl, from " + SEDFIT,
+        "packages": {
+            "cosmic-popsynth": isochrones["cosmic-popsynth"],
+            **{name: version(name) for name in ("numpy", "astropy")},
+        },
+        "isochrones": isochrones["isochrones"],
+        "spectra": f"Kurucz (ATLAS9), below 3500 K BT-Settl, from {SEDFIT}; Kurucz below 6250 K "
+        "with the colours of cool_stars.json",
         "sources_sha256": checksums,
         "files_sha256": files,
+    }
+
+
+def isochrones_record(metallicities: list[float] | None) -> dict:
+    """Origin of the isochrones: new ones, or (None) those that are there already."""
+    if metallicities is None:
+        record = json.loads((DATA / "provenance.json").read_text())
+        if (
+            record["files_sha256"]["isochrones.npz"]
+            != hashlib.sha256((DATA / "isochrones.npz").read_bytes()).hexdigest()
+        ):
+            raise SystemExit("isochrones.npz is not the file that provenance.json describes")
+        return {"isochrones": record["isochrones"], **record["packages"]}
+    return {
+        "isochrones": "SSE tracks (Hurley, Pols & Tout 2000) with the default settings of "
+        "cosmic-popsynth; Z = " + ", ".join(f"{z:g}" for z in metallicities),
+        "cosmic-popsynth": version("cosmic-popsynth"),
     }
 
 
@@ -116,6 +142,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for intermediate results")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--metallicity", type=float, nargs="+")
+    parser.add_argument("--spectra-only", action="store_true", help="leave isochrones.npz alone")
     options = parser.parse_args()
     metallicities = sorted(options.metallicity or sse_isochrones.METALLICITIES)
     DATA.mkdir(parents=True, exist_ok=True)
@@ -124,9 +151,11 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         spectra, checksums = build_spectra(options.sedfit or download_sedfit(Path(folder)))
         write_npz(DATA / "spectra.npz", spectra)
-        isochrones = build_isochrones(work, options.processes, metallicities)
-        write_npz(DATA / "isochrones.npz", isochrones)
-    record = json.dumps(provenance(checksums, metallicities), indent=2)
+        if not options.spectra_only:
+            isochrones = build_isochrones(work, options.processes, metallicities)
+            write_npz(DATA / "isochrones.npz", isochrones)
+    origin = isochrones_record(None if options.spectra_only else metallicities)
+    record = json.dumps(provenance(checksums, origin), indent=2)
     (DATA / "provenance.json").write_text(record + "\n")
     size = sum(path.stat().st_size for path in DATA.glob("*.npz"))
     print(f"{DATA}: {size / 1e6:.1f} MB")

@@ -10,6 +10,7 @@ import bz2
 import io
 import pickle
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ WAVELENGTH_RANGE = (955.0, 300000.0)
 NATIVE_TO = 55000.0  # Angstrom: beyond, the Rayleigh-Jeans tail is thinned
 QUANTUM_DEX = 0.001
 FLOOR_DEX = -12.0
+Correction = Callable[[float, float, np.ndarray], np.ndarray]
 SUSPECT = 0.1  # a model cooler than 9000 K whose flux is off sigma T^4 by more is left out
 
 
@@ -76,7 +78,9 @@ def thinned_wavelengths(native: np.ndarray) -> np.ndarray:
     return np.concatenate([inside, tail])
 
 
-def spectral_grid(kurucz: dict, settl: dict) -> dict[str, np.ndarray]:
+def spectral_grid(
+    kurucz: dict, settl: dict, correction: Correction | None = None
+) -> dict[str, np.ndarray]:
     """The grid of the package.
 
     Missing models (low gravity at high temperature, and suspect ones) point to the nearest
@@ -84,6 +88,15 @@ def spectral_grid(kurucz: dict, settl: dict) -> dict[str, np.ndarray]:
     BT-Settl serves every metallicity with its solar models, normalised to sigma T_eff^4: the
     other metallicities of that file are mislabelled (their bolometric corrections jump by up to
     1.5 mag from one gravity to the next).
+
+    Parameters
+    ----------
+    kurucz, settl : dict
+        See `read_library`.
+    correction : callable, optional
+        Gives log10 of the factor, shape (w,), that a Kurucz spectrum of a given temperature and
+        gravity is multiplied with on wavelengths (w,) (see `cool_stars`); the bolometric flux
+        is kept.
 
     Returns
     -------
@@ -113,7 +126,13 @@ def spectral_grid(kurucz: dict, settl: dict) -> dict[str, np.ndarray]:
             nearest = np.abs(library["logg"][rows][None, :] - LOG_G[:, None]).argmin(axis=1)
             for row in np.unique(nearest):
                 index[i, nearest == row, k] = len(spectra)
-                spectra.append(_shape(library, rows[row], scale[rows[row]], wavelength))
+                shape = _shape(library, rows[row], scale[rows[row]], wavelength)
+                if correction is not None and not cool:
+                    gravity = library["logg"][rows[row]]
+                    shape = _recoloured(
+                        shape, correction(temperature, gravity, wavelength), wavelength
+                    )
+                spectra.append(_quantised(shape))
     return {
         "wavelength": wavelength,
         "teff": teff,
@@ -125,8 +144,22 @@ def spectral_grid(kurucz: dict, settl: dict) -> dict[str, np.ndarray]:
 
 
 def _shape(library: dict, row: int, scale: float, wavelength: np.ndarray) -> np.ndarray:
-    """One spectrum on the grid's wavelengths, log10(lambda F_lambda / sigma T^4), quantised."""
+    """One spectrum on the grid's wavelengths, log10(lambda F_lambda / sigma T^4)."""
     surface = STEFAN_BOLTZMANN * library["teff"][row] ** 4
     shape = library["flux"][row] - np.log10(surface * scale)
-    shape = np.interp(np.log(wavelength), np.log(library["wavelength"]), shape)
+    return np.interp(np.log(wavelength), np.log(library["wavelength"]), shape)
+
+
+def _recoloured(shape: np.ndarray, factor_dex: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
+    """The spectrum times the factor, with the bolometric flux that it had."""
+    if not factor_dex.any():
+        return shape
+    before, after = (
+        np.trapezoid(10.0**values / wavelength, wavelength)
+        for values in (shape, shape + factor_dex)
+    )
+    return shape + factor_dex - np.log10(after / before)
+
+
+def _quantised(shape: np.ndarray) -> np.ndarray:
     return np.round(np.maximum(shape, FLOOR_DEX) / QUANTUM_DEX).astype(np.int16)

@@ -101,6 +101,8 @@ class SpectralLibrary:
     def embedded(cls) -> SpectralLibrary:
         """The spectra that come with Praesepe: Kurucz, and BT-Settl below 3500 K.
 
+        Below 6250 K Kurucz's have PARSEC's colours from F336W to F475W (docs/stars.md).
+
         Raises
         ------
         PraesepeError

@@ -81,3 +81,57 @@ def test_supergiants(tool):
     state = states(module, mass, [4.0, 5.0, 5.8, 5.8, 5.8], [3.40, 3.46, 3.46, 4.5, 5.0], kind)
     warmed = 10 ** module.warm_supergiants(mass, state)[:, 2]
     np.testing.assert_allclose(warmed, [10**3.40, 3600.0, 15000.0, 10**4.5, 1e5])
+
+
+@pytest.fixture
+def cool_stars(tool):
+    tool("kurucz_spectra")  # which it imports
+    return tool("cool_stars")
+
+
+def test_the_colour_correction_is_smooth_and_ends(cool_stars):
+    correction = cool_stars.Correction.read()
+    wave = np.linspace(1000.0, 20000.0, 20000)
+    factor = np.array([correction(teff, 4.5, wave) for teff in (4500.0, 6000.0, 6250.0, 1e4)])
+    outside = (wave < cool_stars.VANISHES[0]) | (wave > cool_stars.VANISHES[1])
+    assert not factor[:, outside].any()
+    assert not factor[2:].any()
+    assert factor[0].min() < -0.04  # dwarfs of 4500 K get fainter in the blue
+    assert np.abs(np.diff(factor, axis=1)).max() < 1e-3  # per 0.95 Angstrom
+
+
+def test_a_correction_keeps_the_total_light_and_can_be_removed(cool_stars, tool, rng):
+    spectra = tool("kurucz_spectra")
+    wave = np.geomspace(1000.0, 1e5, 500)
+    teff, log_g, metal = (a.ravel() for a in np.meshgrid([4000.0, 7000.0], [4.0], [0.0]))
+    shape = np.log10(wave * 1e4) + rng.normal(0.0, 0.1, (2, 500))
+    scale = spectra.STEFAN_BOLTZMANN * teff**4 / np.trapezoid(10**shape / wave, wave, axis=1)
+    flux = shape + np.log10(scale)[:, None]
+    kurucz = {"wavelength": wave, "teff": teff, "logg": log_g, "feh": metal, "flux": flux}
+    settl = {**kurucz, "teff": np.array([2000.0, 2000.0])}
+    spectra.COOL_TEFF = np.array([2000.0])
+    plain, coloured = (
+        spectra.spectral_grid(kurucz, settl, correction)
+        for correction in (None, cool_stars.Correction.read())
+    )
+    changed = (plain["spectra"] != coloured["spectra"]).any(axis=1)
+    assert changed.tolist() == [False] + 7 * [True] + 7 * [False]  # 2000, 4000, 7000 K; 7 [Fe/H]
+    light = [
+        np.trapezoid(
+            10 ** (one["spectra"] * spectra.QUANTUM_DEX) / one["wavelength"], one["wavelength"]
+        )
+        for one in (plain, coloured)
+    ]
+    np.testing.assert_allclose(light[1], light[0], rtol=1e-3)
+    axes = [coloured[key] for key in ("wavelength", "teff", "logg", "feh")]
+    one_gravity = coloured["index"][:, 8:9]
+    library = cool_stars.SpectralLibrary(
+        *axes[:2], axes[2][8:9], axes[3], one_gravity, 10 ** (coloured["spectra"] * 1e-3)
+    )
+    restored = np.log10(cool_stars.Correction.read().removed(library).spectra)
+    np.testing.assert_allclose(restored, plain["spectra"] * 1e-3, atol=1.5e-3)
+
+
+def test_every_other_isochrone_is_fitted(cool_stars):
+    ages = np.array([7.0, 7.0, 6.6, 6.8, 6.8])
+    assert cool_stars.fitted_half(ages).tolist() == [True, True, True, False, False]
