@@ -29,14 +29,16 @@ from praesepe.stars.readers import IsochroneFile, read_isochrones
 TABLE = Path(__file__).with_name("cool_stars.json")
 NODES = (3300.0, 3900.0, 4350.0, 4850.0)  # Angstrom: about F336W, F390W, F438W and F475W
 VANISHES = (2700.0, 5900.0)  # Angstrom: nothing is changed outside
-FULL_TO, NONE_FROM = 6000.0, 6250.0  # K
+NONE_TO, FULL_FROM, FULL_TO, NONE_FROM = 3750.0, 4000.0, 6000.0, 6250.0  # K
 DEGREES = (2, 4)  # of the polynomials in log T and log g
 BANDS = ("F336W", "F390W", "F438W", "F475W", "F555W")
 ZERO_TEFF = (6500.0, 8000.0)  # K: where the bands of both agree by definition
-FITTED_TEFF = (3900.0, 6250.0)  # K
+FITTED_TEFF = (4000.0, 6250.0)  # K
 JUDGED_TEFF = (4000.0, 6000.0)  # K
 LIMIT_MAG = 0.1
 ROUNDS = 3
+STIFFNESS = 1.0
+"""Weight of a magnitude of bend between three nodes, against that of a magnitude of one star."""
 STEP_MAG = 0.1
 
 
@@ -55,7 +57,10 @@ class Correction:
     @classmethod
     def read(cls, path: Path = TABLE) -> Correction:
         """The correction that the embedded grid is made with."""
-        return cls(np.array(json.loads(path.read_text())["coefficients_mag"]))
+        record = json.loads(path.read_text())
+        if (record["nodes_angstrom"], record["degrees_log_teff_log_g"]) != ([*NODES], [*DEGREES]):
+            raise SystemExit(f"{path} was fitted with other nodes or degrees; fit it again")
+        return cls(np.array(record["coefficients_mag"]))
 
     @classmethod
     def none(cls) -> Correction:
@@ -85,8 +90,17 @@ class Correction:
 
 
 def ramp(teff: float) -> float:
-    """One up to `FULL_TO`, zero from `NONE_FROM`, linear in between."""
-    return float(np.clip((NONE_FROM - teff) / (NONE_FROM - FULL_TO), 0.0, 1.0))
+    """One from `FULL_FROM` to `FULL_TO`, zero to `NONE_TO` and from `NONE_FROM`, linear between."""
+    return float(np.interp(teff, (NONE_TO, FULL_FROM, FULL_TO, NONE_FROM), (0.0, 1.0, 1.0, 0.0)))
+
+
+def bends() -> np.ndarray:
+    """Second differences between the nodes all over the grid, (n, nodes * terms)."""
+    at = [(teff, log_g) for teff in np.arange(4000.0, 6001.0, 250.0) for log_g in np.arange(11) / 2]
+    terms = polynomials(*np.transpose(at))  # (point, term)
+    ends = np.eye(len(NODES) + 2)[:, 1:-1]  # nothing is changed at either end
+    difference = np.diff(ends, n=2, axis=0)  # (node, node)
+    return np.einsum("ij,pt->pijt", difference, terms).reshape(-1, len(NODES) * terms.shape[1])
 
 
 def polynomials(teff: np.ndarray | float, log_g: np.ndarray | float) -> np.ndarray:
@@ -160,8 +174,14 @@ class Calibration:
                     response = replace(table, magnitude=slope * term[:, :, None, None])
                     columns.append(response(0.0, teff, log_g, metals).ravel())
             missing = (zero - self.residual(table)[stars]).ravel()
-            change, *_ = np.linalg.lstsq(np.stack(columns, axis=-1), missing, rcond=None)
-            correction = Correction(correction.coefficients + change.reshape(len(NODES), -1))
+            bend = STIFFNESS * bends()
+            present = correction.coefficients.ravel()
+            change, *_ = np.linalg.lstsq(
+                np.concatenate([np.stack(columns, axis=-1), bend]),
+                np.concatenate([missing, -bend @ present]),
+                rcond=None,
+            )
+            correction = Correction((present + change).reshape(len(NODES), -1))
         return correction
 
 
@@ -191,10 +211,11 @@ def main() -> None:
     parser.add_argument("--sedfit", type=Path, required=True, help=".tar.gz, or unpacked folder")
     parser.add_argument("--f438w", type=Path, required=True, help="two columns of text")
     options = parser.parse_args()
-    kurucz, settl = (
-        kurucz_spectra.read_library(kurucz_spectra.read_member(options.sedfit, name))
-        for name in ("sed_kurucz.p", "sed_btsettl.p")
-    )
+    sources = {
+        name: kurucz_spectra.read_member(options.sedfit, f"sed_{name}.p")
+        for name in ("kurucz", "btsettl")
+    }
+    kurucz, settl = (kurucz_spectra.read_library(content) for content in sources.values())
     (parsec,) = read_isochrones(options.parsec)
     data = Calibration(cool_part(kurucz), settl, parsec, options.f438w)
     teff, log_g, half = 10.0**parsec.log_teff, parsec.log_g, fitted_half(parsec.log_age)
@@ -219,7 +240,14 @@ def main() -> None:
         "what": "brightening of cool Kurucz spectra, see tools/cool_stars.py",
         "command": f"python tools/cool_stars.py {parsec_name} --sedfit {sedfit_name} "
         f"--f438w {options.f438w.name}",
-        "parsec_sha256": hashlib.sha256(options.parsec.read_bytes()).hexdigest(),
+        **{
+            f"{name}_sha256": hashlib.sha256(content).hexdigest()
+            for name, content in (
+                ("parsec", options.parsec.read_bytes()),
+                ("f438w", options.f438w.read_bytes()),
+                *sources.items(),
+            )
+        },
         "nodes_angstrom": NODES,
         "degrees_log_teff_log_g": DEGREES,
         "coefficients_mag": np.round(correction.coefficients, 4).tolist(),

@@ -183,7 +183,7 @@ def mosaic(
     praesepe mosaic phat --clusters truth.csv --density 60 --out sky
 
     Columns that may be missing are drawn from the survey's prior: a_v, metallicity, gamma,
-    concentration, ellipticity, angle, segregation, profile, model.
+    tidal_radius, concentration, ellipticity, angle, segregation, profile, model.
     """
     from praesepe.mock_mosaics import simulate_mosaic
 

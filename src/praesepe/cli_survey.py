@@ -53,7 +53,7 @@ def survey_init(
 ) -> None:
     """Write a survey file to edit.
 
-    Example: praesepe survey init m33.toml; then change distance, bands and priors in it.
+    Example: praesepe survey init m33.toml; then change distance, bands, priors and tides.
     """
     from praesepe.survey import load_survey, survey_text
 

@@ -18,6 +18,7 @@ from praesepe.errors import InputError, PraesepeError
 from praesepe.parameters import PARAMETERS
 from praesepe.sky.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
+from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.survey import Survey
 
@@ -40,7 +41,7 @@ TRUTH_COLUMNS: dict[str, tuple[str | None, str]] = {
     "model": (None, "which of the survey's stellar models, counted from 0"),
     "profile": (None, "0: EFF, 1: King, 2: Plummer"),
     "gamma": (None, "slope of the EFF profile"),
-    "tidal_radius": ("arcsec", "where the EFF profile ends"),
+    "tidal_radius": ("arcsec", "where the EFF profile ends; infinite for others"),
     "concentration": (None, "log10 of tidal over core radius of the King profile"),
     "ellipticity": (None, "1 - b/a"),
     "angle": ("rad", "of the long axis, from x to y"),
@@ -113,6 +114,7 @@ class MockSet:
             "NMOCKS": self.n,
             "PRAESEPE": __version__,
             "STREAM": RANDOM_STREAM,
+            "SPECTRA": SpectralLibrary.embedded_key(),
             "STARKEYS": " ".join(IsochroneGrid.named(m).key[:12] for m in self.survey.stars.models),
         }
 
@@ -131,6 +133,7 @@ class MockSet:
             ("DISTANCE", self.survey.distance_pc, "[pc]"),
             ("PRAESEPE", own["PRAESEPE"], "version of the code"),
             ("STREAM", own["STREAM"], "number of the code's random sequence"),
+            ("SPECTRA", own["SPECTRA"], "content of the stellar spectra"),
             ("STARKEYS", own["STARKEYS"], "content of the stellar models"),
             ("DATE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), ""),
         ]

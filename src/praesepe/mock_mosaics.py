@@ -33,7 +33,10 @@ CENTRE_DEG = (11.10, 41.56)
 TRUTH = "truth.ecsv"
 
 NEEDED = ("log_age", "log_mass", "rh_arcsec")
-OPTIONAL = ("a_v", "metallicity", "gamma", "concentration", "ellipticity", "angle", "segregation")
+ASIDE = ("a_v", "gamma", "tidal_radius", "concentration", "ellipticity", "angle", "segregation")
+"""What the truth tells about every cluster beside age, mass, size and metallicity."""
+
+OPTIONAL = (*ASIDE, "metallicity")
 """Columns of a catalogue that are drawn from the prior where they are missing."""
 
 NUISANCE_CARDS = {
@@ -280,6 +283,8 @@ def _parameters(
         column: np.ndarray = np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
         logarithmic = name in LOGARITHMIC
         good = np.isfinite(column) & (column > 0) if logarithmic else np.isfinite(column)
+        if name == "tidal_radius":  # infinite where a profile has no end
+            good |= np.isposinf(column)
         if not good.all():
             row = int(np.argmin(good))
             allowed = "positive numbers" if logarithmic else "finite numbers"
@@ -346,9 +351,10 @@ def _truth_table(
     table["metallicity"] = Column(
         (10 ** aimed["log_z"]).numpy(), description="mass fraction of metals"
     )
-    for name in ("a_v", "gamma", "concentration", "ellipticity", "angle", "segregation"):
+    for name in ASIDE:
         unit, description = truth_column(name)
-        table[name] = Column(aimed[name].numpy(), unit=unit, description=description)
+        values = getattr(clusters, name).numpy()
+        table[name] = Column(values, unit=unit, description=description)
     for name, values in known.items():
         if name not in table.colnames:
             unit, description = truth_column(name)

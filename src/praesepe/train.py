@@ -28,6 +28,7 @@ from praesepe.network.storage import (
 )
 from praesepe.schedule import Pace, Settings, Signals
 from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.survey import Survey, load_survey
 
@@ -202,7 +203,9 @@ class Run:
         }
         if labelled is not None:
             self._identity["labels"] = labelled.fingerprint()
-        elif survey.stars.models != ("sse",):  # what an imported model's name stands for may change
+            return
+        self._identity["spectra"] = SpectralLibrary.embedded_key()
+        if survey.stars.models != ("sse",):  # what an imported model's name stands for may change
             keys = {name: IsochroneGrid.named(name).key for name in survey.stars.models}
             self._identity["stars"] = keys
 

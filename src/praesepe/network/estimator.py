@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from praesepe.errors import InputError, unknown
 from praesepe.network.heads import FlowHead
+from praesepe.network.inverse import FlowInverse
 from praesepe.network.posterior import Posterior
 from praesepe.network.resnet import ResNet, fused
 from praesepe.network.storage import digest, read_model, write_model
@@ -51,10 +52,9 @@ class ClusterNet(nn.Module):
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def for_inference(self) -> ClusterNet:
-        """A copy that gives the same features and draws faster, as long as no weight changes."""
+        """A copy that gives the same features faster; it shares the head and the transforms."""
         net = copy.copy(self)
-        quick = {"encoder": fused(self.encoder), "head": self.head.for_inference()}
-        net._modules = {**self._modules, **quick}
+        net._modules = {**self._modules, "encoder": fused(self.encoder)}
         return net
 
     def context(self, stamps: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class ClusterNet(nn.Module):
         """Log-density of labels (n, 3) per dex³ given features; shape (n,)."""
         return self.head.log_prob(self.labels(labels), context) - self.labels.log_volume
 
-    def sample(self, context: Tensor, n_samples: int, *, generator: torch.Generator) -> Tensor:
-        """Posterior draws, shape (n, n_samples, 3)."""
-        return self.labels.inverse(self.head.sample(context, n_samples, generator=generator))
+    def sample(self, context: Tensor, n_samples: int, **settings: Any) -> Tensor:
+        """Posterior draws, shape (n, n_samples, 3); see `FlowHead.sample`."""
+        return self.labels.inverse(self.head.sample(context, n_samples, **settings))
 
 
 class Estimator:
@@ -201,8 +201,9 @@ class Estimator:
             if progress is not None:
                 progress(min(start + step, len(x)))
         context = torch.cat(contexts) if contexts else torch.zeros((0, self.net.encoder.features))
+        inverse = FlowInverse(net.head.flow)
         samples = [
-            net.sample(part, n_samples, generator=generator).cpu()
+            net.sample(part, n_samples, generator=generator, inverse=inverse).cpu()
             for part, generator in _chunks(context, seed, first)
         ]
         drawn = torch.cat(samples) if samples else torch.zeros((0, n_samples, len(PARAMETERS)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -40,19 +39,19 @@ class FlowHead(nn.Module):
         self.n_parameters = n_parameters
         settings: dict[str, Any] = HEADS[preset]
         self.flow = zuko.flows.NSF(n_parameters, context=features, **settings)
-        self.inverse: FlowInverse | None = None
-
-    def for_inference(self) -> FlowHead:
-        """A copy that draws faster; it shares the weights, which must not change."""
-        head = copy.copy(self)
-        head.inverse = FlowInverse(self.flow)
-        return head
 
     def log_prob(self, values: Tensor, context: Tensor) -> Tensor:
         """Log-density of values (n, parameter) given context (n, feature); shape (n,)."""
         return self.flow(context).log_prob(values)
 
-    def sample(self, context: Tensor, n_samples: int, *, generator: torch.Generator) -> Tensor:
+    def sample(
+        self,
+        context: Tensor,
+        n_samples: int,
+        *,
+        generator: torch.Generator,
+        inverse: FlowInverse | None = None,
+    ) -> Tensor:
         """Draw from the posterior of each context.
 
         Parameters
@@ -61,6 +60,8 @@ class FlowHead(nn.Module):
         n_samples : int
         generator : torch.Generator
             CPU generator; the draws are the same on every device.
+        inverse : FlowInverse, optional
+            Of this head's flow with its present weights; saves preparing it for every call.
 
         Returns
         -------
@@ -68,4 +69,4 @@ class FlowHead(nn.Module):
         """
         shape = (len(context), n_samples, self.n_parameters)
         noise = torch.randn(shape, generator=generator).to(context)
-        return (self.inverse or FlowInverse(self.flow))(context, noise)
+        return (inverse or FlowInverse(self.flow))(context, noise)

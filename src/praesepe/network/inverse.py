@@ -191,5 +191,5 @@ class _Layer:
         flat = moving[: weight.shape[1]].flatten(1)
         if out is None:
             out = flat.new_empty((len(weight), *moving.shape[1:]))
-        torch.mm(weight, flat, out=out.view(len(weight), -1))
+        torch.mm(weight, flat, out=out.flatten(1))
         return out.add_(constant)

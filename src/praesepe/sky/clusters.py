@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError, unknown
-from praesepe.sky.profiles import PROFILES, Structure
+from praesepe.sky.profiles import EFF, PROFILES, Structure
 from praesepe.survey import Survey, as_range
 
 LEAST_TIDAL_RADIUS = 2.0
@@ -79,9 +79,13 @@ class Clusters:
 
     @property
     def tidal_radius(self) -> Tensor:
-        """Where an EFF profile ends, arcsec: at least `LEAST_TIDAL_RADIUS` half-light radii."""
+        """Where EFF profiles end, arcsec: at least `LEAST_TIDAL_RADIUS` half-light radii.
+
+        Infinite for other profiles.
+        """
         tidal = self.tidal_scale * 10 ** (self.log_mass / 3)
-        return torch.maximum(tidal, LEAST_TIDAL_RADIUS * 10**self.log_rh)
+        tidal = torch.maximum(tidal, LEAST_TIDAL_RADIUS * 10**self.log_rh)
+        return tidal.masked_fill(self.profile != EFF, math.inf)
 
     def structure(self, arcsec_per_unit: float = 1.0) -> Structure:
         """How their stars are distributed; radii in units of `arcsec_per_unit`."""
@@ -99,13 +103,15 @@ class Clusters:
     def with_values(self, **given: Any) -> Clusters:
         """The same clusters with some parameters put to given values (one, or one for each).
 
+        ``tidal_radius`` [arcsec] may be given in place of ``tidal_scale``.
+
         Raises
         ------
         InputError
             For an unknown parameter, a value that is not a finite number, a fraction in place of
             an index, or a wrong number of values.
         """
-        names = [field.name for field in fields(self)]
+        names = [*(field.name for field in fields(self)), "tidal_radius"]
         changed = {}
         for name, values in given.items():
             if name not in names:
@@ -115,7 +121,7 @@ class Clusters:
                 name,
                 values,
                 whole=not like.is_floating_point(),
-                infinite=name == "tidal_scale",
+                infinite=name in ("tidal_scale", "tidal_radius"),
             )
             if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
                 raise InputError(
@@ -123,7 +129,11 @@ class Clusters:
                     "one for each"
                 )
             changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
-        return replace(self, **changed)
+        radius = changed.pop("tidal_radius", None)
+        made = replace(self, **changed)
+        if radius is None:
+            return made
+        return replace(made, tidal_scale=radius / 10 ** (made.log_mass / 3))
 
 
 def _numbers(name: str, values: Any, *, whole: bool, infinite: bool) -> Tensor:

@@ -116,6 +116,8 @@ def check_given(
         demand(name, _within(value[name], *limits), f"allowed are {limits[0]:g} to {limits[1]:g}")
     demand("gamma", value["gamma"] > 2, "allowed are values above 2: with others the light of an "
            "EFF profile is infinite")  # fmt: skip
+    demand("tidal_scale", value["tidal_scale"] > 0, "allowed are positive values, as for the tidal "
+           "radius itself")  # fmt: skip
     half = 0.5 * survey.stamp_size * survey.pixel_scale_arcsec
     demand("log_rh", value["log_rh"] <= np.log10(half) + SLACK, f"allowed is half a stamp at most, "
            f"{half:.4g} arcsec; give the survey a larger stamp_size")  # fmt: skip

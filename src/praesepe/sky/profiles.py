@@ -68,8 +68,8 @@ class Structure:
 _MAX_LOG_SCALE = 15.0
 """A profile that ends has a scale radius within e^±15 r_h; an end makes it flatter: a grows."""
 
-_HALVINGS = 40
-"""Steps of the search for a; in single precision fewer than 30 would do."""
+_HALVINGS = 28
+"""Steps of the search for a: an interval of e^30 at most shrinks below single precision."""
 
 
 def eff_scale_radius(
@@ -102,14 +102,14 @@ def eff_scale_radius(
     if tidal_radius is None or bool(torch.isinf(tidal_radius).all()):
         return endless
     power = 1.0 - 0.5 * gamma.double()
-    square = (tidal_radius.double() / half_light_radius) ** 2
+    ratio = (tidal_radius.double() / half_light_radius).clamp(min=MIN_TIDAL_RADIUS)
     low = (endless.double() / half_light_radius).log().clamp(min=-_MAX_LOG_SCALE)
     high = torch.full_like(low, _MAX_LOG_SCALE)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         core = torch.exp(-2 * middle)  # (r_h / a)^2
         inside = torch.expm1(power * torch.log1p(core))  # minus the light, as `whole`
-        whole = torch.expm1(power * torch.log1p(core * square))
+        whole = torch.expm1(power * torch.log1p(core * ratio**2))
         too_small = 2 * inside < whole  # more than half of the light inside r_h
         low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
     ending = half_light_radius * torch.exp(0.5 * (low + high)).to(half_light_radius.dtype)
@@ -162,7 +162,8 @@ def sample_positions(
         Mass of each star over the mean mass; without it there is no segregation.
     three_d : bool
         Whether to draw from the density in space and to project, rather than from the surface
-        density: the same distribution of positions.
+        density: the same distribution of positions. Profiles that end do so in projection, in
+        space on a cylinder.
 
     Returns
     -------

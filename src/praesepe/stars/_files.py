@@ -14,6 +14,12 @@ from praesepe.errors import PraesepeError
 DATA = Path(__file__).parents[1] / "data" / "stellar"
 
 
+def embedded_key(name: str) -> str:
+    """First digits of the SHA-256 of an embedded file, as recorded when it was made."""
+    record = json.loads((DATA / "provenance.json").read_text())
+    return str(record["files_sha256"][name])[:12]
+
+
 def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
     """Arrays of one file of the embedded stellar model.
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError
 from praesepe.stars import extinction
-from praesepe.stars._files import read_embedded
+from praesepe.stars._files import embedded_key, read_embedded
 from praesepe.stars.passbands import Passband
 
 QUANTUM_DEX = 0.001
@@ -101,7 +101,8 @@ class SpectralLibrary:
     def embedded(cls) -> SpectralLibrary:
         """The spectra that come with Praesepe: Kurucz, and BT-Settl below 3500 K.
 
-        Below 6250 K Kurucz's have PARSEC's colours from F336W to F475W (docs/stars.md).
+        From 4000 to 6250 K Kurucz's have PARSEC's colours in the blue. Dwarfs are then 0.08 mag too
+        red in B-V beside real ones (docs/stars.md).
 
         Raises
         ------
@@ -114,6 +115,11 @@ class SpectralLibrary:
         distributed in the package SEDFit.
         """
         return _embedded()
+
+    @staticmethod
+    def embedded_key() -> str:
+        """What tells these spectra from those of another version."""
+        return embedded_key("spectra.npz")
 
     def bolometric_corrections(
         self,

@@ -485,7 +485,7 @@ class Survey(Settings):
 
     def fingerprint(self) -> str:
         """SHA-256 of the survey's content: equal surveys, equal fingerprints."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", exclude_none=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_toml(self) -> str:

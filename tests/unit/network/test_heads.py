@@ -132,6 +132,16 @@ def test_an_unknown_preset_is_named() -> None:
         FlowHead(FEATURES, preset="papper")
 
 
+@pytest.mark.parametrize(("n", "draws"), [(0, 5), (3, 1), (2, 20_000)])
+def test_a_prepared_inverse_gives_the_same_draws(n: int, draws: int) -> None:
+    head, context = make_head("small").eval(), contexts(7)[:n]
+    prepared = FlowInverse(head.flow)
+    alone = head.sample(context, draws, generator=seeded(1))
+    assert torch.equal(alone, head.sample(context, draws, generator=seeded(1), inverse=prepared))
+    assert alone.shape == (n, draws, 3)
+    assert not alone.requires_grad
+
+
 @pytest.mark.parametrize("preset", HEADS)
 def test_quick_draws_are_those_of_zuko(preset: str) -> None:
     head, context = make_head(preset).eval(), contexts(7)

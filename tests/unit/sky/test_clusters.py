@@ -122,6 +122,13 @@ def test_the_tidal_radius_grows_with_mass_and_holds_the_cluster():
     torch.testing.assert_close(clusters.structure(0.05).tidal_radius, clusters.tidal_radius / 0.05)
 
 
+def test_a_tidal_radius_can_be_given():
+    clusters = drawn(load_survey("phat"), n=2)
+    changed = clusters.with_values(log_mass=[2.5, 4.0], log_rh=-1.0, tidal_radius=[3.0, math.inf])
+    torch.testing.assert_close(changed.tidal_radius, torch.tensor([3.0, math.inf]))
+    assert torch.isinf(changed.with_values(profile=1).tidal_radius).all()  # King: its own end
+
+
 def test_without_tides_nothing_ends():
     endless = VARIED.prior.model_copy(update={"tides": None})
     clusters = drawn(VARIED.model_copy(update={"prior": endless}), n=4)

@@ -57,6 +57,7 @@ def varied():
         ({"profile": -1}, "profile = -1"),
         ({"profile": "kong"}, "unknown profile 'kong'. Did you mean 'king'"),
         ({"profile": ["eff", "sersic"]}, "unknown profile 'sersic'"),
+        ({"tidal_radius": -3.0}, "tidal_scale = -0.*allowed are positive"),
         ({"gamma": 1.5}, "gamma = 1.5; allowed are values above 2"),
         ({"gamma": 2.0}, "allowed are values above 2"),
         ({"concentration": 4.0}, "allowed are 0.1 to 3.5"),

@@ -92,12 +92,22 @@ def cool_stars(tool):
 def test_the_colour_correction_is_smooth_and_ends(cool_stars):
     correction = cool_stars.Correction.read()
     wave = np.linspace(1000.0, 20000.0, 20000)
-    factor = np.array([correction(teff, 4.5, wave) for teff in (4500.0, 6000.0, 6250.0, 1e4)])
+    temperatures = (4500.0, 6000.0, 3750.0, 6250.0, 1e4)
+    factor = np.array([correction(teff, 4.5, wave) for teff in temperatures])
     outside = (wave < cool_stars.VANISHES[0]) | (wave > cool_stars.VANISHES[1])
     assert not factor[:, outside].any()
     assert not factor[2:].any()
     assert factor[0].min() < -0.04  # dwarfs of 4500 K get fainter in the blue
     assert np.abs(np.diff(factor, axis=1)).max() < 1e-3  # per 0.95 Angstrom
+
+
+def test_the_colour_correction_is_small(cool_stars):
+    """A third of a magnitude at most, and no bend sharper than that between nodes."""
+    correction = cool_stars.Correction.read()
+    at = np.array([(t, g) for t in np.arange(4000, 6001, 125) for g in np.arange(0, 5.1, 0.5)])
+    nodes = cool_stars.polynomials(*at.T) @ correction.coefficients.T
+    assert 0.2 < np.abs(nodes).max() < 0.33
+    assert np.abs(np.diff(nodes, n=2, axis=1)).max() < 0.33
 
 
 def test_a_correction_keeps_the_total_light_and_can_be_removed(cool_stars, tool, rng):
