@@ -273,12 +273,11 @@ def _write_fits(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
     from astropy.io import fits
 
     columns = _Columns()
-    images = fits.StreamingHDU(path, _header(mocks))
-    try:
+    with path.open("ab+") as stream:  # astropy leaves its own file open where a header fails
+        images = fits.StreamingHDU(stream, _header(mocks))
         for block in blocks:
             images.write(block.images)
             columns.add(block.truth)
-    finally:
         images.close()
     with fits.open(path, mode="append", memmap=False) as file:
         file.append(_truth_table(columns))

@@ -100,7 +100,7 @@ def test_mean_light_is_the_integral_over_the_mass_function(
     flux, weight = flux_of(simulator, row)
     error = np.sqrt(stars * (weight @ flux**2) / n)
     assert (np.abs(light - expected) < 0.01 * expected + 4 * error).all()
-    assert (error < 0.12 * expected).all()  # the test can fail
+    assert (error < 0.13 * expected).all()  # the test can fail
 
 
 def moments(simulator, row, up_to):

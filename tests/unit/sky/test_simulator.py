@@ -42,7 +42,7 @@ def test_shapes_and_types(simulator, survey):
     assert mocks.images.dtype == mocks.labels.dtype == torch.float32
     assert torch.isfinite(mocks.images).all()
     assert torch.isfinite(mocks.labels).all()
-    expected = {"log_present_mass", "gamma", "x", "y", "n_stars", "field_density"}
+    expected = {"log_present_mass", "gamma", "tidal_radius", "x", "y", "n_stars", "field_density"}
     expected |= {"n_living", "rh_realised_arcsec"}
     expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("mag", "brightest")}
     assert set(mocks.truth) == expected
