@@ -41,7 +41,7 @@ TRUTH_COLUMNS: dict[str, tuple[str | None, str]] = {
     "model": (None, "which of the survey's stellar models, counted from 0"),
     "profile": (None, "0: EFF, 1: King, 2: Plummer"),
     "gamma": (None, "slope of the EFF profile"),
-    "tidal_radius": ("arcsec", "where the EFF profile ends; infinite for others"),
+    "tidal_radius": ("arcsec", "where the EFF profile ends; infinite where none does"),
     "concentration": (None, "log10 of tidal over core radius of the King profile"),
     "ellipticity": (None, "1 - b/a"),
     "angle": ("rad", "of the long axis, from x to y"),

@@ -395,6 +395,9 @@ def _manifest(
         "shard_size": size,
         "format": form,
         "praesepe": own["PRAESEPE"],
+        "stream": own["STREAM"],
+        "spectra": own["SPECTRA"],
+        "stars": own["STARKEYS"],
         "shards": [{"file": file.name, "first": p.first, "n": p.n} for file, p in parts],
     }
 

@@ -351,7 +351,7 @@ class Run:
 
     def _load_checkpoint(self, path: Path) -> None:
         tensors, progress = read_checkpoint(path)
-        for key in ("survey", "initial", "labels", "stars", "settings"):
+        for key in ("survey", "initial", "labels", "stars", "spectra", "settings"):
             theirs, ours = progress.get(key), self._identity.get(key)
             if theirs != ours:
                 raise InputError(
@@ -412,6 +412,7 @@ class Run:
             "torch": torch.__version__,
             "survey_fingerprint": self.survey.fingerprint(),
             "stars": self._identity.get("stars", {}),
+            "spectra": self._identity.get("spectra"),
         }
         return model.save(self.out, overwrite=True)
 

@@ -795,3 +795,14 @@ def test_a_run_on_other_isochrones_of_the_same_name_is_not_resumed(
             train(survey, tmp_path / "run", steps=1, **QUICK)
     with pytest.raises(InputError, match="another stars: mine"):
         train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
+
+
+def test_a_run_on_other_spectra_is_not_resumed(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from praesepe.stars.atmospheres import SpectralLibrary
+
+    train(survey, tmp_path / "run", steps=1, **QUICK)
+    monkeypatch.setattr(SpectralLibrary, "embedded_key", staticmethod(lambda: "others"))
+    with pytest.raises(InputError, match=r"another spectra: .*now 'others'"):
+        train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)

@@ -112,6 +112,8 @@ class Clusters:
             an index, or a wrong number of values.
         """
         names = [*(field.name for field in fields(self)), "tidal_radius"]
+        if {"tidal_radius", "tidal_scale"} <= set(given):
+            raise InputError("tidal_radius and tidal_scale are both given; give one of them")
         changed = {}
         for name, values in given.items():
             if name not in names:

@@ -13,11 +13,18 @@ from praesepe.errors import PraesepeError
 
 DATA = Path(__file__).parents[1] / "data" / "stellar"
 
+ADVICE = "Install the package again, or rebuild it with tools/build_stellar_grid.py."
+
 
 def embedded_key(name: str) -> str:
     """First digits of the SHA-256 of an embedded file, as recorded when it was made."""
-    record = json.loads((DATA / "provenance.json").read_text())
-    return str(record["files_sha256"][name])[:12]
+    try:
+        record = json.loads((DATA / "provenance.json").read_text())
+        return str(record["files_sha256"][name])[:12]
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise PraesepeError(
+            f"the embedded stellar model is incomplete: {error}. {ADVICE}"
+        ) from error
 
 
 def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
@@ -35,19 +42,18 @@ def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
     PraesepeError
         Where a file is missing, or is not the one that `provenance.json` describes.
     """
-    advice = "Install the package again, or rebuild it with tools/build_stellar_grid.py."
     try:
         content = (folder / name).read_bytes()
         expected = json.loads((folder / "provenance.json").read_text())["files_sha256"][name]
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise PraesepeError(
-            f"the embedded stellar model is incomplete: {error}. {advice}"
+            f"the embedded stellar model is incomplete: {error}. {ADVICE}"
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise PraesepeError(
             f"{name} is damaged: its SHA-256 is {found[:12]}…, its record says "
-            f"{expected[:12]}…. {advice}"
+            f"{expected[:12]}…. {ADVICE}"
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         return {key: file[key] for key in file.files}

@@ -164,6 +164,7 @@ def test_given_values_replace_those_drawn():
         ({"log_age": [8.0, 9.0]}, "one for each"),
         ({"log_age": [[8.0]]}, "one for each"),
         ({"a_v": float("nan")}, "finite"),
+        ({"tidal_radius": 3.0, "tidal_scale": 0.3}, "give one of them"),
     ],
 )
 def test_what_cannot_be_given(given, said):
