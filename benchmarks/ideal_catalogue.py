@@ -96,7 +96,7 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
         expected = 200.0 * area_pc2 / sampler.mean_mass * share.flatten()
         number = torch.poisson(expected, generator=generator)
         row = torch.nonzero(number).flatten()
-        drawn = sampler.draw(row, number[row], generator=generator, detail=False, smooth=True)
+        drawn = sampler.draw(row, number[row], generator=generator, detail=False)
         stars.append(drawn.flux.numpy())
         mass += 200.0 * area_pc2
     field = np.concatenate(stars, 1)

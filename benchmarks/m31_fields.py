@@ -199,7 +199,7 @@ def star_list(place: Place, mass_msun: float) -> tuple[np.ndarray, float]:
     )
     a_v = torch.tensor(place.a_v).repeat_interleave(len(row))
     stars = sampler.draw(
-        row.repeat(2), n_stars, generator=generator, a_v=a_v, detail=False, max_points=0
+        row.repeat(2), n_stars, generator=generator, a_v=a_v, detail=False, max_points=1 << 24
     )
     flux = stars.flux.double().numpy()
     flux = flux[:, (flux > limit[:, None]).any(0)]

@@ -7,6 +7,7 @@ a variance of n <f²> times the sum of the squares of what the pixels see of a s
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,7 +101,10 @@ class AllInPoints:
         return getattr(self.sampler, name)
 
     def draw(self, *groups, **settings):
-        return self.sampler.draw(*groups, **{**settings, "smooth": False})
+        stars = self.sampler.draw(*groups, **settings)
+        more = stars.light / (stars.light - stars.smooth).clamp_min(1e-30)
+        flux = stars.flux * more.T.index_select(1, stars.owner)
+        return replace(stars, flux=flux, smooth=torch.zeros_like(stars.smooth))
 
 
 def test_the_comparison_rejects_all_light_in_points(survey, sampler, moments):

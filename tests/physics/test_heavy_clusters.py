@@ -7,6 +7,7 @@ truth is a Poissonian number of stars of each kind in each cell, which costs the
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,10 @@ import torch
 from scipy import stats
 
 from praesepe.errors import InputError
-from praesepe.sky import sampler as sampler_module
 from praesepe.sky import simulator as simulator_module
 from praesepe.sky.profiles import PLUMMER, even_positions
 from praesepe.sky.render import OVERSAMPLING
-from praesepe.sky.sampler import MAX_BRIGHT, MAX_POINTS, StarSampler
+from praesepe.sky.sampler import MAX_POINTS, StarSampler
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
 from praesepe.stars.imf import KROUPA2001
 from praesepe.survey import load_survey
@@ -104,15 +104,28 @@ def seen(simulator, light, seed):
     return light + sigma * np.random.default_rng(seed).standard_normal(light.shape)
 
 
+def with_pairs(light, reference):
+    """Light of the bands in units of its scatter, and sums and differences of any two of them.
+
+    Where one band varies with another, the sums scatter more and the differences less: these
+    colours of the cells say whether the light of each comes from the right kinds of stars.
+    """
+    mean, scatter = reference.mean((0, 2)), reference.std((0, 2))
+    bands = ((light - mean[:, None]) / scatter[:, None]).swapaxes(0, 1)
+    pairs = list(itertools.combinations(bands, 2))
+    return np.stack([*bands, *(b + c for b, c in pairs), *(b - c for b, c in pairs)], axis=1)
+
+
 def differences(a, b):
     """Largest difference of mean (in sigma), of variance (in sigma), and least p of a KS test.
 
-    Over the bands, and over cells of similar chance taken together.
+    Over the bands and all pairs of them, and over cells of similar chance taken together.
     """
+    a, b = with_pairs(a, b), with_pairs(b, b)
     mean, variance, p_value = 0.0, 0.0, 1.0
-    for band in range(a.shape[1]):
+    for view in range(a.shape[1]):
         for part in np.split(np.arange(a.shape[2]), 4):
-            x, y = a[:, band, part].ravel(), b[:, band, part].ravel()
+            x, y = a[:, view, part].ravel(), b[:, view, part].ravel()
             p_value = min(p_value, stats.ks_2samp(x, y).pvalue)
             error = (x.var() / len(x) + y.var() / len(y)) ** 0.5
             mean = max(mean, abs(x.mean() - y.mean()) / error)
@@ -132,7 +145,7 @@ def test_summed_light_leaves_the_pixels_of_a_heavy_cluster_as_they_are(
     simulators, name, log_mass, log_age
 ):
     simulator = simulators[name]
-    drawn = seen(simulator, cells(simulator.stars, log_mass, log_age, smooth=True), 3)
+    drawn = seen(simulator, cells(simulator.stars, log_mass, log_age), 3)
     truth = seen(simulator, true_cells(simulator, log_mass, log_age), 4)
     mean, variance, p_value = differences(drawn, truth)
     assert mean < 4.5
@@ -141,11 +154,9 @@ def test_summed_light_leaves_the_pixels_of_a_heavy_cluster_as_they_are(
 
 
 def test_the_comparison_rejects_too_few_points(simulator, reference):
-    """Negative control: all the faint light in 500 points."""
-    drawn = cells(simulator.stars, np.log10(MASS), LOG_AGE, max_points=500)
-    drawn = seen(simulator, drawn, 3)
-    _, variance, p_value = differences(drawn, reference)
-    assert variance > 6
+    """Negative control: forty stars at most, which stand for all of them."""
+    drawn = cells(simulator.stars, np.log10(MASS), LOG_AGE, max_points=20)
+    _, _, p_value = differences(seen(simulator, drawn, 3), reference)
     assert p_value < 1e-6
 
 
@@ -156,32 +167,76 @@ def test_the_comparison_rejects_a_smooth_profile_alone(simulator, reference):
     assert p_value < 1e-6
 
 
-def test_the_comparison_rejects_a_limit_that_is_too_high(simulators, monkeypatch):
+def test_the_comparison_rejects_a_limit_that_is_too_high(simulators):
     """Negative control: distant clusters of which no star at all is drawn singly."""
-    monkeypatch.setattr(sampler_module, "MAX_BRIGHT", 0)
     simulator = simulators["acsvcs"]
-    drawn = seen(simulator, cells(simulator.stars, 5.5, 9.05, n=80, smooth=True), 3)
+    drawn = seen(simulator, cells(simulator.stars, 5.5, 9.05, n=80, max_points=0), 3)
     truth = seen(simulator, true_cells(simulator, 5.5, 9.05, n=80), 4)
     _, _, p_value = differences(drawn, truth)
     assert p_value < 1e-6
 
 
-def squares(drawn):
-    """Sum of the squared light of the points of each band: their shot noise."""
-    return drawn.flux.double().square().sum(1).numpy()
+def all_summed(simulator):
+    """A sampler to which all stars are too faint to be told apart."""
+    survey = simulator.survey
+    return StarSampler(
+        simulator.tables.cluster,
+        zero_points=[band.zero_point_ab for band in survey.bands],
+        distance_modulus=survey.distance_modulus,
+        flux_limit=[1e9] * 3,
+    )
+
+
+MANY = 1 << 24
+"""So many points are allowed that no population is thinned."""
+
+
+def test_the_comparison_rejects_points_of_a_few_colours(simulator):
+    """Negative control: each band has the right shot noise, but shares its points with others."""
+    drawn = cells(all_summed(simulator), 6.0, LOG_AGE, n=60, max_points=MANY)
+    truth = true_cells(simulator, 6.0, LOG_AGE, n=60)
+    drawn, truth = seen(simulator, drawn, 3), seen(simulator, truth, 4)
+    np.testing.assert_allclose(drawn.var((0, 2)), truth.var((0, 2)), rtol=0.4)
+    _, variance, p_value = differences(drawn, truth)
+    assert variance > 6
+    assert p_value < 1e-6
+
+
+# ---- shot noise
+
+
+def products(drawn):
+    """Sum of the products of the points' light in any two bands: their shot noise."""
+    flux = drawn.flux.double().numpy()
+    return flux @ flux.T
+
+
+@pytest.mark.parametrize("log_mass", [5.5, 6.5, 7.5])
+@pytest.mark.parametrize("log_age", [6.8, 8.0, 9.0, 10.0])
+def test_thinned_stars_have_the_shot_noise_of_all_between_all_bands(simulator, log_mass, log_age):
+    """N <f_b f_c>, within the sampling error of rare stars."""
+    sampler, n = simulator.stars, 150
+    flux, share, _ = kinds(simulator, log_age)
+    stars = 10**log_mass / sampler.mean_mass
+    expected = stars * (flux * share) @ flux.T
+    row = torch.full((n,), int(np.abs(sampler.log_age - log_age).argmin()))
+    counts = torch.full((n,), stars, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(8)
+    drawn = sampler.draw(row, counts, generator=generator, detail=False)
+    assert float(drawn.smooth.sum()) > 0  # thinned
+    realised = products(drawn) / n
+    error = np.sqrt(stars * (flux**2 * share) @ (flux**2).T / n)
+    seen = drawn.flux.double().numpy() ** 2
+    error = np.maximum(error, np.sqrt(seen @ seen.T) / n)
+    assert (np.abs(realised - expected) < 4 * error + 0.01 * expected).all()
+    assert (error < 0.14 * expected).any()  # sharp enough to tell
 
 
 @pytest.mark.parametrize("log_mass", [3.0, 4.0, 5.0])
 @pytest.mark.parametrize("log_age", [7.0, 8.0, 9.5])
 def test_summed_light_has_the_shot_noise_of_its_stars_in_every_band(simulator, log_mass, log_age):
     """All stars summed, as if none could be told apart: N <f²> in each band, to five per cent."""
-    survey = simulator.survey
-    summed = StarSampler(
-        simulator.tables.cluster,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
-        flux_limit=[1e9] * 3,
-    )
+    summed = all_summed(simulator)
     row = int(np.abs(summed.log_age - log_age).argmin())
     stars = 10**log_mass / summed.mean_mass
     flux, share, _ = kinds(simulator, log_age)
@@ -190,9 +245,11 @@ def test_summed_light_has_the_shot_noise_of_its_stars_in_every_band(simulator, l
     each = torch.tensor([stars], dtype=torch.float64)
     light, noise = [], []
     for _ in range(100):
-        drawn = summed.draw(torch.tensor([row]), each, generator=generator, detail=False)
+        drawn = summed.draw(
+            torch.tensor([row]), each, generator=generator, detail=False, max_points=MANY
+        )
         light.append(drawn.light[0].double().numpy())
-        noise.append(squares(drawn))
+        noise.append(products(drawn).diagonal())
     equal = stars * mean**2 / second
     many = equal > 10  # fewer are no normal deviate
     assert many.sum() >= 1 or log_mass < 5
@@ -210,8 +267,8 @@ def test_the_work_is_bounded(simulator):
     row = int(np.abs(sampler.log_age - LOG_AGE).argmin())
     stars = torch.full((256,), MASS / sampler.mean_mass)
     generator = torch.Generator().manual_seed(5)
-    drawn = sampler.draw(torch.full((256,), row), stars, generator=generator, smooth=True)
-    assert drawn.owner.numel() < 256 * (MAX_BRIGHT + MAX_POINTS)
+    drawn = sampler.draw(torch.full((256,), row), stars, generator=generator)
+    assert drawn.owner.numel() < 256 * (2 * MAX_POINTS)
     light = torch.zeros(256, 3, dtype=torch.float64)
     light.index_add_(0, drawn.owner, drawn.flux.double().T)
     np.testing.assert_allclose(light + drawn.smooth, drawn.light, rtol=3e-4)
@@ -231,7 +288,7 @@ def test_a_survey_without_noise_still_sums_the_faint(simulator):
     assert (clear.flux_limit > 0).all()
     assert (clear.flux_limit < simulator.flux_limit).all()
     stars, _, _ = clear.stars_of(clear.sample_prior(2).with_values(log_mass=7.5), detail=False)
-    assert stars.owner.numel() < 2 * (MAX_BRIGHT + MAX_POINTS)
+    assert stars.owner.numel() < 2 * (2 * MAX_POINTS)
 
 
 def test_more_stars_than_there_is_memory_for_are_refused(simulator):

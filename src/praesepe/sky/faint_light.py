@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.sky.star_rows import FLUX, MASS
+from praesepe.sky.star_rows import FLUX
 
 DUST_NODES = 16
 """Gauss-Legendre nodes in the extinction of single stars."""
@@ -119,14 +119,6 @@ def effective_number(mean: Tensor, second: Tensor) -> Tensor:
     return mean[..., FLUX:] ** 2 / square.clamp_min(1e-300)
 
 
-def mass_of_light(mean: Tensor, second: Tensor) -> Tensor:
-    """Mean initial mass weighted by light, averaged over the bands that have light, (...)."""
-    light = mean[..., FLUX:]
-    lit = (light > 0).double()
-    weighted = second[..., MASS, FLUX:] / light.clamp_min(1e-300) * lit
-    return weighted.sum(-1) / lit.sum(-1).clamp_min(1)
-
-
 @dataclass(frozen=True)
 class Faint:
     """The stars of populations that are summed.
@@ -137,17 +129,14 @@ class Faint:
         Points of equal light, in as many groups as there are bands.
     flux : Tensor, shape (band, population * group)
         Light of a point.
-    star_mass : Tensor, shape (population,)
-        Mass of a point.
     total : Tensor, shape (population, 3 + band)
         Of all stars: see `praesepe.sky.star_rows.MASS`.
     smooth : Tensor, shape (population, band)
-        Light that is not in the points.
+        Light that is not in these points.
     """
 
     counts: Tensor
     flux: Tensor
-    star_mass: Tensor
     total: Tensor
     smooth: Tensor
 

@@ -251,7 +251,6 @@ def draw_field(
         max_points=max(max_points, groups.most_in_a_clump()),
         a_v=a_v,
         detail=False,
-        smooth=True,
     )
     u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
     place, flux = gradient.place(u), stars.flux

@@ -3,10 +3,15 @@
 A row is one isochrone (an age at a metallicity of a stellar model). Stars brighter than a limit are
 drawn one by one. Those fainter in every band cannot be told apart in the image: their number, total
 mass and total light are drawn, and the light of each band is divided among so many equal points
-that their shot noise is that of the stars: N <f>² / <f²> for N stars of flux f. In heavy
-populations even the brighter stars blend; there stars that have died are summed too, and the limit
-rises until few enough are left above it. A binary is a star like any other whose light and mass are
-those of both its stars; dust dims each star by its own extinction.
+that their shot noise is that of the stars: N <f>² / <f²> for N stars of flux f.
+
+In heavy populations even the brighter stars blend: their own shot noise joins the noise s in which
+no star can be told apart. Stars of flux f below s are thinned to the share (f / s)², each with the
+light of s / f stars, which have the same shot noise, and the same between any two bands. What is
+then missing of the population's light is spread smoothly.
+
+A binary is a star like any other whose light and mass are those of both its stars; dust dims each
+star by its own extinction.
 """
 
 from __future__ import annotations
@@ -25,21 +30,28 @@ from praesepe.sky.faint_light import (
     dimming,
     dusty,
     effective_number,
-    mass_of_light,
     nested_points,
     root,
 )
 from praesepe.sky.memory import check_fits
-from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, tabulate
+from praesepe.sky.star_rows import (
+    ALL,
+    FLUX,
+    LIVING,
+    MASS,
+    N_STEPS,
+    PRESENT,
+    THINNED,
+    WHOLE,
+    tabulate,
+)
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.population import StellarTable
 
-MAX_BRIGHT = 8000
-"""Most stars of one population drawn singly, unless the flux limit is zero; a mean number."""
-
 MAX_POINTS = 1 << 13
-"""Most points that share the faint light of one population."""
+"""Most stars of one population drawn singly, unless the flux limit is zero, a mean number; and most
+points that share its faint light. A thinned population has no more than both together."""
 
 FEW_STARS = 64
 """Populations of no more stars are drawn star by star: their sums are far from a normal law."""
@@ -142,11 +154,12 @@ class StarSampler:
             self._second_dust = self._tensor(_entries(rows.second_dust))
         self._faint_root = root(self._faint_mean, self._faint_second)
         self._faint_points_per_star = effective_number(self._faint_mean, self._faint_second)
-        self._faint_star_mass = mass_of_light(self._faint_mean, self._faint_second)
+        self._light_mass = self._float(rows.light_mass.ravel())
         self._slot_start = self._tensor(rows.slot_start.ravel())
         self._slot_count = self._tensor(rows.slot_count.ravel().astype(float))
-        self._slot_nodes = self._tensor(np.stack((rows.slot_other, rows.slot_node), axis=1)).int()
-        self._slot_chance = self._float(rows.slot_chance)
+        self._slot_chance = self._tensor(rows.slot_chance)
+        self._slot_nodes = self._tensor(rows.slot_nodes)
+        self._slot_gains = self._tensor(rows.slot_gains)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
@@ -191,7 +204,6 @@ class StarSampler:
         a_v: Tensor | None = None,
         a_v_scatter: float = 0.0,
         detail: bool = True,
-        smooth: bool = False,
     ) -> Stars:
         """Draw populations of given numbers of stars.
 
@@ -204,7 +216,9 @@ class StarSampler:
         generator : torch.Generator
             Source of randomness.
         max_points : int
-            Most points that share the faint light of one population; wide fields need more.
+            Most stars of one population drawn singly, and most points that share its faint light.
+            Populations that need more of either are thinned, to twice as many points of light at
+            most; the rest of their light is in `Stars.smooth`.
         a_v : Tensor, shape (population,), optional
             Mean extinction, mag; by default the lowest of the tables.
         a_v_scatter : float
@@ -213,10 +227,6 @@ class StarSampler:
             the tables' range take its end; see `praesepe.stars.population.a_v_range`.
         detail : bool
             Whether to count the living stars, find the brightest and add up the present-day mass.
-        smooth : bool
-            Where the faint light would need more than `max_points` points for its shot noise to be
-            right, put only so much of it into points that the shot noise is right, and leave the
-            rest to `Stars.smooth`. Otherwise the points hold all the light.
 
         Returns
         -------
@@ -229,10 +239,10 @@ class StarSampler:
         """
         dust = self._extinction(row, a_v, a_v_scatter)
         n_stars = n_stars.to(torch.float64)
-        entry = self._entry_of(row, n_stars)
+        entry = self._entry_of(row, n_stars, max_points)
         n_bright = torch.binomial(n_stars, self._share[entry].clamp(0, 1), generator=generator)
         n_faint = n_stars - n_bright
-        faint = self._faint(entry, n_faint, dust, generator, max_points, smooth)
+        faint = self._faint(entry, n_faint, dust, generator)
         counts = n_bright.long()
         check_fits(float(n_bright.sum()), 2 + self._n_bands, self.device)
         # First the stars drawn singly, those of each population side by side, then the points.
@@ -244,9 +254,9 @@ class StarSampler:
             (2 + self._n_bands if detail else 1 + self._n_bands, len(owner)), device=self.device
         )
         bright = value[:, :n]
-        living = self._bright(bright, owner[:n], row, entry, dust, generator, detail)
+        living, gain = self._bright(bright, owner[:n], row, entry, dust, generator, detail)
         bands = slice(1, 1 + self._n_bands)
-        value[0, n:] = faint.star_mass.index_select(0, owner[n:])
+        value[0, n:] = self._light_mass[entry].index_select(0, owner[n:])
         value[bands, n:] = faint.flux.index_select(1, group)
 
         def total(values: Tensor) -> Tensor:
@@ -262,14 +272,19 @@ class StarSampler:
                 "n_living": faint.total[:, LIVING].round() + total(living),
                 "brightest": most.T,
             }
+        light, smooth = torch.stack([total(flux) for flux in bright[bands]], 1), faint.smooth
+        if gain is not None:
+            bright[bands] *= gain
+            shown = torch.stack([total(flux) for flux in bright[bands]], 1)
+            smooth = (smooth + light - shown).clamp_min_(0) * _thinned(entry)[:, None]
         return Stars(
             owner=owner,
             flux=value[bands],
             star_mass=value[0],
             mass=faint.total[:, MASS] + total(bright[0]),
-            light=faint.total[:, FLUX:] + torch.stack([total(flux) for flux in bright[bands]], 1),
-            smooth=faint.smooth,
-            smooth_mass=faint.star_mass,
+            light=faint.total[:, FLUX:] + light,
+            smooth=smooth,
+            smooth_mass=self._light_mass[entry],
             **more,
         )
 
@@ -298,15 +313,19 @@ class StarSampler:
             a_v = torch.full(row.shape, low, device=self.device)
         return Dust((a_v.float() - low).clamp(0, high - low), scatter, high - low)
 
-    def _entry_of(self, row: Tensor, n_stars: Tensor) -> Tensor:
-        """Row and step of the flux limit: the first step that leaves few enough bright stars."""
-        first = row * len(STEPS)
+    def _entry_of(self, row: Tensor, n_stars: Tensor, max_points: int) -> Tensor:
+        """Row and step of the flux limit: the first step that leaves few enough points."""
+        first = row * N_STEPS
         if self._draw_all:
             return first
-        steps = torch.arange(len(STEPS), device=self.device)
-        share = self._share[first[:, None] + steps]  # (population, step)
-        few = n_stars[:, None] * share <= MAX_BRIGHT
-        few[:, 0] = n_stars <= FEW_STARS
+        steps = torch.arange(N_STEPS, device=self.device)
+        entries = first[:, None] + steps  # (population, step)
+        singly = n_stars[:, None] * self._share[entries]
+        few = singly <= torch.where(steps < THINNED, max_points, 2 * max_points)
+        few[:, ALL] = n_stars <= FEW_STARS
+        faint = (n_stars - singly[:, WHOLE])[:, None]
+        summed = faint * self._faint_points_per_star[entries[:, WHOLE]]
+        few[:, WHOLE] &= summed.amax(1) <= max_points
         return first + few.int().argmax(1)
 
     def _bright(
@@ -318,20 +337,30 @@ class StarSampler:
         dust: Dust | None,
         generator: torch.Generator,
         detail: bool,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         """Draw stars one by one into `value`: initial mass, flux by band, if asked present mass.
 
-        Returns the number of living stars at each point, empty without `detail`.
+        Returns
+        -------
+        living : Tensor
+            Number of living stars at each point, empty without `detail`.
+        gain : Tensor or None
+            Number of stars whose light each one is to have; None where no population is thinned.
         """
         start, rise = self._start[: len(value)], self._rise[: len(value)]
         living = torch.empty(len(owner) if detail else 0, device=self.device)
         slot_start, slot_count = self._slot_start[entry], self._slot_count[entry]
         dead_mass, lowest_mass = self._dead_mass[row], self._lowest_mass[row]
+        some_thinned = bool(_thinned(entry).any())
+        gain = torch.empty(len(owner), device=self.device) if some_thinned else None
         for part in _chunks(len(owner), self.device):
             own, here = owner[part], value[:, part]
-            node = self._nodes(own, slot_start, slot_count, generator)
+            slot = self._slots(own, slot_start, slot_count, generator)
+            node = self._slot_nodes.view(-1).index_select(0, slot)
             step = torch.rand(own.shape, generator=generator, device=self.device)
             torch.addcmul(start.index_select(1, node), rise.index_select(1, node), step, out=here)
+            if gain is not None:
+                torch.index_select(self._slot_gains.view(-1), 0, slot, out=gain[part])
             x = None
             if dust is not None:
                 x = dust.of_stars(own, generator)
@@ -343,19 +372,22 @@ class StarSampler:
             if self.binaries is not None:
                 alive = living[part] if detail else None
                 self._add_companions(here, alive, row.index_select(0, own), x, generator)
-        return living
+        return living, gain
 
-    def _nodes(
+    def _slots(
         self, own: Tensor, slot_start: Tensor, slot_count: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Draw the interval of each star by its share of the stars (Walker's alias method)."""
+        """Draw the interval of each star by its share of the stars (Walker's alias method).
+
+        Returns places in the flattened lists of slots' nodes and gains.
+        """
         u = torch.rand(own.shape, generator=generator, device=self.device, dtype=torch.float64)
         u *= slot_count.index_select(0, own)
         slot = u.long()
         take = u.sub_(slot) < self._slot_chance.index_select(
             0, slot.add_(slot_start.index_select(0, own))
         )
-        return self._slot_nodes.view(-1).index_select(0, slot.mul_(2).add_(take))
+        return slot.mul_(2).add_(take)
 
     def _dimming(self, node: Tensor, x: Tensor) -> Tensor:
         """Factor of the dust on the light of stars, (band, star)."""
@@ -403,12 +435,10 @@ class StarSampler:
         n_faint: Tensor,
         dust: Dust | None,
         generator: torch.Generator,
-        max_points: int,
-        smooth: bool,
     ) -> Faint:
         """Totals of the stars that are summed (central limit theorem), and points of their light.
 
-        The totals are never negative.
+        The totals are never negative. Thinned populations have no such points.
         """
         mean = self._faint_mean[entry]  # (population, 3 + band)
         if dust is None or self._mean_dust is None:
@@ -422,14 +452,11 @@ class StarSampler:
         total = (n_faint[:, None] * mean + n_faint.sqrt()[:, None] * scatter).clamp_min_(0)
         equal = n_faint[:, None] * effective  # equal stars with the same shot noise
         # Of a total that varies by itself as 1 / equal, one point more has it.
-        points = torch.minimum((equal + 1).round().clamp(max=max_points), n_faint[:, None])
-        in_points = light = total[:, FLUX:].float()
-        if smooth:
-            share = (points / equal.clamp_min(1e-300)).clamp(max=1).sqrt()
-            in_points = torch.where(equal > max_points, light * share, light).float()
-        mass = self._faint_star_mass[entry].float()
-        counts, flux = nested_points(points, in_points)
-        return Faint(counts, flux, mass, total.float(), light - in_points)
+        points = torch.minimum((equal + 1).round(), n_faint[:, None])
+        light = total[:, FLUX:].float()
+        thinned = _thinned(entry)[:, None]
+        counts, flux = nested_points(points * ~thinned, light * ~thinned)
+        return Faint(counts, flux, total.float(), light * thinned)
 
     def _brightest_faint(
         self,
@@ -470,6 +497,11 @@ def _check(tables: tuple[StellarTable, ...], zero_points: Sequence[float]) -> No
                 f"tables of stars in {first.band_names} behind A_V = {first.a_v} and in "
                 f"{table.band_names} behind {table.a_v}: build all with the same filters and dust"
             )
+
+
+def _thinned(entry: Tensor) -> Tensor:
+    """Whether the stars of each entry's populations are thinned."""
+    return entry % N_STEPS >= THINNED
 
 
 def _nearest(values: Tensor, grid: np.ndarray) -> Tensor:

@@ -41,7 +41,7 @@ RADIUS_POINTS = 1 << 11
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
 
-RANDOM_STREAM = 4
+RANDOM_STREAM = 5
 """Raised with every change after which a seed gives other stamps; sets of mocks carry it."""
 
 FIELD_METALLICITY_STEP_DEX = 0.1
@@ -383,7 +383,6 @@ class Simulator:
             a_v=clusters.a_v,
             a_v_scatter=s.a_v_scatter,
             detail=detail,
-            smooth=True,
         )
         offset = sample_positions(
             clusters.structure(self.survey.pixel_scale_arcsec),

@@ -2,8 +2,8 @@
 
 A row is one isochrone. Its nodes are the isochrone's masses and a mesh of the initial mass
 function; between two nodes every quantity is linear in the cumulative number of stars. An entry is
-a row at one step of the flux limit: an interval of nodes whose stars are drawn singly, and the
-moments of all other stars, which are summed.
+a row at one step of the flux limit: the chance of a star of each interval of nodes to be drawn
+singly, and the moments of all stars that are not, which are summed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,27 @@ from praesepe.stars.binaries import LOWEST_STAR, Binaries
 from praesepe.stars.imf import InitialMassFunction
 from praesepe.stars.population import StellarTable
 
-STEPS: tuple[tuple[float, bool], ...] = (
-    (0.0, True),
-    (1.0, True),
-    *((4.0**k, False) for k in range(11)),
-    (np.inf, False),
-)
-"""Factor on the flux limit, and whether stars beyond the last bright one are drawn singly too.
+ALL, WHOLE, THINNED = 0, 1, 2
+"""Steps of the flux limit: how many stars are drawn singly.
 
-In heavy populations the limit rises until few enough stars are left above it. The stars of higher
-mass than any bright one are dead; in light populations each of them matters for the total mass,
-and a companion may shine. The first step draws every star, the last one none, and each draws a part
-of those of the step before: the dead join the sums before any star above the limit does.
+The first step draws every star. The second draws the stars above the limit, and all of higher mass:
+those are dead, but in light populations each of them matters for the total mass, and a companion
+may shine. All further steps are for heavy populations: see `NOISE`.
 """
+
+NOISE = (0.0, *(4.0**k for k in range(-4, 10)), np.inf)
+"""For each step from `THINNED` on, the number of stars whose shot noise joins the detector's.
+
+Both make the noise s² = limit² + number <f²> in each band, and a star is drawn with the chance
+(f / s)², or always where it is brighter than s in any band; it then has the light of s / f stars.
+Populations thinned like this keep the shot noise of all their stars, N <f_b f_c> between any two
+bands, with the fewest points of light for a given skewness (the sum of f³ over the points).
+"""
+
+N_STEPS = THINNED + len(NOISE)
+
+LEAST_NOISE = 1e-3
+"""Stars of low mass that together have no more of any band's <f²> are not thinned but summed."""
 
 MESH = 256
 """Nodes added to those of the isochrone, evenly spaced in log mass."""
@@ -78,19 +86,24 @@ class StarRows:
     share : ndarray, shape (row, step)
         Share of the stars that are drawn singly.
     below : ndarray, shape (row, step)
-        Share of the stars that are lighter than these.
+        Share of the stars that are lighter than all of those that are always drawn.
     mean : ndarray, shape (row, step, 3 + band)
-        Of the other stars: see `MASS` and the names beside it.
+        Of the stars that are not drawn: see `MASS` and the names beside it.
     second : ndarray, shape (row, step, 3 + band, 3 + band)
         Mean products of these quantities.
     mean_dust, second_dust : ndarray, shapes of `mean` and `second` with (..., term)
         Binary logarithm of both at higher extinction, as for `dust`.
+    light_mass : ndarray, shape (row, step)
+        Initial mass of the stars whose light is summed, weighted by it, averaged over the bands
+        that have light, Msun.
     slot_start, slot_count : ndarray of int, shape (row, step)
         Where the intervals drawn singly lie in the three arrays below.
-    slot_node, slot_other : ndarray of int, shape (slot,)
-        Walker's alias method: two nodes, of which the first is taken with
-    slot_chance : ndarray, shape (slot,)
-        this probability.
+    slot_chance : ndarray of float32, shape (slot,)
+        Walker's alias method: a slot's second node is taken with this probability, else the first.
+    slot_nodes : ndarray of int32, shape (slot, 2)
+        Two nodes.
+    slot_gains : ndarray of float32, shape (slot, 2)
+        Number of stars whose light a star of either node is to have.
     """
 
     n_nodes: int
@@ -108,11 +121,12 @@ class StarRows:
     second: np.ndarray
     mean_dust: np.ndarray | None
     second_dust: np.ndarray | None
+    light_mass: np.ndarray
     slot_start: np.ndarray
     slot_count: np.ndarray
-    slot_node: np.ndarray
-    slot_other: np.ndarray
     slot_chance: np.ndarray
+    slot_nodes: np.ndarray
+    slot_gains: np.ndarray
 
 
 def tabulate(
@@ -207,43 +221,66 @@ class _Row:
         total = np.diff(self.cdf) @ middle[:, [0, -1]]
         return float(total[1] / total[0])
 
-    def limits(self) -> np.ndarray:
-        """First interval drawn singly, and the one after the last, of each step; (step, 2)."""
-        flux = self.start[:, 1:-1]
+    @cached_property
+    def chances(self) -> np.ndarray:
+        """Chance of the stars of each interval to be drawn singly, (step, interval)."""
+        flux, limit = self.start[:, 1:-1], self.settings.limit
         top = np.maximum(flux, flux + self.rise[:, 1:-1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.nan_to_num(top / self.settings.limit, posinf=np.finfo(float).max).max(1)
-        n = len(flux)
-        bounds = []
-        for factor, whole in STEPS:
-            bright = np.flatnonzero(ratio > factor)
-            if factor == 0:
-                bounds.append((0, n))
-            elif not len(bright):
-                bounds.append((n, n))
-            else:
-                bounds.append((int(bright[0]), n if whole else int(bright[-1]) + 1))
-        return np.array(bounds)
+        up_to = np.cumsum(np.diff(self.cdf)[:, None] * top**2, axis=0)
+        matter = (up_to > LEAST_NOISE * up_to[-1]).any(1)
+        chances = np.zeros((N_STEPS, len(top)))
+        chances[ALL] = 1
+        above = np.flatnonzero((top > limit).any(1))
+        chances[WHOLE, above[0] if len(above) else len(top) :] = 1
+        noise = limit**2 + np.array(NOISE[:-1])[:, None] * up_to[-1]  # (step, band)
+        with np.errstate(over="ignore"):
+            ratio = (top**2 / np.maximum(noise, 1e-300)[:, None]).max(-1)  # (step, interval)
+        chances[THINNED:-1] = np.where(matter | (ratio > 1), np.minimum(ratio, 1), 0)
+        return chances
 
-    def moments(self, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (x, step, 3 + band) and mean products of the stars outside the bounds.
+    @cached_property
+    def slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Alias tables of all steps: slots of each; chance, nodes and gains of each slot."""
+        step, interval = np.nonzero(self.chances)
+        drawn = self.chances[step, interval]
+        count = np.bincount(step, minlength=N_STEPS)
+        other, chance = alias_tables(drawn * np.diff(self.cdf)[interval], count)
+        pair = np.stack((other, np.arange(len(other))), axis=1)
+        gain = (1 / np.sqrt(drawn)).astype(np.float32)
+        return count, chance.astype(np.float32), interval.astype(np.int32)[pair], gain[pair]
 
-        For every extinction x of the settings. Two Gauss points per interval are exact for
-        products of linear functions; with binaries, `Companions` says what else is needed.
+    @cached_property
+    def share(self) -> np.ndarray:
+        """Share of all stars that is drawn singly, (step,)."""
+        return np.minimum(self.chances @ np.diff(self.cdf), 1.0)
+
+    @cached_property
+    def below(self) -> np.ndarray:
+        """Share of the stars that are lighter than all of those always drawn, (step,)."""
+        always = np.column_stack((self.chances >= 1, np.ones(N_STEPS, bool)))
+        return self.cdf[always.argmax(1)]
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the stars that are not drawn: moments, and the mass weighted by the summed light.
+
+        Mean (x, step, 3 + band) and mean products for every extinction x of the settings, and
+        `StarRows.light_mass`. Two Gauss points per interval are exact for products of linear
+        functions; with binaries, `Companions` says what else is needed.
         """
-        inside = self.cdf[bounds[:, 1]] - self.cdf[bounds[:, 0]]
-        outside = np.where(inside >= 1, 1.0, 1.0 - inside)
+        outside = np.where(self.share >= 1, 1.0, 1.0 - self.share)[:, None]
         size = 3 + len(self.settings.limit)
-        first, second = [], []
-        for x in self.settings.dust_x:
-            sums = self._sums(x)
-            zero = np.zeros((1, sums.shape[1]))
-            from_low = np.concatenate((zero, np.cumsum(sums, axis=0)))
-            from_high = np.concatenate((zero, np.cumsum(sums[::-1], axis=0)))[::-1]
-            total = (from_low[bounds[:, 0]] + from_high[bounds[:, 1]]) / outside[:, None]
-            first.append(total[:, :size])
-            second.append(matrix(total[:, size:], size))
-        return np.array(first), np.array(second)
+        sums = [self._sums(x) for x in self.settings.dust_x]
+        total = [(1 - self.chances) @ each / outside for each in sums]
+        first = np.array([moments[:, :size] for moments in total])
+        second = np.array([matrix(moments[:, size:], size) for moments in total])
+        # A star that is drawn takes the light of 1 / sqrt(chance) stars out of the sums.
+        summed = (1 - np.sqrt(self.chances)) @ sums[0]
+        light = summed[:, FLUX:size]
+        weighted = matrix(summed[:, size:], size)[:, MASS, FLUX:]
+        lit = light > 0
+        ratio = np.where(lit, weighted / np.where(lit, light, 1), 0)
+        light_mass = ratio.sum(1) / np.maximum(lit.sum(1), 1)
+        return first, second, light_mass
 
     def _sums(self, x: float) -> np.ndarray:
         """Sums over each interval of a star's quantities, and of their products."""
@@ -370,20 +407,11 @@ def alias_tables(weight: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.
 
 def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     n_nodes = max(len(row.cdf) for row in rows)
-    bounds = np.array([row.limits() for row in rows])  # (row, step, 2)
-    moments = [row.moments(b) for row, b in zip(rows, bounds, strict=True)]
+    moments = [row.moments() for row in rows]
     first = np.array([m[0] for m in moments])  # (row, x, step, 3 + band)
     second = np.array([m[1] for m in moments])
-    count = bounds[..., 1] - bounds[..., 0]
-    inside = [
-        (offset * n_nodes + np.arange(low, high), np.diff(row.cdf[low : high + 1]))
-        for offset, (row, b) in enumerate(zip(rows, bounds, strict=True))
-        for low, high in b
-    ]
-    node = np.concatenate([nodes for nodes, _ in inside])
-    other, chance = alias_tables(np.concatenate([w for _, w in inside]), count.ravel())
-    cdf = np.array([_padded(row.cdf, n_nodes, mode="edge") for row in rows])
-    edge = np.arange(len(rows))[:, None]
+    count, chance, nodes, gains = zip(*(row.slots for row in rows), strict=True)
+    slot_count = np.array(count)
     dusty = [row.dust for row in rows if row.dust is not None]
     dust = np.concatenate([_padded(terms, n_nodes) for terms in dusty]) if dusty else None
     # The last node of a row ends its last interval: as an interval of its own it does not rise.
@@ -391,24 +419,25 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     return StarRows(
         n_nodes=n_nodes,
         lowest_mass=np.array([row.lowest_mass for row in rows]),
-        cdf=cdf,
+        cdf=np.array([_padded(row.cdf, n_nodes, mode="edge") for row in rows]),
         mass=np.array([_padded(s[:, 0], n_nodes, mode="edge") for s in start]),
         start=np.concatenate([_padded(s, n_nodes, mode="edge") for s in start]).T,
         rise=np.concatenate([_padded(row.rise, n_nodes) for row in rows]).T,
         dust=None if dust is None else dust.transpose(2, 1, 0).reshape(-1, len(dust)),
         dead_mass=np.array([row.dead_mass for row in rows]),
         present_fraction=np.array([row.present_fraction for row in rows]),
-        share=cdf[edge, bounds[..., 1]] - cdf[edge, bounds[..., 0]],
-        below=cdf[edge, bounds[..., 0]],
+        share=np.array([row.share for row in rows]),
+        below=np.array([row.below for row in rows]),
         mean=first[:, 0],
         second=second[:, 0],
         mean_dust=_dust_terms(first, settings.dust_x) if dusty else None,
         second_dust=_dust_terms(second, settings.dust_x) if dusty else None,
-        slot_start=np.cumsum(count.ravel()).reshape(count.shape) - count,
-        slot_count=count,
-        slot_node=node,
-        slot_other=node[other],
-        slot_chance=chance,
+        light_mass=np.array([m[2] for m in moments]),
+        slot_start=np.cumsum(slot_count.ravel()).reshape(slot_count.shape) - slot_count,
+        slot_count=slot_count,
+        slot_chance=np.concatenate(chance),
+        slot_nodes=np.concatenate([n + np.int32(i * n_nodes) for i, n in enumerate(nodes)]),
+        slot_gains=np.concatenate(gains),
     )
 
 

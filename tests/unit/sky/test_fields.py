@@ -319,7 +319,7 @@ class Watched:
 
 
 def test_no_light_is_lost_where_points_are_few(survey, sampler, monkeypatch):
-    monkeypatch.setattr(fields, "MAX_POINTS", 3)
+    monkeypatch.setattr(fields, "MAX_POINTS", 20)
     quiet, watched = with_field(survey, burstiness=0.0, log_age=(9.5, 10.1)), Watched(sampler)
     field = draw_field(quiet, watched, 100.0, shape_px=(96, 96), generator=stream((3,), CPU))
     (stars,) = watched.drawn

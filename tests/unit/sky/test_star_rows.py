@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from praesepe.sky.simulator import SurveyTables
-from praesepe.sky.star_rows import FLUX, LIVING, MASS, PRESENT, STEPS, alias_tables, tabulate
+from praesepe.sky.star_rows import (
+    ALL,
+    FLUX,
+    LIVING,
+    MASS,
+    NOISE,
+    PRESENT,
+    THINNED,
+    WHOLE,
+    alias_tables,
+    tabulate,
+)
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.population import StellarTable
@@ -134,7 +145,7 @@ def by_quadrature(table, low, high, binaries=None):
 def test_moments_below_the_limit_are_those_of_the_stars(table, binaries):
     """The first real step: everything fainter than 1 e-/s, that is, lighter than 1 Msun."""
     rows = rows_of(table, binaries)
-    step = STEPS.index((1.0, True))
+    step = WHOLE
     below = KROUPA2001.ppf(rows.below[0, step])
     assert below == pytest.approx(1.0, rel=0.03)
     mean, second = by_quadrature(table, 0.08, below, binaries)
@@ -147,26 +158,66 @@ def test_moments_below_the_limit_are_those_of_the_stars(table, binaries):
         assert (mean[[MASS, FLUX]] > 1.1 * single[[MASS, FLUX]]).all()  # the test can fail
 
 
-def test_a_high_limit_leaves_the_dead_to_the_sums(table):
-    """Bright stars are those from the limit to the turn-off; the dead join the faint."""
+def thinned(number):
+    """Share drawn of the table's stars where the shot noise of a number of stars is added."""
+    mass = KROUPA2001.ppf((np.arange(400_000) + 0.5) / 400_000)
+    every = star(mass, TURN_OFF)
+    noise = np.sqrt(1.0 + number * np.square(every[:, FLUX:]).mean(0))  # the limit is 1 e-/s
+    return np.minimum((every[:, FLUX:] / noise).max(1), 1) ** 2, every
+
+
+@pytest.mark.parametrize("number", [0.0, 1.0, 16.0])
+def test_stars_below_the_noise_are_thinned_and_the_rest_is_summed(table, number):
+    """Of the stars below the noise a share (f / s)²; the dead join the faint."""
     rows = rows_of(table)
-    whole, without = STEPS.index((1.0, True)), STEPS.index((1.0, False))
-    dead = 1 - KROUPA2001.cdf(TURN_OFF)
-    assert rows.below[0, whole] == rows.below[0, without]
-    assert rows.share[0, whole] - rows.share[0, without] == pytest.approx(dead, rel=0.03)
-    faint = 1 - rows.share[0]
-    assert rows.mean[0, whole, LIVING] == pytest.approx(1.0)
-    assert 1 - rows.mean[0, without, LIVING] == pytest.approx(dead / faint[without], rel=0.03)
-    assert rows.mean[0, without, PRESENT] < rows.mean[0, without, MASS]
+    step = THINNED + NOISE.index(number)
+    share, every = thinned(number)
+    assert rows.share[0, step] == pytest.approx(share.mean(), rel=0.03)
+    rest = (1 - share[:, None]) * every
+    total = (1 - rows.share[0, step]) * rows.mean[0, step]
+    np.testing.assert_allclose(total, rest.mean(0), rtol=0.02)
+    total = (1 - rows.share[0, step]) * rows.second[0, step]
+    np.testing.assert_allclose(total, rest.T @ every / len(every), rtol=0.04)  # steep: f² (1 - f²)
+    assert rows.mean[0, step, PRESENT] < rows.mean[0, step, MASS]  # remnants
+    # The test can fail: with four times the noise.
+    assert rows.share[0, step] > 1.2 * thinned(4 * number + 1)[0].mean()
+
+
+@pytest.mark.parametrize("number", [0.0, 1.0, 16.0])
+def test_thinned_stars_stand_for_all(table, number):
+    """Chance times gain² is one: the stars drawn have the shot noise of all."""
+    rows = rows_of(table)
+    step = THINNED + NOISE.index(number)
+    own = slice(rows.slot_start[0, step], rows.slot_start[0, step] + rows.slot_count[0, step])
+    (other, node), second = rows.slot_nodes[own].T, rows.slot_chance[own]
+    chance = np.bincount(node, second) + np.bincount(other, 1 - second, minlength=node.max() + 1)
+    share, gain = np.diff(rows.cdf[0])[node], rows.slot_gains[own, 1]
+    drawn = rows.share[0, step] * chance[node] / rows.slot_count[0, step] / share
+    np.testing.assert_allclose(drawn * gain**2, 1, rtol=1e-4)  # of each star of the interval
+    assert gain.min() == 1
+    assert gain.max() > 5
+    assert (rows.slot_gains[own, 0] == gain[other - node[0]]).all()
+
+
+def test_summed_light_knows_whose_it_is(table):
+    """Mass weighted by the light that no drawn star stands for."""
+    rows = rows_of(table)
+    for number in (1.0, 16.0):
+        share, every = thinned(number)
+        light = (1 - np.sqrt(share[:, None])) * every[:, FLUX:]
+        expected = (every[:, MASS] @ light / light.sum(0)).mean()
+        step = THINNED + NOISE.index(number)
+        assert rows.light_mass[0, step] == pytest.approx(expected, rel=0.02)
+    assert (np.diff(rows.light_mass[0, THINNED:]) >= 0).all()
 
 
 def test_the_first_step_draws_all_and_the_last_none(table):
     rows = rows_of(table)
-    assert rows.share[0, 0] == 1
+    assert rows.share[0, ALL] == 1
     assert rows.share[0, -1] == 0
     total, _ = by_quadrature(table, 0.08, 120.0)
     np.testing.assert_allclose(rows.mean[0, -1], total, rtol=0.01)
-    assert (np.diff(rows.share[0]) <= 0).all()
+    assert (np.diff(rows.share[0, THINNED:]) <= 0).all()
 
 
 def test_dust_enters_the_moments(table):
@@ -174,7 +225,7 @@ def test_dust_enters_the_moments(table):
     rows = rows_of(table)
     powers = 2.0 ** np.arange(1, 3)
     dimming = np.array([2 * 1.2 - 4 * 0.02, 1.2])
-    step = STEPS.index((1.0, True))
+    step = WHOLE
     factor = np.exp2(rows.mean_dust[0, step] @ powers)
     np.testing.assert_allclose(factor[:FLUX], 1, rtol=1e-6)
     np.testing.assert_allclose(factor[FLUX:], 10 ** (-0.4 * dimming), rtol=1e-5)
@@ -201,13 +252,13 @@ def real_rows(phat, binaries=None, imf=KROUPA2001):
 
 
 def test_each_step_draws_a_part_of_the_stars_of_the_step_before(phat):
-    """At every age; so no star above the limit is summed before all the dead are."""
+    """At every age; stars that are always drawn are those of the highest masses that shine."""
     rows = real_rows(phat)
-    above = rows.below + rows.share
-    assert (np.diff(rows.share, axis=1) <= 0).all()
+    assert (rows.share[:, WHOLE] < 1).all()
+    assert (np.diff(rows.share[:, THINNED:], axis=1) <= 0).all()
     assert (np.diff(rows.below, axis=1) >= 0).all()
-    assert (np.diff(above[:, :-1], axis=1)[rows.share[:, 1:-1] > 0] <= 0).all()
-    assert STEPS.index((1.0, False)) == STEPS.index((1.0, True)) + 1
+    np.testing.assert_array_equal(rows.below[:, WHOLE], rows.below[:, THINNED])
+    assert rows.slot_count.sum() == len(rows.slot_chance)
 
 
 def by_matrix(rows, row, binaries, fine=4):
