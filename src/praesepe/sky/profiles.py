@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -64,12 +64,39 @@ class Structure:
     angle_rad: Tensor
     segregation: Tensor
 
+    def part(self, rows: slice | Tensor) -> Structure:
+        """Some of the clusters, by a slice or their numbers."""
+        some = Structure(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        # What has been computed need not be computed again.
+        some.__dict__.update({name: value[rows] for name, value in vars(self).items()})
+        return some
+
+    @cached_property
+    def slope(self) -> Tensor:
+        """Slope of EFF profiles and of Plummer's."""
+        return torch.where(self.kind == PLUMMER, _PLUMMER_GAMMA, self.gamma)
+
+    @cached_property
+    def end(self) -> Tensor:
+        """Where EFF profiles end; infinite for the others."""
+        return self.tidal_radius.masked_fill(self.kind != EFF, math.inf)
+
+    @cached_property
+    def scale_radius(self) -> Tensor:
+        """Scale radii of EFF and Plummer profiles."""
+        return eff_scale_radius(self.half_light_radius, self.slope, self.end)
+
+    @cached_property
+    def beyond(self) -> Tensor:
+        """Share of an endless profile's light that is cut off where the profile ends."""
+        return torch.exp((1 - 0.5 * self.slope) * torch.log1p((self.end / self.scale_radius) ** 2))
+
 
 _MAX_LOG_SCALE = 15.0
 """A profile that ends has a scale radius within e^±15 r_h; an end makes it flatter: a grows."""
 
-_HALVINGS = 28
-"""Steps of the search for a: an interval of e^30 at most shrinks below single precision."""
+_CUTS, _STEPS = 16, 7
+"""Search for a: an interval of e^30 at most, cut at 16 places 7 times, shrinks below 1e-7."""
 
 
 def eff_scale_radius(
@@ -96,7 +123,7 @@ def eff_scale_radius(
     -----
     Elson, Fall & Freeman (1987, ApJ 323, 54): Σ(r) ∝ (1 + r²/a²)^(-γ/2). The light inside r is
     ∝ 1 - (1 + r²/a²)^(1-γ/2). Half of the light inside the tidal radius r_t lies inside r_h, which
-    gives a by halving the interval of ln a.
+    gives a by cutting the interval of ln a again and again.
     """
     endless = half_light_radius / torch.sqrt(torch.exp2(2.0 / (gamma - 2.0)) - 1.0)
     if tidal_radius is None or bool(torch.isinf(tidal_radius).all()):
@@ -104,15 +131,18 @@ def eff_scale_radius(
     power = 1.0 - 0.5 * gamma.double()
     ratio = (tidal_radius.double() / half_light_radius).clamp(min=MIN_TIDAL_RADIUS)
     low = (endless.double() / half_light_radius).log().clamp(min=-_MAX_LOG_SCALE)
-    high = torch.full_like(low, _MAX_LOG_SCALE)
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        core = torch.exp(-2 * middle)  # (r_h / a)^2
+    width = _MAX_LOG_SCALE - low
+    low, power, square = low[..., None], power[..., None], ratio[..., None] ** 2
+    cuts = torch.arange(1, _CUTS + 1, device=low.device, dtype=low.dtype)
+    for _ in range(_STEPS):
+        width = width / (_CUTS + 1)
+        core = torch.exp(-2 * (low + width[..., None] * cuts))  # (r_h / a)^2
         inside = torch.expm1(power * torch.log1p(core))  # minus the light, as `whole`
-        whole = torch.expm1(power * torch.log1p(core * ratio**2))
+        whole = torch.expm1(power * torch.log1p(core * square))
         too_small = 2 * inside < whole  # more than half of the light inside r_h
-        low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
-    ending = half_light_radius * torch.exp(0.5 * (low + high)).to(half_light_radius.dtype)
+        low = low + (width * too_small.sum(-1))[..., None]
+    middle = low[..., 0] + 0.5 * width
+    ending = half_light_radius * torch.exp(middle).to(half_light_radius.dtype)
     return torch.where(torch.isinf(tidal_radius), endless, ending)
 
 
@@ -172,21 +202,19 @@ def sample_positions(
         r_h * sqrt(1 - e): the area within the ellipse of half the light stays.
     """
     king = structure.kind == KING
-    gamma = torch.where(structure.kind == PLUMMER, _PLUMMER_GAMMA, structure.gamma)
     device = structure.half_light_radius.device
     if bool(king.all()):
         outside = torch.rand(owner.shape, generator=generator, device=device)
         radius = _king_radius(structure, owner, outside, three_d=three_d)
     else:
-        scale_radius, beyond = _eff_shape(structure, gamma)
-        scale = scale_radius.index_select(0, owner)
-        exponent = (2.0 / (gamma - 2.0)).index_select(0, owner)
+        scale = structure.scale_radius.index_select(0, owner)
+        exponent = (2.0 / (structure.slope - 2.0)).index_select(0, owner)
         if three_d:
             radius = _eff_radius_in_space(scale, exponent, generator=generator)
         else:
             outside = torch.rand(owner.shape, generator=generator, device=device)
-            if beyond is not None:
-                least = beyond.index_select(0, owner)
+            if bool((structure.beyond > 0).any()):
+                least = structure.beyond.index_select(0, owner)
                 outside.mul_(1 - least).add_(least)
             radius = _eff_radius(scale, exponent, outside)
         if bool(king.any()):
@@ -206,7 +234,11 @@ def sample_positions(
 
 
 def even_positions(
-    structure: Structure, n_points: int, *, relative_mass: Tensor | None = None
+    structure: Structure,
+    n_points: int,
+    *,
+    relative_mass: Tensor | None = None,
+    shares: tuple[float, float] = (0.0, 1.0),
 ) -> Tensor:
     """Positions that share a profile's light evenly: what a cluster of endlessly many stars gives.
 
@@ -219,35 +251,36 @@ def even_positions(
     relative_mass : Tensor, shape (cluster,), optional
         Mass of the stars that give this light over the mean mass; without it there is no
         segregation.
+    shares : tuple of float
+        The points share the light between the radii that have these shares of it inside.
 
     Returns
     -------
     Tensor, shape (2, cluster * n_points)
         x and y in the unit of r_h, cluster after cluster. The k-th point stands where
-        (k + 1/2) / n_points of the light lie inside, a golden angle on from the one before.
+        (k + 1/2) / n_points of this light lie inside, a golden angle on from the one before.
     """
     n, device = len(structure.kind), structure.half_light_radius.device
-    owner = torch.arange(n, device=device).repeat_interleave(n_points)
     step = torch.arange(n_points, device=device)
-    outside = (1 - (step + 0.5) / n_points).repeat(n)
-    gamma = torch.where(structure.kind == PLUMMER, _PLUMMER_GAMMA, structure.gamma)
-    scale, beyond = _eff_shape(structure, gamma)
-    share = (
-        outside.clone()
-        if beyond is None
-        else torch.lerp(beyond[owner], outside.new_ones(()), outside)
-    )
-    radius = _eff_radius(scale[owner], (2.0 / (gamma - 2.0))[owner], share)
-    king = (structure.kind == KING)[owner].nonzero()[:, 0]
+    low, high = shares
+    outside = (1 - low - (high - low) * (step + 0.5) / n_points).expand(n, n_points)
+    beyond, exponent = structure.beyond[:, None], 2.0 / (structure.slope[:, None] - 2.0)
+    share = torch.lerp(beyond, torch.ones_like(beyond), outside)
+    radius = _eff_radius(structure.scale_radius[:, None], exponent, share)
+    king = torch.nonzero(structure.kind == KING).flatten()
     if len(king):
-        radius[king] = _king_radius(structure, owner[king], outside[king], three_d=False)
+        owner = king.repeat_interleave(n_points)
+        of_king = _king_radius(structure, owner, outside[king].flatten(), three_d=False)
+        radius[king] = of_king.view(-1, n_points)
     if relative_mass is not None and bool((structure.segregation != 0).any()):
-        radius *= (relative_mass**-structure.segregation)[owner]
-    angle = (
-        (math.pi * (3 - math.sqrt(5.0)) * step.double()).remainder(2 * math.pi).float().repeat(n)
-    )
-    position = radius * torch.stack((torch.cos(angle), torch.sin(angle)))
-    return _flatten(structure, owner, position)
+        radius *= (relative_mass**-structure.segregation)[:, None]
+    turns = step.double() * (0.5 * (3 - math.sqrt(5.0)))
+    angle = (2 * math.pi * turns.frac()).float()
+    position = (torch.stack((torch.cos(angle), torch.sin(angle)))[:, None] * radius).flatten(1)
+    if bool((structure.ellipticity != 0).any()):
+        owner = torch.arange(n, device=device).repeat_interleave(n_points)
+        position = _flatten(structure, owner, position)
+    return position
 
 
 def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: int) -> Tensor:
@@ -338,18 +371,6 @@ def king_half_light_radius(concentration: float) -> float:
     return 0.5 * (low + high)
 
 
-def _eff_shape(structure: Structure, gamma: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Scale radii (cluster,) of EFF profiles, and the share of light that their ends cut off.
-
-    The share is that of an endless profile's light; none where no profile ends.
-    """
-    tidal = structure.tidal_radius.masked_fill(structure.kind != EFF, math.inf)
-    scale = eff_scale_radius(structure.half_light_radius, gamma, tidal)
-    if bool(torch.isinf(tidal).all()):
-        return scale, None
-    return scale, torch.exp((1 - 0.5 * gamma) * torch.log1p((tidal / scale) ** 2))
-
-
 def _sine_of_sight(like: Tensor, *, generator: torch.Generator) -> Tensor:
     """Projected over true radius, for directions that are even in space."""
     height = torch.rand(like.shape, generator=generator, device=like.device)
@@ -366,15 +387,14 @@ def _redraw_beyond(
     generator: torch.Generator,
 ) -> None:
     """Draw projected radii in space again, in place, until none lies beyond its tidal radius."""
-    ends = structure.tidal_radius.masked_fill(structure.kind != EFF, math.inf)
-    if bool(torch.isinf(ends).all()):
+    if bool(torch.isinf(structure.end).all()):
         return
-    beyond = torch.nonzero(radius > ends.index_select(0, owner)).flatten()
+    beyond = torch.nonzero(radius > structure.end.index_select(0, owner)).flatten()
     while len(beyond):
         again = _eff_radius_in_space(scale[beyond], exponent[beyond], generator=generator)
         again *= _sine_of_sight(again, generator=generator)
         radius[beyond] = again
-        beyond = beyond[again > ends[owner[beyond]]]
+        beyond = beyond[again > structure.end[owner[beyond]]]
 
 
 def _eff_radius(scale: Tensor, exponent: Tensor, outside: Tensor) -> Tensor:

@@ -28,6 +28,9 @@ STARS_PER_CHUNK = {"cpu": 1 << 14, "cuda": 1 << 20}
 STAMPS_PER_PASS = {"cpu": 16, "cuda": 256}
 """Stamps convolved at once: their spectra stay in a processor's cache (three times faster)."""
 
+GRIDS_PER_PASS = {"cpu": 2, "cuda": 256}
+"""The same for what touches each number of a grid only a few times."""
+
 
 class Renderer:
     """Turns stars into noiseless images of one survey.
@@ -68,6 +71,7 @@ class Renderer:
         self.device = torch.device(device)
         self.n_bands = len(survey.bands)
         self.grid = OVERSAMPLING * (self.size + 2 * pad)
+        self.stars_per_chunk = STARS_PER_CHUNK["cpu" if self.device.type == "cpu" else "cuda"]
         half = min(self.grid // 2 - 1, 80 * OVERSAMPLING)
         psfs = [_psfs(survey, band, half) for band in survey.bands]
         self.peak = np.array([p[:, half, half].max() * OVERSAMPLING**2 for p in psfs])
@@ -111,6 +115,10 @@ class Renderer:
         index = (first + offset).reshape(-1)  # (16 star,), in the first band
         weight = wy[:, None] * wx[None]  # (4, 4, star)
         light = (weight.reshape(1, 16, -1) * flux[:, None]).reshape(self.n_bands, -1)
+        self._add(grids, index, light)
+
+    def _add(self, grids: Tensor, index: Tensor, light: Tensor) -> None:
+        """Add light (band, point) to the grid points of an index into the first band."""
         # A row of this view begins at each band, so that one index serves all of them, and
         # each band can have a thread of its own.
         size, step = grids.numel(), self.grid**2
@@ -118,6 +126,47 @@ class Renderer:
             (self.n_bands, size - (self.n_bands - 1) * step), (step, 1)
         )
         view.scatter_add_(1, index.expand(self.n_bands, -1), light)
+
+    def scatter_even(self, grids: Tensor, owner: Tensor, position: Tensor, flux: Tensor) -> None:
+        """Add points that together are smooth light to empty grids, each to one grid point.
+
+        The same as `scatter` at a sixteenth of its price, where the points of a grid are so many,
+        and so even, that their places within their grid points do not matter. When all are there,
+        `add_even` makes of them what `scatter` would have added.
+
+        Parameters
+        ----------
+        grids, owner, position, flux : Tensor
+            As for `scatter`.
+        """
+        for part in chunks(owner.numel(), self.device):
+            where = OVERSAMPLING * (position[:, part] + self.pad)
+            inside = ((where >= 1) & (where < self.grid - 3)).all(0)
+            column, row = torch.floor(where + 0.5).long()
+            index = owner[part] * (self.n_bands * self.grid**2) + row * self.grid + column
+            self._add(grids, torch.where(inside, index, 0), torch.where(inside, flux[:, part], 0))
+
+    def add_even(self, grids: Tensor, rows: Tensor, light: Tensor) -> None:
+        """Add to grids the light of `scatter_even`, spread as a cubic B-spline does.
+
+        Of the spline's transform sinc⁴, one factor is there already: the places within the grid
+        points. What is missing is, up to the fourth order in frequency, (1, 6, 1) / 8.
+
+        Parameters
+        ----------
+        grids : Tensor, shape (n, band, grid, grid)
+            Changed in place.
+        rows : Tensor of int64, shape (m,)
+            Which of the grids.
+        light : Tensor, shape (m, band, grid, grid)
+        """
+        per_pass = GRIDS_PER_PASS["cpu" if self.device.type == "cpu" else "cuda"]
+        for part in torch.arange(len(rows), device=self.device).split(per_pass):
+            here = light[part]
+            for ends in (here, here.transpose(-1, -2)):
+                sides = ends[..., 2:] + ends[..., :-2]
+                ends.mul_(0.75)[..., 1:-1].add_(sides, alpha=0.125)
+            grids.index_add_(0, rows[part], here)
 
     def convolve(
         self,

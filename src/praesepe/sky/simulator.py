@@ -16,7 +16,12 @@ from praesepe.sky.clusters import Clusters, draw_clusters
 from praesepe.sky.detector import Detector
 from praesepe.sky.fields import Bank, FieldBank, field_extinction
 from praesepe.sky.given import by_index, check_given
-from praesepe.sky.profiles import even_positions, realised_half_light_radius, sample_positions
+from praesepe.sky.profiles import (
+    Structure,
+    even_positions,
+    realised_half_light_radius,
+    sample_positions,
+)
 from praesepe.sky.real_fields import RealFieldBank
 from praesepe.sky.render import Renderer
 from praesepe.sky.sampler import Stars, StarSampler
@@ -34,6 +39,9 @@ FAINT_STAR_SNR = 0.3
 
 SMOOTH_POWERS = (6, 15)
 """The smooth light of a heavy cluster is spread over 2^6 to 2^15 points."""
+
+INNER_POINTS = 1 << 10
+"""Points inside r_h that are enough for any cluster, unless those outside are very many."""
 
 RADIUS_POINTS = 1 << 11
 """Points of the smooth light of a cluster for its realised half-light radius."""
@@ -315,46 +323,68 @@ class Simulator:
             Light before the telescope, for `Renderer.convolve`.
         """
         n = len(clusters)
-        stars, offset, n_stars = self.stars_of(clusters, detail=detail)
+        structure = clusters.structure(self.survey.pixel_scale_arcsec)
+        stars, offset, n_stars = self._stars_of(clusters, structure, detail=detail)
         centre = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
         grids = self.renderer.empty(n)
         self.renderer.scatter(
             grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
         )
-        self._add_smooth(grids, clusters, centre, stars)
+        self._add_smooth(grids, structure, centre, stars)
         labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)
         truth = {"x": centre[0], "y": centre[1], "n_stars": n_stars}
         truth |= self._parameters_beside_labels(clusters)
         for i, band in enumerate(self.survey.bands):
             truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * stars.light[:, i].log10()
         if detail:
-            truth |= self._details(stars, offset, clusters)
+            truth |= self._details(stars, offset, structure)
         return labels, truth, grids
 
-    def _add_smooth(self, grids: Tensor, clusters: Clusters, centre: Tensor, stars: Stars) -> None:
+    def _add_smooth(
+        self, grids: Tensor, structure: Structure, centre: Tensor, stars: Stars
+    ) -> None:
         """Add the light of heavy clusters that no star can be told in, spread by the profile.
 
-        It is divided among so many points that none of them could be told apart as a star.
+        It is divided among so many points that none of them could be told apart as a star; inside
+        r_h, where they are far closer than the PSF is wide, among fewer.
         """
-        smooth = stars.smooth
-        faint = torch.as_tensor(self.flux_limit, device=self.device, dtype=smooth.dtype)
-        wanted = (smooth / faint).amax(1)
-        power = wanted.log2().ceil().clamp(*SMOOTH_POWERS).long()
-        for exponent in power[wanted > 0].unique().tolist():
-            rows = torch.nonzero((wanted > 0) & (power == exponent)).flatten()
-            n_points = 1 << exponent
-            owner, position = self._smooth_points(clusters, stars, rows, n_points)
-            flux = (smooth / n_points).T.index_select(1, owner)
-            self.renderer.scatter(grids, owner, position + centre.index_select(1, owner), flux)
+        faint = torch.as_tensor(self.flux_limit, device=self.device, dtype=stars.smooth.dtype)
+        wanted = (stars.smooth / faint).amax(1)
+        lit = torch.nonzero(wanted > 0).flatten()
+        if not len(lit):
+            return
+        power = wanted[lit].log2().ceil().clamp(*SMOOTH_POWERS).long()
+        outskirts = self.renderer.empty(len(lit))
+        for exponent in power.unique().tolist():
+            chosen = torch.nonzero(power == exponent).flatten()
+            outer = 1 << (exponent - 1)
+            inner = min(outer, max(INNER_POINTS, outer // 8))
+            for part in chosen.split(max(1, self.renderer.stars_per_chunk // outer)):
+                of_cluster = (structure, stars, lit[part])
+                owner, position, flux = self._smooth_points(*of_cluster, inner, (0.0, 0.5))
+                self.renderer.scatter(grids, owner, position + centre[:, owner], flux)
+                owner, position, flux = self._smooth_points(*of_cluster, outer, (0.5, 1.0))
+                place = part.repeat_interleave(outer)
+                self.renderer.scatter_even(outskirts, place, position + centre[:, owner], flux)
+        self.renderer.add_even(grids, lit, outskirts)
 
     def _smooth_points(
-        self, clusters: Clusters, stars: Stars, rows: Tensor, n_points: int
-    ) -> tuple[Tensor, Tensor]:
-        """Owners, and places (2, point) about their centres, of points that share smooth light."""
-        structure = clusters.part(rows).structure(self.survey.pixel_scale_arcsec)
+        self,
+        structure: Structure,
+        stars: Stars,
+        rows: Tensor,
+        n_points: int,
+        shares: tuple[float, float] = (0.0, 1.0),
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Owners, places (2, point) about their centres and fluxes (band, point) of smooth light.
+
+        Of each cluster of `rows`, as many points, which hold the light between these shares of it.
+        """
         mass = stars.smooth_mass[rows] / self.stars.mean_mass
-        position = even_positions(structure, n_points, relative_mass=mass)
-        return rows.repeat_interleave(n_points), position
+        position = even_positions(structure.part(rows), n_points, relative_mass=mass, shares=shares)
+        owner = rows.repeat_interleave(n_points)
+        each = (shares[1] - shares[0]) / n_points * stars.smooth
+        return owner, position, each.T.index_select(1, owner)
 
     def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
         """Draw the stars of clusters.
@@ -373,6 +403,12 @@ class Simulator:
         n_stars : Tensor, shape (n,)
             Number of stars drawn, companions not counted.
         """
+        structure = clusters.structure(self.survey.pixel_scale_arcsec)
+        return self._stars_of(clusters, structure, detail=detail)
+
+    def _stars_of(
+        self, clusters: Clusters, structure: Structure, *, detail: bool
+    ) -> tuple[Stars, Tensor, Tensor]:
         s = self.survey.stars
         expected = 10**clusters.log_mass / self.stars.mean_mass
         n_stars = torch.poisson(expected, generator=self.generator).clamp_(min=1)
@@ -385,7 +421,7 @@ class Simulator:
             detail=detail,
         )
         offset = sample_positions(
-            clusters.structure(self.survey.pixel_scale_arcsec),
+            structure,
             stars.owner,
             generator=self.generator,
             relative_mass=stars.star_mass / self.stars.mean_mass,
@@ -410,7 +446,7 @@ class Simulator:
         names += [name for name, wanted in varies.items() if wanted]
         return {name: getattr(clusters, name) for name in names}
 
-    def _details(self, stars: Stars, offset: Tensor, clusters: Clusters) -> dict[str, Tensor]:
+    def _details(self, stars: Stars, offset: Tensor, structure: Structure) -> dict[str, Tensor]:
         """What the stars drawn are, apart from their sum."""
         assert stars.present_mass is not None
         assert stars.n_living is not None
@@ -420,10 +456,10 @@ class Simulator:
         owner, light = stars.owner, stars.flux[middle]
         rows = torch.nonzero(stars.smooth[:, middle] > 0).flatten()
         if len(rows):
-            owners, places = self._smooth_points(clusters, stars, rows, RADIUS_POINTS)
+            owners, places, flux = self._smooth_points(structure, stars, rows, RADIUS_POINTS)
             owner, offset = torch.cat((owner, owners)), torch.cat((offset, places), 1)
-            light = torch.cat((light, stars.smooth[owners, middle] / RADIUS_POINTS))
-        radius = realised_half_light_radius(owner, offset, light, len(clusters))
+            light = torch.cat((light, flux[middle]))
+        radius = realised_half_light_radius(owner, offset, light, len(structure.kind))
         details = {
             "log_present_mass": stars.present_mass.log10(),
             "n_living": stars.n_living,

@@ -1,0 +1,95 @@
+"""Light without shot noise, of a few thousand points: as good as the profile itself, in noise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from praesepe.sky.drawn import Stars
+from praesepe.sky.profiles import EFF, KING, PLUMMER, Structure, even_positions
+from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
+
+CENTRE = torch.tensor([[32.3], [31.8]])
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    return Simulator("phat", n_fields=0)
+
+
+def structure(kind, r_h_px, gamma, concentration=1.0):
+    values = (r_h_px, gamma, math.inf, concentration, 0.3, 0.4, 0.0)
+    r_h, gamma, tidal, concentration, e, angle, segregation = torch.tensor(values)[:, None]
+    return Structure(r_h, torch.tensor([kind]), gamma, tidal, concentration, e, angle, segregation)
+
+
+def nothing_but(light, mean_mass):
+    """Stars of which all light is smooth."""
+    none = torch.empty(0)
+    return Stars(
+        owner=none.long(),
+        flux=none[None],
+        star_mass=none,
+        mass=none,
+        light=light[None],
+        smooth=light[None],
+        smooth_mass=torch.tensor([mean_mass]),
+    )
+
+
+def images(simulator, profile, points):
+    """Light of as many times the flux of the faintest stars that are drawn: as drawn, and smooth.
+
+    In units of the noise.
+    """
+    renderer, limit = simulator.renderer, torch.tensor(simulator.flux_limit).float()
+    light, many = limit * points, 1 << 16
+    smooth, drawn = renderer.empty(1), renderer.empty(1)
+    each = (light / many)[:, None].expand(-1, many)
+    owner = torch.zeros(many, dtype=torch.long)
+    renderer.scatter(smooth, owner, even_positions(profile, many) + CENTRE, each)
+    simulator._add_smooth(drawn, profile, CENTRE, nothing_but(light, simulator.stars.mean_mass))
+    np.testing.assert_allclose(drawn.sum(), smooth.sum(), rtol=0.02)
+    noise = limit * torch.from_numpy(renderer.peak).float() / FAINT_STAR_SNR
+    return [renderer.convolve(g)[0] / noise[:, None, None] for g in (drawn, smooth)]
+
+
+PROFILES = [
+    (EFF, 1.6, 2.2),  # r_h = 0.08 arcsec, and nearly a point in its middle
+    (EFF, 1.6, 4.0),
+    (EFF, 5.0, 3.0),
+    (EFF, 16.0, 2.5),
+    (PLUMMER, 3.0, 3.0),
+    (KING, 1.6, 3.0, 2.0),
+    (KING, 8.0, 3.0, 0.5),
+]
+
+
+@pytest.mark.parametrize("points", [60, 4000, 30_000])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_smooth_light_is_that_of_the_profile(simulator, profile, points):
+    """To a seventh of the noise, and where it is far above the noise to 0.3 per cent."""
+    drawn, smooth = images(simulator, structure(*profile), points)
+    error = drawn - smooth
+    assert float(error.square().mean().sqrt()) < 0.15
+    assert float((error.abs() / torch.hypot(torch.tensor(1.0), 0.003 * smooth)).max()) < 1.2
+
+
+def test_the_comparison_rejects_points_in_the_wrong_places(simulator, monkeypatch):
+    """Negative control: light of the outskirts that is not spread over neighbouring grid points."""
+    monkeypatch.setattr(
+        simulator.renderer, "add_even", lambda grids, rows, light: grids.index_add_(0, rows, light)
+    )
+    drawn, smooth = images(simulator, structure(EFF, 1.6, 4.0), 30_000)
+    assert (
+        float(((drawn - smooth).abs() / torch.hypot(torch.tensor(1.0), 0.003 * smooth)).max()) > 3
+    )
+
+
+def test_the_comparison_rejects_few_points(simulator, monkeypatch):
+    monkeypatch.setattr("praesepe.sky.simulator.SMOOTH_POWERS", (6, 8))
+    drawn, smooth = images(simulator, structure(EFF, 5.0, 3.0), 30_000)
+    assert float((drawn - smooth).square().mean().sqrt()) > 1
