@@ -176,6 +176,7 @@ def sample_positions(
     *,
     generator: torch.Generator,
     relative_mass: Tensor | None = None,
+    shares: tuple[Tensor, Tensor] | None = None,
     three_d: bool = False,
 ) -> Tensor:
     """Draw projected positions of stars about the centres of their clusters.
@@ -190,6 +191,9 @@ def sample_positions(
         Source of randomness, on the device of the tensors.
     relative_mass : Tensor, shape (star,), optional
         Mass of each star over the mean mass; without it there is no segregation.
+    shares : tuple of Tensor, shape (star,), optional
+        Each star lies between the radii that have these shares of the light inside (before
+        segregation moves it); not for `three_d`.
     three_d : bool
         Whether to draw from the density in space and to project, rather than from the surface
         density: the same distribution of positions. Profiles that end do so in projection, in
@@ -203,8 +207,18 @@ def sample_positions(
     """
     king = structure.kind == KING
     device = structure.half_light_radius.device
+
+    def uniform(stars: Tensor | None = None) -> Tensor:
+        """Shares of the light outside of each star's place."""
+        shape = owner.shape if stars is None else stars.shape
+        u = torch.rand(shape, generator=generator, device=device)
+        if shares is None:
+            return u
+        low, high = shares if stars is None else (share[stars] for share in shares)
+        return u.mul_(high - low).add_(1 - high)
+
     if bool(king.all()):
-        outside = torch.rand(owner.shape, generator=generator, device=device)
+        outside = uniform()
         radius = _king_radius(structure, owner, outside, three_d=three_d)
     else:
         scale = structure.scale_radius.index_select(0, owner)
@@ -212,14 +226,14 @@ def sample_positions(
         if three_d:
             radius = _eff_radius_in_space(scale, exponent, generator=generator)
         else:
-            outside = torch.rand(owner.shape, generator=generator, device=device)
+            outside = uniform()
             if bool((structure.beyond > 0).any()):
                 least = structure.beyond.index_select(0, owner)
                 outside.mul_(1 - least).add_(least)
             radius = _eff_radius(scale, exponent, outside)
         if bool(king.any()):
             chosen = king[owner].nonzero()[:, 0]
-            outside = torch.rand(chosen.shape, generator=generator, device=device)
+            outside = uniform(chosen)
             radius[chosen] = _king_radius(structure, owner[chosen], outside, three_d=three_d)
     if three_d:
         radius *= _sine_of_sight(radius, generator=generator)
@@ -238,7 +252,7 @@ def even_positions(
     n_points: int,
     *,
     relative_mass: Tensor | None = None,
-    shares: tuple[float, float] = (0.0, 1.0),
+    shares: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Positions that share a profile's light evenly: what a cluster of endlessly many stars gives.
 
@@ -251,7 +265,7 @@ def even_positions(
     relative_mass : Tensor, shape (cluster,), optional
         Mass of the stars that give this light over the mean mass; without it there is no
         segregation.
-    shares : tuple of float
+    shares : tuple of Tensor, shape (cluster,), optional
         The points share the light between the radii that have these shares of it inside.
 
     Returns
@@ -262,16 +276,11 @@ def even_positions(
     """
     n, device = len(structure.kind), structure.half_light_radius.device
     step = torch.arange(n_points, device=device)
-    low, high = shares
-    outside = (1 - low - (high - low) * (step + 0.5) / n_points).expand(n, n_points)
-    beyond, exponent = structure.beyond[:, None], 2.0 / (structure.slope[:, None] - 2.0)
-    share = torch.lerp(beyond, torch.ones_like(beyond), outside)
-    radius = _eff_radius(structure.scale_radius[:, None], exponent, share)
-    king = torch.nonzero(structure.kind == KING).flatten()
-    if len(king):
-        owner = king.repeat_interleave(n_points)
-        of_king = _king_radius(structure, owner, outside[king].flatten(), three_d=False)
-        radius[king] = of_king.view(-1, n_points)
+    outside = (1 - (step + 0.5) / n_points).expand(n, n_points)
+    if shares is not None:
+        low, high = (share.float()[:, None] for share in shares)
+        outside = outside * (high - low) + (1 - high)
+    radius = _radii(structure, outside)
     if relative_mass is not None and bool((structure.segregation != 0).any()):
         radius *= (relative_mass**-structure.segregation)[:, None]
     turns = step.double() * (0.5 * (3 - math.sqrt(5.0)))
@@ -281,6 +290,33 @@ def even_positions(
         owner = torch.arange(n, device=device).repeat_interleave(n_points)
         position = _flatten(structure, owner, position)
     return position
+
+
+def light_inside(structure: Structure, radius: Tensor) -> Tensor:
+    """Share of the light inside some radii, without segregation; good to 0.1 per cent.
+
+    Parameters
+    ----------
+    structure : Structure
+        The clusters.
+    radius : Tensor, shape (radius,)
+        Ascending, in the unit of r_h.
+
+    Returns
+    -------
+    Tensor of float64, shape (cluster, radius)
+    """
+    device = radius.device
+    tail = torch.logspace(-1, -6, 256, device=device, dtype=torch.float64)
+    outside = torch.cat((torch.linspace(1, 0.1, 256, device=device, dtype=torch.float64), tail[1:]))
+    edges = _radii(structure, outside.float().expand(len(structure.kind), -1)).contiguous()
+    wanted = radius.float().expand(len(edges), -1).contiguous()
+    last = len(outside) - 1
+    right = torch.searchsorted(edges, wanted).clamp(1, last)
+    start, end = edges.gather(1, right - 1), edges.gather(1, right)
+    step = ((wanted - start) / (end - start).clamp_min(1e-30)).clamp(0, 1).double()
+    share = torch.lerp(outside[right - 1], outside[right], step)
+    return torch.where(wanted > edges[:, -1:], 1.0, 1 - share)
 
 
 def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: int) -> Tensor:
@@ -369,6 +405,20 @@ def king_half_light_radius(concentration: float) -> float:
         else:
             high = middle
     return 0.5 * (low + high)
+
+
+def _radii(structure: Structure, outside: Tensor) -> Tensor:
+    """Projected radii (cluster, point) with the shares `outside` of the light beyond them."""
+    beyond, exponent = structure.beyond[:, None], 2.0 / (structure.slope[:, None] - 2.0)
+    share = torch.lerp(beyond, torch.ones_like(beyond), outside)
+    radius = _eff_radius(structure.scale_radius[:, None], exponent, share)
+    king = torch.nonzero(structure.kind == KING).flatten()
+    if len(king):
+        n_points = outside.shape[1]
+        owner = king.repeat_interleave(n_points)
+        of_king = _king_radius(structure, owner, outside[king].flatten(), three_d=False)
+        radius[king] = of_king.view(-1, n_points)
+    return radius
 
 
 def _sine_of_sight(like: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -200,7 +200,7 @@ class StarSampler:
         n_stars: Tensor,
         *,
         generator: torch.Generator,
-        max_points: int = MAX_POINTS,
+        max_points: int | Tensor = MAX_POINTS,
         a_v: Tensor | None = None,
         a_v_scatter: float = 0.0,
         detail: bool = True,
@@ -215,7 +215,7 @@ class StarSampler:
             Number of stars to draw, living and dead, companions not counted.
         generator : torch.Generator
             Source of randomness.
-        max_points : int
+        max_points : int or Tensor of int64, shape (population,)
             Most stars of one population drawn singly, and most points that share its faint light.
             Populations that need more of either are thinned, to twice as many points of light at
             most; the rest of their light is in `Stars.smooth`.
@@ -313,19 +313,34 @@ class StarSampler:
             a_v = torch.full(row.shape, low, device=self.device)
         return Dust((a_v.float() - low).clamp(0, high - low), scatter, high - low)
 
-    def _entry_of(self, row: Tensor, n_stars: Tensor, max_points: int) -> Tensor:
+    def blends(self, row: Tensor, n_stars: Tensor) -> Tensor:
+        """Whether so many stars lie above the flux limit that their own noise has to join it.
+
+        Parameters
+        ----------
+        row, n_stars : Tensor, shape (population,)
+            As for `draw`.
+
+        Returns
+        -------
+        Tensor of bool, shape (population,)
+        """
+        return self._entry_of(row, n_stars.double(), MAX_POINTS) % N_STEPS > THINNED
+
+    def _entry_of(self, row: Tensor, n_stars: Tensor, max_points: int | Tensor) -> Tensor:
         """Row and step of the flux limit: the first step that leaves few enough points."""
+        most = torch.as_tensor(max_points, device=self.device).expand(len(row))
         first = row * N_STEPS
         if self._draw_all:
             return first
         steps = torch.arange(N_STEPS, device=self.device)
         entries = first[:, None] + steps  # (population, step)
         singly = n_stars[:, None] * self._share[entries]
-        few = singly <= torch.where(steps < THINNED, max_points, 2 * max_points)
+        few = singly <= most[:, None] * torch.where(steps < THINNED, 1, 2)
         few[:, ALL] = n_stars <= FEW_STARS
         faint = (n_stars - singly[:, WHOLE])[:, None]
         summed = faint * self._faint_points_per_star[entries[:, WHOLE]]
-        few[:, WHOLE] &= summed.amax(1) <= max_points
+        few[:, WHOLE] &= summed.amax(1) <= most
         return first + few.int().argmax(1)
 
     def _bright(

@@ -23,9 +23,10 @@ from praesepe.sky.profiles import (
     sample_positions,
 )
 from praesepe.sky.real_fields import RealFieldBank
-from praesepe.sky.render import Renderer
+from praesepe.sky.render import OVERSAMPLING, Renderer
 from praesepe.sky.sampler import Stars, StarSampler
 from praesepe.sky.streams import stream
+from praesepe.sky.zones import Zones
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import imf_from
 from praesepe.stars.interpolation import refine_metallicity
@@ -38,13 +39,16 @@ FAINT_STAR_SNR = 0.3
 """Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
 
 SMOOTH_POWERS = (6, 15)
-"""The smooth light of a heavy cluster is spread over 2^6 to 2^15 points."""
+"""The smooth light of a cluster, or a ring of it, is spread over 2^6 to 2^15 points."""
+
+EVEN_POINTS_PER_PX = 4
+"""Evenly spread points that are closer than any PSF is wide."""
 
 INNER_POINTS = 1 << 10
 """Points inside r_h that are enough for any cluster, unless those outside are very many."""
 
-RADIUS_POINTS = 1 << 11
-"""Points of the smooth light of a cluster for its realised half-light radius."""
+RADIUS_POINTS = 1 << 10
+"""Points of the smooth light of a cluster, or a ring of it, for its realised half-light radius."""
 
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
@@ -324,67 +328,85 @@ class Simulator:
         """
         n = len(clusters)
         structure = clusters.structure(self.survey.pixel_scale_arcsec)
-        stars, offset, n_stars = self._stars_of(clusters, structure, detail=detail)
+        zones, of_zones, offset = self._stars_of(clusters, structure, detail=detail)
+        stars = zones.joined(of_zones, n)
+        n_stars = torch.zeros_like(clusters.log_mass, dtype=torch.float64)
+        n_stars.index_add_(0, zones.cluster, zones.n_stars)
         centre = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
         grids = self.renderer.empty(n)
         self.renderer.scatter(
             grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
         )
-        self._add_smooth(grids, structure, centre, stars)
+        self._add_smooth(grids, structure, centre, zones, of_zones)
         labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)
         truth = {"x": centre[0], "y": centre[1], "n_stars": n_stars}
         truth |= self._parameters_beside_labels(clusters)
         for i, band in enumerate(self.survey.bands):
             truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * stars.light[:, i].log10()
         if detail:
-            truth |= self._details(stars, offset, structure)
+            truth |= self._details(stars, offset, structure, zones, of_zones)
         return labels, truth, grids
 
     def _add_smooth(
-        self, grids: Tensor, structure: Structure, centre: Tensor, stars: Stars
+        self, grids: Tensor, structure: Structure, centre: Tensor, zones: Zones, stars: Stars
     ) -> None:
         """Add the light of heavy clusters that no star can be told in, spread by the profile.
 
-        It is divided among so many points that none of them could be told apart as a star; inside
-        r_h, where they are far closer than the PSF is wide, among fewer.
+        It is divided among so many points that none of them could be told apart as a star, or that
+        they are closer than the PSF is wide. In the centre that takes few, but each in its place.
         """
         faint = torch.as_tensor(self.flux_limit, device=self.device, dtype=stars.smooth.dtype)
         wanted = (stars.smooth / faint).amax(1)
         lit = torch.nonzero(wanted > 0).flatten()
         if not len(lit):
             return
-        power = wanted[lit].log2().ceil().clamp(*SMOOTH_POWERS).long()
-        outskirts = self.renderer.empty(len(lit))
+        is_whole = torch.isinf(zones.area_px[lit])
+        wanted = torch.minimum(wanted[lit], zones.area_px[lit] * EVEN_POINTS_PER_PX)
+        power = wanted.log2().ceil().clamp(*SMOOTH_POWERS).long()
+        low, high = zones.low[lit], zones.high[lit]
+        middle = torch.where(low > 0, low, torch.where(is_whole, 0.5, high))
+        outskirts = self.renderer.empty(len(grids))
         for exponent in power.unique().tolist():
-            chosen = torch.nonzero(power == exponent).flatten()
-            outer = 1 << (exponent - 1)
-            inner = min(outer, max(INNER_POINTS, outer // 8))
-            for part in chosen.split(max(1, self.renderer.stars_per_chunk // outer)):
-                of_cluster = (structure, stars, lit[part])
-                owner, position, flux = self._smooth_points(*of_cluster, inner, (0.0, 0.5))
-                self.renderer.scatter(grids, owner, position + centre[:, owner], flux)
-                owner, position, flux = self._smooth_points(*of_cluster, outer, (0.5, 1.0))
-                place = part.repeat_interleave(outer)
-                self.renderer.scatter_even(outskirts, place, position + centre[:, owner], flux)
-        self.renderer.add_even(grids, lit, outskirts)
+            outer = 1 << exponent
+            inner = min(outer, max(INNER_POINTS, outer // 16))
+            for n_points, start, end, add, to in (
+                (inner, low, middle, self.renderer.scatter, grids),
+                (outer, middle, high, self.renderer.scatter_even, outskirts),
+            ):
+                chosen = torch.nonzero((power == exponent) & (end > start)).flatten()
+                for part in chosen.split(max(1, self.renderer.stars_per_chunk // n_points)):
+                    owner, position, flux = self._smooth_points(
+                        structure, zones, stars, lit[part], n_points, (start[part], end[part])
+                    )
+                    add(to, owner, position + centre.index_select(1, owner), flux)
+        rows = zones.cluster[lit].unique()
+        self.renderer.add_even(grids, rows, outskirts[rows])
 
     def _smooth_points(
         self,
         structure: Structure,
+        zones: Zones,
         stars: Stars,
         rows: Tensor,
         n_points: int,
-        shares: tuple[float, float] = (0.0, 1.0),
+        shares: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Owners, places (2, point) about their centres and fluxes (band, point) of smooth light.
 
-        Of each cluster of `rows`, as many points, which hold the light between these shares of it.
+        Of each zone of `rows`, as many points, which hold the light between these shares of its
+        cluster's.
         """
-        mass = stars.smooth_mass[rows] / self.stars.mean_mass
-        position = even_positions(structure.part(rows), n_points, relative_mass=mass, shares=shares)
-        owner = rows.repeat_interleave(n_points)
-        each = (shares[1] - shares[0]) / n_points * stars.smooth
-        return owner, position, each.T.index_select(1, owner)
+        cluster, (low, high) = zones.cluster[rows], shares
+        position = even_positions(
+            structure.part(cluster),
+            n_points,
+            relative_mass=stars.smooth_mass[rows] / self.stars.mean_mass,
+            shares=shares,
+        )
+        part = (high - low) / (zones.high[rows] - zones.low[rows]) / n_points
+        each = part.float()[:, None] * stars.smooth[rows]  # (zone, band)
+        owner = cluster.repeat_interleave(n_points)
+        return owner, position, each.T.repeat_interleave(n_points, dim=1)
 
     def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
         """Draw the stars of clusters.
@@ -404,29 +426,50 @@ class Simulator:
             Number of stars drawn, companions not counted.
         """
         structure = clusters.structure(self.survey.pixel_scale_arcsec)
-        return self._stars_of(clusters, structure, detail=detail)
+        zones, of_zones, offset = self._stars_of(clusters, structure, detail=detail)
+        stars = zones.joined(of_zones, len(clusters))
+        n_stars = torch.zeros_like(clusters.log_mass, dtype=torch.float64)
+        return stars, offset, n_stars.index_add_(0, zones.cluster, zones.n_stars)
 
     def _stars_of(
         self, clusters: Clusters, structure: Structure, *, detail: bool
-    ) -> tuple[Stars, Tensor, Tensor]:
+    ) -> tuple[Zones, Stars, Tensor]:
+        """Zones that the clusters are made of, the stars of each, and their places as above."""
         s = self.survey.stars
         expected = 10**clusters.log_mass / self.stars.mean_mass
-        n_stars = torch.poisson(expected, generator=self.generator).clamp_(min=1)
-        stars = self.stars.draw(
-            self.stars.rows_for(clusters.model, clusters.log_age, clusters.log_z),
+        n_stars = torch.poisson(expected, generator=self.generator).clamp_(min=1).double()
+        row = self.stars.rows_for(clusters.model, clusters.log_age, clusters.log_z)
+        heavy = self.stars.blends(row, n_stars)
+        zones = Zones.of(
+            structure,
             n_stars,
+            heavy,
+            psf_px=float(self.renderer.peak.max()) ** -0.5,
+            reach_px=self.renderer.grid / OVERSAMPLING / 2**0.5,
             generator=self.generator,
-            a_v=clusters.a_v,
+        )
+        stars = self.stars.draw(
+            row[zones.cluster],
+            zones.n_stars,
+            generator=self.generator,
+            max_points=zones.max_points,
+            a_v=clusters.a_v[zones.cluster],
             a_v_scatter=s.a_v_scatter,
             detail=detail,
         )
+        in_zones = len(zones.cluster) > len(clusters)
         offset = sample_positions(
             structure,
-            stars.owner,
+            zones.cluster[stars.owner] if in_zones else stars.owner,
             generator=self.generator,
             relative_mass=stars.star_mass / self.stars.mean_mass,
+            shares=(
+                (zones.low.float()[stars.owner], zones.high.float()[stars.owner])
+                if in_zones
+                else None
+            ),
         )
-        return stars, offset, n_stars
+        return zones, stars, offset
 
     def _parameters_beside_labels(self, clusters: Clusters) -> dict[str, Tensor]:
         """Those of the clusters' parameters that the survey lets vary, and the profile's slope."""
@@ -446,7 +489,9 @@ class Simulator:
         names += [name for name, wanted in varies.items() if wanted]
         return {name: getattr(clusters, name) for name in names}
 
-    def _details(self, stars: Stars, offset: Tensor, structure: Structure) -> dict[str, Tensor]:
+    def _details(
+        self, stars: Stars, offset: Tensor, structure: Structure, zones: Zones, of_zones: Stars
+    ) -> dict[str, Tensor]:
         """What the stars drawn are, apart from their sum."""
         assert stars.present_mass is not None
         assert stars.n_living is not None
@@ -454,9 +499,11 @@ class Simulator:
         bands = self.survey.bands
         middle = len(bands) // 2
         owner, light = stars.owner, stars.flux[middle]
-        rows = torch.nonzero(stars.smooth[:, middle] > 0).flatten()
+        rows = torch.nonzero(of_zones.smooth[:, middle] > 0).flatten()
         if len(rows):
-            owners, places, flux = self._smooth_points(structure, stars, rows, RADIUS_POINTS)
+            owners, places, flux = self._smooth_points(
+                structure, zones, of_zones, rows, RADIUS_POINTS, (zones.low[rows], zones.high[rows])
+            )
             owner, offset = torch.cat((owner, owners)), torch.cat((offset, places), 1)
             light = torch.cat((light, flux[middle]))
         radius = realised_half_light_radius(owner, offset, light, len(structure.kind))

@@ -24,19 +24,19 @@ ALL, WHOLE, THINNED = 0, 1, 2
 
 The first step draws every star. The second draws the stars above the limit, and all of higher mass:
 those are dead, but in light populations each of them matters for the total mass, and a companion
-may shine. All further steps are for heavy populations: see `NOISE`.
+may shine. All further steps are for heavy populations, whose stars are thinned. The shot noise of a
+number of stars joins the detector's: s² = limit² + number <f²> in each band. A star is drawn with
+the chance (f / s)², or always where it is brighter than s in any band, and then has the light of
+s / f stars. Populations thinned like this keep the shot noise of all their stars, N <f_b f_c>
+between any two bands, with the fewest points of light for a given skewness (the sum of f³ over the
+points). The number is zero at first, then it rises by factors of 4, from where it doubles s² in the
+first band; beyond `MOST_IN_NOISE` and in the last step no star is drawn.
 """
 
-NOISE = (0.0, *(4.0**k for k in range(-4, 10)), np.inf)
-"""For each step from `THINNED` on, the number of stars whose shot noise joins the detector's.
+N_STEPS = THINNED + 25
 
-Both make the noise s² = limit² + number <f²> in each band, and a star is drawn with the chance
-(f / s)², or always where it is brighter than s in any band; it then has the light of s / f stars.
-Populations thinned like this keep the shot noise of all their stars, N <f_b f_c> between any two
-bands, with the fewest points of light for a given skewness (the sum of f³ over the points).
-"""
-
-N_STEPS = THINNED + len(NOISE)
+MOST_IN_NOISE = 4.0**10
+"""No cluster needs a larger number of stars whose shot noise joins the detector's."""
 
 LEAST_NOISE = 1e-3
 """Stars of low mass that together have no more of any band's <f²> are not thinned but summed."""
@@ -232,11 +232,24 @@ class _Row:
         chances[ALL] = 1
         above = np.flatnonzero((top > limit).any(1))
         chances[WHOLE, above[0] if len(above) else len(top) :] = 1
-        noise = limit**2 + np.array(NOISE[:-1])[:, None] * up_to[-1]  # (step, band)
+        number = self.stars_in_noise
         with np.errstate(over="ignore"):
+            noise = limit**2 + number[:, None] * up_to[-1]  # (step, band)
             ratio = (top**2 / np.maximum(noise, 1e-300)[:, None]).max(-1)  # (step, interval)
-        chances[THINNED:-1] = np.where(matter | (ratio > 1), np.minimum(ratio, 1), 0)
+        drawn = (matter | (ratio > 1)) & (number <= MOST_IN_NOISE)[:, None]
+        chances[THINNED:-1] = np.where(drawn, np.minimum(ratio, 1), 0)
         return chances
+
+    @cached_property
+    def stars_in_noise(self) -> np.ndarray:
+        """Number of stars whose shot noise joins the detector's, for each step but the last."""
+        flux, limit = self.start[:, 1:-1], self.settings.limit
+        square = np.diff(self.cdf) @ np.maximum(flux, flux + self.rise[:, 1:-1]) ** 2
+        counts = (limit > 0) & np.isfinite(limit) & (square > 0)
+        with np.errstate(over="ignore"):
+            first = (limit[counts] ** 2 / square[counts]).min(initial=MOST_IN_NOISE)
+        steps = np.arange(N_STEPS - THINNED - 2)
+        return np.concatenate(([0.0], first * 4.0**steps))
 
     @cached_property
     def slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,161 @@
+"""Rings about the centres of heavy clusters, whose stars are drawn apart from each other.
+
+The stars of a heavy cluster are thinned (`praesepe.sky.star_rows`): they blend, and only their
+common shot noise can be seen. That holds in the crowded centre; in the outskirts of the same
+cluster single stars stand out. Each ring is therefore a population of its own, and thinned as far
+as the points of light within a PSF allow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from praesepe.sky.drawn import Stars
+from praesepe.sky.profiles import Structure, light_inside
+from praesepe.sky.sampler import MAX_POINTS
+
+FIRST_EDGE, N_EDGES = 1.5, 7
+"""Radius of the innermost ring in units of the PSF's width; each further one is twice as large."""
+
+POINTS_PER_PSF = 64
+"""Points of light enough, in any place, for their sum to be normally distributed as the stars'."""
+
+FEWEST_POINTS = 256
+"""Most stars of a small ring drawn singly."""
+
+
+@dataclass(frozen=True)
+class Zones:
+    """Populations that clusters are made of: rings of heavy ones, light clusters as a whole.
+
+    Attributes
+    ----------
+    cluster : Tensor of int64, shape (zone,)
+        To which each belongs; in order.
+    low, high : Tensor, shape (zone,)
+        Shares of the cluster's light inside the inner and the outer edge.
+    n_stars : Tensor, shape (zone,)
+        Number of stars.
+    max_points : Tensor, shape (zone,)
+        Points of light, for `StarSampler.draw`.
+    area_px : Tensor, shape (zone,)
+        Area in pixels; infinite for what has no outer edge.
+    """
+
+    cluster: Tensor
+    low: Tensor
+    high: Tensor
+    n_stars: Tensor
+    max_points: Tensor
+    area_px: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        structure: Structure,
+        n_stars: Tensor,
+        heavy: Tensor,
+        psf_px: float,
+        reach_px: float,
+        generator: torch.Generator,
+    ) -> Zones:
+        """Divide the stars of heavy clusters among rings.
+
+        Parameters
+        ----------
+        structure : Structure
+            The clusters; radii in pixels.
+        n_stars : Tensor, shape (cluster,)
+        heavy : Tensor of bool, shape (cluster,)
+        psf_px : float
+            Width of the PSF, pixels: the root of its effective area.
+        reach_px : float
+            Radius beyond which nothing is seen, pixels.
+        generator : torch.Generator
+            Source of randomness; not used where no cluster is heavy.
+        """
+        n, device = len(n_stars), n_stars.device
+        whole = cls(
+            cluster=torch.arange(n, device=device),
+            low=torch.zeros(n, device=device, dtype=torch.float64),
+            high=torch.ones(n, device=device, dtype=torch.float64),
+            n_stars=n_stars,
+            max_points=torch.full((n,), MAX_POINTS, device=device),
+            area_px=torch.full((n,), math.inf, device=device),
+        )
+        chosen = torch.nonzero(heavy).flatten()
+        if not len(chosen):
+            return whole
+        edge_px = psf_px * FIRST_EDGE * 2.0 ** torch.arange(N_EDGES, device=device)
+        inside = light_inside(structure.part(chosen), edge_px)  # (heavy, edge)
+        low = torch.cat((torch.zeros_like(inside[:, :1]), inside), 1)
+        high = torch.cat((inside, torch.ones_like(inside[:, :1])), 1)
+        left, parts = n_stars[chosen], []
+        for k in range(N_EDGES + 1):
+            share = ((high[:, k] - low[:, k]) / (1 - low[:, k]).clamp_min(1e-30)).clamp(0, 1)
+            share = share if k < N_EDGES else torch.ones_like(left)
+            parts.append(torch.binomial(left, share, generator=generator))
+            left = left - parts[-1]
+        area = math.pi * edge_px**2
+        area = torch.cat((area[:1], area.diff(), area.new_full((1,), math.inf)))
+        enough = (POINTS_PER_PSF / 2 / psf_px**2 * area).clamp(FEWEST_POINTS, MAX_POINTS)
+        enough[1:][edge_px > reach_px] = FEWEST_POINTS
+        ring = cls(
+            cluster=chosen.repeat_interleave(N_EDGES + 1),
+            low=low.flatten(),
+            high=high.flatten(),
+            n_stars=torch.stack(parts, 1).flatten(),
+            max_points=enough.long().repeat(len(chosen)),
+            area_px=area.repeat(len(chosen)),
+        )
+        return ring._beside(whole, ~heavy)
+
+    def _beside(self, whole: Zones, kept: Tensor) -> Zones:
+        """These rings with those of the whole clusters that are kept, in order of the clusters."""
+        order = torch.argsort(torch.cat((self.cluster, whole.cluster[kept])), stable=True)
+        both = {
+            name: torch.cat((values, getattr(whole, name)[kept]))[order]
+            for name, values in vars(self).items()
+        }
+        return Zones(**both)
+
+    def joined(self, stars: Stars, n: int) -> Stars:
+        """Stars of `n` clusters, given those of their zones."""
+        if len(self.cluster) == n:
+            return stars
+
+        def total(values: Tensor | None) -> Tensor | None:
+            if values is None:
+                return None
+            out = torch.zeros((n, *values.shape[1:]), dtype=values.dtype, device=values.device)
+            return out.index_add_(0, self.cluster, values)
+
+        summed = {name: total(getattr(stars, name)) for name in ("present_mass", "n_living")}
+        brightest = stars.brightest
+        if brightest is not None:
+            where = self.cluster[:, None].expand_as(brightest)
+            brightest = torch.zeros_like(brightest[:n]).scatter_reduce(
+                0, where, brightest, "amax", include_self=True
+            )
+        mass, light, smooth = (total(x) for x in (stars.mass, stars.light, stars.smooth))
+        assert mass is not None
+        assert light is not None
+        assert smooth is not None
+        weight = stars.smooth.sum(1)
+        smooth_mass = total(stars.smooth_mass * weight)
+        assert smooth_mass is not None
+        return Stars(
+            owner=self.cluster[stars.owner],
+            flux=stars.flux,
+            star_mass=stars.star_mass,
+            mass=mass,
+            light=light,
+            smooth=smooth,
+            smooth_mass=smooth_mass / smooth.sum(1).clamp_min(1e-30),
+            brightest=brightest,
+            **summed,
+        )
