@@ -11,6 +11,7 @@ import torch
 from praesepe.sky.drawn import Stars
 from praesepe.sky.profiles import EFF, KING, PLUMMER, Structure, even_positions
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
+from praesepe.sky.zones import Zones
 
 CENTRE = torch.tensor([[32.3], [31.8]])
 
@@ -51,7 +52,10 @@ def images(simulator, profile, points):
     each = (light / many)[:, None].expand(-1, many)
     owner = torch.zeros(many, dtype=torch.long)
     renderer.scatter(smooth, owner, even_positions(profile, many) + CENTRE, each)
-    simulator._add_smooth(drawn, profile, CENTRE, nothing_but(light, simulator.stars.mean_mass))
+    stars = nothing_but(light, simulator.stars.mean_mass)
+    one, no = torch.ones(1), torch.zeros(1, dtype=torch.bool)
+    zones = Zones.of(profile, one, no, psf_px=2.0, reach_px=70.0, generator=torch.Generator())
+    simulator._add_smooth(drawn, profile, CENTRE, zones, stars)
     np.testing.assert_allclose(drawn.sum(), smooth.sum(), rtol=0.02)
     noise = limit * torch.from_numpy(renderer.peak).float() / FAINT_STAR_SNR
     return [renderer.convolve(g)[0] / noise[:, None, None] for g in (drawn, smooth)]

@@ -131,14 +131,11 @@ class Faint:
         Light of a point.
     total : Tensor, shape (population, 3 + band)
         Of all stars: see `praesepe.sky.star_rows.MASS`.
-    smooth : Tensor, shape (population, band)
-        Light that is not in these points.
     """
 
     counts: Tensor
     flux: Tensor
     total: Tensor
-    smooth: Tensor
 
 
 def nested_points(points: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:

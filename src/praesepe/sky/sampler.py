@@ -43,6 +43,7 @@ from praesepe.sky.star_rows import (
     PRESENT,
     THINNED,
     WHOLE,
+    Slots,
     tabulate,
 )
 from praesepe.stars.binaries import Binaries
@@ -155,11 +156,12 @@ class StarSampler:
         self._faint_root = root(self._faint_mean, self._faint_second)
         self._faint_points_per_star = effective_number(self._faint_mean, self._faint_second)
         self._light_mass = self._float(rows.light_mass.ravel())
-        self._slot_start = self._tensor(rows.slot_start.ravel())
-        self._slot_count = self._tensor(rows.slot_count.ravel().astype(float))
-        self._slot_chance = self._tensor(rows.slot_chance)
-        self._slot_nodes = self._tensor(rows.slot_nodes)
-        self._slot_gains = self._tensor(rows.slot_gains)
+        self._slots = _SlotTable(rows.slots, self.device)
+        self._companions = None
+        if rows.companions is not None:
+            self._companions = _SlotTable(rows.companions, self.device)
+        dark = 0 if self._companions is None else self._companions.share
+        self._points_per_star = self._share + dark
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
@@ -243,25 +245,31 @@ class StarSampler:
         n_bright = torch.binomial(n_stars, self._share[entry].clamp(0, 1), generator=generator)
         n_faint = n_stars - n_bright
         faint = self._faint(entry, n_faint, dust, generator)
-        counts = n_bright.long()
-        check_fits(float(n_bright.sum()), 2 + self._n_bands, self.device)
-        # First the stars drawn singly, those of each population side by side, then the points.
+        thinned = _thinned(entry)
+        n_dark = torch.zeros_like(n_bright)
+        if self._companions is not None and bool(thinned.any()):
+            n_dark = self._companions.share[entry] * n_stars
+            n_dark = torch.poisson(n_dark, generator=generator)
+        # First the stars drawn singly, those of each population side by side; then companions of
+        # dark stars of thinned populations; then the points.
+        counts = [n_bright.long(), n_dark.long(), faint.counts.sum(1)]
+        n, n_singly = (int(sum(number.sum() for number in counts[:k])) for k in (1, 2))
+        check_fits(n_singly, 2 + self._n_bands, self.device)
         group = torch.repeat_interleave(faint.counts.flatten())
-        n_points = faint.counts.sum(1)
-        owner = torch.cat((torch.repeat_interleave(counts), torch.repeat_interleave(n_points)))
-        n = len(owner) - len(group)
+        owner = torch.cat([torch.repeat_interleave(number) for number in counts])
         value = torch.empty(
             (2 + self._n_bands if detail else 1 + self._n_bands, len(owner)), device=self.device
         )
-        bright = value[:, :n]
-        living, gain = self._bright(bright, owner[:n], row, entry, dust, generator, detail)
         bands = slice(1, 1 + self._n_bands)
-        value[0, n:] = self._light_mass[entry].index_select(0, owner[n:])
-        value[bands, n:] = faint.flux.index_select(1, group)
+        value[0, n_singly:] = self._light_mass[entry].index_select(0, owner[n_singly:])
+        value[bands, n_singly:] = faint.flux.index_select(1, group)
+        bright, of_bright = value[:, :n], (owner[:n], row, entry, dust, generator)
+        living, gain = self._bright(bright, *of_bright, self._slots, detail)
 
         def total(values: Tensor) -> Tensor:
-            return torch.segment_reduce(values, "sum", lengths=counts, unsafe=True, initial=0)
+            return torch.segment_reduce(values, "sum", lengths=counts[0], unsafe=True, initial=0)
 
+        light = faint.total[:, FLUX:] + torch.stack([total(flux) for flux in bright[bands]], 1)
         more: dict[str, Tensor] = {}
         if detail:
             most = self._brightest_faint(row, entry, n_faint, dust, generator)
@@ -272,17 +280,24 @@ class StarSampler:
                 "n_living": faint.total[:, LIVING].round() + total(living),
                 "brightest": most.T,
             }
-        light, smooth = torch.stack([total(flux) for flux in bright[bands]], 1), faint.smooth
+        smooth = torch.zeros_like(light)
         if gain is not None:
             bright[bands] *= gain
-            shown = torch.stack([total(flux) for flux in bright[bands]], 1)
-            smooth = (smooth + light - shown).clamp_min_(0) * _thinned(entry)[:, None]
+            dark = value[:, n:n_singly]
+            if self._companions is not None:
+                # Their mass and light are among the sums already; only their noise was missing.
+                of_dark = (owner[n:n_singly], row, entry, dust, generator)
+                _, gain = self._bright(dark, *of_dark, self._companions, False)
+                dark[bands] *= gain
+            shown = torch.zeros_like(light)
+            shown.index_add_(0, owner[:n_singly], value[bands, :n_singly].T)
+            smooth = (light - shown).clamp_min_(0) * thinned[:, None]
         return Stars(
             owner=owner,
             flux=value[bands],
             star_mass=value[0],
             mass=faint.total[:, MASS] + total(bright[0]),
-            light=faint.total[:, FLUX:] + light,
+            light=light,
             smooth=smooth,
             smooth_mass=self._light_mass[entry],
             **more,
@@ -335,7 +350,7 @@ class StarSampler:
             return first
         steps = torch.arange(N_STEPS, device=self.device)
         entries = first[:, None] + steps  # (population, step)
-        singly = n_stars[:, None] * self._share[entries]
+        singly = n_stars[:, None] * self._points_per_star[entries]
         few = singly <= most[:, None] * torch.where(steps < THINNED, 1, 2)
         few[:, ALL] = n_stars <= FEW_STARS
         faint = (n_stars - singly[:, WHOLE])[:, None]
@@ -351,6 +366,7 @@ class StarSampler:
         entry: Tensor,
         dust: Dust | None,
         generator: torch.Generator,
+        slots: _SlotTable,
         detail: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Draw stars one by one into `value`: initial mass, flux by band, if asked present mass.
@@ -364,18 +380,18 @@ class StarSampler:
         """
         start, rise = self._start[: len(value)], self._rise[: len(value)]
         living = torch.empty(len(owner) if detail else 0, device=self.device)
-        slot_start, slot_count = self._slot_start[entry], self._slot_count[entry]
         dead_mass, lowest_mass = self._dead_mass[row], self._lowest_mass[row]
         some_thinned = bool(_thinned(entry).any())
         gain = torch.empty(len(owner), device=self.device) if some_thinned else None
+        first, number = slots.start[entry], slots.count[entry]
         for part in _chunks(len(owner), self.device):
             own, here = owner[part], value[:, part]
-            slot = self._slots(own, slot_start, slot_count, generator)
-            node = self._slot_nodes.view(-1).index_select(0, slot)
+            slot = slots.draw(own, first, number, generator)
+            node = slots.nodes.view(-1).index_select(0, slot)
             step = torch.rand(own.shape, generator=generator, device=self.device)
             torch.addcmul(start.index_select(1, node), rise.index_select(1, node), step, out=here)
             if gain is not None:
-                torch.index_select(self._slot_gains.view(-1), 0, slot, out=gain[part])
+                torch.index_select(slots.gains.view(-1), 0, slot, out=gain[part])
             x = None
             if dust is not None:
                 x = dust.of_stars(own, generator)
@@ -384,25 +400,10 @@ class StarSampler:
                 living[part] = here[0] <= dead_mass.index_select(0, own)
                 if self._has_brown:
                     living[part] *= here[0] >= lowest_mass.index_select(0, own)
-            if self.binaries is not None:
+            if self.binaries is not None and slots is self._slots:
                 alive = living[part] if detail else None
                 self._add_companions(here, alive, row.index_select(0, own), x, generator)
         return living, gain
-
-    def _slots(
-        self, own: Tensor, slot_start: Tensor, slot_count: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Draw the interval of each star by its share of the stars (Walker's alias method).
-
-        Returns places in the flattened lists of slots' nodes and gains.
-        """
-        u = torch.rand(own.shape, generator=generator, device=self.device, dtype=torch.float64)
-        u *= slot_count.index_select(0, own)
-        slot = u.long()
-        take = u.sub_(slot) < self._slot_chance.index_select(
-            0, slot.add_(slot_start.index_select(0, own))
-        )
-        return slot.mul_(2).add_(take)
 
     def _dimming(self, node: Tensor, x: Tensor) -> Tensor:
         """Factor of the dust on the light of stars, (band, star)."""
@@ -445,11 +446,7 @@ class StarSampler:
         value.index_add_(1, which, here)
 
     def _faint(
-        self,
-        entry: Tensor,
-        n_faint: Tensor,
-        dust: Dust | None,
-        generator: torch.Generator,
+        self, entry: Tensor, n_faint: Tensor, dust: Dust | None, generator: torch.Generator
     ) -> Faint:
         """Totals of the stars that are summed (central limit theorem), and points of their light.
 
@@ -468,10 +465,9 @@ class StarSampler:
         equal = n_faint[:, None] * effective  # equal stars with the same shot noise
         # Of a total that varies by itself as 1 / equal, one point more has it.
         points = torch.minimum((equal + 1).round(), n_faint[:, None])
-        light = total[:, FLUX:].float()
-        thinned = _thinned(entry)[:, None]
-        counts, flux = nested_points(points * ~thinned, light * ~thinned)
-        return Faint(counts, flux, total.float(), light * thinned)
+        whole = ~_thinned(entry)[:, None]
+        counts, flux = nested_points(points * whole, total[:, FLUX:].float() * whole)
+        return Faint(counts, flux, total.float())
 
     def _brightest_faint(
         self,
@@ -512,6 +508,33 @@ def _check(tables: tuple[StellarTable, ...], zero_points: Sequence[float]) -> No
                 f"tables of stars in {first.band_names} behind A_V = {first.a_v} and in "
                 f"{table.band_names} behind {table.a_v}: build all with the same filters and dust"
             )
+
+
+class _SlotTable:
+    """Alias tables of all entries, to draw from (see `praesepe.sky.star_rows.Slots`).
+
+    Attributes
+    ----------
+    share, start, count : Tensor, shape (entry,)
+    nodes, gains : Tensor, shape (slot, 2)
+    """
+
+    def __init__(self, slots: Slots, device: torch.device) -> None:
+        def tensor(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(np.ascontiguousarray(values), device=device)
+
+        self.share, self.start = tensor(slots.share.ravel()), tensor(slots.start.ravel())
+        self.count = tensor(slots.count.ravel().astype(float))
+        self.nodes, self.gains = tensor(slots.nodes), tensor(slots.gains)
+        self._chance = tensor(slots.chance)
+
+    def draw(self, own: Tensor, start: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:
+        """Places in the flattened nodes and gains, given the slots of each star's population."""
+        u = torch.rand(own.shape, generator=generator, device=own.device, dtype=torch.float64)
+        u *= count.index_select(0, own)
+        slot = u.long()
+        take = u.sub_(slot) < self._chance.index_select(0, slot.add_(start.index_select(0, own)))
+        return slot.mul_(2).add_(take)
 
 
 def _thinned(entry: Tensor) -> Tensor:

@@ -357,7 +357,7 @@ class Simulator:
         """
         faint = torch.as_tensor(self.flux_limit, device=self.device, dtype=stars.smooth.dtype)
         wanted = (stars.smooth / faint).amax(1)
-        lit = torch.nonzero(wanted > 0).flatten()
+        lit = torch.nonzero((wanted > 0) & zones.seen).flatten()
         if not len(lit):
             return
         is_whole = torch.isinf(zones.area_px[lit])

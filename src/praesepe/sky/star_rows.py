@@ -41,6 +41,12 @@ MOST_IN_NOISE = 4.0**10
 LEAST_NOISE = 1e-3
 """Stars of low mass that together have no more of any band's <f²> are not thinned but summed."""
 
+FADED = 1e-3
+"""Stars this much fainter than some star of lower mass, in every band, count as dark in binaries.
+
+Their companions outshine them, and would be drawn with the chance of a faint star.
+"""
+
 MESH = 256
 """Nodes added to those of the isochrone, evenly spaced in log mass."""
 
@@ -64,6 +70,71 @@ class RowSettings:
 
 
 @dataclass(frozen=True)
+class Slots:
+    """Which intervals the stars drawn singly come from (Walker's alias method).
+
+    Attributes
+    ----------
+    share : ndarray, shape (row, step)
+        Share of the stars that are drawn.
+    start, count : ndarray of int, shape (row, step)
+        Where the slots lie in the arrays below, and their number.
+    chance : ndarray of float32, shape (slot,)
+        A slot's second node is taken with this probability, else the first.
+    nodes : ndarray of int32, shape (slot, 2)
+        Two nodes.
+    gains : ndarray of float32, shape (slot, 2)
+        Number of stars whose light a star of either node is to have.
+    """
+
+    share: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+    chance: np.ndarray
+    nodes: np.ndarray
+    gains: np.ndarray
+
+    @classmethod
+    def of(cls, chances: np.ndarray, weight: np.ndarray) -> Slots:
+        """Slots of one row.
+
+        Parameters
+        ----------
+        chances : ndarray, shape (step, interval)
+            Chance of the stars of each interval to be drawn.
+        weight : ndarray, shape (interval,)
+            Share of the stars that lie in it.
+        """
+        step, interval = np.nonzero(chances * weight)
+        drawn = chances[step, interval]
+        count = np.bincount(step, minlength=len(chances))
+        other, chance = alias_tables(drawn * weight[interval], count)
+        pair = np.stack((other, np.arange(len(other))), axis=1)
+        return cls(
+            share=np.minimum(chances @ weight, 1.0),
+            start=np.cumsum(count) - count,
+            count=count,
+            chance=chance.astype(np.float32),
+            nodes=interval.astype(np.int32)[pair],
+            gains=(1 / np.sqrt(drawn)).astype(np.float32)[pair],
+        )
+
+    @classmethod
+    def joined(cls, rows: Sequence[Slots], n_nodes: int) -> Slots:
+        """Those of all rows, each of `n_nodes` nodes."""
+        count = np.array([row.count for row in rows])
+        nodes = [row.nodes + np.int32(i * n_nodes) for i, row in enumerate(rows)]
+        return cls(
+            share=np.array([row.share for row in rows]),
+            start=np.cumsum(count.ravel()).reshape(count.shape) - count,
+            count=count,
+            chance=np.concatenate([row.chance for row in rows]),
+            nodes=np.concatenate(nodes),
+            gains=np.concatenate([row.gains for row in rows]),
+        )
+
+
+@dataclass(frozen=True)
 class StarRows:
     """All rows of all tables, concatenated.
 
@@ -83,8 +154,6 @@ class StarRows:
         Binary logarithm of the flux at higher extinction: factors of the powers of A_V.
     dead_mass, present_fraction : ndarray, shape (row,)
         Msun; present-day mass per unit of initial mass, without binaries.
-    share : ndarray, shape (row, step)
-        Share of the stars that are drawn singly.
     below : ndarray, shape (row, step)
         Share of the stars that are lighter than all of those that are always drawn.
     mean : ndarray, shape (row, step, 3 + band)
@@ -96,14 +165,11 @@ class StarRows:
     light_mass : ndarray, shape (row, step)
         Initial mass of the stars whose light is summed, weighted by it, averaged over the bands
         that have light, Msun.
-    slot_start, slot_count : ndarray of int, shape (row, step)
-        Where the intervals drawn singly lie in the three arrays below.
-    slot_chance : ndarray of float32, shape (slot,)
-        Walker's alias method: a slot's second node is taken with this probability, else the first.
-    slot_nodes : ndarray of int32, shape (slot, 2)
-        Two nodes.
-    slot_gains : ndarray of float32, shape (slot, 2)
-        Number of stars whose light a star of either node is to have.
+    slots : Slots
+        Of the stars drawn singly.
+    companions : Slots or None
+        Of thinned populations, the companions of stars that have died or faded; without binaries
+        none. Their shares are numbers per star of the population.
     """
 
     n_nodes: int
@@ -115,18 +181,19 @@ class StarRows:
     dust: np.ndarray | None
     dead_mass: np.ndarray
     present_fraction: np.ndarray
-    share: np.ndarray
     below: np.ndarray
     mean: np.ndarray
     second: np.ndarray
     mean_dust: np.ndarray | None
     second_dust: np.ndarray | None
     light_mass: np.ndarray
-    slot_start: np.ndarray
-    slot_count: np.ndarray
-    slot_chance: np.ndarray
-    slot_nodes: np.ndarray
-    slot_gains: np.ndarray
+    slots: Slots
+    companions: Slots | None
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of the stars that are drawn singly, (row, step)."""
+        return self.slots.share
 
 
 def tabulate(
@@ -222,50 +289,67 @@ class _Row:
         return float(total[1] / total[0])
 
     @cached_property
-    def chances(self) -> np.ndarray:
-        """Chance of the stars of each interval to be drawn singly, (step, interval)."""
-        flux, limit = self.start[:, 1:-1], self.settings.limit
-        top = np.maximum(flux, flux + self.rise[:, 1:-1])
-        up_to = np.cumsum(np.diff(self.cdf)[:, None] * top**2, axis=0)
-        matter = (up_to > LEAST_NOISE * up_to[-1]).any(1)
-        chances = np.zeros((N_STEPS, len(top)))
-        chances[ALL] = 1
-        above = np.flatnonzero((top > limit).any(1))
-        chances[WHOLE, above[0] if len(above) else len(top) :] = 1
-        number = self.stars_in_noise
-        with np.errstate(over="ignore"):
-            noise = limit**2 + number[:, None] * up_to[-1]  # (step, band)
-            ratio = (top**2 / np.maximum(noise, 1e-300)[:, None]).max(-1)  # (step, interval)
-        drawn = (matter | (ratio > 1)) & (number <= MOST_IN_NOISE)[:, None]
-        chances[THINNED:-1] = np.where(drawn, np.minimum(ratio, 1), 0)
-        return chances
+    def _top(self) -> np.ndarray:
+        """Highest flux of each interval, (interval, band)."""
+        flux = self.start[:, 1:-1]
+        return np.maximum(flux, flux + self.rise[:, 1:-1])
 
     @cached_property
-    def stars_in_noise(self) -> np.ndarray:
-        """Number of stars whose shot noise joins the detector's, for each step but the last."""
-        flux, limit = self.start[:, 1:-1], self.settings.limit
-        square = np.diff(self.cdf) @ np.maximum(flux, flux + self.rise[:, 1:-1]) ** 2
+    def _thinned(self) -> np.ndarray:
+        """Chance of the stars of each interval in the steps from `THINNED` on."""
+        up_to = np.cumsum(np.diff(self.cdf)[:, None] * self._top**2, axis=0)
+        square, limit = up_to[-1], self.settings.limit
+        # Numbers of stars whose shot noise joins the detector's.
         counts = (limit > 0) & np.isfinite(limit) & (square > 0)
         with np.errstate(over="ignore"):
             first = (limit[counts] ** 2 / square[counts]).min(initial=MOST_IN_NOISE)
-        steps = np.arange(N_STEPS - THINNED - 2)
-        return np.concatenate(([0.0], first * 4.0**steps))
+            number = np.concatenate(([0.0], first * 4.0 ** np.arange(N_STEPS - THINNED - 2)))
+            noise = limit**2 + number[:, None] * square  # (step, band)
+            ratio = (self._top**2 / np.maximum(noise, 1e-300)[:, None]).max(-1)
+        matter = (up_to > LEAST_NOISE * square).any(1) | (ratio > 1)
+        chances = np.zeros((N_STEPS - THINNED, len(self._top)))
+        chances[:-1] = np.where(matter & (number <= MOST_IN_NOISE)[:, None], ratio.clip(0, 1), 0)
+        return chances
 
     @cached_property
-    def slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Alias tables of all steps: slots of each; chance, nodes and gains of each slot."""
-        step, interval = np.nonzero(self.chances)
-        drawn = self.chances[step, interval]
-        count = np.bincount(step, minlength=N_STEPS)
-        other, chance = alias_tables(drawn * np.diff(self.cdf)[interval], count)
-        pair = np.stack((other, np.arange(len(other))), axis=1)
-        gain = (1 / np.sqrt(drawn)).astype(np.float32)
-        return count, chance.astype(np.float32), interval.astype(np.int32)[pair], gain[pair]
+    def chances(self) -> np.ndarray:
+        """Chance of the stars of each interval to be drawn singly, (step, interval)."""
+        above = np.flatnonzero((self._top > self.settings.limit).any(1))
+        whole = np.zeros(len(self._top))
+        whole[above[0] if len(above) else len(whole) :] = 1
+        thinned = np.where(self._faded, 0, self._thinned)
+        return np.concatenate((np.ones((1, len(whole))), whole[None], thinned))
 
     @cached_property
+    def _faded(self) -> np.ndarray:
+        """Whether stars are dark beside stars of lower mass, with binaries; (interval,)."""
+        if self.settings.binaries is None:
+            return np.zeros(len(self._top), bool)
+        faded = (self._top <= FADED * np.maximum.accumulate(self._top)).all(1)
+        return faded & (self._top.cumsum(0) > 0).any(1)
+
+    @cached_property
+    def slots(self) -> Slots:
+        """Of the stars drawn singly."""
+        return Slots.of(self.chances, np.diff(self.cdf))
+
+    @cached_property
+    def companions(self) -> Slots | None:
+        """Of the companions of stars that have died or faded."""
+        binaries = self.settings.binaries
+        if binaries is None:
+            return None
+        mass = (self.start + self.rise / 2)[self._faded, :1]
+        share = binaries.fraction * np.diff(self.cdf)[self._faded]
+        ends = np.append(self.start[:, 0], self.start[-1, 0] + self.rise[-1, 0])
+        weight = share @ np.diff(binaries.cdf(ends / mass), axis=1)
+        chances = np.concatenate((np.zeros((THINNED, len(ends) - 1)), self._thinned))
+        return Slots.of(np.where(self._faded, 0, chances), weight)
+
+    @property
     def share(self) -> np.ndarray:
         """Share of all stars that is drawn singly, (step,)."""
-        return np.minimum(self.chances @ np.diff(self.cdf), 1.0)
+        return self.slots.share
 
     @cached_property
     def below(self) -> np.ndarray:
@@ -423,8 +507,7 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     moments = [row.moments() for row in rows]
     first = np.array([m[0] for m in moments])  # (row, x, step, 3 + band)
     second = np.array([m[1] for m in moments])
-    count, chance, nodes, gains = zip(*(row.slots for row in rows), strict=True)
-    slot_count = np.array(count)
+    companions = [row.companions for row in rows if row.companions is not None]
     dusty = [row.dust for row in rows if row.dust is not None]
     dust = np.concatenate([_padded(terms, n_nodes) for terms in dusty]) if dusty else None
     # The last node of a row ends its last interval: as an interval of its own it does not rise.
@@ -439,18 +522,14 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
         dust=None if dust is None else dust.transpose(2, 1, 0).reshape(-1, len(dust)),
         dead_mass=np.array([row.dead_mass for row in rows]),
         present_fraction=np.array([row.present_fraction for row in rows]),
-        share=np.array([row.share for row in rows]),
         below=np.array([row.below for row in rows]),
         mean=first[:, 0],
         second=second[:, 0],
         mean_dust=_dust_terms(first, settings.dust_x) if dusty else None,
         second_dust=_dust_terms(second, settings.dust_x) if dusty else None,
         light_mass=np.array([m[2] for m in moments]),
-        slot_start=np.cumsum(slot_count.ravel()).reshape(slot_count.shape) - slot_count,
-        slot_count=slot_count,
-        slot_chance=np.concatenate(chance),
-        slot_nodes=np.concatenate([n + np.int32(i * n_nodes) for i, n in enumerate(nodes)]),
-        slot_gains=np.concatenate(gains),
+        slots=Slots.joined([row.slots for row in rows], n_nodes),
+        companions=Slots.joined(companions, n_nodes) if companions else None,
     )
 
 

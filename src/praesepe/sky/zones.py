@@ -21,7 +21,7 @@ from praesepe.sky.sampler import MAX_POINTS
 FIRST_EDGE, N_EDGES = 1.5, 7
 """Radius of the innermost ring in units of the PSF's width; each further one is twice as large."""
 
-POINTS_PER_PSF = 64
+POINTS_PER_PSF = 32
 """Points of light enough, in any place, for their sum to be normally distributed as the stars'."""
 
 FEWEST_POINTS = 256
@@ -44,6 +44,8 @@ class Zones:
         Points of light, for `StarSampler.draw`.
     area_px : Tensor, shape (zone,)
         Area in pixels; infinite for what has no outer edge.
+    seen : Tensor of bool, shape (zone,)
+        False for rings that lie outside the image.
     """
 
     cluster: Tensor
@@ -52,6 +54,7 @@ class Zones:
     n_stars: Tensor
     max_points: Tensor
     area_px: Tensor
+    seen: Tensor
 
     @classmethod
     def of(
@@ -86,6 +89,7 @@ class Zones:
             n_stars=n_stars,
             max_points=torch.full((n,), MAX_POINTS, device=device),
             area_px=torch.full((n,), math.inf, device=device),
+            seen=torch.ones(n, device=device, dtype=torch.bool),
         )
         chosen = torch.nonzero(heavy).flatten()
         if not len(chosen):
@@ -103,7 +107,8 @@ class Zones:
         area = math.pi * edge_px**2
         area = torch.cat((area[:1], area.diff(), area.new_full((1,), math.inf)))
         enough = (POINTS_PER_PSF / 2 / psf_px**2 * area).clamp(FEWEST_POINTS, MAX_POINTS)
-        enough[1:][edge_px > reach_px] = FEWEST_POINTS
+        seen = torch.cat((torch.zeros_like(edge_px[:1]), edge_px)) < reach_px
+        enough = torch.where(seen, enough, FEWEST_POINTS)
         ring = cls(
             cluster=chosen.repeat_interleave(N_EDGES + 1),
             low=low.flatten(),
@@ -111,6 +116,7 @@ class Zones:
             n_stars=torch.stack(parts, 1).flatten(),
             max_points=enough.long().repeat(len(chosen)),
             area_px=area.repeat(len(chosen)),
+            seen=seen.repeat(len(chosen)),
         )
         return ring._beside(whole, ~heavy)
 
