@@ -27,6 +27,7 @@ from praesepe.sky.histories import age_metallicity_shares
 from praesepe.sky.profiles import eff_scale_radius
 
 LOG_AGES = np.arange(6.6, 9.51, 0.1)
+ALL_LIGHT = 1 << 24  # points of light: so many that no population is thinned
 PSF_PIXELS = 12.0  # noise-equivalent area of the PSF
 FAINTEST = 3e-3  # e-/s in F814W; fainter stars are never detected
 LOG_RH = np.linspace(np.log10(0.08), np.log10(0.8), 46)
@@ -96,7 +97,9 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
         expected = 200.0 * area_pc2 / sampler.mean_mass * share.flatten()
         number = torch.poisson(expected, generator=generator)
         row = torch.nonzero(number).flatten()
-        drawn = sampler.draw(row, number[row], generator=generator, detail=False)
+        drawn = sampler.draw(
+            row, number[row], generator=generator, detail=False, max_points=ALL_LIGHT
+        )
         stars.append(drawn.flux.numpy())
         mass += 200.0 * area_pc2
     field = np.concatenate(stars, 1)

@@ -21,6 +21,8 @@ from praesepe.sky.profiles import PLUMMER, even_positions
 from praesepe.sky.render import OVERSAMPLING
 from praesepe.sky.sampler import MAX_POINTS, StarSampler
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
+from praesepe.sky.star_rows import FLUX, N_STEPS
+from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001
 from praesepe.survey import load_survey
 
@@ -230,6 +232,70 @@ def test_thinned_stars_have_the_shot_noise_of_all_between_all_bands(simulator, l
     error = np.maximum(error, np.sqrt(seen @ seen.T) / n)
     assert (np.abs(realised - expected) < 4 * error + 0.01 * expected).all()
     assert (error < 0.14 * expected).any()  # sharp enough to tell
+
+
+BINARIES = Binaries(0.5, mass_ratio=(0.1, 1.0))
+
+
+def sampler_with(simulator, binaries, *, every=False):
+    """The simulator's sampler with unresolved companions, or one that draws every star."""
+    survey = simulator.survey
+    limit = [0.0] * 3 if every else simulator.flux_limit.tolist()
+    return StarSampler(
+        simulator.tables.cluster,
+        zero_points=[band.zero_point_ab for band in survey.bands],
+        distance_modulus=survey.distance_modulus,
+        flux_limit=limit,
+        binaries=binaries,
+    )
+
+
+def drawn_from(sampler, log_age, log_mass, n, seed):
+    row = torch.full((n,), int(np.abs(sampler.log_age - log_age).argmin()))
+    counts = torch.full((n,), 10**log_mass / sampler.mean_mass, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    return sampler.draw(row, torch.poisson(counts, generator=generator), generator=generator)
+
+
+@pytest.mark.parametrize("log_age", [7.0, 8.0, 9.5])
+def test_binaries_have_the_shot_noise_of_both_stars(simulator, log_age):
+    """Also where the companion of a dead star gives the light; against sums over all stars."""
+    sampler = sampler_with(simulator, BINARIES)
+    log_mass, n = 6.3, 60
+    drawn = drawn_from(sampler, log_age, log_mass, n, seed=5)
+    assert float(drawn.smooth.sum()) > 0  # thinned
+    last = (int(np.abs(sampler.log_age - log_age).argmin()) + 1) * N_STEPS - 1  # draws no star
+    second = sampler._faint_second[last].numpy()[FLUX:, FLUX:]
+    expected = 10**log_mass / sampler.mean_mass * second
+    squares = drawn.flux.double().numpy() ** 2
+    error = np.sqrt(squares @ squares.T) / n
+    realised = products(drawn) / n
+    assert (np.abs(realised - expected) < 4 * error + 0.01 * expected).all()
+    # The test can fail: companions of dead stars have a tenth of the noise and more.
+    single = sampler_with(simulator, None)._faint_second[last].numpy()[FLUX:, FLUX:]
+    assert (realised - 10**log_mass / sampler.mean_mass * single > 4 * error).any()
+
+
+@pytest.mark.parametrize("binaries", [None, BINARIES])
+@pytest.mark.parametrize("log_age", [7.5, 9.5])
+def test_truth_about_thinned_stars_is_that_of_every_star(simulator, log_age, binaries):
+    """Masses, number of the living, light and the brightest star, in mean and distribution."""
+    log_mass = 5.5
+    thinned = drawn_from(sampler_with(simulator, binaries), log_age, log_mass, 200, seed=6)
+    assert float(thinned.smooth.sum()) > 0
+    every = sampler_with(simulator, binaries, every=True)
+    parts = [drawn_from(every, log_age, log_mass, 4, seed=7 + k) for k in range(8)]
+    for name in ("mass", "present_mass", "n_living"):
+        a = getattr(thinned, name).double().numpy()
+        b = torch.cat([getattr(part, name) for part in parts]).double().numpy()
+        error = (a.var() / len(a) + b.var() / len(b)) ** 0.5
+        assert abs(a.mean() - b.mean()) < 4 * error
+        assert error < 0.005 * b.mean()  # sharp enough to tell
+        assert 0.6 < a.std() / b.std() < 1.6
+    for name in ("light", "brightest"):
+        a, b = getattr(thinned, name), torch.cat([getattr(part, name) for part in parts])
+        for band in range(3):
+            assert stats.ks_2samp(a[:, band], b[:, band]).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("log_mass", [3.0, 4.0, 5.0])

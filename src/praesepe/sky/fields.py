@@ -19,8 +19,11 @@ from praesepe.sky.structure import YOUNG_LOG_AGE, Clumps, Gradient
 from praesepe.survey import Survey
 from praesepe.survey.models import as_range
 
-WIDE_FIELD_PX = 384**2
-"""Area up to which a population's faint light needs no more points than `MAX_POINTS`."""
+POPULATION_PX = 64**2
+"""Area in which a population may have `MAX_POINTS` points of light."""
+
+STARS_AT_ONCE = 3e7
+"""Stars, seen or not, that are drawn at once; more would need gigabytes of memory."""
 
 
 class Bank(Protocol):
@@ -242,28 +245,36 @@ def draw_field(
     a_v = None
     if field_extinction(survey) is not None:
         groups, a_v = groups.behind_dust(foreground, behind, generator=generator)
-    # A population's faint light covers the whole field: as many points per area as in a stamp.
-    max_points = MAX_POINTS * max(1, height * width // WIDE_FIELD_PX)
-    stars = sampler.draw(
-        groups.row,
-        groups.n_stars,
-        generator=generator,
-        max_points=max(max_points, groups.most_in_a_clump()),
-        a_v=a_v,
-        detail=False,
+    # As many points per area as a cluster has in a stamp.
+    max_points = MAX_POINTS * max(1, height * width // POPULATION_PX)
+    max_points = max(max_points, groups.most_in_a_clump())
+    light = torch.zeros(
+        (len(survey.bands), OVERSAMPLING * height, OVERSAMPLING * width), device=sampler.device
     )
-    u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
-    place, flux = gradient.place(u), stars.flux
-    if clumps is not None:
-        clump = groups.clump[stars.owner]
-        there = clump >= 0
-        place[:, there] = clumps.place(clump[there], shape_px=shape_px, generator=generator)
+    smooth = torch.zeros(len(survey.bands), device=sampler.device)
+    for part in groups.parts(STARS_AT_ONCE):
+        some = groups.part(part)
+        stars = sampler.draw(
+            some.row,
+            some.n_stars,
+            generator=generator,
+            max_points=max_points,
+            a_v=None if a_v is None else a_v[part],
+            detail=False,
+        )
+        u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
+        place = gradient.place(u)
+        if clumps is not None:
+            clump = some.clump[stars.owner]
+            there = clump >= 0
+            place[:, there] = clumps.place(clump[there], shape_px=shape_px, generator=generator)
+        _spread_periodic(light, stars.flux, place)
+        smooth += stars.smooth.sum(0)
     if survey.field.galaxies_per_arcmin2:
         all_dust = foreground + behind[1] if behind[0] else foreground
-        galaxies = draw_galaxies(survey, shape_px=shape_px, a_v=all_dust, generator=generator)
-        place, flux = torch.cat((place, galaxies[0]), 1), torch.cat((flux, galaxies[1]), 1)
-    light = _spread_periodic(flux, place, (OVERSAMPLING * height, OVERSAMPLING * width))
-    return _add_smooth(light, stars.smooth, gradient)
+        place, flux = draw_galaxies(survey, shape_px=shape_px, a_v=all_dust, generator=generator)
+        _spread_periodic(light, flux, place)
+    return _add_smooth(light, smooth, gradient)
 
 
 def field_extinction(survey: Survey) -> tuple[float, float] | None:
@@ -303,6 +314,18 @@ class _Groups:
     row: Tensor
     n_stars: Tensor
     clump: Tensor
+
+    def part(self, rows: slice) -> _Groups:
+        """Some of the groups."""
+        return _Groups(**{name: values[rows] for name, values in vars(self).items()})
+
+    def parts(self, most: float) -> list[slice]:
+        """Groups side by side with as many stars, or single groups that have more."""
+        if not len(self.n_stars):
+            return []
+        batch = (self.n_stars.cumsum(0) / most).floor().long().tolist()
+        edges = [i for i in range(1, len(batch)) if batch[i] != batch[i - 1]]
+        return [slice(a, b) for a, b in zip([0, *edges], [*edges, len(batch)], strict=True)]
 
     def most_in_a_clump(self) -> int:
         """Number of stars of the richest clump.
@@ -368,9 +391,8 @@ def _dust_layer(survey: Survey, generator: torch.Generator) -> tuple[float, tupl
     return foreground, (share, uniform(*settings.dust_a_v, generator=cpu))
 
 
-def _add_smooth(light: Tensor, smooth: Tensor, gradient: Gradient) -> Tensor:
-    """Spread light without shot noise, (population, band), over the grid as the density goes."""
-    total = smooth.sum(0)
+def _add_smooth(light: Tensor, total: Tensor, gradient: Gradient) -> Tensor:
+    """Spread light without shot noise, (band,), over the grid as the density goes."""
     if not bool(total.any()):
         return light
     height, width = light.shape[1:]
@@ -379,10 +401,10 @@ def _add_smooth(light: Tensor, smooth: Tensor, gradient: Gradient) -> Tensor:
     return light.add_(total[:, None, None] * (factor / (height * width)))
 
 
-def _spread_periodic(flux: Tensor, u: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Put stars at the fractions `u` (x, y) of a periodic grid, with the renderer's spline."""
-    height, width = shape
-    out = torch.zeros((len(flux), height * width), device=flux.device)
+def _spread_periodic(light: Tensor, flux: Tensor, u: Tensor) -> None:
+    """Add stars at the fractions `u` (x, y) of a periodic grid, with the renderer's spline."""
+    height, width = light.shape[1:]
+    out = light.view(len(light), -1)
     steps = torch.arange(4, device=flux.device)[:, None]
     scale = torch.tensor([[width], [height]], device=flux.device)
     for part in chunks(flux.shape[1], flux.device):
@@ -393,6 +415,5 @@ def _spread_periodic(flux: Tensor, u: Tensor, shape: tuple[int, int]) -> Tensor:
         row = (corner[1].long() - 1 + steps) % height
         index = (row[:, None] * width + column[None]).reshape(-1)
         weight = (wy[:, None] * wx[None]).reshape(1, 16, -1)
-        light = (weight * flux[:, None, part]).reshape(len(flux), -1)
-        out.scatter_add_(1, index.expand(len(flux), -1), light)
-    return out.view(len(flux), height, width)
+        each = (weight * flux[:, None, part]).reshape(len(flux), -1)
+        out.scatter_add_(1, index.expand(len(flux), -1), each)

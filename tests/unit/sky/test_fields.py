@@ -109,20 +109,26 @@ def test_fields_are_even_across_their_area(survey, sampler):
     assert float(tiles.std() / tiles.mean()) < 0.05
 
 
+def spread(flux, u, shape):
+    light = torch.zeros(len(flux), *shape)
+    _spread_periodic(light, flux, u)
+    return light
+
+
 def test_light_that_leaves_on_one_side_comes_back_on_the_other():
     flux = torch.tensor([[1.0, 2.0], [3.0, 0.5]])
     shape = (24, 32)
     inside = torch.tensor([[10.3 / 32, 4.9 / 32], [12.6 / 24, 20.2 / 24]])
-    image = _spread_periodic(flux, inside, shape)
+    image = spread(flux, inside, shape)
     np.testing.assert_allclose(image.sum((1, 2)), flux.sum(1), rtol=1e-5)
     step = torch.tensor([[25 / 32], [9 / 24]])
-    moved = _spread_periodic(flux, (inside + step) % 1, shape)
+    moved = spread(flux, (inside + step) % 1, shape)
     np.testing.assert_allclose(moved, image.roll((9, 25), dims=(1, 2)), atol=1e-5)
 
 
 def test_x_and_y_of_a_field_that_is_not_square():
     u = torch.tensor([[20.0 / 32], [6.0 / 24]])
-    image = _spread_periodic(torch.ones(1, 1), u, (24, 32))[0]
+    image = spread(torch.ones(1, 1), u, (24, 32))[0]
     assert divmod(int(image.argmax()), 32) == (6, 20)
 
 
@@ -291,8 +297,7 @@ def test_a_gradient_may_be_given(survey, sampler):
 def test_smooth_light_follows_the_gradient():
     """The light without shot noise goes where stars would, in both directions."""
     wave = Gradient(0.4, (1, -1), 0.2)
-    smooth = torch.tensor([[1.0, 4.0], [2.0, 0.0]])  # (population, band)
-    light = _add_smooth(torch.zeros(2, 48, 64), smooth, wave)
+    light = _add_smooth(torch.zeros(2, 48, 64), torch.tensor([3.0, 4.0]), wave)
     np.testing.assert_allclose(light.sum((1, 2)), [3.0, 4.0], rtol=1e-4)
     x, y = wave.place(torch.rand((2, 400_000), generator=torch.Generator().manual_seed(1)))
     stars = np.histogram2d(y, x, bins=8, range=((0, 1), (0, 1)))[0]
@@ -300,7 +305,7 @@ def test_smooth_light_follows_the_gradient():
     relative = (cells / cells.mean()).numpy() / (stars / stars.mean())
     np.testing.assert_allclose(relative, 1, atol=0.12)  # light at the cells' corners, and chance
     assert stars.max() > 3 * stars.min()
-    untouched = _add_smooth(torch.ones(2, 8, 8), torch.zeros(2, 2), wave)
+    untouched = _add_smooth(torch.ones(2, 8, 8), torch.zeros(2), wave)
     assert torch.equal(untouched, torch.ones(2, 8, 8))
 
 
@@ -318,14 +323,21 @@ class Watched:
         return self.drawn[-1]
 
 
-def test_no_light_is_lost_where_points_are_few(survey, sampler, monkeypatch):
+@pytest.mark.parametrize("at_once", [1e9, 3e3])
+def test_no_light_is_lost_where_points_are_few(survey, sampler, monkeypatch, at_once):
+    """Nor where the stars are drawn in many parts."""
     monkeypatch.setattr(fields, "MAX_POINTS", 20)
+    monkeypatch.setattr(fields, "STARS_AT_ONCE", at_once)
     quiet, watched = with_field(survey, burstiness=0.0, log_age=(9.5, 10.1)), Watched(sampler)
     field = draw_field(quiet, watched, 100.0, shape_px=(96, 96), generator=stream((3,), CPU))
-    (stars,) = watched.drawn
-    assert float(stars.smooth.sum()) > 0.04 * float(stars.light.sum())
-    np.testing.assert_allclose(field.sum((1, 2)), stars.light.sum(0), rtol=1e-4)
+    assert (len(watched.drawn) > 3) == (at_once < 1e9)
+    light, smooth = (sum(getattr(stars, name).sum(0) for stars in watched.drawn) for name in NAMES)
+    assert float(smooth.sum()) > 0.04 * float(light.sum())
+    np.testing.assert_allclose(field.sum((1, 2)), light, rtol=1e-4)
     assert float(field.min()) > 0
+
+
+NAMES = ("light", "smooth")
 
 
 @pytest.mark.parametrize("allowed", [True, False])

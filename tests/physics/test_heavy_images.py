@@ -1,0 +1,116 @@
+"""Images of heavy clusters against those in which every star is drawn, from centre to outskirts.
+
+Thinning is right on average anywhere. What can go wrong is the look of the outskirts, where single
+stars stand out of a light that is smooth farther in.
+"""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+
+from praesepe.sky.profiles import PLUMMER
+from praesepe.sky.sampler import StarSampler
+from praesepe.sky.simulator import Simulator
+from praesepe.survey import load_survey
+
+SIZE, N = 128, 5
+RINGS = ((4, 12), (12, 24), (24, 40), (40, 60))
+CASES = [(5.5, 7.0), (6.3, 8.0), (6.3, 9.5)]
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    survey = load_survey("phat").model_copy(update={"stamp_size": SIZE})
+    return Simulator(survey, n_fields=0, nuisances=False)
+
+
+@pytest.fixture(scope="module")
+def every(simulator):
+    """Draws every star."""
+    survey = simulator.survey
+    return StarSampler(
+        simulator.tables.cluster,
+        zero_points=[band.zero_point_ab for band in survey.bands],
+        distance_modulus=survey.distance_modulus,
+        flux_limit=[0.0] * 3,
+    )
+
+
+def images(simulator, log_mass, log_age, seed):
+    """In units of the noise, with noise, of clusters of r_h = 0.5 arcsec, one at a time."""
+    simulator.seed(seed)
+    out = []
+    for _ in range(N):
+        cluster = simulator.sample_prior(1).with_values(
+            log_age=log_age,
+            log_mass=log_mass,
+            log_rh=np.log10(0.5),
+            profile=PLUMMER,
+            ellipticity=0.0,
+            x_offset=0.0,
+            y_offset=0.0,
+        )
+        _, _, grids = simulator.populate(cluster, detail=False)
+        out.append(simulator.renderer.convolve(grids)[0])
+    noise = simulator.detector.noise.reshape(-1, 1, 1)
+    light = (torch.stack(out) / noise).numpy()
+    return light + np.random.default_rng(seed).standard_normal(light.shape)
+
+
+def details(image):
+    """What is left of each band without its local mean; the centre is where the profile bends."""
+    return image - np.stack(
+        [[ndimage.uniform_filter(band, 9) for band in bands] for bands in image]
+    )
+
+
+def compare(a, b):
+    """Least p of a KS test of the details in four rings, of bands and their differences.
+
+    Pixels are those farther apart than the PSF is wide. Also the number of peaks in the last ring.
+    """
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
+    radius, sparse = np.hypot(x, y), (x % 4 == 0) & (y % 4 == 0)
+    p_value, (a, b) = 1.0, (details(a), details(b))
+    for low, high in RINGS:
+        here = (radius >= low) & (radius < high)
+        values = [image[:, :, here & sparse] for image in (a, b)]
+        scale = np.diff(np.percentile(values[1], (16, 84), axis=(0, 2)), axis=0)[0] / 2
+        u, v = (value / scale[:, None] for value in values)
+        for one, other in ((0, None), (1, None), (2, None), (0, 1), (1, 2)):
+            pair = [z[:, one] - (0 if other is None else z[:, other]) for z in (u, v)]
+            p_value = min(p_value, stats.ks_2samp(*(z.ravel() for z in pair)).pvalue)
+    peaks = []
+    for image in (a, b):
+        of_band = image[:, 1]
+        highest = ndimage.maximum_filter(of_band, (1, 5, 5)) == of_band
+        peaks.append(int((highest & (of_band > 5))[:, here].sum()))
+    return p_value, peaks
+
+
+@pytest.mark.parametrize(("log_mass", "log_age"), CASES)
+def test_heavy_clusters_look_as_if_every_star_were_drawn(simulator, every, log_mass, log_age):
+    drawn = images(simulator, log_mass, log_age, 1)
+    with patch.object(simulator, "stars", every):
+        truth = images(simulator, log_mass, log_age, 2)
+    p_value, (peaks, expected) = compare(drawn, truth)
+    assert p_value > 1e-4
+    assert expected > 100
+    assert abs(peaks - expected) < 2 * (2 * expected) ** 0.5
+
+
+def test_clusters_thinned_as_a_whole_have_wrong_outskirts(simulator, every):
+    """Negative control: the same without rings."""
+    log_mass, log_age = CASES[1]
+    with patch.object(StarSampler, "blends", lambda self, row, n: torch.zeros(len(row)) > 0):
+        drawn = images(simulator, log_mass, log_age, 1)
+    with patch.object(simulator, "stars", every):
+        truth = images(simulator, log_mass, log_age, 2)
+    p_value, (peaks, expected) = compare(drawn, truth)
+    assert p_value < 1e-6
+    assert abs(peaks - expected) > 2 * (2 * expected) ** 0.5
