@@ -16,7 +16,7 @@ import torch
 from scipy import stats
 
 from praesepe.errors import InputError
-from praesepe.sky import simulator as simulator_module
+from praesepe.sky import smooth_light as smooth_light_module
 from praesepe.sky.profiles import PLUMMER, even_positions
 from praesepe.sky.render import OVERSAMPLING
 from praesepe.sky.sampler import MAX_POINTS, StarSampler
@@ -439,5 +439,7 @@ def test_smooth_light_without_segregation_would_be_wider(simulator, monkeypatch)
     """Negative control: the smooth light where stars of the mean mass are."""
     expected = expected_radius(simulator, 8.0, SLOPE)
     assert expected < 0.8 * expected_radius(simulator, 8.0, 0.0)
-    monkeypatch.setattr(simulator_module, "even_positions", lambda s, n, **_: even_positions(s, n))
+    monkeypatch.setattr(
+        smooth_light_module, "even_positions", lambda s, n, **_: even_positions(s, n)
+    )
     assert realised_radius(simulator, 7.0, 8.0, SLOPE) > 1.2 * expected

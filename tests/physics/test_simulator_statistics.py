@@ -10,6 +10,7 @@ from scipy import stats
 from praesepe.sky.render import Renderer
 from praesepe.sky.sampler import StarSampler
 from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.smooth_light import SmoothLight
 from praesepe.survey import load_survey
 
 
@@ -240,7 +241,7 @@ def test_smooth_light_leaves_the_pixels_of_heavy_clusters_as_they_are(heavy, hea
 def test_the_comparison_rejects_heavy_clusters_without_their_smooth_light(
     heavy, heavy_reference, monkeypatch
 ):
-    monkeypatch.setattr(heavy, "_add_smooth", lambda *_: None)
+    monkeypatch.setattr(SmoothLight, "add_to", lambda *_, **__: None)
     mean, _ = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
     assert mean > 3
 

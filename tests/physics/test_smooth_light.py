@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from praesepe.sky.drawn import Stars
 from praesepe.sky.profiles import EFF, KING, PLUMMER, Structure, even_positions
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
+from praesepe.sky.smooth_light import SmoothLight
 from praesepe.sky.zones import Zones
 
 CENTRE = torch.tensor([[32.3], [31.8]])
@@ -27,20 +27,6 @@ def structure(kind, r_h_px, gamma, concentration=1.0):
     return Structure(r_h, torch.tensor([kind]), gamma, tidal, concentration, e, angle, segregation)
 
 
-def nothing_but(light, mean_mass):
-    """Stars of which all light is smooth."""
-    none = torch.empty(0)
-    return Stars(
-        owner=none.long(),
-        flux=none[None],
-        star_mass=none,
-        mass=none,
-        light=light[None],
-        smooth=light[None],
-        smooth_mass=torch.tensor([mean_mass]),
-    )
-
-
 def images(simulator, profile, points):
     """Light of as many times the flux of the faintest stars that are drawn: as drawn, and smooth.
 
@@ -52,10 +38,11 @@ def images(simulator, profile, points):
     each = (light / many)[:, None].expand(-1, many)
     owner = torch.zeros(many, dtype=torch.long)
     renderer.scatter(smooth, owner, even_positions(profile, many) + CENTRE, each)
-    stars = nothing_but(light, simulator.stars.mean_mass)
     one, no = torch.ones(1), torch.zeros(1, dtype=torch.bool)
     zones = Zones.of(profile, one, no, psf_px=2.0, reach_px=70.0, generator=torch.Generator())
-    simulator._add_smooth(drawn, profile, CENTRE, zones, stars)
+    SmoothLight(profile, zones, light[None], one).add_to(
+        drawn, CENTRE, renderer=renderer, limit=limit
+    )
     np.testing.assert_allclose(drawn.sum(), smooth.sum(), rtol=0.02)
     noise = limit * torch.from_numpy(renderer.peak).float() / FAINT_STAR_SNR
     return [renderer.convolve(g)[0] / noise[:, None, None] for g in (drawn, smooth)]
@@ -94,6 +81,6 @@ def test_the_comparison_rejects_points_in_the_wrong_places(simulator, monkeypatc
 
 
 def test_the_comparison_rejects_few_points(simulator, monkeypatch):
-    monkeypatch.setattr("praesepe.sky.simulator.SMOOTH_POWERS", (6, 8))
+    monkeypatch.setattr("praesepe.sky.smooth_light.SMOOTH_POWERS", (6, 8))
     drawn, smooth = images(simulator, structure(EFF, 5.0, 3.0), 30_000)
     assert float((drawn - smooth).square().mean().sqrt()) > 1

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.errors import InputError
 from praesepe.sky.star_rows import FLUX
 
 DUST_NODES = 16
@@ -39,6 +40,58 @@ class Dust:
     mean: Tensor
     scatter: float
     width: float
+
+    @classmethod
+    def behind(
+        cls,
+        covered: tuple[float, float],
+        row: Tensor,
+        a_v: Tensor | None,
+        scatter: float,
+        *,
+        varies: bool,
+    ) -> Dust | None:
+        """Check what dust is asked for; None where the tables' lowest extinction holds.
+
+        Parameters
+        ----------
+        covered : tuple of float
+            Lowest and highest A_V of the tables.
+        row : Tensor, shape (population,)
+        a_v : Tensor, shape (population,), or None
+            Mean extinctions.
+        scatter : float
+            From star to star, mag.
+        varies : bool
+            Whether the tables hold more than one extinction.
+
+        Raises
+        ------
+        InputError
+            For an extinction that the tables do not cover.
+        """
+        low, high = covered
+        if not scatter >= 0:
+            raise InputError(f"a scatter of {scatter!r} mag of A_V: give a number from 0 up")
+        if a_v is not None and len(a_v):
+            least, most = (float(end) for end in torch.aminmax(a_v))
+            if not (least >= low - 1e-4 and most <= high + 1e-4):
+                raise InputError(
+                    f"A_V from {least:g} to {most:g} mag: the tables of stars cover {low:g} to "
+                    f"{high:g}; build them with a wider range"
+                )
+        if not varies:
+            if scatter > 0:
+                raise InputError(
+                    f"a scatter of {scatter:g} mag of A_V needs tables that cover a range of it; "
+                    f"these hold A_V = {low:g} alone"
+                )
+            return None
+        if a_v is None:
+            if scatter == 0:
+                return None
+            a_v = torch.full(row.shape, low, device=row.device)
+        return cls((a_v.float() - low).clamp(0, high - low), scatter, high - low)
 
     def of_stars(self, owner: Tensor, generator: torch.Generator) -> Tensor:
         """Extinction of each star; shape of `owner`, its population."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from praesepe.sky.king import king_radius
 
 PROFILES = ("eff", "king", "plummer")
 """Names of the profiles; `Structure.kind` holds indices into them."""
@@ -366,45 +367,11 @@ def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: 
     return torch.sqrt(edges[0] + fraction * (edges[1] - edges[0]))
 
 
-def king_light_inside(radius: np.ndarray, concentration: float) -> np.ndarray:
-    """Share of the light of a King profile inside a projected radius.
-
-    Parameters
-    ----------
-    radius : ndarray
-        In core radii.
-    concentration : float
-        log10 of the tidal over the core radius.
-
-    Returns
-    -------
-    ndarray
-        0 in the centre, 1 from the tidal radius on.
-
-    Notes
-    -----
-    King (1962, AJ 67, 471), equation 18, from the surface density
-    k [(1 + x)^-1/2 - (1 + x_t)^-1/2]² with x = (r/r_c)².
-    """
-    tidal = 10.0 ** (2 * concentration)
-    root = 1 / np.sqrt(1 + tidal)
-
-    def light(x: np.ndarray | float) -> np.ndarray:
-        return np.log1p(x) - 4 * root * x / (np.sqrt(1 + x) + 1) + root**2 * np.asarray(x)
-
-    return light(np.minimum(np.square(radius), tidal)) / light(tidal)
-
-
-def king_half_light_radius(concentration: float) -> float:
-    """Projected half-light radius of a King profile in core radii."""
-    low, high = 0.0, 10.0**concentration
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if king_light_inside(np.array(middle), concentration) < 0.5:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)
+def _king_radius(
+    structure: Structure, owner: Tensor, outside: Tensor, *, three_d: bool = False
+) -> Tensor:
+    radius, concentration = structure.half_light_radius, structure.concentration
+    return king_radius(radius, concentration, owner, outside, three_d=three_d)
 
 
 def _radii(structure: Structure, outside: Tensor) -> Tensor:
@@ -416,7 +383,7 @@ def _radii(structure: Structure, outside: Tensor) -> Tensor:
     if len(king):
         n_points = outside.shape[1]
         owner = king.repeat_interleave(n_points)
-        of_king = _king_radius(structure, owner, outside[king].flatten(), three_d=False)
+        of_king = _king_radius(structure, owner, outside[king].flatten())
         radius[king] = of_king.view(-1, n_points)
     return radius
 
@@ -487,73 +454,3 @@ def _flatten(structure: Structure, owner: Tensor, position: Tensor) -> Tensor:
     )  # (4, star)
     x, y = position
     return torch.stack((rows[0] * x + rows[1] * y, rows[2] * x + rows[3] * y))
-
-
-# ---- King profiles, from tables of the inverse cumulative light
-
-_CONCENTRATIONS = np.linspace(0.1, 3.5, 69)
-_N_STEPS = 512
-
-# The light inside r grows as r^2 (in space r^3) from the centre, and what is missing vanishes as
-# (r_t - r)^3 (in space ^5/2) at the edge. With u = 1 - (1 - t^inner)^outer for the light inside,
-# ln(r / t) is smooth in t from 0 to 1, so that few steps suffice.
-_POWERS = {False: (2.0, 3.0), True: (3.0, 2.5)}
-
-
-def _king_radius(structure: Structure, owner: Tensor, outside: Tensor, *, three_d: bool) -> Tensor:
-    """Radii of King profiles, projected or in space, with the light `outside`; unit of r_h."""
-    inner, outer = _POWERS[three_d]
-    device = structure.half_light_radius.device
-    table = torch.from_numpy(_king_table(three_d)).to(device).flatten()
-    step = float(_CONCENTRATIONS[1] - _CONCENTRATIONS[0])
-    row = (structure.concentration - float(_CONCENTRATIONS[0])) / step
-    row = row.clamp(0, len(_CONCENTRATIONS) - 1.001)
-    first = row.long()
-    weight = (row - first)[owner]
-    t = (1 - outside ** (1 / outer)).clamp_(min=1e-9) ** (1 / inner)
-    column = (t * _N_STEPS).clamp_(max=_N_STEPS - 1e-3)
-    left = column.long()
-    along = column - left
-    index = first[owner] * (_N_STEPS + 1) + left
-
-    def between(index: Tensor) -> Tensor:
-        return torch.lerp(table[index], table[index + 1], along)
-
-    logarithm = torch.lerp(between(index), between(index + _N_STEPS + 1), weight)
-    return torch.exp(logarithm) * t * structure.half_light_radius.index_select(0, owner)
-
-
-@cache
-def _king_table(three_d: bool) -> np.ndarray:
-    """Table of ln(r / (r_h t)), float32 of shape (concentration, t); see `_POWERS`."""
-    inner, outer = _POWERS[three_d]
-    t = np.linspace(0, 1, _N_STEPS + 1)
-    rows = []
-    for concentration in _CONCENTRATIONS:
-        radius = np.sinh(np.linspace(0, np.arcsinh(10.0**concentration), 8193))
-        light = (
-            _king_space(radius, concentration)
-            if three_d
-            else king_light_inside(radius, concentration)
-        )
-        missing = np.clip(1 - light, 0, 1) ** (1 / outer)
-        at = (1 - missing) ** (1 / inner)
-        at[-1] = 1.0
-        ratio = np.log(np.interp(t[1:], at, radius) / t[1:] / king_half_light_radius(concentration))
-        rows.append(np.concatenate([[2 * ratio[0] - ratio[1]], ratio]))
-    return np.array(rows, dtype=np.float32)
-
-
-def _king_space(radius: np.ndarray, concentration: float) -> np.ndarray:
-    """Share of the light of a King profile inside radii in space, in core radii.
-
-    The density is that of King (1962), equation 27: with z² = (1 + r²) / (1 + r_t²) it is
-    proportional to z^-2 [arccos(z) / z - (1 - z²)^1/2]. The radii are ascending from 0 to r_t and
-    dense enough for the trapezium rule.
-    """
-    z = np.sqrt((1 + radius**2) / (1 + radius[-1] ** 2)).clip(max=1.0)
-    density = (np.arccos(z) / z - np.sqrt(1 - z**2)) / z**2
-    # Shells of constant mean density, so that the innermost ones are exact.
-    shells = 0.5 * (density[1:] + density[:-1]) * np.diff(radius**3)
-    light = np.concatenate([[0.0], np.cumsum(shells)])
-    return light / light[-1]

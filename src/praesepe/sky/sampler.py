@@ -34,6 +34,7 @@ from praesepe.sky.faint_light import (
     root,
 )
 from praesepe.sky.memory import check_fits
+from praesepe.sky.slots import SlotTable
 from praesepe.sky.star_rows import (
     ALL,
     FLUX,
@@ -43,7 +44,7 @@ from praesepe.sky.star_rows import (
     PRESENT,
     THINNED,
     WHOLE,
-    Slots,
+    check_tables,
     tabulate,
 )
 from praesepe.stars.binaries import Binaries
@@ -113,7 +114,7 @@ class StarSampler:
         device: torch.device | str = "cpu",
     ) -> None:
         self._tables = (tables,) if isinstance(tables, StellarTable) else tuple(tables)
-        _check(self._tables, zero_points)
+        check_tables(self._tables, zero_points)
         table = self._tables[0]
         self.device = torch.device(device)
         self.n_models = len(self._tables)
@@ -145,23 +146,24 @@ class StarSampler:
         self._has_brown = float(imf.edges[0]) < rows.lowest_mass.max()
         self._dead_mass = self._float(rows.dead_mass)
         self._below_dead = self._tensor(imf.cdf(rows.dead_mass))
+
         # One entry for each row and each step of the limit.
         self._share = self._tensor(rows.share.ravel())
         self._below = self._tensor(rows.below.ravel())
-        self._faint_mean = self._tensor(_entries(rows.mean))
-        self._faint_second = self._tensor(_entries(rows.second))
-        self._mean_dust = None if rows.mean_dust is None else self._tensor(_entries(rows.mean_dust))
-        if rows.second_dust is not None:
-            self._second_dust = self._tensor(_entries(rows.second_dust))
+        self._faint_mean = self._tensor(rows.mean).flatten(0, 1)
+        self._faint_second = self._tensor(rows.second).flatten(0, 1)
+        self._mean_dust = None
+        if rows.mean_dust is not None and rows.second_dust is not None:
+            self._mean_dust = self._tensor(rows.mean_dust).flatten(0, 1)
+            self._second_dust = self._tensor(rows.second_dust).flatten(0, 1)
         self._faint_root = root(self._faint_mean, self._faint_second)
         self._faint_points_per_star = effective_number(self._faint_mean, self._faint_second)
         self._light_mass = self._float(rows.light_mass.ravel())
-        self._slots = _SlotTable(rows.slots, self.device)
-        self._companions = None
+        self._slots = SlotTable(rows.slots, self.device)
+        self._companions, self._points_per_star = None, self._share
         if rows.companions is not None:
-            self._companions = _SlotTable(rows.companions, self.device)
-        dark = 0 if self._companions is None else self._companions.share
-        self._points_per_star = self._share + dark
+            self._companions = SlotTable(rows.companions, self.device)
+            self._points_per_star = self._share + self._companions.share
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
@@ -239,7 +241,7 @@ class StarSampler:
         InputError
             For an extinction that the tables do not cover, or more stars than fit into memory.
         """
-        dust = self._extinction(row, a_v, a_v_scatter)
+        dust = Dust.behind(self.a_v, row, a_v, a_v_scatter, varies=self._dust is not None)
         n_stars = n_stars.to(torch.float64)
         entry = self._entry_of(row, n_stars, max_points)
         n_bright = torch.binomial(n_stars, self._share[entry].clamp(0, 1), generator=generator)
@@ -303,31 +305,6 @@ class StarSampler:
             **more,
         )
 
-    def _extinction(self, row: Tensor, a_v: Tensor | None, scatter: float) -> Dust | None:
-        """What dust does to these populations; None where the tables' lowest extinction holds."""
-        low, high = self.a_v
-        if not scatter >= 0:
-            raise InputError(f"a scatter of {scatter!r} mag of A_V: give a number from 0 up")
-        if a_v is not None and len(a_v):
-            least, most = (float(end) for end in torch.aminmax(a_v))
-            if not (least >= low - 1e-4 and most <= high + 1e-4):
-                raise InputError(
-                    f"A_V from {least:g} to {most:g} mag: the tables of stars cover {low:g} to "
-                    f"{high:g}; build them with a wider range"
-                )
-        if self._dust is None:
-            if scatter > 0:
-                raise InputError(
-                    f"a scatter of {scatter:g} mag of A_V needs tables that cover a range of it; "
-                    f"these hold A_V = {low:g} alone"
-                )
-            return None
-        if a_v is None:
-            if scatter == 0:
-                return None
-            a_v = torch.full(row.shape, low, device=self.device)
-        return Dust((a_v.float() - low).clamp(0, high - low), scatter, high - low)
-
     def blends(self, row: Tensor, n_stars: Tensor) -> Tensor:
         """Whether so many stars lie above the flux limit that their own noise has to join it.
 
@@ -366,7 +343,7 @@ class StarSampler:
         entry: Tensor,
         dust: Dust | None,
         generator: torch.Generator,
-        slots: _SlotTable,
+        slots: SlotTable,
         detail: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Draw stars one by one into `value`: initial mass, flux by band, if asked present mass.
@@ -494,49 +471,6 @@ class StarSampler:
         return flux * (n > 0)
 
 
-def _check(tables: tuple[StellarTable, ...], zero_points: Sequence[float]) -> None:
-    if not tables:
-        raise InputError("a sampler needs at least one table of stars")
-    first = tables[0]
-    if len(zero_points) != len(first.band_names):
-        raise InputError(
-            f"{len(zero_points)} zero points for the bands {first.band_names}; give one each"
-        )
-    for table in tables[1:]:
-        if table.band_names != first.band_names or table.a_v != first.a_v:
-            raise InputError(
-                f"tables of stars in {first.band_names} behind A_V = {first.a_v} and in "
-                f"{table.band_names} behind {table.a_v}: build all with the same filters and dust"
-            )
-
-
-class _SlotTable:
-    """Alias tables of all entries, to draw from (see `praesepe.sky.star_rows.Slots`).
-
-    Attributes
-    ----------
-    share, start, count : Tensor, shape (entry,)
-    nodes, gains : Tensor, shape (slot, 2)
-    """
-
-    def __init__(self, slots: Slots, device: torch.device) -> None:
-        def tensor(values: np.ndarray) -> Tensor:
-            return torch.as_tensor(np.ascontiguousarray(values), device=device)
-
-        self.share, self.start = tensor(slots.share.ravel()), tensor(slots.start.ravel())
-        self.count = tensor(slots.count.ravel().astype(float))
-        self.nodes, self.gains = tensor(slots.nodes), tensor(slots.gains)
-        self._chance = tensor(slots.chance)
-
-    def draw(self, own: Tensor, start: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:
-        """Places in the flattened nodes and gains, given the slots of each star's population."""
-        u = torch.rand(own.shape, generator=generator, device=own.device, dtype=torch.float64)
-        u *= count.index_select(0, own)
-        slot = u.long()
-        take = u.sub_(slot) < self._chance.index_select(0, slot.add_(start.index_select(0, own)))
-        return slot.mul_(2).add_(take)
-
-
 def _thinned(entry: Tensor) -> Tensor:
     """Whether the stars of each entry's populations are thinned."""
     return entry % N_STEPS >= THINNED
@@ -546,11 +480,6 @@ def _nearest(values: Tensor, grid: np.ndarray) -> Tensor:
     """Position of the nearest value of an ascending grid."""
     middle = torch.as_tensor(0.5 * (grid[1:] + grid[:-1]), device=values.device)
     return torch.bucketize(values.to(middle.dtype), middle)
-
-
-def _entries(values: np.ndarray) -> np.ndarray:
-    """One line for each row and step: (row, step, ...) to (entry, ...)."""
-    return values.reshape(-1, *values.shape[2:])
 
 
 def _chunks(n: int, device: torch.device) -> Iterator[slice]:

@@ -18,13 +18,13 @@ from praesepe.sky.fields import Bank, FieldBank, field_extinction
 from praesepe.sky.given import by_index, check_given
 from praesepe.sky.profiles import (
     Structure,
-    even_positions,
     realised_half_light_radius,
     sample_positions,
 )
 from praesepe.sky.real_fields import RealFieldBank
 from praesepe.sky.render import OVERSAMPLING, Renderer
 from praesepe.sky.sampler import Stars, StarSampler
+from praesepe.sky.smooth_light import SmoothLight
 from praesepe.sky.streams import stream
 from praesepe.sky.zones import Zones
 from praesepe.stars.binaries import Binaries
@@ -37,15 +37,6 @@ from praesepe.survey import Survey, as_range, load_survey
 
 FAINT_STAR_SNR = 0.3
 """Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
-
-SMOOTH_POWERS = (6, 15)
-"""The smooth light of a cluster, or a ring of it, is spread over 2^6 to 2^15 points."""
-
-EVEN_POINTS_PER_PX = 4
-"""Evenly spread points that are closer than any PSF is wide."""
-
-INNER_POINTS = 1 << 10
-"""Points inside r_h that are enough for any cluster, unless those outside are very many."""
 
 RADIUS_POINTS = 1 << 10
 """Points of the smooth light of a cluster, or a ring of it, for its realised half-light radius."""
@@ -337,76 +328,18 @@ class Simulator:
         self.renderer.scatter(
             grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
         )
-        self._add_smooth(grids, structure, centre, zones, of_zones)
+        relative_mass = of_zones.smooth_mass / self.stars.mean_mass
+        smooth = SmoothLight(structure, zones, of_zones.smooth, relative_mass)
+        limit = torch.as_tensor(self.flux_limit, device=self.device)
+        smooth.add_to(grids, centre, renderer=self.renderer, limit=limit)
         labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)
         truth = {"x": centre[0], "y": centre[1], "n_stars": n_stars}
         truth |= self._parameters_beside_labels(clusters)
         for i, band in enumerate(self.survey.bands):
             truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * stars.light[:, i].log10()
         if detail:
-            truth |= self._details(stars, offset, structure, zones, of_zones)
+            truth |= self._details(stars, offset, smooth)
         return labels, truth, grids
-
-    def _add_smooth(
-        self, grids: Tensor, structure: Structure, centre: Tensor, zones: Zones, stars: Stars
-    ) -> None:
-        """Add the light of heavy clusters that no star can be told in, spread by the profile.
-
-        It is divided among so many points that none of them could be told apart as a star, or that
-        they are closer than the PSF is wide. In the centre that takes few, but each in its place.
-        """
-        faint = torch.as_tensor(self.flux_limit, device=self.device, dtype=stars.smooth.dtype)
-        wanted = (stars.smooth / faint).amax(1)
-        lit = torch.nonzero((wanted > 0) & zones.seen).flatten()
-        if not len(lit):
-            return
-        is_whole = torch.isinf(zones.area_px[lit])
-        wanted = torch.minimum(wanted[lit], zones.area_px[lit] * EVEN_POINTS_PER_PX)
-        power = wanted.log2().ceil().clamp(*SMOOTH_POWERS).long()
-        low, high = zones.low[lit], zones.high[lit]
-        middle = torch.where(low > 0, low, torch.where(is_whole, 0.5, high))
-        outskirts = self.renderer.empty(len(grids))
-        for exponent in power.unique().tolist():
-            outer = 1 << exponent
-            inner = min(outer, max(INNER_POINTS, outer // 16))
-            for n_points, start, end, add, to in (
-                (inner, low, middle, self.renderer.scatter, grids),
-                (outer, middle, high, self.renderer.scatter_even, outskirts),
-            ):
-                chosen = torch.nonzero((power == exponent) & (end > start)).flatten()
-                for part in chosen.split(max(1, self.renderer.stars_per_chunk // n_points)):
-                    owner, position, flux = self._smooth_points(
-                        structure, zones, stars, lit[part], n_points, (start[part], end[part])
-                    )
-                    add(to, owner, position + centre.index_select(1, owner), flux)
-        rows = zones.cluster[lit].unique()
-        self.renderer.add_even(grids, rows, outskirts[rows])
-
-    def _smooth_points(
-        self,
-        structure: Structure,
-        zones: Zones,
-        stars: Stars,
-        rows: Tensor,
-        n_points: int,
-        shares: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Owners, places (2, point) about their centres and fluxes (band, point) of smooth light.
-
-        Of each zone of `rows`, as many points, which hold the light between these shares of its
-        cluster's.
-        """
-        cluster, (low, high) = zones.cluster[rows], shares
-        position = even_positions(
-            structure.part(cluster),
-            n_points,
-            relative_mass=stars.smooth_mass[rows] / self.stars.mean_mass,
-            shares=shares,
-        )
-        part = (high - low) / (zones.high[rows] - zones.low[rows]) / n_points
-        each = part.float()[:, None] * stars.smooth[rows]  # (zone, band)
-        owner = cluster.repeat_interleave(n_points)
-        return owner, position, each.T.repeat_interleave(n_points, dim=1)
 
     def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
         """Draw the stars of clusters.
@@ -489,9 +422,7 @@ class Simulator:
         names += [name for name, wanted in varies.items() if wanted]
         return {name: getattr(clusters, name) for name in names}
 
-    def _details(
-        self, stars: Stars, offset: Tensor, structure: Structure, zones: Zones, of_zones: Stars
-    ) -> dict[str, Tensor]:
+    def _details(self, stars: Stars, offset: Tensor, smooth: SmoothLight) -> dict[str, Tensor]:
         """What the stars drawn are, apart from their sum."""
         assert stars.present_mass is not None
         assert stars.n_living is not None
@@ -499,14 +430,12 @@ class Simulator:
         bands = self.survey.bands
         middle = len(bands) // 2
         owner, light = stars.owner, stars.flux[middle]
-        rows = torch.nonzero(of_zones.smooth[:, middle] > 0).flatten()
+        rows = torch.nonzero(smooth.light[:, middle] > 0).flatten()
         if len(rows):
-            owners, places, flux = self._smooth_points(
-                structure, zones, of_zones, rows, RADIUS_POINTS, (zones.low[rows], zones.high[rows])
-            )
+            owners, places, flux = smooth.points(rows, RADIUS_POINTS)
             owner, offset = torch.cat((owner, owners)), torch.cat((offset, places), 1)
             light = torch.cat((light, flux[middle]))
-        radius = realised_half_light_radius(owner, offset, light, len(structure.kind))
+        radius = realised_half_light_radius(owner, offset, light, len(stars.mass))
         details = {
             "log_present_mass": stars.present_mass.log10(),
             "n_living": stars.n_living,

@@ -120,6 +120,10 @@ class Zones:
         )
         return ring._beside(whole, ~heavy)
 
+    def shares(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Shares of the light inside both edges of some zones, by their numbers."""
+        return self.low[rows], self.high[rows]
+
     def _beside(self, whole: Zones, kept: Tensor) -> Zones:
         """These rings with those of the whole clusters that are kept, in order of the clusters."""
         order = torch.argsort(torch.cat((self.cluster, whole.cluster[kept])), stable=True)

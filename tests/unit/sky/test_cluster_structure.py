@@ -9,13 +9,12 @@ import pytest
 import torch
 from scipy import optimize, stats
 
+from praesepe.sky.king import king_half_light_radius, king_light_inside
 from praesepe.sky.profiles import (
     PROFILES,
     Structure,
     eff_scale_radius,
     even_positions,
-    king_half_light_radius,
-    king_light_inside,
     realised_half_light_radius,
     sample_eff,
     sample_positions,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from praesepe.sky.simulator import SurveyTables
+from praesepe.sky.slots import alias_tables
 from praesepe.sky.star_rows import (
     ALL,
     FLUX,
@@ -15,7 +16,6 @@ from praesepe.sky.star_rows import (
     PRESENT,
     THINNED,
     WHOLE,
-    alias_tables,
     tabulate,
 )
 from praesepe.stars.binaries import Binaries
