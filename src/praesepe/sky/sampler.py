@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError
 from praesepe.sky.drawn import Stars
 from praesepe.sky.faint_light import (
     Dust,
