@@ -288,8 +288,9 @@ class StarSampler:
             if self._companions is not None:
                 # Their mass and light are among the sums already; only their noise was missing.
                 of_dark = (owner[n:n_singly], row, entry, dust, generator)
-                _, gain = self._bright(dark, *of_dark, self._companions, False)
-                dark[bands] *= gain
+                _, of_each = self._bright(dark, *of_dark, self._companions, False)
+                assert of_each is not None
+                dark[bands] *= of_each
             shown = torch.zeros_like(light)
             shown.index_add_(0, owner[:n_singly], value[bands, :n_singly].T)
             smooth = (light - shown).clamp_min_(0) * thinned[:, None]

@@ -280,7 +280,7 @@ class _Row:
         if self.settings.binaries is None:
             return np.zeros(len(self._top), bool)
         faded = (self._top <= FADED * np.maximum.accumulate(self._top)).all(1)
-        return faded & (self._top.cumsum(0) > 0).any(1)
+        return np.asarray(faded & (self._top.cumsum(0) > 0).any(1))
 
     @cached_property
     def slots(self) -> Slots:
