@@ -18,8 +18,9 @@ class Stars:
     owner : Tensor of int64, shape (point,)
         Population of each point.
     flux : Tensor, shape (band, point)
-        Light of each point. Of those that stand for many stars, some are dark in some bands, where
-        fewer of them have the right shot noise.
+        Light of each point. A star of a thinned population has the light of all those that it
+        stands for. Of the points that share the light of faint stars, some are dark in some bands,
+        where fewer of them have the right shot noise.
     star_mass : Tensor, shape (point,)
         Initial mass of the star or binary; of a point that stands for many faint stars, their mean
         mass weighted by light (and averaged over the bands), since it is their light that the
@@ -30,13 +31,14 @@ class Stars:
         Light of all stars drawn.
     smooth : Tensor, shape (population, band)
         The part of `light` that is not in the points: it has no shot noise and follows the profile
-        itself. Zero unless asked for.
+        itself. Zero but for thinned populations.
     smooth_mass : Tensor, shape (population,)
         Initial mass of the stars of the smooth part, weighted as for points of many stars.
     n_living : Tensor, shape (population,), or None
         Stars that have not ended their lives, companions included, brown dwarfs not.
     brightest : Tensor, shape (population, band), or None
-        Light of the brightest point; where no star is drawn singly, of the most massive faint one.
+        Light of the brightest star that is drawn, by itself; where none is drawn singly, of the
+        most massive faint one.
     present_mass : Tensor, shape (population,), or None
         Mass left of the stars drawn: living stars and remnants.
     """
