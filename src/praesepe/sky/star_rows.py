@@ -9,7 +9,7 @@ singly, and the moments of all stars that are not, which are summed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -186,6 +186,21 @@ def tabulate(
 
 
 @dataclass(frozen=True)
+class _Entries:
+    """Of one isochrone: moments (x, step, 3 + band, ...) of the stars that are not drawn.
+
+    And what has the same name in `StarRows`.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    light_mass: np.ndarray
+    below: np.ndarray
+    slots: Slots
+    companions: Slots | None
+
+
+@dataclass(frozen=True)
 class _Row:
     """One isochrone: `start` and `rise` are (interval, 2 + band), other names as in StarRows."""
 
@@ -311,12 +326,11 @@ class _Row:
         always = np.column_stack((self.chances >= 1, np.ones(N_STEPS, bool)))
         return self.cdf[always.argmax(1)]
 
-    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the stars that are not drawn: moments, and the mass weighted by the summed light.
+    def entries(self) -> _Entries:
+        """What is looked up; all that was computed on the way is forgotten.
 
-        Mean (x, step, 3 + band) and mean products for every extinction x of the settings, and
-        `StarRows.light_mass`. Two Gauss points per interval are exact for products of linear
-        functions; with binaries, `Companions` says what else is needed.
+        Two Gauss points per interval are exact for products of linear functions; with binaries,
+        `Companions` says what else is needed.
         """
         outside = np.where(self.share >= 1, 1.0, 1.0 - self.share)[:, None]
         size = 3 + len(self.settings.limit)
@@ -331,7 +345,10 @@ class _Row:
         lit = light > 0
         ratio = np.where(lit, weighted / np.where(lit, light, 1), 0)
         light_mass = ratio.sum(1) / np.maximum(lit.sum(1), 1)
-        return first, second, light_mass
+        found = _Entries(first, second, light_mass, self.below, self.slots, self.companions)
+        for name in set(vars(self)) - {field.name for field in fields(self)}:
+            del vars(self)[name]
+        return found
 
     def _sums(self, x: float) -> np.ndarray:
         """Sums over each interval of a star's quantities, and of their products."""
@@ -409,10 +426,10 @@ class _Row:
 
 def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
     n_nodes = max(len(row.cdf) for row in rows)
-    moments = [row.moments() for row in rows]
-    first = np.array([m[0] for m in moments])  # (row, x, step, 3 + band)
-    second = np.array([m[1] for m in moments])
-    companions = [row.companions for row in rows if row.companions is not None]
+    entries = [row.entries() for row in rows]
+    first = np.array([entry.first for entry in entries])  # (row, x, step, 3 + band)
+    second = np.array([entry.second for entry in entries])
+    companions = [entry.companions for entry in entries if entry.companions is not None]
     dusty = [row.dust for row in rows if row.dust is not None]
     dust = np.concatenate([_padded(terms, n_nodes) for terms in dusty]) if dusty else None
     # The last node of a row ends its last interval: as an interval of its own it does not rise.
@@ -427,13 +444,13 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
         dust=None if dust is None else dust.transpose(2, 1, 0).reshape(-1, len(dust)),
         dead_mass=np.array([row.dead_mass for row in rows]),
         present_fraction=np.array([row.present_fraction for row in rows]),
-        below=np.array([row.below for row in rows]),
+        below=np.array([entry.below for entry in entries]),
         mean=first[:, 0],
         second=second[:, 0],
         mean_dust=_dust_terms(first, settings.dust_x) if dusty else None,
         second_dust=_dust_terms(second, settings.dust_x) if dusty else None,
-        light_mass=np.array([m[2] for m in moments]),
-        slots=Slots.joined([row.slots for row in rows], n_nodes),
+        light_mass=np.array([entry.light_mass for entry in entries]),
+        slots=Slots.joined([entry.slots for entry in entries], n_nodes),
         companions=Slots.joined(companions, n_nodes) if companions else None,
     )
 
