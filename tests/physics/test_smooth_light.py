@@ -39,7 +39,7 @@ def images(simulator, profile, points):
     owner = torch.zeros(many, dtype=torch.long)
     renderer.scatter(smooth, owner, even_positions(profile, many) + CENTRE, each)
     one, no = torch.ones(1), torch.zeros(1, dtype=torch.bool)
-    zones = Zones.of(profile, one, no, psf_px=2.0, reach_px=70.0, generator=torch.Generator())
+    zones = Zones.of(profile, one, no, psf_px=2.0, reach_px=70 * one, generator=torch.Generator())
     SmoothLight(profile, zones, light[None], one).add_to(
         drawn, CENTRE, renderer=renderer, limit=limit
     )

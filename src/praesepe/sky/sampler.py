@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.sky.check import check_tables
 from praesepe.sky.drawn import Stars
 from praesepe.sky.faint_light import (
     Dust,
@@ -43,7 +44,6 @@ from praesepe.sky.star_rows import (
     PRESENT,
     THINNED,
     WHOLE,
-    check_tables,
     tabulate,
 )
 from praesepe.stars.binaries import Binaries
@@ -264,45 +264,49 @@ class StarSampler:
         bands = slice(1, 1 + self._n_bands)
         value[0, n_singly:] = self._light_mass[entry].index_select(0, owner[n_singly:])
         value[bands, n_singly:] = faint.flux.index_select(1, group)
-        bright, of_bright = value[:, :n], (owner[:n], row, entry, dust, generator)
-        living, gain = self._bright(bright, *of_bright, self._slots, detail)
+        singly, own = value[:, :n_singly], owner[:n_singly]
+        rest = (row, entry, dust, generator)
+        living, gain = self._bright(singly[:, :n], own[:n], *rest, self._slots, detail)
+        if self._companions is not None and n_singly > n:
+            more = self._bright(singly[:, n:], own[n:], *rest, self._companions, detail)
+            assert gain is not None
+            assert more[1] is not None
+            living, gain = torch.cat((living, more[0])), torch.cat((gain, more[1]))
 
         def total(values: Tensor) -> Tensor:
-            return torch.segment_reduce(values, "sum", lengths=counts[0], unsafe=True, initial=0)
+            parts = zip(values.split([n, n_singly - n]), counts, strict=False)
+            sums = [
+                torch.segment_reduce(part, "sum", lengths=number, unsafe=True, initial=0)
+                for part, number in parts
+                if len(part)
+            ]
+            return sum(sums, torch.zeros(len(row), device=self.device))
 
-        light = faint.total[:, FLUX:] + torch.stack([total(flux) for flux in bright[bands]], 1)
-        more: dict[str, Tensor] = {}
+        light = faint.total[:, FLUX:] + torch.stack([total(flux) for flux in singly[bands]], 1)
+        more_truth: dict[str, Tensor] = {}
         if detail:
             most = self._brightest_faint(row, entry, n_faint, dust, generator)
-            for line, flux in zip(most, bright[bands], strict=True):
-                line.scatter_reduce_(0, owner[:n], flux, "amax")
-            more = {
-                "present_mass": faint.total[:, PRESENT] + total(bright[-1]),
+            for line, flux in zip(most, singly[bands], strict=True):
+                line.scatter_reduce_(0, own, flux, "amax")
+            more_truth = {
+                "present_mass": faint.total[:, PRESENT] + total(singly[-1]),
                 "n_living": faint.total[:, LIVING].round() + total(living),
                 "brightest": most.T,
             }
         smooth = torch.zeros_like(light)
         if gain is not None:
-            bright[bands] *= gain
-            dark = value[:, n:n_singly]
-            if self._companions is not None:
-                # Their mass and light are among the sums already; only their noise was missing.
-                of_dark = (owner[n:n_singly], row, entry, dust, generator)
-                _, of_each = self._bright(dark, *of_dark, self._companions, False)
-                assert of_each is not None
-                dark[bands] *= of_each
-            shown = torch.zeros_like(light)
-            shown.index_add_(0, owner[:n_singly], value[bands, :n_singly].T)
+            singly[bands] *= gain
+            shown = torch.stack([total(flux) for flux in singly[bands]], 1)
             smooth = (light - shown).clamp_min_(0) * thinned[:, None]
         return Stars(
             owner=owner,
             flux=value[bands],
             star_mass=value[0],
-            mass=faint.total[:, MASS] + total(bright[0]),
+            mass=faint.total[:, MASS] + total(singly[0]),
             light=light,
             smooth=smooth,
             smooth_mass=self._light_mass[entry],
-            **more,
+            **more_truth,
         )
 
     def blends(self, row: Tensor, n_stars: Tensor) -> Tensor:
@@ -403,7 +407,8 @@ class StarSampler:
         ratio = self.binaries.ppf(u[1].index_select(0, which))
         mass = value[0].index_select(0, which) * ratio
         row = row.index_select(0, which)
-        node = torch.searchsorted(self._mass_key, row * self._mass_span + mass, right=True) - 1
+        key = row.double() * self._mass_span + mass  # single precision has too few digits
+        node = torch.searchsorted(self._mass_key, key, right=True) - 1
         node = torch.maximum(node, row * self._n_nodes)
         rows = len(value)
         here, rise = (part[:rows].index_select(1, node) for part in (self._start, self._rise))

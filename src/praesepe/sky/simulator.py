@@ -378,7 +378,8 @@ class Simulator:
             n_stars,
             heavy,
             psf_px=float(self.renderer.peak.max()) ** -0.5,
-            reach_px=self.renderer.grid / OVERSAMPLING / 2**0.5,
+            reach_px=self.renderer.grid / OVERSAMPLING / 2**0.5
+            + torch.hypot(clusters.x_offset, clusters.y_offset),
             generator=self.generator,
         )
         stars = self.stars.draw(

@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 
-from praesepe.errors import InputError
 from praesepe.sky.companions import Companions, matrix, products
 from praesepe.sky.slots import Slots
 from praesepe.stars.binaries import LOWEST_STAR, Binaries
@@ -31,14 +30,14 @@ number of stars joins the detector's: s² = limit² + number <f²> in each band.
 the chance (f / s)², or always where it is brighter than s in any band, and then has the light of
 s / f stars. Populations thinned like this keep the shot noise of all their stars, N <f_b f_c>
 between any two bands, with the fewest points of light for a given skewness (the sum of f³ over the
-points). The number is zero at first, then it rises by factors of 4, from where it doubles s² in the
-first band; beyond `MOST_IN_NOISE` and in the last step no star is drawn.
+points). The
+number is zero at first; each further step leaves about a third of the points, and the last none.
 """
 
-N_STEPS = THINNED + 25
+N_STEPS = THINNED + 16
 
-MOST_IN_NOISE = 4.0**10
-"""No cluster needs a larger number of stars whose shot noise joins the detector's."""
+NUMBERS = 4.0 ** np.arange(-60, 31)
+"""Between these the numbers of stars are sought whose shot noise joins the detector's."""
 
 LEAST_NOISE = 1e-3
 """Stars of low mass that together have no more of any band's <f²> are not thinned but summed."""
@@ -131,23 +130,6 @@ class StarRows:
     def share(self) -> np.ndarray:
         """Share of the stars that are drawn singly, (row, step)."""
         return self.slots.share
-
-
-def check_tables(tables: Sequence[StellarTable], zero_points: Sequence[float]) -> None:
-    """Raise an `InputError` for tables that do not belong together, or zero points that do not."""
-    if not tables:
-        raise InputError("a sampler needs at least one table of stars")
-    first = tables[0]
-    if len(zero_points) != len(first.band_names):
-        raise InputError(
-            f"{len(zero_points)} zero points for the bands {first.band_names}; give one each"
-        )
-    for table in tables[1:]:
-        if table.band_names != first.band_names or table.a_v != first.a_v:
-            raise InputError(
-                f"tables of stars in {first.band_names} behind A_V = {first.a_v} and in "
-                f"{table.band_names} behind {table.a_v}: build all with the same filters and dust"
-            )
 
 
 def tabulate(
@@ -267,18 +249,32 @@ class _Row:
     def _thinned(self) -> np.ndarray:
         """Chance of the stars of each interval in the steps from `THINNED` on."""
         up_to = np.cumsum(np.diff(self.cdf)[:, None] * self._top**2, axis=0)
-        square, limit = up_to[-1], self.settings.limit
-        # Numbers of stars whose shot noise joins the detector's.
-        counts = (limit > 0) & np.isfinite(limit) & (square > 0)
+        square = up_to[-1]
         with np.errstate(over="ignore"):
-            first = (limit[counts] ** 2 / square[counts]).min(initial=MOST_IN_NOISE)
-            number = np.concatenate(([0.0], first * 4.0 ** np.arange(N_STEPS - THINNED - 2)))
-            noise = limit**2 + number[:, None] * square  # (step, band)
+            noise = self.settings.limit**2 + self._numbers(square)[:, None] * square  # (step, band)
             ratio = (self._top**2 / np.maximum(noise, 1e-300)[:, None]).max(-1)
         matter = (up_to > LEAST_NOISE * square).any(1) | (ratio > 1)
-        chances = np.zeros((N_STEPS - THINNED, len(self._top)))
-        chances[:-1] = np.where(matter & (number <= MOST_IN_NOISE)[:, None], ratio.clip(0, 1), 0)
-        return chances
+        return np.concatenate((np.where(matter, ratio.clip(0, 1), 0), np.zeros((1, len(up_to)))))
+
+    def _numbers(self, square: np.ndarray) -> np.ndarray:
+        """Numbers of stars whose shot noise joins the detector's, for each step but the last.
+
+        Each leaves a third of the points of the one before, by the band that has most of them.
+        """
+        share, points = np.diff(self.cdf), np.zeros(1 + len(NUMBERS))
+        numbers = np.concatenate(([0.0], NUMBERS))
+        for flux, limit, mean_square in zip(self._top.T, self.settings.limit, square, strict=True):
+            order = np.argsort(flux)
+            squares, shares = flux[order] ** 2, share[order]
+            below = np.concatenate(([0.0], np.cumsum(shares * squares)))
+            above = np.concatenate((np.cumsum(shares[::-1])[::-1], [0.0]))
+            noise = np.maximum(limit**2 + numbers * mean_square, 1e-300)
+            fainter = np.searchsorted(squares, noise, side="right")
+            points = np.maximum(points, above[fainter] + below[fainter] / noise)
+        points = np.log(np.maximum(points, 1e-300))
+        wanted = points[0] - np.log(3.0) * np.arange(1, N_STEPS - THINNED - 1)
+        found = np.interp(-wanted, -points[1:], np.log(NUMBERS))
+        return np.concatenate(([0.0], np.exp(found)))
 
     @cached_property
     def chances(self) -> np.ndarray:
@@ -303,17 +299,44 @@ class _Row:
         return Slots.of(self.chances, np.diff(self.cdf))
 
     @cached_property
-    def companions(self) -> Slots | None:
-        """Of the companions of stars that have died or faded."""
+    def _of_faded(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Companions of stars that have died or faded, by the interval that they are in.
+
+        Their number per star of the population (interval,), and the sum of their primaries'
+        quantities (interval, 3 + band); None without binaries.
+        """
         binaries = self.settings.binaries
         if binaries is None:
             return None
-        mass = (self.start + self.rise / 2)[self._faded, :1]
-        share = binaries.fraction * np.diff(self.cdf)[self._faded]
+        (interval,) = np.nonzero(self._faded)
+        middle = np.full(len(interval), 0.5)
+        primary = self._stars(interval, middle, 0.0)
+        share = binaries.fraction * np.diff(self.cdf)[interval]
         ends = np.append(self.start[:, 0], self.start[-1, 0] + self.rise[-1, 0])
-        weight = share @ np.diff(binaries.cdf(ends / mass), axis=1)
-        chances = np.concatenate((np.zeros((THINNED, len(ends) - 1)), self._thinned))
-        return Slots.of(np.where(self._faded, 0, chances), weight)
+        each = share[:, None] * np.diff(binaries.cdf(ends / primary[:, :1]), axis=1)
+        number = np.where(self._faded, 0, each.sum(0))
+        return number, np.where(self._faded[:, None], 0, each.T @ primary)
+
+    @cached_property
+    def companions(self) -> Slots | None:
+        """Of the companions of stars that have died or faded."""
+        if self._of_faded is None:
+            return None
+        never = np.zeros((THINNED, len(self._top)))
+        return Slots.of(np.concatenate((never, self._thinned)), self._of_faded[0])
+
+    def _drawn_companions(self, x: float) -> np.ndarray:
+        """What the companions of faded stars, drawn singly, take out of the sums, (step, ...)."""
+        assert self._of_faded is not None
+        number, primary = self._of_faded
+        every, taken = np.arange(len(number)), 0.0
+        for place in 0.5 + np.array([-0.5, 0.5]) / np.sqrt(3):  # exact for products
+            star = self._stars(every, np.full(len(number), place), x)
+            both = products(star, primary) + products(primary, star)
+            own = number[:, None] * np.concatenate((star, products(star, star)), axis=1)
+            own[:, star.shape[1] :] += both
+            taken = taken + own / 2
+        return self._thinned @ taken
 
     @property
     def share(self) -> np.ndarray:
@@ -335,7 +358,11 @@ class _Row:
         outside = np.where(self.share >= 1, 1.0, 1.0 - self.share)[:, None]
         size = 3 + len(self.settings.limit)
         sums = [self._sums(x) for x in self.settings.dust_x]
-        total = [(1 - self.chances) @ each / outside for each in sums]
+        total = [(1 - self.chances) @ each for each in sums]
+        if self._of_faded is not None:
+            for each, x in zip(total, self.settings.dust_x, strict=True):
+                each[THINNED:] -= self._drawn_companions(x)
+        total = [each / outside for each in total]
         first = np.array([moments[:, :size] for moments in total])
         second = np.array([matrix(moments[:, size:], size) for moments in total])
         # A star that is drawn takes the light of 1 / sqrt(chance) stars out of the sums.

@@ -18,14 +18,17 @@ from praesepe.sky.drawn import Stars
 from praesepe.sky.profiles import Structure, light_inside
 from praesepe.sky.sampler import MAX_POINTS
 
-FIRST_EDGE, N_EDGES = 1.5, 7
+FIRST_EDGE = 1.5
 """Radius of the innermost ring in units of the PSF's width; each further one is twice as large."""
+
+N_EDGES = 7
+"""Rings with an outer edge; one more has none."""
 
 POINTS_PER_PSF = 32
 """Points of light enough, in any place, for their sum to be normally distributed as the stars'."""
 
-FEWEST_POINTS = 256
-"""Most stars of a small ring drawn singly."""
+FEWEST_POINTS = 512
+"""`max_points` of small rings, and of those that lie outside the image."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Zones:
     cluster : Tensor of int64, shape (zone,)
         To which each belongs; in order.
     low, high : Tensor, shape (zone,)
-        Shares of the cluster's light inside the inner and the outer edge.
+        Shares of the cluster's light inside the inner and the outer edge, circles of the same area
+        as the flattened cluster's ellipses.
     n_stars : Tensor, shape (zone,)
         Number of stars.
     max_points : Tensor, shape (zone,)
@@ -63,7 +67,7 @@ class Zones:
         n_stars: Tensor,
         heavy: Tensor,
         psf_px: float,
-        reach_px: float,
+        reach_px: Tensor,
         generator: torch.Generator,
     ) -> Zones:
         """Divide the stars of heavy clusters among rings.
@@ -74,10 +78,12 @@ class Zones:
             The clusters; radii in pixels.
         n_stars : Tensor, shape (cluster,)
         heavy : Tensor of bool, shape (cluster,)
+            Those to divide. Segregated clusters remain whole: segregation moves stars of different
+            mass across the edges, and each ring's smooth light by a different amount.
         psf_px : float
             Width of the PSF, pixels: the root of its effective area.
-        reach_px : float
-            Radius beyond which nothing is seen, pixels.
+        reach_px : Tensor, shape (cluster,)
+            Distance from the cluster's centre beyond which nothing is seen, pixels.
         generator : torch.Generator
             Source of randomness; not used where no cluster is heavy.
         """
@@ -91,6 +97,7 @@ class Zones:
             area_px=torch.full((n,), math.inf, device=device),
             seen=torch.ones(n, device=device, dtype=torch.bool),
         )
+        heavy = heavy & (structure.segregation == 0)
         chosen = torch.nonzero(heavy).flatten()
         if not len(chosen):
             return whole
@@ -107,16 +114,20 @@ class Zones:
         area = math.pi * edge_px**2
         area = torch.cat((area[:1], area.diff(), area.new_full((1,), math.inf)))
         enough = (POINTS_PER_PSF / 2 / psf_px**2 * area).clamp(FEWEST_POINTS, MAX_POINTS)
-        seen = torch.cat((torch.zeros_like(edge_px[:1]), edge_px)) < reach_px
+        nearest = torch.cat(
+            (torch.zeros_like(edge_px[:1]), edge_px)
+        )  # of an ellipse: on its short axis
+        nearest = nearest * torch.sqrt(1 - structure.ellipticity[chosen])[:, None]
+        seen = nearest < reach_px[chosen][:, None]  # (heavy, ring)
         enough = torch.where(seen, enough, FEWEST_POINTS)
         ring = cls(
             cluster=chosen.repeat_interleave(N_EDGES + 1),
             low=low.flatten(),
             high=high.flatten(),
             n_stars=torch.stack(parts, 1).flatten(),
-            max_points=enough.long().repeat(len(chosen)),
+            max_points=enough.long().flatten(),
             area_px=area.repeat(len(chosen)),
-            seen=seen.repeat(len(chosen)),
+            seen=seen.flatten(),
         )
         return ring._beside(whole, ~heavy)
 
