@@ -17,6 +17,7 @@ star by its own extinction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -265,13 +266,7 @@ class StarSampler:
         value[0, n_singly:] = self._light_mass[entry].index_select(0, owner[n_singly:])
         value[bands, n_singly:] = faint.flux.index_select(1, group)
         singly, own = value[:, :n_singly], owner[:n_singly]
-        rest = (row, entry, dust, generator)
-        living, gain = self._bright(singly[:, :n], own[:n], *rest, self._slots, detail)
-        if self._companions is not None and n_singly > n:
-            more = self._bright(singly[:, n:], own[n:], *rest, self._companions, detail)
-            assert gain is not None
-            assert more[1] is not None
-            living, gain = torch.cat((living, more[0])), torch.cat((gain, more[1]))
+        living, gain = self._singly(singly, own, n, row, entry, dust, generator, detail)
 
         def total(values: Tensor) -> Tensor:
             parts = zip(values.split([n, n_singly - n]), counts, strict=False)
@@ -339,15 +334,27 @@ class StarSampler:
         few[:, WHOLE] &= summed.amax(1) <= most
         return first + few.int().argmax(1)
 
+    def _singly(
+        self, value: Tensor, owner: Tensor, n: int, *about: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """`_bright` for `n` stars, and companions of dark stars after them."""
+        living, gain = self._bright(self._slots, value[:, :n], owner[:n], *about)
+        if self._companions is not None and len(owner) > n:
+            more, more_gain = self._bright(self._companions, value[:, n:], owner[n:], *about)
+            assert gain is not None
+            assert more_gain is not None
+            living, gain = torch.cat((living, more)), torch.cat((gain, more_gain))
+        return living, gain
+
     def _bright(
         self,
+        slots: SlotTable,
         value: Tensor,
         owner: Tensor,
         row: Tensor,
         entry: Tensor,
         dust: Dust | None,
         generator: torch.Generator,
-        slots: SlotTable,
         detail: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Draw stars one by one into `value`: initial mass, flux by band, if asked present mass.

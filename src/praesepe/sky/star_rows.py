@@ -43,10 +43,8 @@ LEAST_NOISE = 1e-3
 """Stars of low mass that together have no more of any band's <f²> are not thinned but summed."""
 
 FADED = 1e-3
-"""Stars this much fainter than some star of lower mass, in every band, count as dark in binaries.
-
-Their companions outshine them, and would be drawn with the chance of a faint star.
-"""
+"""Stars this much fainter than some star of lower mass, in every band, count as dark in binaries:
+their companions outshine them, and would be drawn with the chance of a faint star."""
 
 MESH = 256
 """Nodes added to those of the isochrone, evenly spaced in log mass."""
@@ -98,6 +96,8 @@ class StarRows:
         Mean products of these quantities.
     mean_dust, second_dust : ndarray, shapes of `mean` and `second` with (..., term)
         Binary logarithm of both at higher extinction, as for `dust`.
+    numbers : ndarray, shape (row, step)
+        Numbers of stars whose shot noise joins the detector's, from `THINNED` on; not of the last.
     light_mass : ndarray, shape (row, step)
         Initial mass of the stars whose light is summed, weighted by it, averaged over the bands
         that have light, Msun.
@@ -122,6 +122,7 @@ class StarRows:
     second: np.ndarray
     mean_dust: np.ndarray | None
     second_dust: np.ndarray | None
+    numbers: np.ndarray
     light_mass: np.ndarray
     slots: Slots
     companions: Slots | None
@@ -169,13 +170,11 @@ def tabulate(
 
 @dataclass(frozen=True)
 class _Entries:
-    """Of one isochrone: moments (x, step, 3 + band, ...) of the stars that are not drawn.
-
-    And what has the same name in `StarRows`.
-    """
+    """Of one isochrone, as in `StarRows`; moments for all extinctions (x, step, 3 + band, …)."""
 
     first: np.ndarray
     second: np.ndarray
+    numbers: np.ndarray
     light_mass: np.ndarray
     below: np.ndarray
     slots: Slots
@@ -251,17 +250,19 @@ class _Row:
         up_to = np.cumsum(np.diff(self.cdf)[:, None] * self._top**2, axis=0)
         square = up_to[-1]
         with np.errstate(over="ignore"):
-            noise = self.settings.limit**2 + self._numbers(square)[:, None] * square  # (step, band)
+            noise = self.settings.limit**2 + self._numbers[:, None] * square  # (step, band)
             ratio = (self._top**2 / np.maximum(noise, 1e-300)[:, None]).max(-1)
         matter = (up_to > LEAST_NOISE * square).any(1) | (ratio > 1)
         return np.concatenate((np.where(matter, ratio.clip(0, 1), 0), np.zeros((1, len(up_to)))))
 
-    def _numbers(self, square: np.ndarray) -> np.ndarray:
+    @cached_property
+    def _numbers(self) -> np.ndarray:
         """Numbers of stars whose shot noise joins the detector's, for each step but the last.
 
         Each leaves a third of the points of the one before, by the band that has most of them.
         """
         share, points = np.diff(self.cdf), np.zeros(1 + len(NUMBERS))
+        square = share @ self._top**2
         numbers = np.concatenate(([0.0], NUMBERS))
         for flux, limit, mean_square in zip(self._top.T, self.settings.limit, square, strict=True):
             order = np.argsort(flux)
@@ -300,10 +301,9 @@ class _Row:
 
     @cached_property
     def _of_faded(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Companions of stars that have died or faded, by the interval that they are in.
+        """Companions of stars that have died or faded, in each interval; None without binaries.
 
-        Their number per star of the population (interval,), and the sum of their primaries'
-        quantities (interval, 3 + band); None without binaries.
+        Their number per star of the population, and the sum of their primaries' quantities.
         """
         binaries = self.settings.binaries
         if binaries is None:
@@ -372,7 +372,9 @@ class _Row:
         lit = light > 0
         ratio = np.where(lit, weighted / np.where(lit, light, 1), 0)
         light_mass = ratio.sum(1) / np.maximum(lit.sum(1), 1)
-        found = _Entries(first, second, light_mass, self.below, self.slots, self.companions)
+        found = _Entries(
+            first, second, self._numbers, light_mass, self.below, self.slots, self.companions
+        )
         for name in set(vars(self)) - {field.name for field in fields(self)}:
             del vars(self)[name]
         return found
@@ -476,6 +478,7 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
         second=second[:, 0],
         mean_dust=_dust_terms(first, settings.dust_x) if dusty else None,
         second_dust=_dust_terms(second, settings.dust_x) if dusty else None,
+        numbers=np.array([entry.numbers for entry in entries]),
         light_mass=np.array([entry.light_mass for entry in entries]),
         slots=Slots.joined([entry.slots for entry in entries], n_nodes),
         companions=Slots.joined(companions, n_nodes) if companions else None,
