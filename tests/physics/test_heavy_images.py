@@ -6,6 +6,8 @@ stars stand out of a light that is smooth farther in.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from unittest.mock import patch
 
 import numpy as np
@@ -16,11 +18,12 @@ from scipy import ndimage, stats
 from praesepe.sky.profiles import PLUMMER
 from praesepe.sky.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
+from praesepe.sky.smooth_light import SmoothLight
 from praesepe.survey import load_survey
 
 SIZE, N = 128, 5
 RINGS = ((4, 12), (12, 24), (24, 40), (40, 60))
-CASES = [(5.5, 7.0), (6.3, 8.0), (6.3, 9.5)]
+CASES = [(5.5, 7.0, 0.0), (6.3, 8.0, 0.0), (6.3, 9.5, 0.0), (6.3, 8.0, 0.5), (6.3, 9.5, 0.3)]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def every(simulator):
     )
 
 
-def images(simulator, log_mass, log_age, seed):
+def images(simulator, log_mass, log_age, segregation, seed):
     """In units of the noise, with noise, of clusters of r_h = 0.5 arcsec, one at a time."""
     simulator.seed(seed)
     out = []
@@ -52,6 +55,7 @@ def images(simulator, log_mass, log_age, seed):
             log_rh=np.log10(0.5),
             profile=PLUMMER,
             ellipticity=0.0,
+            segregation=segregation,
             x_offset=0.0,
             y_offset=0.0,
         )
@@ -93,11 +97,11 @@ def compare(a, b):
     return p_value, peaks
 
 
-@pytest.mark.parametrize(("log_mass", "log_age"), CASES)
-def test_heavy_clusters_look_as_if_every_star_were_drawn(simulator, every, log_mass, log_age):
-    drawn = images(simulator, log_mass, log_age, 1)
+@pytest.mark.parametrize("case", CASES)
+def test_heavy_clusters_look_as_if_every_star_were_drawn(simulator, every, case):
+    drawn = images(simulator, *case, 1)
     with patch.object(simulator, "stars", every):
-        truth = images(simulator, log_mass, log_age, 2)
+        truth = images(simulator, *case, 2)
     p_value, (peaks, expected) = compare(drawn, truth)
     assert p_value > 1e-4
     assert expected > 100
@@ -106,11 +110,40 @@ def test_heavy_clusters_look_as_if_every_star_were_drawn(simulator, every, log_m
 
 def test_clusters_thinned_as_a_whole_have_wrong_outskirts(simulator, every):
     """Negative control: the same without rings."""
-    log_mass, log_age = CASES[1]
     with patch.object(StarSampler, "blends", lambda self, row, n: torch.zeros(len(row)) > 0):
-        drawn = images(simulator, log_mass, log_age, 1)
+        drawn = images(simulator, *CASES[1], 1)
     with patch.object(simulator, "stars", every):
-        truth = images(simulator, log_mass, log_age, 2)
+        truth = images(simulator, *CASES[1], 2)
     p_value, (peaks, expected) = compare(drawn, truth)
     assert p_value < 1e-6
     assert abs(peaks - expected) > 2 * (2 * expected) ** 0.5
+
+
+@pytest.mark.parametrize(("log_mass", "log_age", "segregation"), [(6.2, 7.0, 0.5), (6.2, 8.5, 1.0)])
+def test_segregated_clusters_have_the_profile_of_their_stars(
+    simulator, every, monkeypatch, log_mass, log_age, segregation
+):
+    """Mean light in rings, whose stars segregation carries away, within three per cent."""
+    case = (log_mass, log_age, segregation)
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
+    radius = np.hypot(x, y)
+
+    def profile(seeds):
+        light = np.mean([images(simulator, *case, seed).mean(0)[1] for seed in seeds], axis=0)
+        edges = (0, 2, 4, 6, 8, 10, 13, 16, 19, 22, 26, 31)
+        return np.array([light[(radius >= a) & (radius < b)].mean() for a, b in pairwise(edges)])
+
+    drawn = profile((1, 4, 5, 6))
+    with patch.object(simulator, "stars", every):
+        truth = profile((2, 3))
+    np.testing.assert_allclose(drawn, truth, rtol=0.04)
+    # The test can fail: all smooth light where stars of one mass are.
+    points = SmoothLight.points
+
+    def of_one_mass(self, *about):
+        groups = self.groups.clone()
+        groups[..., 0] = groups[..., 0].mean(1, keepdim=True)
+        return points(replace(self, groups=groups), *about)
+
+    monkeypatch.setattr(SmoothLight, "points", of_one_mass)
+    assert np.abs(profile((1, 4, 5, 6)) / truth - 1).max() > 0.05

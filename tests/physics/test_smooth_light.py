@@ -40,7 +40,7 @@ def images(simulator, profile, points):
     renderer.scatter(smooth, owner, even_positions(profile, many) + CENTRE, each)
     one, no = torch.ones(1), torch.zeros(1, dtype=torch.bool)
     zones = Zones.of(profile, one, no, psf_px=2.0, reach_px=70 * one, generator=torch.Generator())
-    SmoothLight(profile, zones, light[None], one).add_to(
+    SmoothLight(profile, zones, light[None], torch.ones(1, 1, 4)).add_to(
         drawn, CENTRE, renderer=renderer, limit=limit
     )
     np.testing.assert_allclose(drawn.sum(), smooth.sum(), rtol=0.02)

@@ -32,8 +32,9 @@ class Stars:
     smooth : Tensor, shape (population, band)
         The part of `light` that is not in the points: it has no shot noise and follows the profile
         itself. Zero but for thinned populations.
-    smooth_mass : Tensor, shape (population,)
-        Initial mass of the stars of the smooth part, weighted as for points of many stars.
+    smooth_groups : Tensor, shape (population, group, 1 + band)
+        Initial mass of the stars of the smooth part, in groups from low mass to high, and the share
+        of the smooth light of each band that each group gives.
     n_living : Tensor, shape (population,), or None
         Stars that have not ended their lives, companions included, brown dwarfs not.
     brightest : Tensor, shape (population, band), or None
@@ -49,7 +50,7 @@ class Stars:
     mass: Tensor
     light: Tensor
     smooth: Tensor
-    smooth_mass: Tensor
+    smooth_groups: Tensor
     n_living: Tensor | None = None
     brightest: Tensor | None = None
     present_mass: Tensor | None = None

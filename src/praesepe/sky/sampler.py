@@ -158,7 +158,7 @@ class StarSampler:
             self._second_dust = self._tensor(rows.second_dust).flatten(0, 1)
         self._faint_root = root(self._faint_mean, self._faint_second)
         self._faint_points_per_star = effective_number(self._faint_mean, self._faint_second)
-        self._light_mass = self._float(rows.light_mass.ravel())
+        self._light_groups = self._float(rows.light_groups).flatten(0, 1)
         self._slots = SlotTable(rows.slots, self.device)
         self._companions, self._points_per_star = None, self._share
         if rows.companions is not None:
@@ -262,8 +262,8 @@ class StarSampler:
         value = torch.empty(
             (2 + self._n_bands if detail else 1 + self._n_bands, len(owner)), device=self.device
         )
-        bands = slice(1, 1 + self._n_bands)
-        value[0, n_singly:] = self._light_mass[entry].index_select(0, owner[n_singly:])
+        bands, groups = slice(1, 1 + self._n_bands), self._light_groups[entry]
+        value[0, n_singly:] = groups[..., 0].mean(1).index_select(0, owner[n_singly:])
         value[bands, n_singly:] = faint.flux.index_select(1, group)
         singly, own = value[:, :n_singly], owner[:n_singly]
         living, gain = self._singly(singly, own, n, row, entry, dust, generator, detail)
@@ -300,7 +300,7 @@ class StarSampler:
             mass=faint.total[:, MASS] + total(singly[0]),
             light=light,
             smooth=smooth,
-            smooth_mass=self._light_mass[entry],
+            smooth_groups=groups,
             **more_truth,
         )
 

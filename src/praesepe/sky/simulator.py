@@ -328,8 +328,9 @@ class Simulator:
         self.renderer.scatter(
             grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
         )
-        relative_mass = of_zones.smooth_mass / self.stars.mean_mass
-        smooth = SmoothLight(structure, zones, of_zones.smooth, relative_mass)
+        groups = of_zones.smooth_groups.clone()
+        groups[..., 0] /= self.stars.mean_mass
+        smooth = SmoothLight(structure, zones, of_zones.smooth, groups)
         limit = torch.as_tensor(self.flux_limit, device=self.device)
         smooth.add_to(grids, centre, renderer=self.renderer, limit=limit)
         labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)

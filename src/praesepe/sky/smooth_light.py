@@ -33,14 +33,15 @@ class SmoothLight:
         What they are made of.
     light : Tensor, shape (zone, band)
         e-/s.
-    relative_mass : Tensor, shape (zone,)
-        Mass of the stars that give this light over the mean mass of stars.
+    groups : Tensor, shape (zone, group, 1 + band)
+        Mass of the stars that give this light over the mean mass of stars, in groups, and the share
+        of each band's light that each group gives.
     """
 
     structure: Structure
     zones: Zones
     light: Tensor
-    relative_mass: Tensor
+    groups: Tensor
 
     def points(
         self, rows: Tensor, n_points: int, shares: tuple[Tensor, Tensor] | None = None
@@ -52,30 +53,41 @@ class SmoothLight:
         rows : Tensor of int64, shape (n,)
             Which zones.
         n_points : int
-            Points of each of them.
+            Points of each of them; with mass segregation, of each group of its stars.
         shares : tuple of Tensor, shape (n,), optional
             The points hold the light between the radii that have these shares of their cluster's
             light inside; by default all of their zone's.
 
         Returns
         -------
-        owner : Tensor of int64, shape (n * n_points,)
+        owner : Tensor of int64, shape (point,)
             Cluster of each point.
-        position : Tensor, shape (2, n * n_points)
+        position : Tensor, shape (2, point)
             x and y about its centre, in the unit of the structure.
-        flux : Tensor, shape (band, n * n_points)
+        flux : Tensor, shape (band, point)
         """
         cluster, (first, last) = self.zones.cluster[rows], self.zones.shares(rows)
         low, high = shares or (first, last)
-        position = even_positions(
-            self.structure.part(cluster),
-            n_points,
-            relative_mass=self.relative_mass[rows],
-            shares=(low, high),
-        )
+        structure = self.structure.part(cluster)
         each = ((high - low) / (last - first) / n_points).float()[:, None] * self.light[rows]
-        owner = cluster.repeat_interleave(n_points)
-        return owner, position, each.T.repeat_interleave(n_points, dim=1)
+        if not bool((structure.segregation != 0).any()):
+            position = even_positions(structure, n_points, shares=(low, high))
+            owner = cluster.repeat_interleave(n_points)
+            return owner, position, each.T.repeat_interleave(n_points, dim=1)
+        # Stars of different mass have different places: as many points for each group of them.
+        groups = self.groups[rows]
+        position = torch.cat(
+            [
+                even_positions(structure, n_points, relative_mass=mass, shares=(low, high))
+                for mass in groups[..., 0].T
+            ],
+            dim=1,
+        )
+        flux = torch.cat(
+            [each * share for share in groups[..., 1:].unbind(1)]
+        )  # (group zone, band)
+        owner = cluster.repeat(groups.shape[1]).repeat_interleave(n_points)
+        return owner, position, flux.T.repeat_interleave(n_points, dim=1)
 
     def add_to(self, grids: Tensor, centre: Tensor, *, renderer: Renderer, limit: Tensor) -> None:
         """Add the light to the renderer's grids.

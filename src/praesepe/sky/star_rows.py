@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from praesepe.sky.companions import Companions, matrix, products
+from praesepe.sky.light_groups import light_groups
 from praesepe.sky.slots import Slots
 from praesepe.stars.binaries import LOWEST_STAR, Binaries
 from praesepe.stars.imf import InitialMassFunction
@@ -98,9 +99,8 @@ class StarRows:
         Binary logarithm of both at higher extinction, as for `dust`.
     numbers : ndarray, shape (row, step)
         Numbers of stars whose shot noise joins the detector's, from `THINNED` on; not of the last.
-    light_mass : ndarray, shape (row, step)
-        Initial mass of the stars whose light is summed, weighted by it, averaged over the bands
-        that have light, Msun.
+    light_groups : ndarray, shape (row, step, group, 1 + band)
+        Whose light is summed: see `praesepe.sky.light_groups`; Msun.
     slots : Slots
         Of the stars drawn singly.
     companions : Slots or None
@@ -123,7 +123,7 @@ class StarRows:
     mean_dust: np.ndarray | None
     second_dust: np.ndarray | None
     numbers: np.ndarray
-    light_mass: np.ndarray
+    light_groups: np.ndarray
     slots: Slots
     companions: Slots | None
 
@@ -175,7 +175,7 @@ class _Entries:
     first: np.ndarray
     second: np.ndarray
     numbers: np.ndarray
-    light_mass: np.ndarray
+    light_groups: np.ndarray
     below: np.ndarray
     slots: Slots
     companions: Slots | None
@@ -366,14 +366,10 @@ class _Row:
         first = np.array([moments[:, :size] for moments in total])
         second = np.array([matrix(moments[:, size:], size) for moments in total])
         # A star that is drawn takes the light of 1 / sqrt(chance) stars out of the sums.
-        summed = (1 - np.sqrt(self.chances)) @ sums[0]
-        light = summed[:, FLUX:size]
-        weighted = matrix(summed[:, size:], size)[:, MASS, FLUX:]
-        lit = light > 0
-        ratio = np.where(lit, weighted / np.where(lit, light, 1), 0)
-        light_mass = ratio.sum(1) / np.maximum(lit.sum(1), 1)
+        weighted = matrix(sums[0][:, size:], size)[:, MASS, FLUX:]
+        groups = light_groups(1 - np.sqrt(self.chances), sums[0][:, FLUX:size], weighted)
         found = _Entries(
-            first, second, self._numbers, light_mass, self.below, self.slots, self.companions
+            first, second, self._numbers, groups, self.below, self.slots, self.companions
         )
         for name in set(vars(self)) - {field.name for field in fields(self)}:
             del vars(self)[name]
@@ -479,7 +475,7 @@ def _joined(rows: list[_Row], settings: RowSettings) -> StarRows:
         mean_dust=_dust_terms(first, settings.dust_x) if dusty else None,
         second_dust=_dust_terms(second, settings.dust_x) if dusty else None,
         numbers=np.array([entry.numbers for entry in entries]),
-        light_mass=np.array([entry.light_mass for entry in entries]),
+        light_groups=np.array([entry.light_groups for entry in entries]),
         slots=Slots.joined([entry.slots for entry in entries], n_nodes),
         companions=Slots.joined(companions, n_nodes) if companions else None,
     )

@@ -78,8 +78,7 @@ class Zones:
             The clusters; radii in pixels.
         n_stars : Tensor, shape (cluster,)
         heavy : Tensor of bool, shape (cluster,)
-            Those to divide. Segregated clusters remain whole: segregation moves stars of different
-            mass across the edges, and each ring's smooth light by a different amount.
+            Those to divide.
         psf_px : float
             Width of the PSF, pixels: the root of its effective area.
         reach_px : Tensor, shape (cluster,)
@@ -97,7 +96,6 @@ class Zones:
             area_px=torch.full((n,), math.inf, device=device),
             seen=torch.ones(n, device=device, dtype=torch.bool),
         )
-        heavy = heavy & (structure.segregation == 0)
         chosen = torch.nonzero(heavy).flatten()
         if not len(chosen):
             return whole
@@ -119,6 +117,7 @@ class Zones:
         )  # of an ellipse: on its short axis
         nearest = nearest * torch.sqrt(1 - structure.ellipticity[chosen])[:, None]
         seen = nearest < reach_px[chosen][:, None]  # (heavy, ring)
+        seen |= (structure.segregation[chosen] != 0)[:, None]  # which moves stars across the edges
         enough = torch.where(seen, enough, FEWEST_POINTS)
         ring = cls(
             cluster=chosen.repeat_interleave(N_EDGES + 1),
@@ -166,9 +165,9 @@ class Zones:
         assert mass is not None
         assert light is not None
         assert smooth is not None
-        weight = stars.smooth.sum(1)
-        smooth_mass = total(stars.smooth_mass * weight)
-        assert smooth_mass is not None
+        weight = stars.smooth.sum(1).clamp_min(1e-30)
+        groups = total(stars.smooth_groups * weight[:, None, None])
+        assert groups is not None
         return Stars(
             owner=self.cluster[stars.owner],
             flux=stars.flux,
@@ -176,7 +175,7 @@ class Zones:
             mass=mass,
             light=light,
             smooth=smooth,
-            smooth_mass=smooth_mass / smooth.sum(1).clamp_min(1e-30),
+            smooth_groups=groups / groups[..., 1:].sum(1).amax(1)[:, None, None],
             brightest=brightest,
             **summed,
         )
