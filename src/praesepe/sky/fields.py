@@ -262,12 +262,7 @@ def draw_field(
             a_v=None if a_v is None else a_v[part],
             detail=False,
         )
-        u = torch.rand((2, stars.owner.numel()), generator=generator, device=sampler.device)
-        place = gradient.place(u)
-        if clumps is not None:
-            clump = some.clump[stars.owner]
-            there = clump >= 0
-            place[:, there] = clumps.place(clump[there], shape_px=shape_px, generator=generator)
+        place = _places(some.clump[stars.owner], gradient, clumps, shape_px, generator)
         _spread_periodic(light, stars.flux, place)
         smooth += stars.smooth.sum(0)
     if survey.field.galaxies_per_arcmin2:
@@ -351,6 +346,21 @@ class _Groups:
         kept = counts > 0
         twice = _Groups(self.row.repeat(2)[kept], counts[kept], self.clump.repeat(2)[kept])
         return twice, (foreground + dust[kept]).float()
+
+
+def _places(
+    clump: Tensor,
+    gradient: Gradient,
+    clumps: Clumps | None,
+    shape_px: tuple[int, int],
+    generator: torch.Generator,
+) -> Tensor:
+    """Places of stars, as fractions of the field (2, star): in their clump, or anywhere (-1)."""
+    place = gradient.place(torch.rand((2, len(clump)), generator=generator, device=clump.device))
+    if clumps is not None:
+        there = clump >= 0
+        place[:, there] = clumps.place(clump[there], shape_px=shape_px, generator=generator)
+    return place
 
 
 def _draw_groups(

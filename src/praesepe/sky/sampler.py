@@ -146,7 +146,6 @@ class StarSampler:
         self._has_brown = float(imf.edges[0]) < rows.lowest_mass.max()
         self._dead_mass = self._float(rows.dead_mass)
         self._below_dead = self._tensor(imf.cdf(rows.dead_mass))
-
         # One entry for each row and each step of the limit.
         self._share = self._tensor(rows.share.ravel())
         self._below = self._tensor(rows.below.ravel())

@@ -321,8 +321,7 @@ class Simulator:
         structure = clusters.structure(self.survey.pixel_scale_arcsec)
         zones, of_zones, offset = self._stars_of(clusters, structure, detail=detail)
         stars = zones.joined(of_zones, n)
-        n_stars = torch.zeros_like(clusters.log_mass, dtype=torch.float64)
-        n_stars.index_add_(0, zones.cluster, zones.n_stars)
+        n_stars = zones.total(zones.n_stars, n)
         centre = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
         grids = self.renderer.empty(n)
         self.renderer.scatter(
@@ -361,9 +360,8 @@ class Simulator:
         """
         structure = clusters.structure(self.survey.pixel_scale_arcsec)
         zones, of_zones, offset = self._stars_of(clusters, structure, detail=detail)
-        stars = zones.joined(of_zones, len(clusters))
-        n_stars = torch.zeros_like(clusters.log_mass, dtype=torch.float64)
-        return stars, offset, n_stars.index_add_(0, zones.cluster, zones.n_stars)
+        n = len(clusters)
+        return zones.joined(of_zones, n), offset, zones.total(zones.n_stars, n)
 
     def _stars_of(
         self, clusters: Clusters, structure: Structure, *, detail: bool

@@ -112,9 +112,8 @@ class Zones:
         area = math.pi * edge_px**2
         area = torch.cat((area[:1], area.diff(), area.new_full((1,), math.inf)))
         enough = (POINTS_PER_PSF / 2 / psf_px**2 * area).clamp(FEWEST_POINTS, MAX_POINTS)
-        nearest = torch.cat(
-            (torch.zeros_like(edge_px[:1]), edge_px)
-        )  # of an ellipse: on its short axis
+        # An ellipse comes nearest on its short axis.
+        nearest = torch.cat((torch.zeros_like(edge_px[:1]), edge_px))
         nearest = nearest * torch.sqrt(1 - structure.ellipticity[chosen])[:, None]
         seen = nearest < reach_px[chosen][:, None]  # (heavy, ring)
         seen |= (structure.segregation[chosen] != 0)[:, None]  # which moves stars across the edges
@@ -143,39 +142,29 @@ class Zones:
         }
         return Zones(**both)
 
+    def total(self, values: Tensor, n: int) -> Tensor:
+        """Sums over the zones of each of `n` clusters, given one line for each zone."""
+        out = torch.zeros((n, *values.shape[1:]), dtype=values.dtype, device=values.device)
+        return out.index_add_(0, self.cluster, values)
+
     def joined(self, stars: Stars, n: int) -> Stars:
         """Stars of `n` clusters, given those of their zones."""
         if len(self.cluster) == n:
             return stars
-
-        def total(values: Tensor | None) -> Tensor | None:
-            if values is None:
-                return None
-            out = torch.zeros((n, *values.shape[1:]), dtype=values.dtype, device=values.device)
-            return out.index_add_(0, self.cluster, values)
-
-        summed = {name: total(getattr(stars, name)) for name in ("present_mass", "n_living")}
-        brightest = stars.brightest
-        if brightest is not None:
-            where = self.cluster[:, None].expand_as(brightest)
-            brightest = torch.zeros_like(brightest[:n]).scatter_reduce(
-                0, where, brightest, "amax", include_self=True
-            )
-        mass, light, smooth = (total(x) for x in (stars.mass, stars.light, stars.smooth))
-        assert mass is not None
-        assert light is not None
-        assert smooth is not None
-        weight = stars.smooth.sum(1).clamp_min(1e-30)
-        groups = total(stars.smooth_groups * weight[:, None, None])
-        assert groups is not None
+        truth = {"present_mass": stars.present_mass, "n_living": stars.n_living}
+        more = {name: self.total(v, n) for name, v in truth.items() if v is not None}
+        if stars.brightest is not None:
+            where = self.cluster[:, None].expand_as(stars.brightest)
+            none = torch.zeros_like(stars.brightest[:n])
+            more["brightest"] = none.scatter_reduce(0, where, stars.brightest, "amax")
+        weight = stars.smooth.sum(1)[:, None, None].clamp_min(1e-30)
         return Stars(
             owner=self.cluster[stars.owner],
             flux=stars.flux,
             star_mass=stars.star_mass,
-            mass=mass,
-            light=light,
-            smooth=smooth,
-            smooth_groups=groups / groups[..., 1:].sum(1).amax(1)[:, None, None],
-            brightest=brightest,
-            **summed,
+            mass=self.total(stars.mass, n),
+            light=self.total(stars.light, n),
+            smooth=self.total(stars.smooth, n),
+            smooth_groups=self.total(stars.smooth_groups * weight, n) / self.total(weight, n),
+            **more,
         )
