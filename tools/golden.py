@@ -1,0 +1,142 @@
+"""The golden record: what `phat` gave before the house was rebuilt (now `phat-nodust`).
+
+    python tools/golden.py make        # write tests/golden/ (once, by the reference code)
+    python tools/golden.py evaluate    # evaluate again as the record did, and print both
+
+`tests/physics/test_golden.py` holds the code of today against the record. It is about results:
+the same stamps are measured the same, and the same seeds give the same stamps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(__file__).parents[1] / "tests" / "golden"
+MODEL = "phat"
+SEEDS = (11, 12, 13)
+N_STAMPS = 16
+N_SAMPLES = 500
+MOSAIC = {"n": 12, "size": 320, "seed": 5}
+EVALUATION = {"n": 4000, "seed": 131}
+
+
+def hashed(array: np.ndarray) -> str:
+    """SHA-256 of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def draw(seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Stamps and truth of a seed."""
+    from praesepe import Simulator
+
+    mocks = Simulator(MODEL, seed=seed).draw(N_STAMPS)
+    truth = {name: values.numpy() for name, values in mocks.truth.items()}
+    return mocks.images.numpy(), {"labels": mocks.labels.numpy(), **truth}
+
+
+def answer(stamps: np.ndarray) -> dict[str, np.ndarray]:
+    """What the model says of stamps: percentiles of its draws, and their distance."""
+    from praesepe import Estimator
+
+    posterior = Estimator.load(MODEL).predict(stamps, n_samples=N_SAMPLES, seed=0)
+    percentiles = np.percentile(posterior.samples, [16, 50, 84], axis=1)
+    return {"percentiles": percentiles, "surprise": posterior.surprise}
+
+
+def mosaic(folder: Path) -> dict[str, Any]:
+    """A small mosaic, and its clusters as the command line measures them."""
+    from astropy.io import fits
+    from astropy.table import Table
+
+    program = Path(sys.executable).with_name("praesepe")
+    settings = [part for key, value in MOSAIC.items() for part in (f"--{key}", str(value))]
+    out = folder / "mosaic"
+    subprocess.run([program, "mosaic", "phat", *settings, "--out", out], check=True)
+    bands = ("F336W", "F475W", "F814W")
+    images = {band: out / f"phat_{band.lower()}.fits" for band in bands}
+    flags = [part for band, path in images.items() for part in ("--image", f"{band}={path}")]
+    table = folder / "table.ecsv"
+    command = [program, "predict", MODEL, *flags, "--catalog", out / "truth.ecsv", "--out", table]
+    subprocess.run(command, check=True)
+    result = Table.read(table)
+    kinds = "iuf"
+    return {
+        "planes": {band: fits.getdata(path, "SCI") for band, path in images.items()},
+        "truth_columns": Table.read(out / "truth.ecsv").colnames,
+        "columns": result.colnames,
+        "table": {
+            name: np.ma.filled(np.ma.asarray(result[name], float), np.nan)
+            for name in result.colnames
+            if result[name].dtype.kind in kinds
+        },
+    }
+
+
+def make() -> None:
+    """Write the record."""
+    from praesepe import Estimator, Simulator, evaluate
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"model": MODEL, "version": Estimator.load(MODEL).version}
+    arrays: dict[str, np.ndarray] = {}
+    for seed in SEEDS:
+        stamps, truth = draw(seed)
+        arrays[f"stamps_{seed}"] = stamps
+        arrays |= {f"truth_{seed}_{name}": values for name, values in truth.items()}
+        arrays |= {f"answer_{seed}_{name}": v for name, v in answer(stamps).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = mosaic(Path(folder))
+    record["truth_columns"], record["columns"] = drawn["truth_columns"], drawn["columns"]
+    record["mosaic_sha256"] = {band: hashed(plane) for band, plane in drawn["planes"].items()}
+    for band, plane in drawn["planes"].items():
+        arrays[f"mosaic_{band}"] = plane[::8, ::8].astype(np.float32)
+    arrays |= {f"table_{name}": values for name, values in drawn["table"].items()}
+    simulator = Simulator(MODEL, seed=1)
+    simulator.draw(512)
+    start = time.perf_counter()
+    stamps = simulator.draw(2048).images.numpy()
+    middle = time.perf_counter()
+    Estimator.load(MODEL).predict(stamps, n_samples=N_SAMPLES)
+    end = time.perf_counter()
+    record["rates_per_s"] = {
+        "simulate": round(len(stamps) / (middle - start)),
+        "predict": round(len(stamps) / (end - middle)),
+    }
+    metrics = evaluate(MODEL, **EVALUATION)
+    record["evaluation"] = {"settings": EVALUATION, "metrics": metrics}
+    np.savez_compressed(FOLDER / "record.npz", **arrays)
+    text = json.dumps(record, indent=1, default=float)
+    (FOLDER / "record.json").write_text(text + "\n")
+
+
+def compare_evaluation() -> None:
+    """Evaluate again with the record's settings, and print the largest difference."""
+    from praesepe import evaluate
+
+    record = json.loads((FOLDER / "record.json").read_text())["evaluation"]
+    now = evaluate(MODEL, **record["settings"])
+    worst = 0.0
+    for name in ("all", "seed_range", "m_gt_1000"):
+        then_bin, now_bin = record["metrics"][name], now[name]
+        for quantity, values in then_bin.items():
+            if not isinstance(values, dict):
+                continue
+            for key, value in values.items():
+                worst = max(worst, abs(value - now_bin[quantity][key]))
+                print(
+                    f"{name:12s} {quantity:10s} {key:12s} {value:+.4f} {now_bin[quantity][key]:+.4f}"
+                )
+    print(f"largest difference {worst:.5f}")
+
+
+if __name__ == "__main__":
+    make() if sys.argv[1:] == ["make"] else compare_evaluation()
