@@ -56,9 +56,10 @@ demo: $(STAMP)  ## measure mock clusters with the shipped model: table and figur
 test: lint  ## lint, types and all tests (PYTEST_ARGS: options for pytest)
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## ruff, and mypy on layers 0 and 1
+lint: $(STAMP)  ## ruff, the layers of the architecture, mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: $(STAMP)  ## let ruff rewrite the code

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from praesepe import Simulator, load_survey
-from praesepe.sky.psf import band_psf
+from praesepe.sky.instrument.psf import band_psf
 from praesepe.stars import KROUPA2001
 
 LOG_AGE = 8.0

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from praesepe import Simulator, load_survey
-from praesepe.sky_plots import figure_gallery
+from praesepe.plots.stamps import figure_gallery
 
 
 def main() -> None:

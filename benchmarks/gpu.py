@@ -21,7 +21,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from praesepe.sky import detector, fields, pieces, render, sampler, simulator
+from praesepe.sky import simulator
+from praesepe.sky.fields import crops as pieces
+from praesepe.sky.fields import simulated as fields
+from praesepe.sky.instrument import detector, render
+from praesepe.sky.population import sampler
 
 LAUNCH_US = 8.0
 """Time of Python and PyTorch for one operation, microseconds."""

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from praesepe import Simulator, load_survey
-from praesepe.sky.clusters import LEAST_TIDAL_RADIUS
-from praesepe.sky.histories import age_metallicity_shares
-from praesepe.sky.profiles import eff_scale_radius
+from praesepe.sky.clusters.parameters import LEAST_TIDAL_RADIUS
+from praesepe.sky.clusters.profiles import eff_scale_radius
+from praesepe.sky.fields.histories import age_metallicity_shares
 
 LOG_AGES = np.arange(6.6, 9.51, 0.1)
 ALL_LIGHT = 1 << 24  # points of light: so many that no population is thinned

@@ -33,13 +33,13 @@ import torch
 from astropy.visualization import make_lupton_rgb
 from matplotlib import pyplot as plt
 
-from praesepe.sky.detector import Detector
-from praesepe.sky.fields import draw_field, field_extinction
-from praesepe.sky.histories import age_metallicity_shares, mass_per_bin
-from praesepe.sky.render import Renderer
-from praesepe.sky.sampler import StarSampler
+from praesepe.rng import stream
+from praesepe.sky.fields.histories import age_metallicity_shares, mass_per_bin
+from praesepe.sky.fields.simulated import draw_field, field_extinction
+from praesepe.sky.instrument.detector import Detector
+from praesepe.sky.instrument.render import Renderer
+from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import FIELD_METALLICITY_STEP_DEX
-from praesepe.sky.streams import stream
 from praesepe.stars import build_table, load_passband
 from praesepe.stars.imf import KROUPA2001
 from praesepe.stars.interpolation import refine_metallicity

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from praesepe import Estimator, Simulator, Survey
-from praesepe.sky.profiles import eff_scale_radius
+from praesepe.sky.clusters.profiles import eff_scale_radius
 
 QUANTITIES = ("log age", "log mass", "log r_h")
 ENDLESS = "EFF without an end"

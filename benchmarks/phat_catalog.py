@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from praesepe.photometry import aperture_flux, vega_minus_ab
-from praesepe.sky.fields import draw_field
-from praesepe.sky.render import Renderer
-from praesepe.sky.sampler import StarSampler
+from praesepe.inference.photometry import aperture_flux, vega_minus_ab
+from praesepe.sky.fields.simulated import draw_field
+from praesepe.sky.instrument.render import Renderer
+from praesepe.sky.population.sampler import StarSampler
 from praesepe.stars import KROUPA2001, BrokenPowerLaw, StellarTable, build_table, load_passband
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.stars.readers import read_isochrones

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from praesepe.mock_mosaics import mosaic_hdus, mosaic_wcs
+from praesepe.inference.prediction import predict
+from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
+from praesepe.mocks.mosaics import make_mosaic
 from praesepe.network.estimator import Estimator, model_names
-from praesepe.predict import predict
-from praesepe.sky.mosaics import make_mosaic
 from praesepe.survey import load_survey
 
 SIZE = 1024

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from praesepe.sky.psf import band_psf, band_wavelengths, encircled_energy, optical_psf
-from praesepe.sky.psf_files import read_psf_file
+from praesepe.sky.instrument.psf import band_psf, band_wavelengths, encircled_energy, optical_psf
+from praesepe.sky.instrument.psf_files import read_psf_file
 from praesepe.survey import PSF, load_survey
 
 FINE_ARCSEC = 0.01

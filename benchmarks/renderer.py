@@ -26,9 +26,9 @@ import galsim
 import numpy as np
 import torch
 
-from praesepe.sky.psf import band_psf
-from praesepe.sky.render import Renderer
-from praesepe.sky.sampler import Stars
+from praesepe.sky.instrument.psf import band_psf
+from praesepe.sky.instrument.render import Renderer
+from praesepe.sky.population.sampler import Stars
 from praesepe.sky.simulator import Simulator
 
 PIXEL_TOLERANCE = 5e-3

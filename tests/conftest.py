@@ -133,7 +133,7 @@ def run_cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finished]:
 
 def _run_here() -> Finished:
     """Call the entry point as the console script does; a traceback counts as status 1."""
-    from praesepe.cli import main
+    from praesepe.cli.app import main
 
     stdout, stderr, status = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):

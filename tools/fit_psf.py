@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import j1
 
-from praesepe.sky.psf import (
+from praesepe.sky.instrument.psf import (
     N_WAVELENGTHS,
     band_wavelengths,
     encircled_energy,
@@ -27,7 +27,7 @@ from praesepe.sky.psf import (
     optical_transfer,
     radial_transfer,
 )
-from praesepe.sky.psf_files import read_psf_file
+from praesepe.sky.instrument.psf_files import read_psf_file
 from praesepe.survey import PSF
 
 UVIS_FILTERS = ("F336W", "F390W", "F438W", "F475W", "F555W", "F606W", "F625W", "F775W")

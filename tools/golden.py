@@ -132,9 +132,8 @@ def compare_evaluation() -> None:
                 continue
             for key, value in values.items():
                 worst = max(worst, abs(value - now_bin[quantity][key]))
-                print(
-                    f"{name:12s} {quantity:10s} {key:12s} {value:+.4f} {now_bin[quantity][key]:+.4f}"
-                )
+                both = f"{value:+.4f} {now_bin[quantity][key]:+.4f}"
+                print(f"{name:12s} {quantity:10s} {key:12s} {both}")
     print(f"largest difference {worst:.5f}")
 
 

@@ -13,19 +13,18 @@ Examples
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from praesepe.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from praesepe.evaluate import evaluate
+    from praesepe.evaluation.recovery import evaluate
     from praesepe.images.mosaic import read_mosaic
+    from praesepe.inference.prediction import predict
     from praesepe.network.estimator import Estimator, Posterior
-    from praesepe.predict import predict
     from praesepe.sky.simulator import Simulator
     from praesepe.survey import Survey, load_survey
-    from praesepe.train import train
+    from praesepe.training.loop import train
 
 __version__ = "0.1.0"
 
@@ -47,46 +46,13 @@ _HOME = {
     "Posterior": "praesepe.network.estimator",
     "Simulator": "praesepe.sky.simulator",
     "Survey": "praesepe.survey",
-    "evaluate": "praesepe.evaluate",
+    "evaluate": "praesepe.evaluation.recovery",
     "load_survey": "praesepe.survey",
-    "predict": "praesepe.predict",
+    "predict": "praesepe.inference.prediction",
     "read_mosaic": "praesepe.images.mosaic",
-    "train": "praesepe.train",
+    "train": "praesepe.training.loop",
 }
 """Public name: the module that defines it."""
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used; a typo names the nearest one."""
-    if name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
-    message = f"module 'praesepe' has no attribute {name!r}."
-    if not name.startswith("__"):
-        from praesepe.errors import nearest
-
-        close = nearest(name, _HOME)
-        message += f" Did you mean {close!r}?" if close else f" Public names: {', '.join(_HOME)}."
-    raise AttributeError(message, name=name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """The package itself: `praesepe.predict` is the function, whatever was imported before.
-
-    When Python loads the module ``praesepe/predict.py`` it binds the module to the name
-    ``praesepe.predict``. Three modules share their name with their main function, and without
-    this class ``praesepe.predict(...)`` would fail as soon as anything had imported the module.
-    ``from praesepe.predict import ...`` works as usual.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+__getattr__, __dir__ = lazy_names(__name__, {**_HOME, "__version__": __name__})

@@ -1,6 +1,6 @@
 """Run the command line as ``python -m praesepe``."""
 
-from praesepe.cli import main
+from praesepe.cli.app import main
 
 if __name__ == "__main__":
     main()

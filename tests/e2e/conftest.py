@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from praesepe.mock_mosaics import mosaic_hdus, mosaic_wcs
+from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
 from praesepe.network.estimator import Estimator
 from praesepe.survey import Survey, load_survey
 

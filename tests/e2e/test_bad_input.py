@@ -16,8 +16,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from praesepe.mock_mosaics import mosaic_wcs
-from praesepe.samples import read_samples
+from praesepe.inference.draws import read_samples
+from praesepe.mocks.mosaic_files import mosaic_wcs
 from praesepe.survey import load_survey
 
 Run = Callable[..., Any]

@@ -17,8 +17,8 @@ from astropy.table import Table
 
 import praesepe
 from praesepe.errors import InputError
+from praesepe.inference.draws import read_samples
 from praesepe.network.estimator import model_names
-from praesepe.samples import read_samples
 from praesepe.survey import Survey, load_survey
 
 Run = Callable[..., Any]
@@ -59,7 +59,7 @@ def test_survey_init_writes_a_survey_to_edit(run_cli: Run, tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def mocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from praesepe.mocks import simulate
+    from praesepe.mocks.sets import simulate
 
     path = tmp_path_factory.mktemp("mocks") / "mocks.fits"
     return simulate("phat", path, n=260, seed=3, command="praesepe simulate phat")
@@ -209,7 +209,7 @@ def test_values_by_band(
 
 def test_rate(capsys: pytest.CaptureFixture[str]) -> None:
     """Only the measuring counts, and only where there are enough clusters."""
-    from praesepe.screen import progress_bar, say_measured
+    from praesepe.cli.screen import progress_bar, say_measured
 
     for n in (999, 1000):
         table = Table({"log_age_p50": np.full(n, 8.0), "flags": np.zeros(n, dtype=int)})
@@ -271,7 +271,7 @@ asinh_scale = 0.03
 def test_train_resume_and_evaluate(
     run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from praesepe.train import Settings
+    from praesepe.training.loop import Settings
 
     @dataclass(frozen=True)
     class Quick(Settings):
@@ -280,7 +280,7 @@ def test_train_resume_and_evaluate(
         valid_size: int = 64
 
     # `praesepe.train` is the function, not the module
-    monkeypatch.setattr(sys.modules["praesepe.train"], "Settings", Quick)
+    monkeypatch.setattr(sys.modules["praesepe.training.loop"], "Settings", Quick)
     model, survey = tmp_path / "model", tmp_path / "toy.toml"
     survey.write_text(TOY)  # one band, small stamps, few stars: quick
     words = ("train", survey, "--out", model, "--preset", "tiny", "--batch-size", 8)
@@ -348,7 +348,7 @@ def test_control_c(run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("praesepe.mocks.simulate", interrupt)
+    monkeypatch.setattr("praesepe.mocks.sets.simulate", interrupt)
     finished = run_cli("simulate", "phat", "--out", tmp_path / "m.fits", check=False)
     assert finished.returncode == 130
     assert finished.stderr.strip() == "Interrupted."
@@ -360,7 +360,7 @@ def test_a_bug_keeps_its_traceback(
     def bug(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("praesepe.mocks.simulate", bug)
+    monkeypatch.setattr("praesepe.mocks.sets.simulate", bug)
     finished = run_cli("simulate", "phat", "--out", tmp_path / "m.fits", check=False)
     assert finished.returncode == 1
     assert "Traceback" in finished.stderr
@@ -377,7 +377,7 @@ def test_demo(run_cli: Run, tmp_path: Path) -> None:
 
 
 def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
-    from praesepe.demo import run_demo
+    from praesepe.report.demo import run_demo
 
     folder = tmp_path / "demo"
     done = run_demo(folder, model=model, n_clusters=20)

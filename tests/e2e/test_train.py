@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from praesepe.mock_mosaics import mosaic_hdus, mosaic_wcs
+from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
 from praesepe.network.estimator import Estimator
 from praesepe.network.storage import read_checkpoint
 from praesepe.survey import load_survey
@@ -47,7 +47,7 @@ SCRIPT = f"""
 import sys
 import time
 import torch
-from praesepe.train import train
+from praesepe.training.loop import train
 torch.set_num_threads(1)
 train(sys.argv[1], sys.argv[2], steps=int(sys.argv[3]), resume=True, preset="tiny", batch_size=16,
       warmup_steps=5, valid_size=64, valid_every=1000, checkpoint_seconds={CHECKPOINT_SECONDS},

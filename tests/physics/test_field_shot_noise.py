@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from praesepe.sky.fields import draw_field
-from praesepe.sky.histories import age_metallicity_shares
-from praesepe.sky.render import OVERSAMPLING
+from praesepe.rng import stream
+from praesepe.sky.fields.histories import age_metallicity_shares
+from praesepe.sky.fields.simulated import draw_field
+from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.simulator import Simulator
-from praesepe.sky.streams import stream
 from praesepe.stars.imf import KROUPA2001
 from praesepe.stars.population import imf_weights
 

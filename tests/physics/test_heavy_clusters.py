@@ -16,12 +16,12 @@ import torch
 from scipy import stats
 
 from praesepe.errors import InputError
-from praesepe.sky import smooth_light as smooth_light_module
-from praesepe.sky.profiles import PLUMMER, even_positions
-from praesepe.sky.render import OVERSAMPLING
-from praesepe.sky.sampler import MAX_POINTS, StarSampler
+from praesepe.sky.clusters.profiles import PLUMMER, even_positions
+from praesepe.sky.instrument.render import OVERSAMPLING
+from praesepe.sky.population import diffuse as smooth_light_module
+from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
+from praesepe.sky.population.tables import FLUX, N_STEPS
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
-from praesepe.sky.star_rows import FLUX, N_STEPS
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001
 from praesepe.survey import load_survey

@@ -15,10 +15,10 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
-from praesepe.sky.profiles import PLUMMER
-from praesepe.sky.sampler import StarSampler
+from praesepe.sky.clusters.profiles import PLUMMER
+from praesepe.sky.population.diffuse import SmoothLight
+from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
-from praesepe.sky.smooth_light import SmoothLight
 from praesepe.survey import load_survey
 
 SIZE, N = 128, 5

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from praesepe.sky.psf import band_psf, encircled_energy, optical_psf
-from praesepe.sky.psf_files import read_psf_file
+from praesepe.sky.instrument.psf import band_psf, encircled_energy, optical_psf
+from praesepe.sky.instrument.psf_files import read_psf_file
 from praesepe.survey import PSF
 
 TOLERANCE = 0.02

@@ -15,8 +15,8 @@ import torch
 from astropy.io import fits
 from scipy.interpolate import RectBivariateSpline
 
-from praesepe.sky.psf import band_psf
-from praesepe.sky.render import Renderer
+from praesepe.sky.instrument.psf import band_psf
+from praesepe.sky.instrument.render import Renderer
 from praesepe.survey import PSF, load_survey
 
 FLUX, CENTROID_PX, PIXEL = 1e-3, 0.01, 5e-3
@@ -210,8 +210,12 @@ def test_the_comparison_notices(sources, name, wrong, monkeypatch):
     source = sources(name)
     options = wrong.get("options", source.options)
     if "centre" in wrong:
-        monkeypatch.setattr("praesepe.sky.psf_files._middle", lambda n, between: (n - 1) / 2)
-        monkeypatch.setattr("praesepe.sky.psf_files._check_core", lambda *arguments: None)
+        monkeypatch.setattr(
+            "praesepe.sky.instrument.psf_files._middle", lambda n, between: (n - 1) / 2
+        )
+        monkeypatch.setattr(
+            "praesepe.sky.instrument.psf_files._check_core", lambda *arguments: None
+        )
     settings = {key: value for key, value in wrong.items() if key.startswith("file")}
     psf = source.psf.model_copy(update=settings)
     image = stars(psf, **options)[0]

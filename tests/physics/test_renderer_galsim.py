@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from praesepe.sky.psf import band_psf
-from praesepe.sky.render import Renderer
+from praesepe.sky.instrument.psf import band_psf
+from praesepe.sky.instrument.render import Renderer
 from praesepe.survey import load_survey
 
 FLUX, CENTROID_PX, PIXEL = 1e-3, 0.01, 5e-3

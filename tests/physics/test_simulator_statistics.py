@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
-from praesepe.sky.render import Renderer
-from praesepe.sky.sampler import StarSampler
+from praesepe.sky.instrument.render import Renderer
+from praesepe.sky.population.diffuse import SmoothLight
+from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator, SurveyTables
-from praesepe.sky.smooth_light import SmoothLight
 from praesepe.survey import load_survey
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from praesepe.sky.profiles import EFF, KING, PLUMMER, Structure, even_positions
+from praesepe.sky.clusters.annuli import Zones
+from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, Structure, even_positions
+from praesepe.sky.population.diffuse import SmoothLight
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
-from praesepe.sky.smooth_light import SmoothLight
-from praesepe.sky.zones import Zones
 
 CENTRE = torch.tensor([[32.3], [31.8]])
 
@@ -81,6 +81,6 @@ def test_the_comparison_rejects_points_in_the_wrong_places(simulator, monkeypatc
 
 
 def test_the_comparison_rejects_few_points(simulator, monkeypatch):
-    monkeypatch.setattr("praesepe.sky.smooth_light.SMOOTH_POWERS", (6, 8))
+    monkeypatch.setattr("praesepe.sky.population.diffuse.SMOOTH_POWERS", (6, 8))
     drawn, smooth = images(simulator, structure(EFF, 5.0, 3.0), 30_000)
     assert float((drawn - smooth).square().mean().sqrt()) > 1

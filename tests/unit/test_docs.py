@@ -72,7 +72,7 @@ def test_links_lead_somewhere(repository: Path, document: str) -> None:
 
 
 def test_every_flag_is_explained(repository: Path) -> None:
-    from praesepe.predict import flag_meanings
+    from praesepe.inference.prediction import flag_meanings
 
     text = (repository / "docs/images.md").read_text("utf-8")
     meanings = flag_meanings()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,18 +35,8 @@ def test_from_import_of_a_typo_fails() -> None:
         exec("from praesepe import Simulater")
 
 
-@pytest.mark.parametrize("name", ["predict", "train", "evaluate"])
-def test_functions_win_over_modules_of_the_same_name(
-    name: str, run_python: Callable[..., object]
-) -> None:
-    code = (
-        f"import praesepe.{name}, praesepe\n"
-        f"from praesepe.{name} import {name} as inner\n"
-        f"from praesepe import {name} as outer\n"
-        f"assert callable(outer) and outer is inner is praesepe.{name}, outer"
-    )
-    finished = run_python(code)
-    assert finished.returncode == 0, finished.stderr
+def test_only_public_names_are_listed() -> None:
+    assert dir(praesepe) == sorted(praesepe.__all__)
 
 
 def test_the_version_is_one(repository: Path) -> None:

@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from praesepe.errors import InputError, unknown
-from praesepe.network.heads import FlowHead
-from praesepe.network.inverse import FlowInverse
+from praesepe.network.encoders import ResNet, fused
+from praesepe.network.heads.flow import FlowHead
+from praesepe.network.heads.flow_inverse import FlowInverse
 from praesepe.network.posterior import Posterior
-from praesepe.network.resnet import ResNet, fused
 from praesepe.network.storage import digest, read_model, write_model
 from praesepe.network.transform import LabelTransform, StampTransform
-from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
+from praesepe.quantities import PARAMETER_NAMES, PARAMETERS
 from praesepe.survey import Survey, parse_survey
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.parameters import PARAMETER_NAMES, PARAMETERS
+from praesepe.quantities import PARAMETER_NAMES, PARAMETERS
 
 
 class Posterior:

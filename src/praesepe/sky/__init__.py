@@ -1,1 +1,4 @@
-"""The sky: stars placed, blurred and exposed; simulated stamps and mosaics."""
+"""The simulator: stars become clusters, clusters and star fields become images.
+
+`simulator` joins what `population`, `clusters`, `fields` and `instrument` do.
+"""

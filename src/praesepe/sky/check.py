@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from praesepe.errors import InputError, PraesepeWarning, unknown
-from praesepe.sky.psf_files import check_sampling, chosen_position, load_psf_file
+from praesepe.sky.instrument.psf_files import check_sampling, chosen_position, load_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.extinction import covered_angstrom
 from praesepe.stars.passbands import load_passband

@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.sky.clusters import Clusters, draw_clusters
-from praesepe.sky.detector import Detector
-from praesepe.sky.fields import Bank, FieldBank, field_extinction
-from praesepe.sky.given import by_index, check_given
-from praesepe.sky.profiles import (
+from praesepe.rng import stream
+from praesepe.sky.clusters.annuli import Zones
+from praesepe.sky.clusters.parameters import Clusters, draw_clusters
+from praesepe.sky.clusters.profiles import (
     Structure,
     realised_half_light_radius,
     sample_positions,
 )
-from praesepe.sky.real_fields import RealFieldBank
-from praesepe.sky.render import OVERSAMPLING, Renderer
-from praesepe.sky.sampler import Stars, StarSampler
-from praesepe.sky.smooth_light import SmoothLight
-from praesepe.sky.streams import stream
-from praesepe.sky.zones import Zones
+from praesepe.sky.clusters.validation import by_index, check_given
+from praesepe.sky.fields.real import RealFieldBank
+from praesepe.sky.fields.simulated import Bank, FieldBank, field_extinction
+from praesepe.sky.instrument.detector import Detector
+from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
+from praesepe.sky.population.diffuse import SmoothLight
+from praesepe.sky.population.sampler import Stars, StarSampler
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import imf_from
 from praesepe.stars.interpolation import refine_metallicity
@@ -237,7 +237,7 @@ class Simulator:
         ------
         InputError
             For no clusters, and for those that the simulator cannot make; see
-            `praesepe.sky.given.check_given`.
+            `praesepe.sky.clusters.validation.check_given`.
 
         Examples
         --------
@@ -311,7 +311,7 @@ class Simulator:
         Returns
         -------
         labels : Tensor, shape (n, 3)
-            In the order of `praesepe.parameters.PARAMETERS`.
+            In the order of `praesepe.quantities.PARAMETERS`.
         truth : dict of str to Tensor, each of shape (n,)
             What else is known.
         grids : Tensor, shape (n, band, grid, grid)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.stars._whole import check_whole
 from praesepe.stars.isochrones import COLUMNS, Isochrone, IsochroneGrid
 from praesepe.stars.readers import IsochroneFile
+from praesepe.stars.truncation import check_whole
 
 LOG_AGES = (6.6, 10.1)
 """What a grid may cover; ages beyond, by more than half a step, are left out."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from praesepe.errors import InputError
-from praesepe.stars._files import read_embedded
+from praesepe.stars.files import read_embedded
 
 FIRST_WHITE_DWARF, LAST_WHITE_DWARF = 10, 12
 DARK_LOG_L = -1.0

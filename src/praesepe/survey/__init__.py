@@ -1,6 +1,5 @@
 """What the telescope and the galaxy are: one TOML file, checked and frozen."""
 
-from praesepe.survey.files import load_survey, parse_survey, survey_names, survey_text
 from praesepe.survey.models import (
     LOG_AGES,
     METALLICITIES,
@@ -17,6 +16,7 @@ from praesepe.survey.models import (
     Tides,
     as_range,
 )
+from praesepe.survey.toml import load_survey, parse_survey, survey_names, survey_text
 
 __all__ = [
     "LOG_AGES",

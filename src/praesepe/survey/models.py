@@ -490,6 +490,6 @@ class Survey(Settings):
 
     def to_toml(self) -> str:
         """Write the survey as TOML that `load_survey` reads back to an equal survey."""
-        from praesepe.survey.files import to_toml
+        from praesepe.survey.toml import to_toml
 
         return to_toml(self.model_dump(mode="json", exclude_none=True))

@@ -15,7 +15,7 @@ from praesepe.errors import InputError
 from praesepe.network import storage
 from praesepe.network.estimator import Estimator, Posterior, model_names
 from praesepe.network.transform import prior_bounds
-from praesepe.parameters import PARAMETERS
+from praesepe.quantities import PARAMETERS
 from praesepe.survey import Survey
 
 

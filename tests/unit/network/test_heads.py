@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.network.heads import HEADS, FlowHead
-from praesepe.network.inverse import FlowInverse
+from praesepe.network.heads.flow import HEADS, FlowHead
+from praesepe.network.heads.flow_inverse import FlowInverse
 
 FEATURES = 5
 STRETCH = {"tiny": 2.5, "small": 1.5, "paper": 1.3}

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from praesepe.errors import InputError
-from praesepe.parameters import PARAMETERS
-from praesepe.sky.mosaics import make_mosaic
+from praesepe.mocks.mosaics import make_mosaic
+from praesepe.quantities import PARAMETERS
 from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.survey import load_survey
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from astropy.io import fits
 
-from praesepe.sky.real_fields import DESCRIPTION, FIELDS, FORMAT
+from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.survey import Survey, load_survey
 

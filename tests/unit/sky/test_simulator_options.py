@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from praesepe.errors import InputError
-from praesepe.sky.profiles import PROFILES
+from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.survey import load_survey

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import PraesepeError
-from praesepe.stars import _files
+from praesepe.stars import files as _files
 
 
 @pytest.fixture

@@ -1,0 +1,224 @@
+"""The commands that make artificial skies, and star fields from real ones."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from praesepe.cli.common import (
+    Device,
+    Images,
+    NoNuisances,
+    Origin,
+    Overwrite,
+    Seed,
+    SurveyName,
+    Units,
+    XColumn,
+    YColumn,
+    ZeroPoints,
+    by_band,
+    check_device,
+    command_line,
+    magnitudes_by_band,
+    parse_images,
+)
+from praesepe.cli.screen import progress_bar, say
+from praesepe.errors import InputError
+
+fields_app = typer.Typer(
+    no_args_is_help=True,
+    help="Star fields of real mosaics, as backgrounds of simulated clusters.",
+)
+
+
+@fields_app.callback()
+def fields() -> None:
+    """Star fields of real mosaics, as backgrounds of simulated clusters."""
+
+
+@fields_app.command("build")
+def fields_build(
+    survey: Annotated[str, typer.Option(help="Name of a survey that is included, or a TOML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the fields; made if needed.")],
+    image: Images = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(help="Catalogue of known clusters, which the fields keep away from."),
+    ] = None,
+    exclude_radius: Annotated[
+        float | None,
+        typer.Option(metavar="ARCSEC", help="How far they keep away; default: half a stamp."),
+    ] = None,
+    edge: Annotated[
+        int, typer.Option(min=0, help="How far they keep from the mosaic's edge, pixels.")
+    ] = 0,
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of fields, at most.")] = 500,
+    size: Annotated[int, typer.Option(min=16, help="Side of a field in pixels.")] = 192,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    x: XColumn = None,
+    y: YColumn = None,
+    origin: Origin = None,
+    unit: Units = None,
+    zero_point: ZeroPoints = None,
+) -> None:
+    """Cut star fields without clusters, gaps and saturated stars from your mosaics.
+
+    Example: praesepe fields build --survey phat --image F336W=f336w.fits --image F475W=f475w.fits
+    --image F814W=f814w.fits --exclude clusters.csv --out fields
+    """
+    from praesepe.mocks.fields import build_fields
+
+    with progress_bar("looking for clean places", "rows") as progress:
+        built = build_fields(
+            survey,
+            parse_images(image),
+            out,
+            exclude=exclude,
+            exclude_radius_arcsec=exclude_radius,
+            edge_px=edge,
+            n=n,
+            size=size,
+            seed=seed,
+            overwrite=overwrite,
+            x=x,
+            y=y,
+            origin=origin,
+            units=by_band("--unit", unit),
+            zero_points=magnitudes_by_band(zero_point),
+            command=command_line(),
+            progress=progress,
+        )
+    say(f"Wrote {built.n} fields of {size}×{size} px to {out}.")
+    for reason in built.removed.sentences():
+        say(f"  {reason}")
+    say(f'To train with them, write files = "{out}" under [field] in a survey file.')
+
+
+def simulate(
+    survey: SurveyName,
+    out: Annotated[Path, typer.Option(help="File to write, .fits or .zarr; with shards a folder.")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of clusters.")] = 1000,
+    seed: Seed = 0,
+    no_nuisances: NoNuisances = False,
+    shards: Annotated[
+        int | None,
+        typer.Option(min=1, help="Write so many files into a folder; goes on after a break."),
+    ] = None,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Clusters in a file, a multiple of 256, instead of --shards."),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="Format of shards: fits (default) or zarr.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw clusters.")] = 1,
+    overwrite: Overwrite = False,
+    device: Device = "cpu",
+) -> None:
+    """Write mock clusters: images in e-/s (IMAGES) and the truth (TRUTH), FITS or Zarr.
+
+    The same seed gives the same set, whatever the workers, shards, format and device.
+
+    Examples: praesepe simulate phat --n 1000 --seed 1 --out mocks.fits
+
+    praesepe simulate phat --n 1000000 --shard-size 25600 --workers 8 --out mocks
+    """
+    from praesepe.mocks.sets import simulate as simulate_mocks
+
+    check_device(device)
+    with progress_bar("simulating", "clusters") as progress:
+        path = simulate_mocks(
+            survey,
+            out,
+            n=n,
+            seed=seed,
+            nuisances=not no_nuisances,
+            shards=shards,
+            shard_size=shard_size,
+            form=form,
+            workers=workers,
+            overwrite=overwrite,
+            device=device,
+            command=command_line(),
+            progress=progress,
+        )
+    say(f"Wrote {n} clusters to {path}.")
+
+
+def mosaic(
+    survey: SurveyName,
+    out: Annotated[Path, typer.Option(help="Folder for the images and truth.ecsv.")],
+    clusters: Annotated[
+        Path | None,
+        typer.Option(help="Catalogue: positions, log_age, log_mass, rh_arcsec, and more."),
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", min=0, help="So many random clusters, in place of a catalogue."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=16, help="Side in pixels.")] = 4096,
+    density: Annotated[
+        float, typer.Option(min=0, help="Surface density of the star field, Msun/pc2.")
+    ] = 20.0,
+    seed: Seed = 0,
+    no_nuisances: NoNuisances = False,
+    centre: Annotated[
+        str | None,
+        typer.Option(metavar="RA,DEC", help="Degrees; default: the middle of the catalogue."),
+    ] = None,
+    overwrite: Overwrite = False,
+    x: XColumn = None,
+    y: YColumn = None,
+    origin: Origin = None,
+) -> None:
+    """Write an artificial mosaic: a calibrated FITS image per band, and the truth.
+
+    Examples: praesepe mosaic phat --n 300 --size 4096 --out sky
+
+    praesepe mosaic phat --clusters truth.csv --density 60 --out sky
+
+    Columns that may be missing are drawn from the survey's prior: a_v, metallicity, gamma,
+    tidal_radius, concentration, ellipticity, angle, segregation, profile, model.
+    """
+    from praesepe.mocks.mosaic_files import simulate_mosaic
+
+    begun = time.perf_counter()
+    with progress_bar("making the mosaic", "steps") as progress:
+        made = simulate_mosaic(
+            survey,
+            out,
+            clusters=clusters,
+            n=n,
+            size=size,
+            density=density,
+            seed=seed,
+            nuisances=not no_nuisances,
+            centre_deg=_degrees(centre),
+            x=x,
+            y=y,
+            origin=origin,
+            overwrite=overwrite,
+            command=command_line(),
+            progress=progress,
+        )
+    seconds = time.perf_counter() - begun
+    say(f"Made a mosaic of {size}×{size} px with {len(made.table)} clusters in {seconds:.0f} s.")
+    for band, path in made.images.items():
+        say(f"  {band}  {path}")
+    say(f"  truth  {made.truth}")
+
+
+def _degrees(text: str | None) -> tuple[float, float] | None:
+    """Read ``RA,DEC`` in degrees."""
+    if text is None:
+        return None
+    try:
+        ra, dec = map(float, text.split(","))
+    except ValueError:
+        raise InputError(f"--centre {text}: write RA,DEC in degrees, e.g. 11.10,41.56") from None
+    return ra, dec

@@ -1,0 +1,71 @@
+"""The commands about surveys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table as ScreenTable
+
+from praesepe.cli.common import SurveyName
+from praesepe.cli.screen import console_on, say
+from praesepe.errors import InputError
+
+survey_app = typer.Typer(
+    no_args_is_help=True,
+    help="Surveys: what the telescope and the galaxy are, in one TOML file.",
+)
+
+
+@survey_app.command("list")
+def survey_list() -> None:
+    """List the surveys that are included."""
+    from praesepe.survey import load_survey, survey_names
+
+    table = ScreenTable("name", "telescope", "bands", "description", box=None, header_style="bold")
+    for name in survey_names():
+        survey = load_survey(name)
+        table.add_row(name, survey.telescope, ", ".join(survey.band_names), survey.description)
+    console_on().print(table)
+
+
+@survey_app.command("show")
+def survey_show(
+    name: SurveyName,
+    every_key: Annotated[
+        bool, typer.Option("--all", help="Every key, with the defaults filled in.")
+    ] = False,
+) -> None:
+    """Print a survey as TOML; a file is checked, and completed with the defaults."""
+    from praesepe.sky.check import check_survey
+    from praesepe.survey import load_survey, survey_names, survey_text
+
+    check_survey(load_survey(name))
+    plain = name in survey_names() and not every_key
+    typer.echo((survey_text(name) if plain else load_survey(name).to_toml()).rstrip())
+
+
+@survey_app.command("init")
+def survey_init(
+    file: Annotated[Path, typer.Argument(help="TOML file to write.")],
+    like: Annotated[str, typer.Option(help="Survey to start from.")] = "phat",
+) -> None:
+    """Write a survey file to edit.
+
+    Example: praesepe survey init m33.toml; then change distance, bands, priors and tides.
+    """
+    from praesepe.survey import load_survey, survey_text
+
+    if file.exists():
+        raise InputError(f"{file} exists; choose another name or remove it.")
+    if file.suffix != ".toml":
+        raise InputError(f"{file}: the name of a survey file ends in .toml.")
+    name = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "-" for c in file.stem)
+    text = survey_text(like).replace(
+        f'name = "{like}"', f'name = "{name.lstrip("_.-") or "mine"}"', 1
+    )
+    file.write_text(text, encoding="utf-8")
+    load_survey(file)
+    say(f"Wrote {file}. Edit it, check it with `praesepe survey show {file}`, then train:")
+    say(f"  praesepe train {file} --out {name} --minutes 60")

@@ -1,0 +1,1 @@
+"""Artificial-cluster tests of a model."""

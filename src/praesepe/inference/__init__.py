@@ -1,0 +1,1 @@
+"""From mosaics and a catalogue to measured clusters."""

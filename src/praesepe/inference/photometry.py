@@ -1,0 +1,117 @@
+"""Aperture photometry of stamps: light in circles, the sky around them, AB and Vega magnitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from praesepe.errors import InputError
+from praesepe.sky.instrument.psf import disc_quadrant
+from praesepe.stars.passbands import Passband
+
+
+def circle_overlap(shape: tuple[int, int], *, x: float, y: float, radius_px: float) -> np.ndarray:
+    """Share of every pixel that lies inside a circle, exactly.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the image.
+    x, y : float
+        Centre of the circle; the centre of the first pixel is (0, 0).
+    radius_px : float
+        Radius, pixels.
+
+    Returns
+    -------
+    ndarray, shape `shape`
+        0 to 1. Its sum is the circle's area where the circle lies inside the image.
+    """
+    edge_y = np.arange(shape[0] + 1) - 0.5 - y
+    edge_x = np.arange(shape[1] + 1) - 0.5 - x
+    corner = disc_quadrant(edge_x[None, :], edge_y[:, None], float(radius_px))
+    overlap: np.ndarray = np.diff(np.diff(corner, axis=0), axis=1)
+    return overlap
+
+
+def aperture_flux(
+    images: ArrayLike,
+    *,
+    x: ArrayLike,
+    y: ArrayLike,
+    radius_px: ArrayLike,
+    sky_px: tuple[ArrayLike, ArrayLike] | None = None,
+) -> np.ndarray:
+    """Light of every stamp inside a circle.
+
+    Parameters
+    ----------
+    images : array_like, shape (n, band, y, x)
+        Any unit per pixel.
+    x, y, radius_px : array_like, shape (n,) or ()
+        Centre (the centre of the first pixel is (0, 0)) and radius of each stamp's circle,
+        pixels.
+    sky_px : (array_like, array_like), optional
+        Inner and outer radius of the ring around the same centre whose mean per pixel is
+        subtracted as sky, pixels.
+
+    Returns
+    -------
+    ndarray, shape (n, band)
+        Unit of the images.
+
+    Raises
+    ------
+    InputError
+        Where a circle or ring reaches beyond its stamp, or a radius is impossible.
+    """
+    stack = np.asarray(images)
+    if stack.ndim != 4:
+        raise InputError(f"images of shape {stack.shape}: give (n, band, y, x)")
+    n, _, height, width = stack.shape
+    rings = (0.0, 0.0) if sky_px is None else sky_px
+    places = [np.broadcast_to(np.asarray(v, dtype=float), n) for v in (x, y, radius_px, *rings)]
+    flux = np.empty(stack.shape[:2])
+    for k, (x_k, y_k, radius, inner, outer) in enumerate(zip(*places, strict=True)):
+        reach = min(x_k + 0.5, y_k + 0.5, width - 0.5 - x_k, height - 0.5 - y_k)
+        if not 0 < max(radius, outer) <= reach or (sky_px is not None and not 0 <= inner < outer):
+            raise InputError(
+                f"stamp {k}: a circle of {radius:.4g} px and a ring of {inner:.4g} to {outer:.4g} "
+                f"px; radii must be positive and ascend, and stay within {max(reach, 0):.4g} px of "
+                "the centre; make the stamps larger"
+            )
+        circle = circle_overlap((height, width), x=x_k, y=y_k, radius_px=radius)
+        flux[k] = np.tensordot(stack[k], circle, 2)
+        if sky_px is not None:
+            ring = circle_overlap((height, width), x=x_k, y=y_k, radius_px=outer)
+            if inner > 0:
+                ring -= circle_overlap((height, width), x=x_k, y=y_k, radius_px=inner)
+            flux[k] -= np.tensordot(stack[k], ring, 2) / ring.sum() * circle.sum()
+    return flux
+
+
+def magnitudes(flux: ArrayLike, zero_points: ArrayLike) -> np.ndarray:
+    """Magnitudes of fluxes, NaN where a flux is not positive.
+
+    Parameters
+    ----------
+    flux : array_like, shape (..., band)
+        For example e-/s.
+    zero_points : array_like, shape (band,)
+        Magnitude of one unit of flux.
+
+    Returns
+    -------
+    ndarray, shape (..., band)
+        In the system (AB or Vega) of the zero points.
+    """
+    light = np.asarray(flux, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(light > 0, np.asarray(zero_points) - 2.5 * np.log10(light), np.nan)
+
+
+def vega_minus_ab(passbands: Sequence[Passband]) -> np.ndarray:
+    """Vega magnitude minus AB magnitude in each filter, (band,); add it to AB magnitudes."""
+    return np.array([passband.vega_minus_ab for passband in passbands])

@@ -1,0 +1,1 @@
+"""Artificial clusters in files: stamps, sets, whole mosaics, injection, star fields."""

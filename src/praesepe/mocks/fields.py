@@ -1,0 +1,307 @@
+"""Star fields of one's own mosaics: find clean places, cut them, keep them for training."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning
+from praesepe.mocks.places import (
+    Removed,
+    choose,
+    clean_places,
+    cluster_cells,
+    saturation_e_s,
+    scan,
+)
+from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
+from praesepe.survey import Survey, load_survey
+
+if TYPE_CHECKING:
+    from praesepe.images.mosaic import Mosaic
+
+PLACES = "places.ecsv"
+"""Table of where each field was cut, beside the fields."""
+
+
+@dataclass(frozen=True)
+class StarFields:
+    """What `build_fields` wrote.
+
+    Attributes
+    ----------
+    folder : Path
+        For `praesepe.sky.fields.real.RealFieldBank`, or ``field.files`` of a survey.
+    n : int
+        Number of fields.
+    removed : Removed
+        What was left out, and why.
+    """
+
+    folder: Path
+    n: int
+    removed: Removed
+
+
+def build_fields(
+    survey: Survey | str | Path,
+    images: Mapping[str, Any],
+    out: str | Path,
+    *,
+    exclude: Any = None,
+    exclude_radius_arcsec: float | None = None,
+    edge_px: int = 0,
+    n: int = 500,
+    size: int = 192,
+    seed: int = 0,
+    overwrite: bool = False,
+    x: str | None = None,
+    y: str | None = None,
+    origin: int | None = None,
+    units: Mapping[str, str] | None = None,
+    zero_points: Mapping[str, float] | None = None,
+    command: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> StarFields:
+    """Cut star fields at clean places of mosaics.
+
+    Parameters
+    ----------
+    survey : Survey, str or Path
+        Gives the bands, their zero points and the pixel scale that the fields are brought to.
+    images : mapping
+        Band name to image, as for `praesepe.read_mosaic`.
+    out : path
+        Folder to make: ``fields.npy`` (n, band, y, x) float32, e-/s; ``fields.json``, what they
+        are; ``places.ecsv``, where they were cut.
+    exclude : Table or path, optional
+        Catalogue of known clusters.
+    exclude_radius_arcsec : float, optional
+        How far the fields keep from them; half a stamp by default.
+    edge_px : int
+        How far the fields keep from the mosaic's edge, where detectors are vignetted.
+    n : int
+        Number of fields, at most: two fields share at most half of their side in x or in y.
+    size : int
+        Side of a field, pixels; at least a stamp.
+    seed : int
+        The same seed chooses the same places.
+    overwrite : bool
+        Replace fields that exist.
+    x, y, origin
+        Pixel columns of the catalogue, as for `praesepe.images.read_catalog`.
+    units, zero_points : mapping, optional
+        As for `praesepe.read_mosaic`.
+    command : str, optional
+        The command line, for the description.
+    progress : callable, optional
+        Called with (rows of the mosaic seen, all rows).
+
+    Returns
+    -------
+    StarFields
+
+    Raises
+    ------
+    InputError
+        Where images, catalogue or output cannot be used, or no clean place is left.
+    """
+    from praesepe.images.mosaic import read_mosaic
+
+    survey = load_survey(survey)
+    if n < 1 or size < survey.stamp_size or seed < 0:
+        raise InputError(
+            f"n = {n}, size = {size}, seed = {seed}: give at least one field, fields no smaller "
+            f"than a stamp ({survey.stamp_size} px), and a seed of 0 or more"
+        )
+    folder = _check_folder(out, overwrite=overwrite)
+    mosaic = read_mosaic(images, survey, units=units, zero_points=zero_points)
+    if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
+        raise InputError(
+            f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
+            f"{edge_px} px from its edge; give a smaller --size or --edge"
+        )
+    radius = exclude_radius_arcsec
+    if radius is None:
+        radius = survey.stamp_size / 2 * survey.pixel_scale_arcsec
+    if not 0 <= radius < math.inf:
+        raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
+    clusters = cluster_cells(mosaic, exclude, radius, x=x, y=y, origin=origin)
+    missing, saturated = scan(mosaic, progress)
+    clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
+    if not removed.clean:
+        raise InputError(_nothing_left(removed, size))
+    corners = choose(clean, n, size, np.random.default_rng(seed))
+    if len(corners) < n:
+        warnings.warn(
+            f"only {len(corners)} of {n} fields of {size} px fit into the clean places, "
+            "overlapping by half at most",
+            PraesepeWarning,
+            stacklevel=2,
+        )
+    description = {
+        **_description(mosaic, images, size=size, n=len(corners), seed=seed, command=command),
+        "excluded": {
+            "catalogue": str(exclude) if isinstance(exclude, str | Path) else None,
+            "radius_arcsec": radius,
+            "edge_px": edge_px,
+            "saturated_above_e_s": saturation_e_s(survey),
+        },
+        "removed": asdict(removed),
+    }
+    _write(folder, mosaic, corners, size, description)
+    return StarFields(folder, len(corners), removed)
+
+
+def _nothing_left(removed: Removed, size: int) -> str:
+    return (
+        f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give a smaller "
+        f"--size than {size}, a smaller --exclude-radius, or another mosaic; where too much counts "
+        "as saturated, put saturation_e into the survey's bands."
+    )
+
+
+# Files
+
+
+def _check_folder(out: str | Path, *, overwrite: bool) -> Path:
+    """Stop before the work where the fields could not be written in the end."""
+    from praesepe.images.tables import check_output
+
+    folder = Path(out).expanduser()
+    if not folder.exists():
+        return check_output(folder)
+    empty = folder.is_dir() and not any(folder.iterdir())
+    if not empty and not (folder / DESCRIPTION).is_file():
+        raise InputError(f"output {folder} exists and holds no star fields; choose another name")
+    if not empty and not overwrite:
+        raise InputError(
+            f"output {folder} exists; choose another name or allow overwriting (--overwrite)"
+        )
+    return folder
+
+
+def _description(
+    mosaic: Mosaic,
+    images: Mapping[str, Any],
+    *,
+    size: int,
+    n: int,
+    seed: int,
+    command: str | None,
+) -> dict[str, Any]:
+    """What the fields are and where they are from."""
+    from praesepe import __version__
+
+    survey = mosaic.survey
+    bands = []
+    for band in survey.bands:
+        image = images[band.name]
+        if not isinstance(image, str | Path):
+            image = mosaic.bands[band.name].label
+        bands.append(
+            {
+                "name": band.name,
+                "filter": band.filter,
+                "zero_point_ab": band.zero_point_ab,
+                "image": str(image)
+                if isinstance(image, str | Path)
+                else mosaic.bands[band.name].label,
+                "image_zero_point_ab": mosaic.zero_point_ab(band.name),
+                "exposure_s": mosaic.exposure_s(band.name),
+                "reprojected": band.name in mosaic.reprojected,
+            }
+        )
+    return {
+        "format": FORMAT,
+        "n": n,
+        "size": size,
+        "unit": "electron/s",
+        "pixel_scale_arcsec": mosaic.pixel_scale_arcsec,
+        "survey": survey.name,
+        "survey_fingerprint": survey.fingerprint(),
+        "bands": bands,
+        "seed": seed,
+        "command": command,
+        "praesepe": __version__,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _write(
+    folder: Path,
+    mosaic: Mosaic,
+    corners: NDArray[np.int64],
+    size: int,
+    description: dict[str, Any],
+) -> None:
+    """Fill a folder beside `folder`, then put it in its place."""
+    from praesepe.images.tables import write_table
+    from praesepe.mocks.stamps import check_space
+
+    shape = (len(corners), len(mosaic.band_names), size, size)
+    check_space(folder.absolute().parent, 4 * math.prod(shape), f"a set of {shape[0]} star fields")
+    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{k}") for k in ("tmp", "old"))
+    try:
+        temporary.mkdir()
+        _write_pixels(temporary / FIELDS, mosaic, corners, shape)
+        write_table(_places(mosaic, corners, size), temporary / PLACES)
+        text = json.dumps(description, indent=1, allow_nan=False) + "\n"
+        (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+    except OSError as error:
+        raise PraesepeError(
+            f"could not write {folder}: {error.strerror or error}; nothing was left behind"
+        ) from error
+    finally:
+        for path in (temporary, old):
+            with suppress(OSError):
+                shutil.rmtree(path)
+
+
+def _write_pixels(
+    path: Path, mosaic: Mosaic, corners: NDArray[np.int64], shape: tuple[int, ...]
+) -> None:
+    """Cut the fields, a few at a time, in order of their place in the files."""
+    from praesepe.images.cutouts import extract_stamps
+
+    size, together = shape[-1], 16
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for start in range(0, len(corners), together):
+        y, x = (corners[start : start + together] + size // 2).T
+        pixels[start : start + together] = extract_stamps(mosaic, x, y, size).images
+    pixels.flush()
+
+
+def _places(mosaic: Mosaic, corners: NDArray[np.int64], size: int) -> Any:
+    """Table of the fields' centres."""
+    from astropy.table import Column, Table
+
+    y, x = corners.T + (size - 1) / 2
+    what = "centre of the field on the mosaic, where the centre of the first pixel is 0"
+    table = Table(
+        {
+            "field": np.arange(len(corners)),
+            "x": Column(x, unit="pixel", description=what),
+            "y": Column(y, unit="pixel", description=what),
+        }
+    )
+    if mosaic.wcs is not None:
+        ra, dec = mosaic.wcs.pixel_to_world_values(x, y)
+        table["ra"] = Column(np.round(ra, 8), unit="deg")
+        table["dec"] = Column(np.round(dec, 8), unit="deg")
+    return table

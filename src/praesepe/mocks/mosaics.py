@@ -1,0 +1,363 @@
+"""Whole artificial mosaics: clusters at given places on one wide star field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from praesepe.errors import InputError
+from praesepe.quantities import PARAMETERS
+from praesepe.sky.clusters.parameters import Clusters
+from praesepe.sky.fields.simulated import draw_field
+from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
+from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.survey import Survey, load_survey
+
+TILE_PX = 1024
+"""Largest side of the pieces in which a mosaic is convolved: bounds the memory of the FFTs."""
+
+PSF_REACH_PX = 80
+"""The renderer's PSFs end so far from their centre; with it as margin, tiles join exactly."""
+
+CLUSTERS_AT_ONCE = 32
+
+Images = dict[str, NDArray[np.float32]]
+Truth = dict[str, NDArray[np.float32]]
+
+
+def make_mosaic(
+    survey: Survey | str | Path,
+    *,
+    n_clusters: int,
+    size: int,
+    seed: int,
+    field_density: float = 20.0,
+    nuisances: bool = True,
+) -> tuple[Images, Truth]:
+    """Make a mosaic with clusters drawn from the survey's prior.
+
+    Parameters
+    ----------
+    survey : Survey, str or Path
+        The survey.
+    n_clusters : int
+        Number of clusters, at least half a stamp from the edges and 3/4 of a stamp apart.
+    size : int
+        Side of the mosaic, pixels.
+    seed : int
+        The same seed gives the same mosaic.
+    field_density : float
+        Surface density of the star field, initial Msun/pc².
+    nuisances : bool
+        Whether each band of the mosaic has a zero point, blur and registration of its own.
+
+    Returns
+    -------
+    images : dict of str to ndarray, each of shape (size, size)
+        e-/s by band.
+    truth : dict of str to ndarray, each of shape (n_clusters,)
+        x, y (zero-based pixels), log_age, log_mass, log_rh, and what else is known.
+
+    Raises
+    ------
+    InputError
+        Where the clusters do not fit into the mosaic.
+    """
+    survey = load_survey(survey)
+    x, y = draw_places(n_clusters, size, survey.stamp_size, np.random.default_rng(seed))
+    simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0)
+    clusters = simulator.sample_prior(n_clusters)
+    return render_mosaic(
+        survey,
+        clusters,
+        x + clusters.x_offset.numpy(),
+        y + clusters.y_offset.numpy(),
+        size=size,
+        seed=seed,
+        field_density=field_density,
+        nuisances=nuisances,
+        tables=simulator.tables,
+    )
+
+
+def render_mosaic(
+    survey: Survey | str | Path,
+    clusters: Clusters | None,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    size: int,
+    seed: int = 0,
+    field_density: float = 20.0,
+    nuisances: bool = True,
+    tables: SurveyTables | None = None,
+    drawn: dict[str, dict[str, float]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Images, Truth]:
+    """Render given clusters at given places of a mosaic.
+
+    Parameters
+    ----------
+    survey : Survey, str or Path
+        The survey.
+    clusters : Clusters or None
+        Their parameters; the offsets in it do not matter. None: a star field alone.
+    x, y : array_like, shape (n,)
+        Centres of the clusters, pixels; the centre of the first pixel is (0, 0).
+    size : int
+        Side of the mosaic, pixels.
+    seed : int
+        Of the stars, the nuisances and the noise.
+    field_density : float
+        Surface density of the star field, initial Msun/pc²; 0: no field stars.
+    nuisances : bool
+        Whether each band of the mosaic has a zero point, blur and registration of its own.
+    tables : SurveyTables, optional
+        Ready-made stellar tables.
+    drawn : dict, optional
+        Is filled with the nuisances of each band: ``zero_point_mag`` (positive: stars are fainter),
+        ``blur_px``, ``x_shift_px``, ``y_shift_px``.
+    progress : callable, optional
+        Called with (steps done, all steps): batches of clusters and tiles.
+
+    Returns
+    -------
+    images : dict of str to ndarray, each of shape (size, size)
+        e-/s by band.
+    truth : dict of str to ndarray, each of shape (n,)
+        Labels, places and what else is known of the clusters; empty without clusters.
+
+    Raises
+    ------
+    InputError
+        Where a cluster lies outside the mosaic.
+
+    Notes
+    -----
+    Stars of a cluster are drawn up to a stamp and a half from its centre in x and y. The field is
+    periodic: light that leaves the mosaic on one side comes in on the other.
+    """
+    survey = load_survey(survey)
+    if size < survey.stamp_size:
+        raise InputError(
+            f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"
+        )
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if clusters is not None:
+        _check_places(x, y, len(clusters), size)
+    simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0, tables=tables)
+    simulator.seed(seed, 1)  # the clusters' parameters may come from stream (seed,)
+    margin = max(survey.stamp_size // 2 + survey.stamp_size, PSF_REACH_PX)
+    canvas = _star_field(simulator, field_density, size, margin)
+    corners = tiles(size, TILE_PX)
+    n_batches = 0 if clusters is None else math.ceil(len(clusters) / CLUSTERS_AT_ONCE)
+    steps = _Steps(n_batches + len(corners) ** 2, progress)
+    truth: Truth = {}
+    if clusters is not None:
+        truth = _add_clusters(canvas, simulator, clusters, x, y, margin=margin, done=steps)
+    nuisance = simulator._nuisances(1)
+    if drawn is not None:
+        drawn |= _by_band(survey, nuisance)
+    images = convolve_tiles(
+        canvas, survey, size=size, margin=margin, nuisances=nuisance, done=steps
+    )
+    del canvas
+    exposed = simulator.detector.expose(images[None], generator=simulator.generator)[0].numpy()
+    return {band.name: exposed[i] for i, band in enumerate(survey.bands)}, truth
+
+
+def _by_band(survey: Survey, nuisance: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """The nuisances of one image, by band and name; none where there are none."""
+    if "gain" not in nuisance:
+        return {}
+    return {
+        band.name: {
+            "zero_point_mag": -2.5 * math.log10(float(nuisance["gain"][0, i])),
+            "blur_px": float(nuisance["blur_px"][0, i]),
+            "x_shift_px": float(nuisance["shift_px"][0, i, 0]),
+            "y_shift_px": float(nuisance["shift_px"][0, i, 1]),
+        }
+        for i, band in enumerate(survey.bands)
+    }
+
+
+class _Steps:
+    """Counts steps and tells the caller's progress."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self._done, self._total, self._progress = -1, total, progress
+        self()
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _star_field(simulator: Simulator, density: float, size: int, margin: int) -> Tensor:
+    """The field's light on the grid of a mosaic with a margin, (band, grid, grid); periodic."""
+    wide = OVERSAMPLING * margin
+    if not density > 0:
+        side = OVERSAMPLING * size + 2 * wide
+        return torch.zeros((len(simulator.survey.bands), side, side))
+    field = draw_field(
+        simulator.survey,
+        simulator._sampler(simulator.tables.field),
+        density,
+        shape_px=(size, size),
+        generator=simulator.generator,
+    )
+    around = torch.arange(-wide, OVERSAMPLING * size + wide) % (OVERSAMPLING * size)
+    return field[:, around[:, None], around]
+
+
+def _add_clusters(
+    canvas: Tensor,
+    simulator: Simulator,
+    clusters: Clusters,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    *,
+    margin: int,
+    done: Callable[[], None],
+) -> Truth:
+    """Add clusters to the canvas, a batch at a time; return what is known of them."""
+    survey = simulator.survey
+    reach = survey.stamp_size // 2 + survey.stamp_size
+    simulator.renderer = Renderer(survey, pad=survey.stamp_size)
+    side = simulator.renderer.grid
+    column, row = np.floor(x + 0.5), np.floor(y + 0.5)
+    clusters = clusters.with_values(x_offset=x - column, y_offset=y - row)
+    corner_x, corner_y = (
+        OVERSAMPLING * (place.astype(int) + margin - reach) for place in (column, row)
+    )
+    parts: list[Truth] = []
+    for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
+        batch = slice(start, start + CLUSTERS_AT_ONCE)
+        labels, extra, grids = simulator.populate(clusters.part(batch))
+        for grid, left, bottom in zip(grids, corner_x[batch], corner_y[batch], strict=True):
+            canvas[:, bottom : bottom + side, left : left + side] += grid
+        known = {p.name: labels[:, i] for i, p in enumerate(PARAMETERS)} | extra
+        parts.append({name: values.numpy().astype(np.float32) for name, values in known.items()})
+        done()
+    truth = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return truth | {"x": x.astype(np.float32), "y": y.astype(np.float32)}
+
+
+def tiles(size: int, largest: int) -> list[int]:
+    """First pixels of equal tiles that cover `size` pixels; the last one may overlap."""
+    n = math.ceil(size / largest)
+    tile = math.ceil(size / n)
+    return [min(i * tile, size - tile) for i in range(n)]
+
+
+def convolve_tiles(
+    canvas: Tensor,
+    survey: Survey,
+    *,
+    size: int,
+    margin: int,
+    nuisances: dict[str, Tensor] | None = None,
+    largest: int = TILE_PX,
+    done: Callable[[], None] | None = None,
+) -> Tensor:
+    """See a wide grid through the telescope, tile by tile.
+
+    Parameters
+    ----------
+    canvas : Tensor, shape (band, grid, grid)
+        Light on the renderer's grid of ``size + 2 margin`` pixels.
+    survey : Survey
+        Gives the PSFs.
+    size : int
+        Side of the mosaic, pixels.
+    margin : int
+        Pixels around it that the canvas holds too; at least `PSF_REACH_PX` for tiles that join.
+    nuisances : dict of str to Tensor, optional
+        As for `Renderer.convolve`, for one image; the same for all tiles.
+    largest : int
+        Largest side of a tile, pixels.
+    done : callable, optional
+        Called after each tile.
+
+    Returns
+    -------
+    Tensor, shape (band, size, size)
+        Noiseless images, e-/s.
+    """
+    corners = tiles(size, largest)
+    tile = math.ceil(size / len(corners))
+    renderer = Renderer(survey, size=tile, pad=margin)
+    images = torch.empty((canvas.shape[0], size, size))
+    side = renderer.grid
+    for y in corners:
+        for x in corners:
+            top, left = OVERSAMPLING * y, OVERSAMPLING * x
+            piece = canvas[None, :, top : top + side, left : left + side]
+            images[:, y : y + tile, x : x + tile] = renderer.convolve(piece, **(nuisances or {}))[0]
+            if done is not None:
+                done()
+    return images
+
+
+def _check_places(x: NDArray[np.float64], y: NDArray[np.float64], n: int, size: int) -> None:
+    if not x.shape == y.shape == (n,):
+        raise InputError(f"{n} clusters need {n} places; x has shape {x.shape}, y {y.shape}")
+    inside = (x >= -0.5) & (x < size - 0.5) & (y >= -0.5) & (y < size - 0.5)
+    if not inside.all():
+        first = int(np.argmin(inside))
+        raise InputError(
+            f"{n - int(inside.sum())} of {n} clusters lie outside the mosaic of {size}×{size} px, "
+            f"first number {first + 1}: x = {x[first]:g}, y = {y[first]:g}; make the mosaic larger "
+            "or leave them out"
+        )
+
+
+def draw_places(
+    n: int, size: int, stamp: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw whole-pixel places of clusters that keep their distance.
+
+    Parameters
+    ----------
+    n : int
+        Number of places.
+    size : int
+        Side of the mosaic, pixels.
+    stamp : int
+        Side of a stamp: places are half of it from the edges and 3/4 of it apart.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    x, y : ndarray, each of shape (n,)
+
+    Raises
+    ------
+    InputError
+        Where they do not fit.
+    """
+    low, high = stamp // 2 + 2, size - stamp // 2 - 2
+    if high <= low:
+        raise InputError(f"a mosaic of {size} px holds no stamp of {stamp} px; make it larger")
+    place = np.empty((n, 2), np.int64)
+    found = in_vain = 0
+    while found < n and in_vain < 3000:
+        new = rng.integers(low, high, 2)
+        in_vain += 1
+        if (((place[:found] - new) ** 2).sum(axis=1) > (0.75 * stamp) ** 2).all():
+            place[found] = new
+            found += 1
+            in_vain = 0
+    if found < n:
+        raise InputError(
+            f"only {found} of {n} clusters fit into {size}×{size} px; make the mosaic larger"
+        )
+    return place[:, 0], place[:, 1]

@@ -1,0 +1,333 @@
+"""Files of mock clusters, FITS or Zarr: images in e-/s, the truth about them, their origin."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.errors import InputError, PraesepeError
+from praesepe.quantities import PARAMETERS
+from praesepe.sky.clusters.profiles import PROFILES
+from praesepe.sky.simulator import RANDOM_STREAM
+from praesepe.stars.atmospheres import SpectralLibrary
+from praesepe.stars.isochrones import IsochroneGrid
+from praesepe.survey import Survey
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+FITS_SUFFIXES = (".fits", ".fit")
+ZARR_SUFFIX = ".zarr"
+SUFFIXES = (*FITS_SUFFIXES, ZARR_SUFFIX)
+"""File name endings of a set of mocks."""
+
+ZARR_CHUNK = 32
+"""Stamps in a compressed chunk: about a megabyte and a half for three bands of 64 × 64 pixels."""
+
+TRUTH_COLUMNS: dict[str, tuple[str | None, str]] = {
+    **{p.name: (None, f"{p.description} [{p.unit}]") for p in PARAMETERS},
+    "log_present_mass": (None, "log10 of the present mass, stars and remnants [dex(Msun)]"),
+    "log_z": (None, "log10 of the mass fraction of metals"),
+    "a_v": ("mag", "extinction of the cluster"),
+    "model": (None, "which of the survey's stellar models, counted from 0"),
+    "profile": (None, "0: EFF, 1: King, 2: Plummer"),
+    "gamma": (None, "slope of the EFF profile"),
+    "tidal_radius": ("arcsec", "where the EFF profile ends; infinite where none does"),
+    "concentration": (None, "log10 of tidal over core radius of the King profile"),
+    "ellipticity": (None, "1 - b/a"),
+    "angle": ("rad", "of the long axis, from x to y"),
+    "segregation": (None, "exponent of the mass segregation"),
+    "x": ("pixel", "x of the centre: pixels of the stamp, the first is 0"),
+    "y": ("pixel", "y of the centre: pixels of the stamp, the first is 0"),
+    "n_stars": (None, "number of stars drawn, companions not counted"),
+    "n_living": (None, "number of living stars, companions included"),
+    "rh_realised_arcsec": ("arcsec", "half-light radius of the stars drawn"),
+    "field_density": ("solMass / pc2", "initial mass of the field stars per area"),
+}
+"""Unit and description of the columns of the truth; FITS has no logarithmic units."""
+
+
+def truth_column(name: str) -> tuple[str | None, str]:
+    """Unit, where it is one that FITS knows, and description of a column of the truth."""
+    if name.startswith("mag_"):
+        return "mag", f"AB magnitude of the cluster in {name.removeprefix('mag_')}"
+    if name.startswith("brightest_"):
+        return "mag", f"AB magnitude of the brightest star in {name.removeprefix('brightest_')}"
+    return TRUTH_COLUMNS.get(name, (None, name.replace("_", " ")))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Mocks that were drawn together.
+
+    Attributes
+    ----------
+    images : ndarray of float32, shape (n, band, y, x)
+        e-/s.
+    truth : dict of str to ndarray of float32, each of shape (n,)
+    """
+
+    images: NDArray[np.float32]
+    truth: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class MockSet:
+    """What a file of mocks holds, and which part of which set it is.
+
+    Attributes
+    ----------
+    survey : Survey
+    seed : int
+    nuisances : bool
+    first, n : int
+        Number of the file's first mock in the set, from 0, and how many follow.
+    command : str, optional
+        The command line.
+    """
+
+    survey: Survey
+    seed: int
+    nuisances: bool
+    n: int
+    first: int = 0
+    command: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What two files must share to hold the same mocks, by FITS keyword."""
+        from praesepe import __version__
+
+        return {
+            "SURVHASH": self.survey.fingerprint(),
+            "SEED": self.seed,
+            "NUISANCE": self.nuisances,
+            "FIRST": self.first,
+            "NMOCKS": self.n,
+            "PRAESEPE": __version__,
+            "STREAM": RANDOM_STREAM,
+            "SPECTRA": SpectralLibrary.embedded_key(),
+            "STARKEYS": " ".join(IsochroneGrid.named(m).key[:12] for m in self.survey.stars.models),
+        }
+
+    def cards(self) -> list[tuple[str, Any, str]]:
+        """Keywords, values and comments: FITS cards, or Zarr attributes."""
+        own = self.identity()
+        cards: list[tuple[str, Any, str]] = [
+            ("BUNIT", "electron/s", ""),
+            ("SURVEY", self.survey.name, "survey of the simulation"),
+            ("SURVHASH", own["SURVHASH"], ""),
+            ("SEED", own["SEED"], "of the simulator"),
+            ("FIRST", own["FIRST"], "number of the first cluster in the set, from 0"),
+            ("NMOCKS", own["NMOCKS"], "clusters in this file"),
+            ("NUISANCE", own["NUISANCE"], "random zero points, blur, registration"),
+            ("PIXSCALE", self.survey.pixel_scale_arcsec, "[arcsec] side of a pixel"),
+            ("DISTANCE", self.survey.distance_pc, "[pc]"),
+            ("PRAESEPE", own["PRAESEPE"], "version of the code"),
+            ("STREAM", own["STREAM"], "number of the code's random sequence"),
+            ("SPECTRA", own["SPECTRA"], "content of the stellar spectra"),
+            ("STARKEYS", own["STARKEYS"], "content of the stellar models"),
+            ("DATE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), ""),
+        ]
+        for i, band in enumerate(self.survey.bands, start=1):
+            cards.append((f"BAND{i}", band.name, f"{band.instrument} {band.filter}"[:45]))
+            cards.append((f"ABZP{i}", band.zero_point_ab, "[mag] AB magnitude of 1 e-/s"))
+        for number, name in enumerate(self.survey.stars.models):
+            cards.append((f"MODEL{number}", name, f"stellar model {number} of the truth"))
+        for number, name in enumerate(PROFILES):
+            cards.append((f"PROFILE{number}", name, f"profile {number} of the truth"))
+        return cards
+
+    @property
+    def bytes(self) -> int:
+        """Size of the uncompressed images."""
+        return 4 * self.n * len(self.survey.bands) * self.survey.stamp_size**2
+
+
+def write_mocks(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
+    """Write a file of mocks as its ending says; it appears when it is complete, not before.
+
+    Parameters
+    ----------
+    path : Path
+        ``.fits`` or ``.zarr``; replaced where it exists.
+    mocks : MockSet
+        What the file holds.
+    blocks : iterable of Block
+        ``mocks.n`` mocks in all.
+
+    Raises
+    ------
+    PraesepeError
+        Where it cannot be written, for instance because the disk is full.
+    """
+    from praesepe.images.tables import replace_file
+
+    if path.suffix.lower() == ZARR_SUFFIX:
+        _replace_folder(path, lambda part: _write_zarr(part, mocks, blocks))
+    else:
+        replace_file(path, lambda part: _write_fits(part, mocks, blocks))
+
+
+def holds(path: Path, mocks: MockSet) -> bool:
+    """Whether a file is there and is, by its header, the one that `mocks` describes.
+
+    Files appear when they are complete, so that one that can be read is whole.
+    """
+    found: Any
+    try:
+        if path.suffix.lower() == ZARR_SUFFIX:
+            import zarr
+
+            found = zarr.open_group(path, mode="r").attrs
+        else:
+            from astropy.io import fits
+
+            with fits.open(path) as file:
+                if file[-1].name != "TRUTH" or len(file[-1].data) != mocks.n:
+                    return False
+                found = file["IMAGES"].header
+    except (OSError, KeyError, ValueError):
+        return False
+    return all(found.get(key) == value for key, value in mocks.identity().items())
+
+
+def check_space(folder: Path, n_bytes: int, what: str) -> None:
+    """Stop before hours of work where the disk cannot hold the result.
+
+    Raises
+    ------
+    InputError
+        Saying how much is needed and how much is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise InputError(
+            f"{what} takes {n_bytes / 1e9:,.1f} GB, but the disk of {folder} has "
+            f"{free / 1e9:,.1f} GB free; ask for less, or write to another disk"
+        )
+
+
+def _replace_folder(path: Path, write: Any) -> None:
+    """Like `replace_file`, for a format that is a folder."""
+    temporary, old = (
+        path.with_name(f".{path.stem}.{os.getpid()}.{k}.zarr") for k in ("tmp", "old")
+    )
+    try:
+        write(temporary)
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    except OSError as error:
+        raise PraesepeError(
+            f"could not write {path}: {error.strerror or error}; nothing was left behind"
+        ) from error
+    finally:
+        for folder in (temporary, old):
+            with suppress(OSError):
+                shutil.rmtree(folder)
+
+
+def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
+    """Arrays ``images`` (n, band, y, x) and ``truth/...`` (n,), with units as attributes."""
+    import zarr
+    from zarr.codecs import BloscCodec
+
+    size, n_bands = mocks.survey.stamp_size, len(mocks.survey.bands)
+    attributes = {key: value for key, value, _ in mocks.cards()}
+    if mocks.command:
+        attributes["HISTORY"] = mocks.command
+    root = zarr.create_group(path, zarr_format=3, attributes=attributes)
+    images = root.create_array(
+        "images",
+        shape=(mocks.n, n_bands, size, size),
+        chunks=(min(ZARR_CHUNK, mocks.n), n_bands, size, size),
+        dtype="float32",
+        attributes={"unit": "electron/s"},
+        dimension_names=("cluster", "band", "y", "x"),
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+    )
+    columns = _Columns()
+    start = 0
+    for block in blocks:
+        images[start : start + len(block.images)] = block.images
+        start += len(block.images)
+        columns.add(block.truth)
+    truth = root.create_group("truth")
+    for name, values in columns.items():
+        unit, description = truth_column(name)
+        column = truth.create_array(name, data=values, dimension_names=("cluster",))
+        column.attrs.update({"unit": unit or "", "description": description})
+
+
+def _write_fits(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
+    """Stream the images block by block, then append the truth."""
+    from astropy.io import fits
+
+    columns = _Columns()
+    with path.open("ab+") as stream:  # astropy leaves its own file open where a header fails
+        images = fits.StreamingHDU(stream, _header(mocks))
+        for block in blocks:
+            images.write(block.images)
+            columns.add(block.truth)
+        images.close()
+    with fits.open(path, mode="append", memmap=False) as file:
+        file.append(_truth_table(columns))
+
+
+class _Columns:
+    """Truth of the blocks so far."""
+
+    def __init__(self) -> None:
+        self._parts: list[dict[str, NDArray[np.float32]]] = []
+
+    def add(self, truth: dict[str, NDArray[np.float32]]) -> None:
+        self._parts.append(truth)
+
+    def items(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for name in self._parts[0]:
+            yield name, np.concatenate([part[name] for part in self._parts])
+
+
+def _header(mocks: MockSet) -> fits.Header:
+    """Header of IMAGES: shape, unit and where the mocks come from."""
+    from astropy.io import fits
+
+    size = mocks.survey.stamp_size
+    shape: list[tuple[str, Any, str]] = [
+        ("XTENSION", "IMAGE", "image extension"),
+        ("BITPIX", -32, "float32"),
+        ("NAXIS", 4, "cluster, band, y, x"),
+        ("NAXIS1", size, "x"),
+        ("NAXIS2", size, "y"),
+        ("NAXIS3", len(mocks.survey.bands), "band"),
+        ("NAXIS4", mocks.n, "cluster"),
+        ("PCOUNT", 0, ""),
+        ("GCOUNT", 1, ""),
+        ("EXTNAME", "IMAGES", ""),
+    ]
+    header = fits.Header([fits.Card(*card) for card in shape + mocks.cards()])
+    if mocks.command:
+        header["HISTORY"] = mocks.command
+    return header
+
+
+def _truth_table(columns: _Columns) -> fits.BinTableHDU:
+    from astropy.io import fits
+
+    described = [(name, values, *truth_column(name)) for name, values in columns.items()]
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(name, "E", unit=unit, array=values) for name, values, unit, _ in described],
+        name="TRUTH",
+    )
+    for i, (*_, description) in enumerate(described, start=1):
+        table.header[f"TCOMM{i}"] = description
+    return table

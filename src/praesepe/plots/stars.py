@@ -1,0 +1,277 @@
+"""Figures of stellar models: isochrones and the light of populations; axes in, axes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from praesepe.errors import InputError
+from praesepe.plots.axes import BLUE, GREY, INK, ORANGE, STYLE, new_figure
+from praesepe.stars import IsochroneGrid, Passband, StellarTable, build_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+AGES = (6.8, 7.5, 8.2, 9.0, 10.0)
+POPULATION_MSUN = 1e6
+FAINTEST = 12.0
+"""Absolute AB magnitude at the foot of the colour-magnitude diagram."""
+LEAP_HR, LEAP_COLOUR = (0.2, 0.5), (1.5, 1.5)
+"""Steps (dex, mag) between neighbouring stars that are no evolution: end of the giant branches."""
+OTHER: Any = {"color": GREY, "lw": 0.9, "zorder": 1}
+"""How the model drawn for comparison looks."""
+
+
+def ages_to_show(known: np.ndarray) -> tuple[float, ...]:
+    """The ages of `AGES` that a model has, or up to five of its own where it has too few."""
+    usual = tuple(age for age, _ in _rows(known, AGES))
+    if len(usual) > 1:
+        return usual
+    some = np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))
+    return tuple(float(age) for age in known[some])
+
+
+def plot_hr_diagram(
+    ax: Axes,
+    grid: IsochroneGrid,
+    *,
+    metallicity: float,
+    log_ages: Sequence[float] | None = None,
+    compare: IsochroneGrid | None = None,
+) -> Axes:
+    """Isochrones in temperature and luminosity, living stars and bright white dwarfs.
+
+    Parameters
+    ----------
+    ax : Axes
+    grid : IsochroneGrid
+    metallicity : float
+        Mass fraction of metals; the nearest one is drawn.
+    log_ages : sequence of float, optional
+        Those that the grid has within 0.05 dex are drawn; default: `ages_to_show`.
+    compare : IsochroneGrid, optional
+        Drawn in grey behind.
+    """
+    log_ages = ages_to_show(grid.log_age) if log_ages is None else log_ages
+    if compare is not None:
+        column = compare.nearest_metallicity(metallicity)
+        shared = [age for age, _ in _rows(grid.log_age, log_ages)]
+        for _, row in _rows(compare.log_age, shared):
+            one = compare.isochrone(row, column)
+            ax.plot(*_broken(one.lit, one.log_teff, one.log_l, jump=LEAP_HR), **OTHER)
+    column = grid.nearest_metallicity(metallicity)
+    for color, age, row in _colored(grid.log_age, log_ages):
+        one = grid.isochrone(row, column)
+        x, y = _broken(one.lit, one.log_teff, one.log_l, jump=LEAP_HR)
+        ax.plot(x, y, color=color, lw=1.2, label=f"{age:.1f}")
+    ax.set(
+        xlabel=r"$\log_{10}(T_\mathrm{eff}/\mathrm{K})$",
+        ylabel=r"$\log_{10}(L/\mathrm{L}_\odot)$",
+        xlim=(5.2, 3.3),
+        ylim=(-3.5, 6.5),
+    )
+    ax.legend(title=r"$\log_{10}(t/\mathrm{yr})$", fontsize=7, title_fontsize=7, loc="lower left")
+    return ax
+
+
+def plot_colour_magnitude(
+    ax: Axes,
+    table: StellarTable,
+    *,
+    metallicity: float,
+    log_ages: Sequence[float] | None = None,
+    compare: StellarTable | None = None,
+) -> Axes:
+    """Isochrones in the colour of the first two bands and the magnitude of the second, AB.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : StellarTable
+        At least two bands.
+    metallicity, log_ages : float, sequence of float
+        As in `plot_hr_diagram`.
+    compare : StellarTable, optional
+        Drawn in grey behind, in the same bands.
+    """
+    log_ages = ages_to_show(table.log_age) if log_ages is None else log_ages
+    blue, red = table.band_names[:2]
+    if compare is not None:
+        shared = [age for age, _ in _rows(table.log_age, log_ages)]
+        for _, row in _rows(compare.log_age, shared):
+            ax.plot(*_colour(compare, row, metallicity), **OTHER)
+    brightest = []
+    for color, _, row in _colored(table.log_age, log_ages):
+        colour, magnitude = _colour(table, row, metallicity)
+        ax.plot(colour, magnitude, color=color, lw=1.2)
+        brightest.append(np.nanmin(magnitude))
+    ax.set(
+        xlabel=f"{_short(blue)} − {_short(red)}  [AB mag]",
+        ylabel=f"$M$ ({_short(red)})  [AB mag]",
+        ylim=(FAINTEST, min(brightest, default=-8.0) - 1.0),
+    )
+    return ax
+
+
+def plot_integrated(
+    ax: Axes,
+    table: StellarTable,
+    *,
+    metallicity: float,
+    name: str,
+    compare: StellarTable | None = None,
+) -> Axes:
+    """Absolute magnitude of 10^6 solar masses of stars against age, one line per band.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : StellarTable
+    metallicity : float
+    name : str
+        What the model is called.
+    compare : StellarTable, optional
+        Drawn dashed, as ``sse``.
+    """
+    from matplotlib.lines import Line2D
+
+    colors = _band_colors(len(table.band_names))
+    for one, style in ((table, "-"), (compare, "--")):
+        if one is None:
+            continue
+        light = np.array(
+            [one.integrated_magnitudes(a, metallicity, POPULATION_MSUN) for a in one.log_age]
+        )
+        for values, color in zip(light.T, colors, strict=True):
+            ax.plot(one.log_age, values, style, color=color, lw=1.3 if style == "-" else 1.0)
+    lines = [
+        Line2D([], [], color=color, label=_short(band))
+        for band, color in zip(table.band_names, colors, strict=True)
+    ]
+    if compare is not None:
+        lines += [
+            Line2D([], [], color=INK, label=name),
+            Line2D([], [], color=INK, ls="--", label="sse"),
+        ]
+    ax.legend(handles=lines, fontsize=7)
+    ax.set(
+        xlabel=r"$\log_{10}(t/\mathrm{yr})$",
+        ylabel=r"$M$ of $10^6\,\mathrm{M}_\odot$  [AB mag]",
+    )
+    ax.yaxis.set_inverted(True)
+    return ax
+
+
+def figure(
+    grid: IsochroneGrid,
+    passbands: Sequence[Passband],
+    *,
+    name: str,
+    metallicity: float | None = None,
+    compare: IsochroneGrid | None = None,
+) -> Figure:
+    """HR diagram, colour-magnitude diagram (for two bands or more), and light against age.
+
+    Parameters
+    ----------
+    grid : IsochroneGrid
+    passbands : sequence of Passband
+        At least one; the colour is that of the first two.
+    name : str
+        What the model is called.
+    metallicity : float, optional
+        Mass fraction of metals; default: the one nearest 0.0142.
+    compare : IsochroneGrid, optional
+        A model to draw beside it.
+
+    Raises
+    ------
+    InputError
+        Without a band, or for a metallicity outside the models.
+    """
+    import matplotlib as mpl
+
+    if not passbands:
+        raise InputError("a figure of a stellar model needs at least one band")
+    column = grid.nearest_metallicity(metallicity) if metallicity else _middle(grid)
+    z = float(grid.metallicity[column])
+    if compare is not None:
+        # For a fair comparison only the embedded model's nearest metallicity is computed.
+        other = build_table(passbands, metallicities=[z], grid=compare)
+        other_z = float(other.metallicity[0])
+    else:
+        other, other_z = None, z
+    table = build_table(passbands, metallicities=[z], grid=grid)
+    with mpl.rc_context(STYLE):
+        panels = 3 if len(passbands) > 1 else 2
+        drawing = new_figure(3.5 * panels, 3.7)
+        axes = list(drawing.subplots(1, panels))
+        plot_hr_diagram(axes[0], grid, metallicity=z, compare=compare)
+        if panels == 3:
+            plot_colour_magnitude(axes[1], table, metallicity=z, compare=other)
+        plot_integrated(axes[-1], table, metallicity=z, name=name, compare=other)
+        title = f"{name}, Z = {z:g}"
+        if compare is not None:
+            title += f"     (grey, dashed: sse, Z = {other_z:g})"
+        drawing.suptitle(title, color=INK, fontsize=10)
+        for ax in axes:
+            ax.tick_params(labelsize=8)
+            ax.spines[["top", "right"]].set_visible(False)
+    return drawing
+
+
+def _middle(grid: IsochroneGrid) -> int:
+    return int(np.abs(np.log10(grid.metallicity / 0.0142)).argmin())
+
+
+def _rows(known: np.ndarray, log_ages: Sequence[float]) -> list[tuple[float, int]]:
+    """The ages that a grid has, with their positions."""
+    pairs = [(age, int(np.abs(known - age).argmin())) for age in log_ages]
+    return [(age, row) for age, row in pairs if abs(known[row] - age) < 0.051]
+
+
+def _colored(
+    known: np.ndarray, log_ages: Sequence[float]
+) -> list[tuple[tuple[float, ...], float, int]]:
+    """Positions of the ages, each with a colour from blue (young) to red (old)."""
+    from matplotlib import colormaps
+
+    shades = colormaps["turbo"](np.linspace(0.08, 0.92, len(log_ages)))
+    shade_of = dict(zip(log_ages, map(tuple, shades), strict=True))
+    return [(shade_of[age], age, row) for age, row in _rows(known, log_ages)]
+
+
+def _broken(
+    lit: np.ndarray, x: np.ndarray, y: np.ndarray, *, jump: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns with a gap where stars are dark or leap, so that no line crosses it."""
+    leap = np.zeros(len(lit), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        leap[1:] = (np.abs(np.diff(x)) > jump[0]) | (np.abs(np.diff(y)) > jump[1])
+    seen = lit & ~leap
+    return np.where(seen, x, np.nan), np.where(seen, y, np.nan)
+
+
+def _colour(table: StellarTable, row: int, metallicity: float) -> tuple[np.ndarray, np.ndarray]:
+    column = int(np.abs(np.log10(table.metallicity / metallicity)).argmin())
+    blue, red = table.mag_ab[row, column, :, 0], table.mag_ab[row, column, :, 1]
+    lit = np.isfinite(blue) & np.isfinite(red)
+    with np.errstate(invalid="ignore"):
+        colour = blue - red
+    return _broken(lit, colour, red, jump=LEAP_COLOUR)
+
+
+def _band_colors(n: int) -> list[Any]:
+    from matplotlib import colormaps
+
+    if n <= 3:
+        return [BLUE, ORANGE, "#8c2d3f"][:n]
+    return list(colormaps["turbo"](np.linspace(0.05, 0.95, n)))
+
+
+def _short(band: str) -> str:
+    """The filter's own name: ``wfc3_uvis_f336w`` is F336W."""
+    return band.split("_")[-1].upper()

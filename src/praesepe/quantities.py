@@ -1,0 +1,293 @@
+"""The quantities Praesepe knows, each described once.
+
+Everything that names a quantity asks here: the parameters that clusters are drawn with, tables of
+truth, limits of given values, catalogue columns, labels of figures, and the columns of a posterior.
+Which quantities a model infers, and which it is told, stands in the model.
+
+A new quantity is one entry: `register(Quantity(...))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from praesepe.errors import InputError, unknown
+
+Values = NDArray[np.float64]
+
+
+class Context(Protocol):
+    """What a derived quantity may need beside the quantities that it derives from."""
+
+    @property
+    def pc_per_arcsec(self) -> float:
+        """Length at the galaxy's distance that one arcsec spans, pc."""
+        ...
+
+    def present_mass_fraction(self, log_age: ArrayLike) -> Values:
+        """Present-day mass per unit of initial mass; NaN where it is not known."""
+        ...
+
+
+Derivation = Callable[[Mapping[str, Values], Context], Values]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A physical quantity: how it is called, written, limited and derived.
+
+    Parameters
+    ----------
+    name : str
+        Name in code, in models, and of the column in tables.
+    symbol : str
+        In matplotlib's mathtext; of a logarithmic quantity, without its logarithm.
+    unit : str
+        Of the values, as written in tables: ``"dex(yr)"``, ``"mag"``; empty: none.
+    description : str
+        One line for table headers and documentation.
+    unit_symbol : str
+        The unit in mathtext; of a logarithmic quantity, that of the number itself.
+    logarithmic : bool
+        Whether the values are log10 of something.
+    linear : str
+        Of a logarithmic quantity, the name of what it is the logarithm of, as catalogues have it:
+        ``"rh_arcsec"`` for ``"log_rh"``.
+    limits : tuple of float
+        Lowest and highest value that clusters can be made with at all; both allowed.
+    prior : str
+        Key of a survey's ``clusters`` that says what it is drawn from; empty: it is not drawn.
+    categories : tuple of str
+        Names of the values of a categorical quantity, which are 0, 1, …; empty: it is continuous.
+    sources : tuple of str
+        Quantities that it derives from; empty: it does not.
+    derive : callable, optional
+        Values from a mapping of the sources' values and a `Context`.
+    decimals : int
+        In catalogues.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    description: str
+    unit_symbol: str = ""
+    logarithmic: bool = False
+    linear: str = ""
+    limits: tuple[float, float] = (-np.inf, np.inf)
+    prior: str = ""
+    categories: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    derive: Derivation | None = None
+    decimals: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise InputError(f"quantity {self.name!r}: its name must be usable in code")
+        if bool(self.sources) != (self.derive is not None):
+            raise InputError(f"quantity {self.name!r}: sources and derive belong together")
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether its values are categories."""
+        return bool(self.categories)
+
+    @property
+    def label(self) -> str:
+        """Short label, for a figure's legend."""
+        return rf"$\log_{{10}}\,{self.symbol}$" if self.logarithmic else rf"${self.symbol}$"
+
+    @property
+    def axis_label(self) -> str:
+        """Label with the unit, for a figure's axis: log10 (t / yr)."""
+        if not self.unit_symbol:
+            return self.label
+        if self.logarithmic:
+            return rf"$\log_{{10}}\,({self.symbol}\,/\,{self.unit_symbol})$"
+        return rf"${self.symbol}$ / ${self.unit_symbol}$"
+
+    def within(self, values: ArrayLike, *, slack: float = 1e-5) -> NDArray[np.bool_]:
+        """Whether values lie within the limits.
+
+        Parameters
+        ----------
+        values : array_like
+        slack : float
+            How far beyond still counts: single precision may put a value so far off.
+
+        Returns
+        -------
+        ndarray of bool
+            False for NaN.
+        """
+        low, high = self.limits
+        values = np.asarray(values, dtype=float)
+        return np.asarray((values >= low - slack) & (values <= high + slack))
+
+    def derived(self, values: Mapping[str, Any], context: Context) -> Values:
+        """Its values from those of its sources."""
+        if self.derive is None:
+            raise InputError(f"quantity {self.name!r} does not derive from others")
+        sources = {name: np.asarray(values[name], dtype=float) for name in self.sources}
+        return np.asarray(self.derive(sources, context))
+
+
+_REGISTRY: dict[str, Quantity] = {}
+
+
+def register(quantity: Quantity) -> Quantity:
+    """Add a quantity to those that Praesepe knows, and return it.
+
+    Raises
+    ------
+    InputError
+        Where another quantity has its name, or it derives from an unknown one.
+    """
+    known = _REGISTRY.get(quantity.name)
+    if known is not None and known != quantity:
+        raise InputError(f"quantity {quantity.name!r} is registered already; choose another name")
+    for source in quantity.sources:
+        get(source)
+    _REGISTRY[quantity.name] = quantity
+    return quantity
+
+
+def unregister(name: str) -> None:
+    """Forget a quantity; for tests, which leave nothing behind."""
+    _REGISTRY.pop(name, None)
+
+
+def get(name: str) -> Quantity:
+    """Return the quantity called `name`; raise `InputError` where there is none."""
+    if name not in _REGISTRY:
+        raise unknown("quantity", name, _REGISTRY)
+    return _REGISTRY[name]
+
+
+def registered() -> tuple[Quantity, ...]:
+    """All quantities, in the order in which they were registered."""
+    return tuple(_REGISTRY.values())
+
+
+def drawn() -> tuple[Quantity, ...]:
+    """Those that a survey's prior draws."""
+    return tuple(quantity for quantity in registered() if quantity.prior)
+
+
+def reported(inferred: Iterable[str]) -> tuple[Quantity, ...]:
+    """What a catalogue tells about clusters: the inferred quantities and what derives from them.
+
+    Of a logarithmic quantity whose linear one derives from it, only the latter is told.
+    """
+    names = tuple(inferred)
+    derived = [q for q in registered() if q.sources and set(q.sources) <= set(names)]
+    replaced = {q.name for q in map(get, names) if q.linear in {other.name for other in derived}}
+    kept = {name for name in names if name not in replaced} | {q.name for q in derived}
+    return tuple(quantity for quantity in registered() if quantity.name in kept)
+
+
+LOG_AGE = register(
+    Quantity(
+        "log_age",
+        "t",
+        "dex(yr)",
+        "log10 of the age in years",
+        unit_symbol=r"\mathrm{yr}",
+        logarithmic=True,
+        prior="log_age",
+    )
+)
+LOG_MASS = register(
+    Quantity(
+        "log_mass",
+        "M",
+        "dex(Msun)",
+        "log10 of the total initial mass of the stars drawn, in solar masses",
+        unit_symbol=r"M_\odot",
+        logarithmic=True,
+        limits=(0.0, 8.0),
+        prior="log_mass",
+    )
+)
+LOG_PRESENT_MASS = register(
+    Quantity(
+        "log_present_mass",
+        r"M_\mathrm{now}",
+        "dex(Msun)",
+        "log10 of the present mass, stars and remnants",
+        unit_symbol=r"M_\odot",
+        logarithmic=True,
+        sources=("log_age", "log_mass"),
+        derive=lambda of, context: (
+            of["log_mass"] + np.log10(context.present_mass_fraction(of["log_age"]))
+        ),
+    )
+)
+LOG_RH = register(
+    Quantity(
+        "log_rh",
+        r"r_\mathrm{h}",
+        "dex(arcsec)",
+        "log10 of the projected half-light radius of the profile, in arcsec",
+        unit_symbol=r"\mathrm{arcsec}",
+        logarithmic=True,
+        linear="rh_arcsec",
+        prior="rh_arcsec",
+    )
+)
+RH_ARCSEC = register(
+    Quantity(
+        "rh_arcsec",
+        r"r_\mathrm{h}",
+        "arcsec",
+        "projected half-light radius of the profile",
+        unit_symbol=r"\mathrm{arcsec}",
+        sources=("log_rh",),
+        derive=lambda of, context: 10 ** of["log_rh"],
+        decimals=5,
+    )
+)
+RH_PC = register(
+    Quantity(
+        "rh_pc",
+        r"r_\mathrm{h}",
+        "pc",
+        "projected half-light radius at the survey's distance",
+        unit_symbol=r"\mathrm{pc}",
+        sources=("log_rh",),
+        derive=lambda of, context: 10 ** of["log_rh"] * context.pc_per_arcsec,
+    )
+)
+A_V = register(
+    Quantity(
+        "a_v",
+        "A_V",
+        "mag",
+        "extinction in the V band inside the galaxy",
+        unit_symbol=r"\mathrm{mag}",
+        limits=(0.0, np.inf),
+        prior="a_v",
+    )
+)
+LOG_Z = register(
+    Quantity(
+        "log_z",
+        "Z",
+        "dex",
+        "log10 of the mass fraction of metals",
+        logarithmic=True,
+        linear="metallicity",
+        prior="metallicity",
+    )
+)
+
+DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")
+"""What a model infers where its survey does not say otherwise."""
+
+PARAMETERS = tuple(get(name) for name in DEFAULT_INFERRED)
+PARAMETER_NAMES = DEFAULT_INFERRED

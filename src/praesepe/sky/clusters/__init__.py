@@ -1,0 +1,1 @@
+"""Clusters: their parameters, profiles and annuli."""

@@ -1,0 +1,244 @@
+"""What the simulated clusters are: drawn from the survey's prior, or given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from praesepe.errors import InputError, unknown
+from praesepe.sky.clusters.profiles import EFF, PROFILES, Structure
+from praesepe.survey import Survey, as_range
+
+LEAST_TIDAL_RADIUS = 2.0
+"""In half-light radii. A cluster that fills its tidal radius further is about to dissolve."""
+
+GRAVITY = 4.30091e-3
+"""G in pc (km/s)² / Msun."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The parameters of clusters, before any star is drawn; every tensor is of shape (n,).
+
+    Attributes
+    ----------
+    log_age : Tensor
+        dex(yr).
+    log_mass : Tensor
+        Initial mass aimed at, dex(Msun); what the stars drawn weigh together scatters about it.
+    log_rh : Tensor
+        Projected half-light radius of the profile, dex(arcsec).
+    log_z : Tensor
+        log10 of the mass fraction of metals.
+    a_v : Tensor
+        Extinction, mag.
+    model : Tensor of int64
+        Which of the survey's stellar models the cluster follows.
+    profile : Tensor of int64
+        Index into `praesepe.sky.clusters.profiles.PROFILES`.
+    gamma, concentration : Tensor
+        Slope of an EFF profile; log10 of tidal over core radius of a King profile.
+    tidal_scale : Tensor
+        Tidal radius of a cluster of one solar mass, arcsec; that of others grows as the cube root
+        of their mass. Infinite where EFF profiles do not end.
+    ellipticity, angle : Tensor
+        1 - b/a, and the angle of the long axis from x to y, rad.
+    segregation : Tensor
+        Exponent s of the mass segregation: radii are multiplied by (m/<m>)^-s.
+    x_offset, y_offset : Tensor
+        Centre from the middle pixel of the stamp, pixels.
+    """
+
+    log_age: Tensor
+    log_mass: Tensor
+    log_rh: Tensor
+    log_z: Tensor
+    a_v: Tensor
+    model: Tensor
+    profile: Tensor
+    gamma: Tensor
+    concentration: Tensor
+    tidal_scale: Tensor
+    ellipticity: Tensor
+    angle: Tensor
+    segregation: Tensor
+    x_offset: Tensor
+    y_offset: Tensor
+
+    def __len__(self) -> int:
+        return len(self.log_age)
+
+    def part(self, rows: slice | Tensor) -> Clusters:
+        """Some of the clusters, by a slice or their numbers."""
+        return Clusters(**{name: values[rows] for name, values in vars(self).items()})
+
+    @property
+    def tidal_radius(self) -> Tensor:
+        """Where EFF profiles end, arcsec: at least `LEAST_TIDAL_RADIUS` half-light radii.
+
+        Infinite for other profiles.
+        """
+        tidal = self.tidal_scale * 10 ** (self.log_mass / 3)
+        tidal = torch.maximum(tidal, LEAST_TIDAL_RADIUS * 10**self.log_rh)
+        return tidal.masked_fill(self.profile != EFF, math.inf)
+
+    def structure(self, arcsec_per_unit: float = 1.0) -> Structure:
+        """How their stars are distributed; radii in units of `arcsec_per_unit`."""
+        return Structure(
+            half_light_radius=10**self.log_rh / arcsec_per_unit,
+            kind=self.profile,
+            gamma=self.gamma,
+            tidal_radius=self.tidal_radius / arcsec_per_unit,
+            concentration=self.concentration,
+            ellipticity=self.ellipticity,
+            angle_rad=self.angle,
+            segregation=self.segregation,
+        )
+
+    def with_values(self, **given: Any) -> Clusters:
+        """The same clusters with some parameters put to given values (one, or one for each).
+
+        ``tidal_radius`` [arcsec] may be given in place of ``tidal_scale``.
+
+        Raises
+        ------
+        InputError
+            For an unknown parameter, a value that is not a finite number, a fraction in place of
+            an index, or a wrong number of values.
+        """
+        names = [*(field.name for field in fields(self)), "tidal_radius"]
+        if {"tidal_radius", "tidal_scale"} <= set(given):
+            raise InputError("tidal_radius and tidal_scale are both given; give one of them")
+        changed = {}
+        for name, values in given.items():
+            if name not in names:
+                raise unknown("cluster parameter", name, names)
+            like = getattr(self, name)
+            numbers = _numbers(
+                name,
+                values,
+                whole=not like.is_floating_point(),
+                infinite=name in ("tidal_scale", "tidal_radius"),
+            )
+            if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
+                raise InputError(
+                    f"{name}: {tuple(numbers.shape)} values for {len(self)} clusters; give one, or "
+                    "one for each"
+                )
+            changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
+        radius = changed.pop("tidal_radius", None)
+        made = replace(self, **changed)
+        if radius is None:
+            return made
+        return replace(made, tidal_scale=radius / 10 ** (made.log_mass / 3))
+
+
+def _numbers(name: str, values: Any, *, whole: bool, infinite: bool) -> Tensor:
+    """Numbers, `infinite` ones or not, in double precision, from anything that holds numbers."""
+    try:
+        if isinstance(values, Tensor):
+            numbers = values.double()
+        else:
+            numbers = torch.from_numpy(
+                np.ma.filled(np.ma.array(values, dtype=float, copy=True), np.nan)
+            )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} = {values!r}: give a number, or one for each cluster") from error
+    if not (torch.isfinite(numbers) | (infinite & torch.isposinf(numbers))).all():
+        raise InputError(f"{name}: not every value is a finite number")
+    if whole and not (numbers == numbers.round()).all():
+        raise InputError(f"{name} = {values!r}: give whole numbers, which count from 0")
+    return numbers
+
+
+def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clusters:
+    """Draw the parameters of clusters from a survey's prior.
+
+    Parameters
+    ----------
+    survey : Survey
+        Its `prior` and `stars` give the ranges.
+    n : int
+        Number of clusters.
+    generator : torch.Generator
+        Source of randomness; the tensors lie on its device.
+
+    Returns
+    -------
+    Clusters
+    """
+    prior, stars, device = survey.prior, survey.stars, generator.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, generator=generator, device=device)
+
+    def one_of(k: int) -> Tensor:
+        return torch.randint(k, (n,), generator=generator, device=device)
+
+    low, high = (math.log10(r) for r in prior.rh_arcsec)
+    if prior.log_rh_normal is None:
+        log_rh = uniform(low, high)
+    else:
+        log_rh = _truncated_normal(*prior.log_rh_normal, low, high, uniform(0.0, 1.0))
+    reach = prior.centre_shift_px
+    known = torch.tensor([PROFILES.index(name) for name in prior.profiles], device=device)
+    return Clusters(
+        log_age=uniform(*prior.log_age),
+        log_mass=uniform(*prior.log_mass),
+        log_rh=log_rh,
+        log_z=uniform(*(math.log10(z) for z in as_range(stars.metallicity))),
+        a_v=uniform(*as_range(stars.a_v)),
+        model=one_of(len(stars.models)),
+        profile=known[one_of(len(known))],
+        gamma=uniform(*prior.gamma),
+        concentration=uniform(*prior.king_concentration),
+        ellipticity=uniform(*prior.ellipticity),
+        angle=uniform(0.0, math.pi),
+        segregation=uniform(*prior.segregation),
+        x_offset=uniform(-reach, reach),
+        y_offset=uniform(-reach, reach),
+        tidal_scale=(
+            torch.full((n,), math.inf, device=device)
+            if prior.tides is None
+            else tidal_scale_pc(
+                prior.tides.circular_speed_km_s, 1e3 * uniform(*prior.tides.galactocentric_kpc)
+            )
+            / survey.pc_per_arcsec
+        ),
+    )
+
+
+def tidal_scale_pc(circular_speed_km_s: float, galactocentric_pc: Tensor) -> Tensor:
+    """Tidal radius of a cluster of one solar mass on a circular orbit in a galaxy.
+
+    Parameters
+    ----------
+    circular_speed_km_s : float
+        Of the galaxy, the same at every radius.
+    galactocentric_pc : Tensor
+        Distance from the galaxy's centre.
+
+    Returns
+    -------
+    Tensor
+        pc per Msun^(1/3).
+
+    Notes
+    -----
+    r_t = (G M / (2 V²))^(1/3) R^(2/3): King (1962, AJ 67, 471) for a flat rotation curve, as in
+    Baumgardt et al. (2010, MNRAS 401, 1832), equation 1.
+    """
+    return (GRAVITY / (2 * circular_speed_km_s**2)) ** (1 / 3) * galactocentric_pc ** (2 / 3)
+
+
+def _truncated_normal(mean: float, sigma: float, low: float, high: float, u: Tensor) -> Tensor:
+    """Normal deviates between `low` and `high`, from uniform ones."""
+    ends = torch.tensor([(low - mean) / sigma, (high - mean) / sigma], dtype=torch.float64)
+    below, above = torch.special.ndtr(ends).tolist()
+    share = (below + (above - below) * u.double()).clamp(1e-12, 1 - 1e-12)
+    return (mean + sigma * torch.special.ndtri(share)).clamp(low, high).to(u.dtype)

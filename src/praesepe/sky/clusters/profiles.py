@@ -1,0 +1,456 @@
+"""Surface-brightness profiles of star clusters, sampled star by star."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from praesepe.sky.clusters.king import king_radius
+
+PROFILES = ("eff", "king", "plummer")
+"""Names of the profiles; `Structure.kind` holds indices into them."""
+
+EFF, KING, PLUMMER = range(len(PROFILES))
+
+_PLUMMER_GAMMA = 4.0
+"""A Plummer sphere is an EFF profile of this slope, in projection and in space."""
+
+MIN_TIDAL_RADIUS = 1.5
+"""Smallest tidal radius in half-light radii; an even disc, the flattest profile, has 2^1/2."""
+
+_MAX_EXPONENT = 60.0
+"""Where radii end, as ln(1 + r²/a²): far outside every image, and finite in single precision."""
+
+# Bins of `realised_half_light_radius`: powers of two of r², each cut into 64 by its leading bits.
+_BIN_BITS = 6
+_MIN_POWER, _MAX_POWER = -24, 28
+_FLOAT_BITS, _FLOAT_BIAS = 23, 127
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How the stars of a batch of clusters are distributed.
+
+    Attributes
+    ----------
+    half_light_radius : Tensor, shape (cluster,)
+        Projected half-light radius r_h of the profile, any unit.
+    kind : Tensor of int64, shape (cluster,)
+        Index into `PROFILES`.
+    gamma : Tensor, shape (cluster,)
+        Slope of an EFF profile, > 2; not used for the others.
+    tidal_radius : Tensor, shape (cluster,)
+        Where an EFF profile ends, in the unit of r_h and at least `MIN_TIDAL_RADIUS` r_h;
+        infinite for one that does not end. Not used for the others.
+    concentration : Tensor, shape (cluster,)
+        log10 of tidal over core radius of a King profile, 0.1 to 3.5; not used for the others.
+    ellipticity : Tensor, shape (cluster,)
+        1 - b/a.
+    angle_rad : Tensor, shape (cluster,)
+        Direction of the long axis, from x towards y.
+    segregation : Tensor, shape (cluster,)
+        Radii scale as (m / <m>)^-segregation.
+    """
+
+    half_light_radius: Tensor
+    kind: Tensor
+    gamma: Tensor
+    tidal_radius: Tensor
+    concentration: Tensor
+    ellipticity: Tensor
+    angle_rad: Tensor
+    segregation: Tensor
+
+    def part(self, rows: slice | Tensor) -> Structure:
+        """Some of the clusters, by a slice or their numbers."""
+        some = Structure(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        # What has been computed need not be computed again.
+        some.__dict__.update({name: value[rows] for name, value in vars(self).items()})
+        return some
+
+    @cached_property
+    def slope(self) -> Tensor:
+        """Slope of EFF profiles and of Plummer's."""
+        return torch.where(self.kind == PLUMMER, _PLUMMER_GAMMA, self.gamma)
+
+    @cached_property
+    def end(self) -> Tensor:
+        """Where EFF profiles end; infinite for the others."""
+        return self.tidal_radius.masked_fill(self.kind != EFF, math.inf)
+
+    @cached_property
+    def scale_radius(self) -> Tensor:
+        """Scale radii of EFF and Plummer profiles."""
+        return eff_scale_radius(self.half_light_radius, self.slope, self.end)
+
+    @cached_property
+    def beyond(self) -> Tensor:
+        """Share of an endless profile's light that is cut off where the profile ends."""
+        return torch.exp((1 - 0.5 * self.slope) * torch.log1p((self.end / self.scale_radius) ** 2))
+
+
+_MAX_LOG_SCALE = 15.0
+"""A profile that ends has a scale radius within e^±15 r_h; an end makes it flatter: a grows."""
+
+_CUTS, _STEPS = 16, 7
+"""Search for a: an interval of e^30 at most, cut at 16 places 7 times, shrinks below 1e-7."""
+
+
+def eff_scale_radius(
+    half_light_radius: Tensor, gamma: Tensor, tidal_radius: Tensor | None = None
+) -> Tensor:
+    """Scale radius *a* of an EFF profile.
+
+    Parameters
+    ----------
+    half_light_radius : Tensor
+        Projected half-light radius r_h, any unit.
+    gamma : Tensor
+        Slope of the profile's outskirts, > 2.
+    tidal_radius : Tensor, optional
+        Where the profile ends, in the unit of r_h, at least `MIN_TIDAL_RADIUS` r_h; by default,
+        and where it is infinite, it does not end.
+
+    Returns
+    -------
+    Tensor
+        In the unit of r_h; without an end ``r_h / sqrt(2**(2 / (gamma - 2)) - 1)``.
+
+    Notes
+    -----
+    Elson, Fall & Freeman (1987, ApJ 323, 54): Σ(r) ∝ (1 + r²/a²)^(-γ/2). The light inside r is
+    ∝ 1 - (1 + r²/a²)^(1-γ/2). Half of the light inside the tidal radius r_t lies inside r_h, which
+    gives a by cutting the interval of ln a again and again.
+    """
+    endless = half_light_radius / torch.sqrt(torch.exp2(2.0 / (gamma - 2.0)) - 1.0)
+    if tidal_radius is None or bool(torch.isinf(tidal_radius).all()):
+        return endless
+    power = 1.0 - 0.5 * gamma.double()
+    ratio = (tidal_radius.double() / half_light_radius).clamp(min=MIN_TIDAL_RADIUS)
+    low = (endless.double() / half_light_radius).log().clamp(min=-_MAX_LOG_SCALE)
+    width = _MAX_LOG_SCALE - low
+    low, power, square = low[..., None], power[..., None], ratio[..., None] ** 2
+    cuts = torch.arange(1, _CUTS + 1, device=low.device, dtype=low.dtype)
+    for _ in range(_STEPS):
+        width = width / (_CUTS + 1)
+        core = torch.exp(-2 * (low + width[..., None] * cuts))  # (r_h / a)^2
+        inside = torch.expm1(power * torch.log1p(core))  # minus the light, as `whole`
+        whole = torch.expm1(power * torch.log1p(core * square))
+        too_small = 2 * inside < whole  # more than half of the light inside r_h
+        low = low + (width * too_small.sum(-1))[..., None]
+    middle = low[..., 0] + 0.5 * width
+    ending = half_light_radius * torch.exp(middle).to(half_light_radius.dtype)
+    return torch.where(torch.isinf(tidal_radius), endless, ending)
+
+
+def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Draw projected positions from EFF profiles centred on the origin.
+
+    Parameters
+    ----------
+    half_light_radius, gamma : Tensor, shape (n,)
+        Profile of each star's cluster.
+    generator : torch.Generator
+        Source of randomness, on the device of the tensors.
+
+    Returns
+    -------
+    Tensor, shape (2, n)
+        x and y in the unit of `half_light_radius`.
+
+    Notes
+    -----
+    The light inside r is 1 - (1 + r²/a²)^((2-γ)/2), inverted for a uniform deviate.
+    """
+    outside = torch.rand(gamma.shape, generator=generator, device=gamma.device)
+    radius = _eff_radius(eff_scale_radius(half_light_radius, gamma), 2.0 / (gamma - 2.0), outside)
+    return _turn(radius, generator=generator)
+
+
+def sample_positions(
+    structure: Structure,
+    owner: Tensor,
+    *,
+    generator: torch.Generator,
+    relative_mass: Tensor | None = None,
+    shares: tuple[Tensor, Tensor] | None = None,
+    three_d: bool = False,
+) -> Tensor:
+    """Draw projected positions of stars about the centres of their clusters.
+
+    Parameters
+    ----------
+    structure : Structure
+        The clusters.
+    owner : Tensor of int64, shape (star,)
+        Cluster of each star.
+    generator : torch.Generator
+        Source of randomness, on the device of the tensors.
+    relative_mass : Tensor, shape (star,), optional
+        Mass of each star over the mean mass; without it there is no segregation.
+    shares : tuple of Tensor, shape (star,), optional
+        Each star lies between the radii that have these shares of the light inside (before
+        segregation moves it); not for `three_d`.
+    three_d : bool
+        Whether to draw from the density in space and to project, rather than from the surface
+        density: the same distribution of positions. Profiles that end do so in projection, in
+        space on a cylinder.
+
+    Returns
+    -------
+    Tensor, shape (2, star)
+        x and y in the unit of r_h. A flattened cluster has the axes r_h / sqrt(1 - e) and
+        r_h * sqrt(1 - e): the area within the ellipse of half the light stays.
+    """
+    king = structure.kind == KING
+    device = structure.half_light_radius.device
+
+    def uniform(stars: Tensor | None = None) -> Tensor:
+        """Shares of the light outside of each star's place."""
+        shape = owner.shape if stars is None else stars.shape
+        u = torch.rand(shape, generator=generator, device=device)
+        if shares is None:
+            return u
+        low, high = shares if stars is None else (share[stars] for share in shares)
+        return u.mul_(high - low).add_(1 - high)
+
+    if bool(king.all()):
+        outside = uniform()
+        radius = _king_radius(structure, owner, outside, three_d=three_d)
+    else:
+        scale = structure.scale_radius.index_select(0, owner)
+        exponent = (2.0 / (structure.slope - 2.0)).index_select(0, owner)
+        if three_d:
+            radius = _eff_radius_in_space(scale, exponent, generator=generator)
+        else:
+            outside = uniform()
+            if bool((structure.beyond > 0).any()):
+                least = structure.beyond.index_select(0, owner)
+                outside.mul_(1 - least).add_(least)
+            radius = _eff_radius(scale, exponent, outside)
+        if bool(king.any()):
+            chosen = king[owner].nonzero()[:, 0]
+            outside = uniform(chosen)
+            radius[chosen] = _king_radius(structure, owner[chosen], outside, three_d=three_d)
+    if three_d:
+        radius *= _sine_of_sight(radius, generator=generator)
+        if not bool(king.all()):
+            _redraw_beyond(radius, structure, owner, scale, exponent, generator=generator)
+    if relative_mass is not None and bool((structure.segregation != 0).any()):
+        radius *= relative_mass ** -structure.segregation[owner]
+    position = _turn(radius, generator=generator)
+    if bool((structure.ellipticity != 0).any()):
+        position = _flatten(structure, owner, position)
+    return position
+
+
+def even_positions(
+    structure: Structure,
+    n_points: int,
+    *,
+    relative_mass: Tensor | None = None,
+    shares: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Positions that share a profile's light evenly: what a cluster of endlessly many stars gives.
+
+    Parameters
+    ----------
+    structure : Structure
+        The clusters.
+    n_points : int
+        Points of each cluster.
+    relative_mass : Tensor, shape (cluster,), optional
+        Mass of the stars that give this light over the mean mass; without it there is no
+        segregation.
+    shares : tuple of Tensor, shape (cluster,), optional
+        The points share the light between the radii that have these shares of it inside.
+
+    Returns
+    -------
+    Tensor, shape (2, cluster * n_points)
+        x and y in the unit of r_h, cluster after cluster. The k-th point stands where
+        (k + 1/2) / n_points of this light lie inside, a golden angle on from the one before.
+    """
+    n, device = len(structure.kind), structure.half_light_radius.device
+    step = torch.arange(n_points, device=device)
+    outside = (1 - (step + 0.5) / n_points).expand(n, n_points)
+    if shares is not None:
+        low, high = (share.float()[:, None] for share in shares)
+        outside = outside * (high - low) + (1 - high)
+    radius = _radii(structure, outside)
+    if relative_mass is not None and bool((structure.segregation != 0).any()):
+        radius *= (relative_mass**-structure.segregation)[:, None]
+    turns = step.double() * (0.5 * (3 - math.sqrt(5.0)))
+    angle = (2 * math.pi * turns.frac()).float()
+    position = (torch.stack((torch.cos(angle), torch.sin(angle)))[:, None] * radius).flatten(1)
+    if bool((structure.ellipticity != 0).any()):
+        owner = torch.arange(n, device=device).repeat_interleave(n_points)
+        position = _flatten(structure, owner, position)
+    return position
+
+
+def light_inside(structure: Structure, radius: Tensor) -> Tensor:
+    """Share of the light inside some radii, without segregation; good to 0.1 per cent.
+
+    Parameters
+    ----------
+    structure : Structure
+        The clusters.
+    radius : Tensor, shape (radius,)
+        Ascending, in the unit of r_h.
+
+    Returns
+    -------
+    Tensor of float64, shape (cluster, radius)
+    """
+    device = radius.device
+    tail = torch.logspace(-1, -6, 256, device=device, dtype=torch.float64)
+    outside = torch.cat((torch.linspace(1, 0.1, 256, device=device, dtype=torch.float64), tail[1:]))
+    edges = _radii(structure, outside.float().expand(len(structure.kind), -1)).contiguous()
+    wanted = radius.float().expand(len(edges), -1).contiguous()
+    last = len(outside) - 1
+    right = torch.searchsorted(edges, wanted).clamp(1, last)
+    start, end = edges.gather(1, right - 1), edges.gather(1, right)
+    step = ((wanted - start) / (end - start).clamp_min(1e-30)).clamp(0, 1).double()
+    share = torch.lerp(outside[right - 1], outside[right], step)
+    return torch.where(wanted > edges[:, -1:], 1.0, 1 - share)
+
+
+def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: int) -> Tensor:
+    """Radius about the true centre within which half of the light of the drawn stars lies.
+
+    Parameters
+    ----------
+    owner : Tensor of int64, shape (star,)
+        Cluster of each star, 0 to n - 1, in any order.
+    offset : Tensor of float32, shape (2, star)
+        x and y from the true centre of the cluster.
+    light : Tensor, shape (star,)
+        Light of each star, not negative.
+    n : int
+        Number of clusters.
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        In the unit of `offset`; NaN for a cluster without light.
+
+    Notes
+    -----
+    A histogram of r² in bins of 0.8 to 1.6 %, which are the leading bits of the floating-point
+    number, interpolated within the bin: r is right to 0.8 %. Radii between 2^-12 and 2^14 units are
+    told apart, which holds for pixels and arcsec alike.
+    """
+    square = offset[0] * offset[0]
+    square.addcmul_(offset[1], offset[1])
+    low = (_MIN_POWER + _FLOAT_BIAS) << _BIN_BITS
+    n_bins = (_MAX_POWER - _MIN_POWER) << _BIN_BITS
+    index = square.view(torch.int32) >> (_FLOAT_BITS - _BIN_BITS)
+    index = index.sub_(low).clamp_(0, n_bins - 1)
+    index = owner * n_bins + index
+    histogram = torch.zeros(n * n_bins, device=light.device, dtype=light.dtype)
+    histogram.index_add_(0, index, light)
+    inside = histogram.view(n, n_bins).cumsum(1)
+    half = 0.5 * inside[:, -1:]
+    bin_ = torch.searchsorted(inside, half)  # first bin where half of the light is reached
+    above = inside.gather(1, bin_)
+    below = inside.gather(1, (bin_ - 1).clamp_(min=0)).masked_fill(bin_ == 0, 0.0)
+    fraction = ((half - below) / (above - below))[:, 0]
+    edges = [
+        ((bin_[:, 0] + low + step) << (_FLOAT_BITS - _BIN_BITS)).int().view(torch.float32)
+        for step in (0, 1)
+    ]
+    return torch.sqrt(edges[0] + fraction * (edges[1] - edges[0]))
+
+
+def _king_radius(
+    structure: Structure, owner: Tensor, outside: Tensor, *, three_d: bool = False
+) -> Tensor:
+    radius, concentration = structure.half_light_radius, structure.concentration
+    return king_radius(radius, concentration, owner, outside, three_d=three_d)
+
+
+def _radii(structure: Structure, outside: Tensor) -> Tensor:
+    """Projected radii (cluster, point) with the shares `outside` of the light beyond them."""
+    beyond, exponent = structure.beyond[:, None], 2.0 / (structure.slope[:, None] - 2.0)
+    share = torch.lerp(beyond, torch.ones_like(beyond), outside)
+    radius = _eff_radius(structure.scale_radius[:, None], exponent, share)
+    king = torch.nonzero(structure.kind == KING).flatten()
+    if len(king):
+        n_points = outside.shape[1]
+        owner = king.repeat_interleave(n_points)
+        of_king = _king_radius(structure, owner, outside[king].flatten())
+        radius[king] = of_king.view(-1, n_points)
+    return radius
+
+
+def _sine_of_sight(like: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Projected over true radius, for directions that are even in space."""
+    height = torch.rand(like.shape, generator=generator, device=like.device)
+    return torch.sqrt(1 - height**2)
+
+
+def _redraw_beyond(
+    radius: Tensor,
+    structure: Structure,
+    owner: Tensor,
+    scale: Tensor,
+    exponent: Tensor,
+    *,
+    generator: torch.Generator,
+) -> None:
+    """Draw projected radii in space again, in place, until none lies beyond its tidal radius."""
+    if bool(torch.isinf(structure.end).all()):
+        return
+    beyond = torch.nonzero(radius > structure.end.index_select(0, owner)).flatten()
+    while len(beyond):
+        again = _eff_radius_in_space(scale[beyond], exponent[beyond], generator=generator)
+        again *= _sine_of_sight(again, generator=generator)
+        radius[beyond] = again
+        beyond = beyond[again > structure.end[owner[beyond]]]
+
+
+def _eff_radius(scale: Tensor, exponent: Tensor, outside: Tensor) -> Tensor:
+    """Projected radii of EFF profiles of scale a, `exponent` = 2 / (γ - 2).
+
+    `outside`, which is overwritten, is the share of the light outside each radius.
+    """
+    depth = outside.log_().mul_(exponent).neg_().clamp_(max=_MAX_EXPONENT)  # ln(1 + r²/a²)
+    return torch.expm1(depth, out=depth).sqrt_().mul_(scale)
+
+
+def _eff_radius_in_space(scale: Tensor, exponent: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Radii in space of EFF profiles: the density is ∝ (1 + r²/a²)^(-(γ+1)/2).
+
+    Its r²/a² is the ratio of two gamma deviates, of 3/2 and (γ-2)/2 degrees.
+    """
+    inner = torch._standard_gamma(torch.full_like(scale, 1.5), generator=generator)
+    outer = torch._standard_gamma(1.0 / exponent, generator=generator)
+    square = inner / outer.clamp_min(math.exp(-_MAX_EXPONENT))
+    return square.sqrt_().mul_(scale)
+
+
+def _turn(radius: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Positions (2, n) at the given radii in random directions."""
+    angle = torch.rand(
+        radius.shape, generator=generator, device=radius.device, dtype=radius.dtype
+    ).mul_(2 * math.pi)
+    position = torch.empty((2, *radius.shape), device=radius.device, dtype=radius.dtype)
+    torch.cos(angle, out=position[0])
+    torch.sin(angle, out=position[1])
+    return position.mul_(radius)
+
+
+def _flatten(structure: Structure, owner: Tensor, position: Tensor) -> Tensor:
+    """Squeeze circles to ellipses of the same area and turn them."""
+    root = torch.sqrt(1 - structure.ellipticity)
+    cos, sin = torch.cos(structure.angle_rad), torch.sin(structure.angle_rad)
+    rows = torch.stack((cos / root, -sin * root, sin / root, cos * root)).index_select(
+        1, owner
+    )  # (4, star)
+    x, y = position
+    return torch.stack((rows[0] * x + rows[1] * y, rows[2] * x + rows[3] * y))

@@ -1,0 +1,162 @@
+"""Clusters that a user describes: names of choices, and whether the simulator can make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from praesepe.errors import InputError, unknown
+from praesepe.sky.clusters.parameters import Clusters
+from praesepe.sky.clusters.profiles import PROFILES
+from praesepe.stars.population import StellarTable
+from praesepe.survey import Survey, as_range
+
+METALLICITY_TOLERANCE_DEX = 0.025
+"""Half a step of the metallicities at which a simulator has stars (`METALLICITY_STEP_DEX`)."""
+
+LIMITS = {
+    "log_mass": (0.0, 8.0),
+    "concentration": (0.1, 3.5),
+    "ellipticity": (0.0, 0.9),
+    "segregation": (0.0, 1.0),
+}
+"""As for the prior of a survey (`praesepe.survey.Prior`)."""
+
+SLACK = 1e-5
+"""Single precision may put a value so far beyond the limit that it was given as."""
+
+Values = NDArray[np.float64]
+
+
+def by_index(given: Mapping[str, Any], survey: Survey, *, source: str = "") -> dict[str, Any]:
+    """Parameters of clusters with the names of profiles and stellar models as indices.
+
+    Parameters
+    ----------
+    given : mapping
+        Values by the names of `Clusters`; ``profile`` and ``model`` may be names or indices.
+    survey : Survey
+        Its stellar models count from 0 in the order in which it names them.
+    source : str, optional
+        What the messages call the table that the values come from.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        For a name that is not among the profiles or the survey's models.
+    """
+    found = dict(given)
+    for name, allowed in _choices(survey).items():
+        values = found.get(name)
+        if values is None or isinstance(values, Tensor):
+            continue
+        array = np.asarray(values)
+        if array.dtype.kind in "iufb":
+            continue
+        names = [str(value) for value in array.ravel()]
+        for value in names:
+            if value not in allowed:
+                kind = f"{name} in {source}:" if source else name
+                raise unknown(kind, value, allowed, f"Or give its number, from 0{_advice(name)}.")
+        found[name] = np.array([allowed.index(value) for value in names]).reshape(array.shape)
+    return found
+
+
+def check_given(
+    clusters: Clusters,
+    survey: Survey,
+    tables: Sequence[StellarTable],
+    *,
+    names: Sequence[str] | None = None,
+) -> None:
+    """Refuse clusters that the simulator would not make as they are described.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        All their parameters.
+    survey : Survey
+        Its metallicities and extinctions are those that there are stars for; the half-light radius
+        may be half of its stamp.
+    tables : sequence of StellarTable
+        Of the survey's stellar models, in their order: ages up to half a step beyond them can be
+        had (`praesepe.stars.isochrones.check_covers`).
+    names : sequence of str, optional
+        What the messages call each cluster; by default "cluster 1" and so on.
+
+    Raises
+    ------
+    InputError
+        Naming the first cluster that cannot be had, what is allowed, and what to do.
+    """
+    if not len(clusters):
+        raise InputError("no clusters are given; give at least one")
+    value = {name: v.double().cpu().numpy() for name, v in vars(clusters).items()}
+    called = names or [f"cluster {i}" for i in range(1, len(clusters) + 1)]
+
+    def demand(name: str, good: NDArray[np.bool_], allowed: str) -> None:
+        if not good.all():
+            i = int(np.flatnonzero(~good)[0])
+            raise InputError(f"{called[i]}: {name} = {_shown(name, value[name][i])}; {allowed}")
+
+    for name, known in _choices(survey).items():
+        listed = ", ".join(f"{i} ({one})" for i, one in enumerate(known))
+        demand(
+            name, np.isin(value[name], range(len(known))), f"allowed are {listed}{_advice(name)}"
+        )
+    for name, limits in LIMITS.items():
+        demand(name, _within(value[name], *limits), f"allowed are {limits[0]:g} to {limits[1]:g}")
+    demand("gamma", value["gamma"] > 2, "allowed are values above 2: with others the light of an "
+           "EFF profile is infinite")  # fmt: skip
+    demand("tidal_scale", value["tidal_scale"] > 0, "allowed are positive values, as for the tidal "
+           "radius itself")  # fmt: skip
+    half = 0.5 * survey.stamp_size * survey.pixel_scale_arcsec
+    demand("log_rh", value["log_rh"] <= np.log10(half) + SLACK, f"allowed is half a stamp at most, "
+           f"{half:.4g} arcsec; give the survey a larger stamp_size")  # fmt: skip
+    for i, (model, table) in enumerate(zip(survey.stars.models, tables, strict=True)):
+        step = 0.5 * float(np.diff(table.log_age).min(initial=0.05))
+        first, last = float(table.log_age[0]), float(table.log_age[-1])
+        good = (value["model"] != i) | _within(value["log_age"], first - step, last + step)
+        demand("log_age", good, f"allowed are {first:g} to {last:g}, the ages of the stellar model "
+               f"{model!r}")  # fmt: skip
+    low, high = as_range(survey.stars.a_v)
+    demand("a_v", _within(value["a_v"], low, high), f"the survey has {_span(low, high)} mag; put a "
+           "wider range into a_v of its stars")  # fmt: skip
+    low, high = as_range(survey.stars.metallicity)
+    ends = np.log10([low, high]) + np.array([-1, 1]) * METALLICITY_TOLERANCE_DEX
+    demand("log_z", _within(value["log_z"], *ends), f"the survey has stars of Z = "
+           f"{_span(low, high)}; put a {'wider ' if low < high else ''}range into metallicity of "
+           "its stars")  # fmt: skip
+
+
+def _choices(survey: Survey) -> dict[str, tuple[str, ...]]:
+    return {"profile": PROFILES, "model": survey.stars.models}
+
+
+def _advice(name: str) -> str:
+    return "; name others in isochrones of the survey's stars" if name == "model" else ""
+
+
+def _within(values: Values, low: float, high: float) -> NDArray[np.bool_]:
+    return (values >= low - SLACK) & (values <= high + SLACK)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:g} to {high:g}" if low < high else f"{low:g} only"
+
+
+def _shown(name: str, value: float) -> str:
+    """A value as it is given in Python, and as it stands in a catalogue."""
+    if name == "log_z":
+        return f"{value:.4g} (metallicity Z = {10**value:.3g})"
+    if name == "log_rh":
+        return f"{value:.4g} (rh_arcsec = {10**value:.4g})"
+    return f"{value:.6g}"

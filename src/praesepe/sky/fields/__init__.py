@@ -1,0 +1,1 @@
+"""Star fields that clusters lie on: simulated, or cut from real mosaics."""

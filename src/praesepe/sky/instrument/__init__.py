@@ -1,0 +1,1 @@
+"""From light to a mosaic: point spread function, rendering, detector, noise, artefacts."""

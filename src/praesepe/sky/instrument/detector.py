@@ -1,0 +1,191 @@
+"""The detector: sky, dark current, flat field, photon and read noise, saturation, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from praesepe.sky.instrument.artefacts import add_cosmic_rays, fill_bad_pixels
+from praesepe.sky.instrument.noise import (
+    MIN_READ_NOISE,
+    photons_and_read_noise,
+    photons_on_noise,
+    poisson,
+)
+from praesepe.survey import Survey
+
+PIXELS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 26}
+"""Pixels exposed at once: few enough to stay in a processor's cache, or in a GPU's memory."""
+
+
+class Detector:
+    """Adds to noiseless stamps what a real exposure has.
+
+    Parameters
+    ----------
+    survey : Survey
+        Exposure times, noise and sky of the bands, and the detector's faults.
+    device : torch.device or str
+        Where the work is done.
+
+    Attributes
+    ----------
+    noise : Tensor, shape (band,)
+        Standard deviation of an empty pixel under the faintest sky, e-/s.
+    """
+
+    def __init__(self, survey: Survey, *, device: torch.device | str = "cpu") -> None:
+        bands = survey.bands
+
+        def column(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=device)[:, None, None]  # (band, 1, 1)
+
+        self.faults = survey.detector
+        self.exposure = column([band.exposure_s for band in bands])
+        self.dark = column([band.dark_e_s for band in bands])
+        self.read_noise = column([band.read_noise_e * band.n_exposures**0.5 for band in bands])
+        self.sky = [column([band.sky_e_s[end] for band in bands]) for end in (0, 1)]
+        self.left = [column([band.sky_left[end] for band in bands]) for end in (0, 1)]
+        full = [(band.saturation_e or torch.inf) * band.n_exposures for band in bands]
+        self.full: Tensor | None = column(full) if min(full) < torch.inf else None
+        self.kernel = _noise_kernels(survey, device)
+        variance = (self.sky[0] + self.dark) * self.exposure + self.read_noise**2
+        self.noise = (variance.sqrt() / self.exposure).flatten()
+        # Where read noise hides the steps between electrons, one normal deviate serves both; the
+        # noise of real backgrounds contains it as well.
+        smooth = (self.read_noise >= MIN_READ_NOISE).flatten().tolist()
+        self._smooth = [i for i, is_smooth in enumerate(smooth) if is_smooth]
+        self._counted = [i for i, is_smooth in enumerate(smooth) if not is_smooth]
+
+    def expose(
+        self, images: Tensor, *, generator: torch.Generator, background: Tensor | None = None
+    ) -> Tensor:
+        """Expose noiseless images, each stamp and band under a sky of its own.
+
+        Parameters
+        ----------
+        images : Tensor, shape (n, band, y, x)
+            Light of all sources, e-/s.
+        generator : torch.Generator
+            Source of randomness.
+        background : Tensor, shape (n, band, y, x), optional
+            Real images of the sky in e-/s, with its noise and the detector's faults. `images` then
+            add their own photon noise to it, and neither sky nor read noise nor faults.
+
+        Returns
+        -------
+        Tensor, shape (n, band, y, x)
+            e-/s; dark current subtracted, of the sky the share that the survey says is left.
+
+        Notes
+        -----
+        A survey's noise kernel is convolved with the noise alone and scaled to a unit sum of
+        squares: evenly lit pixels keep their variance, and the autocorrelation of their noise is
+        that of the kernel.
+        """
+        exposed = torch.empty_like(images, memory_format=torch.contiguous_format)
+        if background is not None:
+            for part in self._chunks(images):
+                exposed[part] = self._on_background(images[part], background[part], generator)
+            return exposed
+        u = torch.rand((2, *images.shape[:2], 1, 1), generator=generator, device=images.device)
+        sky = torch.lerp(self.sky[0], self.sky[1], u[0])
+        left = torch.lerp(self.left[0], self.left[1], u[1])
+        for part in self._chunks(images):
+            exposed[part] = self._under_sky(images[part], sky[part], left[part], generator)
+        faults = self.faults
+        if faults.cosmic_rays > 0:
+            electrons = faults.cosmic_ray_e
+            add_cosmic_rays(
+                exposed, faults.cosmic_rays, electrons, self.exposure, generator=generator
+            )
+        if faults.bad_pixels > 0:
+            fill_bad_pixels(exposed, faults.bad_pixels, generator=generator)
+        return exposed
+
+    def _chunks(self, images: Tensor) -> Iterator[slice]:
+        limit = PIXELS_PER_CHUNK["cpu" if images.device.type == "cpu" else "cuda"]
+        size = max(1, limit // max(1, images[:1].numel()))
+        for start in range(0, len(images), size):
+            yield slice(start, start + size)
+
+    def _under_sky(
+        self, images: Tensor, sky: Tensor, left: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Images with sky, dark current, the flat field's error, noise and saturation, e-/s."""
+        if self.faults.flat_field > 0:
+            flat = torch.empty_like(images).normal_(generator=generator)
+            flat.mul_(self.faults.flat_field).add_(1)
+            expected = (images + sky).mul_(flat).add_(self.dark)
+        else:
+            expected = images + (sky + self.dark)
+        expected.mul_(self.exposure).clamp_(min=0)
+        electrons = self._correlated(expected, self._electrons, generator)
+        if self.full is not None:
+            electrons = torch.minimum(electrons, self.full)
+        return electrons.div_(self.exposure).sub_(sky * (1 - left) + self.dark)
+
+    def _on_background(
+        self, images: Tensor, background: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Images with their photon noise on real ones, e-/s."""
+        expected = (images * self.exposure).clamp_(min=0)
+        electrons = self._correlated(expected, self._photons, generator)
+        total = electrons.div_(self.exposure).add_(background)
+        if self.full is not None:
+            total = torch.minimum(total, self.full / self.exposure)
+        return total
+
+    def _electrons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
+        """Photons and read noise for given expected electrons."""
+        if not self._counted:
+            return photons_and_read_noise(expected, self.read_noise, generator=generator)
+        electrons = torch.empty_like(expected)
+        if self._smooth:
+            electrons[:, self._smooth] = photons_and_read_noise(
+                expected[:, self._smooth], self.read_noise[self._smooth], generator=generator
+            )
+        counted = poisson(expected[:, self._counted], generator=generator)
+        noise = torch.randn(counted.shape, generator=generator, device=counted.device)
+        electrons[:, self._counted] = counted.addcmul_(noise, self.read_noise[self._counted])
+        return electrons
+
+    def _photons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
+        """Photons alone for given expected electrons, on a background with noise of its own."""
+        if not self._counted:
+            return photons_on_noise(expected, generator=generator)
+        photons = torch.empty_like(expected)
+        if self._smooth:
+            photons[:, self._smooth] = photons_on_noise(
+                expected[:, self._smooth], generator=generator
+            )
+        photons[:, self._counted] = poisson(expected[:, self._counted], generator=generator)
+        return photons
+
+    def _correlated(
+        self, expected: Tensor, draw: Callable[..., Tensor], generator: torch.Generator
+    ) -> Tensor:
+        """Electrons whose noise is spread over neighbours as the survey's kernels say."""
+        if self.kernel is None:
+            return draw(expected, generator)
+        # Noise comes from beyond the edge as well, of pixels like those at the edge.
+        reach = self.kernel.shape[-1] // 2
+        wider = pad(expected, (reach,) * 4, mode="replicate")
+        noise = draw(wider, generator) - wider
+        return expected + conv2d(noise, self.kernel, groups=expected.shape[1])
+
+
+def _noise_kernels(survey: Survey, device: torch.device | str) -> Tensor | None:
+    """Kernels as weights of a convolution, (band, 1, k, k), each of unit sum of squares."""
+    given = [band.noise_kernel for band in survey.bands]
+    if all(kernel is None for kernel in given):
+        return None
+    kernels = [torch.tensor(kernel or ((1.0,),)) for kernel in given]
+    side = max(len(kernel) for kernel in kernels)
+    kernels = [pad(kernel, ((side - len(kernel)) // 2,) * 4) for kernel in kernels]
+    weights = torch.stack([kernel / kernel.square().sum().sqrt() for kernel in kernels])
+    # conv2d correlates: turned by 180 degrees, the kernel is what becomes of one pixel's noise.
+    return weights.flip(-2, -1)[:, None].to(device)

@@ -1,0 +1,470 @@
+"""The point spread function of a band: telescope optics, detector, drizzle and scattered light.
+
+The optical model multiplies transfer functions: diffraction by the pupil, the native pixel, charge
+diffusion, jitter, a halo of scattered light, and what drizzling adds. The optical transfer function
+is the autocorrelation of the pupil; with the pupil sampled at ``wavelength / box`` metres (box in
+radians) its lags fall exactly on the frequencies of a periodic image of that box, so that the point
+spread function is exact at the points of the output grid, without interpolation.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from praesepe.errors import InputError
+from praesepe.sky.instrument.psf_files import (
+    PSFFile,
+    check_sampling,
+    chosen_position,
+    load_psf_file,
+    resample,
+)
+
+if TYPE_CHECKING:
+    from praesepe.survey import PSF, Band
+
+Array = NDArray[np.floating[Any]]
+
+MIN_BOX_ARCSEC = 12.8
+"""Smallest periodic box: holds the 6 arcsec aperture of published encircled energies."""
+
+N_WAVELENGTHS = 5
+"""Monochromatic point spread functions averaged over a filter."""
+
+_ARCSEC = math.radians(1 / 3600)
+_ANGSTROM = 1e-10
+
+
+def band_psf(
+    band: Band,
+    *,
+    grid_scale_arcsec: float,
+    half_size_px: int,
+    pixel_scale_arcsec: float | None = None,
+    wavelengths_angstrom: ArrayLike | None = None,
+    defocus_nm: float = 0.0,
+    position: int | None = None,
+) -> Array:
+    """Point spread function of a band as a pixel of the mosaic sees it.
+
+    Every element is the value at the centre of its grid cell times the cell's area, of the point
+    spread function convolved with the whole pixel response. The light of a star that a mosaic pixel
+    collects is therefore this image, interpolated at the pixel's offset from the star, times
+    ``(pixel_scale / grid_scale)**2``.
+
+    Parameters
+    ----------
+    band : praesepe.survey.Band
+        Its `psf` is a FITS file or the optical model; see `praesepe.survey.PSF`.
+    grid_scale_arcsec : float
+        Sampling of the result, arcsec.
+    half_size_px : int
+        The result has ``2 * half_size_px + 1`` elements a side, the star on the middle one.
+    pixel_scale_arcsec : float, optional
+        Pixel of the mosaic, arcsec. Needed for a drizzled mosaic (``psf.pixfrac > 0``): the light
+        of a native pixel is spread over a square drop of `pixfrac` native pixels and then averaged
+        over the mosaic's pixel.
+    wavelengths_angstrom : array_like, optional
+        Wavelengths averaged with equal weight; default: `psf.wavelength_angstrom`, or else
+        `N_WAVELENGTHS` equal shares of the filter's light.
+    defocus_nm : float
+        R.m.s. wavefront error by defocus, nm, of the optical model. A file's optics are what they
+        are: without their wavefront no other focus follows from an image, so that a file allows 0
+        only.
+    position : int, optional
+        Which of the `psf_variants` of a position-dependent file; default: the mean of them all.
+
+    Returns
+    -------
+    ndarray, shape (2 * half_size_px + 1, 2 * half_size_px + 1)
+        Its sum is the share of a star's light inside the stamp; some 0.996 lie within 6 arcsec.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be used or a value is impossible.
+    """
+    if not (math.isfinite(grid_scale_arcsec) and grid_scale_arcsec > 0) or half_size_px < 1:
+        raise InputError(
+            f"grid_scale_arcsec = {grid_scale_arcsec}, half_size_px = {half_size_px}: "
+            "the first must be positive, the second at least 1."
+        )
+    psf = band.psf
+    if psf.pixfrac > 0 and pixel_scale_arcsec is None:
+        raise InputError(
+            f"band {band.name!r} is drizzled (pixfrac = {psf.pixfrac}): give pixel_scale_arcsec, "
+            "the pixel of the mosaic."
+        )
+    drizzle = drizzle_widths(psf, pixel_scale_arcsec)
+    if wavelengths_angstrom is None:
+        wavelengths = band_wavelengths(band)
+    else:
+        wavelengths = np.atleast_1d(np.asarray(wavelengths_angstrom, dtype=float))
+    if wavelengths.size == 0 or not np.all(np.isfinite(wavelengths) & (wavelengths > 0)):
+        raise InputError(f"wavelengths {wavelengths} of band {band.name!r}: give positive numbers.")
+    if not math.isfinite(defocus_nm) or (psf.file is not None and defocus_nm != 0):
+        raise InputError(
+            f"defocus_nm = {defocus_nm} for band {band.name!r}: give a finite number, and 0 for a "
+            "PSF from a file, whose focus cannot be changed."
+        )
+    if psf.file is None:
+        if position not in (None, 0):
+            raise InputError(f"position {position}: the optical model has one, 0.")
+        return optical_psf(
+            psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus_nm
+        )
+    file = load_psf_file(psf)
+    check_sampling(psf, file, pixel_scale_arcsec=pixel_scale_arcsec)
+    return _file_psf(psf, file, wavelengths, grid_scale_arcsec, half_size_px, drizzle, position)
+
+
+def psf_variants(band: Band) -> int:
+    """How many point spread functions a band has, for `band_psf(..., position=0 ...)`.
+
+    More than one only where `psf.file_position` is "random": as many as the file has positions.
+    """
+    if band.psf.file is None or band.psf.file_position != "random":
+        return 1
+    return len(load_psf_file(band.psf).planes)
+
+
+def band_wavelengths(band: Band) -> Array:
+    """Wavelengths (Angstrom) that stand for a filter: each for an equal share of its photons.
+
+    They are the middles of `N_WAVELENGTHS` equal shares of the photons of a source with constant
+    flux per unit frequency, or the one wavelength that the survey file gives.
+    """
+    if band.psf.wavelength_angstrom is not None:
+        return np.array([band.psf.wavelength_angstrom])
+    from praesepe.stars.passbands import load_passband
+
+    passband = load_passband(band.filter)
+    wavelength = np.asarray(passband.wavelength_angstrom, dtype=float)
+    photons = np.asarray(passband.throughput, dtype=float) / wavelength
+    steps = 0.5 * (photons[1:] + photons[:-1]) * np.diff(wavelength)
+    cumulative = np.concatenate([[0.0], np.cumsum(steps)])
+    shares = (np.arange(N_WAVELENGTHS) + 0.5) / N_WAVELENGTHS
+    return np.interp(shares * cumulative[-1], cumulative, wavelength)
+
+
+def drizzle_widths(psf: PSF, pixel_scale_arcsec: float | None) -> tuple[float, ...]:
+    """Sides (arcsec) of the squares that drizzling convolves with: drop and output pixel."""
+    if psf.pixfrac == 0 or pixel_scale_arcsec is None:
+        return ()
+    return (psf.pixfrac * psf.native_pixel_arcsec, pixel_scale_arcsec)
+
+
+def optical_psf(
+    psf: PSF,
+    wavelengths_angstrom: Array,
+    grid_scale_arcsec: float,
+    half_size_px: int,
+    squares_arcsec: tuple[float, ...] = (),
+    *,
+    defocus_nm: float = 0.0,
+) -> Array:
+    """Point spread function of the optical model, sampled on a grid.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        The model's parameters; its file and `pixfrac` are not used here.
+    wavelengths_angstrom : ndarray
+        Wavelengths averaged with equal weight.
+    grid_scale_arcsec : float
+        Sampling of the result, arcsec.
+    half_size_px : int
+        The result has ``2 * half_size_px + 1`` elements a side.
+    squares_arcsec : tuple of float, optional
+        Sides of squares to convolve with besides the native pixel.
+    defocus_nm : float
+        R.m.s. wavefront error by defocus, nm.
+
+    Returns
+    -------
+    ndarray, shape (2 * half_size_px + 1, 2 * half_size_px + 1)
+        Point values times the area of a grid cell.
+    """
+    n_grid = _fast_size(math.ceil(max(MIN_BOX_ARCSEC / grid_scale_arcsec, 4 * half_size_px + 2)))
+    box_arcsec = n_grid * grid_scale_arcsec
+    highest = (
+        psf.diameter_m / (float(np.min(wavelengths_angstrom)) * _ANGSTROM) * _ARCSEC
+    )  # cycles/arcsec
+    n_fold = max(1, math.ceil((2 * highest * box_arcsec + 8) / n_grid))
+    n_fine = n_fold * n_grid
+    transfer = np.zeros((n_fine, n_fine), dtype=complex if defocus_nm else float)
+    for wavelength in wavelengths_angstrom:
+        transfer += optical_transfer(psf, wavelength, box_arcsec, n_fine, defocus_nm=defocus_nm)
+    transfer /= len(wavelengths_angstrom)
+    frequency = np.fft.fftfreq(n_fine, grid_scale_arcsec / n_fold)  # cycles/arcsec
+    transfer *= detector_transfer(psf, frequency, squares_arcsec)
+    folded = transfer.reshape(n_fold, n_grid, n_fold, n_grid).sum(axis=(0, 2))
+    image = np.fft.ifft2(folded).real
+    index = np.arange(-half_size_px, half_size_px + 1)
+    return image[np.ix_(index, index)]
+
+
+def optical_transfer(
+    psf: PSF,
+    wavelength_angstrom: float,
+    box_arcsec: float,
+    n_frequency: int,
+    *,
+    defocus_nm: float = 0.0,
+) -> NDArray[Any]:
+    """Transfer function of the telescope's pupil: its normalised autocorrelation.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        Diameter, central obscuration and struts.
+    wavelength_angstrom : float
+        Wavelength, Angstrom.
+    box_arcsec : float
+        Side of the periodic image, arcsec; frequencies are multiples of its inverse.
+    n_frequency : int
+        Frequencies a side, in the order of `numpy.fft.fftfreq`.
+    defocus_nm : float
+        R.m.s. wavefront error by defocus, nm.
+
+    Returns
+    -------
+    ndarray, shape (n_frequency, n_frequency)
+        1 at zero frequency. Real without defocus; with it complex, although the values are real
+        where the pupil is the same when turned by 180 degrees.
+    """
+    step_m = wavelength_angstrom * _ANGSTROM / (box_arcsec * _ARCSEC)
+    aperture = pupil(psf, step_m)
+    reach = aperture.shape[0] - 1  # largest lag with overlap
+    n_lag = _fast_size(2 * reach + 1)
+    shape = (n_lag, n_lag)
+    correlation: NDArray[Any]
+    if defocus_nm:
+        wavefront_m = defocus_nm * 1e-9 * defocus(psf, step_m)
+        phase = 2 * np.pi / (wavelength_angstrom * _ANGSTROM) * wavefront_m
+        correlation = np.fft.ifft2(np.abs(np.fft.fft2(aperture * np.exp(1j * phase), shape)) ** 2)
+    else:
+        correlation = np.fft.irfft2(np.abs(np.fft.rfft2(aperture, shape)) ** 2, shape)
+    lag = np.arange(-min(reach, (n_frequency - 1) // 2), min(reach, (n_frequency - 1) // 2) + 1)
+    transfer = np.zeros((n_frequency, n_frequency), dtype=correlation.dtype)
+    transfer[np.ix_(lag, lag)] = correlation[np.ix_(lag, lag)] / aperture.sum()
+    transfer[0, 0] = 1  # soft edges smooth the cusp at zero lag, and nothing else
+    return transfer
+
+
+def defocus(psf: PSF, step_m: float) -> Array:
+    """Wavefront of defocus of unit r.m.s. over the annular pupil, on the grid of `pupil`.
+
+    The annular Zernike polynomial 3^1/2 (2 r² - 1 - e²) / (1 - e²), with r the radius over that of
+    the pupil and e the obscuration (Mahajan 1981, J. Opt. Soc. Am. 71, 75).
+    """
+    x = _pupil_grid(psf, step_m)
+    square = (x[:, None] ** 2 + x[None, :] ** 2) / (psf.diameter_m / 2) ** 2
+    inner = psf.obscuration**2
+    return math.sqrt(3) * (2 * square - 1 - inner) / (1 - inner)
+
+
+def _pupil_grid(psf: PSF, step_m: float) -> Array:
+    half = math.ceil(psf.diameter_m / 2 / step_m + 0.5)
+    return np.arange(-half, half + 1) * step_m
+
+
+def pupil(psf: PSF, step_m: float) -> Array:
+    """Transmission of the pupil on a grid of `step_m` metres, edges softened over one step."""
+    x = _pupil_grid(psf, step_m)
+    radius = np.hypot(x[:, None], x[None, :])
+
+    def inside(distance: Array) -> Array:
+        return np.clip(distance / step_m + 0.5, 0.0, 1.0)
+
+    aperture = inside(psf.diameter_m / 2 - radius)
+    if psf.obscuration > 0:
+        aperture *= inside(radius - psf.obscuration * psf.diameter_m / 2)
+    for strut in range(psf.struts if psf.strut_width > 0 else 0):
+        angle = math.radians(psf.strut_angle_deg + 360 * strut / psf.struts)
+        along = x[None, :] * math.cos(angle) + x[:, None] * math.sin(angle)
+        across = x[:, None] * math.cos(angle) - x[None, :] * math.sin(angle)
+        shadow = inside(psf.strut_width * psf.diameter_m / 2 - np.abs(across))
+        aperture *= 1 - np.where(along > 0, shadow, 0.0)
+    return aperture
+
+
+def detector_transfer(psf: PSF, frequency: Array, squares_arcsec: tuple[float, ...] = ()) -> Array:
+    """Transfer function of all that follows the pupil: pixel, `radial_transfer`, further squares.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        The model's parameters.
+    frequency : ndarray, shape (n,)
+        Frequencies along each axis, cycles per arcsec.
+    squares_arcsec : tuple of float, optional
+        Sides of squares to convolve with besides the native pixel.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        1 at zero frequency.
+    """
+    line = np.prod(
+        [np.sinc(side * frequency) for side in (psf.native_pixel_arcsec, *squares_arcsec)], axis=0
+    )
+    square = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    return line[:, None] * line[None, :] * radial_transfer(psf, square)
+
+
+def radial_transfer(psf: PSF, frequency_squared: Array) -> Array:
+    """Transfer function of charge diffusion, jitter and scattered light.
+
+    Charge spreads by a mixture of Gaussians whose variances are distributed exponentially, since
+    photons are absorbed at different depths: the transfer function is
+    ``1 / (1 + 2 (pi sigma nu)**2)``, with sigma = `diffusion_arcsec` the r.m.s. along each axis. A
+    single Gaussian fits published encircled energy far worse (docs/decisions.md). Jitter is a
+    Gaussian; the halo has the profile ``exp(-r / halo_arcsec)``.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        `diffusion_arcsec`, `jitter_arcsec`, `halo_fraction` and `halo_arcsec` are used.
+    frequency_squared : ndarray
+        Square of the spatial frequency, (cycles / arcsec)**2.
+
+    Returns
+    -------
+    ndarray
+        Of the same shape; 1 at zero frequency.
+    """
+    square = frequency_squared * np.pi**2
+    jitter = np.exp(-2 * psf.jitter_arcsec**2 * square)
+    diffusion = 1 / (1 + 2 * psf.diffusion_arcsec**2 * square)
+    halo = (1 + 4 * psf.halo_arcsec**2 * square) ** -1.5
+    return jitter * diffusion * (1 - psf.halo_fraction + psf.halo_fraction * halo)
+
+
+def encircled_energy(psf: ArrayLike, scale_arcsec: float, radii_arcsec: ArrayLike) -> Array:
+    """Light within circles about the middle element, with the exact overlap of circle and cell.
+
+    Parameters
+    ----------
+    psf : array_like, shape (2k + 1, 2k + 1)
+        Light per cell.
+    scale_arcsec : float
+        Side of a cell, arcsec.
+    radii_arcsec : array_like, shape (R,)
+        Radii of the circles, arcsec.
+
+    Returns
+    -------
+    ndarray, shape (R,)
+    """
+    image = np.asarray(psf, dtype=float)
+    edges_y = (np.arange(image.shape[0] + 1) - image.shape[0] // 2 - 0.5) * scale_arcsec
+    edges_x = (np.arange(image.shape[1] + 1) - image.shape[1] // 2 - 0.5) * scale_arcsec
+    energy = []
+    for radius in np.atleast_1d(np.asarray(radii_arcsec, dtype=float)):
+        corner = disc_quadrant(edges_x[None, :], edges_y[:, None], radius)  # (H + 1, W + 1)
+        overlap = np.diff(np.diff(corner, axis=0), axis=1) / scale_arcsec**2  # (H, W)
+        energy.append(float((overlap * image).sum()))
+    return np.array(energy)
+
+
+def disc_quadrant(x: Array, y: Array, radius: float) -> Array:
+    """Signed area of the disc between the axes and the corner (x, y).
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Corners relative to the disc's centre; they broadcast.
+    radius : float
+        In the same unit; the area is in its square.
+    """
+
+    def height(u: Array) -> Array:  # rounding can make the difference negative
+        return np.sqrt(np.maximum(radius**2 - u**2, 0))
+
+    def integral(u: Array) -> Array:
+        return 0.5 * (u * height(u) + radius**2 * np.arcsin(u / radius))
+
+    a, b = np.minimum(np.abs(x), radius), np.minimum(np.abs(y), radius)
+    start = np.minimum(height(b), a)  # where the circle leaves the top side
+    return np.sign(x) * np.sign(y) * (start * b + integral(a) - integral(start))
+
+
+def _file_psf(
+    psf: PSF,
+    file: PSFFile,
+    wavelengths: Array,
+    grid_scale: float,
+    half_size: int,
+    drizzle: tuple[float, ...],
+    position: int | None,
+) -> Array:
+    """Point spread function from a FITS file, with the optical model's wings outside its box.
+
+    The file is normalised to the share of the light inside its box: `file_energy_fraction`, or what
+    the optical model has there. The light outside follows the optical model.
+    """
+    scale, centre = file.scale_arcsec, file.centre
+    image = file.image(chosen_position(psf, len(file.planes), position))
+    finer = max(1, math.ceil(grid_scale / scale))
+    step = grid_scale / finer
+    edges = [  # of the file's box in y and x, arcsec from the star
+        ((middle + 0.5) * scale, (size - 0.5 - middle) * scale)
+        for middle, size in zip(centre, image.shape, strict=True)
+    ]
+    half = max(half_size * finer, math.ceil(max(map(max, edges)) / step) + 2) + math.ceil(
+        2 * sum(drizzle) / step
+    )
+    resampled = resample(image, scale, step, half, centre=centre)
+    if not file.has_pixel:
+        resampled = _convolve_squares(resampled, step, (psf.native_pixel_arcsec,))
+    model = _model(psf, tuple(wavelengths.tolist()), step, half)
+    offset = np.arange(-half, half + 1) * step
+    inside_y, inside_x = (
+        np.clip((np.minimum(offset + low, high - offset)) / step + 0.5, 0.0, 1.0)
+        for low, high in edges
+    )
+    inside = inside_y[:, None] * inside_x[None, :]
+    modelled = float((model * inside).sum())
+    share = psf.file_energy_fraction if psf.file_energy_fraction is not None else modelled
+    wings = (1 - share) / (1 - modelled) if modelled < 1 else 0.0
+    result = share * resampled / resampled.sum() + wings * model * (1 - inside)
+    if drizzle:
+        result = _convolve_squares(result, step, drizzle)
+    keep = np.arange(-half_size, half_size + 1) * finer + half
+    return result[np.ix_(keep, keep)] * finer**2
+
+
+@lru_cache(maxsize=4)
+def _model(psf: PSF, wavelengths: tuple[float, ...], step: float, half: int) -> Array:
+    """The optical model around a file's box, the same for all its positions."""
+    model = optical_psf(psf, np.array(wavelengths), step, half)
+    model.setflags(write=False)
+    return model
+
+
+def _convolve_squares(image: Array, step: float, sides: tuple[float, ...]) -> Array:
+    """Convolve an image of sampling `step` with unit squares of the given sides, zeros outside."""
+    size = _fast_size(image.shape[0] + math.ceil(2 * sum(sides) / step))
+    frequency = np.fft.fftfreq(size, step)
+    line = np.prod([np.sinc(side * frequency) for side in sides], axis=0)
+    spectrum = np.fft.rfft2(image, (size, size)) * line[:, None] * line[None, : size // 2 + 1]
+    return np.fft.irfft2(spectrum, (size, size))[: image.shape[0], : image.shape[1]]
+
+
+def _fast_size(minimum: int) -> int:
+    """Smallest even number from `minimum` on without prime factors above 5."""
+    size = minimum + minimum % 2
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 2

@@ -1,0 +1,434 @@
+"""Point spread functions from FITS files: reading them, and resampling them onto another grid."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.errors import InputError, PraesepeWarning, unknown
+
+if TYPE_CHECKING:
+    from praesepe.survey import PSF
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.floating[Any]]
+
+FILL_VALUE_BELOW = -0.01
+"""Values below this multiple of the peak are fill values, taken as zero."""
+
+MISSING_SHARE = 0.005
+"""Share of the values that may be missing, by NaN or fill values, before the user is told."""
+
+COARSEST_PIXELS = 2.0
+"""A PSF sampled more coarsely than this many pixels is a mistake in the sampling."""
+
+STPSF_OVERSAMPLED = ("OVERDIST", "OVERSAMP")
+"""Extensions of STPSF (WebbPSF) files with optics alone, the preferred one first.
+
+OVERDIST has geometric distortion, charge diffusion and the like, but neither holds the response of
+a pixel, which their detector-sampled companions DET_DIST and DET_SAMP do.
+"""
+
+STPSF_EXTENSIONS = (*STPSF_OVERSAMPLED, "DET_DIST", "DET_SAMP")
+
+NORMALISATION_TOLERANCE = 0.1
+"""How far the sum of a PSF may be off a known convention before the user is told."""
+
+
+@dataclass(frozen=True)
+class PSFFile:
+    """What a PSF file holds.
+
+    Attributes
+    ----------
+    planes : ndarray, shape (position, y, x)
+        Images of a star at different positions on the detector; fill values are NaN.
+    scale_arcsec : float
+        Their sampling.
+    has_pixel : bool
+        Whether they include the detector's pixel response.
+    centre : (float, float)
+        Element in y and x, counted from zero, on which the star stands; half a number where it
+        stands between two.
+    """
+
+    planes: Array
+    scale_arcsec: float
+    has_pixel: bool
+    centre: tuple[float, float]
+
+    def image(self, position: int | None) -> Array:
+        """One plane, or the mean of all for None: (y, x), fill values zero, of unit sum."""
+        image = _mean(self.planes if position is None else self.planes[position : position + 1])
+        return image / image.sum()
+
+
+def read_psf_file(psf: PSF, *, position: int | None = None) -> tuple[Array, float]:
+    """Read the image of a PSF and its sampling from a FITS file, the star on the middle element.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        Its `file` and what it says about the file.
+    position : int, optional
+        Plane of a position-dependent file; default: what `psf.file_position` says, the mean where
+        it says "random".
+
+    Returns
+    -------
+    image : ndarray, shape (H, W)
+        Odd sides: an even file is padded with zeros, or, where the star stands between two
+        elements, interpolated half an element further; its sum is 1.
+    scale_arcsec : float
+        From `psf.file_scale_arcsec`, else from the header (PIXSCALE, PIXELSCL or CDELT1).
+
+    Raises
+    ------
+    InputError
+        As `load_psf_file`.
+    """
+    file = load_psf_file(psf)
+    image = file.image(chosen_position(psf, len(file.planes), position))
+    if any(n % 2 == 0 for n in image.shape):
+        half = max(
+            math.floor(max(c, n - 1 - c)) for c, n in zip(file.centre, image.shape, strict=True)
+        )
+        image = resample(image, 1.0, 1.0, half, centre=file.centre)
+        image /= image.sum()
+    return image, file.scale_arcsec
+
+
+def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None = None) -> None:
+    """Refuse a sampling that cannot be that of the file, before it is resampled.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        What the survey says about the file.
+    file : PSFFile
+        What `load_psf_file` read.
+    pixel_scale_arcsec : float, optional
+        Pixel of the mosaic, arcsec; by default that of the detector, `psf.native_pixel_arcsec`.
+
+    Raises
+    ------
+    InputError
+        Where the sampling is coarser than two pixels, or so fine that the whole image of the file
+        is smaller than two pixels.
+    """
+    known = pixel_scale_arcsec is not None
+    pixel = pixel_scale_arcsec if pixel_scale_arcsec is not None else psf.native_pixel_arcsec
+    name = "the mosaic's pixel" if known else "the detector's pixel (native_pixel_arcsec)"
+    given = "psf.file_scale_arcsec" if psf.file_scale_arcsec else "its header"
+    scale, box = file.scale_arcsec, min(file.planes.shape[1:]) * file.scale_arcsec
+    if scale > COARSEST_PIXELS * pixel * (1 + 1e-9):
+        raise InputError(
+            f"{psf.file} is sampled every {scale:g} arcsec ({given}), {name} is {pixel:g} arcsec; "
+            f"allowed are {COARSEST_PIXELS:g} pixels at most. Set `psf.file_scale_arcsec` to the "
+            "sampling of the file."
+        )
+    if box < COARSEST_PIXELS * pixel:
+        raise InputError(
+            f"{psf.file} is sampled every {scale:g} arcsec ({given}), so that all of it spans "
+            f"{box:.3g} arcsec, and {name} is {pixel:g} arcsec; it must hold {COARSEST_PIXELS:g} "
+            "pixels at least. Set `psf.file_scale_arcsec` to the sampling of the file."
+        )
+
+
+def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
+    """Plane to use of a file with `n_planes`, None for the mean of all.
+
+    `position` is one of the variants of `praesepe.sky.instrument.psf.psf_variants`: a plane of a
+    file whose position is "random"; where the survey has settled the plane, only 0 or None is
+    possible.
+    """
+    fixed = psf.file_position
+    if isinstance(fixed, int) and fixed >= n_planes:
+        raise InputError(
+            f"psf.file_position = {fixed}: {psf.file} holds {n_planes} position(s), 0 to "
+            f'{n_planes - 1}; give one of them, or "mean" or "random".'
+        )
+    n_variants = n_planes if fixed == "random" else 1
+    if position is not None and not 0 <= position < n_variants:
+        raise InputError(
+            f"position {position}: {psf.file} with psf.file_position = {fixed!r} offers 0 to "
+            f"{n_variants - 1}."
+        )
+    if isinstance(fixed, int):
+        return fixed
+    return position if fixed == "random" else None
+
+
+def load_psf_file(psf: PSF) -> PSFFile:
+    """Read a PSF file with all its positions.
+
+    Understood are single images (TinyTim), cubes of positions (STDPSF), also those with headers
+    that astropy refuses, and the several extensions of STPSF (WebbPSF), of which OVERDIST is taken,
+    or else OVERSAMP. Fill values (negative beyond 1 % of the peak, or not finite) count as zero.
+    Every positive normalisation is accepted and rescaled. A file sampled as coarsely as the
+    detector leaves open what the star is like between its samples; prefer an oversampled one.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        Its `file` and what it says about the file.
+
+    Returns
+    -------
+    PSFFile
+
+    Raises
+    ------
+    InputError
+        Where there is no such file or extension, no image or sampling in it, the image is empty,
+        broken in its core, or the star does not stand in its middle.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where the sum is neither about 1 nor that of a known convention: STDPSF and other
+        oversampled files give the light per native pixel in every element, STPSF the share of the
+        light inside the image. Where more than 0.5 % of the values are missing, unless they are the
+        fill values of a cube of positions.
+    """
+    path = Path(str(psf.file))
+    if not path.is_file():
+        raise InputError(f"no PSF file at {path}. Correct `psf.file` in the survey file.")
+    data, header = _read_fits(path, psf.file_extension)
+    if data.ndim not in (2, 3) or min(data.shape[-2:]) < 5:
+        raise InputError(
+            f"{path} holds an array of shape {data.shape}; a PSF is (y, x) or (position, y, x)."
+        )
+    scale = psf.file_scale_arcsec or _header_scale(header)
+    if scale is None:
+        raise InputError(
+            f"{path} does not say its sampling (PIXSCALE); set `psf.file_scale_arcsec`."
+        )
+    planes = data.reshape(-1, *data.shape[-2:]).astype(float)
+    finite = np.isfinite(planes)
+    peak = float(np.nanmax(planes, initial=0.0, where=finite))
+    present = finite & (planes > FILL_VALUE_BELOW * peak)
+    planes[~present] = np.nan
+    sums = np.nansum(planes, axis=(1, 2))
+    if not (peak > 0 and (sums > 0).all()):
+        raise InputError(f"{path} holds no light: every value is zero, negative or not finite.")
+    stpsf = data.ndim == 2 and _extension_name(header) in STPSF_EXTENSIONS
+    has_pixel = psf.file_has_pixel
+    if has_pixel is None:
+        has_pixel = not (stpsf and _extension_name(header) in STPSF_OVERSAMPLED)
+    centre = _centre(_mean(planes), between=stpsf)
+    _check_core(path, planes, centre, scale)
+    # STDPSF cubes are known to be filled with -0.1 at their edges; NaN are no part of them.
+    _check_missing(path, finite if data.ndim == 3 else present)
+    if not stpsf:
+        _check_normalisation(path, float(sums.mean()), psf.native_pixel_arcsec / scale, header)
+    return PSFFile(planes, float(scale), has_pixel, centre)
+
+
+def _mean(planes: Array) -> Array:
+    """Mean of what is good of each element in planes (position, y, x), zero where nothing is."""
+    good = np.isfinite(planes)
+    mean: Array = np.where(good, planes, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
+    return mean
+
+
+def _centre(image: Array, *, between: bool) -> tuple[float, float]:
+    """Element on which the star stands: the middle one of an odd side.
+
+    Of an even side it is element n / 2 (TinyTim), or the star stands between the middle two
+    (STPSF: `between`). Without a known origin it is the one about which the image is the more
+    symmetric.
+    """
+    even = [n % 2 == 0 for n in image.shape]
+    if any(even) and not between:
+        on_element = image[tuple(slice(int(is_even), None) for is_even in even)]
+        between = _asymmetry(image) < _asymmetry(on_element)
+    return (_middle(image.shape[0], between), _middle(image.shape[1], between))
+
+
+def _middle(n: int, between: bool) -> float:
+    return (n - 1) / 2 if between or n % 2 else n // 2
+
+
+def _asymmetry(image: Array) -> float:
+    """Squared difference from the image turned by 180 degrees."""
+    return float(((image - image[::-1, ::-1]) ** 2).sum())
+
+
+def _check_core(path: Path, planes: Array, centre: tuple[float, float], scale: float) -> None:
+    """Refuse files with holes in their core, or whose star stands elsewhere."""
+    y, x = (slice(max(0, math.ceil(c) - 2), math.floor(c) + 3) for c in centre)
+    broken = ~np.isfinite(planes[:, y, x]).all(axis=(1, 2))
+    if broken.any():
+        raise InputError(
+            f"{path}: values in the core of position(s) {np.flatnonzero(broken)[:10].tolist()} are "
+            "NaN or fill values; repair the file or choose another position."
+        )
+    image = _mean(planes)
+    brightest = np.array(np.unravel_index(image.argmax(), image.shape))
+    if np.abs(brightest - centre).max() * scale > max(0.1, 1.5 * scale):
+        raise InputError(
+            f"{path}: the brightest element is (y, x) = {tuple(map(int, brightest))}, but the "
+            f"star must stand on element {tuple(f'{c:g}' for c in centre)}; crop the file "
+            "accordingly."
+        )
+
+
+def _check_missing(path: Path, present: NDArray[np.bool_]) -> None:
+    """Warn of holes, which count as zero: the light of the wings there is lost."""
+    missing = present.size - int(present.sum())
+    if missing > MISSING_SHARE * present.size:
+        warnings.warn(
+            f"{path}: {missing} of {present.size} values ({missing / present.size:.1%}) are NaN, "
+            "infinite or negative fill values; they count as zero. Fill them, or crop the file to "
+            "what is good.",
+            PraesepeWarning,
+            stacklevel=3,
+        )
+
+
+def _check_normalisation(
+    path: Path, total: float, oversampling: float, header: Mapping[str, Any]
+) -> None:
+    """Warn of a sum that is neither 1 nor that of light per native pixel."""
+    known = [1.0, round(oversampling) ** 2]
+    if any(abs(total / sum_ - 1) <= NORMALISATION_TOLERANCE for sum_ in known if sum_ > 0):
+        return
+    if any(str(key).upper() == "NXPSFS" for key in header):  # STDPSF, whatever its oversampling
+        return
+    warnings.warn(
+        f"{path}: the values add up to {total:.4g}, not to 1; they are scaled. If the file holds "
+        "something else than the light of one star, correct `psf.file`.",
+        PraesepeWarning,
+        stacklevel=3,
+    )
+
+
+def _extension_name(header: Mapping[str, Any]) -> str:
+    return str(header.get("EXTNAME", "")).strip().upper()
+
+
+def _read_fits(path: Path, extension: str | int | None) -> tuple[NDArray[Any], Mapping[str, Any]]:
+    """Image of a FITS file with its header: of the extension named, or the first that fits."""
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyWarning
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            with fits.open(path, memmap=False) as hdus:
+                images = {
+                    number: (np.asarray(hdu.data), hdu.header)
+                    for number, hdu in enumerate(hdus)
+                    if hdu.is_image and hdu.data is not None
+                }
+    except (OSError, ValueError, TypeError) as error:
+        if extension not in (None, 0):
+            raise InputError(
+                f"{path}: its header can only be read in part, so that psf.file_extension = "
+                f"{extension!r} cannot be found ({error}); leave the key out."
+            ) from error
+        return _read_bare_fits(path, error)
+    if not images:
+        raise InputError(f"{path} holds no image.")
+    names = {number: _extension_name(header) for number, (_, header) in images.items()}
+    if extension is None:
+        for name in STPSF_OVERSAMPLED:
+            if name in names.values():
+                extension = name
+                break
+        else:
+            extension = next(iter(images))
+    if isinstance(extension, int):
+        if extension not in images:
+            raise InputError(
+                f"psf.file_extension = {extension}: {path} has images in the extensions "
+                f"{', '.join(f'{i} ({name!r})' if name else str(i) for i, name in names.items())}."
+            )
+        return images[extension]
+    for number, name in names.items():
+        if name == extension.strip().upper():
+            return images[number]
+    raise unknown(
+        f"psf.file_extension of {path}:",
+        extension,
+        [name for name in names.values() if name],
+        "Extensions without a name are chosen by number.",
+    )
+
+
+def _read_bare_fits(path: Path, error: Exception) -> tuple[NDArray[Any], Mapping[str, Any]]:
+    """Read the primary array by its NAXIS cards alone, for headers that astropy refuses.
+
+    The STDPSF files have lower-case keywords and data right after one header block of 2880 bytes.
+    """
+    content = path.read_bytes()
+    cards = [content[i : i + 80].decode("latin-1") for i in range(0, 2880, 80)]
+    header = {
+        card[:8].strip(): card[10:].split("/")[0].strip() for card in cards if card[8:9] == "="
+    }
+    types = {"-32": ">f4", "-64": ">f8"}
+    try:
+        shape = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
+        data = np.frombuffer(content, types[header["BITPIX"]], math.prod(shape), 2880).reshape(
+            shape
+        )
+    except (KeyError, ValueError):
+        raise InputError(f"{path} cannot be read as FITS: {error}") from error
+    return data, header
+
+
+def _header_scale(header: Mapping[str, Any]) -> float | None:
+    """Sampling in arcsec from a header, or None where it does not say."""
+    for key, factor in (("PIXSCALE", 1.0), ("PIXELSCL", 1.0), ("CDELT1", 3600.0)):
+        try:
+            value = abs(float(header[key])) * factor
+        except (KeyError, TypeError, ValueError):
+            continue
+        if 0 < value < 10:
+            return value
+    return None
+
+
+def resample(
+    image: Array,
+    scale: float,
+    step: float,
+    half: int,
+    *,
+    centre: tuple[float, float] | None = None,
+) -> Array:
+    """Cubic-spline interpolation of an image onto a grid of `step` about its centre.
+
+    The spline passes through the samples, is zero outside them, and keeps flux and centroid.
+    `centre` is the element in y and x under the middle of the grid, by default ``n // 2``; the
+    result has ``2 * half + 1`` elements a side.
+    """
+    points = np.arange(-half, half + 1) * (step / scale)  # in samples from the centre
+    about = centre if centre is not None else tuple(size // 2 for size in image.shape)
+    rows, columns = (
+        _spline_matrix(points + middle, size)
+        for size, middle in zip(image.shape, about, strict=True)
+    )
+    return rows @ image @ columns.T * (step / scale) ** 2
+
+
+def _spline_matrix(points: Array, size: int) -> Array:
+    """Weights (points, samples) of cubic-spline interpolation between samples 0 to `size` - 1."""
+    sample = np.arange(size)
+
+    def basis(offset: Array) -> Array:
+        t = np.abs(offset)
+        return np.where(t < 1, 2 / 3 - t**2 * (1 - t / 2), np.clip(2 - t, 0, None) ** 3 / 6)
+
+    samples = basis(np.subtract.outer(sample, sample).astype(float))
+    return np.linalg.solve(samples.T, basis(points[:, None] - sample[None, :]).T).T

@@ -1,0 +1,332 @@
+"""Batched rendering: stars at sub-pixel positions become images seen through the PSF.
+
+Each star is spread over 4×4 points of an oversampled periodic grid with a cubic B-spline; the
+spline is divided out of the PSF's transform, so that the pair acts as the PSF alone (a
+non-uniform FFT). One real FFT per stamp and band then serves any number of stars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from praesepe.sky.instrument.psf import band_psf, psf_variants
+from praesepe.survey import Band, Survey
+
+OVERSAMPLING = 2
+"""Grid points per image pixel and axis."""
+
+STARS_PER_CHUNK = {"cpu": 1 << 14, "cuda": 1 << 20}
+"""Stars scattered at once: few enough to stay in a processor's cache, or in a GPU's memory."""
+
+
+STAMPS_PER_PASS = {"cpu": 16, "cuda": 256}
+"""Stamps convolved at once: their spectra stay in a processor's cache (three times faster)."""
+
+GRIDS_PER_PASS = {"cpu": 2, "cuda": 256}
+"""The same for what touches each number of a grid only a few times."""
+
+
+class Renderer:
+    """Turns stars into noiseless images of one survey.
+
+    Parameters
+    ----------
+    survey : Survey
+        Bands, their PSFs and the pixel scale.
+    size : int
+        Side of the images in pixels.
+    pad : int
+        Margin around the image, in pixels, in which stars are still drawn. The grid is
+        periodic, so that light leaving on one side of it comes back on the other.
+    device : torch.device or str
+        Where the work is done.
+
+    Attributes
+    ----------
+    grid : int
+        Side of the oversampled grid.
+    peak : ndarray, shape (band,)
+        Share of a centred star's light that falls into the central pixel, with the sharpest PSF.
+    n_psfs : tuple of int
+        Number of PSFs of each band: more than one where the survey lets the focus vary, or asks
+        for a random position of a position-dependent file.
+    """
+
+    def __init__(
+        self,
+        survey: Survey,
+        *,
+        size: int | None = None,
+        pad: int = 16,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.size = survey.stamp_size if size is None else size
+        self.pad = pad
+        self.device = torch.device(device)
+        self.n_bands = len(survey.bands)
+        self.grid = OVERSAMPLING * (self.size + 2 * pad)
+        self.stars_per_chunk = STARS_PER_CHUNK["cpu" if self.device.type == "cpu" else "cuda"]
+        half = min(self.grid // 2 - 1, 80 * OVERSAMPLING)
+        psfs = [_psfs(survey, band, half) for band in survey.bands]
+        self.peak = np.array([p[:, half, half].max() * OVERSAMPLING**2 for p in psfs])
+        self.n_psfs = tuple(len(p) for p in psfs)
+        self.transfer = [torch.from_numpy(_transfer(p, self.grid)).to(self.device) for p in psfs]
+        frequency = torch.fft.fftfreq(self.grid, device=self.device)  # cycles per grid point
+        self._frequency = 2 * math.pi * OVERSAMPLING * frequency  # radians per pixel
+
+    def empty(self, n: int) -> Tensor:
+        """Return `n` empty grids, shape (n, band, grid, grid)."""
+        return torch.zeros((n, self.n_bands, self.grid, self.grid), device=self.device)
+
+    def scatter(self, grids: Tensor, owner: Tensor, position: Tensor, flux: Tensor) -> None:
+        """Add stars to the grids they belong to; stars outside the margin are left out.
+
+        Parameters
+        ----------
+        grids : Tensor, shape (n, band, grid, grid)
+            Changed in place.
+        owner : Tensor of int64, shape (star,)
+            Which of the n grids each star belongs to.
+        position : Tensor, shape (2, star)
+            x and y in image pixels; the centre of the first pixel is (0, 0).
+        flux : Tensor, shape (band, star)
+            Any unit; images come out in the same.
+        """
+        for part in chunks(owner.numel(), self.device):
+            self._scatter(grids, owner[part], position[:, part], flux[:, part])
+
+    def _scatter(self, grids: Tensor, owner: Tensor, position: Tensor, flux: Tensor) -> None:
+        where = OVERSAMPLING * (position + self.pad)  # (2, star), in grid points
+        inside = ((where >= 1) & (where < self.grid - 3)).all(0)
+        if not bool(inside.all()):
+            owner, where, flux = owner[inside], where[:, inside], flux[:, inside]
+        corner = torch.floor(where)
+        wx, wy = bspline(where - corner)  # each (4, star)
+        column, row = corner.long() - 1
+        first = owner * (self.n_bands * self.grid**2) + row * self.grid + column
+        steps = torch.arange(4, device=self.device)
+        offset = (steps[:, None] * self.grid + steps).reshape(16, 1)
+        index = (first + offset).reshape(-1)  # (16 star,), in the first band
+        weight = wy[:, None] * wx[None]  # (4, 4, star)
+        light = (weight.reshape(1, 16, -1) * flux[:, None]).reshape(self.n_bands, -1)
+        self._add(grids, index, light)
+
+    def _add(self, grids: Tensor, index: Tensor, light: Tensor) -> None:
+        """Add light (band, point) to the grid points of an index into the first band."""
+        # A row of this view begins at each band, so that one index serves all of them, and
+        # each band can have a thread of its own.
+        size, step = grids.numel(), self.grid**2
+        view = grids.view(-1).as_strided(
+            (self.n_bands, size - (self.n_bands - 1) * step), (step, 1)
+        )
+        view.scatter_add_(1, index.expand(self.n_bands, -1), light)
+
+    def scatter_even(self, grids: Tensor, owner: Tensor, position: Tensor, flux: Tensor) -> None:
+        """Add points that together are smooth light to empty grids, each to one grid point.
+
+        The same as `scatter` at a sixteenth of its price, where the points of a grid are so many,
+        and so even, that their places within their grid points do not matter. When all are there,
+        `add_even` makes of them what `scatter` would have added.
+
+        Parameters
+        ----------
+        grids, owner, position, flux : Tensor
+            As for `scatter`.
+        """
+        for part in chunks(owner.numel(), self.device):
+            where = OVERSAMPLING * (position[:, part] + self.pad)
+            inside = ((where >= 1) & (where < self.grid - 3)).all(0)
+            column, row = torch.floor(where + 0.5).long()
+            index = owner[part] * (self.n_bands * self.grid**2) + row * self.grid + column
+            self._add(grids, torch.where(inside, index, 0), torch.where(inside, flux[:, part], 0))
+
+    def add_even(self, grids: Tensor, rows: Tensor, light: Tensor) -> None:
+        """Add to grids the light of `scatter_even`, spread as a cubic B-spline does.
+
+        Of the spline's transform sinc⁴, one factor is there already: the places within the grid
+        points. What is missing is, up to the fourth order in frequency, (1, 6, 1) / 8.
+
+        Parameters
+        ----------
+        grids : Tensor, shape (n, band, grid, grid)
+            Changed in place.
+        rows : Tensor of int64, shape (m,)
+            Which of the grids.
+        light : Tensor, shape (m, band, grid, grid)
+        """
+        per_pass = GRIDS_PER_PASS["cpu" if self.device.type == "cpu" else "cuda"]
+        for part in torch.arange(len(rows), device=self.device).split(per_pass):
+            here = light[part]
+            for ends in (here, here.transpose(-1, -2)):
+                sides = ends[..., 2:] + ends[..., :-2]
+                ends.mul_(0.75)[..., 1:-1].add_(sides, alpha=0.125)
+            grids.index_add_(0, rows[part], here)
+
+    def convolve(
+        self,
+        grids: Tensor,
+        *,
+        gain: Tensor | None = None,
+        blur_px: Tensor | None = None,
+        shift_px: Tensor | None = None,
+        psf: Tensor | None = None,
+    ) -> Tensor:
+        """See the grids through the PSF and sample them at the pixels.
+
+        Parameters
+        ----------
+        grids : Tensor, shape (n, band, grid, grid)
+        gain : Tensor, shape (n, band), optional
+            Factor on the flux.
+        blur_px : Tensor, shape (n, band), optional
+            Sigma of an additional Gaussian blur, pixels.
+        shift_px : Tensor, shape (n, band, 2), optional
+            Displacement in x and y, pixels.
+        psf : Tensor of int64, shape (n, band), optional
+            Which of the band's PSFs; the first by default.
+
+        Returns
+        -------
+        Tensor, shape (n, band, size, size)
+        """
+        per_pass = STAMPS_PER_PASS["cpu" if self.device.type == "cpu" else "cuda"]
+        if len(grids) > per_pass:
+            image = torch.empty(
+                (len(grids), self.n_bands, self.size, self.size), device=self.device
+            )
+            for start in range(0, len(grids), per_pass):
+                part = slice(start, start + per_pass)
+                image[part] = self._convolve(
+                    grids[part],
+                    *(None if v is None else v[part] for v in (gain, blur_px, shift_px, psf)),
+                )
+            return image
+        return self._convolve(grids, gain, blur_px, shift_px, psf)
+
+    def _convolve(
+        self,
+        grids: Tensor,
+        gain: Tensor | None,
+        blur_px: Tensor | None,
+        shift_px: Tensor | None,
+        psf: Tensor | None,
+    ) -> Tensor:
+        spectrum = torch.fft.rfft2(grids)
+        for band, transfer in enumerate(self.transfer):
+            if psf is not None and len(transfer) > 1:
+                spectrum[:, band] *= transfer[psf[:, band]]
+            else:
+                spectrum[:, band] *= transfer[0]
+        half = self.grid // 2
+        if gain is not None or blur_px is not None or shift_px is not None:
+            along_y, along_x = self._modulation(grids.shape[0], gain, blur_px, shift_px)
+            spectrum *= along_y[..., :, None]
+        else:
+            along_x = None
+        # Every second grid row is kept: adding the halves of the spectrum samples the rows.
+        folded = spectrum[..., :half, :] + spectrum[..., half:, :]  # (n, band, half, half + 1)
+        if along_x is not None:
+            folded *= along_x[..., None, : half + 1]
+        rows = torch.fft.ifft(folded, dim=-2)[..., self.pad : self.pad + self.size, :]
+        image = torch.fft.irfft(rows, n=self.grid, dim=-1)
+        start = OVERSAMPLING * self.pad
+        stop = start + OVERSAMPLING * self.size
+        return image[..., start:stop:OVERSAMPLING].contiguous()
+
+    def _modulation(
+        self, n: int, gain: Tensor | None, blur_px: Tensor | None, shift_px: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Factors on the spectrum along y and x, each of shape (n, band, grid), complex."""
+        angle = self._frequency
+        amplitude = torch.ones((n, self.n_bands, self.grid), device=self.device)
+        if blur_px is not None:
+            amplitude = torch.exp(-0.5 * (blur_px[..., None] * angle) ** 2)
+        root = torch.ones((n, self.n_bands, 1), device=self.device)
+        if gain is not None:
+            root = gain[..., None]
+        shift = shift_px
+        if shift is None:
+            shift = torch.zeros((n, self.n_bands, 2), device=self.device)
+        along_x = torch.polar(amplitude, -shift[..., 0:1] * angle)
+        along_y = torch.polar(amplitude * root, -shift[..., 1:2] * angle)
+        return along_y, along_x
+
+
+FOCI = 8
+"""PSFs of different focus from which a survey with varying focus draws."""
+
+
+def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
+    """All PSFs of a band, (psf, 2 half + 1, 2 half + 1): positions of a file, or foci.
+
+    The foci are the middles of equal shares of a half-normal distribution: a PSF does not tell
+    which side of the focus it is on.
+    """
+    scale = survey.pixel_scale_arcsec
+    seen = partial(
+        band_psf,
+        band,
+        grid_scale_arcsec=scale / OVERSAMPLING,
+        half_size_px=half,
+        pixel_scale_arcsec=scale,
+    )
+    sigma = survey.nuisance.focus_nm
+    if band.psf.file is not None:
+        places = range(psf_variants(band)) if band.psf.file_position == "random" else [None]
+        return np.stack([seen(position=place) for place in places])
+    if sigma == 0:
+        return seen()[None]
+    shares = torch.linspace(0.5, 1.0, 2 * FOCI + 1, dtype=torch.float64)[1::2]
+    foci = (sigma * torch.special.ndtri(shares)).tolist()
+    return np.stack([seen(defocus_nm=focus) for focus in foci])
+
+
+def chunks(n: int, device: torch.device) -> Iterator[slice]:
+    """Slices that cover `n` stars, each small enough for the device."""
+    size = STARS_PER_CHUNK["cpu" if device.type == "cpu" else "cuda"]
+    for start in range(0, n, size):
+        yield slice(start, start + size)
+
+
+def bspline(fraction: Tensor) -> Tensor:
+    """Cubic B-spline weights of the four grid points around each position.
+
+    `fraction` is the distance past the second of the four points, in [0, 1); the result has
+    shape (2, 4, star) for positions of shape (2, star).
+    """
+    t = fraction
+    square, cube = t * t, t * t * t
+    rest = 1 - t
+    return torch.stack(
+        (
+            rest * rest * rest / 6,
+            (4 - 6 * square + 3 * cube) / 6,
+            (1 + 3 * t + 3 * square - 3 * cube) / 6,
+            cube / 6,
+        ),
+        dim=1,
+    )
+
+
+def _transfer(psfs: np.ndarray, grid: int) -> np.ndarray:
+    """Transform of the PSFs on the periodic grid, with the B-spline divided out.
+
+    Returns complex64 of shape (band, grid, grid // 2 + 1), scaled so that the image holds the
+    light per pixel.
+    """
+    n = psfs.shape[-1]
+    canvas = np.zeros((len(psfs), grid, grid))
+    canvas[:, :n, :n] = psfs
+    canvas = np.roll(canvas, (-(n // 2), -(n // 2)), axis=(-2, -1))
+    spline = np.sinc(np.fft.fftfreq(grid)) ** 4
+    spline_half = np.sinc(np.fft.rfftfreq(grid)) ** 4
+    transfer = np.fft.rfft2(canvas) / (spline[:, None] * spline_half)
+    # One factor OVERSAMPLING² turns light per grid cell into light per pixel; the folding of the
+    # rows in `convolve` brings a factor OVERSAMPLING of its own.
+    return (transfer * OVERSAMPLING**2 / OVERSAMPLING).astype(np.complex64)

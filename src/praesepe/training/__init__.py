@@ -1,0 +1,1 @@
+"""Training: one loop, its settings, what it learns from."""

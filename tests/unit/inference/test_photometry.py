@@ -1,0 +1,82 @@
+"""Light in circles on stamps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from praesepe.errors import InputError
+from praesepe.inference import photometry
+from praesepe.sky.instrument.psf import encircled_energy, optical_psf
+from praesepe.stars import load_passband
+from praesepe.survey import PSF
+
+
+@pytest.mark.parametrize("radius", [0.3, 1.0, 4.2, 9.9])
+@pytest.mark.parametrize(("x", "y"), [(12.0, 12.0), (11.37, 12.81)])
+def test_overlap_sums_to_the_area(x: float, y: float, radius: float) -> None:
+    overlap = photometry.circle_overlap((24, 25), x=x, y=y, radius_px=radius)
+    assert overlap.shape == (24, 25)
+    assert overlap.sum() == pytest.approx(np.pi * radius**2, rel=1e-12)
+    assert overlap.min() > -1e-12
+    assert overlap.max() < 1 + 1e-12
+
+
+def test_overlap_is_finite_for_any_radius() -> None:
+    for radius in np.random.default_rng(1).uniform(7, 19, 300):
+        overlap = photometry.circle_overlap((40, 40), x=20, y=20, radius_px=radius)
+        assert np.isfinite(overlap).all()
+
+
+def test_overlap_against_brute_force() -> None:
+    overlap = photometry.circle_overlap((9, 9), x=3.8, y=4.3, radius_px=2.6)
+    fine = (np.arange(9 * 200) + 0.5) / 200 - 0.5
+    inside = np.hypot(fine[None, :] - 3.8, fine[:, None] - 4.3) < 2.6
+    counted = inside.reshape(9, 200, 9, 200).mean(axis=(1, 3))
+    assert np.abs(overlap - counted).max() < 2e-3
+
+
+def test_agrees_with_encircled_energy() -> None:
+    psf = optical_psf(PSF(), np.array([5000.0]), 0.05, 40)
+    radii = np.array([2.0, 5.5, 20.0])
+    expected = encircled_energy(psf, 0.05, 0.05 * radii)
+    images = np.broadcast_to(psf, (3, 1, 81, 81))
+    measured = photometry.aperture_flux(images, x=40, y=40, radius_px=radii)
+    assert measured[:, 0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_ring_removes_a_flat_sky_and_nothing_else() -> None:
+    source = np.zeros((2, 3, 41, 41))
+    source[:, :, 20, 20] = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    sky = np.array([0.5, -0.1, 7.0])[:, None, None]
+    where = {"x": [20.0, 20.4], "y": 20.0, "radius_px": [4.0, 5.0]}
+    flux = photometry.aperture_flux(source + sky, **where, sky_px=([6.0, 7.0], 15.0))
+    assert flux == pytest.approx(source.sum((2, 3)), abs=1e-9)
+    without = photometry.aperture_flux(source + sky, **where)
+    assert np.abs(without - source.sum((2, 3))).min() > 1  # the ring did it
+
+
+@pytest.mark.parametrize(
+    ("radius", "ring"), [(11.0, None), (0.0, None), (3.0, (6.0, 5.0)), (3.0, (4.0, 12.0))]
+)
+def test_impossible_circles(radius: float, ring: tuple[float, float] | None) -> None:
+    with pytest.raises(InputError, match="stamp 0"):
+        photometry.aperture_flux(np.ones((1, 1, 21, 21)), x=10, y=10, radius_px=radius, sky_px=ring)
+
+
+def test_images_need_four_axes() -> None:
+    with pytest.raises(InputError, match="give \\(n, band, y, x\\)"):
+        photometry.aperture_flux(np.ones((21, 21)), x=10, y=10, radius_px=3)
+
+
+def test_magnitudes_in_both_systems() -> None:
+    passbands = [load_passband("acs_wfc_f475w"), load_passband("acs_wfc_f814w")]
+    offset = photometry.vega_minus_ab(passbands)
+    # STScI's zero points of ACS/WFC: Vega minus AB is 0.10 in F475W and -0.42 in F814W.
+    assert offset == pytest.approx([0.10, -0.42], abs=0.03)
+    zero_points = np.array([26.0, 25.5])
+    ab = photometry.magnitudes([[100.0, 10.0], [0.0, -1.0]], zero_points)
+    assert ab[0] == pytest.approx([21.0, 23.0])
+    assert np.isnan(ab[1]).all()
+    vega = photometry.magnitudes([[100.0, 10.0]], zero_points + offset)
+    assert vega[0] - ab[0] == pytest.approx(offset)

@@ -1,0 +1,441 @@
+"""From mosaics and a catalogue to a table: the right stamp, the right row, the right numbers."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+import praesepe
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning
+from praesepe.inference.draws import open_samples, read_samples
+from praesepe.inference.prediction import (
+    AT_PRIOR_EDGE,
+    QUANTITIES,
+    UNLIKE_TRAINING,
+    at_prior_edge,
+    flag_meanings,
+    predict,
+    summarise,
+)
+from praesepe.network.estimator import Estimator, Posterior
+from praesepe.survey import load_survey
+
+SIZE = 200
+PHAT = load_survey("phat")
+OFF_IMAGE, MISSING, BAD_COORDINATE = 1, 2, 8
+
+
+class CentralPixels(Estimator):
+    """A model that "infers" the central pixel of each band: known truth for the plumbing."""
+
+    scale = np.array([1e-3, 1e-3, 1e-4], dtype=np.float32)
+    offset = np.array([8.0, 3.0, -0.5], dtype=np.float32)
+    spread = 0.0
+    surprise_of_all = 0.0
+
+    def predict(self, stamps: Any, *, n_samples: int = 500, seed: int = 0, **_: Any) -> Posterior:
+        """Draws around offset + scale × central pixel."""
+        centre = np.asarray(stamps)[:, :, 32, 32] * self.scale + self.offset
+        noise = np.random.default_rng(seed).normal(size=(len(centre), n_samples, 3))
+        draws = (centre[:, None, :] + self.spread * noise).astype(np.float32)
+        surprise = np.full(len(centre), self.surprise_of_all, dtype=np.float32)
+        return Posterior(draws, surprise, lambda values: values[:, 0])
+
+
+def make(kind: type[Estimator] = Estimator) -> Any:
+    """A tiny untrained model that loses mass as the real ones do."""
+    estimator = kind.untrained(PHAT, preset="tiny", seed=3)
+    curve = {"log_age": [6.6, 10.1], "fraction": [1.0, 0.5]}
+    estimator.metadata["present_mass_fraction"] = curve
+    return estimator
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Estimator:
+    return make()
+
+
+@pytest.fixture
+def central() -> CentralPixels:
+    return make(CentralPixels)
+
+
+@pytest.fixture(scope="module")
+def wcs() -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [11.0, 41.5]
+    wcs.wcs.crpix = [100.0, 100.0]
+    wcs.wcs.cdelt = [-0.05 / 3600, 0.05 / 3600]
+    return wcs
+
+
+@pytest.fixture(scope="module")
+def images(wcs: WCS) -> dict[str, Any]:
+    """Every pixel of every band has a value of its own: band × 100 + x + y × 0.001."""
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    return {name: (100 * (i + 1) + x + y / 1000, wcs) for i, name in enumerate(PHAT.band_names)}
+
+
+def at_pixels(wcs: WCS, x: Any, y: Any) -> Table:
+    """A catalogue of zero-based pixel positions."""
+    ra, dec = wcs.pixel_to_world_values(np.asarray(x, float), np.asarray(y, float))
+    table = Table({"id": np.arange(len(ra)) + 100, "ra": ra, "dec": dec})
+    table["note"] = [f"row {i}" for i in range(len(ra))]
+    return table
+
+
+def expected_log_age(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 8 + 1e-3 * (100 + x + y / 1000)
+
+
+def test_rows_stay_in_order_and_bands_in_place(
+    central: CentralPixels, images: dict[str, Any], wcs: WCS, rng: np.random.Generator
+) -> None:
+    x, y = rng.integers(40, 160, (2, 600))
+    catalog = at_pixels(wcs, x, y)
+    shuffled = dict(reversed(images.items()))  # the order of the images does not matter
+    result = predict(central, shuffled, catalog, n_samples=3)
+    assert result.colnames[:4] == ["id", "ra", "dec", "note"]
+    for name in catalog.colnames:
+        assert list(result[name]) == list(catalog[name])
+    np.testing.assert_allclose(result["log_age_p50"], expected_log_age(x, y), atol=1.1e-4)
+    np.testing.assert_allclose(result["log_mass_p50"], 3 + 1e-3 * (200 + x), atol=4e-4)
+    np.testing.assert_allclose(result["x"], x + 1, atol=2e-3)
+    np.testing.assert_allclose(result["y"], y + 1, atol=2e-3)
+    # negative control: with x and y exchanged the same comparison fails
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(result["log_age_p50"], expected_log_age(y, x), atol=1.1e-4)
+
+
+def test_pixel_columns_and_their_origin(central: CentralPixels, images: dict[str, Any]) -> None:
+    x, y = np.array([50.0, 60.0]), np.array([70.0, 80.0])
+    catalog = Table({"x": x, "y": y})
+    for origin in (0, 1):
+        result = predict(central, images, catalog, x="x", y="y", origin=origin, n_samples=2)
+        np.testing.assert_allclose(
+            result["log_age_p50"], expected_log_age(x - origin, y - origin), atol=1.1e-4
+        )
+        assert list(result["x"]) == [50, 60]
+        np.testing.assert_array_equal(result["x_image"], x - origin + 1)
+    with pytest.raises(InputError, match="origin"):
+        predict(central, images, catalog, x="x", y="y")
+
+
+def test_images_are_put_on_the_survey_s_zero_point(
+    central: CentralPixels, images: dict[str, Any], wcs: WCS, tmp_path: Path
+) -> None:
+    """The same stars in an image of 8 % less sensitivity give the same measurement."""
+    files = {}
+    for band in PHAT.bands:
+        header = wcs.to_header()
+        zero_point = band.zero_point_ab - 2.5 * np.log10(1.08)
+        pivot = 10.0 * int(band.name[1:4])  # Å
+        photflam = 10 ** (-0.4 * (zero_point + 21.10 - 18.692)) / pivot**2
+        header.update(BUNIT="ELECTRONS", PHOTFLAM=photflam, PHOTPLAM=pivot, FILTER=band.name)
+        header.update(EXPTIME=band.exposure_s, INSTRUME=band.instrument.split("/")[0])
+        files[band.name] = tmp_path / f"{band.name}.fits"
+        data = (images[band.name][0] / 1.08 * band.exposure_s).astype(np.float32)
+        fits.PrimaryHDU(data, header).writeto(files[band.name])
+    catalog = at_pixels(wcs, [50], [60])
+    ours = predict(central, files, catalog, n_samples=2)
+    np.testing.assert_allclose(ours["log_age_p50"], expected_log_age(50, 60), atol=2e-4)
+
+
+def test_percentiles_are_those_of_the_draws(central: CentralPixels, images: Any, wcs: WCS) -> None:
+    central.spread = 0.1
+    result = predict(central, images, at_pixels(wcs, [50], [60]), n_samples=40_000)[0]
+    true_age, one_sigma = expected_log_age(50, 60), 0.99446 * 0.1  # 16th percentile of a normal
+    assert result["log_age_p50"] == pytest.approx(true_age, abs=3e-3)
+    assert result["log_age_p16"] == pytest.approx(true_age - one_sigma, abs=3e-3)
+    assert result["log_age_p84"] == pytest.approx(true_age + one_sigma, abs=3e-3)
+    # log r_h = -0.5 + 1e-4 × (300 + 50), and 1 arcsec is 3.806 pc at 785 kpc
+    for percentile, shift in ((16, -one_sigma), (50, 0), (84, one_sigma)):
+        rh = 10 ** (-0.5 + 0.035 + shift)
+        assert result[f"rh_arcsec_p{percentile}"] == pytest.approx(rh, rel=0.01)
+        assert result[f"rh_pc_p{percentile}"] == pytest.approx(rh * 3.8058, rel=0.01)
+
+
+def test_present_mass_follows_from_age(untrained: Estimator) -> None:
+    draws = np.zeros((1, 50, 3))
+    draws[..., 0] = 10.1  # half of the mass is left
+    draws[..., 1] = 4.0
+    values = summarise(draws, untrained)
+    assert values["log_present_mass_p50"][0] == pytest.approx(4 + np.log10(0.5))
+    assert values["log_mass_p50"][0] == pytest.approx(4)
+    assert {f"{q.name}_p{p}" for q in QUANTITIES for p in (16, 50, 84)} == values.keys()
+
+
+def test_draws_depend_on_seed_and_row_but_not_on_the_batch(
+    untrained: Estimator, images: Any, wcs: WCS, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    catalog = at_pixels(wcs, *rng.integers(40, 160, (2, 300)))
+
+    def draws(name: str, **settings: Any) -> np.ndarray:
+        predict(untrained, images, catalog, samples=tmp_path / name, n_samples=20, **settings)
+        return read_samples(tmp_path / name)
+
+    first = draws("a.h5", seed=5)
+    assert first.shape == (300, 20, 3)
+    assert first.dtype == np.float32
+    np.testing.assert_allclose(draws("b.h5", seed=5, batch_size=7), first, atol=1e-4)
+    np.testing.assert_array_equal(draws("c.parquet", seed=5), first)
+    # negative control: another seed gives other draws, and rows do not share theirs
+    assert np.abs(draws("d.h5", seed=6) - first).mean() > 0.1
+    same_stamp = at_pixels(wcs, [50, 50], [50, 50])
+    predict(untrained, images, same_stamp, samples=tmp_path / "e.h5", n_samples=20)
+    one, other = read_samples(tmp_path / "e.h5")
+    assert np.abs(one - other).mean() > 0.1
+
+
+def test_rows_without_a_stamp_are_kept_and_flagged(
+    central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
+) -> None:
+    planes = {name: (plane.copy(), w) for name, (plane, w) in images.items()}
+    planes["F475W"][0][:, :60] = np.nan
+    catalog = at_pixels(wcs, [100, 30, -500, 100, 75], [100, 100, 100, 3, 100])
+    catalog["ra"][3] = np.nan
+    samples = tmp_path / "draws.h5"
+    result = predict(central, planes, catalog, n_samples=4, samples=samples)
+    assert len(result) == 5
+    assert result["flags"][0] == 0
+    assert result["flags"][1] & MISSING
+    assert result["flags"][2] & OFF_IMAGE
+    assert result["flags"][3] & BAD_COORDINATE
+    assert result["flags"][4] == 4  # a quarter was missing and filled
+    assert result["missing_fraction"][4] == pytest.approx(17 / 64, abs=0.02)
+    measured = ~np.ma.getmaskarray(result["log_mass_p50"])
+    assert measured.tolist() == [True, False, False, False, True]
+    assert np.isfinite(read_samples(samples)).all(axis=(1, 2)).tolist() == measured.tolist()
+
+
+def test_nothing_on_the_image_is_no_error(central: CentralPixels, images: Any, wcs: WCS) -> None:
+    with pytest.warns(PraesepeWarning, match="none of its 2 positions"):
+        result = predict(central, images, at_pixels(wcs, [-900, 5000], [10, 10]))
+    assert result["log_age_p50"].mask.all()
+
+
+def test_prior_edges() -> None:
+    middle, width = [8.0, 3.0, -0.5], 0.1
+    young, heavy, small, old = (
+        [6.7, *middle[1:]],
+        [8.0, 4.4, -0.5],
+        [8.0, 3.0, -1.0],
+        [10.0, 3, -0.5],
+    )
+    medians = np.array([middle, young, heavy, small, old])
+    found = at_prior_edge(medians - width, medians + width, PHAT)
+    assert found.tolist() == [False, True, True, True, False]
+    assert not at_prior_edge(medians, medians, PHAT).any()
+
+
+def test_flags_of_the_posterior(central: CentralPixels, images: Any, wcs: WCS) -> None:
+    catalog = at_pixels(wcs, [100], [100])
+    assert predict(central, images, catalog)["flags"][0] == 0
+    central.surprise_of_all = 1.5
+    assert predict(central, images, catalog)["flags"][0] == UNLIKE_TRAINING
+    central.offset = np.array([8.0, 4.5, -0.5], dtype=np.float32)
+    assert predict(central, images, catalog)["flags"][0] == UNLIKE_TRAINING + AT_PRIOR_EDGE
+    meanings = flag_meanings()
+    assert meanings[AT_PRIOR_EDGE] == "AT_PRIOR_EDGE"
+    assert len(meanings) == 7  # no two flags share a bit
+    assert all(bit & (bit - 1) == 0 for bit in meanings)
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "fits", "vot", "parquet", "csv"])
+@pytest.mark.filterwarnings("ignore::astropy.io.votable.exceptions.W50")
+def test_table_files(
+    central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path, suffix: str
+) -> None:
+    out, regions = tmp_path / f"out.{suffix}", tmp_path / "out.reg"
+    catalog = at_pixels(wcs, [50, -500, 70], [60, 60, 70])
+    result = predict(central, images, catalog, out=out, regions=regions, n_samples=5)
+    form = {"vot": "votable", "csv": "ascii.csv", "ecsv": "ascii.ecsv"}.get(suffix)
+    read = Table.read(out, format=form)
+    assert read.colnames == result.colnames
+    assert len(read) == 3
+    ages = np.ma.filled(np.ma.asarray(read["log_age_p50"], dtype=float), np.nan)
+    np.testing.assert_allclose(ages, np.ma.filled(result["log_age_p50"], np.nan))
+    assert np.isnan(ages[1])
+    if suffix != "csv":
+        assert str(read["rh_pc_p50"].unit) == "pc"
+    if suffix in ("ecsv", "parquet"):
+        assert read.meta["model_version"] == central.version
+        assert str(read["log_age_p50"].unit) == "dex(yr)"
+    lines = regions.read_text().splitlines()
+    radius = float(np.ma.filled(result["rh_arcsec_p50"], np.nan)[0])
+    assert f'{radius:.4f}") # text={{100}}' in lines[2]
+    assert [line.split("(")[0] for line in lines[2:]] == ["circle", "point", "circle"]
+
+
+def test_metadata_say_where_it_comes_from(central: CentralPixels, images: Any, wcs: WCS) -> None:
+    meta = predict(central, images, at_pixels(wcs, [50], [60]), seed=4, command="praesepe …").meta
+    assert meta["model"] == "phat"
+    assert meta["survey"] == "phat"
+    assert meta["survey_fingerprint"] == PHAT.fingerprint()
+    assert meta["praesepe_version"] == praesepe.__version__
+    assert meta["command"] == "praesepe …"
+    assert (meta["seed"], meta["n_samples"]) == (4, 500)
+    assert meta["date"].endswith("+00:00")
+
+
+def test_columns_of_the_catalogue_are_never_overwritten(
+    central: CentralPixels, images: Any, wcs: WCS
+) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    catalog["flags"] = ["mine"]
+    with pytest.warns(PraesepeWarning, match="flags"):
+        result = predict(central, images, catalog)
+    assert result["flags_in"][0] == "mine"
+    assert result["flags"][0] == 0
+    assert "flags_in" not in catalog.colnames
+
+
+def test_progress_counts_rows(central: CentralPixels, images: Any, wcs: WCS) -> None:
+    seen: list[tuple[int, int]] = []
+    catalog = at_pixels(wcs, np.full(300, 50), np.full(300, 50))
+    predict(central, images, catalog, n_samples=2, progress=lambda *at: seen.append(at))
+    assert seen == [(0, 300), (256, 300), (300, 300)]
+
+
+class Unreachable(CentralPixels):
+    """A model that must not be asked."""
+
+    def predict(self, stamps: Any, **_: Any) -> Posterior:
+        raise AssertionError("computed although the output could not be written")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ({"out": "there.ecsv"}, "exists"),
+        ({"out": "new.txt"}, r"\.txt"),
+        ({"out": "none/new.ecsv"}, "folder"),
+        ({"regions": "new.ds9"}, r"\.ds9"),
+        ({"samples": "new.npz"}, r"\.npz"),
+        ({"out": "new.ecsv", "samples": "there.h5"}, "exists"),
+        ({"out": "new.parquet", "samples": "new.parquet"}, "different paths"),
+        ({"out": "."}, "format|folder"),
+    ],
+)
+def test_outputs_are_checked_before_anything_is_computed(
+    images: Any, wcs: WCS, tmp_path: Path, outputs: dict[str, str], said: str
+) -> None:
+    for name in ("there.ecsv", "there.h5"):
+        (tmp_path / name).write_text("keep me")
+    paths: Any = {key: tmp_path / name for key, name in outputs.items()}
+    with pytest.raises(InputError, match=said):
+        predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), **paths)
+    assert (tmp_path / "there.ecsv").read_text() == "keep me"
+    assert len(list(tmp_path.iterdir())) == 2
+    # negative control: the model is reached where the outputs are fine
+    with pytest.raises(AssertionError, match="computed"):
+        predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), out=tmp_path / "new.ecsv")
+
+
+def test_overwrite(central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path) -> None:
+    out = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg", "samples": tmp_path / "t.h5"}
+    catalog = at_pixels(wcs, [50], [60])
+    predict(central, images, catalog, **out)
+    with pytest.raises(InputError, match="exists"):
+        predict(central, images, catalog, **out)
+    predict(central, images, catalog, **out, overwrite=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.ecsv", "t.h5", "t.reg"]
+
+
+def test_names_of_outputs(
+    central: CentralPixels,
+    images: Any,
+    wcs: WCS,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ending decides about the format in capitals too, and ~ is the home folder."""
+    import pyarrow.parquet as pq
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    predict(
+        central, images, at_pixels(wcs, [50, 60], [60, 70]), n_samples=4,
+        out="~/T.ECSV", regions="~/t.reg", samples="~/DRAWS.PARQUET",
+    )  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["DRAWS.PARQUET", "T.ECSV", "t.reg"]
+    assert pq.read_table(tmp_path / "DRAWS.PARQUET").num_rows == 2
+    assert read_samples("~/DRAWS.PARQUET").shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize("failing", ["write_table", "write_regions"])
+def test_what_is_written_is_kept(
+    central: CentralPixels,
+    images: Any,
+    wcs: WCS,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PraesepeError("could not write it: no space left")
+
+    monkeypatch.setattr(f"praesepe.images.tables.{failing}", fail)
+    paths = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg"}
+    catalog = at_pixels(wcs, [50], [60])
+    draws = tmp_path / "t.h5"
+    with pytest.raises(PraesepeError, match=r"no space left; but the draws are kept in .*t\.h5"):
+        predict(central, images, catalog, **paths, samples=draws, n_samples=4)
+    assert np.isfinite(read_samples(draws)).all()
+    assert paths["out"].exists() == (failing == "write_regions")
+    # negative control: without draws nothing is said about them
+    with pytest.raises(PraesepeError) as raised:
+        predict(central, images, catalog, **paths, n_samples=4, overwrite=True)
+    assert "draws" not in str(raised.value)
+
+
+def test_what_headers_lack_can_be_given(central: CentralPixels, images: Any, wcs: WCS) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    fainter = {PHAT.bands[0].name: PHAT.bands[0].zero_point_ab - 2.5 * np.log10(1.08)}
+    before = predict(central, images, catalog, n_samples=2)["log_age_p50"][0] - 8
+    after = predict(central, images, catalog, n_samples=2, zero_points=fainter)["log_age_p50"][0]
+    # an electron stands for 8 % more light
+    assert after - 8 == pytest.approx(1.08 * before, abs=3e-4)
+    with pytest.raises(InputError, match="reproject"):
+        predict(central, images, catalog, reproject="maybe")
+
+
+@pytest.mark.parametrize("settings", [{"n_samples": 0}, {"seed": -1}, {"batch_size": 0}])
+def test_impossible_numbers(images: Any, wcs: WCS, settings: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=next(iter(settings))):
+        predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), **settings)
+
+
+@pytest.mark.parametrize("name", ["draws.h5", "draws.parquet"])
+def test_an_interrupted_run_leaves_no_samples(tmp_path: Path, name: str) -> None:
+    with contextlib.suppress(RuntimeError), open_samples(tmp_path / name, 5, 4, {}) as file:
+        file.append(np.zeros((2, 4, 3), np.float32))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_samples_keep_their_metadata(tmp_path: Path) -> None:
+    import h5py
+    import pyarrow.parquet as pq
+
+    draws = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    for name in ("draws.h5", "draws.parquet"):
+        with open_samples(tmp_path / name, 2, 4, {"model": "phat", "seed": 3}) as file:
+            file.append(draws[:1])
+            file.append(draws[1:])
+        np.testing.assert_array_equal(read_samples(tmp_path / name), draws)
+    with h5py.File(tmp_path / "draws.h5") as file:
+        assert file.attrs["model"] == "phat"
+        assert list(file["samples"].attrs["parameters"]) == ["log_age", "log_mass", "log_rh"]
+    schema = pq.read_schema(tmp_path / "draws.parquet")
+    assert schema.names == ["row", "log_age", "log_mass", "log_rh"]
+    assert b'"seed": 3' in schema.metadata[b"praesepe"]
+    with pytest.raises(InputError, match=r"\.parquet"):
+        read_samples(tmp_path / "draws.csv")

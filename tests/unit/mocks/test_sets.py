@@ -1,0 +1,226 @@
+"""Sets of mocks: a block depends on its number alone, shards are whole blocks, files are known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from astropy.io import fits
+
+from praesepe.errors import InputError, PraesepeError
+from praesepe.mocks import sets as module
+from praesepe.mocks.sets import _ConvolvesOn, _shard_size, draw_block, simulate
+from praesepe.mocks.stamps import Block, MockSet, check_space, holds, truth_column, write_mocks
+from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.survey import load_survey
+
+
+@pytest.fixture(scope="module")
+def survey():
+    """One band of the built-in survey, in small stamps."""
+    phat = load_survey("phat")
+    return phat.model_copy(update={"bands": phat.bands[1:2], "stamp_size": 32})
+
+
+@pytest.fixture(scope="module")
+def tables(survey):
+    return SurveyTables.build(survey)
+
+
+def same(block: Block, other: Block) -> bool:
+    truths = [np.array_equal(block.truth[name], other.truth[name]) for name in block.truth]
+    return np.array_equal(block.images, other.images) and all(truths)
+
+
+def test_a_block_depends_on_its_number_alone(survey, tables):
+    """Also on the far side of a change of the star fields, and going backwards."""
+    simulator = Simulator(survey, seed=4, tables=tables, n_fields=2)
+    straight = [draw_block(simulator, 4, block, 8) for block in range(10)]
+    late = Simulator(survey, seed=4, tables=tables, n_fields=2)
+    assert same(draw_block(late, 4, 9, 8), straight[9])
+    assert same(draw_block(late, 4, 2, 8), straight[2])
+    assert not same(draw_block(late, 4, 3, 8), straight[2])
+    # the negative control: without putting the fields back the block would be another one
+    late.bank.rewind = lambda calls: None
+    assert not same(draw_block(late, 4, 9, 8), straight[9])
+
+
+def test_convolving_elsewhere_changes_nothing_but_the_place(survey, tables):
+    simulator = Simulator(survey, seed=4, tables=tables, n_fields=2)
+    here = draw_block(simulator, 4, 0, 8)
+    simulator.renderer = _ConvolvesOn(survey, "cpu")
+    simulator.bank.rewind(0)
+    assert same(draw_block(simulator, 4, 0, 8), here)
+
+
+@pytest.mark.parametrize(
+    ("n", "shards", "size", "expected"),
+    [
+        (1000, 2, None, 512), (1000, 4, None, 256), (1000, 1, None, 1024), (1000, 3, None, 512),
+        (1000, None, 512, 512), (10, 1, None, 256),
+    ],
+)  # fmt: skip
+def test_shards_are_whole_blocks(n, shards, size, expected):
+    assert _shard_size(n, shards, size) == expected
+
+
+@pytest.mark.parametrize(
+    ("shards", "size", "message"),
+    [
+        (5, None, "give 1 to 4"),
+        (0, None, "give 1 to 4"),
+        (None, 300, "for instance 256"),
+        (None, 700, "for instance 768"),
+        (2, 512, "not both"),
+    ],
+)
+def test_impossible_shards(shards, size, message):
+    with pytest.raises(InputError, match=message):
+        _shard_size(1000, shards, size)
+
+
+def blocks(survey, sizes, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (len(survey.bands), survey.stamp_size, survey.stamp_size)
+    for n in sizes:
+        images = rng.normal(size=(n, *shape)).astype(np.float32)
+        truth = {name: rng.random(n, np.float32) for name in ("log_age", "a_v", "mag_F475W")}
+        yield Block(images, truth)
+
+
+def test_zarr_and_fits_hold_the_same(survey, tmp_path: Path):
+    mocks = MockSet(survey, seed=5, nuisances=True, n=70, command="praesepe simulate")
+    for name in ("a.fits", "a.zarr"):
+        write_mocks(tmp_path / name, mocks, blocks(survey, (40, 30)))
+    root = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    with fits.open(tmp_path / "a.fits") as file:
+        np.testing.assert_array_equal(root["images"][:], file["IMAGES"].data)
+        for name in ("log_age", "a_v", "mag_F475W"):
+            np.testing.assert_array_equal(root[f"truth/{name}"][:], file["TRUTH"].data[name])
+        for key in ("SURVHASH", "SEED", "NMOCKS", "BAND1", "ABZP1", "PIXSCALE"):
+            assert root.attrs[key] == file["IMAGES"].header[key]
+    assert root["images"].attrs["unit"] == "electron/s"
+    assert root["images"].chunks == (32, 1, 32, 32)
+    assert root["images"].metadata.dimension_names == ("cluster", "band", "y", "x")
+    assert root["truth/a_v"].attrs["unit"] == "mag"
+    assert root["truth/log_age"].attrs["description"].endswith("[dex(yr)]")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.fits", "a.zarr"]
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.zarr"])
+def test_a_file_is_known_by_its_header(survey, tmp_path: Path, name):
+    path, mocks = tmp_path / name, MockSet(survey, seed=5, nuisances=True, n=40, first=256)
+    assert not holds(path, mocks)
+    write_mocks(path, mocks, blocks(survey, (40,)))
+    assert holds(path, mocks)
+    deeper = survey.model_copy(update={"distance_pc": 9e5})
+    for other in (
+        {"seed": 6}, {"nuisances": False}, {"n": 41}, {"first": 0}, {"survey": deeper},
+    ):  # fmt: skip
+        assert not holds(path, replace(mocks, **other))
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.zarr"])
+def test_a_failure_leaves_nothing_behind(survey, tmp_path: Path, name):
+    def broken():
+        yield from blocks(survey, (40,))
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(PraesepeError, match="No space left"):
+        write_mocks(tmp_path / name, MockSet(survey, 5, True, 80), broken())
+    assert not list(tmp_path.iterdir())
+    write_mocks(tmp_path / name, MockSet(survey, 5, True, 40), blocks(survey, (40,)))
+    with pytest.raises(PraesepeError, match="No space left"):
+        write_mocks(tmp_path / name, MockSet(survey, 5, True, 80), broken())
+    assert holds(tmp_path / name, MockSet(survey, 5, True, 40))  # the old one is still there
+
+
+def test_space_on_the_disk(tmp_path: Path):
+    check_space(tmp_path, 1, "a byte")
+    with pytest.raises(InputError, match=r"a set takes 1,000,000,000\.0 GB, but the disk"):
+        check_space(tmp_path, 10**18, "a set")
+
+
+def test_every_column_of_the_truth_is_described(survey, tables):
+    truth = Simulator(survey, tables=tables, n_fields=1).draw(2).truth
+    for name in truth:
+        unit, description = truth_column(name)
+        assert description
+        assert unit is None or "(" not in unit
+
+
+@pytest.fixture
+def small_blocks(monkeypatch, tables):
+    """Blocks of eight mocks on two star fields: quick."""
+    monkeypatch.setattr(module, "BLOCK", 8)
+    monkeypatch.setattr(module, "Simulator", partial(Simulator, tables=tables, n_fields=2))
+
+
+def test_shards_make_up_the_whole(survey, tmp_path: Path, small_blocks):
+    whole = fits.getdata(simulate(survey, tmp_path / "a.fits", n=20, seed=2), "IMAGES")
+    told = []
+    folder = simulate(
+        survey, tmp_path / "set", n=20, seed=2, shards=3, progress=lambda *now: told.append(now)
+    )
+    assert told == [(0, 20), (8, 20), (16, 20), (20, 20)]
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    files = [folder / shard["file"] for shard in manifest["shards"]]
+    assert [shard["n"] for shard in manifest["shards"]] == [8, 8, 4]
+    np.testing.assert_array_equal(np.concatenate([fits.getdata(f, "IMAGES") for f in files]), whole)
+    assert manifest["survey_fingerprint"] == survey.fingerprint()
+    # what is there is kept; a missing shard is drawn again, the same
+    before = {file: file.stat().st_mtime_ns for file in files}
+    removed = files[1].read_bytes()
+    files[1].unlink()
+    (folder / ".shard-00001.123.tmp.fits").touch()  # a killed run's
+    told.clear()
+    simulate(survey, folder, n=20, seed=2, shards=3, progress=lambda *now: told.append(now))
+    assert told == [(12, 20), (20, 20)]
+    assert [f.stat().st_mtime_ns for f in files[::2]] == [before[f] for f in files[::2]]
+    assert len(files[1].read_bytes()) == len(removed)
+    np.testing.assert_array_equal(fits.getdata(files[1], "IMAGES"), whole[8:16])
+    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", *(f.name for f in files)]
+
+
+def test_another_set_in_the_folder(survey, tmp_path: Path, small_blocks):
+    folder = simulate(survey, tmp_path / "set", n=16, seed=2, shards=2, form="zarr")
+    with pytest.raises(InputError, match="holds another set: seed = 2, not 3"):
+        simulate(survey, folder, n=16, seed=3, shards=2, form="zarr")
+    simulate(survey, folder, n=8, seed=3, shards=1, overwrite=True)
+    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "shard-00000.fits"]
+
+
+def test_the_gpu_convolves_alone(survey, tables):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    simulator = Simulator(survey, seed=4, tables=tables, n_fields=2, nuisances=False)
+    grids = simulator.populate(simulator.sample_prior(8))[2]
+    here = simulator.renderer.convolve(grids)
+    there = _ConvolvesOn(survey, "cuda").convolve(grids)
+    assert float((here - there).abs().max() / here.max()) < 1e-5
+
+
+def test_another_stellar_model_of_the_same_name_is_another_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard is never kept that was drawn from other isochrones."""
+    from praesepe.stars.isochrones import IsochroneGrid
+
+    monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
+    phat, grid = load_survey("phat"), IsochroneGrid.embedded()
+    stars = phat.stars.model_copy(update={"isochrones": "mine"})
+    one = MockSet(phat.model_copy(update={"stars": stars}), seed=1, nuisances=True, n=1)
+    identities = []
+    for n_ages in (70, 71):
+        rows = tuple(row[:n_ages] for row in grid.isochrones)
+        changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
+        changed.save(tmp_path / "stars" / "mine.npz", overwrite=True)
+        identities.append(one.identity())
+    assert identities[0] != identities[1]
+    assert identities[0]["SURVHASH"] == identities[1]["SURVHASH"]

@@ -1,0 +1,137 @@
+"""Rings of heavy clusters: their shares, what is seen of them, and the clusters they make up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from praesepe.sky.clusters.annuli import FEWEST_POINTS, N_EDGES, Zones
+from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, Structure, light_inside
+from praesepe.sky.population.sampler import MAX_POINTS
+from praesepe.sky.simulator import Simulator
+from praesepe.survey import load_survey
+
+RINGS = N_EDGES + 1
+
+
+def structure(n=3, **given):
+    values = {
+        "half_light_radius": 8.0,
+        "gamma": 3.0,
+        "tidal_radius": math.inf,
+        "concentration": 1.0,
+        "ellipticity": 0.0,
+        "angle_rad": 0.0,
+        "segregation": 0.0,
+        **given,
+    }
+    kind = torch.as_tensor(values.pop("kind", PLUMMER)).expand(n)
+    return Structure(kind=kind, **{k: torch.as_tensor(v).expand(n) for k, v in values.items()})
+
+
+def zones_of(profile, heavy, *, stars=1e6, reach=70.0, psf=2.6):
+    n = len(heavy)
+    return Zones.of(
+        profile,
+        torch.full((n,), stars, dtype=torch.float64),
+        torch.tensor(heavy),
+        psf_px=psf,
+        reach_px=torch.full((n,), reach),
+        generator=torch.Generator().manual_seed(1),
+    )
+
+
+def test_heavy_clusters_become_rings_and_light_ones_stay_whole():
+    zones = zones_of(structure(), [False, True, False])
+    assert zones.cluster.tolist() == [0, *[1] * RINGS, 2]
+    np.testing.assert_array_equal(zones.low[1:-1][1:], zones.high[1:-1][:-1])
+    assert zones.low.min() == 0
+    assert zones.high.max() == 1
+    for k in range(3):
+        assert float(zones.n_stars[zones.cluster == k].sum()) == 1e6
+    share = zones.high - zones.low
+    error = (1e6 * share * (1 - share)).sqrt()
+    assert ((zones.n_stars - 1e6 * share).abs() <= 4 * error + 1e-9).all()
+    assert zones.max_points[0] == MAX_POINTS
+
+
+def test_edges_hold_the_light_of_the_profile():
+    """A Plummer sphere has x² / (1 + x²) of its light inside x half-light radii."""
+    zones = zones_of(structure(n=1), [True])
+    edge = 2.6 * 1.5 * 2.0 ** np.arange(N_EDGES) / 8
+    np.testing.assert_allclose(zones.high[:-1], edge**2 / (1 + edge**2), atol=2e-3)
+
+
+@pytest.mark.parametrize(("kind", "given"), [(EFF, {"gamma": 2.2}), (KING, {}), (PLUMMER, {})])
+def test_light_inside_rises_from_nothing_to_all(kind, given):
+    inside = light_inside(structure(n=1, kind=kind, **given), torch.tensor([0.01, 8.0, 1e6]))[0]
+    assert float(inside[0]) < 0.07
+    assert float(inside[1]) == pytest.approx(0.5, abs=2e-3)
+    assert float(inside[2]) > (0.7 if kind == EFF else 0.99)
+
+
+def test_rings_outside_the_image_have_few_points():
+    zones = zones_of(structure(n=1), [True], reach=20.0)
+    assert zones.seen.tolist() == [True] * 4 + [False] * (RINGS - 4)
+    assert (zones.max_points[~zones.seen] == FEWEST_POINTS).all()
+    assert zones_of(structure(n=1), [True], reach=40.0).seen.sum() == 5
+    flat = zones_of(structure(n=1, ellipticity=0.9), [True], reach=20.0)
+    assert flat.seen.sum() > zones.seen.sum()  # on its short axis a ring comes nearer
+
+
+def test_all_rings_of_segregated_clusters_may_be_seen():
+    """Segregation carries stars across the edges."""
+    zones = zones_of(structure(segregation=0.5), [True] * 3, reach=20.0)
+    assert zones.seen.all()
+
+
+def of_survey(**stars):
+    survey = load_survey("phat")
+    stars = survey.stars.model_copy(update=stars)
+    return Simulator(survey.model_copy(update={"stars": stars}), n_fields=0)
+
+
+@pytest.mark.parametrize("binaries", [0.0, 0.5])
+def test_the_image_holds_the_light_of_the_truth(binaries):
+    """Clusters that lie wholly on the grid, light and heavy ones side by side."""
+    simulator = of_survey(binary_fraction=binaries)
+    for log_age in (6.8, 8.0, 10.0):
+        simulator.seed(3)
+        clusters = simulator.sample_prior(12).with_values(
+            log_age=log_age,
+            log_mass=np.linspace(3, 7, 12),
+            log_rh=-1.0,
+            profile=KING,
+            concentration=0.7,
+        )
+        _, truth, grids = simulator.populate(clusters)
+        for i, band in enumerate(simulator.survey.bands):
+            listed = 10 ** (-0.4 * (truth[f"mag_{band.name}"].double() - band.zero_point_ab))
+            np.testing.assert_allclose(grids[:, i].double().sum((1, 2)), listed, rtol=0.01)
+        assert (truth["n_stars"].diff() > 0).all()
+        assert (truth["log_present_mass"].diff() > 0).all()
+
+
+def test_companions_shine_as_their_mass_says():
+    """Masses are looked up among those of all isochrones, which single precision cannot tell."""
+    sampler = of_survey(binary_fraction=1.0, binary_mass_ratio=(0.3, 1.0)).stars
+    row = int(np.abs(sampler.log_age - 8.5).argmin())
+    value = torch.zeros(5, 200_000)
+    value[0] = primary = 8.0  # dead for long
+    rows = torch.full((value.shape[1],), row)
+    sampler._add_companions(value, None, rows, None, torch.Generator().manual_seed(2))
+    mass = value[0].double().numpy() - primary
+    table = of_survey().tables.cluster[0]
+    own = table.initial_mass[row, 0]
+    lit = np.isfinite(table.mag_ab[row, 0]).all(1)
+    survey = load_survey("phat")
+    for i, band in enumerate(survey.bands):
+        magnitude = np.interp(mass, own[lit], table.mag_ab[row, 0, lit, i], right=np.inf)
+        magnitude[mass > own[lit].max()] = np.inf
+        flux = 10 ** (0.4 * (band.zero_point_ab - survey.distance_modulus - magnitude))
+        drawn = value[1 + i].double().numpy()
+        np.testing.assert_allclose(drawn.mean(), flux.mean(), rtol=0.02)
+        np.testing.assert_allclose((drawn**2).mean(), (flux**2).mean(), rtol=0.1)

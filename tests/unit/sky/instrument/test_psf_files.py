@@ -1,0 +1,377 @@
+"""PSF files: positions, extensions, conventions of centre, pixel and normalisation, bad ones."""
+
+from __future__ import annotations
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.sky.instrument.psf import band_psf, psf_variants
+from praesepe.sky.instrument.psf_files import load_psf_file, read_psf_file
+from praesepe.survey import PSF
+
+
+def gaussian(size, sigma, x=0.0, y=0.0, middle=None):
+    """Gaussian of unit sum at an offset from element n // 2, or from `middle`."""
+    index = np.arange(size) - (size // 2 if middle is None else middle)
+    image = np.exp(-0.5 * ((index[:, None] - y) ** 2 + (index[None, :] - x) ** 2) / sigma**2)
+    return image / image.sum()
+
+
+def write(path, *images, names=(), **header):
+    """A file of one HDU per image, the first the primary one."""
+    hdus = fits.HDUList()
+    for number, image in enumerate(images):
+        kind = fits.ImageHDU if number else fits.PrimaryHDU
+        hdu = kind(None if image is None else np.asarray(image, dtype=np.float32))
+        if image is not None:
+            hdu.header.update({"PIXELSCL": 0.02, **header})
+        if number < len(names):
+            hdu.header["EXTNAME"] = names[number]
+        hdus.append(hdu)
+    hdus.writeto(path)
+    return str(path)
+
+
+def band(file, **settings):
+    settings = {"wavelength_angstrom": 5000.0, "file_energy_fraction": 1.0, **settings}
+    return SimpleNamespace(name="F475W", filter="x", psf=PSF(file=file, **settings))
+
+
+def width(image):
+    """Standard deviation along x, in elements."""
+    index = np.arange(image.shape[1]) - image.shape[1] // 2
+    line = image.sum(0) / image.sum()
+    return float((line @ index**2 - (line @ index) ** 2) ** 0.5)
+
+
+def psf_of(band, **options):
+    return band_psf(band, grid_scale_arcsec=0.02, half_size_px=25, **options)
+
+
+# ---- positions
+
+
+@pytest.fixture
+def cube(tmp_path):
+    planes = np.stack([gaussian(41, sigma) for sigma in (2.0, 3.0, 4.0)])
+    planes[1, :3] = -0.1  # fill values of one plane
+    return write(tmp_path / "cube.fits", planes)
+
+
+def test_a_number_picks_a_plane(cube):
+    for position, sigma in enumerate((2.0, 3.0, 4.0)):
+        chosen = band(cube, file_position=position)
+        assert psf_variants(chosen) == 1
+        assert width(psf_of(chosen)) == pytest.approx(sigma, rel=0.01)
+        np.testing.assert_array_equal(psf_of(chosen, position=0), psf_of(chosen))
+
+
+def test_random_offers_all_planes_and_their_mean(cube):
+    random = band(cube, file_position="random")
+    assert psf_variants(random) == 3
+    for position, sigma in enumerate((2.0, 3.0, 4.0)):
+        assert width(psf_of(random, position=position)) == pytest.approx(sigma, rel=0.01)
+    mean = psf_of(band(cube, file_position="mean"))
+    np.testing.assert_array_equal(psf_of(random), mean)
+    assert 2.5 < width(mean) < 3.5
+
+
+def test_fill_values_belong_to_one_plane(cube):
+    file = load_psf_file(PSF(file=cube))
+    assert np.isnan(file.planes[1, :3]).all()
+    assert np.isfinite(file.planes[[0, 2]]).all()
+    assert (file.image(1)[:3] == 0).all()
+    assert (file.image(None)[:3] > 0).all()
+    assert (file.planes[:, 10:] > -1e-3).all()
+
+
+@pytest.mark.parametrize("position", [3, 56])
+def test_a_position_out_of_range(cube, position):
+    with pytest.raises(InputError, match=r"file_position = .* 3 position\(s\), 0 to 2"):
+        psf_of(band(cube, file_position=position))
+
+
+@pytest.mark.parametrize(("setting", "position"), [("random", 3), ("random", -1), ("mean", 1)])
+def test_a_variant_that_there_is_not(cube, setting, position):
+    with pytest.raises(InputError, match="offers 0 to"):
+        psf_of(band(cube, file_position=setting), position=position)
+
+
+def test_the_optical_model_has_one_position():
+    model = band(None)
+    assert psf_variants(model) == 1
+    with pytest.raises(InputError, match="position 1"):
+        psf_of(model, position=1)
+
+
+def test_positions_of_malformed_stdpsf_files(shared_data):
+    """Headers that astropy refuses; the position is taken from the bytes of the file."""
+    path = shared_data / "psf" / "PSFSTD_WFC3UV_F814W.fits"
+    settings = {"file_scale_arcsec": 0.01, "native_pixel_arcsec": 0.04}
+    random = band(str(path), file_position="random", **settings)
+    assert psf_variants(random) == 56
+    planes = np.frombuffer(path.read_bytes(), ">f4", 56 * 101 * 101, 2880).reshape(56, 101, 101)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image, _ = read_psf_file(random.psf, position=41)
+    good = np.where(planes[41] < -1e-3, 0, planes[41])
+    np.testing.assert_allclose(image, good / good.sum(), atol=1e-6)
+    with pytest.raises(InputError, match="leave the key out"):
+        read_psf_file(random.psf.model_copy(update={"file_extension": "SCI"}))
+
+
+# ---- extensions, and what STPSF's mean
+
+NAMES = ("OVERSAMP", "DET_SAMP", "OVERDIST", "DET_DIST")
+
+
+@pytest.fixture
+def stpsf(tmp_path):
+    images = [gaussian(44, s, middle=21.5) for s in (2.0, 3.0, 4.0, 5.0)]
+    return write(tmp_path / "stpsf.fits", *images, names=NAMES)
+
+
+def test_stpsf_with_distortion_is_preferred(stpsf, tmp_path):
+    assert width(read_psf_file(PSF(file=stpsf))[0]) == pytest.approx(4, rel=0.01)
+    images = [gaussian(44, s, middle=21.5) for s in (2.0, 3.0)]
+    without = write(tmp_path / "without.fits", *images[::-1], names=NAMES[1::-1])
+    assert width(read_psf_file(PSF(file=without))[0]) == pytest.approx(2, rel=0.01)
+
+
+@pytest.mark.parametrize(("extension", "sigma"), [("DET_SAMP", 3), ("det_dist", 5), (0, 2), (1, 3)])
+def test_an_extension_by_name_or_number(stpsf, extension, sigma):
+    image, _ = read_psf_file(PSF(file=stpsf, file_extension=extension))
+    assert width(image) == pytest.approx(sigma, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("extension", "has_pixel"), list(zip(NAMES, (False, True) * 2, strict=True))
+)
+def test_the_header_says_whether_the_pixel_is_in(stpsf, extension, has_pixel):
+    assert load_psf_file(PSF(file=stpsf, file_extension=extension)).has_pixel is has_pixel
+    told = PSF(file=stpsf, file_extension=extension, file_has_pixel=not has_pixel)
+    assert load_psf_file(told).has_pixel is not has_pixel
+
+
+def test_other_files_have_the_pixel(tmp_path, cube):
+    assert load_psf_file(PSF(file=cube)).has_pixel
+    assert load_psf_file(PSF(file=write(tmp_path / "a.fits", gaussian(31, 2.0)))).has_pixel
+
+
+def test_an_unknown_extension(stpsf):
+    with pytest.raises(InputError, match="Did you mean 'OVERDIST'") as raised:
+        read_psf_file(PSF(file=stpsf, file_extension="OVERDISTORTED"))
+    assert all(name in str(raised.value) for name in NAMES)
+    with pytest.raises(InputError, match=r"extensions 0 \('OVERSAMP'\), 1 \('DET_SAMP'\)"):
+        read_psf_file(PSF(file=stpsf, file_extension=7))
+
+
+def test_an_extension_without_an_image(tmp_path):
+    file = write(tmp_path / "psf.fits", None, gaussian(31, 2.0))
+    with pytest.raises(InputError, match="file_extension = 0"):
+        read_psf_file(PSF(file=file, file_extension=0))
+    assert width(read_psf_file(PSF(file=file, file_extension=1))[0]) == pytest.approx(2, rel=0.01)
+
+
+# ---- even sides
+
+
+@pytest.mark.parametrize("sigma", [1.5, 3.0])
+@pytest.mark.parametrize("middle", [19.5, 20.0])
+def test_even_sides_are_centred_where_the_star_is(tmp_path, middle, sigma):
+    """Between two elements (STPSF) or on element n / 2 (TinyTim), found by symmetry."""
+    file = write(tmp_path / "even.fits", gaussian(40, sigma, middle=middle))
+    loaded = load_psf_file(PSF(file=file))
+    assert loaded.centre == (middle, middle)
+    image, _ = read_psf_file(PSF(file=file))
+    assert image.shape[0] % 2 == 1
+    np.testing.assert_allclose(image, gaussian(len(image), sigma), atol=6e-3 * image.max())
+    psf = psf_of(band(file))
+    index = np.arange(51) - 25
+    assert abs(psf.sum(0) @ index) + abs(psf.sum(1) @ index) < 1e-3
+    shifted = gaussian(51, sigma, x=20 - middle - 0.5 * (middle == 20), y=0)
+    assert np.abs(psf - shifted).max() > 0.05 * psf.max()
+
+
+def test_stpsf_stands_between_elements_whatever_its_shape(tmp_path):
+    """A lop-sided star is not mistaken for one on an element."""
+    lopsided = gaussian(40, 2.0, middle=19.5) + 0.3 * gaussian(40, 2.0, x=2, middle=19.5)
+    file = write(tmp_path / "stpsf.fits", lopsided, names=["OVERSAMP"])
+    assert load_psf_file(PSF(file=file)).centre == (19.5, 19.5)
+
+
+def test_the_light_outside_an_even_box_follows_the_model(tmp_path):
+    """No empty row between box and wings on the side where the box is one element shorter."""
+    model = band_psf(band(None), grid_scale_arcsec=0.02, half_size_px=30)
+    share = model[:-1, :-1].sum()
+    file = write(tmp_path / "even.fits", model[:-1, :-1] / share, PIXELSCL=0.02)
+    psf = band_psf(band(file, file_energy_fraction=share), grid_scale_arcsec=0.02, half_size_px=40)
+    whole = band_psf(band(None), grid_scale_arcsec=0.02, half_size_px=40)
+    np.testing.assert_allclose(psf[70], whole[70], rtol=0.35)  # a row of zeros would not be
+    np.testing.assert_allclose(psf, whole, atol=1e-3 * whole.max())
+
+
+# ---- normalisation and holes
+
+
+@pytest.mark.parametrize("total", [1.0, 0.93, 1.08])
+def test_usual_sums_pass_in_silence(tmp_path, total):
+    image, _ = read_psf_file(PSF(file=write(tmp_path / "a.fits", total * gaussian(31, 2.0))))
+    assert image.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("total", [0.5, 7.0, 1e4])
+def test_a_strange_sum_is_told_and_scaled(tmp_path, total):
+    file = write(tmp_path / "a.fits", total * gaussian(31, 2.0))
+    with pytest.warns(PraesepeWarning, match="add up to"):
+        image, _ = read_psf_file(PSF(file=file))
+    np.testing.assert_allclose(image, gaussian(31, 2.0), atol=1e-6)
+
+
+def test_light_per_native_pixel_is_a_known_convention(tmp_path):
+    """Oversampled files hold in every element what a whole pixel there would collect."""
+    file = write(tmp_path / "a.fits", 16 * gaussian(41, 4.0), PIXELSCL=0.01)
+    read_psf_file(PSF(file=file, native_pixel_arcsec=0.04))
+    with pytest.warns(PraesepeWarning, match="add up to 16"):
+        read_psf_file(PSF(file=file, native_pixel_arcsec=0.08))
+    standard = write(tmp_path / "b.fits", 16 * gaussian(41, 4.0), PIXELSCL=0.01, NXPSFs=7)
+    read_psf_file(PSF(file=standard, native_pixel_arcsec=0.08))
+
+
+def test_stpsf_holds_the_share_of_the_light_in_its_image(tmp_path):
+    file = write(tmp_path / "a.fits", 0.8 * gaussian(40, 2.0, middle=19.5), names=["OVERDIST"])
+    assert read_psf_file(PSF(file=file))[0].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5])
+def test_holes_count_as_zero_outside_the_core_only(tmp_path, value):
+    outside, inside = gaussian(31, 2.0), gaussian(31, 2.0)
+    outside[3, 4] = value
+    inside[16, 15] = value
+    image, _ = read_psf_file(PSF(file=write(tmp_path / "outside.fits", outside)))
+    np.testing.assert_allclose(image, gaussian(31, 2.0), atol=1e-6)
+    with pytest.raises(InputError, match="core"):
+        read_psf_file(PSF(file=write(tmp_path / "inside.fits", inside)))
+
+
+def test_no_pixel_scale(tmp_path):
+    path = tmp_path / "psf.fits"
+    fits.PrimaryHDU(gaussian(31, 2.0)).writeto(path)
+    with pytest.raises(InputError, match="file_scale_arcsec"):
+        read_psf_file(PSF(file=str(path)))
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.5])
+def test_a_rim_that_is_missing_is_told(tmp_path, value):
+    image = gaussian(31, 2.0)
+    image[:3] = value
+    file = write(tmp_path / "a.fits", image)
+    with pytest.warns(PraesepeWarning, match=r"93 of 961 values \(9\.7%\) are NaN.*count as zero"):
+        read_psf_file(PSF(file=file))
+
+
+def test_fill_values_of_a_cube_are_known_and_its_nan_are_not(tmp_path):
+    planes = np.stack([gaussian(31, 2.0)] * 2)
+    planes[:, :3] = -0.1
+    read_psf_file(PSF(file=write(tmp_path / "a.fits", planes)))
+    planes[:, :3] = np.nan
+    with pytest.warns(PraesepeWarning, match=r"186 of 1922 values \(9\.7%\)"):
+        read_psf_file(PSF(file=write(tmp_path / "b.fits", planes)))
+
+
+# ---- sampling
+
+
+def test_an_absurd_sampling_is_refused_at_once(tmp_path):
+    """Before anything is resampled: the last ones would need more memory than there is."""
+    file = write(tmp_path / "a.fits", gaussian(41, 2.0))
+    pixel = {"pixel_scale_arcsec": 0.05}
+    psf_of(band(file, file_scale_arcsec=0.1), **pixel)
+    for scale in (0.11, 0.5, 5.0, 1e4):
+        with pytest.raises(InputError, match=f"every {scale:g} arcsec .*pixel is 0.05 arcsec"):
+            psf_of(band(file, file_scale_arcsec=scale), **pixel)
+    for scale in (2e-3, 1e-6):
+        with pytest.raises(InputError, match=f"every {scale:g} arcsec .*all of it spans"):
+            psf_of(band(file, file_scale_arcsec=scale), **pixel)
+
+
+def test_the_pixel_that_the_sampling_is_compared_with(tmp_path):
+    """That of the mosaic, or, where it is not known, that of the detector."""
+    file = write(tmp_path / "a.fits", gaussian(41, 2.0), PIXELSCL=0.2)
+    with pytest.raises(InputError, match=r"\(its header\), the detector's pixel .* 0\.05 arcsec"):
+        psf_of(band(file))
+    psf_of(band(file, native_pixel_arcsec=0.2))
+    psf_of(band(file), pixel_scale_arcsec=0.2)
+    with pytest.raises(InputError, match=r"the mosaic's pixel is 0\.05"):
+        psf_of(band(file, native_pixel_arcsec=0.2), pixel_scale_arcsec=0.05)
+
+
+def test_a_plane_without_light(tmp_path):
+    planes = np.stack([gaussian(31, 2.0), np.zeros((31, 31))])
+    with pytest.raises(InputError, match="no light"):
+        read_psf_file(PSF(file=write(tmp_path / "cube.fits", planes)))
+
+
+# ---- defocus
+
+
+def test_defocus_spreads_the_core_and_keeps_the_light():
+    model = band(None)
+    sharp, near, far = (psf_of(model, defocus_nm=nm) for nm in (0.0, 20.0, 60.0))
+    assert sharp.max() > near.max() > far.max()
+    # Maréchal: the peak of the bare optics falls as exp(-(2 pi rms / wavelength)^2).
+    bare = band(
+        None, native_pixel_arcsec=1e-3, diffusion_arcsec=0, jitter_arcsec=0, halo_fraction=0,
+        struts=0,
+    )  # fmt: skip
+    peaks = [psf_of(bare, defocus_nm=nm).max() for nm in (0.0, 20.0)]
+    assert peaks[1] / peaks[0] == pytest.approx(np.exp(-((2 * np.pi * 20 / 500) ** 2)), rel=2e-3)
+    assert far.sum() == pytest.approx(sharp.sum(), abs=5e-3)
+    np.testing.assert_allclose(near, psf_of(model, defocus_nm=-20.0), atol=1e-12)
+    np.testing.assert_allclose(near, near[::-1, ::-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("struts", [3, 4])
+def test_defocus_against_the_transform_of_the_complex_pupil(struts):
+    """The image itself is the squared Fourier transform of the pupil: no transfer function."""
+    settings = {"native_pixel_arcsec": 1e-4, "diffusion_arcsec": 0, "jitter_arcsec": 0}
+    telescope = band(None, halo_fraction=0, struts=struts, strut_width=0.05, **settings)
+    ours = band_psf(telescope, grid_scale_arcsec=0.01, half_size_px=20, defocus_nm=70.0)
+    n, step = 2048, 2.4 / 400
+    x = (np.arange(-n // 2, n // 2)) * step
+    radius = np.hypot(x[:, None], x[None, :]) / 1.2
+    inside = ((radius < 1) & (radius > 0.33)).astype(float)
+    for strut in range(struts):
+        angle = np.radians(45 + 360 * strut / struts)
+        along = x[None, :] * np.cos(angle) + x[:, None] * np.sin(angle)
+        across = x[:, None] * np.cos(angle) - x[None, :] * np.sin(angle)
+        inside *= 1 - ((along > 0) & (np.abs(across) < 0.06))
+    rms = (radius**2)[(radius < 1) & (radius > 0.33)]
+    wavefront = 70e-9 * (radius**2 - rms.mean()) / rms.std()
+    field = inside * np.exp(2j * np.pi * wavefront / 500e-9)
+    # At the angles of our grid, by an explicit transform along each axis.
+    angles = np.arange(-20, 21) * np.radians(0.01 / 3600)
+    phases = np.exp(-2j * np.pi * np.outer(angles, x) / 500e-9)
+    image = np.abs(phases @ field @ phases.T) ** 2
+    image *= ours.max() / image.max()
+    mirrored = image[::-1, ::-1]
+    difference = min(np.abs(ours - i).max() for i in (image, mirrored))
+    assert difference < 5e-3 * ours.max()
+    focused = band_psf(telescope, grid_scale_arcsec=0.01, half_size_px=20)
+    assert np.abs(focused / focused.max() - image / image.max()).max() > 0.02
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_impossible_defocus(value):
+    with pytest.raises(InputError, match="defocus_nm"):
+        psf_of(band(None), defocus_nm=value)
+
+
+def test_a_file_cannot_be_defocused(cube):
+    with pytest.raises(InputError, match="focus cannot be changed"):
+        psf_of(band(cube), defocus_nm=20.0)

@@ -1,0 +1,357 @@
+"""Tabulated isochrones: alias tables are exact, moments are those of the stars themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from praesepe.sky.population.alias import alias_tables
+from praesepe.sky.population.tables import (
+    ALL,
+    FLUX,
+    LIVING,
+    MASS,
+    N_STEPS,
+    PRESENT,
+    THINNED,
+    WHOLE,
+    tabulate,
+)
+from praesepe.sky.simulator import SurveyTables
+from praesepe.stars.binaries import Binaries
+from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
+from praesepe.stars.population import StellarTable
+from praesepe.survey import load_survey
+
+
+def probabilities(other, chance):
+    """What an alias table gives each index."""
+    drawn = chance.copy()
+    np.add.at(drawn, other, 1 - chance)
+    return drawn / len(chance)
+
+
+WEIGHTS = {
+    "even": np.full(7, 0.1),
+    "one": np.array([1.0]),
+    "none": np.empty(0),
+    "single": np.array([0.0, 0.0, 5.0, 0.0]),
+    "few": np.array([3.0, 1e-9, 1e-9, 2.0, 0.0]),
+    "rising": np.geomspace(1e-12, 1, 300),
+    "falling": np.geomspace(1, 1e-12, 300),
+    "random": np.random.default_rng(5).lognormal(0, 3, 1000),
+    "two": np.array([1.0, 1.0]),
+}
+
+
+def check(weight, other, chance):
+    assert ((chance >= 0) & (chance <= 1)).all()
+    share = weight / weight.sum()
+    given = probabilities(other, chance)
+    np.testing.assert_allclose(given, share, atol=1e-12)
+    light = share * len(share) < 1 - 1e-9  # of these not even the rounding may show
+    few = chance[light] / len(share)
+    assert (given[light] == few).all()
+    np.testing.assert_allclose(few, share[light], rtol=1e-9)
+
+
+@pytest.mark.parametrize("weight", [w for w in WEIGHTS.values() if len(w)], ids=lambda w: len(w))
+def test_alias_tables_give_each_weight_its_share(weight):
+    check(weight, *alias_tables(weight, np.array([len(weight)])))
+
+
+def test_many_alias_tables_do_not_mix():
+    parts = [WEIGHTS[name] for name in sorted(WEIGHTS)] * 20
+    count = np.array([len(part) for part in parts])
+    other, chance = alias_tables(np.concatenate(parts), count)
+    for part, end in zip(parts, np.cumsum(count), strict=True):
+        own = slice(end - len(part), end)
+        if len(part):
+            check(part, other[own] - own.start, chance[own])
+
+
+def test_alias_tables_without_any_weight_are_even():
+    other, chance = alias_tables(np.zeros(3), np.array([3]))
+    np.testing.assert_allclose(probabilities(other, chance), 1 / 3)
+    other, chance = alias_tables(np.empty(0), np.array([0, 0]))
+    assert len(other) == len(chance) == 0
+
+
+N = 400
+TURN_OFF = 4.0
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Stars with L ~ m^3 in one band and m^2 in the other that die at 4 Msun, under some dust."""
+    mass = np.geomspace(0.08, 120, N)
+    alive = mass <= TURN_OFF
+    magnitude = np.stack([-7.5 * np.log10(mass), -5 * np.log10(mass)], axis=1)
+    magnitude[~alive] = np.inf
+    present = np.where(alive, mass, 0.6)
+    dust = np.zeros((1, 1, N, 2, 2), np.float32)
+    dust[..., 0, 0], dust[..., 1, 0], dust[..., 0, 1] = 1.2, 0.6, -0.02
+    return StellarTable(
+        np.array([8.0]),
+        np.array([0.02]),
+        mass[None, None],
+        present[None, None],
+        magnitude[None, None],
+        ("a", "b"),
+        dead_mass=np.array([[mass[alive].max()]]),
+        a_v=(0.0, 2.0),
+        dust=dust,
+    )
+
+
+def rows_of(table, binaries=None, limit=1.0):
+    return tabulate(
+        [table],
+        magnitude_of_unit_flux=np.zeros(2),
+        limit=np.full(2, limit),
+        imf=KROUPA2001,
+        binaries=binaries,
+    )
+
+
+def star(mass, last):
+    """Initial and present mass, life, and light of the table's stars."""
+    alive = mass <= last
+    light = [np.where(alive, mass**power, 0.0) for power in (3, 2)]
+    return np.stack([mass, np.where(alive, mass, 0.6), alive, *light], axis=-1)
+
+
+def by_quadrature(table, low, high, binaries=None):
+    """Mean and mean products of the stars between two masses, by sums over a fine mesh."""
+    last = table.dead_mass.item()
+    share = (np.arange(40_000) + 0.5) / 40_000
+    below, above = KROUPA2001.cdf([low, high])
+    mass = KROUPA2001.ppf(below + share * (above - below))
+    one = star(mass, last)
+    mean, second = one.mean(0), one.T @ one / len(one)
+    if binaries is not None:
+        u = np.random.default_rng(1).permutation(len(share))
+        q = binaries.ppf((u + 0.5) / len(share))
+        other = star(q * mass, last)
+        other[q * mass < 0.08, LIVING:] = 0
+        both = one + other
+        mean = (1 - binaries.fraction) * mean + binaries.fraction * both.mean(0)
+        pair = both.T @ both / len(both)
+        second = (1 - binaries.fraction) * second + binaries.fraction * pair
+    return mean, second
+
+
+@pytest.mark.parametrize("binaries", [None, Binaries(0.6, mass_ratio=(0.2, 1.0))])
+def test_moments_below_the_limit_are_those_of_the_stars(table, binaries):
+    """The first real step: everything fainter than 1 e-/s, that is, lighter than 1 Msun."""
+    rows = rows_of(table, binaries)
+    step = WHOLE
+    below = KROUPA2001.ppf(rows.below[0, step])
+    assert below == pytest.approx(1.0, rel=0.03)
+    mean, second = by_quadrature(table, 0.08, below, binaries)
+    # A random pairing of masses and ratios: its error is below one per cent.
+    tolerance = 0.004 if binaries is None else 0.015
+    np.testing.assert_allclose(rows.mean[0, step], mean, rtol=tolerance)
+    np.testing.assert_allclose(rows.second[0, step], second, rtol=tolerance)
+    if binaries is not None:
+        single = by_quadrature(table, 0.08, below)[0]
+        assert (mean[[MASS, FLUX]] > 1.1 * single[[MASS, FLUX]]).all()  # the test can fail
+
+
+def thinned(rows, k):
+    """Share drawn of the table's stars in the k-th step of thinning, and the stars."""
+    mass = KROUPA2001.ppf((np.arange(400_000) + 0.5) / 400_000)
+    every = star(mass, TURN_OFF)
+    square = np.square(every[:, FLUX:]).mean(0)
+    noise = np.sqrt(1.0 + rows.numbers[0, k] * square)  # the limit is 1 e-/s in both bands
+    return np.minimum((every[:, FLUX:] / noise).max(1), 1) ** 2, every
+
+
+def test_each_step_of_thinning_leaves_a_third_of_the_points(table, phat):
+    for rows in (rows_of(table), real_rows(phat), real_rows(phat, limit=1e-7)):
+        assert (rows.numbers[:, 0] == 0).all()
+        share = rows.share[:, THINNED:-1]
+        assert (share[:, -1] < 2e-6 * share[:, 0]).all()
+        fall = share[:, 1:] / share[:, :-1]
+        assert np.median(fall) == pytest.approx(1 / 3, abs=0.05)
+        assert fall.max() < 0.9
+
+
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_stars_below_the_noise_are_thinned_and_the_rest_is_summed(table, k):
+    """Of the stars below the noise a share (f / s)²; the dead join the faint."""
+    rows = rows_of(table)
+    step = THINNED + k
+    share, every = thinned(rows, k)
+    assert rows.share[0, step] == pytest.approx(share.mean(), rel=0.05)
+    rest = (1 - share[:, None]) * every
+    total = (1 - rows.share[0, step]) * rows.mean[0, step]
+    np.testing.assert_allclose(total, rest.mean(0), rtol=0.02)
+    total = (1 - rows.share[0, step]) * rows.second[0, step]
+    np.testing.assert_allclose(total, rest.T @ every / len(every), rtol=0.04)  # steep: f² (1 - f²)
+    assert rows.mean[0, step, PRESENT] < rows.mean[0, step, MASS]  # remnants
+    # The test can fail: with the noise of the next step.
+    assert rows.share[0, step] > 1.5 * thinned(rows, k + 1)[0].mean()
+
+
+@pytest.mark.parametrize("k", [0, 1, 3])
+@pytest.mark.parametrize("binaries", [None, Binaries(0.6, mass_ratio=(0.2, 1.0))])
+def test_thinned_stars_stand_for_all(table, k, binaries):
+    """Chance times gain² is one: the stars drawn have the shot noise of all."""
+    rows, step = rows_of(table, binaries), THINNED + k
+    slots = rows.slots
+    own = slice(slots.start[0, step], slots.start[0, step] + slots.count[0, step])
+    (other, node), second = slots.nodes[own].T, slots.chance[own]
+    chance = np.bincount(node, second) + np.bincount(other, 1 - second, minlength=node.max() + 1)
+    share, gain = np.diff(rows.cdf[0])[node], slots.gains[own, 1]
+    drawn = rows.share[0, step] * chance[node] / slots.count[0, step] / share
+    np.testing.assert_allclose(drawn * gain**2, 1, rtol=1e-4)  # of each star of the interval
+    assert gain.min() == 1
+    assert gain.max() > 5
+    assert (slots.gains[own, 0] == gain[other - node[0]]).all()
+
+
+def test_companions_of_the_dead_are_thinned_like_other_stars(table):
+    """Their share among the stars is that of a fine sum over primaries and mass ratios."""
+    binaries = Binaries(0.6, mass_ratio=(0.2, 1.0))
+    rows = rows_of(table, binaries)
+    assert rows_of(table).companions is None
+    primary = KROUPA2001.ppf((np.arange(200_000) + 0.5) / 200_000)
+    u = np.random.default_rng(2).permutation(len(primary))
+    companion = primary * binaries.ppf((u + 0.5) / len(primary))
+    companion = companion[(primary > TURN_OFF) & (companion <= TURN_OFF)]
+    for k in (0, 3):
+        share, every = thinned(rows, k)
+        chance = np.interp(companion, every[:, MASS], share, right=0)
+        expected = 0.6 * chance.sum() / len(primary)
+        assert rows.companions.share[0, THINNED + k] == pytest.approx(expected, rel=0.05)
+    assert (rows.companions.share[0, :THINNED] == 0).all()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_summed_light_knows_whose_it_is(table, k):
+    """Of groups of equal light, mass weighted by the light that no drawn star stands for."""
+    rows, step = rows_of(table), THINNED + k
+    share, every = thinned(rows, k)
+    light = (1 - np.sqrt(share[:, None])) * every[:, FLUX:]
+    mass, given = rows.light_groups[0, step, :, 0], rows.light_groups[0, step, :, 1:]
+    np.testing.assert_allclose(given.sum(0), 1, rtol=1e-9)
+    assert (np.diff(mass) > 0).all()
+    expected = every[:, MASS] @ light / light.sum(0)
+    np.testing.assert_allclose(mass @ given, expected, rtol=0.05)
+    edge = np.sqrt(mass[1:] * mass[:-1])  # about where one group ends
+    below = np.array([light[every[:, MASS] < m].sum(0) for m in edge]) / light.sum(0)
+    np.testing.assert_allclose(np.cumsum(given, axis=0)[:-1], below, atol=0.08)
+
+
+def test_the_first_step_draws_all_and_the_last_none(table):
+    rows = rows_of(table)
+    assert rows.share[0, ALL] == 1
+    assert rows.share[0, -1] == 0
+    total, _ = by_quadrature(table, 0.08, 120.0)
+    np.testing.assert_allclose(rows.mean[0, -1], total, rtol=0.01)
+    assert (np.diff(rows.share[0, THINNED:]) <= 0).all()
+
+
+def test_dust_enters_the_moments(table):
+    """All stars of this table dim alike: by 2 (1.2) - 0.02 (4) and 1.2 mag behind A_V = 2."""
+    rows = rows_of(table)
+    powers = 2.0 ** np.arange(1, 3)
+    dimming = np.array([2 * 1.2 - 4 * 0.02, 1.2])
+    step = WHOLE
+    factor = np.exp2(rows.mean_dust[0, step] @ powers)
+    np.testing.assert_allclose(factor[:FLUX], 1, rtol=1e-6)
+    np.testing.assert_allclose(factor[FLUX:], 10 ** (-0.4 * dimming), rtol=1e-5)
+    squares = np.exp2(rows.second_dust[0, step] @ powers)
+    np.testing.assert_allclose(squares[FLUX, FLUX + 1], 10 ** (-0.4 * dimming.sum()), rtol=1e-5)
+
+
+# ---- real isochrones
+
+
+@pytest.fixture(scope="module")
+def phat():
+    """Stars of the survey `phat`, and the magnitude of 1 e-/s in its bands."""
+    survey = load_survey("phat")
+    zero_points = np.array([band.zero_point_ab for band in survey.bands])
+    return SurveyTables.build(survey).cluster[0], zero_points - survey.distance_modulus
+
+
+def real_rows(phat, binaries=None, imf=KROUPA2001, limit=0.02):
+    table, unit = phat
+    return tabulate(
+        [table], magnitude_of_unit_flux=unit, limit=np.full(3, limit), imf=imf, binaries=binaries
+    )
+
+
+def test_each_step_draws_a_part_of_the_stars_of_the_step_before(phat):
+    """At every age; stars that are always drawn are those of the highest masses that shine."""
+    rows = real_rows(phat)
+    assert (rows.share[:, WHOLE] < 1).all()
+    assert (np.diff(rows.share[:, THINNED:], axis=1) <= 0).all()
+    assert (np.diff(rows.below, axis=1) >= 0).all()
+    np.testing.assert_array_equal(rows.below[:, WHOLE], rows.below[:, THINNED])
+    assert rows.slots.count.sum() == len(rows.slots.chance)
+    assert rows.share.shape[1] == N_STEPS
+
+
+def by_matrix(rows, row, binaries, fine=4):
+    """Mean light and mean squares: every primary with every companion, times their chance."""
+    own = slice(row * rows.n_nodes, (row + 1) * rows.n_nodes)
+    start, rise = rows.start[:, own].T, rows.rise[:, own].T
+    used = rise[:, 0] > 0
+    start, rise, weight = start[used], rise[used], np.diff(rows.cdf[row])[used[:-1]]
+    at = (np.arange(fine) + 0.5) / fine
+    star = (start[:, None] + at[:, None] * rise[:, None]).reshape(-1, start.shape[1])
+    ends = start[:, 0, None] + np.arange(fine) / fine * rise[:, 0, None]
+    ends = np.append(ends.ravel(), start[-1, 0] + rise[-1, 0])
+    chance = np.diff(binaries.cdf(ends / star[:, :1]), axis=1)  # (primary, companion)
+    flux, fraction = star[:, 1:4], binaries.fraction
+    other, squares = chance @ flux, chance @ flux**2
+    share = np.repeat(weight / fine, fine)
+    mean = share @ (flux + fraction * other)
+    return mean, share @ (flux**2 + fraction * (2 * flux * other + squares))
+
+
+@pytest.mark.parametrize(
+    ("log_age", "binaries"),
+    [
+        (10.1, Binaries(0.5)),
+        (9.4, Binaries(1.0, mass_ratio=(0.3, 0.8), slope=-0.5)),
+        (9.7, Binaries(0.7, mass_ratio=(0.2, 1.0), slope=1.5)),
+    ],
+)
+def test_companions_of_old_stars_are_summed_exactly(phat, log_age, binaries):
+    """Giants lie in a narrow range of masses, in which few of a coarse set of ratios would fall."""
+    rows = real_rows(phat, binaries)
+    row = int(np.abs(phat[0].log_age - log_age).argmin())
+    mean, square = by_matrix(rows, row, binaries)
+    np.testing.assert_allclose(rows.mean[row, -1, FLUX:], mean, rtol=1e-3)
+    np.testing.assert_allclose(rows.second[row, -1].diagonal()[FLUX:], square, rtol=5e-3)
+    single = real_rows(phat).mean[row, -1, FLUX:]
+    assert (mean > 1.1 * single).all()  # companions matter
+
+
+def test_companions_of_one_mass_ratio(phat):
+    """A single ratio, and a range so narrow that it is the same."""
+    one, other = (
+        real_rows(phat, Binaries(0.5, mass_ratio=ratio)) for ratio in ((0.6, 0.6), (0.599, 0.601))
+    )
+    np.testing.assert_allclose(one.mean[:, -1], other.mean[:, -1], rtol=0.01)
+    assert (one.mean[:, -1, FLUX:] > 1.01 * real_rows(phat).mean[:, -1, FLUX:]).all()
+
+
+def test_brown_dwarfs_are_dark_and_not_alive(phat):
+    """A mass function from 0.02 Msun on: only what lies above 0.08 Msun counts as a star."""
+    wide = BrokenPowerLaw(edges=(0.02, 0.08, 0.5, 120.0), slopes=(0.3, 1.3, 2.3))
+    rows, stars = real_rows(phat, imf=wide), real_rows(phat)
+    share = 1 - wide.cdf(0.08)
+    assert share < 0.8
+    every = rows.mean[:, -1]
+    np.testing.assert_allclose(every[:, FLUX:], share * stars.mean[:, -1, FLUX:], rtol=0.01)
+    np.testing.assert_allclose(every[:, LIVING], share * stars.mean[:, -1, LIVING], rtol=1e-3)
+    np.testing.assert_allclose(every[:, MASS], wide.mean_mass, rtol=1e-3)
+    lighter = (1 - share) * 0.05
+    np.testing.assert_allclose(
+        every[:, PRESENT], share * stars.mean[:, -1, PRESENT] + lighter, rtol=0.02
+    )

@@ -1,0 +1,272 @@
+"""Annotated clusters: the right stamps with the right labels, and batches made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from astropy.table import MaskedColumn, Table
+
+from praesepe.errors import InputError
+from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
+from praesepe.sky.simulator import Simulator
+from praesepe.survey import Survey, parse_survey
+from praesepe.training.labelled import (
+    MINIMUM,
+    Labelled,
+    LabelledSource,
+    present_mass_fraction,
+    read_labelled,
+    turn,
+)
+
+SIDE, N = 200, 30
+
+
+@pytest.fixture(scope="module")
+def survey() -> Survey:
+    bands = [
+        {
+            "name": name,
+            "filter": f"acs_wfc_{name.lower()}",
+            "zero_point_ab": 26.0,
+            "exposure_s": 1500.0,
+            "sky_e_s": [0.05, 0.1],
+        }
+        for name in ("F475W", "F814W")
+    ]
+    return parse_survey(
+        {
+            "name": "toy",
+            "distance_pc": 785000.0,
+            "pixel_scale_arcsec": 0.05,
+            "stamp_size": 16,
+            "bands": bands,
+            "prior": {"rh_arcsec": [0.1, 0.4]},
+            "nuisance": {"zero_point_mag": 0.05},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def planes() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(2)
+    shape = (SIDE, SIDE)
+    return {name: rng.normal(1, 0.1, shape).astype(np.float32) for name in ("F475W", "F814W")}
+
+
+@pytest.fixture
+def images(tmp_path: Path, survey: Survey, planes: dict[str, np.ndarray]) -> dict[str, Path]:
+    """Two mosaics with WCS and all the usual keywords."""
+    wcs = mosaic_wcs(survey, SIDE)
+    for band in survey.bands:
+        hdus = mosaic_hdus(planes[band.name], band, wcs, survey)
+        hdus.writeto(tmp_path / f"{band.name}.fits")
+    return {band.name: tmp_path / f"{band.name}.fits" for band in survey.bands}
+
+
+@pytest.fixture
+def catalog(survey: Survey) -> Table:
+    """Positions well inside, and labels that tell the rows apart."""
+    rng = np.random.default_rng(5)
+    x, y = rng.integers(10, SIDE - 10, (2, N))
+    ra, dec = mosaic_wcs(survey, SIDE).pixel_to_world_values(x, y)
+    return Table(
+        {
+            "ra": ra,
+            "dec": dec,
+            "x0": x,
+            "y0": y,
+            "log_age": np.linspace(7, 10, N),
+            "log_mass": np.linspace(2, 4, N),
+            "rh_arcsec": np.linspace(0.1, 0.5, N),
+        }
+    )
+
+
+def test_stamps_and_labels_belong_together(
+    survey: Survey,
+    images: dict[str, Path],
+    planes: dict[str, np.ndarray],
+    catalog: Table,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "known.ecsv"
+    catalog.write(file)
+    labelled = read_labelled(survey, images, file)
+    assert labelled.left_out == 0
+    assert labelled.images.shape == (N, 2, 16, 16)
+    assert labelled.images.dtype == labelled.labels.dtype == np.float32
+    expected = np.column_stack(
+        (catalog["log_age"], catalog["log_mass"], np.log10(catalog["rh_arcsec"]))
+    )
+    np.testing.assert_allclose(labelled.labels, expected, rtol=1e-6)
+    for row, stamp in zip(catalog, labelled.images, strict=True):
+        cut = slice(row["y0"] - 8, row["y0"] + 8), slice(row["x0"] - 8, row["x0"] + 8)
+        for i, plane in enumerate(planes.values()):
+            np.testing.assert_allclose(stamp[i], plane[cut], rtol=1e-3)
+
+
+def test_pixel_positions_and_log_rh(
+    survey: Survey, images: dict[str, Path], catalog: Table
+) -> None:
+    by_sky = read_labelled(survey, images, catalog)
+    table = catalog["x0", "y0", "log_age", "log_mass"]
+    table["log_rh"] = np.log10(catalog["rh_arcsec"])
+    by_pixel = read_labelled(survey, images, table, x="x0", y="y0", origin=0)
+    np.testing.assert_array_equal(by_pixel.images, by_sky.images)
+    np.testing.assert_allclose(by_pixel.labels, by_sky.labels, rtol=1e-6)
+    assert by_pixel.fingerprint() != Labelled(by_sky.images, by_sky.labels + 1).fingerprint()
+
+
+def test_rows_that_cannot_be_used_are_left_out(
+    survey: Survey, images: dict[str, Path], catalog: Table
+) -> None:
+    catalog["log_mass"] = MaskedColumn(catalog["log_mass"])
+    catalog["log_mass"].mask[1] = True
+    catalog["log_age"][3] = np.nan
+    catalog["rh_arcsec"][5] = -1.0
+    catalog["rh_arcsec"][6] = 0.0
+    catalog["dec"][8] += 1.0  # off the image
+    catalog["ra"][9] = np.nan
+    labelled = read_labelled(survey, images, catalog)
+    assert labelled.left_out == 6
+    kept = np.delete(np.linspace(7, 10, N), [1, 3, 5, 6, 8, 9])
+    np.testing.assert_allclose(labelled.labels[:, 0], kept, rtol=1e-6)
+
+
+def test_too_few_are_refused(survey: Survey, images: dict[str, Path], catalog: Table) -> None:
+    catalog["log_age"][MINIMUM - 1 :] = np.nan
+    with pytest.raises(InputError, match=r"19 usable .*\(11 left out\); at least 20"):
+        read_labelled(survey, images, catalog)
+
+
+@pytest.mark.parametrize("missing", [["log_age"], ["rh_arcsec"], ["log_mass", "rh_arcsec"]])
+def test_missing_labels_are_named(
+    survey: Survey, images: dict[str, Path], catalog: Table, missing: list[str]
+) -> None:
+    catalog.remove_columns(missing)
+    with pytest.raises(InputError, match=f"no column {', '.join(missing)} .*it has ra, dec"):
+        read_labelled(survey, images, catalog)
+
+
+def test_words_are_no_labels(survey: Survey, images: dict[str, Path], catalog: Table) -> None:
+    catalog["log_age"] = ["old"] * N
+    with pytest.raises(InputError, match="log_age of the catalogue does not hold numbers"):
+        read_labelled(survey, images, catalog)
+
+
+# Batches
+
+
+def make_labelled(n: int = 70, **changes: Any) -> Labelled:
+    rng = np.random.default_rng(1)
+    images = rng.normal(1, 0.2, (n, 2, 16, 16)).astype(np.float32)
+    labels = np.column_stack([np.arange(n), rng.normal(size=(2, n)).T]).astype(np.float32)
+    return Labelled(**{"images": images, "labels": labels, **changes})
+
+
+def make_source(survey: Survey, labelled: Labelled, seed: int = 0, size: int = 64) -> Any:
+    return LabelledSource(labelled, survey, seed, size, torch.device("cpu"))
+
+
+def test_batches_are_those_of_seed_and_step(survey: Survey) -> None:
+    first, again, other = (make_source(survey, make_labelled(), seed) for seed in (1, 1, 2))
+    other.batch(3)
+    images, labels = first.batch(7)
+    assert images.shape == (64, 2, 16, 16)
+    assert labels.shape == (64, 3)
+    assert images.dtype == labels.dtype == torch.float32
+    assert torch.equal(images, again.batch(7)[0])
+    assert torch.equal(labels, again.batch(7)[1])
+    assert not torch.equal(labels, first.batch(8)[1])
+    assert not torch.equal(labels, other.batch(7)[1])
+
+
+def test_validation_shares_nothing_with_training(survey: Survey) -> None:
+    source = make_source(survey, make_labelled())
+    kept_back = set(source.validation()[1][:, 0].tolist())
+    used = {number for step in range(30) for number in source.batch(step)[1][:, 0].tolist()}
+    assert len(kept_back) == 10
+    assert len(used) == 60
+    assert not kept_back & used
+    assert source.all_images().shape == (70, 2, 16, 16)
+
+
+def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
+    labelled = make_labelled()
+    source = make_source(survey, labelled, size=400)
+    images, labels = source.batch(0)
+    seen, offsets = set(), []
+    for image, number in zip(images.numpy(), labels[:, 0].long().tolist(), strict=True):
+        original = labelled.images[number]
+        ways = [turn(torch.from_numpy(original), k).numpy() for k in range(8)]
+        # One factor per band, whatever the way the stamp lies.
+        gain = image.mean((1, 2)) / original.mean((1, 2))
+        fits = [np.allclose(image, way * gain[:, None, None], rtol=1e-4) for way in ways]
+        assert sum(fits) == 1
+        seen.add(fits.index(True))
+        offsets.append(-2.5 * np.log10(gain))
+    assert seen == set(range(8))
+    assert np.std(offsets) == pytest.approx(0.05, rel=0.15)  # the survey's zero_point_mag
+    assert abs(np.corrcoef(np.transpose(offsets))[0, 1]) < 0.2  # each band on its own
+
+
+@pytest.mark.parametrize("side", [4, 5])
+def test_turning_keeps_the_pixel_of_the_cluster(side: int) -> None:
+    image = torch.arange(2 * side**2).reshape(2, side, side)
+    middle = image[:, side // 2, side // 2]
+    ways = [turn(image, k) for k in range(8)]
+    for way in ways:
+        assert (way[:, side // 2, side // 2] == middle).all()
+        assert (way.flatten().sort().values == image.flatten()).all()
+    assert len({tuple(way.flatten().tolist()) for way in ways}) == 8
+    # The neighbours turn: the pixel to the right ends up on all four sides.
+    right = image[0, side // 2, side // 2 + 1]
+    places = {tuple((way[0] == right).nonzero()[0].tolist()) for way in ways}
+    middle_index = side // 2
+    assert places == {
+        (middle_index, middle_index + 1),
+        (middle_index, middle_index - 1),
+        (middle_index + 1, middle_index),
+        (middle_index - 1, middle_index),
+    }
+
+
+def test_double_precision_becomes_single(survey: Survey) -> None:
+    labelled = make_labelled()
+    double = Labelled(labelled.images.astype(float), labelled.labels.astype(">f8"))
+    images, labels = make_source(survey, double).batch(0)
+    assert images.dtype == labels.dtype == torch.float32
+    assert double.fingerprint() == labelled.fingerprint()
+
+
+def test_the_present_mass_is_that_of_the_simulator(survey: Survey) -> None:
+    log_age, fraction = present_mass_fraction(survey)
+    stars = Simulator(survey, n_fields=0).stars
+    np.testing.assert_array_equal(log_age, stars.log_age)
+    np.testing.assert_allclose(fraction, stars.present_fraction[:, 0], rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.zeros((69, 3))}, "70 stamps but 69 labels"),
+        ({"labels": np.zeros((70, 2))}, r"\(70, 2\).*must be"),
+        ({"images": np.zeros((70, 16, 16))}, r"\(70, 16, 16\).*must be"),
+        ({"images": np.full((70, 2, 16, 16), np.nan)}, "NaN"),
+        ({"labels": np.full((70, 3), np.inf)}, "infinite"),
+    ],
+)
+def test_impossible_sets(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_labelled(**change)
+
+
+def test_stamps_of_another_survey(survey: Survey) -> None:
+    labelled = make_labelled(images=np.zeros((70, 3, 16, 16)))
+    with pytest.raises(InputError, match=r"\(3, 16, 16\), survey 'toy' has \(2, 16, 16\)"):
+        make_source(survey, labelled)

@@ -1,0 +1,808 @@
+"""Training: reproducible, resumable to the last bit, calibrated where the answer is known."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from praesepe.errors import InputError
+from praesepe.network.estimator import Estimator
+from praesepe.network.storage import read_checkpoint
+from praesepe.network.transform import prior_bounds
+from praesepe.sky.simulator import SurveyTables
+from praesepe.survey import Survey, parse_survey
+from praesepe.training.config import Pace, Signals
+from praesepe.training.labelled import Labelled
+from praesepe.training.loop import Settings, train
+
+SCALE = 0.03
+NOISE = 0.3
+WEIGHTS = "weights.safetensors"
+
+
+def make_survey(**changes: Any) -> Survey:
+    band = {
+        "name": "F475W",
+        "filter": "acs_wfc_f475w",
+        "zero_point_ab": 26.06,
+        "exposure_s": 1700.0,
+        "read_noise_e": 4.0,
+        "sky_e_s": [0.1, 0.2],
+        "asinh_scale": SCALE,
+    }
+    content = {
+        "name": "toy",
+        "distance_pc": 785000.0,
+        "pixel_scale_arcsec": 0.1,
+        "stamp_size": 16,
+        "bands": [band],
+        "prior": {"log_mass": [2.0, 3.5], "rh_arcsec": [0.1, 0.4]},
+        "field": {"surface_density": [0.02, 0.1]},
+    }
+    return parse_survey({**content, **changes})
+
+
+@pytest.fixture(scope="module")
+def survey() -> Survey:
+    return make_survey()
+
+
+@pytest.fixture(scope="module")
+def tables(survey: Survey) -> SurveyTables:
+    return SurveyTables.build(survey)
+
+
+@pytest.fixture(scope="module")
+def module() -> Any:
+    """The module; `praesepe.train` names the function once the package has handed it out."""
+    return sys.modules["praesepe.training.loop"]
+
+
+QUICK = {
+    "preset": "tiny",
+    "batch_size": 16,
+    "warmup_steps": 5,
+    "averaging": 0.9,
+    "valid_size": 64,
+    "valid_every": 7,
+}
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """Metrics of every tenth step and the last; a slow machine writes others in between."""
+    text = (folder / "metrics.jsonl").read_text()
+    every = [json.loads(line) for line in text.splitlines()]
+    return [line for line in every if line["step"] % 10 == 0 or line is every[-1]]
+
+
+# Stamps that hold their labels
+
+
+def toy_stamps(labels: Tensor, survey: Survey, rng: np.random.Generator) -> Tensor:
+    """Three stripes whose brightness is a standardised label, off by `NOISE` of its scatter."""
+    low, high = prior_bounds(survey)
+    z = (labels - (low + high) / 2) / (high - low) * 12**0.5
+    z = z + NOISE * torch.from_numpy(rng.normal(size=z.shape)).float()
+    images = torch.from_numpy(rng.normal(0, 0.3, (len(labels), 1, 16, 16))).float()
+    for i, rows in enumerate((slice(0, 5), slice(5, 11), slice(11, 16))):
+        images[:, :, rows] += z[:, i, None, None, None]
+    return SCALE * images
+
+
+def toy_set(n: int, survey: Survey, *seed: int) -> tuple[Tensor, Tensor]:
+    rng = np.random.default_rng(seed)
+    low, high = prior_bounds(survey)
+    labels = low + (high - low) * torch.from_numpy(rng.random((n, 3))).float()
+    return toy_stamps(labels, survey, rng), labels
+
+
+@pytest.fixture
+def toy(module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put toy stamps in the place of simulations: ``toy(spoil=…)`` may change each batch."""
+
+    def install(
+        spoil: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    ) -> None:
+        class Toy:
+            def __init__(self, survey: Survey, settings: Settings, *_: object) -> None:
+                self.survey, self.settings = survey, settings
+                stars = SimpleNamespace(
+                    log_age=np.array([6.6, 10.1]), present_fraction=np.array([[1.0], [0.5]])
+                )
+                self.simulator = SimpleNamespace(stars=stars)
+
+            def batch(self, step: int) -> tuple[Tensor, Tensor]:
+                size = self.settings.batch_size
+                images, labels = toy_set(size, self.survey, self.settings.seed, step)
+                return spoil(step, images, labels) if spoil else (images, labels)
+
+            def validation(self) -> tuple[Tensor, Tensor]:
+                return toy_set(self.settings.valid_size, self.survey, self.settings.seed, 0, 9)
+
+        monkeypatch.setattr(module, "SimulatedSource", Toy)
+
+    return install
+
+
+def coverage(estimator: Estimator, images: Tensor, labels: Tensor, stretch: float = 1.0) -> float:
+    """Share of truths between the 16th and 84th percentiles, stretched about the median."""
+    low, median, high = estimator.predict(images).percentile([16, 50, 84])
+    low, high = median + stretch * (low - median), median + stretch * (high - median)
+    truth = labels.numpy()
+    return float(((truth > low) & (truth < high)).mean())
+
+
+def relative_width(estimator: Estimator, images: Tensor) -> np.ndarray:
+    """Width of the posteriors in units of the prior's, per parameter."""
+    low, high = (bound.numpy() for bound in prior_bounds(estimator.survey))
+    return estimator.predict(images).samples.std(1).mean(0) / ((high - low) / 12**0.5)
+
+
+LONG = {
+    "preset": "tiny",
+    "batch_size": 64,
+    "learning_rate": 4e-3,
+    "warmup_steps": 30,
+    "averaging": 0.98,
+    "valid_size": 512,
+}
+
+
+def test_a_known_problem_is_solved_and_calibrated(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    folder = train(survey, tmp_path / "m", steps=300, **LONG)
+    losses = [line["valid_loss"] for line in lines(folder)]
+    assert losses[-1] < losses[0] - 2.0
+    estimator = Estimator.load(folder)
+    images, labels = toy_set(700, survey, 77)
+    assert 0.6 < coverage(estimator, images, labels) < 0.76
+    # The test can fail: error bars half or twice as long.
+    assert coverage(estimator, images, labels, 0.5) < 0.5
+    assert coverage(estimator, images, labels, 2.0) > 0.85
+    # As sharp as the noise allows (a Gaussian of 0.3 within a uniform prior), and unbiased.
+    width = relative_width(estimator, images)
+    assert (width > 0.24).all()
+    assert (width < 0.42).all()
+    low, high = (bound.numpy() for bound in prior_bounds(survey))
+    residual = (estimator.predict(images).mean - labels.numpy()) / ((high - low) / 12**0.5)
+    assert np.abs(residual.mean(0)).max() < 0.06
+    assert estimator.predict(images, n_samples=1).surprise.mean() < 0.8
+    assert estimator.predict(100 * images, n_samples=1).surprise.mean() > 1
+
+
+def test_shuffled_labels_give_back_the_prior(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy(spoil=lambda _, images, labels: (images, labels.roll(1, 0)))
+    estimator = Estimator.load(train(survey, tmp_path / "m", steps=150, **LONG))
+    images, labels = toy_set(500, survey, 77)
+    width = relative_width(estimator, images)
+    assert (width > 0.88).all()
+    assert (width < 1.12).all()
+    assert 0.6 < coverage(estimator, images, labels) < 0.76
+
+
+# Simulated clusters: the same again, broken and resumed
+
+STEPS = 30
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    survey: Survey, tables: SurveyTables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run over simulations, long enough for star fields to be drawn anew three times."""
+    out = tmp_path_factory.mktemp("train") / "unbroken"
+    return train(survey, out, steps=STEPS, tables=tables, **QUICK)
+
+
+class Kill(Exception):
+    """Ends a training as a kill would: nothing is written any more."""
+
+
+def kill_at(step: int) -> Callable[[dict[str, Any]], None]:
+    def report(line: dict[str, Any]) -> None:
+        if line["step"] >= step:
+            raise Kill
+
+    return report
+
+
+def without_times(folder: Path) -> list[dict[str, Any]]:
+    times = ("seconds", "stamps_per_s", "seconds_left")
+    return [{k: v for k, v in line.items() if k not in times} for line in lines(folder)]
+
+
+def test_a_run_leaves_a_model_and_its_history(unbroken: Path, survey: Survey) -> None:
+    assert [line["step"] for line in lines(unbroken)] == [10, 20, 30]
+    last = lines(unbroken)[-1]
+    assert last["done"] == 1
+    assert last["seconds_left"] == 0
+    assert last["valid_loss"] is not None
+    estimator = Estimator.load(unbroken)
+    assert estimator.survey == survey
+    assert estimator.name == "unbroken"
+    history = estimator.metadata["training"]
+    assert history["steps_done"] == STEPS
+    assert history["stamps_seen"] == STEPS * 16
+    assert history["seed"] == 0
+    assert history["survey_fingerprint"] == survey.fingerprint()
+    assert history["data"] == "simulations"
+    fraction = estimator.present_mass_fraction([6.6, 10.0])
+    assert 1 >= fraction[0] > fraction[1] > 0.3
+
+
+def test_the_same_seed_gives_the_same_weights(
+    unbroken: Path, survey: Survey, tables: SurveyTables, tmp_path: Path
+) -> None:
+    torch.manual_seed(123)  # global generators have no say
+    again = train(survey, tmp_path / "again", steps=STEPS, tables=tables, **QUICK)
+    assert (again / WEIGHTS).read_bytes() == (unbroken / WEIGHTS).read_bytes()
+    assert without_times(again) == without_times(unbroken)
+
+
+def test_another_seed_gives_other_weights(
+    survey: Survey, unbroken: Path, tables: SurveyTables, tmp_path: Path
+) -> None:
+    other = train(survey, tmp_path / "other", steps=2, seed=1, tables=tables, **QUICK)
+    assert (other / WEIGHTS).read_bytes() != (unbroken / WEIGHTS).read_bytes()
+
+
+def test_a_broken_run_ends_as_the_unbroken_one(
+    unbroken: Path, survey: Survey, tables: SurveyTables, tmp_path: Path
+) -> None:
+    settings = {"steps": STEPS, "tables": tables, "checkpoint_seconds": 0.0, **QUICK}
+    with pytest.raises(Kill):
+        train(survey, tmp_path / "m", report=kill_at(10), **settings)
+    with pytest.raises(Kill):
+        train(survey, tmp_path / "m", report=kill_at(20), resume=True, **settings)
+    # What a kill in the middle of a line leaves behind.
+    with (tmp_path / "m" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 20, "seco')
+    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    assert (resumed / WEIGHTS).read_bytes() == (unbroken / WEIGHTS).read_bytes()
+    assert without_times(resumed) == without_times(unbroken)
+
+
+def test_a_finished_run_can_be_resumed(
+    unbroken: Path, survey: Survey, tables: SurveyTables
+) -> None:
+    weights, history = (unbroken / WEIGHTS).read_bytes(), without_times(unbroken)
+    again = train(survey, unbroken, steps=STEPS, tables=tables, resume=True, **QUICK)
+    assert again == unbroken
+    assert (unbroken / WEIGHTS).read_bytes() == weights
+    assert without_times(unbroken) == history
+
+
+def test_a_kill_before_the_first_checkpoint_begins_anew(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy()
+    settings = {"steps": 12, **QUICK, "valid_every": 50}
+    with pytest.raises(Kill):
+        train(survey, tmp_path / "m", report=kill_at(10), **settings)
+    assert not (tmp_path / "m" / "checkpoint.safetensors").exists()
+    assert not caplog.records
+    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    assert [r.getMessage() for r in caplog.records] == [
+        f"no checkpoint in {tmp_path / 'm'}; beginning anew"
+    ]
+    straight = train(survey, tmp_path / "s", **settings)
+    assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
+    assert [line["step"] for line in lines(resumed)] == [10, 12]
+
+
+def counted_batches(folder: Path) -> set[int]:
+    """Batches that the normalisations have seen."""
+    tensors, _ = read_checkpoint(folder / "checkpoint.safetensors")
+    return {int(value) for key, value in tensors.items() if key.endswith("batches_tracked")}
+
+
+@pytest.mark.parametrize(("until", "batches"), [(0.0, 0), (None, 5), (0.7, 7), (1.0, 10)])
+def test_batch_normalisations_learn_their_statistics_up_to_a_share_of_the_run(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, until: float | None, batches: int
+) -> None:
+    toy()
+    folder = train(survey, tmp_path / "m", steps=10, batch_norm_until=until, **QUICK)
+    assert counted_batches(folder) == {batches}
+
+
+def test_a_model_that_is_trained_further_keeps_its_statistics(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    first = train(survey, tmp_path / "a", steps=6, **QUICK)
+    second = train(survey, tmp_path / "b", steps=4, initial=first, **QUICK)
+    assert counted_batches(second) == counted_batches(first) == {3}
+    before, after = (Estimator.load(folder).net.state_dict() for folder in (first, second))
+    same = {key for key, value in before.items() if torch.equal(value, after[key])}
+    assert {key for key in before if "running" in key} <= same
+    assert "encoder.stem.1.weight" not in same  # scale and shift go on learning
+
+
+def test_a_longer_training_goes_on(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    train(survey, tmp_path / "m", steps=10, **QUICK)
+    folder = train(survey, tmp_path / "m", steps=19, resume=True, **QUICK)
+    assert [line["step"] for line in lines(folder)] == [10, 19]
+    assert Estimator.load(folder).metadata["training"]["steps_done"] == 19
+
+
+# Stopped by a signal
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_of_the_last_step(
+    toy: Callable[..., None],
+    survey: Survey,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    number: signal.Signals,
+) -> None:
+    armed = True
+
+    def interrupt(step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if step == 8 and armed:
+            os.kill(os.getpid(), number)
+        return images, labels
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    toy(spoil=interrupt)
+    settings = {"steps": 12, **QUICK}
+    usual = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(survey, tmp_path / "m", **settings)
+        assert signal.getsignal(number) is end  # as it was found
+    finally:
+        for n, handler in usual.items():
+            signal.signal(n, handler)
+    _, progress = read_checkpoint(tmp_path / "m" / "checkpoint.safetensors")
+    assert progress["step"] == 9
+    assert not (tmp_path / "m" / "model.json").exists()
+    assert "stopped after step 9" in caplog.text
+    assert "--resume" in caplog.text
+    armed = False
+    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    straight = train(survey, tmp_path / "s", **settings)
+    assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
+
+
+def test_signals_are_left_alone_elsewhere() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    found: list[object] = []
+
+    def watch() -> None:
+        with Signals():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    thread.join()
+    assert found == [before]
+    usual = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Signals():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):  # the second one ends it at once
+            os.kill(os.getpid(), signal.SIGINT)
+        signals.received = None
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# How checkpoints are written
+
+
+def test_files_have_the_mode_of_the_umask(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    before = os.umask(0o027)
+    try:
+        folder = train(survey, tmp_path / "m", steps=2, **QUICK)
+    finally:
+        os.umask(before)
+    for name in ("checkpoint.safetensors", WEIGHTS, "model.json", "metrics.jsonl"):
+        assert (folder / name).stat().st_mode & 0o777 == 0o640, name
+
+
+def test_checkpoints_keep_to_their_interval(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    def slow(_: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        time.sleep(0.02)
+        return images, labels
+
+    toy(spoil=slow)
+    checkpoint = tmp_path / "m" / "checkpoint.safetensors"
+    found: list[tuple[float, float]] = []
+
+    def report(_: dict[str, Any]) -> None:
+        if checkpoint.exists():
+            found.append((time.time(), checkpoint.stat().st_mtime))
+
+    settings = {**QUICK, "valid_every": 1000, "checkpoint_seconds": 0.3}
+    train(survey, tmp_path / "m", steps=90, report=report, **settings)
+    assert len({written for _, written in found[:-1]}) >= 3
+    # never older than the interval and a few steps on a busy machine
+    assert max(now - written for now, written in found) < 0.3 + 1.0
+    assert [p.name for p in (tmp_path / "m").glob(".*")] == []
+
+
+def test_a_checkpoint_precedes_each_validation(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    # A validation may take long, and a kill in it must not cost what lies before it.
+    toy()
+    with pytest.raises(Kill):
+        train(survey, tmp_path / "m", steps=20, report=kill_at(10), **QUICK)
+    _, progress = read_checkpoint(tmp_path / "m" / "checkpoint.safetensors")
+    assert progress["step"] == 7
+
+
+def test_a_failing_write_leaves_the_last_checkpoint(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors.torch
+    from safetensors import SafetensorError
+
+    toy()
+    settings = {"steps": 12, "checkpoint_seconds": 0.0, **QUICK}
+    real, calls = safetensors.torch.save_file, []
+
+    def full(tensors: Any, path: Path, **rest: Any) -> None:
+        calls.append(path)
+        if len(calls) > 5:
+            Path(path).write_bytes(b"half a check")
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        real(tensors, path, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", full)
+        with pytest.raises(OSError, match=r"cannot write .*checkpoint.*No space left"):
+            train(survey, tmp_path / "m", **settings)
+    assert [p.name for p in (tmp_path / "m").glob(".*")] == []
+    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    straight = train(survey, tmp_path / "s", **settings)
+    assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
+
+
+# What is refused
+
+
+@pytest.fixture
+def begun(toy: Callable[..., None], survey: Survey, tmp_path: Path) -> Path:
+    toy()
+    return train(survey, tmp_path / "begun", steps=3, **QUICK)
+
+
+def toy_labelled(n: int, survey: Survey, seed: int) -> Labelled:
+    images, labels = toy_set(n, survey, seed)
+    return Labelled(images.numpy(), labels.numpy())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 5}, "another settings: seed 0, now 5"),
+        ({"batch_size": 8}, "another settings: batch_size 16, now 8"),
+        ({"learning_rate": 0.1, "clip": 2.0}, "learning_rate 0.0015, now 0.1, clip 1.0, now 2.0"),
+        ({"survey": {"distance_pc": 1e6}}, "another survey"),
+        ({"labelled": 40}, "another labels: 'none', now"),
+        ({"preset": "small"}, "preset 'tiny', now 'small'"),
+    ],
+)
+def test_another_run_is_not_resumed(
+    begun: Path, survey: Survey, change: dict[str, Any], message: str
+) -> None:
+    before = {p.name: p.read_bytes() for p in begun.iterdir() if p.is_file()}
+    settings = {**QUICK, **change}
+    survey = make_survey(**settings.pop("survey", {}))
+    if "labelled" in settings:
+        settings["labelled"] = toy_labelled(settings["labelled"], survey, 0)
+    with pytest.raises(InputError, match=message):
+        train(survey, begun, steps=5, resume=True, **settings)
+    assert {p.name: p.read_bytes() for p in begun.iterdir() if p.is_file()} == before
+
+
+def test_a_folder_in_use_is_refused(
+    begun: Path, survey: Survey, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SimulatedSource", None)  # refused before the costly part
+    with pytest.raises(InputError, match=r"begun holds a training already; resume it"):
+        train(survey, begun, steps=5, **QUICK)
+    with pytest.raises(InputError, match=r"metrics\.jsonl is a file; a training needs a folder"):
+        train(survey, begun / "metrics.jsonl", steps=5, **QUICK)
+    (begun / "checkpoint.safetensors").unlink()
+    for resume in (False, True):
+        with pytest.raises(InputError, match="no checkpoint"):
+            train(survey, begun, steps=5, resume=resume, **QUICK)
+
+
+@pytest.mark.parametrize("blob", [b"", b"nonsense" * 50])
+def test_a_damaged_checkpoint_is_refused(begun: Path, survey: Survey, blob: bytes) -> None:
+    (begun / "checkpoint.safetensors").write_bytes(blob)
+    with pytest.raises(InputError, match="damaged"):
+        train(survey, begun, steps=5, resume=True, **QUICK)
+
+
+def test_a_model_is_no_checkpoint(begun: Path, survey: Survey) -> None:
+    (begun / WEIGHTS).rename(begun / "checkpoint.safetensors")
+    with pytest.raises(InputError, match="no checkpoint of a training"):
+        train(survey, begun, steps=5, resume=True, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "either minutes or steps"),
+        ({"minutes": 1, "steps": 1}, "either minutes or steps"),
+        ({"steps": 0}, "length 0 is none"),
+        ({"minutes": -1.0}, "length -1.0 is none"),
+        ({"steps": 5, "batch_norm_until": 1.5}, "batch_norm_until = 1.5: it is a share"),
+        ({"steps": 1, "batchsize": 3}, "'batchsize'.*'batch_size'"),
+        ({"steps": 1, "batch_size": 1}, "batch_size = 1.*at least 2"),
+        ({"steps": 1, "seed": -1}, "seed = -1.*at least 0"),
+        ({"steps": 1, "preset": "huge"}, "unknown network preset 'huge'"),
+    ],
+)
+def test_impossible_settings(
+    survey: Survey, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(survey, tmp_path / "m", **settings)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "given", "expected"),
+    [("mine", "", "mine"), ("mine", "phat", "phat"), ("my Körper 2", "", "my-K-rper-2")],
+)
+def test_the_model_is_named_after_its_folder(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, folder: str, given: str, expected: str
+) -> None:
+    toy()
+    estimator = Estimator.load(train(survey, tmp_path / folder, steps=2, name=given, **QUICK))
+    assert estimator.name == expected
+    assert estimator.survey.name == "toy"
+
+
+# Length, rate, averages
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    settings = Settings(steps=1000, warmup_steps=100, learning_rate=2.0)
+    rates = [settings.rate(step, settings.done(step, 0.0)) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.02)
+    assert np.argmax(rates) in (98, 99, 100)
+    assert max(rates) == pytest.approx(2.0, rel=0.05)
+    assert rates[-1] < 1e-4
+    assert (np.diff(rates[100:]) < 0).all()
+
+
+def test_pace_is_that_of_the_latest_steps() -> None:
+    pace = Pace(window=3)
+    assert pace.per_step(otherwise=7.0) == 7.0
+    for seconds in (100.0, 1.0, 2.0, 3.0):
+        pace.add(seconds)
+    assert pace.per_step(otherwise=7.0) == pytest.approx(2.0)
+
+
+def test_a_long_validation_does_not_slow_the_rate(
+    toy: Callable[..., None],
+    survey: Survey,
+    module: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toy()
+    validate = module.Run.validate
+
+    def slow(run: Any) -> Tensor:
+        time.sleep(1.5)
+        return validate(run)
+
+    monkeypatch.setattr(module.Run, "validate", slow)
+    folder = train(survey, tmp_path / "m", steps=20, **{**QUICK, "valid_every": 100})
+    first = lines(folder)[0]
+    assert first["step"] == 10
+    assert first["seconds"] > 1.5
+    assert first["stamps_per_s"] > 1.5 * 10 * 16 / first["seconds"]
+    assert first["seconds_left"] < first["seconds"] - 1.0
+    assert first["seconds_left"] == pytest.approx(10 * 16 / first["stamps_per_s"], rel=0.1, abs=0.1)
+
+
+def test_minutes_are_kept(toy: Callable[..., None], survey: Survey, tmp_path: Path) -> None:
+    toy()
+    told: list[dict[str, Any]] = []
+    began = time.monotonic()
+    folder = train(survey, tmp_path / "m", minutes=0.04, report=told.append, **QUICK)
+    assert 2.4 <= time.monotonic() - began < 2.4 + 4
+    assert told[-1]["done"] == 1
+    assert told[-1]["seconds"] == pytest.approx(2.4, abs=1)
+    assert told[-1]["rate"] == pytest.approx(0, abs=1e-9)
+    training = Estimator.load(folder).metadata["training"]
+    assert training["minutes"] == 0.04
+    assert training["steps_done"] == told[-1]["step"]
+
+
+def test_a_bad_batch_does_no_harm(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spoil(step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if step == 9:
+            images = images.clone()
+            images[3, 0, 2, 2] = torch.nan
+        if step == 11:
+            labels = torch.full_like(labels, torch.inf)
+        return images, labels
+
+    toy(spoil)
+    told: list[dict[str, Any]] = []
+    with caplog.at_level(logging.WARNING, "praesepe"):
+        folder = train(survey, tmp_path / "m", steps=20, report=told.append, **QUICK)
+    assert [r.args[0] for r in caplog.records] == [9, 11]
+    assert not np.isfinite(told[0]["loss"])
+    assert lines(folder)[0]["loss"] is None  # JSON knows no NaN
+    assert np.isfinite([line["valid_loss"] for line in lines(folder)]).all()
+    assert lines(folder)[-1]["loss"] is not None
+    net = Estimator.load(folder).net
+    assert all(value.isfinite().all() for value in net.state_dict().values())
+
+
+def test_the_model_is_the_average(toy: Callable[..., None], survey: Survey, tmp_path: Path) -> None:
+    toy()
+    from safetensors.torch import load_file
+
+    folder = train(survey, tmp_path / "m", steps=10, **QUICK)
+    state = load_file(folder / "checkpoint.safetensors")
+    model = Estimator.load(folder).net.state_dict()
+    assert all(torch.equal(value, state[f"average.{key}"]) for key, value in model.items())
+    assert not torch.equal(
+        model["head.flow.transform.transforms.0.hyper.0.weight"],
+        state["net.head.flow.transform.transforms.0.hyper.0.weight"],
+    )
+
+
+# Fine-tuning, and real clusters
+
+
+def test_fine_tuning_starts_from_a_model(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    first = train(survey, tmp_path / "first", steps=60, learning_rate=4e-3, **QUICK)
+    version = Estimator.load(first).version
+    tuned = train(survey, tmp_path / "tuned", steps=10, initial=first, **QUICK)
+    before, after = lines(first)[0]["valid_loss"], lines(first)[-1]["valid_loss"]
+    assert lines(tuned)[0]["valid_loss"] < before - 0.5 * (before - after)
+    training = Estimator.load(tuned).metadata["training"]
+    assert training["initial"] == version
+    assert Estimator.load(tuned).version != version
+    with pytest.raises(InputError, match="another initial"):
+        train(survey, tuned, steps=12, resume=True, **QUICK)
+    with pytest.raises(InputError, match=r"preset 'tiny', not 'small'"):
+        train(survey, tmp_path / "x", steps=2, initial=first, preset="small")
+    wider = make_survey(stamp_size=32)
+    with pytest.raises(InputError, match=r"takes 16 px.*has 32 px"):
+        train(wider, tmp_path / "x", steps=2, initial=first, **QUICK)
+
+
+def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
+    labelled = toy_labelled(200, survey, 4)
+    settings = {**QUICK, "learning_rate": 4e-3, "steps": 60, "batch_size": 32}
+    folder = train(survey, tmp_path / "m", labelled=labelled, **settings)
+    assert lines(folder)[-1]["valid_loss"] < lines(folder)[0]["valid_loss"]
+    estimator = Estimator.load(folder)
+    assert estimator.metadata["training"]["data"] == "labelled clusters"
+    fraction = estimator.present_mass_fraction([6.6, 10.0])
+    assert 1 >= fraction[0] > fraction[1] > 0.3
+    # New clusters of the same kind are familiar, though only 200 were seen.
+    images, _ = toy_set(400, survey, 5)
+    assert (estimator.predict(images, n_samples=1).surprise > 1).mean() < 0.05
+    assert (estimator.predict(100 * images, n_samples=1).surprise > 1).mean() > 0.9
+    with pytest.raises(InputError, match="another labels"):
+        train(survey, folder, labelled=toy_labelled(200, survey, 6), resume=True, **settings)
+
+
+def test_a_broken_run_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
+    labelled = toy_labelled(40, survey, 4)
+    settings = {**QUICK, "steps": 15, "labelled": labelled, "checkpoint_seconds": 0.0}
+    straight = train(survey, tmp_path / "s", **settings)
+    with pytest.raises(Kill):
+        train(survey, tmp_path / "m", report=kill_at(10), **settings)
+    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
+
+
+# What is told
+
+
+def test_tensorboard_shows_the_same(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    toy()
+    settings = {"steps": 20, "checkpoint_seconds": 0.0, **QUICK}
+    with pytest.raises(Kill):
+        train(survey, tmp_path / "m", report=kill_at(10), **settings)
+    folder = train(survey, tmp_path / "m", resume=True, **settings)
+    board = event_accumulator.EventAccumulator(str(folder / "tensorboard")).Reload()
+    tags = set(board.Tags()["scalars"])
+    assert tags == {"loss", "valid_loss", "rate", "stamps_per_s"}
+    shown = {event.step: event.value for event in board.Scalars("loss")}
+    assert shown == pytest.approx({line["step"]: line["loss"] for line in lines(folder)})
+
+
+def test_without_tensorboard(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    folder = train(survey, tmp_path / "m", steps=3, **QUICK)
+    assert not (folder / "tensorboard").exists()
+    assert [line["step"] for line in lines(folder)] == [3]
+
+
+def test_the_library_is_silent(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    toy()
+    train(survey, tmp_path / "m", steps=3, **QUICK)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_on_other_isochrones_of_the_same_name_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from praesepe.stars.isochrones import IsochroneGrid
+
+    monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
+    survey = make_survey(stars={"isochrones": "mine"}, prior={"log_age": [7.0, 9.0]})
+    grid = IsochroneGrid.embedded()
+    for n_ages in (71, 70):
+        rows = tuple(row[:n_ages] for row in grid.isochrones)
+        changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
+        changed.save(tmp_path / "stars" / "mine.npz", overwrite=True)
+        if n_ages == 71:
+            train(survey, tmp_path / "run", steps=1, **QUICK)
+    with pytest.raises(InputError, match="another stars: mine"):
+        train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
+
+
+def test_a_run_on_other_spectra_is_not_resumed(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from praesepe.stars.atmospheres import SpectralLibrary
+
+    train(survey, tmp_path / "run", steps=1, **QUICK)
+    monkeypatch.setattr(SpectralLibrary, "embedded_key", staticmethod(lambda: "others"))
+    with pytest.raises(InputError, match=r"another spectra: .*now 'others'"):
+        train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
