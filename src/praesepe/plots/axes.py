@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.quantities import LOG_AGE, LOG_MASS, PARAMETERS, Parameter
+from praesepe.quantities import LOG_AGE, LOG_MASS, PARAMETERS, Quantity
 from praesepe.stars.passbands import load_passband
 from praesepe.survey import Survey
 
@@ -118,7 +118,7 @@ def plot_recovered(
     p16: np.ndarray,
     p50: np.ndarray,
     p84: np.ndarray,
-    parameter: Parameter,
+    parameter: Quantity,
     *,
     colour: str = BLUE,
 ) -> Axes:
@@ -128,7 +128,7 @@ def plot_recovered(
     ----------
     ax : Axes
     truth, p16, p50, p84 : (N,) ndarray
-    parameter : Parameter
+    parameter : Quantity
     colour : str
 
     Returns
@@ -232,7 +232,7 @@ def plot_calibration(ax: Axes, pit: np.ndarray) -> Axes:
 
 
 def plot_pit(
-    ax: Axes, pit: np.ndarray, parameter: Parameter, *, bins: int = 20, colour: str = BLUE
+    ax: Axes, pit: np.ndarray, parameter: Quantity, *, bins: int = 20, colour: str = BLUE
 ) -> Axes:
     """Histogram of the probability integral transform of one parameter; flat if calibrated."""
     _tidy(ax)
