@@ -20,7 +20,7 @@ class Posterior:
     ----------
     samples : ndarray of float32, shape (n, n_samples, 3)
         Draws of (log_age, log_mass, log_rh).
-    parameters : tuple of Parameter
+    parameters : tuple of Quantity
         What the last axis holds.
     surprise : ndarray, shape (n,)
         How unlike the training's stamps each stamp looks to the network: the Mahalanobis distance
