@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 
 class PraesepeError(Exception):
@@ -11,7 +13,77 @@ class PraesepeError(Exception):
 
 
 class InputError(PraesepeError, ValueError):
-    """The user's input cannot be used as it is; the message says how to mend it."""
+    """The user's input cannot be used as it is; the message says how to mend it.
+
+    Parameters
+    ----------
+    message : str, optional
+        What is wrong. Without it the message is made of `given` and `allowed`.
+    given : object, optional
+        What was given.
+    allowed : object, optional
+        What may be given instead: names, a range, a type.
+    remedy : str, optional
+        What to do; it follows the message.
+    code : str, optional
+        The same in Python: the argument that mends it, such as ``"overwrite=True"`` or
+        ``"units={'F475W': 'electron/s'}"``. It follows the remedy in brackets. The command line
+        writes its own option there.
+
+    Examples
+    --------
+    >>> print(InputError("stamps of 63 px", allowed="an even number", remedy="give 64"))
+    stamps of 63 px; give 64
+    >>> print(InputError(given=63, allowed=["32", "64"]))
+    63 is not allowed; allowed: 32 and 64
+    >>> print(InputError("a.fits exists", remedy="replace it", code="overwrite=True"))
+    a.fits exists; replace it (overwrite=True)
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        given: Any = None,
+        allowed: Any = None,
+        remedy: str = "",
+        code: str = "",
+    ) -> None:
+        # The rest lies in the instance's dictionary, which pickle keeps: workers send errors back.
+        super().__init__(message)
+        self.given = given
+        self.allowed = allowed
+        self.remedy = remedy
+        self.code = code
+
+    def __str__(self) -> str:
+        """The message and the remedy, in the words of Python."""
+        return self.text()
+
+    def text(self, translate: Callable[[str], str] = str) -> str:
+        """The whole message, with `code` in another's words.
+
+        Parameters
+        ----------
+        translate : callable, optional
+            From `code` to what the reader has to write; an empty text leaves it out.
+
+        Returns
+        -------
+        str
+            One or two sentences.
+        """
+        message = str(self.args[0]) if self.args and self.args[0] else ""
+        if not message:
+            message = f"{self.given!r} is not allowed"
+            if self.allowed is not None:
+                message += f"; allowed: {listed(self.allowed)}"
+        written = translate(self.code) if self.code else ""
+        advice = " ".join(part for part in (self.remedy, f"({written})" if written else "") if part)
+        if not advice:
+            return message
+        join = " " if message.endswith((".", "?", "!")) else "; "
+        return message + join + advice
 
 
 class MissingDependencyError(PraesepeError, ImportError):
@@ -22,6 +94,36 @@ class PraesepeWarning(UserWarning):
     """The result is usable, but the user should know something about it."""
 
 
+def listed(names: object, last: str = "and") -> str:
+    """Write names as a sentence does.
+
+    Parameters
+    ----------
+    names : iterable or object
+        What to write; a text or anything that is no iterable stands for itself.
+    last : str, optional
+        The word before the last one: "and", "or".
+
+    Returns
+    -------
+    str
+        ``"F336W, F475W and F814W"``; ``"none"`` where there are no names.
+
+    Examples
+    --------
+    >>> listed(["F336W", "F475W", "F814W"])
+    'F336W, F475W and F814W'
+    >>> listed(["F336W", "F475W"], "or")
+    'F336W or F475W'
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        return str(names)
+    words = [str(name) for name in names]
+    if len(words) < 2:
+        return words[0] if words else "none"
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """Return the member of `choices` most like `name`, or None where nothing comes close."""
     options = {choice.lower(): choice for choice in choices}
@@ -29,7 +131,9 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     return options[matches[0]] if matches else None
 
 
-def unknown(kind: str, given: str, choices: Iterable[str], advice: str = "") -> InputError:
+def unknown(
+    kind: str, given: str, choices: Iterable[str], advice: str = "", *, code: str = ""
+) -> InputError:
     """Build the error for a name that is not among the allowed ones.
 
     Parameters
@@ -42,6 +146,8 @@ def unknown(kind: str, given: str, choices: Iterable[str], advice: str = "") -> 
         The allowed names.
     advice : str, optional
         What the user can do.
+    code : str, optional
+        The same in Python.
 
     Returns
     -------
@@ -53,5 +159,32 @@ def unknown(kind: str, given: str, choices: Iterable[str], advice: str = "") -> 
     hint = f" Did you mean {close!r}?" if close else ""
     shown = ", ".join(map(repr, choices[:30])) + (", …" if len(choices) > 30 else "")
     return InputError(
-        f"unknown {kind} {given!r}.{hint} Allowed: {shown or 'none'}. {advice}".strip()
+        f"unknown {kind} {given!r}.{hint} Allowed: {shown or 'none'}.",
+        given=given,
+        allowed=choices,
+        remedy=advice,
+        code=code,
+    )
+
+
+def already_exists(path: str | Path, choose: str = "name") -> InputError:
+    """Build the error for an output that is there and must not be replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+        The output.
+    choose : str, optional
+        What to choose another of: "name" or "folder".
+
+    Returns
+    -------
+    InputError
+        To be raised by the caller.
+    """
+    return InputError(
+        f"output {path} exists",
+        given=path,
+        remedy=f"choose another {choose}, or overwrite it",
+        code="overwrite=True",
     )

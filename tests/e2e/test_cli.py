@@ -407,7 +407,7 @@ def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
         alone = tmp_path / path.name.replace(".", "-")
         alone.mkdir()
         (alone / path.name).write_text("mine")
-        with pytest.raises(InputError, match="--overwrite"):
+        with pytest.raises(InputError, match="overwrite=True"):
             run_demo(alone, model=model, n_clusters=20)
         assert (alone / path.name).read_text() == "mine"
     run_demo(folder, model=model, n_clusters=20, overwrite=True)

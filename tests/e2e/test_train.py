@@ -151,7 +151,7 @@ def test_a_signal_loses_nothing_and_tells_how_to_go_on(
     _, progress = read_checkpoint(stopped / "checkpoint.safetensors")
     assert progress["step"] >= lines(stopped)[-1]["step"]
     assert f"stopped after step {progress['step']}; {stopped} holds a checkpoint" in said
-    assert "--resume" in said
+    assert "go on with resume=True" in said
 
 
 def test_the_command_line_trains_and_resumes(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -52,6 +54,46 @@ Origin = Annotated[
 def command_line() -> str:
     """The command line as typed, for the metadata of outputs."""
     return shlex.join(["praesepe", *sys.argv[1:]])
+
+
+OPTIONS = {
+    "allow_no_wcs": "--no-wcs",
+    "edge_px": "--edge",
+    "exclude_radius_arcsec": "--exclude-radius",
+    "form": "--format",
+    "units": "--unit",
+    "zero_points": "--zero-point",
+}
+"""Arguments of the library whose options have another name."""
+
+COMMANDS = {"praesepe.stars.store.import_models": "praesepe stars import FILE --name NAME"}
+"""Functions of the library that are commands."""
+
+
+def as_options(code: str) -> str:
+    """Write what an error advises in Python as the command line has it.
+
+    Parameters
+    ----------
+    code : str
+        Arguments of a library function, ``"units={'F475W': 'Jy'}"``, or a call of one.
+
+    Returns
+    -------
+    str
+        The options, ``"--unit F475W=Jy"``, or the command; empty where there is none.
+    """
+    if called := re.match(r"([\w.]+)\(", code):
+        return COMMANDS.get(called[1], "")
+    words = []
+    for keyword in ast.parse(f"f({code})", mode="eval").body.keywords:  # type: ignore[attr-defined]
+        option = OPTIONS.get(keyword.arg, "--" + keyword.arg.replace("_", "-"))
+        value = ast.literal_eval(keyword.value)
+        if isinstance(value, dict):
+            words += [f"{option} {key}={one}" for key, one in value.items()]
+        else:
+            words.append(option if value is True else f"{option} {value}")
+    return " ".join(words)
 
 
 def positive(value: float | None) -> float | None:

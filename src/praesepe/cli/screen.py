@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as ScreenTable
 
-from praesepe.errors import PraesepeError
+from praesepe.cli.common import as_options
+from praesepe.errors import InputError, PraesepeError
 from praesepe.quantities import PARAMETERS
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -33,7 +34,8 @@ def say(text: str) -> None:
 
 def say_error(error: Exception) -> None:
     """One message on the standard error."""
-    text = str(error) or type(error).__name__
+    words = error.text(as_options) if isinstance(error, InputError) else str(error)
+    text = words or type(error).__name__
     if isinstance(error, OSError) and not isinstance(error, PraesepeError):
         text = f"{error.filename}: {error.strerror}" if error.filename else text
         if error.errno in DISK_IS_FULL:

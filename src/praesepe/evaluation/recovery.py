@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, already_exists
 from praesepe.inference.prediction import provenance
 from praesepe.network.estimator import Estimator
 from praesepe.quantities import PARAMETER_NAMES, PARAMETERS
@@ -285,12 +285,9 @@ def _check_folder(out: str | Path | None, *, overwrite: bool) -> Path | None:
         return None
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; --out names a folder.")
+        raise InputError(f"{folder} is a file; the results need a folder.")
     if (folder / "metrics.json").exists() and not overwrite:
-        raise InputError(
-            f"{folder / 'metrics.json'} exists; choose another folder or allow overwriting "
-            "(--overwrite)."
-        )
+        raise already_exists(folder / "metrics.json", "folder")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from astropy.wcs import WCS
 
-from praesepe.errors import InputError, PraesepeWarning, nearest, unknown
+from praesepe.errors import InputError, PraesepeWarning, listed, nearest, unknown
 from praesepe.images import grid
 from praesepe.images.filters import check_filters
 from praesepe.images.pixels import Pixels
@@ -226,14 +226,14 @@ def _check_bands(images: Mapping[str, ImageLike], survey: Survey) -> None:
         return
     problems = []
     if missing:
-        problems.append(f"no image for band {', '.join(map(repr, missing))}")
+        problems.append(f"no image for band {listed(map(repr, missing))}")
     for name in extra:
         close = nearest(name, missing)
         hint = f" (did you mean {close!r}?)" if close else ""
         problems.append(f"{name!r} is not a band of it{hint}")
     raise InputError(
         f"the images do not match the bands of survey {survey.name!r}, "
-        f"{', '.join(map(repr, survey.band_names))}: {'; '.join(problems)}. "
+        f"{listed(survey.band_names)}: {'; '.join(problems)}. "
         "Give exactly one image for every band, or use a model with other bands."
     )
 
@@ -311,11 +311,12 @@ def _check_without_wcs(
     """Images without a WCS: only arrays, or files where the user says so; all of one shape."""
     files = [name for name in without if sources[name].headers]
     if (files and not allow) or len(without) < len(sources):
-        labels = ", ".join(sources[name].label for name in without)
+        labels = listed(sources[name].label for name in without)
         raise InputError(
             f"no celestial WCS in {labels}: the sky positions and the pixel scale are unknown. "
-            "Add the WCS keywords; or, for a catalogue with x and y, give all images as plain "
-            "arrays (or set allow_no_wcs=True)."
+            "Add the WCS keywords.",
+            remedy="For a catalogue with x and y, accept images without a WCS",
+            code="allow_no_wcs=True",
         )
     shapes = {name: source.pixels.shape for name, source in sources.items()}
     if len(set(shapes.values())) > 1:

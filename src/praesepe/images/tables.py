@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import InputError, MissingDependencyError, PraesepeError, PraesepeWarning
+from praesepe.errors import (
+    InputError,
+    MissingDependencyError,
+    PraesepeError,
+    PraesepeWarning,
+    already_exists,
+)
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -64,9 +70,7 @@ def check_output(
     if path.is_dir():
         raise InputError(f"output {path} is a folder; give the name of a file")
     if path.exists() and not overwrite:
-        raise InputError(
-            f"output {path} exists; choose another name or allow overwriting (--overwrite)"
-        )
+        raise already_exists(path)
     folder = path.absolute().parent
     if not folder.is_dir():
         raise InputError(

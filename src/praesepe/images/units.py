@@ -232,8 +232,10 @@ def calibrate(
     if not text:
         raise InputError(
             f"{headers.label}: keyword BUNIT is missing from the header; the unit of the pixels is "
-            "unknown. Add it to the header, or give the unit (units={band: ...}): "
-            f"{ACCEPTED_UNITS}."
+            f"unknown; accepted are {ACCEPTED_UNITS}",
+            allowed=ACCEPTED_UNITS,
+            remedy="add it to the header, or give the unit",
+            code="units={'BAND': 'UNIT'}",
         )
     pixel_unit = parse_unit(text, label=headers.label)
     exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)

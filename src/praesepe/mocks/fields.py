@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning, already_exists
 from praesepe.mocks.places import (
     Removed,
     choose,
@@ -131,7 +131,7 @@ def build_fields(
     if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(
             f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
-            f"{edge_px} px from its edge; give a smaller --size or --edge"
+            f"{edge_px} px from its edge; give smaller fields, or a smaller distance from the edge"
         )
     radius = exclude_radius_arcsec
     if radius is None:
@@ -167,9 +167,9 @@ def build_fields(
 
 def _nothing_left(removed: Removed, size: int) -> str:
     return (
-        f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give a smaller "
-        f"--size than {size}, a smaller --exclude-radius, or another mosaic; where too much counts "
-        "as saturated, put saturation_e into the survey's bands."
+        f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give fields "
+        f"smaller than {size} px, a smaller radius around the excluded clusters, or another "
+        "mosaic; where too much counts as saturated, put saturation_e into the survey's bands."
     )
 
 
@@ -187,9 +187,7 @@ def _check_folder(out: str | Path, *, overwrite: bool) -> Path:
     if not empty and not (folder / DESCRIPTION).is_file():
         raise InputError(f"output {folder} exists and holds no star fields; choose another name")
     if not empty and not overwrite:
-        raise InputError(
-            f"output {folder} exists; choose another name or allow overwriting (--overwrite)"
-        )
+        raise already_exists(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from praesepe.errors import InputError, PraesepeWarning, unknown
+from praesepe.errors import InputError, PraesepeWarning, listed, unknown
 from praesepe.mocks.mosaics import draw_places, render_mosaic
 from praesepe.mocks.stamps import check_space, truth_column
 from praesepe.quantities import PARAMETERS
@@ -369,12 +369,14 @@ def output_folder(out: str | Path, names: list[str], overwrite: bool) -> Path:
     """The folder, made if needed; refuse to replace files unless that is wanted."""
     folder = Path(out).expanduser()
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; --out names a folder.")
+        raise InputError(f"{folder} is a file; a mosaic needs a folder.")
     existing = [name for name in names if (folder / name).exists()]
     if existing and not overwrite:
         raise InputError(
-            f"{folder} already holds {', '.join(existing)}; choose another folder or allow "
-            "overwriting (--overwrite)."
+            f"{folder} already holds {listed(existing)}",
+            given=folder,
+            remedy="choose another folder, or overwrite them",
+            code="overwrite=True",
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError, PraesepeError, unknown
+from praesepe.errors import InputError, PraesepeError, already_exists, unknown
 from praesepe.mocks.stamps import (
     FITS_SUFFIXES,
     SUFFIXES,
@@ -307,16 +307,17 @@ def _check_file(path: Path, form: str | None, *, overwrite: bool) -> Path:
         )
     if suffix not in SUFFIXES:
         raise InputError(
-            f"output {path.name}: the format {path.suffix!r} is not one of {', '.join(SUFFIXES)}; "
-            "for a folder of many files say how many: --shards"
+            f"output {path.name}: the format {path.suffix!r} is not one of {', '.join(SUFFIXES)}",
+            given=path.suffix,
+            allowed=SUFFIXES,
+            remedy="for a folder of many files say how many",
+            code="shards=4",
         )
     if suffix in FITS_SUFFIXES:
         return check_output(path, FITS_SUFFIXES, overwrite=overwrite)
     check_output(path.with_name("x"), overwrite=True)  # the folder that it will lie in
     if path.exists() and not overwrite:
-        raise InputError(
-            f"output {path} exists; choose another name or allow overwriting (--overwrite)"
-        )
+        raise already_exists(path)
     if path.exists() and not (path / "zarr.json").is_file():
         raise InputError(f"output {path} exists and is no Zarr group; choose another name")
     return path
@@ -354,8 +355,10 @@ def _open_folder(
         raise unknown("format", form, FORMATS)
     if folder.suffix.lower() in SUFFIXES:
         raise InputError(
-            f"output {folder.name}: shards lie in a folder, for instance {folder.stem}; their "
-            f"format is chosen by --format {' or '.join(FORMATS)}"
+            f"output {folder.name}: shards lie in a folder, for instance {folder.stem}",
+            given=folder,
+            remedy="choose their format apart from the name",
+            code=f"form={FORMATS[0]!r}",
         )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output {folder} is a file; shards need a folder")
@@ -418,8 +421,9 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
     if changed and not overwrite:
         told = ", ".join(f"{key} = {found.get(key)!r}, not {manifest[key]!r}" for key in changed)
         raise InputError(
-            f"{folder} holds another set: {told}. Choose another folder or allow overwriting "
-            "(--overwrite)"
+            f"{folder} holds another set: {told}.",
+            remedy="Choose another folder, or overwrite it",
+            code="overwrite=True",
         )
     if overwrite:
         for file in files:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, already_exists, unknown
 from praesepe.network.encoders import ResNet, fused
 from praesepe.network.heads.flow import FlowHead
 from praesepe.network.heads.flow_inverse import FlowInverse
@@ -291,7 +291,7 @@ class Estimator:
         if path.exists() and not path.is_dir():
             raise InputError(f"{path} is a file; a model is a folder, choose another path")
         if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; choose another path or allow overwriting")
+            raise already_exists(path, "folder")
         tensors = {key: value.detach() for key, value in self.net.state_dict().items()}
         tensors |= {f"surprise.{key}": value for key, value in (self.surprise_scale or {}).items()}
         blob = save({key: value.cpu().contiguous() for key, value in tensors.items()})

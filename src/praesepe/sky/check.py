@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from praesepe.errors import InputError, PraesepeWarning, unknown
+from praesepe.errors import InputError, PraesepeWarning, listed, unknown
 from praesepe.sky.instrument.psf_files import check_sampling, chosen_position, load_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.extinction import covered_angstrom
@@ -91,11 +91,13 @@ def check_tables(tables: Sequence[StellarTable], zero_points: Sequence[float]) -
     first = tables[0]
     if len(zero_points) != len(first.band_names):
         raise InputError(
-            f"{len(zero_points)} zero points for the bands {first.band_names}; give one each"
+            f"{len(zero_points)} zero points for the bands {listed(first.band_names)}; "
+            "give one each"
         )
     for table in tables[1:]:
         if table.band_names != first.band_names or table.a_v != first.a_v:
             raise InputError(
-                f"tables of stars in {first.band_names} behind A_V = {first.a_v} and in "
-                f"{table.band_names} behind {table.a_v}: build all with the same filters and dust"
+                f"tables of stars in {listed(first.band_names)} behind A_V = {first.a_v} and in "
+                f"{listed(table.band_names)} behind {table.a_v}: build all with the same filters "
+                "and dust"
             )

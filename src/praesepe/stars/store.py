@@ -17,13 +17,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from praesepe import __version__
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, already_exists, unknown
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
 
 EMBEDDED = "sse"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RECORD = "provenance"
-ADVICE = "Import it: praesepe stars import FILE --name NAME."
 
 
 def folder() -> Path:
@@ -69,7 +68,13 @@ def path_of(name: str | Path) -> Path:
         return Path(name)
     path = folder() / f"{given}.npz"
     if not NAME.fullmatch(given) or not path.is_file():
-        raise unknown("stellar model", given, names(), ADVICE)
+        raise unknown(
+            "stellar model",
+            given,
+            names(),
+            "Import it",
+            code="praesepe.stars.store.import_models(files, name=…)",
+        )
     return path
 
 
@@ -202,6 +207,4 @@ def sources(record: dict[str, Any]) -> str:
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise InputError(
-            f"{path} exists already; choose another name, or overwrite it (--overwrite)"
-        )
+        raise already_exists(path)

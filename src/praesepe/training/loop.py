@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, listed, unknown
 from praesepe.network.estimator import Estimator
 from praesepe.network.storage import (
     CONTENT,
@@ -39,7 +39,7 @@ METRICS = "metrics.jsonl"
 VALIDATION_SEED = 982_451_653
 """Added to the seed of a run for its validation set."""
 
-STOPPED = "stopped after step %d; %s holds a checkpoint: go on with --resume (resume=True)"
+STOPPED = "stopped after step %d; %s holds a checkpoint: go on with resume=True"
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -425,8 +425,10 @@ def _start(survey: Survey, settings: Settings, initial: Estimator | str | Path |
     theirs, ours = start.survey, survey
     if theirs.band_names != ours.band_names or theirs.stamp_size != ours.stamp_size:
         raise InputError(
-            f"model {start.name!r} takes {theirs.stamp_size} px stamps in {theirs.band_names}, "
-            f"survey {ours.name!r} has {ours.stamp_size} px in {ours.band_names}; they must agree"
+            f"model {start.name!r} takes {theirs.stamp_size} px stamps in "
+            f"{listed(theirs.band_names)}, "
+            f"survey {ours.name!r} has {ours.stamp_size} px in "
+            f"{listed(ours.band_names)}; they must agree"
         )
     preset = start.metadata["preset"]
     if preset != settings.preset:

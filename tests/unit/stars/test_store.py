@@ -79,7 +79,7 @@ def test_import_and_name(home, file):
 def test_the_same_name_with_other_content_has_another_key(home, file):
     _, first = store.import_models([file], name="mine")
     file.write_text(FILE.replace("4.4", "4.3"))
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         store.import_models([file], name="mine")
     assert IsochroneGrid.named("mine").key == first.key
     store.import_models([file], name="mine", overwrite=True)
@@ -95,7 +95,7 @@ def test_names_that_cannot_be(home, file, name):
 
 def test_an_unknown_name(home, file):
     store.import_models([file], name="parsec")
-    with pytest.raises(InputError, match=r"Did you mean 'parsec'\?.*praesepe stars import"):
+    with pytest.raises(InputError, match=r"Did you mean 'parsec'\?.*import_models"):
         IsochroneGrid.named("parsek")
 
 

@@ -217,6 +217,6 @@ def _check_fit(
     if field_size < size:
         raise InputError(
             f"the star fields in {folder} are {field_size} px wide, but stamps of survey "
-            f"{survey.name!r} {size} px; build larger ones (--size)"
+            f"{survey.name!r} {size} px; build larger ones"
         )
     return [bands[name] for name in survey.band_names]

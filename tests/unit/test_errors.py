@@ -1,0 +1,123 @@
+"""Errors say what was given, what is allowed and what to do; they travel between processes."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from praesepe.cli.common import as_options
+from praesepe.errors import InputError, already_exists, listed, unknown
+
+
+def test_the_message_is_made_of_what_the_error_carries() -> None:
+    assert str(InputError("plain")) == "plain"
+    assert (
+        str(InputError(given=63, allowed=("32", "64"))) == "63 is not allowed; allowed: 32 and 64"
+    )
+    error = InputError(
+        "no unit", given="", allowed="Jy", remedy="give one", code="units={'A': 'B'}"
+    )
+    assert str(error) == "no unit; give one (units={'A': 'B'})"
+    assert error.text(as_options) == "no unit; give one (--unit A=B)"
+    assert error.text(lambda _: "") == "no unit; give one"
+    assert str(InputError("A sentence.", remedy="Do this")) == "A sentence. Do this"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("plain"),
+        InputError("wrong", given=3, allowed=(1, 2), remedy="give 1", code="n=1"),
+        unknown("survey", "phatt", ["phat"], "Write one."),
+        already_exists(Path("a.fits")),
+    ],
+)
+def test_an_error_comes_back_from_a_worker(error: InputError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is InputError
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+
+
+def test_unknown_names() -> None:
+    error = unknown("survey", "phatt", ["phat", "m83"], "Write one.")
+    assert str(error) == "unknown survey 'phatt'. Did you mean 'phat'? Allowed: 'phat', 'm83'. " + (
+        "Write one."
+    )
+    assert (error.given, error.allowed) == ("phatt", ("phat", "m83"))
+
+
+def test_names_as_a_sentence() -> None:
+    assert listed(["F336W", "F475W", "F814W"]) == "F336W, F475W and F814W"
+    assert listed(["F336W", "F475W"], "or") == "F336W or F475W"
+    assert listed(["F336W"]) == listed("F336W") == "F336W"
+    assert listed([]) == "none"
+    assert listed(3) == "3"
+
+
+@pytest.mark.parametrize(
+    ("code", "options"),
+    [
+        ("overwrite=True", "--overwrite"),
+        ("units={'F475W': 'Jy', 'F814W': 'Jy'}", "--unit F475W=Jy --unit F814W=Jy"),
+        ("n=3, edge_px=2", "--n 3 --edge 2"),
+        ("praesepe.stars.store.import_models(files, name=…)", "praesepe stars import FILE --name "),
+        ("praesepe.unheard_of(1)", ""),
+    ],
+)
+def test_python_in_the_words_of_the_command_line(code: str, options: str) -> None:
+    assert as_options(code).startswith(options)
+    assert bool(as_options(code)) == bool(options)
+
+
+def _strings(repository: Path) -> Iterator[tuple[Path, ast.Constant, str | None]]:
+    """Every text in the library and the keyword that it is given for."""
+    for path in sorted((repository / "src" / "praesepe").rglob("*.py")):
+        if "cli" in path.parts:
+            continue
+        tree = ast.parse(path.read_text())
+        keywords = {
+            id(word.value): word.arg
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call)
+            for word in call.keywords
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield path, node, keywords.get(id(node))
+
+
+def test_only_the_command_line_names_its_options(repository: Path) -> None:
+    """The demonstration records a command line, which is no message."""
+    named = [
+        f"{path}:{node.lineno}"
+        for path, node, _ in _strings(repository)
+        if re.search("--[a-z]", node.value) and path.name != "demo.py"
+    ]
+    assert named == []
+
+
+def test_what_errors_advise_is_an_option(repository: Path) -> None:
+    """Every ``code=`` of the library has an option or a command, and the option is there."""
+    from typer.main import get_command
+
+    from praesepe.cli.app import app
+
+    def options(command: object) -> set[str]:
+        found = {name for one in command.params for name in one.opts}  # type: ignore[attr-defined]
+        for child in getattr(command, "commands", {}).values():
+            found |= options(child)
+        return found
+
+    known = options(get_command(app))
+    codes = [node.value for _, node, keyword in _strings(repository) if keyword == "code"]
+    assert codes
+    for code in codes:
+        words = as_options(code).split()
+        assert words, code
+        assert {word for word in words if word.startswith("--")} <= known, code
