@@ -70,6 +70,8 @@ class Quantity:
         Values from a mapping of the sources' values and a `Context`.
     decimals : int
         In catalogues.
+    word : str
+        What it is called in a sentence and in the head of a table: ``"age"``; default: `name`.
     """
 
     name: str
@@ -85,12 +87,15 @@ class Quantity:
     sources: tuple[str, ...] = ()
     derive: Derivation | None = None
     decimals: int = 4
+    word: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise InputError(f"quantity {self.name!r}: its name must be usable in code")
         if bool(self.sources) != (self.derive is not None):
             raise InputError(f"quantity {self.name!r}: sources and derive belong together")
+        if not self.word:
+            object.__setattr__(self, "word", self.name)
 
     @property
     def is_categorical(self) -> bool:
@@ -110,6 +115,36 @@ class Quantity:
         if self.logarithmic:
             return rf"$\log_{{10}}\,({self.symbol}\,/\,{self.unit_symbol})$"
         return rf"${self.symbol}$ / ${self.unit_symbol}$"
+
+    @property
+    def residual_unit(self) -> str:
+        """Unit of a difference of two values: ``dex`` of a logarithmic quantity."""
+        return "dex" if self.logarithmic else self.unit
+
+    def value_text(self, value: float, digits: int = 3) -> str:
+        """Write a value as in a sentence: ``12 Myr``, ``4000 M☉``, ``0.32″``, a category's name.
+
+        Parameters
+        ----------
+        value : float
+            In the quantity's own unit, of a logarithmic one its log10.
+        digits : int
+            Significant digits kept; the others become 0.
+        """
+        if self.is_categorical:
+            return self.categories[round(value)]
+        unit = self.unit.removeprefix("dex").strip("()") if self.logarithmic else self.unit
+        number = float(10**value if self.logarithmic else value)
+        for name, size in (("Gyr", 1e9), ("Myr", 1e6)) if unit == "yr" else ():
+            if number * (1 + 0.5 * 10**-digits) >= size or name == "Myr":
+                number, unit = number / size, name
+                break
+        number = float(f"{number:.{digits}g}")
+        written = (
+            f"{number:,.0f}".replace(",", "\N{THIN SPACE}") if number >= 1e4 else f"{number:g}"
+        )
+        unit = {"Msun": "M☉", "arcsec": "″"}.get(unit, unit)
+        return f"{written} {unit}".strip() if unit != "″" else f"{written}″"
 
     def within(self, values: ArrayLike, *, slack: float = 1e-5) -> NDArray[np.bool_]:
         """Whether values lie within the limits.
@@ -200,6 +235,7 @@ LOG_AGE = register(
         unit_symbol=r"\mathrm{yr}",
         logarithmic=True,
         prior="log_age",
+        word="age",
     )
 )
 LOG_MASS = register(
@@ -212,6 +248,7 @@ LOG_MASS = register(
         logarithmic=True,
         limits=(0.0, 8.0),
         prior="log_mass",
+        word="mass",
     )
 )
 LOG_PRESENT_MASS = register(
@@ -226,6 +263,7 @@ LOG_PRESENT_MASS = register(
         derive=lambda of, context: (
             of["log_mass"] + np.log10(context.present_mass_fraction(of["log_age"]))
         ),
+        word="present mass",
     )
 )
 LOG_RH = register(
@@ -238,6 +276,7 @@ LOG_RH = register(
         logarithmic=True,
         linear="rh_arcsec",
         prior="rh_arcsec",
+        word="size",
     )
 )
 RH_ARCSEC = register(
@@ -250,6 +289,7 @@ RH_ARCSEC = register(
         sources=("log_rh",),
         derive=lambda of, context: 10 ** of["log_rh"],
         decimals=5,
+        word="half-light radius",
     )
 )
 RH_PC = register(
@@ -261,6 +301,7 @@ RH_PC = register(
         unit_symbol=r"\mathrm{pc}",
         sources=("log_rh",),
         derive=lambda of, context: 10 ** of["log_rh"] * context.pc_per_arcsec,
+        word="half-light radius",
     )
 )
 A_V = register(
@@ -272,6 +313,7 @@ A_V = register(
         unit_symbol=r"\mathrm{mag}",
         limits=(0.0, np.inf),
         prior="a_v",
+        word="extinction",
     )
 )
 LOG_Z = register(
@@ -283,6 +325,7 @@ LOG_Z = register(
         logarithmic=True,
         linear="metallicity",
         prior="metallicity",
+        word="metallicity",
     )
 )
 

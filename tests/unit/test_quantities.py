@@ -1,0 +1,43 @@
+"""The registry: how quantities are called and written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from praesepe.quantities import A_V, LOG_AGE, LOG_MASS, LOG_RH, LOG_Z, RH_PC, Quantity
+
+
+@pytest.mark.parametrize(
+    ("quantity", "value", "text"),
+    [
+        (LOG_AGE, np.log10(3e9), "3 Gyr"),
+        (LOG_AGE, 8.9999, "1 Gyr"),
+        (LOG_AGE, 8.99, "977 Myr"),
+        (LOG_AGE, 5.9, "0.794 Myr"),
+        (LOG_MASS, np.log10(250), "250 M☉"),
+        (LOG_MASS, np.log10(4000), "4000 M☉"),
+        (LOG_MASS, np.log10(15_554), "15\N{THIN SPACE}600 M☉"),
+        (LOG_RH, -0.5, "0.316″"),
+        (RH_PC, 3.2, "3.2 pc"),
+        (A_V, 0.3, "0.3 mag"),
+        (LOG_Z, np.log10(0.0142), "0.0142"),
+        (
+            Quantity("kind", "k", "", "what it is", categories=("cluster", "nothing")),
+            1.0,
+            "nothing",
+        ),
+    ],
+)
+def test_values_in_words(quantity: Quantity, value: float, text: str) -> None:
+    assert quantity.value_text(value) == text
+
+
+def test_a_quantity_without_a_word_is_called_by_its_name() -> None:
+    assert Quantity("spin", "s", "", "how it turns").word == "spin"
+    assert LOG_AGE.word == "age"
+
+
+def test_differences_of_logarithms_are_in_dex() -> None:
+    assert LOG_MASS.residual_unit == "dex"
+    assert A_V.residual_unit == "mag"
