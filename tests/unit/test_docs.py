@@ -72,11 +72,11 @@ def test_links_lead_somewhere(repository: Path, document: str) -> None:
 
 
 def test_every_flag_is_explained(repository: Path) -> None:
-    from praesepe.inference.prediction import flag_meanings
+    from praesepe.flags import Flag
 
     text = (repository / "docs/images.md").read_text("utf-8")
-    meanings = flag_meanings()
-    assert [name for bit, name in meanings.items() if f"| {bit} | `{name}` |" not in text] == []
+    rows = [f"| {int(flag)} | `{flag.name}` | {flag.description} |" for flag in Flag]
+    assert [row for row in rows if row not in text] == []
 
 
 def test_the_tutorial_runs(

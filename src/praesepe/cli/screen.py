@@ -134,7 +134,7 @@ def say_measured(table: Any, *, seconds: float | None = None) -> None:
 
     The rate is left out where there are too few clusters to tell.
     """
-    from praesepe.inference.prediction import flag_meanings
+    from praesepe.flags import Flag
 
     measured = int(np.isfinite(np.ma.filled(table["log_age_p50"].astype(float), np.nan)).sum())
     rate = ""
@@ -142,10 +142,10 @@ def say_measured(table: Any, *, seconds: float | None = None) -> None:
         rate = f" in {seconds:.1f} s ({len(table) / max(seconds, 1e-9):,.0f} per second)"
     say(f"{measured} of {len(table)} clusters measured{rate}.")
     flags = np.asarray(table["flags"])
-    for bit, meaning in flag_meanings().items():
-        count = int(((flags & bit) > 0).sum())
+    for flag in Flag:
+        count = int(((flags & flag) > 0).sum())
         if count:
-            say(f"  flag {bit:3d} {meaning}: {count}")
+            say(f"  flag {int(flag):3d} {flag.name}: {count}: {flag.description}")
 
 
 def demo_table(summary: list[tuple[str, float, float, float]]) -> ScreenTable:

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntFlag
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
+from praesepe.flags import NO_VALUE, Flag
 from praesepe.images.mosaic import Mosaic
 from praesepe.images.pixels import FloatImage, Mask, zero_gaps
 
 _CHUNK = 128
 _LARGE_BYTES = 1 << 30
 _STAMPS_HELD = 512
-
-
-class Flag(IntFlag):
-    """What is wrong with a stamp; bits that add up."""
-
-    OFF_IMAGE = 1  # the position is not on the mosaic: no stamp
-    MISSING = 2  # more than half of the stamp is missing in some band: no stamp
-    PARTLY_MISSING = 4  # some pixels are missing and were filled
-    BAD_COORDINATE = 8  # the position is not a number: no stamp
-    EDGE = 16  # the stamp reaches over the edge of the mosaic
-
-
-FLAGS: dict[str, int] = {str(flag.name): int(flag) for flag in Flag}
-"""Names and bits of the flags."""
-
-NO_VALUE = Flag.OFF_IMAGE | Flag.MISSING | Flag.BAD_COORDINATE
-
-
-def describe_flags(flags: int) -> list[str]:
-    """Names of the flags that are set in `flags`."""
-    return [str(flag.name) for flag in Flag if flags & flag]
 
 
 @dataclass(frozen=True)
@@ -52,7 +31,7 @@ class Stamps:
     missing_fraction : ndarray of float64, shape (N,)
         Share of missing pixels in the worst band; 1 off the image, NaN without a position.
     flags : ndarray of uint16, shape (N,)
-        Sums of `Flag`.
+        Sums of `praesepe.flags.Flag`.
     dx, dy : ndarray of float64, shape (N,)
         Position minus that of the central pixel, in pixels between −0.5 and 0.5.
     """

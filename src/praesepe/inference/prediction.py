@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
+from praesepe.flags import Flag
 from praesepe.inference.draws import SAMPLE_SUFFIXES, open_samples
 from praesepe.network.estimator import Estimator, Posterior
 from praesepe.network.transform import prior_bounds
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
     from praesepe.images.mosaic import Mosaic
 
 log = logging.getLogger(__name__)
-
-AT_PRIOR_EDGE = 32
-"""Flag: percentile 16 or 84 lies within 2 % of the prior's edge; the truth may lie beyond it."""
-
-UNLIKE_TRAINING = 64
-"""Flag: the stamp is unlike those the model was trained on; do not trust the posterior."""
 
 PERCENTILES = (16, 50, 84)
 ROWS_AT_ONCE = 256
@@ -284,17 +279,6 @@ def at_prior_edge(low: np.ndarray, high: np.ndarray, survey: Survey) -> np.ndarr
     return ((low < bottom + margin) | beyond).any(axis=-1)
 
 
-def flag_meanings() -> dict[int, str]:
-    """What each bit of the column ``flags`` means."""
-    from praesepe.images.cutouts import FLAGS
-
-    return {
-        **{int(bit): name for name, bit in FLAGS.items()},
-        AT_PRIOR_EDGE: "AT_PRIOR_EDGE",
-        UNLIKE_TRAINING: "UNLIKE_TRAINING",
-    }
-
-
 def _measure_block(
     estimator: Estimator,
     stamps: Stamps,
@@ -331,8 +315,11 @@ def _posterior_flags(posterior: Posterior, estimator: Estimator) -> np.ndarray:
     """Flags that follow from the posterior."""
     low, high = posterior.percentile([16, 84])
     edge = at_prior_edge(low, high, estimator.survey)
-    unlike = np.asarray(posterior.surprise) > 1
-    return AT_PRIOR_EDGE * edge.astype(np.int32) + UNLIKE_TRAINING * unlike.astype(np.int32)
+    strange = np.asarray(posterior.surprise) > 1
+    bits = np.where(edge, int(Flag.AT_PRIOR_EDGE), 0) | np.where(
+        strange, int(Flag.OUT_OF_DOMAIN), 0
+    )
+    return bits.astype(np.int32)
 
 
 def _empty_measurements(n: int) -> dict[str, np.ndarray]:
@@ -392,7 +379,7 @@ def _describe(name: str) -> Quantity:
         if stem == quantity.name:
             return replace(quantity, description=f"{quantity.description}; percentile {percentile}")
     if name == "flags":
-        bits = ", ".join(f"{bit} {meaning}" for bit, meaning in flag_meanings().items())
+        bits = ", ".join(f"{int(flag)} {flag.name}" for flag in Flag)
         return Quantity(name, None, f"sum of {bits}")
     if name == "missing_fraction":
         return Quantity(name, None, "share of the stamp's pixels missing in the worst band")

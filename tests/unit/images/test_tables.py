@@ -116,7 +116,7 @@ def test_sky_coordinates(tmp_path: Path, table: Table, suffix: str) -> None:
 def test_existing_file(tmp_path: Path, table: Table) -> None:
     path = tmp_path / "out.ecsv"
     path.write_text("precious")
-    with pytest.raises(InputError, match=r"exists; .* overwriting"):
+    with pytest.raises(InputError, match=r"exists; .* overwrite it"):
         write_table(table, path)
     assert path.read_text() == "precious"
     write_table(table, path, overwrite=True)

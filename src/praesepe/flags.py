@@ -1,0 +1,52 @@
+"""What can be wrong with a measured cluster, as bits of the column ``flags``."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+
+class Flag(IntFlag):
+    """What a user should know about a measurement; bits that add up.
+
+    Examples
+    --------
+    >>> Flag(20).names
+    ('PARTLY_MISSING', 'EDGE')
+    >>> Flag.EDGE.description
+    'the stamp reaches over the edge of the mosaic'
+    """
+
+    OFF_IMAGE = 1
+    MISSING = 2
+    PARTLY_MISSING = 4
+    BAD_COORDINATE = 8
+    EDGE = 16
+    AT_PRIOR_EDGE = 32
+    OUT_OF_DOMAIN = 64
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the bits that are set."""
+        return tuple(str(flag.name) for flag in Flag if flag in self)
+
+    @property
+    def description(self) -> str:
+        """What the bits that are set mean."""
+        return "; ".join(_DESCRIPTIONS[flag] for flag in Flag if flag in self)
+
+
+_DESCRIPTIONS = {
+    Flag.OFF_IMAGE: "the position is not on the image",
+    Flag.MISSING: "more than half of the stamp is missing in some band",
+    Flag.PARTLY_MISSING: "some of the stamp is missing and was filled",
+    Flag.BAD_COORDINATE: "the catalogue has no usable position",
+    Flag.EDGE: "the stamp reaches over the edge of the mosaic",
+    Flag.AT_PRIOR_EDGE: (
+        "the 68 % interval reaches an edge of the prior (other than the age of the Universe); "
+        "the truth may lie beyond"
+    ),
+    Flag.OUT_OF_DOMAIN: "unlike anything the model was trained on; do not trust the values",
+}
+
+NO_VALUE = Flag.OFF_IMAGE | Flag.MISSING | Flag.BAD_COORDINATE
+"""Where one of these is set, nothing was measured."""
