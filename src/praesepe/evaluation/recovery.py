@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError, already_exists
+from praesepe.errors import InputError
+from praesepe.files import output_folder, replace_set
 from praesepe.inference.prediction import provenance
 from praesepe.network.estimator import Estimator
 from praesepe.quantities import PARAMETER_NAMES, PARAMETERS
@@ -109,7 +110,7 @@ def evaluate(
         ``provenance`` and, for each bin (see `bins`), ``n`` and for each parameter ``median``,
         ``mad_sigma``, ``rms``, ``coverage68`` and ``coverage95`` (None where the bin is empty).
     """
-    folder = _check_folder(out, overwrite=overwrite)
+    folder = None if out is None else output_folder(out, ["metrics.json"], overwrite=overwrite)
     for name, value in (("n", n), ("n_samples", n_samples), ("batch_size", batch_size)):
         if value < 1:
             raise InputError(f"{name} = {value}: the least that is allowed is 1.")
@@ -279,34 +280,18 @@ def _refuse_training_seed(estimator: Estimator, seed: int) -> None:
         )
 
 
-def _check_folder(out: str | Path | None, *, overwrite: bool) -> Path | None:
-    """The folder of the results, made if needed; refuse to mix with earlier results."""
-    if out is None:
-        return None
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; the results need a folder.")
-    if (folder / "metrics.json").exists() and not overwrite:
-        raise already_exists(folder / "metrics.json", "folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _write(folder: Path, metrics: dict[str, Any], recovered: Recovered) -> None:
-    """Metrics, table and figures; the metrics come last and mark a complete folder."""
-    from praesepe.images.tables import replace_file, write_table
+    """Metrics, table and figures, which replace those of an earlier run together."""
+    from praesepe.images.tables import write_table
 
     table = as_table(recovered)
     table.meta.update(metrics["provenance"])
-    write_table(table, folder / "clusters.ecsv", overwrite=True)
-    for name, figure in _figures(recovered):
-        figure.savefig(folder / name, dpi=150)
-    text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-
-    def write_metrics(part: Path) -> None:
-        part.write_text(text, encoding="utf-8")
-
-    replace_file(folder / "metrics.json", write_metrics)
+    with replace_set(folder, PRODUCTS[::-1]) as part:
+        write_table(table, part / "clusters.ecsv")
+        for name, figure in _figures(recovered):
+            figure.savefig(part / name, dpi=150)
+        text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+        (part / "metrics.json").write_text(text, encoding="utf-8")
 
 
 def as_table(recovered: Recovered) -> Table:

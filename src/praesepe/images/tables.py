@@ -5,21 +5,14 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import (
-    InputError,
-    MissingDependencyError,
-    PraesepeError,
-    PraesepeWarning,
-    already_exists,
-)
+from praesepe.errors import InputError, MissingDependencyError, PraesepeWarning
+from praesepe.files import atomic, check_output
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -36,82 +29,6 @@ TABLE_FORMATS = {
 }
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
 """File name endings of the tables that can be read and written."""
-
-
-def check_output(
-    path: str | os.PathLike[str], suffixes: Sequence[str] | None = None, *, overwrite: bool = False
-) -> Path:
-    """Stop before hours of work where a result could not be written in the end.
-
-    Parameters
-    ----------
-    path : path
-        File that will be written.
-    suffixes : sequence of str, optional
-        Endings that its name may have, such as ``(".ecsv", ".fits")``.
-    overwrite : bool
-        Whether it may exist.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InputError
-        Where the ending is another one, the file exists or is a folder, or its folder does not
-        exist or cannot be written to.
-    """
-    path = Path(path).expanduser()
-    if suffixes is not None and path.suffix.lower() not in suffixes:
-        raise InputError(
-            f"output {path.name}: the format {path.suffix!r} is not one of {', '.join(suffixes)}"
-        )
-    if path.is_dir():
-        raise InputError(f"output {path} is a folder; give the name of a file")
-    if path.exists() and not overwrite:
-        raise already_exists(path)
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise InputError(
-            f"the folder of output {path} does not exist; make it first (mkdir -p {folder})"
-        )
-    if not os.access(folder, os.W_OK):
-        raise InputError(
-            f"no permission to write to {folder}; choose another folder for {path.name}"
-        )
-    return path
-
-
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in the place of `path`.
-
-    Parameters
-    ----------
-    path : Path
-        Final name.
-    write : callable
-        Called with the temporary path, which ends like `path`.
-
-    Raises
-    ------
-    PraesepeError
-        Where the file cannot be written (a full disk, for instance). Nothing is left behind, and
-        a file that was there before stays as it was.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PraesepeError(
-            f"could not write {path}: {error.strerror or error}; nothing was left behind"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -151,7 +68,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     if form == "fits":
         _suit_names(table)
     try:
-        replace_file(path, lambda temporary: _write(table, temporary, form))
+        with atomic(path, overwrite=overwrite) as part:
+            _write(table, part, form)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(
             f"the table does not fit the format of {path.name}: {error}; try .ecsv"
@@ -323,13 +241,9 @@ def write_regions(
             lines.append(f'circle({first:.8f},{second:.8f},{radius:.4f}") # text={{{label}}}')
         else:
             lines.append(f"point({first:.8f},{second:.8f}) # point=x text={{{label}}}")
-    text = "\n".join(lines) + "\n"
-    replace_file(path, lambda temporary: _write_text(temporary, text))
+    with atomic(path, overwrite=overwrite) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _region_label(table: Any, row: int) -> str:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import os
-import shutil
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeError, PraesepeWarning, already_exists
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.files import atomic, check_space, check_whole_folder
 from praesepe.mocks.places import (
     Removed,
     choose,
@@ -126,7 +124,7 @@ def build_fields(
             f"n = {n}, size = {size}, seed = {seed}: give at least one field, fields no smaller "
             f"than a stamp ({survey.stamp_size} px), and a seed of 0 or more"
         )
-    folder = _check_folder(out, overwrite=overwrite)
+    folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
     mosaic = read_mosaic(images, survey, units=units, zero_points=zero_points)
     if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(
@@ -174,21 +172,6 @@ def _nothing_left(removed: Removed, size: int) -> str:
 
 
 # Files
-
-
-def _check_folder(out: str | Path, *, overwrite: bool) -> Path:
-    """Stop before the work where the fields could not be written in the end."""
-    from praesepe.images.tables import check_output
-
-    folder = Path(out).expanduser()
-    if not folder.exists():
-        return check_output(folder)
-    empty = folder.is_dir() and not any(folder.iterdir())
-    if not empty and not (folder / DESCRIPTION).is_file():
-        raise InputError(f"output {folder} exists and holds no star fields; choose another name")
-    if not empty and not overwrite:
-        raise already_exists(folder)
-    return folder
 
 
 def _description(
@@ -247,28 +230,15 @@ def _write(
 ) -> None:
     """Fill a folder beside `folder`, then put it in its place."""
     from praesepe.images.tables import write_table
-    from praesepe.mocks.stamps import check_space
 
     shape = (len(corners), len(mosaic.band_names), size, size)
     check_space(folder.absolute().parent, 4 * math.prod(shape), f"a set of {shape[0]} star fields")
-    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{k}") for k in ("tmp", "old"))
-    try:
-        temporary.mkdir()
-        _write_pixels(temporary / FIELDS, mosaic, corners, shape)
-        write_table(_places(mosaic, corners, size), temporary / PLACES)
+    with atomic(folder) as part:
+        part.mkdir()
+        _write_pixels(part / FIELDS, mosaic, corners, shape)
+        write_table(_places(mosaic, corners, size), part / PLACES)
         text = json.dumps(description, indent=1, allow_nan=False) + "\n"
-        (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-    except OSError as error:
-        raise PraesepeError(
-            f"could not write {folder}: {error.strerror or error}; nothing was left behind"
-        ) from error
-    finally:
-        for path in (temporary, old):
-            with suppress(OSError):
-                shutil.rmtree(path)
+        (part / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
 def _write_pixels(

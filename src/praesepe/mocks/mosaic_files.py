@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from praesepe.errors import InputError, PraesepeWarning, listed, unknown
+from praesepe.errors import InputError, PraesepeWarning, unknown
+from praesepe.files import atomic, check_space, output_folder
 from praesepe.mocks.mosaics import draw_places, render_mosaic
-from praesepe.mocks.stamps import check_space, truth_column
+from praesepe.mocks.stamps import truth_column
 from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.parameters import PROFILES, Clusters, draw_clusters
 from praesepe.sky.clusters.validation import by_index, check_given
@@ -157,7 +158,9 @@ def simulate_mosaic(
             f"field.files = {survey.field.files}: a mosaic has a simulated star field, real ones "
             "are for stamps; leave `files` out of the survey, or ask for no field (density 0)"
         )
-    folder = output_folder(out, [image_name(survey, b) for b in survey.bands] + [TRUTH], overwrite)
+    folder = output_folder(
+        out, [*(image_name(survey, b) for b in survey.bands), TRUTH], overwrite=overwrite
+    )
     check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
     tables = SurveyTables.build(survey)
     if clusters is None:
@@ -365,23 +368,6 @@ def _truth_table(
 # Images
 
 
-def output_folder(out: str | Path, names: list[str], overwrite: bool) -> Path:
-    """The folder, made if needed; refuse to replace files unless that is wanted."""
-    folder = Path(out).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; a mosaic needs a folder.")
-    existing = [name for name in names if (folder / name).exists()]
-    if existing and not overwrite:
-        raise InputError(
-            f"{folder} already holds {listed(existing)}",
-            given=folder,
-            remedy="choose another folder, or overwrite them",
-            code="overwrite=True",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def image_name(survey: Survey, band: Band) -> str:
     """File name of a band's mosaic."""
     return f"{survey.name}_{band.name.lower()}.fits"
@@ -419,8 +405,6 @@ def write_images(
     dict of str to Path
         The files by band.
     """
-    from praesepe.images.tables import replace_file
-
     images = {}
     for band in survey.bands:
         hdus = mosaic_hdus(planes[band.name], band, wcs, survey)
@@ -430,7 +414,8 @@ def write_images(
         if command:
             hdus[0].header["HISTORY"] = command
         images[band.name] = folder / image_name(survey, band)
-        replace_file(images[band.name], hdus.writeto)
+        with atomic(images[band.name]) as part:
+            hdus.writeto(part)
     return images
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections import deque
@@ -27,13 +26,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError, PraesepeError, already_exists, unknown
+from praesepe.errors import InputError, PraesepeError, unknown
+from praesepe.files import (
+    atomic,
+    check_output,
+    check_space,
+    check_whole_folder,
+    remove,
+    remove_debris,
+)
 from praesepe.mocks.stamps import (
     FITS_SUFFIXES,
     SUFFIXES,
     Block,
     MockSet,
-    check_space,
     holds,
     write_mocks,
 )
@@ -298,8 +304,6 @@ def _draw_in_worker(block: int, n: int) -> Block:
 
 def _check_file(path: Path, form: str | None, *, overwrite: bool) -> Path:
     """One file: its ending, and whether it may be written."""
-    from praesepe.images.tables import check_output
-
     suffix = path.suffix.lower()
     if form is not None:
         raise InputError(
@@ -315,12 +319,7 @@ def _check_file(path: Path, form: str | None, *, overwrite: bool) -> Path:
         )
     if suffix in FITS_SUFFIXES:
         return check_output(path, FITS_SUFFIXES, overwrite=overwrite)
-    check_output(path.with_name("x"), overwrite=True)  # the folder that it will lie in
-    if path.exists() and not overwrite:
-        raise already_exists(path)
-    if path.exists() and not (path / "zarr.json").is_file():
-        raise InputError(f"output {path} exists and is no Zarr group; choose another name")
-    return path
+    return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
 
 
 def _shard_size(n: int, shards: int | None, shard_size: int | None) -> int:
@@ -349,8 +348,6 @@ def _open_folder(
     folder: Path, whole: MockSet, size: int, form: str, *, overwrite: bool
 ) -> list[tuple[Path, MockSet]]:
     """Make the folder with its manifest, or find the same set in it; return all its shards."""
-    from praesepe.images.tables import check_output, replace_file
-
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
     if folder.suffix.lower() in SUFFIXES:
@@ -376,13 +373,9 @@ def _open_folder(
     elif not folder.exists():
         check_output(folder)
         folder.mkdir()
-    text = json.dumps(manifest, indent=1) + "\n"
-    replace_file(folder / MANIFEST, lambda part: _write_text(part, text))
+    with atomic(folder / MANIFEST) as part:
+        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return parts
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _manifest(
@@ -415,8 +408,7 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
             f"{folder} is not empty and holds no set of mocks (no readable {MANIFEST}); choose "
             "another folder"
         ) from None
-    for stale in folder.glob(".shard-*"):  # of a run that was killed
-        _remove(stale)
+    remove_debris(folder, "shard-")
     changed = [key for key in manifest if found.get(key) != manifest[key] and key != "shards"]
     if changed and not overwrite:
         told = ", ".join(f"{key} = {found.get(key)!r}, not {manifest[key]!r}" for key in changed)
@@ -427,12 +419,4 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
         )
     if overwrite:
         for file in files:
-            _remove(file)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a Zarr folder, or nothing."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+            remove(file)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import os
-import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeError
+from praesepe.files import atomic
 from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
@@ -169,12 +166,9 @@ def write_mocks(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
     PraesepeError
         Where it cannot be written, for instance because the disk is full.
     """
-    from praesepe.images.tables import replace_file
-
-    if path.suffix.lower() == ZARR_SUFFIX:
-        _replace_folder(path, lambda part: _write_zarr(part, mocks, blocks))
-    else:
-        replace_file(path, lambda part: _write_fits(part, mocks, blocks))
+    write = _write_zarr if path.suffix.lower() == ZARR_SUFFIX else _write_fits
+    with atomic(path) as part:
+        write(part, mocks, blocks)
 
 
 def holds(path: Path, mocks: MockSet) -> bool:
@@ -198,42 +192,6 @@ def holds(path: Path, mocks: MockSet) -> bool:
     except (OSError, KeyError, ValueError):
         return False
     return all(found.get(key) == value for key, value in mocks.identity().items())
-
-
-def check_space(folder: Path, n_bytes: int, what: str) -> None:
-    """Stop before hours of work where the disk cannot hold the result.
-
-    Raises
-    ------
-    InputError
-        Saying how much is needed and how much is free.
-    """
-    free = shutil.disk_usage(folder).free
-    if n_bytes > free:
-        raise InputError(
-            f"{what} takes {n_bytes / 1e9:,.1f} GB, but the disk of {folder} has "
-            f"{free / 1e9:,.1f} GB free; ask for less, or write to another disk"
-        )
-
-
-def _replace_folder(path: Path, write: Any) -> None:
-    """Like `replace_file`, for a format that is a folder."""
-    temporary, old = (
-        path.with_name(f".{path.stem}.{os.getpid()}.{k}.zarr") for k in ("tmp", "old")
-    )
-    try:
-        write(temporary)
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-    except OSError as error:
-        raise PraesepeError(
-            f"could not write {path}: {error.strerror or error}; nothing was left behind"
-        ) from error
-    finally:
-        for folder in (temporary, old):
-            with suppress(OSError):
-                shutil.rmtree(folder)
 
 
 def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:

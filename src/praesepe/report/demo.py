@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.mocks.mosaic_files import image_name, mosaic_wcs, output_folder, write_images
+from praesepe.files import output_folder
+from praesepe.mocks.mosaic_files import image_name, mosaic_wcs, write_images
 from praesepe.quantities import LOG_MASS, PARAMETERS
 from praesepe.survey import Survey, load_survey
 
@@ -105,7 +106,7 @@ def run_demo(
 
     estimator = model if isinstance(model, Estimator) else Estimator.load(model)
     names = [image_name(estimator.survey, band) for band in estimator.survey.bands]
-    folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite)
+    folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite=overwrite)
     images, catalog, truth = make_inputs(folder, estimator.survey, n_clusters=n_clusters, seed=SEED)
     table, regions, picture = (folder / name for name in PRODUCTS)
     measured = predict(

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from praesepe import __version__
 from praesepe.errors import InputError, already_exists, unknown
+from praesepe.files import atomic
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
 
 EMBEDDED = "sse"
@@ -153,19 +153,10 @@ def write_grid(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record = {**(record or {}), "date": now, "version": __version__, "key": grid.key}
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(
-                file, allow_pickle=False, **{RECORD: np.array(json.dumps(record))}, **pack(grid)
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with atomic(path, overwrite=overwrite) as part, part.open("wb") as file:
+        np.savez_compressed(
+            file, allow_pickle=False, **{RECORD: np.array(json.dumps(record))}, **pack(grid)
+        )
 
 
 def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:

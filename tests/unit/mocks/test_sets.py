@@ -14,9 +14,10 @@ import zarr
 from astropy.io import fits
 
 from praesepe.errors import InputError, PraesepeError
+from praesepe.files import Writer, check_space
 from praesepe.mocks import sets as module
 from praesepe.mocks.sets import _ConvolvesOn, _shard_size, draw_block, simulate
-from praesepe.mocks.stamps import Block, MockSet, check_space, holds, truth_column, write_mocks
+from praesepe.mocks.stamps import Block, MockSet, holds, truth_column, write_mocks
 from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.survey import load_survey
 
@@ -178,7 +179,8 @@ def test_shards_make_up_the_whole(survey, tmp_path: Path, small_blocks):
     before = {file: file.stat().st_mtime_ns for file in files}
     removed = files[1].read_bytes()
     files[1].unlink()
-    (folder / ".shard-00001.123.tmp.fits").touch()  # a killed run's
+    killed = replace(Writer.new(), pid=2**22 + 1)  # beyond what any process has
+    killed.temporary(files[1]).touch()
     told.clear()
     simulate(survey, folder, n=20, seed=2, shards=3, progress=lambda *now: told.append(now))
     assert told == [(12, 20), (20, 20)]

@@ -1,0 +1,427 @@
+"""One layer for files: checked before the work, and whole or not there at all after it.
+
+Every output is written under a temporary name beside its own, brought to the disk, and then renamed
+over what was there. The temporary name carries who writes (host and process) and an id of the
+write, so that two writers never share one, and what a killed one left behind can be told from
+what is still being written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from praesepe.errors import InputError, PraesepeError, already_exists, listed
+
+_TEMPORARY = re.compile(
+    r"\.(?P<stem>.*)\.(?P<host>[\w-]+)@(?P<pid>\d+)\.(?P<id>[0-9a-f]{12})\.part"
+)
+_LONGEST_STEM = 120  # file systems allow 255 bytes
+
+
+def creation_id() -> str:
+    """Twelve hexadecimal digits that name one write, or one output, and no other."""
+    return uuid.uuid4().hex[:12]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who writes a file.
+
+    Attributes
+    ----------
+    host : str
+        Name of the machine.
+    pid : int
+        Number of the process there.
+    creation : str
+        Id of this write.
+    """
+
+    host: str
+    pid: int
+    creation: str
+
+    @classmethod
+    def new(cls) -> Writer:
+        """Describe this process, with a new id."""
+        host = re.sub(r"[^\w-]", "-", socket.gethostname().partition(".")[0]) or "host"
+        return cls(host, os.getpid(), creation_id())
+
+    @classmethod
+    def of(cls, temporary: Path) -> Writer | None:
+        """Who writes a temporary file, by its name; None where the name is no such one."""
+        found = _TEMPORARY.match(temporary.name)
+        return None if found is None else cls(found["host"], int(found["pid"]), found["id"])
+
+    def is_gone(self) -> bool:
+        """Whether the process has ended; False for another machine's, which cannot be asked."""
+        if self.host != Writer.new().host:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def temporary(self, path: Path) -> Path:
+        """Temporary name beside `path`, with the same ending."""
+        stem = path.stem[:_LONGEST_STEM]
+        return path.with_name(f".{stem}.{self.host}@{self.pid}.{self.creation}.part{path.suffix}")
+
+
+def remove_debris(folder: Path, stem: str = "") -> list[Path]:
+    """Remove temporary files that ended processes of this machine left in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    stem : str
+        Only those of outputs whose names begin so.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+    """
+    removed = []
+    for path in folder.glob(".*.part*"):
+        writer = Writer.of(path)
+        if writer is not None and path.name.startswith(f".{stem}") and writer.is_gone():
+            remove(path)
+            removed.append(path)
+    return removed
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all that is in it, or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+# Whole or not at all
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
+    """Write a file or a folder that appears under its name when it is complete, not before.
+
+    Parameters
+    ----------
+    path : path
+        Final name. Its folder must exist.
+    overwrite : bool
+        Whether it may replace what is there; a folder replaces all of the old one.
+
+    Yields
+    ------
+    Path
+        Temporary name with the same ending: make a file or a folder of it. It is brought to the
+        disk and renamed when the block ends without an error.
+
+    Raises
+    ------
+    PraesepeError
+        Where it cannot be written (a full disk, for instance). Nothing is left behind, and what
+        was there before stays as it was.
+    InputError
+        Where it exists and may not be replaced.
+    """
+    path = Path(path)
+    _refuse_existing(path, overwrite=overwrite)
+    temporary = Writer.new().temporary(path)
+    try:
+        with writing(path):
+            mode = _mode_of_new_files(temporary)
+            yield temporary
+            _to_disk(temporary, mode)
+            _refuse_existing(path, overwrite=overwrite)
+            _put_in_place(temporary, path)
+    finally:
+        with suppress(OSError):
+            remove(temporary)
+
+
+@contextmanager
+def replace_set(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+    """Write several files of a folder that belong together, and replace them as a set.
+
+    Parameters
+    ----------
+    folder : path
+        Must exist; other files in it are left alone.
+    names : sequence of str
+        Names of the files, in the order in which they are put in place: that which says what the
+        others are comes last.
+
+    Yields
+    ------
+    Path
+        A temporary folder: write every one of `names` into it.
+
+    Raises
+    ------
+    PraesepeError
+        Where a file cannot be written or renamed. Nothing is left behind, and the old set stays.
+
+    Notes
+    -----
+    An error leaves the old set or the new one. Only a kill within the moment of the renaming can
+    leave some files of each; a set should tell by a creation id or by checksums what belongs
+    together.
+    """
+    folder = Path(folder)
+    scratch = Writer.new().temporary(folder / "set")
+    try:
+        with writing(folder):
+            new, old = scratch / "new", scratch / "old"
+            for inner in (scratch, new, old):
+                inner.mkdir()
+            mode = _mode_of_new_files(scratch / "mode")
+            yield new
+            for name in names:
+                _to_disk(new / name, mode)
+            with ExitStack() as undo:
+                for name in names:
+                    _exchange(folder / name, new / name, old / name, undo)
+                undo.pop_all()
+            _sync_folder(folder)
+    finally:
+        with suppress(OSError):
+            remove(scratch)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let errors of the file system say which output could not be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PraesepeError(f"could not write {path}: {reason}; nothing was left behind") from error
+
+
+def _exchange(path: Path, new: Path, old: Path, undo: ExitStack) -> None:
+    """Put `new` in the place of `path`, which moves to `old`; `undo` can take both back."""
+    if path.exists():
+        try:
+            os.link(path, old)
+        except OSError:  # some file systems have no links
+            shutil.copy2(path, old)
+        undo.callback(os.replace, old, path)
+    else:
+        undo.callback(remove, path)
+    os.replace(new, path)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a file or a folder over what is there."""
+    if not (temporary.is_dir() and path.exists()):
+        os.replace(temporary, path)
+    else:  # no system call replaces a folder that is not empty
+        old = Writer.new().temporary(path)
+        path.rename(old)
+        try:
+            temporary.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+        with suppress(OSError):
+            remove(old)
+    _sync_folder(path.parent)
+
+
+def _mode_of_new_files(path: Path) -> int:
+    """Permissions that the umask gives; some libraries make their files private."""
+    path.touch()
+    mode = path.stat().st_mode
+    path.unlink()
+    return mode
+
+
+def _to_disk(path: Path, mode: int) -> None:
+    """Wait until the disk holds a file or a folder, which is then safe to rename."""
+    if path.is_dir():
+        for inner in path.rglob("*"):
+            if inner.is_file():
+                _sync(inner)
+        return
+    _sync(path)
+    path.chmod(mode)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk holds a renaming; some systems cannot, and then it comes by itself."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# Checks before the work
+
+
+def check_output(
+    path: str | os.PathLike[str], suffixes: Sequence[str] | None = None, *, overwrite: bool = False
+) -> Path:
+    """Stop before hours of work where a file could not be written in the end.
+
+    Parameters
+    ----------
+    path : path
+        File that will be written.
+    suffixes : sequence of str, optional
+        Endings that its name may have, such as ``(".ecsv", ".fits")``.
+    overwrite : bool
+        Whether it may exist.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where the ending is another one, the file exists or is a folder, or its folder does not
+        exist or cannot be written to.
+    """
+    path = Path(path).expanduser()
+    if suffixes is not None and path.suffix.lower() not in suffixes:
+        raise InputError(
+            f"output {path.name}: the format {path.suffix!r} is not one of {listed(suffixes, 'or')}"
+        )
+    if path.is_dir():
+        raise InputError(f"output {path} is a folder; give the name of a file")
+    _refuse_existing(path, overwrite=overwrite)
+    _check_parent(path)
+    return path
+
+
+def check_whole_folder(
+    path: str | os.PathLike[str], marker: str, kind: str, *, overwrite: bool = False
+) -> Path:
+    """Stop before the work where a folder that is one output could not be written.
+
+    Parameters
+    ----------
+    path : path
+        Folder that will be made, or replaced with all that is in it.
+    marker : str
+        File that shows that a folder is of this kind: nothing else is ever replaced.
+    kind : str
+        What it is, for the message: ``"star fields"``.
+    overwrite : bool
+        Whether it may exist.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where it exists and may not be replaced, or its folder cannot be written to.
+    """
+    path = Path(path).expanduser()
+    _check_parent(path)
+    if path.is_dir() and not any(path.iterdir()):
+        return path
+    if path.exists() and not (path / marker).is_file():
+        raise InputError(f"output {path} exists and holds no {kind}; choose another name")
+    _refuse_existing(path, overwrite=overwrite)
+    return path
+
+
+def output_folder(
+    path: str | os.PathLike[str], names: Sequence[str], *, overwrite: bool = False
+) -> Path:
+    """Make a folder for files, or find it; stop where one of them may not be replaced.
+
+    Parameters
+    ----------
+    path : path
+        The folder; it is made with the folders above it where it is missing.
+    names : sequence of str
+        Files that will be written into it.
+    overwrite : bool
+        Whether they may exist.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where it is a file, cannot be made or written to, or holds some of the files.
+    """
+    path = Path(path).expanduser()
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; give the name of a folder")
+    existing = [name for name in names if (path / name).exists()]
+    if existing and not overwrite:
+        raise InputError(
+            f"{path} already holds {listed(existing)}",
+            given=path,
+            remedy="choose another folder, or overwrite them",
+            code="overwrite=True",
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {path}: {error.strerror or error}; choose another"
+        ) from error
+    _check_parent(path / "any")
+    return path
+
+
+def check_space(folder: Path, n_bytes: int, what: str) -> None:
+    """Stop before hours of work where the disk cannot hold the result.
+
+    Raises
+    ------
+    InputError
+        Saying how much is needed and how much is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise InputError(
+            f"{what} takes {n_bytes / 1e9:,.1f} GB, but the disk of {folder} has "
+            f"{free / 1e9:,.1f} GB free; ask for less, or write to another disk"
+        )
+
+
+def _refuse_existing(path: Path, *, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise already_exists(path)
+
+
+def _check_parent(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(
+            f"the folder of output {path} does not exist; make it first (mkdir -p {folder})"
+        )
+    if not os.access(folder, os.W_OK):
+        raise InputError(
+            f"no permission to write to {folder}; choose another folder for {path.name}"
+        )
