@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeError
 from praesepe.stars import Isochrone, IsochroneGrid, store
 
 FILE = """# Zini MH logAge Mini int_IMF Mass logL logTe logg label mbolmag Umag
@@ -116,7 +116,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(PraesepeError, match="No space"):
         small_grid(1.0).save(path, overwrite=True)
     monkeypatch.undo()
     assert IsochroneGrid.load(path).key == small_grid().key
