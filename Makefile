@@ -6,7 +6,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TORCH := torch==2.13.0
+# One place for the pins: make test CONSTRAINTS=constraints-lowest.txt TORCH=torch
+CONSTRAINTS ?= constraints.txt
+TORCH ?= torch==2.13.0
 
 PYTHON ?=
 PIP_ARGS ?=
@@ -17,10 +19,10 @@ ARTPOP ?= $(VENV)/artpop
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
 IS_SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PIP_INSTALL := PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	$(BIN)/python -m pip install --quiet --quiet --no-input $(PIP_ARGS) -c constraints.txt
+	$(BIN)/python -m pip install --quiet --quiet --no-input $(PIP_ARGS) -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format benchmarks figures clean
+.PHONY: help setup demo test pytest quick lint format docs examples dist benchmarks figures clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -28,7 +30,7 @@ help:  ## list the targets
 setup: $(STAMP)  ## create .venv and install the package with its pinned dependencies
 
 # Quick when nothing changed. The environment is made anew where its interpreter no longer works.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	    chosen=; \
 	    for candidate in $(CANDIDATES); do \
@@ -47,14 +49,23 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing $(TORCH) (a large download the first time)"
 	@$(PIP_INSTALL) $(TORCH)
 	@echo "Installing praesepe and its dependencies"
-	@$(PIP_INSTALL) -e '.[test]'
+	@$(PIP_INSTALL) -e '.[all,test]'
+	@touch $@
+
+$(VENV)/.docs: $(STAMP)
+	@$(PIP_INSTALL) -e '.[docs]'
 	@touch $@
 
 demo: $(STAMP)  ## measure mock clusters with the shipped model: table and figure in demo/
 	$(BIN)/praesepe demo --out demo --overwrite
 
-test: lint  ## lint, types and all tests (PYTEST_ARGS: options for pytest)
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+test: lint pytest  ## lint, types and all tests (PYTEST_ARGS: options for pytest)
+
+pytest: $(STAMP)  ## all tests, on two cores; prints the slowest
+	$(BIN)/python -m pytest -n 2 --durations 15 $(PYTEST_ARGS)
+
+quick: lint  ## as `make test`, without the tests marked slow
+	$(BIN)/python -m pytest -n 2 --durations 15 -m "not slow" $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff, the layers of the architecture, mypy
 	$(BIN)/ruff check
@@ -65,6 +76,19 @@ lint: $(STAMP)  ## ruff, the layers of the architecture, mypy
 format: $(STAMP)  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(VENV)/.docs  ## the documentation site: docs/_build/html/index.html
+	$(BIN)/sphinx-build -M html docs docs/_build --fail-on-warning --keep-going --quiet
+	@echo "docs/_build/html/index.html"
+
+examples: $(STAMP)  ## run every script of examples/ in a scratch folder
+	$(BIN)/python -m pytest -m "slow or not slow" tests/e2e/test_examples.py $(PYTEST_ARGS)
+
+dist: $(STAMP)  ## build wheel and sdist, and try the wheel in an empty environment: dist/
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	$(BIN)/python tools/try_wheel.py dist --constraints $(CONSTRAINTS) --torch $(TORCH) \
+	    $(if $(PIP_ARGS),--pip-args="$(PIP_ARGS)")
 
 benchmarks: $(STAMP)  ## renderer against GalSim and ArtPop, cost by mass, clusters measured per second
 	$(BIN)/python benchmarks/renderer.py --threads 2
@@ -81,5 +105,5 @@ figures: $(STAMP)  ## PSFs, stellar model and whole clusters against published d
 	$(BIN)/python benchmarks/phat_catalog.py $(SHARED) --out docs/figures/phat_catalog.png
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

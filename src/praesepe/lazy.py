@@ -1,11 +1,49 @@
-"""Public names of a package, loaded when they are first used."""
+"""What is loaded when first used: public names of a package, and the libraries of the extras."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+
+EXTRAS = {
+    "simulate": ("sedpy", "dust_extinction", "scipy"),
+    "images": ("astropy", "reproject", "regions"),
+    "tables": ("pandas", "pyarrow", "h5py", "zarr"),
+    "plots": ("matplotlib",),
+    "train": ("tensorboard",),
+    "cli": ("typer", "rich"),
+}
+"""Extra of ``pip install 'praesepe[EXTRA]'``: the libraries that come with it."""
+
+
+@contextmanager
+def extras() -> Iterator[None]:
+    """Say which extra brings a library that is missing.
+
+    Stands round an import, ``with extras(): import h5py``, or before a function that imports,
+    ``@extras()``.
+
+    Raises
+    ------
+    MissingDependencyError
+        In place of a `ModuleNotFoundError` for a library of `EXTRAS`.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        for extra, libraries in EXTRAS.items():
+            if library in libraries:
+                from praesepe.errors import MissingDependencyError
+
+                raise MissingDependencyError(
+                    f"{library} is not installed; it comes with: pip install 'praesepe[{extra}]' "
+                    "('praesepe[all]' brings everything)"
+                ) from error
+        raise
 
 
 def lazy_names(
@@ -35,7 +73,8 @@ def lazy_names(
 
     def load(name: str) -> Any:
         if name in homes:
-            value = getattr(import_module(homes[name]), name)
+            with extras():
+                value = getattr(import_module(homes[name]), name)
             setattr(sys.modules[package], name, value)
             return value
         message = f"module {package!r} has no attribute {name!r}."

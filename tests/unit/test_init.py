@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import praesepe
+from praesepe.lazy import EXTRAS, extras
 
 
 @pytest.mark.parametrize("name", praesepe.__all__)
@@ -44,17 +48,72 @@ def test_the_version_is_one(repository: Path) -> None:
     assert f"## {praesepe.__version__}" in (repository / "CHANGELOG.md").read_text()
 
 
-def test_constraints_pin_what_the_project_needs(repository: Path) -> None:
+def normal(name: str) -> str:
+    """A distribution's name as the index spells it."""
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def requirements(repository: Path) -> dict[str, list[str]]:
+    """Distributions that the core (``""``) and each extra name themselves."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    needed = {
-        requirement.split(">=")[0].lower().replace("_", "-")
-        for requirement in [*project["dependencies"], *(name for extra in extras for name in extra)]
+    groups = {"": project["dependencies"], **project["optional-dependencies"]}
+    return {
+        group: [normal(name.split(">=")[0]) for name in names if not name.startswith("praesepe[")]
+        for group, names in groups.items()
     }
-    pins = [
-        line
-        for line in (repository / "constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
-    assert all(line.count("==") == 1 and "+" not in line for line in pins)
-    assert needed <= {line.split("==")[0].lower().replace("_", "-") for line in pins}
+
+
+def pins(repository: Path, file: str) -> dict[str, str]:
+    """Distribution: version, from a file of constraints."""
+    lines = (repository / file).read_text().splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    assert all(line.count("==") == 1 and "+" not in line for line in pinned)
+    return {normal(name): version for name, version in (line.split("==") for line in pinned)}
+
+
+def test_constraints_pin_what_the_project_needs(repository: Path) -> None:
+    needed = {name for names in requirements(repository).values() for name in names}
+    assert needed <= set(pins(repository, "constraints.txt"))
+
+
+def test_the_lowest_versions_are_those_that_the_project_allows(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    groups = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(name for extra in EXTRAS for name in groups[extra])]
+    lowest = {normal(name): version for name, version in (need.split(">=") for need in wanted)}
+    del lowest["torch"]  # the machine's
+    assert pins(repository, "constraints-lowest.txt") == lowest
+
+
+def test_all_is_every_extra_that_a_user_may_want(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["all"] == [f"praesepe[{','.join(EXTRAS)}]"]
+
+
+def test_the_code_knows_what_each_extra_brings(repository: Path) -> None:
+    """The message for a missing library names an extra that has it."""
+    named = requirements(repository)
+    distributions = {"sedpy": "astro-sedpy"}
+    for extra, libraries in EXTRAS.items():
+        brought = {normal(distributions.get(library, library)) for library in libraries}
+        assert brought <= set(named[extra])
+        # What several extras need is told with one of them.
+        assert set(named[extra]) - brought <= {"astropy"}
+
+
+def test_a_missing_library_names_its_extra(run_python: Callable[..., Any]) -> None:
+    finished = run_python(
+        "import sys; sys.modules['astropy'] = None\n"
+        "import praesepe\n"
+        "try: praesepe.read_mosaic\n"
+        "except praesepe.errors.MissingDependencyError as error: print(error)"
+    )
+    assert finished.stdout.startswith("astropy is not installed; it comes with: pip install"), (
+        finished.stderr
+    )
+    assert "'praesepe[images]'" in finished.stdout
+
+
+def test_other_missing_modules_are_told_as_they_are() -> None:
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"), extras():
+        import no_such_module  # noqa: F401
