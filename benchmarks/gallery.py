@@ -8,13 +8,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from praesepe import Simulator, load_survey
-from praesepe.plots.stamps import figure_gallery
+from praesepe.plots import color_scale, figure_gallery
+from praesepe.quantities import LOG_AGE, LOG_MASS, LOG_RH, RH_PC
+
+LOG_AGES = (6.8, 7.4, 8.0, 8.6, 9.2, 9.8)
+LOG_MASSES = (2.5, 3.25, 4.0)
+RH_ARCSEC = (0.15, 0.5)
 
 
 def main() -> None:
-    """Read the options, draw, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Read the options, simulate, draw, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--survey", default="phat")
     parser.add_argument("--seed", type=int, default=4)
@@ -24,7 +31,26 @@ def main() -> None:
     density = (options.density, options.density)
     field = survey.field.model_copy(update={"surface_density": density})
     simulator = Simulator(survey.model_copy(update={"field": field}), seed=options.seed, n_fields=2)
-    figure_gallery(simulator).savefig(options.out, dpi=150)
+    grid = np.meshgrid(np.log10(RH_ARCSEC), LOG_MASSES, LOG_AGES, indexing="ij")
+    log_rh, log_mass, log_age = (values.ravel() for values in grid)
+    mocks = simulator.observe({"log_age": log_age, "log_mass": log_mass, "log_rh": log_rh})
+    stamps = mocks.images.cpu().numpy()
+    rows = []
+    for radius in RH_ARCSEC:
+        size = LOG_RH.value_text(np.log10(radius))
+        parsec = RH_PC.value_text(radius * survey.pc_per_arcsec, digits=2)
+        rows += [
+            f"{LOG_MASS.value_text(m, digits=2)}\n$r_h$ = {size} ({parsec})" for m in LOG_MASSES
+        ]
+    side_pc = survey.stamp_size * survey.pixel_scale_arcsec * survey.pc_per_arcsec
+    bands = ", ".join(survey.band_names)
+    figure_gallery(
+        stamps.reshape(len(rows), len(LOG_AGES), *stamps.shape[1:]),
+        color_scale(survey.bands),
+        columns=[LOG_AGE.value_text(age, digits=2) for age in LOG_AGES],
+        rows=rows,
+        caption=f"{survey.name}: {bands}; each stamp {side_pc:.0f} pc wide",
+    ).savefig(options.out, dpi=150)
 
 
 if __name__ == "__main__":

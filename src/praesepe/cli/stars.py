@@ -93,7 +93,7 @@ def stars_show(
 
     Example: praesepe stars show parsec --band wfc3_uvis_f336w --band acs_wfc_f814w
     """
-    from praesepe.plots.stars import figure
+    from praesepe.plots import figure_stellar_model
     from praesepe.stars import IsochroneGrid, load_passband, store
 
     grid = IsochroneGrid.named(name)
@@ -106,7 +106,7 @@ def stars_show(
         raise InputError(f"{out} exists already; choose another name, or add --overwrite")
     embedded = IsochroneGrid.embedded()
     other = None if grid.key == embedded.key else embedded
-    drawing = figure(grid, curves, name=short, metallicity=metallicity, compare=other)
+    drawing = figure_stellar_model(grid, curves, name=short, metallicity=metallicity, compare=other)
     out.parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(out, dpi=160)
     ages = grid.log_age

@@ -318,8 +318,14 @@ def as_table(recovered: Recovered) -> Table:
 
 def _figures(recovered: Recovered) -> Iterator[tuple[str, Any]]:
     """File names and figures: recovered against true, bias and scatter, calibration."""
-    from praesepe.plots import axes as plots
+    from praesepe import plots
 
-    yield "recovered.png", plots.figure_recovered(recovered.truth, recovered.percentiles)
-    yield "residuals.png", plots.figure_residuals(recovered.truth, recovered.residual)
-    yield "calibration.png", plots.figure_calibration(recovered.pit)
+    yield (
+        "recovered.png",
+        plots.figure_recovered(recovered.truth, recovered.percentiles, PARAMETERS),
+    )
+    yield (
+        "residuals.png",
+        plots.figure_residuals(recovered.truth, recovered.residual, PARAMETERS),
+    )
+    yield "calibration.png", plots.figure_calibration(recovered.pit, PARAMETERS)

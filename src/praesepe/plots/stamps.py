@@ -1,85 +1,209 @@
-"""Pictures of simulated clusters."""
+"""Color pictures of stamps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.plots.axes import new_figure, rgb, years
-from praesepe.sky.simulator import Simulator
+from praesepe.plots.style import STYLE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GALLERY_LOG_AGE = (6.8, 7.4, 8.0, 8.6, 9.2, 9.8)
-GALLERY_LOG_MASS = (2.5, 3.25, 4.0)
-GALLERY_RH_ARCSEC = (0.15, 0.5)
+    from praesepe.survey import Band
+
+ULTRAVIOLET = 4000.0
+"""Pivot wavelength (Angstrom) below which an eye would hardly see a band."""
 
 
-def plot_stamp(ax: Axes, stamp: np.ndarray, simulator: Simulator) -> Axes:
-    """Show one stamp in colour.
+@dataclass(frozen=True)
+class ColorScale:
+    """What turns the counts of several bands into a picture.
+
+    Attributes
+    ----------
+    weights : (band,) ndarray
+        Factors that make an A0 star equally bright in all bands, 1 for the last.
+    stretch : float
+        Brightness up to which the scale is linear: e-/s of an A0 star in the last band.
+    ultraviolet : bool
+        Whether the first band is so blue that an eye would hardly see it.
+    """
+
+    weights: np.ndarray
+    stretch: float
+    ultraviolet: bool = False
+
+
+def color_scale(bands: Sequence[Band], *, stretch: float | None = None) -> ColorScale:
+    """Return the scale on which an A0 star (Vega magnitudes) is white.
+
+    Parameters
+    ----------
+    bands : sequence of Band
+        A survey's, from blue to red: their zero points, filters and `asinh_scale`.
+    stretch : float, optional
+        Brightness up to which the scale is linear: e-/s of an A0 star in the reddest band. By
+        default five times that band's `asinh_scale`.
+
+    Raises
+    ------
+    InputError
+        For bands whose filters cannot be read.
+    """
+    from praesepe.stars import load_passband
+
+    curves = [load_passband(band.filter) for band in bands]
+    vega = np.array([b.zero_point_ab + c.vega_minus_ab for b, c in zip(bands, curves, strict=True)])
+    return ColorScale(
+        weights=10 ** (0.4 * (vega[-1] - vega)),
+        stretch=5 * bands[-1].asinh_scale if stretch is None else stretch,
+        ultraviolet=curves[0].pivot_angstrom < ULTRAVIOLET,
+    )
+
+
+def rgb(stamp: np.ndarray, scale: ColorScale) -> np.ndarray:
+    """Color picture close to what an eye would see, after Lupton et al. (2004, PASP 116, 133).
+
+    The sky (the 5th percentile of each band) is subtracted. Red is the reddest band. Of two and
+    three bands, green is a mean of the neighbours, since the filters of such surveys leave wide
+    gaps; an ultraviolet band enters the blue by less than a third.
+
+    Parameters
+    ----------
+    stamp : ndarray, shape (band, y, x)
+        e-/s, bands from blue to red. Pixels missing in a band (NaN) are dark.
+    scale : ColorScale
+        See `color_scale`.
+
+    Returns
+    -------
+    ndarray of uint8, shape (y, x, 3)
+        A single band is grey.
+
+    Raises
+    ------
+    ValueError
+        For a stamp of another shape.
+    """
+    from astropy.visualization import make_lupton_rgb
+
+    n, stamp = len(scale.weights), np.asarray(stamp, dtype=np.float64)
+    if stamp.ndim != 3 or stamp.shape[0] != n:
+        raise ValueError(f"stamp of shape {stamp.shape}; expected ({n}, height, width)")
+    black = -0.1 * scale.stretch
+    planes = [w * _sky_subtracted(plane) for w, plane in zip(scale.weights, stamp, strict=True)]
+    red, middle, blue = planes[-1], planes[n // 2], planes[0]
+    green = middle if n > 3 else (middle + red) / 2
+    if n < 3:
+        green = (blue + red) / 2
+    elif scale.ultraviolet:
+        blue = 0.3 * blue + 0.7 * middle
+    missing = ~np.isfinite(stamp).all(0)
+    red, green, blue = (np.where(missing, black, plane) for plane in (red, green, blue))
+    with np.errstate(divide="ignore", invalid="ignore"):  # astropy divides 0 by 0 where it is dark
+        picture = make_lupton_rgb(red, green, blue, minimum=black, stretch=scale.stretch, Q=16)
+    return np.asarray(picture)
+
+
+def _sky_subtracted(plane: np.ndarray) -> np.ndarray:
+    good = np.isfinite(plane)
+    return np.asarray(plane - (np.percentile(plane[good], 5) if good.any() else 0.0))
+
+
+def plot_stamp(ax: Axes, stamp: np.ndarray, scale: ColorScale, *, label: str = "") -> Axes:
+    """Show one stamp in color.
 
     Parameters
     ----------
     ax : Axes
-        Where it is drawn.
     stamp : ndarray, shape (band, y, x)
         e-/s.
-    simulator : Simulator
-        Its survey says which bands these are.
+    scale : ColorScale
+        See `color_scale`.
+    label : str
+        Written into the upper left corner.
 
     Returns
     -------
     Axes
     """
-    ax.imshow(rgb(stamp, simulator.survey), origin="lower", interpolation="nearest")
+    ax.imshow(rgb(stamp, scale), origin="lower", interpolation="nearest")
     ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
+    if label:
+        ax.text(
+            0.05, 0.95, label, transform=ax.transAxes, color="white", fontsize=7.5, va="top",
+            linespacing=1.15,
+        )  # fmt: skip
+    return ax
+
+
+def plot_scale_bar(ax: Axes, length_px: float, label: str, *, side_px: int) -> Axes:
+    """Draw a bar of a given length into the lower left corner of a stamp.
+
+    Parameters
+    ----------
+    ax : Axes
+        With a stamp.
+    length_px : float
+    label : str
+        Written above the bar: ``"1″"``.
+    side_px : int
+        Side of the stamp.
+
+    Returns
+    -------
+    Axes
+    """
+    left, foot = 0.06 * side_px, 0.07 * side_px
+    ax.plot([left, left + length_px], [foot, foot], color="white", lw=1.6)
+    ax.text(
+        left + length_px / 2, 0.1 * side_px, label, color="white", fontsize=7.5, ha="center"
+    )  # fmt: skip
     return ax
 
 
 def figure_gallery(
-    simulator: Simulator,
+    stamps: np.ndarray,
+    scale: ColorScale,
     *,
-    log_age: tuple[float, ...] = GALLERY_LOG_AGE,
-    log_mass: tuple[float, ...] = GALLERY_LOG_MASS,
-    rh_arcsec: tuple[float, ...] = GALLERY_RH_ARCSEC,
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    caption: str = "",
 ) -> Figure:
-    """Clusters of many ages (columns), sizes and masses (rows) on the simulator's star fields.
+    """Stamps in a grid, with a word for every column and row.
 
     Parameters
     ----------
-    simulator : Simulator
-        Its survey gives everything else; colours follow Lupton et al. (2004, PASP 116, 133).
-    log_age, log_mass, rh_arcsec : tuple of float
-        dex(yr), dex(Msun), arcsec.
+    stamps : ndarray, shape (row, column, band, y, x)
+        e-/s.
+    scale : ColorScale
+        See `color_scale`.
+    columns, rows : sequence of str
+        Titles above the columns and beside the rows.
+    caption : str
+        Below the grid.
 
     Returns
     -------
     Figure
     """
-    size, mass, age = (
-        values.ravel()
-        for values in np.meshgrid(np.log10(rh_arcsec), log_mass, log_age, indexing="ij")
-    )
-    mocks = simulator.observe({"log_age": age, "log_mass": mass, "log_rh": size})
-    n_rows, n_columns = len(rh_arcsec) * len(log_mass), len(log_age)
-    figure = new_figure(1.35 * n_columns + 0.9, 1.35 * n_rows + 0.5)
-    grid = figure.subplots(n_rows, n_columns, squeeze=False)
-    survey = simulator.survey
-    for ax, stamp in zip(grid.flat, mocks.images.cpu().numpy(), strict=True):
-        plot_stamp(ax, stamp, simulator)
-    for ax, value in zip(grid[0], log_age, strict=True):
-        ax.set_title(years(value), fontsize=9)
-    rows = [(r, m) for r in rh_arcsec for m in log_mass]
-    for ax, (radius, value) in zip(grid[:, 0], rows, strict=True):
-        parsec = radius * survey.pc_per_arcsec
-        label = f"$10^{{{value:g}}}$ M$_\\odot$\n$r_\\mathrm{{h}}$ = {radius:g}″ ({parsec:.1f} pc)"
-        ax.set_ylabel(label, fontsize=8)
-    side_pc = survey.stamp_size * survey.pixel_scale_arcsec * survey.pc_per_arcsec
-    bands = ", ".join(survey.band_names)
-    figure.supxlabel(f"{survey.name}: {bands}; each stamp {side_pc:.0f} pc wide", fontsize=8)
+    import matplotlib as mpl
+
+    n_rows, n_columns = stamps.shape[:2]
+    with mpl.rc_context(STYLE):
+        figure = new_figure(1.35 * n_columns + 0.9, 1.35 * n_rows + 0.5)
+        grid = figure.subplots(n_rows, n_columns, squeeze=False)
+        for place, ax in np.ndenumerate(grid):
+            plot_stamp(ax, stamps[place], scale)
+        for ax, title in zip(grid[0], columns, strict=False):
+            ax.set_title(title, fontsize=9)
+        for ax, title in zip(grid[:, 0], rows, strict=False):
+            ax.set_ylabel(title, fontsize=8)
+        figure.supxlabel(caption, fontsize=8)
     return figure

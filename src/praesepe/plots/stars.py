@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError
-from praesepe.plots.axes import BLUE, GREY, INK, ORANGE, STYLE, new_figure
+from praesepe.plots.style import BLUE, GREY, INK, ORANGE, STYLE, new_figure
 from praesepe.stars import IsochroneGrid, Passband, StellarTable, build_table
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 AGES = (6.8, 7.5, 8.2, 9.0, 10.0)
 POPULATION_MSUN = 1e6
 FAINTEST = 12.0
-"""Absolute AB magnitude at the foot of the colour-magnitude diagram."""
-LEAP_HR, LEAP_COLOUR = (0.2, 0.5), (1.5, 1.5)
+"""Absolute AB magnitude at the foot of the color-magnitude diagram."""
+LEAP_HR, LEAP_COLOR = (0.2, 0.5), (1.5, 1.5)
 """Steps (dex, mag) between neighbouring stars that are no evolution: end of the giant branches."""
 OTHER: Any = {"color": GREY, "lw": 0.9, "zorder": 1}
 """How the model drawn for comparison looks."""
@@ -77,7 +77,7 @@ def plot_hr_diagram(
     return ax
 
 
-def plot_colour_magnitude(
+def plot_color_magnitude(
     ax: Axes,
     table: StellarTable,
     *,
@@ -85,7 +85,7 @@ def plot_colour_magnitude(
     log_ages: Sequence[float] | None = None,
     compare: StellarTable | None = None,
 ) -> Axes:
-    """Isochrones in the colour of the first two bands and the magnitude of the second, AB.
+    """Isochrones in the color of the first two bands and the magnitude of the second, AB.
 
     Parameters
     ----------
@@ -102,11 +102,11 @@ def plot_colour_magnitude(
     if compare is not None:
         shared = [age for age, _ in _rows(table.log_age, log_ages)]
         for _, row in _rows(compare.log_age, shared):
-            ax.plot(*_colour(compare, row, metallicity), **OTHER)
+            ax.plot(*_color(compare, row, metallicity), **OTHER)
     brightest = []
     for color, _, row in _colored(table.log_age, log_ages):
-        colour, magnitude = _colour(table, row, metallicity)
-        ax.plot(colour, magnitude, color=color, lw=1.2)
+        index, magnitude = _color(table, row, metallicity)
+        ax.plot(index, magnitude, color=color, lw=1.2)
         brightest.append(np.nanmin(magnitude))
     ax.set(
         xlabel=f"{_short(blue)} − {_short(red)}  [AB mag]",
@@ -165,7 +165,7 @@ def plot_integrated(
     return ax
 
 
-def figure(
+def figure_stellar_model(
     grid: IsochroneGrid,
     passbands: Sequence[Passband],
     *,
@@ -173,13 +173,13 @@ def figure(
     metallicity: float | None = None,
     compare: IsochroneGrid | None = None,
 ) -> Figure:
-    """HR diagram, colour-magnitude diagram (for two bands or more), and light against age.
+    """HR diagram, color-magnitude diagram (for two bands or more), and light against age.
 
     Parameters
     ----------
     grid : IsochroneGrid
     passbands : sequence of Passband
-        At least one; the colour is that of the first two.
+        At least one; the color is that of the first two.
     name : str
         What the model is called.
     metallicity : float, optional
@@ -211,7 +211,7 @@ def figure(
         axes = list(drawing.subplots(1, panels))
         plot_hr_diagram(axes[0], grid, metallicity=z, compare=compare)
         if panels == 3:
-            plot_colour_magnitude(axes[1], table, metallicity=z, compare=other)
+            plot_color_magnitude(axes[1], table, metallicity=z, compare=other)
         plot_integrated(axes[-1], table, metallicity=z, name=name, compare=other)
         title = f"{name}, Z = {z:g}"
         if compare is not None:
@@ -236,7 +236,7 @@ def _rows(known: np.ndarray, log_ages: Sequence[float]) -> list[tuple[float, int
 def _colored(
     known: np.ndarray, log_ages: Sequence[float]
 ) -> list[tuple[tuple[float, ...], float, int]]:
-    """Positions of the ages, each with a colour from blue (young) to red (old)."""
+    """Positions of the ages, each with a color from blue (young) to red (old)."""
     from matplotlib import colormaps
 
     shades = colormaps["turbo"](np.linspace(0.08, 0.92, len(log_ages)))
@@ -255,13 +255,13 @@ def _broken(
     return np.where(seen, x, np.nan), np.where(seen, y, np.nan)
 
 
-def _colour(table: StellarTable, row: int, metallicity: float) -> tuple[np.ndarray, np.ndarray]:
+def _color(table: StellarTable, row: int, metallicity: float) -> tuple[np.ndarray, np.ndarray]:
     column = int(np.abs(np.log10(table.metallicity / metallicity)).argmin())
     blue, red = table.mag_ab[row, column, :, 0], table.mag_ab[row, column, :, 1]
     lit = np.isfinite(blue) & np.isfinite(red)
     with np.errstate(invalid="ignore"):
-        colour = blue - red
-    return _broken(lit, colour, red, jump=LEAP_COLOUR)
+        difference = blue - red
+    return _broken(lit, difference, red, jump=LEAP_COLOR)
 
 
 def _band_colors(n: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ import numpy as np
 
 from praesepe.files import output_folder
 from praesepe.mocks.mosaic_files import image_name, mosaic_wcs, write_images
-from praesepe.quantities import LOG_MASS, PARAMETERS
+from praesepe.quantities import LOG_AGE, LOG_MASS, PARAMETERS
+from praesepe.statistics import bias, interval_coverage, robust_scatter
 from praesepe.survey import Survey, load_survey
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.figure import Figure, SubFigure
 
 MODEL = "phat"
 SEED = 20190103
@@ -68,11 +71,9 @@ class Demonstration:
         low, middle, high = (self.percentiles[p] for p in (16, 50, 84))
         known = np.isfinite(middle).all(axis=1)
         residual = (middle - self.truth)[known]
-        inside = ((low <= self.truth) & (self.truth <= high))[known]
-        centre = np.median(residual, axis=0)
-        scatter = 1.4826 * np.median(np.abs(residual - centre), axis=0)
+        inside = interval_coverage(self.truth[known], low[known], high[known])
         names = ("log age", "log mass", "log r_h")
-        columns = (values.tolist() for values in (centre, scatter, inside.mean(axis=0)))
+        columns = (values.tolist() for values in (bias(residual), robust_scatter(residual), inside))
         return list(zip(names, *columns, strict=True))
 
 
@@ -102,7 +103,6 @@ def run_demo(
     """
     from praesepe.inference.prediction import predict
     from praesepe.network.estimator import Estimator
-    from praesepe.plots.axes import plot_demo
 
     estimator = model if isinstance(model, Estimator) else Estimator.load(model)
     names = [image_name(estimator.survey, band) for band in estimator.survey.bands]
@@ -116,14 +116,98 @@ def run_demo(
     done = Demonstration(
         images, catalog, folder / TRUTH, table, regions, picture, measured, _stacked(truth)
     )
-    figure = plot_demo(
-        _stamps(images, estimator.survey, measured),
-        estimator.survey,
-        done.truth,
-        done.percentiles,
-    )
-    figure.savefig(picture, dpi=150)
+    stamps = _stamps(images, estimator.survey, measured)
+    figure_demo(stamps, estimator.survey, done.truth, done.percentiles).savefig(picture, dpi=150)
     return done
+
+
+def figure_demo(
+    stamps: np.ndarray,
+    survey: Survey,
+    truth: np.ndarray,
+    percentiles: Mapping[int, np.ndarray],
+    *,
+    n_rows: int = 2,
+    n_columns: int = 8,
+) -> Figure:
+    """Color stamps of mock clusters, and all clusters' recovered against true quantities.
+
+    Parameters
+    ----------
+    stamps : (N, band, S, S) ndarray
+        e-/s.
+    survey : Survey
+    truth : (N, 3) ndarray
+        Log age, log mass and log r_h.
+    percentiles : mapping of int to (N, 3) ndarray
+        Keys 16, 50 and 84; NaN where nothing was measured.
+    n_rows, n_columns : int
+        Stamps shown: spread over the range of ages, youngest first.
+
+    Returns
+    -------
+    Figure
+    """
+    import matplotlib as mpl
+
+    from praesepe.plots.style import STYLE, new_figure
+
+    measured = np.isfinite(percentiles[50]).all(axis=-1)
+    width = 10.0
+    height_stamps, height_panels = width / n_columns * n_rows, 3.5
+    with mpl.rc_context(STYLE):
+        figure = new_figure(width, height_stamps + height_panels)
+        parts: Any = figure.subfigures(2, 1, height_ratios=(height_stamps, height_panels))
+        top, bottom = parts
+        shown = _spread(truth[:, 0], measured, n_rows * n_columns)
+        grid = top.subplots(n_rows, n_columns, squeeze=False)
+        _draw_stamps(grid, stamps[shown], survey, truth[shown])
+        values = [percentiles[key][measured] for key in (16, 50, 84)]
+        _draw_recovery(bottom, truth[measured], values)
+        return figure
+
+
+def _draw_stamps(grid: np.ndarray, stamps: np.ndarray, survey: Survey, truth: np.ndarray) -> None:
+    """Fill a grid of axes with pictures, each labelled with its true age and mass."""
+    from praesepe.plots import color_scale, plot_scale_bar, plot_stamp
+
+    engine = grid.flat[0].figure.figure.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
+    scale = color_scale(survey.bands)
+    for ax in grid.flat:
+        ax.set_axis_off()
+    for ax, stamp, (log_age, log_mass, _) in zip(grid.flat, stamps, truth, strict=False):
+        age, mass = LOG_AGE.value_text(log_age, digits=2), LOG_MASS.value_text(log_mass)
+        plot_stamp(ax, stamp, scale, label=f"{age}\n{mass}")
+    if len(stamps):
+        length = 1 / survey.pixel_scale_arcsec
+        plot_scale_bar(grid.flat[0], length, "1″", side_px=stamps.shape[-1])
+
+
+def _draw_recovery(figure: SubFigure, truth: np.ndarray, values: Sequence[np.ndarray]) -> None:
+    """A panel for every quantity, with bias and scatter in its corner."""
+    from praesepe.plots import plot_recovered
+    from praesepe.plots.style import color_of
+
+    low, middle, high = values
+    for i, ax in enumerate(figure.subplots(1, len(PARAMETERS))):
+        one = (truth[:, i], low[:, i], middle[:, i], high[:, i])
+        plot_recovered(ax, *one, PARAMETERS[i], color=color_of(i))
+        if i > 0:
+            ax.set_ylabel("")
+        if len(truth):
+            residual = middle[:, i] - truth[:, i]
+            note = f"bias {bias(residual):+.2f}\nscatter {robust_scatter(residual):.2f} dex"
+            ax.text(0.96, 0.05, note, transform=ax.transAxes, ha="right", va="bottom", fontsize=8)
+
+
+def _spread(values: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
+    """Indices of `count` allowed entries, evenly spread in rank, in ascending order."""
+    order = np.flatnonzero(allowed)[np.argsort(values[allowed], kind="stable")]
+    if len(order) <= count:
+        return order
+    return order[np.round(np.linspace(0, len(order) - 1, count)).astype(int)]
 
 
 def make_inputs(

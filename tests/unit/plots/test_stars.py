@@ -5,7 +5,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from praesepe.errors import InputError
-from praesepe.plots.stars import figure, plot_colour_magnitude, plot_hr_diagram, plot_integrated
+from praesepe.plots import (
+    figure_stellar_model,
+    plot_color_magnitude,
+    plot_hr_diagram,
+    plot_integrated,
+)
 from praesepe.stars import IsochroneGrid, build_table, load_passband
 
 
@@ -44,8 +49,8 @@ def test_ages_that_a_model_lacks_are_left_out(ax, grid):
     assert len(ax.lines) == 2 * 2  # 6.8 and 7.5, of either
 
 
-def test_colour_magnitude(ax, table):
-    plot_colour_magnitude(ax, table, metallicity=0.02, log_ages=(9.0,), compare=table)
+def test_color_magnitude(ax, table):
+    plot_color_magnitude(ax, table, metallicity=0.02, log_ages=(9.0,), compare=table)
     grey, own = ax.lines
     np.testing.assert_array_equal(grey.get_ydata(), own.get_ydata())
     assert ax.get_xlabel().startswith("F475W − F814W")
@@ -64,9 +69,12 @@ def test_integrated_light(ax, table):
 
 
 def test_panels(grid, curves):
-    assert len(figure(grid, curves, name="sse").axes) == 3
-    assert len(figure(grid, curves[:1], name="sse", metallicity=0.03, compare=grid).axes) == 2
+    assert len(figure_stellar_model(grid, curves, name="sse").axes) == 3
+    assert (
+        len(figure_stellar_model(grid, curves[:1], name="sse", metallicity=0.03, compare=grid).axes)
+        == 2
+    )
     with pytest.raises(InputError, match="at least one band"):
-        figure(grid, [], name="sse")
+        figure_stellar_model(grid, [], name="sse")
     with pytest.raises(InputError, match="outside the stellar model"):
-        figure(grid, curves, name="sse", metallicity=0.2)
+        figure_stellar_model(grid, curves, name="sse", metallicity=0.2)
