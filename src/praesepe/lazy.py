@@ -12,7 +12,7 @@ EXTRAS = {
     "simulate": ("sedpy", "dust_extinction", "scipy"),
     "images": ("astropy", "reproject", "regions"),
     "tables": ("pandas", "pyarrow", "h5py", "zarr"),
-    "plots": ("matplotlib",),
+    "plots": ("matplotlib", "corner"),
     "train": ("tensorboard",),
     "cli": ("typer", "rich"),
 }
