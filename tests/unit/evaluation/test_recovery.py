@@ -184,7 +184,7 @@ def test_what_is_written(gaussian: Gaussian, tmp_path: Path) -> None:
     assert str(table["log_mass_true"].unit) == "dex(solMass)"
     for name in ("recovered", "residuals", "calibration"):
         assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-    with pytest.raises(InputError, match=r"metrics\.json exists"):
+    with pytest.raises(InputError, match=r"holds metrics\.json"):
         evaluate(gaussian, n=300, seed=2, out=out)
     evaluate(gaussian, n=10, seed=3, out=out, overwrite=True)
     assert json.loads((out / "metrics.json").read_text())["all"]["n"] == 10
