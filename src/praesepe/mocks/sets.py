@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError, PraesepeError, unknown
+from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
+from praesepe.errors import InputError, unknown
 from praesepe.files import (
     atomic,
     check_output,
@@ -38,25 +32,23 @@ from praesepe.files import (
 from praesepe.mocks.stamps import (
     FITS_SUFFIXES,
     SUFFIXES,
-    Block,
+    MockArrays,
     MockSet,
     holds,
     write_mocks,
 )
-from praesepe.quantities import PARAMETERS
+from praesepe.progress import Counter, Progress
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey, load_survey
 
 log = logging.getLogger(__name__)
 
-BLOCK = 256
-"""Mocks in a block: fixed, so that a seed always gives the same set."""
+BLOCK = BLOCK_SIZE
+"""Mocks in a block."""
 
 MANIFEST = "manifest.json"
 FORMATS = ("fits", "zarr")
-
-Progress = Callable[[int, int], None]
 
 
 def simulate(
@@ -129,7 +121,7 @@ def simulate(
             "and a seed of 0 or more."
         )
     whole = MockSet(survey, seed, nuisances, n, command=command)
-    source = _Source(survey, seed, nuisances, device)
+    source = DrawMocks(survey, seed, nuisances, device)
     path = Path(out).expanduser()
     if shards is None and shard_size is None:
         path = _check_file(path, form, overwrite=overwrite)
@@ -145,158 +137,71 @@ def simulate(
         kept = n - sum(part.n for _, part in todo)
         check_space(path, sum(part.bytes for _, part in todo), f"what is left of {n:,} clusters")
         log.info("%d of %d shards are there already", len(parts) - len(todo), len(parts))
-    jobs = [job for _, part in todo for job in _blocks_of(part)]
-    count = _Count(kept, n, progress)
-    blocks = _draw(source, jobs, min(workers, len(jobs)))
+    todo_blocks = [block for _, part in todo for block in part.blocks(BLOCK)]
+    count = Counter(n, progress, done=kept)
+    drawn = map_blocks(source, todo_blocks, workers=workers)
     try:
         for file, part in todo:
-            write_mocks(file, part, count(islice(blocks, len(_blocks_of(part)))))
+            its_blocks = islice(drawn, len(part.blocks(BLOCK)))
+            write_mocks(file, part, count.each(its_blocks, lambda arrays: len(arrays.images)))
     finally:
-        blocks.close()
+        drawn.close()
     return path
-
-
-def _blocks_of(part: MockSet) -> list[tuple[int, int]]:
-    """Number and size of the blocks of a file."""
-    stop = part.first + part.n
-    return [(start // BLOCK, min(BLOCK, stop - start)) for start in range(part.first, stop, BLOCK)]
-
-
-class _Count:
-    """Tells the progress of blocks as they are written."""
-
-    def __init__(self, done: int, total: int, progress: Progress | None) -> None:
-        self._done, self._total, self._progress = done, total, progress
-        self._tell()
-
-    def __call__(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Yield the same blocks; each counts when the next one is asked for."""
-        for block in blocks:
-            yield block
-            self._done += len(block.images)
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._progress is not None:
-            self._progress(self._done, self._total)
 
 
 # Who draws
 
 
-class _ConvolvesOn(Renderer):
-    """A renderer that spreads stars on the CPU and convolves on another device."""
+class RemoteRenderer(Renderer):
+    """A renderer that spreads stars on the CPU and convolves on another device.
+
+    Parameters
+    ----------
+    survey : Survey
+    device : str
+        Where the images are convolved.
+    """
 
     def __init__(self, survey: Survey, device: str) -> None:
         super().__init__(survey)
-        self._there = Renderer(survey, device=device)
+        self.remote = Renderer(survey, device=device)
 
     def convolve(self, grids: Tensor, **changes: Any) -> Tensor:
         """As `Renderer.convolve`; tensors go to the device and the images come back."""
-        device = self._there.device
+        device = self.remote.device
         there = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in changes.items()}
-        return self._there.convolve(grids.to(device), **there).cpu()
+        return self.remote.convolve(grids.to(device), **there).cpu()
 
 
 @dataclass(frozen=True)
-class _Source:
-    """What a process needs to draw any block of a set."""
+class DrawMocks:
+    """The task of a set of mocks, for `praesepe.blocks.map_blocks`: a block of them as arrays.
+
+    Attributes
+    ----------
+    survey : Survey
+    seed : int
+        Of the set.
+    nuisances : bool
+    device : str
+        Where the images are convolved.
+    """
 
     survey: Survey
     seed: int
     nuisances: bool
-    device: str
+    device: str = "cpu"
 
-    def simulator(self) -> Simulator:
+    def __call__(self) -> Callable[[Block], MockArrays]:
+        """Make a simulator, and return what it does with a block."""
         simulator = Simulator(self.survey, seed=self.seed, nuisances=self.nuisances)
         if torch.device(self.device).type != "cpu":
-            simulator.renderer = _ConvolvesOn(self.survey, self.device)
-        return simulator
+            simulator.renderer = RemoteRenderer(self.survey, self.device)
+        return partial(_draw_arrays, simulator)
 
 
-def draw_block(simulator: Simulator, seed: int, block: int, n: int) -> Block:
-    """Draw one block of a set; it depends on nothing but the arguments' values.
-
-    Parameters
-    ----------
-    simulator : Simulator
-        Made with `seed`; its stream and the history of its star fields are put to the block.
-    seed, block : int
-        Seed of the set, number of the block.
-    n : int
-        Mocks in the block, up to 256.
-
-    Returns
-    -------
-    Block
-    """
-    simulator.seed(seed, block)
-    if simulator.bank is not None and simulator.bank.calls != block:
-        simulator.bank.rewind(block)
-    mocks = simulator.draw(n, batch_size=BLOCK)
-    labels = mocks.labels.cpu().numpy()
-    truth = {parameter.name: labels[:, i] for i, parameter in enumerate(PARAMETERS)}
-    truth |= {name: values.cpu().numpy() for name, values in mocks.truth.items()}
-    columns = {name: values.astype(np.float32) for name, values in truth.items()}
-    return Block(mocks.images.cpu().numpy(), columns)
-
-
-def _draw(source: _Source, jobs: list[tuple[int, int]], workers: int) -> Iterator[Block]:
-    """Draw blocks in order, here or in processes of their own."""
-    if workers <= 1:
-        simulator = source.simulator() if jobs else None
-        for job in jobs:
-            yield draw_block(simulator, source.seed, *job)  # type: ignore[arg-type]
-        return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(source, threads),
-    )
-    # A few blocks ahead of the writer, no more: they lie in memory.
-    ahead: deque[Any] = deque()
-    try:
-        for job in jobs:
-            ahead.append(pool.submit(_draw_in_worker, *job))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    except BrokenProcessPool as error:
-        raise PraesepeError(
-            "a worker process died, perhaps for lack of memory; use fewer workers. Finished shards "
-            "are kept: the same command goes on from there."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_mine: tuple[Simulator, int] | None = None
-"""Simulator and seed of a worker process."""
-
-
-def _start_worker(source: _Source, threads: int) -> None:
-    global _mine
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    _mine = source.simulator(), source.seed
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that writes is gone; the pool would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _draw_in_worker(block: int, n: int) -> Block:
-    if _mine is None:
-        raise RuntimeError("the worker process has no simulator")
-    return draw_block(*_mine, block, n)
+def _draw_arrays(simulator: Simulator, block: Block) -> MockArrays:
+    return MockArrays.of(simulator.draw_block(block.number, block.n))
 
 
 # Where the set goes

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from praesepe.blocks import BLOCK_SIZE, Block, blocks_of
 from praesepe.files import atomic
 from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.profiles import PROFILES
-from praesepe.sky.simulator import RANDOM_STREAM
+from praesepe.sky.simulator import RANDOM_STREAM, Mocks
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.survey import Survey
@@ -63,8 +64,8 @@ def truth_column(name: str) -> tuple[str | None, str]:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Mocks that were drawn together.
+class MockArrays:
+    """Mocks as files hold them: plain arrays, which go from one process to another.
 
     Attributes
     ----------
@@ -75,6 +76,15 @@ class Block:
 
     images: NDArray[np.float32]
     truth: dict[str, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, mocks: Mocks) -> MockArrays:
+        """The arrays of simulated stamps."""
+        labels = mocks.labels.cpu().numpy()
+        truth = {parameter.name: labels[:, i] for i, parameter in enumerate(PARAMETERS)}
+        truth |= {name: values.cpu().numpy() for name, values in mocks.truth.items()}
+        columns = {name: values.astype(np.float32) for name, values in truth.items()}
+        return cls(mocks.images.cpu().numpy(), columns)
 
 
 @dataclass(frozen=True)
@@ -143,13 +153,17 @@ class MockSet:
             cards.append((f"PROFILE{number}", name, f"profile {number} of the truth"))
         return cards
 
+    def blocks(self, size: int = BLOCK_SIZE) -> list[Block]:
+        """The blocks of the set that the file holds."""
+        return blocks_of(self.n, first=self.first, size=size)
+
     @property
     def bytes(self) -> int:
         """Size of the uncompressed images."""
         return 4 * self.n * len(self.survey.bands) * self.survey.stamp_size**2
 
 
-def write_mocks(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
+def write_mocks(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:
     """Write a file of mocks as its ending says; it appears when it is complete, not before.
 
     Parameters
@@ -158,7 +172,7 @@ def write_mocks(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
         ``.fits`` or ``.zarr``; replaced where it exists.
     mocks : MockSet
         What the file holds.
-    blocks : iterable of Block
+    blocks : iterable of MockArrays
         ``mocks.n`` mocks in all.
 
     Raises
@@ -194,7 +208,7 @@ def holds(path: Path, mocks: MockSet) -> bool:
     return all(found.get(key) == value for key, value in mocks.identity().items())
 
 
-def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
+def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:
     """Arrays ``images`` (n, band, y, x) and ``truth/...`` (n,), with units as attributes."""
     import zarr
     from zarr.codecs import BloscCodec
@@ -226,7 +240,7 @@ def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
         column.attrs.update({"unit": unit or "", "description": description})
 
 
-def _write_fits(path: Path, mocks: MockSet, blocks: Iterable[Block]) -> None:
+def _write_fits(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:
     """Stream the images block by block, then append the truth."""
     from astropy.io import fits
 

@@ -165,6 +165,7 @@ class Simulator:
         noise = np.maximum(self.detector.noise.cpu().numpy(), electron)
         self.flux_limit = FAINT_STAR_SNR * noise / self.renderer.peak  # (band,), e-/s
         self.stars = self._sampler(self.tables.cluster)
+        self.base_seed = seed
         self.seed(seed)
         self.bank: Bank | None = None
         if n_fields and self.survey.field.files is not None:
@@ -211,6 +212,30 @@ class Simulator:
             raise InputError(f"{n} stamps asked for; ask for at least one")
         sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
         return _joined([self._observe(self.sample_prior(size), detail) for size in sizes])
+
+    def draw_block(self, block: int, n: int, *, detail: bool = True) -> Mocks:
+        """Draw one block of the endless set that the simulator's seed gives.
+
+        It depends on the survey, the seed, the block's number and `n` alone, not on what was drawn
+        before. Steps of a training, sets of mocks and evaluations are made of such blocks.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block, from 0.
+        n : int
+            Number of stamps, whose parameters are drawn together.
+        detail : bool
+            As for `draw`.
+
+        Returns
+        -------
+        Mocks
+        """
+        self.seed(self.base_seed, block)
+        if self.bank is not None and self.bank.calls != block:
+            self.bank.rewind(block)
+        return self.draw(n, batch_size=n, detail=detail)
 
     def sample_prior(self, n: int) -> Clusters:
         """Draw the parameters of `n` clusters from the survey's prior."""

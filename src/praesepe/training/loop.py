@@ -140,12 +140,7 @@ class SimulatedSource:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a step."""
-        simulator = self.simulator
-        if simulator.bank is not None and simulator.bank.calls != step:
-            simulator.bank.rewind(step)
-        simulator.seed(self.settings.seed, step)
-        size = self.settings.batch_size
-        mocks = simulator.draw(size, batch_size=size, detail=False)
+        mocks = self.simulator.draw_block(step, self.settings.batch_size, detail=False)
         return mocks.images, mocks.labels
 
     def validation(self) -> tuple[Tensor, Tensor]:

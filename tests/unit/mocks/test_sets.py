@@ -16,8 +16,8 @@ from astropy.io import fits
 from praesepe.errors import InputError, PraesepeError
 from praesepe.files import Writer, check_space
 from praesepe.mocks import sets as module
-from praesepe.mocks.sets import _ConvolvesOn, _shard_size, draw_block, simulate
-from praesepe.mocks.stamps import Block, MockSet, holds, truth_column, write_mocks
+from praesepe.mocks.sets import RemoteRenderer, _shard_size, simulate
+from praesepe.mocks.stamps import MockArrays, MockSet, holds, truth_column, write_mocks
 from praesepe.sky.simulator import Simulator, SurveyTables
 from praesepe.survey import load_survey
 
@@ -34,30 +34,34 @@ def tables(survey):
     return SurveyTables.build(survey)
 
 
-def same(block: Block, other: Block) -> bool:
+def same(block: MockArrays, other: MockArrays) -> bool:
     truths = [np.array_equal(block.truth[name], other.truth[name]) for name in block.truth]
     return np.array_equal(block.images, other.images) and all(truths)
+
+
+def drawn(simulator: Simulator, block: int) -> MockArrays:
+    return MockArrays.of(simulator.draw_block(block, 8))
 
 
 def test_a_block_depends_on_its_number_alone(survey, tables):
     """Also on the far side of a change of the star fields, and going backwards."""
     simulator = Simulator(survey, seed=4, tables=tables, n_fields=2)
-    straight = [draw_block(simulator, 4, block, 8) for block in range(10)]
+    straight = [drawn(simulator, block) for block in range(10)]
     late = Simulator(survey, seed=4, tables=tables, n_fields=2)
-    assert same(draw_block(late, 4, 9, 8), straight[9])
-    assert same(draw_block(late, 4, 2, 8), straight[2])
-    assert not same(draw_block(late, 4, 3, 8), straight[2])
+    assert same(drawn(late, 9), straight[9])
+    assert same(drawn(late, 2), straight[2])
+    assert not same(drawn(late, 3), straight[2])
     # the negative control: without putting the fields back the block would be another one
     late.bank.rewind = lambda calls: None
-    assert not same(draw_block(late, 4, 9, 8), straight[9])
+    assert not same(drawn(late, 9), straight[9])
 
 
 def test_convolving_elsewhere_changes_nothing_but_the_place(survey, tables):
     simulator = Simulator(survey, seed=4, tables=tables, n_fields=2)
-    here = draw_block(simulator, 4, 0, 8)
-    simulator.renderer = _ConvolvesOn(survey, "cpu")
+    here = drawn(simulator, 0)
+    simulator.renderer = RemoteRenderer(survey, "cpu")
     simulator.bank.rewind(0)
-    assert same(draw_block(simulator, 4, 0, 8), here)
+    assert same(drawn(simulator, 0), here)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ def blocks(survey, sizes, seed=0):
     for n in sizes:
         images = rng.normal(size=(n, *shape)).astype(np.float32)
         truth = {name: rng.random(n, np.float32) for name in ("log_age", "a_v", "mag_F475W")}
-        yield Block(images, truth)
+        yield MockArrays(images, truth)
 
 
 def test_zarr_and_fits_hold_the_same(survey, tmp_path: Path):
@@ -158,7 +162,7 @@ def test_every_column_of_the_truth_is_described(survey, tables):
 
 @pytest.fixture
 def small_blocks(monkeypatch, tables):
-    """Blocks of eight mocks on two star fields: quick."""
+    """MockArrayss of eight mocks on two star fields: quick."""
     monkeypatch.setattr(module, "BLOCK", 8)
     monkeypatch.setattr(module, "Simulator", partial(Simulator, tables=tables, n_fields=2))
 
@@ -204,7 +208,7 @@ def test_the_gpu_convolves_alone(survey, tables):
     simulator = Simulator(survey, seed=4, tables=tables, n_fields=2, nuisances=False)
     grids = simulator.populate(simulator.sample_prior(8))[2]
     here = simulator.renderer.convolve(grids)
-    there = _ConvolvesOn(survey, "cuda").convolve(grids)
+    there = RemoteRenderer(survey, "cuda").convolve(grids)
     assert float((here - there).abs().max() / here.max()) < 1e-5
 
 

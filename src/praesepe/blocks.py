@@ -1,0 +1,179 @@
+"""Blocks of work: each is addressed by (seed, number) and gives the same wherever it is done.
+
+Training steps, sets of mocks, evaluations and tiles are all made of blocks. What a block gives
+depends on the seed and its number alone, so that a worker can take any of them in any order.
+`map_blocks` is the one way to split work. It has two backends: this process, and local processes.
+A cluster's scheduler (Dask) will be the third: it takes the same `Task`, which can be pickled, and
+returns the same results in the same order; its place is in `map_blocks`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from praesepe.errors import InputError, PraesepeError
+
+BLOCK_SIZE = 256
+"""Things in a block: fixed, so that a seed always gives the same set."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of work.
+
+    Attributes
+    ----------
+    number : int
+        Its address, together with a seed that the task knows.
+    n : int
+        Things in it: clusters, rows; the last block of a set may have fewer than the others.
+    first : int
+        Number of its first thing in the whole.
+    """
+
+    number: int
+    n: int
+    first: int
+
+
+Work = Callable[[Block], Result]
+"""What is done with a block."""
+
+Task = Callable[[], Work[Result]]
+"""Is called once in every process that works, to make what all blocks share (a simulator, say), and
+returns what is done with a block. To reach other processes it must be picklable: a `functools.
+partial` of a module's function, or a dataclass with ``__call__``. Results should be plain numpy
+arrays; tensors would tie processes together by shared memory."""
+
+
+def blocks_of(n: int, *, first: int = 0, size: int = BLOCK_SIZE) -> list[Block]:
+    """Cut work into blocks.
+
+    Parameters
+    ----------
+    n : int
+        Things in all.
+    first : int
+        Number of the first one in the whole set, a multiple of `size`.
+    size : int
+        Things in a block.
+
+    Returns
+    -------
+    list of Block
+    """
+    if first % size:
+        raise InputError(f"first = {first}: a part of a set begins with a whole block of {size}")
+    return [
+        Block(start // size, min(size, first + n - start), start)
+        for start in range(first, first + n, size)
+    ]
+
+
+def map_blocks(
+    task: Task[Result],
+    blocks: Sequence[Block],
+    *,
+    workers: int = 1,
+    run: int = 1,
+) -> Iterator[Result]:
+    """Do a task for every block, here or in processes of their own.
+
+    Parameters
+    ----------
+    task : callable
+        See `Task`.
+    blocks : sequence of Block
+    workers : int
+        Processes that work; 1: this one. They are spawned, so that a script of one's own must
+        guard its main part with ``if __name__ == "__main__":``.
+    run : int
+        Blocks that a worker takes at once, one after the other; more than one where the next block
+        is cheaper than any other one (a pool of star fields that moves on slowly).
+
+    Yields
+    ------
+    Result
+        In the order of `blocks`. The workers are a few runs ahead, no more: results lie in memory.
+
+    Raises
+    ------
+    PraesepeError
+        Where a worker process dies. Errors of the task itself are raised as they are.
+    """
+    if workers < 1 or run < 1:
+        raise InputError(f"workers = {workers}, run = {run}: the least that is allowed is 1")
+    runs = [blocks[start : start + run] for start in range(0, len(blocks), run)]
+    workers = min(workers, len(runs))
+    if workers > 1:
+        yield from _in_processes(task, runs, workers)
+    elif runs:
+        work = task()
+        for block in blocks:
+            yield work(block)
+
+
+def _in_processes(
+    task: Task[Result], runs: Sequence[Sequence[Block]], workers: int
+) -> Iterator[Result]:
+    """Do runs of blocks in a pool of local processes."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(task, threads),
+    )
+    ahead: deque[Future[list[Result]]] = deque()
+    try:
+        for blocks in runs:
+            ahead.append(pool.submit(_work_in_worker, blocks))
+            if len(ahead) > 2 * workers:
+                yield from ahead.popleft().result()
+        while ahead:
+            yield from ahead.popleft().result()
+    except BrokenProcessPool as error:
+        raise PraesepeError(
+            "a worker process died, perhaps for lack of memory; use fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_work: Work[Any] | None = None
+"""What this process does with a block, where it is a worker."""
+
+
+def _start_worker(task: Task[Any], threads: int) -> None:
+    global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+    _work = task()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that asked is gone; the pool would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work_in_worker(blocks: Sequence[Block]) -> list[Any]:
+    if _work is None:
+        raise RuntimeError("this process was not started as a worker")
+    return [_work(block) for block in blocks]

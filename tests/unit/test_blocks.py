@@ -1,0 +1,94 @@
+"""Blocks of work: the same results whoever does them, in order, and errors that come through."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import numpy as np
+import pytest
+
+from praesepe.blocks import Block, blocks_of, map_blocks
+from praesepe.errors import InputError, PraesepeError
+from praesepe.progress import Counter
+
+
+def start(seed: int):
+    return partial(numbers, seed)
+
+
+def numbers(seed: int, block: Block) -> np.ndarray:
+    return np.random.default_rng((seed, block.number)).random(block.n)
+
+
+def start_dying():
+    return die
+
+
+def die(block: Block) -> None:
+    os._exit(3)
+
+
+def start_failing():
+    return fail
+
+
+def fail(block: Block) -> None:
+    raise InputError(f"block {block.number} cannot be done", remedy="leave it out")
+
+
+@pytest.mark.parametrize(
+    ("n", "first", "expected"),
+    [
+        (0, 0, []),
+        (10, 0, [Block(0, 4, 0), Block(1, 4, 4), Block(2, 2, 8)]),
+        (5, 8, [Block(2, 4, 8), Block(3, 1, 12)]),
+    ],
+)
+def test_work_is_cut_into_blocks(n, first, expected):
+    assert blocks_of(n, first=first, size=4) == expected
+
+
+def test_a_part_begins_with_a_whole_block():
+    with pytest.raises(InputError, match="begins with a whole block of 4"):
+        blocks_of(4, first=3, size=4)
+
+
+@pytest.mark.parametrize("run", [1, 3])
+def test_processes_give_what_this_one_gives(run):
+    blocks = blocks_of(70, size=8)
+    here = list(map_blocks(partial(start, 3), blocks))
+    there = list(map_blocks(partial(start, 3), blocks, workers=2, run=run))
+    np.testing.assert_array_equal(np.concatenate(here), np.concatenate(there))
+    other = list(map_blocks(partial(start, 4), blocks))
+    assert not np.array_equal(here[0], other[0])
+
+
+def test_what_is_not_asked_for_is_not_done():
+    done = []
+    results = map_blocks(lambda: done.append, blocks_of(9, size=3))
+    next(results)
+    results.close()
+    assert done == [Block(0, 3, 0)]
+
+
+def test_a_dead_worker_is_told():
+    with pytest.raises(PraesepeError, match="a worker process died"):
+        list(map_blocks(start_dying, blocks_of(4, size=1), workers=2))
+
+
+def test_an_error_of_the_task_comes_through_whole():
+    with pytest.raises(InputError, match="cannot be done; leave it out"):
+        list(map_blocks(start_failing, blocks_of(4, size=1), workers=2))
+
+
+def test_at_least_one_worker():
+    with pytest.raises(InputError, match="workers = 0"):
+        list(map_blocks(partial(start, 1), blocks_of(4), workers=0))
+
+
+def test_progress_counts_what_was_asked_for():
+    told = []
+    count = Counter(10, lambda *now: told.append(now), done=2)
+    assert list(count.each([3, 5], int)) == [3, 5]
+    assert told == [(2, 10), (5, 10), (10, 10)]
