@@ -39,7 +39,7 @@ from praesepe.sky.fields.simulated import draw_field, field_extinction
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.population.sampler import StarSampler
-from praesepe.sky.simulator import FIELD_METALLICITY_STEP_DEX
+from praesepe.sky.tables import FIELD_METALLICITY_STEP_DEX
 from praesepe.stars import build_table, load_passband
 from praesepe.stars.imf import KROUPA2001
 from praesepe.stars.interpolation import refine_metallicity

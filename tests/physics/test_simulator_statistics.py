@@ -10,7 +10,8 @@ from scipy import stats
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.population.diffuse import SmoothLight
 from praesepe.sky.population.sampler import StarSampler
-from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
 
 

@@ -20,7 +20,7 @@ from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.parameters import PROFILES, Clusters, draw_clusters
 from praesepe.sky.clusters.validation import by_index, check_given
 from praesepe.sky.fields.simulated import stream
-from praesepe.sky.simulator import SurveyTables
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Band, Survey, load_survey
 
 if TYPE_CHECKING:

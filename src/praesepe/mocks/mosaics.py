@@ -16,7 +16,8 @@ from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
-from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey, load_survey
 
 TILE_PX = 1024

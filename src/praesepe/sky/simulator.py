@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,17 +21,15 @@ from praesepe.sky.clusters.profiles import (
 )
 from praesepe.sky.clusters.validation import by_index, check_given
 from praesepe.sky.fields.real import RealFieldBank
-from praesepe.sky.fields.simulated import Bank, FieldBank, field_extinction
+from praesepe.sky.fields.simulated import Bank, FieldBank
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.population.diffuse import SmoothLight
 from praesepe.sky.population.sampler import Stars, StarSampler
+from praesepe.sky.tables import SurveyTables
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import imf_from
-from praesepe.stars.interpolation import refine_metallicity
-from praesepe.stars.isochrones import IsochroneGrid, check_covers
-from praesepe.stars.passbands import load_passband
-from praesepe.stars.population import StellarTable, a_v_range, build_table
+from praesepe.stars.population import StellarTable
 from praesepe.survey import Survey, as_range, load_survey
 
 FAINT_STAR_SNR = 0.3
@@ -41,14 +38,8 @@ FAINT_STAR_SNR = 0.3
 RADIUS_POINTS = 1 << 10
 """Points of the smooth light of a cluster, or a ring of it, for its realised half-light radius."""
 
-METALLICITY_STEP_DEX = 0.05
-"""Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
-
 RANDOM_STREAM = 5
 """Raised with every change after which a seed gives other stamps; sets of mocks carry it."""
-
-FIELD_METALLICITY_STEP_DEX = 0.1
-"""The same for star fields, whose stars are of all metallicities at once."""
 
 STAMPS_AT_ONCE = {"cpu": 32, "cuda": 1024}
 """Stamps that go through all stages together: few enough for a processor's cache."""
@@ -74,47 +65,6 @@ class Mocks:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-@dataclass(frozen=True)
-class SurveyTables:
-    """The stellar tables a simulator needs; build them once, share them between simulators.
-
-    Attributes
-    ----------
-    cluster : tuple of StellarTable
-        One for each of the survey's stellar models, at the clusters' metallicities.
-    field : StellarTable
-        The embedded model at the metallicities of the field.
-    """
-
-    cluster: tuple[StellarTable, ...]
-    field: StellarTable
-
-    @classmethod
-    def build(cls, survey: Survey) -> SurveyTables:
-        """Integrate the embedded spectra over the survey's filter curves.
-
-        Raises
-        ------
-        InputError
-            Where a stellar model is not known, or does not cover the survey's prior.
-        """
-        bands = [load_passband(band.filter) for band in survey.bands]
-        s = survey.stars
-        table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
-        z_range = as_range(s.metallicity)
-        clusters = []
-        for name in s.models:
-            grid = IsochroneGrid.named(name)
-            check_covers(grid, survey.prior.log_age, z_range, name=f"stellar model {name!r}")
-            grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
-            clusters.append(table(grid=grid, a_v=a_v_range(s.a_v, s.a_v_scatter)))
-        dust = field_extinction(survey) or as_range(s.a_v)[0]
-        grid = refine_metallicity(
-            IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.field.metallicity
-        )
-        return cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))
 
 
 class Simulator:

@@ -25,7 +25,8 @@ from praesepe.network.storage import (
     truncate_metrics,
     write_checkpoint,
 )
-from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import SurveyTables
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.survey import Survey, load_survey

@@ -16,7 +16,7 @@ from praesepe.mocks.mosaics import (
 )
 from praesepe.sky.clusters.parameters import draw_clusters
 from praesepe.sky.instrument.render import OVERSAMPLING
-from praesepe.sky.simulator import SurveyTables
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
 
 

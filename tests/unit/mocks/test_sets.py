@@ -18,7 +18,8 @@ from praesepe.files import Writer, check_space
 from praesepe.mocks import sets as module
 from praesepe.mocks.sets import RemoteRenderer, _shard_size, simulate
 from praesepe.mocks.stamps import MockArrays, MockSet, holds, truth_column, write_mocks
-from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
 
 

@@ -9,7 +9,8 @@ import torch
 from praesepe.errors import InputError
 from praesepe.mocks.mosaics import make_mosaic
 from praesepe.quantities import PARAMETERS
-from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
 
 

@@ -10,7 +10,8 @@ import torch
 from astropy.io import fits
 
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
-from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey, load_survey
 
 N = 300

@@ -8,7 +8,8 @@ import torch
 
 from praesepe.errors import InputError
 from praesepe.sky.clusters.profiles import PROFILES
-from praesepe.sky.simulator import Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import SurveyTables
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.survey import load_survey
 

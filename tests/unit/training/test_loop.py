@@ -23,7 +23,7 @@ from praesepe.errors import InputError
 from praesepe.network.estimator import Estimator
 from praesepe.network.storage import read_checkpoint
 from praesepe.network.transform import prior_bounds
-from praesepe.sky.simulator import SurveyTables
+from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey, parse_survey
 from praesepe.training.config import Pace, Signals
 from praesepe.training.labelled import Labelled

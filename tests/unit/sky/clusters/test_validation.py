@@ -13,7 +13,8 @@ from praesepe.errors import InputError
 from praesepe.sky.clusters.parameters import draw_clusters
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.clusters.validation import METALLICITY_TOLERANCE_DEX, by_index, check_given
-from praesepe.sky.simulator import METALLICITY_STEP_DEX, Simulator, SurveyTables
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.tables import METALLICITY_STEP_DEX, SurveyTables
 from praesepe.stars import IsochroneGrid
 from praesepe.survey import Survey, load_survey
 

@@ -17,7 +17,7 @@ from praesepe.sky.population.tables import (
     WHOLE,
     tabulate,
 )
-from praesepe.sky.simulator import SurveyTables
+from praesepe.sky.tables import SurveyTables
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.population import StellarTable

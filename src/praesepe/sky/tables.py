@@ -1,0 +1,60 @@
+"""The stellar tables of a survey: light of stars in its bands, for clusters and star fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from praesepe.sky.fields.simulated import field_extinction
+from praesepe.stars.interpolation import refine_metallicity
+from praesepe.stars.isochrones import IsochroneGrid, check_covers
+from praesepe.stars.passbands import load_passband
+from praesepe.stars.population import StellarTable, a_v_range, build_table
+from praesepe.survey import Survey, as_range
+
+METALLICITY_STEP_DEX = 0.05
+"""Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
+
+FIELD_METALLICITY_STEP_DEX = 0.1
+"""The same for star fields, whose stars are of all metallicities at once."""
+
+
+@dataclass(frozen=True)
+class SurveyTables:
+    """The stellar tables a simulator needs; build them once, share them between simulators.
+
+    Attributes
+    ----------
+    cluster : tuple of StellarTable
+        One for each of the survey's stellar models, at the clusters' metallicities.
+    field : StellarTable
+        The embedded model at the metallicities of the field.
+    """
+
+    cluster: tuple[StellarTable, ...]
+    field: StellarTable
+
+    @classmethod
+    def build(cls, survey: Survey) -> SurveyTables:
+        """Integrate the embedded spectra over the survey's filter curves.
+
+        Raises
+        ------
+        InputError
+            Where a stellar model is not known, or does not cover the survey's prior.
+        """
+        bands = [load_passband(band.filter) for band in survey.bands]
+        s = survey.stars
+        table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
+        z_range = as_range(s.metallicity)
+        clusters = []
+        for name in s.models:
+            grid = IsochroneGrid.named(name)
+            check_covers(grid, survey.prior.log_age, z_range, name=f"stellar model {name!r}")
+            grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
+            clusters.append(table(grid=grid, a_v=a_v_range(s.a_v, s.a_v_scatter)))
+        dust = field_extinction(survey) or as_range(s.a_v)[0]
+        grid = refine_metallicity(
+            IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.field.metallicity
+        )
+        return cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))
