@@ -49,7 +49,30 @@ def answer(stamps: np.ndarray) -> dict[str, np.ndarray]:
 
     posterior = Estimator.load(MODEL).predict(stamps, n_samples=N_SAMPLES, seed=0)
     percentiles = np.percentile(posterior.samples, [16, 50, 84], axis=1)
-    return {"percentiles": percentiles, "surprise": posterior.surprise}
+    return {"percentiles": percentiles, "surprise": posterior.out_of_domain}
+
+
+def answer_by_old_noise(stamps: np.ndarray) -> np.ndarray:
+    """Percentiles of the draws that the record's base noise makes: one stream for 64 rows."""
+    import torch
+
+    from praesepe import Estimator
+
+    net = Estimator.load(MODEL).net.for_inference()
+    state = np.random.SeedSequence((0, 0)).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(state >> 1))
+    noise = torch.randn((len(stamps), N_SAMPLES, 3), generator=generator)
+    with torch.inference_mode():
+        draws = net.sample(net.context(torch.from_numpy(stamps)), noise).numpy()
+    return np.percentile(draws, [16, 50, 84], axis=1)
+
+
+def densities(stamps: np.ndarray, truth: np.ndarray, percentiles: np.ndarray) -> np.ndarray:
+    """Log-density, shape (4, n), at the truth and at three recorded percentiles of each stamp."""
+    from praesepe import Estimator
+
+    posterior = Estimator.load(MODEL).predict(stamps, n_samples=1)
+    return np.stack([posterior.log_prob(point) for point in (truth, *percentiles)])
 
 
 def mosaic(folder: Path) -> dict[str, Any]:
@@ -88,11 +111,14 @@ def make() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {"model": MODEL, "version": Estimator.load(MODEL).version}
     arrays: dict[str, np.ndarray] = {}
+    density: dict[str, np.ndarray] = {}
     for seed in SEEDS:
         stamps, truth = draw(seed)
         arrays[f"stamps_{seed}"] = stamps
         arrays |= {f"truth_{seed}_{name}": values for name, values in truth.items()}
-        arrays |= {f"answer_{seed}_{name}": v for name, v in answer(stamps).items()}
+        answers = answer(stamps)
+        arrays |= {f"answer_{seed}_{name}": v for name, v in answers.items()}
+        density[f"log_prob_{seed}"] = densities(stamps, truth["labels"], answers["percentiles"])
     with tempfile.TemporaryDirectory() as folder:
         drawn = mosaic(Path(folder))
     record["truth_columns"], record["columns"] = drawn["truth_columns"], drawn["columns"]
@@ -114,6 +140,7 @@ def make() -> None:
     metrics = evaluate(MODEL, **EVALUATION)
     record["evaluation"] = {"settings": EVALUATION, "metrics": metrics}
     np.savez_compressed(FOLDER / "record.npz", **arrays)
+    np.savez(FOLDER / "density.npz", **density)
     text = json.dumps(record, indent=1, default=float)
     (FOLDER / "record.json").write_text(text + "\n")
 

@@ -61,7 +61,7 @@ def by_colour(estimator: Estimator, stamps: np.ndarray, distance_mpc: float) -> 
     age, mass, _ = posterior.percentile(50).T
     # At these distances a cluster is its integrated light: its mass goes with the distance squared.
     mass = mass + 2 * np.log10(distance_mpc * 1e6 / estimator.survey.distance_pc)
-    known = posterior.surprise <= 1
+    known = posterior.out_of_domain <= 1
     use = known & (g < FAINTEST)
     print(f"{len(g)} stamps, {(~known).sum()} unlike the training's; {use.sum()} used")
     print(f"colour of those unlike the training's: {quartet((g - z)[~known])}")

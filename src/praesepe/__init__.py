@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from praesepe.evaluation.recovery import evaluate
     from praesepe.images.mosaic import read_mosaic
     from praesepe.inference.prediction import predict
-    from praesepe.network.estimator import Estimator, Posterior
+    from praesepe.network.estimator import Estimator
+    from praesepe.network.posterior import Posterior
     from praesepe.sky.simulator import Simulator
     from praesepe.survey import Survey, load_survey
     from praesepe.training.loop import train
@@ -43,7 +44,7 @@ __all__ = [
 
 _HOME = {
     "Estimator": "praesepe.network.estimator",
-    "Posterior": "praesepe.network.estimator",
+    "Posterior": "praesepe.network.posterior",
     "Simulator": "praesepe.sky.simulator",
     "Survey": "praesepe.survey",
     "evaluate": "praesepe.evaluation.recovery",

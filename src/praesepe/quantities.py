@@ -72,6 +72,8 @@ class Quantity:
         In catalogues.
     word : str
         What it is called in a sentence and in the head of a table: ``"age"``; default: `name`.
+    bins : int
+        Into how many a head of bins divides the prior of a continuous quantity.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Quantity:
     derive: Derivation | None = None
     decimals: int = 4
     word: str = ""
+    bins: int = 20
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -249,6 +252,7 @@ LOG_MASS = register(
         limits=(0.0, 8.0),
         prior="log_mass",
         word="mass",
+        bins=14,
     )
 )
 LOG_PRESENT_MASS = register(
@@ -277,6 +281,7 @@ LOG_RH = register(
         linear="rh_arcsec",
         prior="rh_arcsec",
         word="size",
+        bins=14,
     )
 )
 RH_ARCSEC = register(
@@ -314,6 +319,7 @@ A_V = register(
         limits=(0.0, np.inf),
         prior="a_v",
         word="extinction",
+        bins=10,
     )
 )
 LOG_Z = register(

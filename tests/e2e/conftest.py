@@ -51,9 +51,9 @@ def phat() -> Survey:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory, phat: Survey) -> Path:
     """Folder of a tiny untrained model."""
-    estimator = Estimator.untrained(phat, preset="tiny", seed=1)
+    estimator = Estimator.untrained(phat, encoder="tiny", seed=1)
     curve = {"log_age": [6.6, 10.1], "fraction": [1.0, 0.5]}
-    estimator.metadata["present_mass_fraction"] = curve
+    estimator.describe(present_mass=curve)
     return estimator.save(tmp_path_factory.mktemp("model") / "tiny")
 
 

@@ -49,7 +49,7 @@ import time
 import torch
 from praesepe.training.loop import train
 torch.set_num_threads(1)
-train(sys.argv[1], sys.argv[2], steps=int(sys.argv[3]), resume=True, preset="tiny", batch_size=16,
+train(sys.argv[1], sys.argv[2], steps=int(sys.argv[3]), resume=True, encoder="tiny", batch_size=16,
       warmup_steps=5, valid_size=64, valid_every=1000, checkpoint_seconds={CHECKPOINT_SECONDS},
       report=lambda _: time.sleep(float(sys.argv[4])))
 """
@@ -161,7 +161,7 @@ def test_the_command_line_trains_and_resumes(
     words = ("train", survey_file, "--out", model, "--preset", "tiny", "--batch-size", 8)
     done = run_cli(*words, "--steps", 6)
     assert f"praesepe evaluate {model}" in done.output.replace("\n", "")
-    assert Estimator.load(model).metadata["training"]["steps_done"] == 6
+    assert Estimator.load(model).card.runs[-1].steps == 6
     refused = run_cli(*words, "--steps", 9, check=False)
     assert refused.returncode == 2
     assert "resume" in refused.stderr
@@ -169,7 +169,7 @@ def test_the_command_line_trains_and_resumes(
     assert refused.returncode == 2
     assert "seed 0, now 4" in refused.stderr
     run_cli(*words, "--steps", 9, "--resume")
-    assert Estimator.load(model).metadata["training"]["steps_done"] == 9
+    assert Estimator.load(model).card.runs[-1].steps == 9
     assert [line["step"] for line in lines(model)] == [6, 9]
 
 
@@ -177,7 +177,7 @@ def test_the_command_line_tunes_on_annotated_clusters(
     run_cli: Run, tmp_path: Path, survey_file: Path
 ) -> None:
     survey = load_survey(survey_file)
-    first = Estimator.untrained(survey, preset="tiny").save(tmp_path / "first")
+    first = Estimator.untrained(survey, encoder="tiny").save(tmp_path / "first")
     rng = np.random.default_rng(2)
     wcs = mosaic_wcs(survey, 128)
     plane = rng.normal(0.1, 0.03, (128, 128)).astype(np.float32)
@@ -192,6 +192,6 @@ def test_the_command_line_tunes_on_annotated_clusters(
     words = ("train", survey_file, "--out", tuned, "--from", first, "--labels", labels)
     done = run_cli(*words, "--image", f"F475W={image}", "--steps", 5, "--batch-size", 8)
     assert "40 annotated clusters, 0 rows left out" in done.output
-    training = Estimator.load(tuned).metadata["training"]
-    assert training["data"] == "labelled clusters"
-    assert training["initial"] == Estimator.load(first).version
+    run = Estimator.load(tuned).card.runs[-1]
+    assert run.data == "labelled clusters"
+    assert run.initial == Estimator.load(first).version

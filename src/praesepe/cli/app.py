@@ -179,7 +179,7 @@ def train(
             steps=steps,
             seed=seed,
             device=device,
-            preset=preset or _preset_of(start),
+            encoder=preset or _encoder_of(start),
             batch_size=batch_size,
             resume=resume,
             initial=start,
@@ -313,11 +313,11 @@ def demo(
     say("  praesepe survey init mine.toml && praesepe train mine.toml --out mine --minutes 60")
 
 
-def _preset_of(model: str | None) -> str:
-    """Size of the network to train: that of the model to start from, else small."""
+def _encoder_of(model: str | None) -> str:
+    """Encoder of the network to train: that of the model to start from, else small."""
     from praesepe.network.estimator import Estimator
 
-    return "small" if model is None else str(Estimator.load(model).metadata["preset"])
+    return "small" if model is None else Estimator.load(model).card.encoder.name
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def evaluate(
     for name, value in (("n", n), ("n_samples", n_samples), ("batch_size", batch_size)):
         if value < 1:
             raise InputError(f"{name} = {value}: the least that is allowed is 1.")
-    estimator = model if isinstance(model, Estimator) else Estimator.load(model, device=device)
+    estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
     recovered = recover(
         estimator,
@@ -153,7 +153,7 @@ def recover(
         count = min(DRAWN_AT_ONCE, n - start)
         mocks = simulator.draw(count)
         posterior = estimator.predict(
-            mocks.images, n_samples=n_samples, first=start, batch_size=batch_size
+            mocks.images, n_samples=n_samples, rows=np.arange(start, start + count)
         )
         truth = mocks.labels.cpu().numpy().astype(np.float64)
         parts.append(
@@ -273,7 +273,7 @@ def _joined(parts: list[Recovered]) -> Recovered:
 
 def _refuse_training_seed(estimator: Estimator, seed: int) -> None:
     """Clusters seen in training would flatter the model."""
-    if estimator.metadata.get("training", {}).get("seed") == seed:
+    if seed in estimator.training_seeds:
         raise InputError(
             f"seed {seed} is the one that {estimator.name!r} was trained with: it would be judged "
             f"on clusters it has seen. Choose another, e.g. {seed + 1}."

@@ -300,8 +300,7 @@ def _measure_block(
             stamps.images[used],
             n_samples=n_samples,
             seed=seed,
-            first=first,
-            batch_size=batch_size,
+            rows=first + used,
         )
         draws[used] = posterior.samples
         for name, column in summarise(posterior.samples, estimator).items():
@@ -315,7 +314,7 @@ def _posterior_flags(posterior: Posterior, estimator: Estimator) -> np.ndarray:
     """Flags that follow from the posterior."""
     low, high = posterior.percentile([16, 84])
     edge = at_prior_edge(low, high, estimator.survey)
-    strange = np.asarray(posterior.surprise) > 1
+    strange = np.asarray(posterior.out_of_domain) > 1
     bits = np.where(edge, int(Flag.AT_PRIOR_EDGE), 0) | np.where(
         strange, int(Flag.OUT_OF_DOMAIN), 0
     )

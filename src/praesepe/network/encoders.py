@@ -66,7 +66,7 @@ class ResNet(nn.Module):
     def __init__(self, n_bands: int, preset: str = "small") -> None:
         super().__init__()
         if preset not in PRESETS:
-            raise unknown("network preset", preset, PRESETS)
+            raise unknown("encoder", preset, PRESETS)
         p = PRESETS[preset]
         channels, kernel, stride = p.stem
         layers: list[nn.Module] = [

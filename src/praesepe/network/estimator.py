@@ -1,74 +1,38 @@
-"""The estimator: transform, encoder and posterior head in one object that is saved and loaded."""
+"""The estimator: a network with all that is needed to use it, saved and loaded as one."""
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from praesepe import quantities
 from praesepe.errors import InputError, already_exists, unknown
-from praesepe.network.encoders import ResNet, fused
-from praesepe.network.heads.flow import FlowHead
-from praesepe.network.heads.flow_inverse import FlowInverse
+from praesepe.network.conditions import as_tensor, standard_ranges
+from praesepe.network.conversion import from_format_2
+from praesepe.network.domain import FeatureDomain
+from praesepe.network.heads.registry import head_settings
+from praesepe.network.net import ClusterNet
+from praesepe.network.noise import base_noise
 from praesepe.network.posterior import Posterior
-from praesepe.network.storage import digest, read_model, write_model
-from praesepe.network.transform import LabelTransform, StampTransform
-from praesepe.quantities import PARAMETER_NAMES, PARAMETERS
+from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
+from praesepe.network.storage import read_model, write_model
+from praesepe.network.transform import prior_range
+from praesepe.quantities import DEFAULT_INFERRED
 from praesepe.survey import Survey, parse_survey
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
-CHUNK = 64
-"""Stamps whose posterior draws share one random stream; fixed, so that batches do not matter."""
-
-
-class ClusterNet(nn.Module):
-    """The network proper: stamps in e-/s to the density of the parameters.
-
-    Parameters
-    ----------
-    survey : Survey
-        Bands, input scales and prior.
-    preset : str
-        Size of encoder and head.
-    """
-
-    def __init__(self, survey: Survey, preset: str = "small") -> None:
-        super().__init__()
-        self.preset = preset
-        self.stamps = StampTransform([band.asinh_scale for band in survey.bands])
-        self.labels = LabelTransform(survey)
-        self.encoder = ResNet(len(survey.bands), preset)
-        self.head = FlowHead(self.encoder.features, len(PARAMETERS), preset)
-        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def for_inference(self) -> ClusterNet:
-        """A copy that gives the same features faster; it shares the head and the transforms."""
-        net = copy.copy(self)
-        net._modules = {**self._modules, "encoder": fused(self.encoder)}
-        return net
-
-    def context(self, stamps: Tensor) -> Tensor:
-        """Features (n, feature) of stamps (n, band, y, x) in e-/s."""
-        x = self.stamps(stamps).contiguous(memory_format=torch.channels_last)
-        return self.encoder(x).float()
-
-    def log_prob(self, labels: Tensor, context: Tensor) -> Tensor:
-        """Log-density of labels (n, 3) per dex³ given features; shape (n,)."""
-        return self.head.log_prob(self.labels(labels), context) - self.labels.log_volume
-
-    def sample(self, context: Tensor, n_samples: int, **settings: Any) -> Tensor:
-        """Posterior draws, shape (n, n_samples, 3); see `FlowHead.sample`."""
-        return self.labels.inverse(self.head.sample(context, n_samples, **settings))
+BATCH = {"cpu": 64, "cuda": 256}
+"""Stamps that pass through the network at once: always so many, so that no bit of a row's answer
+depends on the rows beside it."""
 
 
 class Estimator:
@@ -76,62 +40,131 @@ class Estimator:
 
     Parameters
     ----------
-    net : ClusterNet
-        The network.
+    card : ModelCard
+        What ``model.json`` says: name, quantities, conditions, encoder, head, history.
     survey : Survey
         The survey it was trained for.
-    metadata : dict
-        Name, version and training history.
+    net : ClusterNet
+        The network.
+    domain : FeatureDomain, optional
+        Where the features of the training's stamps lie.
     """
 
-    def __init__(self, net: ClusterNet, survey: Survey, metadata: dict[str, Any]) -> None:
-        self.net = net.eval()
+    def __init__(
+        self,
+        card: ModelCard,
+        survey: Survey,
+        net: ClusterNet,
+        domain: FeatureDomain | None = None,
+    ) -> None:
+        self.card = card
         self.survey = survey
-        self.metadata = metadata
-        self.surprise_scale: dict[str, Tensor] | None = None
+        self.net = net.eval()
+        self.domain = domain
+
+    def __repr__(self) -> str:
+        size = self.survey.stamp_size
+        return (
+            f"<Estimator {self.name!r} {self.version}: {', '.join(self.infers)} from stamps of "
+            f"{size} × {size} px in {', '.join(self.survey.band_names)}; encoder "
+            f"{self.card.encoder.name!r}, head {self.card.head.name!r}, on {self.device}>"
+        )
 
     @property
     def name(self) -> str:
         """Name of the model."""
-        return str(self.metadata["name"])
+        return self.card.name
 
     @property
     def version(self) -> str:
-        """Version of the model: a digest of its weights."""
-        return str(self.metadata.get("version", "unsaved"))
+        """Version of the model: a digest of its weights; ``"unsaved"`` before they are saved."""
+        return self.card.version or "unsaved"
+
+    @property
+    def infers(self) -> tuple[str, ...]:
+        """Names of the quantities it infers, in the order of the posterior's last axis."""
+        return self.card.infers
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self.net.labels.mean.device
 
+    @property
+    def training_seeds(self) -> frozenset[int]:
+        """Seeds of all runs that made it: what was simulated with them, it has seen."""
+        return frozenset(run.seed for run in self.card.runs)
+
     @classmethod
     def untrained(
-        cls, survey: Survey, *, preset: str = "small", seed: int = 0, name: str = ""
+        cls,
+        survey: Survey,
+        *,
+        encoder: str = "small",
+        head: str = "flow",
+        head_options: Mapping[str, Any] | None = None,
+        infers: Sequence[str] = DEFAULT_INFERRED,
+        conditions: Mapping[str, tuple[float, float]] | Sequence[str] = (),
+        seed: int = 0,
+        name: str = "",
     ) -> Estimator:
         """Make an estimator with random weights.
 
         Parameters
         ----------
         survey : Survey
-        preset : str
+        encoder : str
             ``"tiny"``, ``"small"`` or ``"paper"``.
+        head : str
+            ``"flow"`` or ``"grid"``.
+        head_options : mapping, optional
+            Settings of that head; by default those that suit the encoder.
+        infers : sequence of str
+            Names of registered quantities.
+        conditions : mapping of str to (float, float), or sequence of str
+            What the network is told beside the stamp, and the range of it.
         seed : int
             Of the weights.
         name : str, optional
             The survey's name by default.
+
+        Raises
+        ------
+        InputError
+            Where an encoder, head, quantity or condition is not known, or the head cannot infer it.
         """
+        infers = tuple(quantities.get(quantity).name for quantity in infers)
+        ranges = conditions if isinstance(conditions, Mapping) else standard_ranges(conditions)
+        card = make_card(
+            name=name or survey.name,
+            infers=infers,
+            conditions=[{"name": n, "low": low, "high": high} for n, (low, high) in ranges.items()],
+            bands=[
+                {"name": band.name, "filter": band.filter, "instrument": band.instrument}
+                for band in survey.bands
+            ],
+            encoder={"name": encoder},
+            head={"name": head, "settings": head_settings(head, encoder, head_options)},
+            priors={quantity: prior_range(survey, quantity) for quantity in infers},
+            survey=survey.model_dump(mode="json"),
+            hashes={"absent_because": "not trained yet"},
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = ClusterNet(survey, preset)
-        return cls(net, survey, {"name": name or survey.name, "preset": preset})
+            net = _make_net(card, survey)
+        return cls(card, survey, net)
 
-    def to_training(self, device: torch.device) -> Estimator:
-        """Move the network to a device and make its weights trainable."""
-        self.net.to(device).train()
+    def describe(self, **changes: Any) -> Self:
+        """Change entries of the card, for instance ``name``; they are checked."""
+        self.card = self.card.changed(**changes)
         return self
 
-    def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.floating]:
+    def to(self, device: str | torch.device) -> Self:
+        """Move the network to a device, and return this estimator."""
+        self.net.to(torch.device(device))
+        return self
+
+    def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
         """Present-day mass (living stars and remnants) per unit of initial mass.
 
         Parameters
@@ -144,21 +177,21 @@ class Estimator:
         ndarray
             Same shape; NaN where the model does not carry the curve.
         """
-        curve = self.metadata.get("present_mass_fraction")
-        if curve is None:
-            return np.full(np.shape(log_age), np.nan)
+        curve = self.card.present_mass
         log_age = np.asarray(log_age, dtype=float)
-        return np.asarray(np.interp(log_age, curve["log_age"], curve["fraction"]))
+        if curve is None:
+            return np.full(log_age.shape, np.nan)
+        return np.asarray(np.interp(log_age, curve.log_age, curve.fraction))
 
     @torch.inference_mode()
     def predict(
         self,
         stamps: NDArray[Any] | Tensor,
         *,
+        conditions: Mapping[str, ArrayLike] | None = None,
         n_samples: int = 500,
         seed: int = 0,
-        batch_size: int = 256,
-        first: int = 0,
+        rows: ArrayLike | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Posterior:
         """Infer the posteriors of stamps.
@@ -167,15 +200,16 @@ class Estimator:
         ----------
         stamps : array_like, shape (n, band, y, x)
             e-/s at the survey's zero points, free of NaN.
+        conditions : mapping of str to array_like, optional
+            What the model is told beside the stamps, each of shape (n, band) or (n,), or one
+            value; exactly those that it was trained with.
         n_samples : int
             Posterior draws per stamp.
         seed : int
-            Of the draws. The draws of a stamp depend on its number, not on `batch_size`.
-        batch_size : int
-            Stamps in memory at once on the device; on a CPU 64 at most, which are faster.
-        first : int
-            Number of the first stamp, where the stamps are part of a longer list; a multiple
-            of 64.
+            Of the draws.
+        rows : array_like of int, shape (n,), optional
+            Numbers of the stamps, by default 0 to n - 1. The answer for a stamp depends on the
+            stamp, the seed and this number, to the last bit, whatever else is asked with it.
         progress : callable, optional
             Called with the number of stamps done.
 
@@ -186,36 +220,69 @@ class Estimator:
         Raises
         ------
         InputError
-            Where the shape does not fit the survey or a pixel is not finite.
+            Where the shape does not fit the survey, a pixel is not finite or masked, or the
+            conditions are not those of the model.
         """
-        if n_samples < 1 or batch_size < 1 or seed < 0:
+        if n_samples < 1 or not 0 <= seed < 2**64:
             raise InputError(
-                f"n_samples = {n_samples}, batch_size = {batch_size}, seed = {seed}: the first two "
-                "must be at least 1, the seed at least 0"
+                f"n_samples = {n_samples}, seed = {seed}: the first must be at least 1, the seed "
+                "at least 0 and less than 2^64"
             )
         x = self._check(stamps)
+        numbers = _row_numbers(rows, len(x))
+        sizes = {} if self.net.conditions is None else self.net.conditions.sizes
+        told = as_tensor(conditions, sizes, len(x), model=self.name)
         net = self.net.for_inference()
-        contexts, step = [], min(batch_size, CHUNK) if self.device.type == "cpu" else batch_size
-        for start in range(0, len(x), step):
-            contexts.append(net.context(x[start : start + step].to(self.device)))
+        sampler, size = net.head.sampler(), BATCH["cpu" if self.device.type == "cpu" else "cuda"]
+        context = torch.empty((len(x), net.features), device=self.device)
+        draws = torch.empty((len(x), n_samples, len(self.infers)))
+        score = torch.full((len(x),), torch.nan)
+        probabilities: dict[str, list[Tensor]] = {}
+        for start in range(0, len(x), size):
+            part = slice(start, min(start + size, len(x)))
+            n = part.stop - part.start
+            beside = None if told is None else _padded(told[part], size).to(self.device)
+            features = net.context(_padded(x[part], size).to(self.device), beside)
+            noise = base_noise(
+                net.head.noise,
+                seed=seed,
+                rows=numbers[part],
+                n_samples=n_samples,
+                size=net.head.noise_size,
+            )
+            drawn = sampler(features, _padded(noise, size).to(self.device))
+            draws[part] = net.labels.inverse(drawn)[:n].cpu()
+            context[part] = features[:n]
+            if self.domain is not None:
+                score[part] = self.domain.score(features)[:n].cpu()
+            for name, values in net.head.probabilities(features).items():
+                probabilities.setdefault(name, []).append(values[:n].cpu())
             if progress is not None:
-                progress(min(start + step, len(x)))
-        context = torch.cat(contexts) if contexts else torch.zeros((0, self.net.encoder.features))
-        inverse = FlowInverse(net.head.flow)
-        samples = [
-            net.sample(part, n_samples, generator=generator, inverse=inverse).cpu()
-            for part, generator in _chunks(context, seed, first)
-        ]
-        drawn = torch.cat(samples) if samples else torch.zeros((0, n_samples, len(PARAMETERS)))
+                progress(part.stop)
 
         def log_prob(values: Tensor) -> Tensor:
-            return self.net.log_prob(values.to(self.device), context).cpu()
+            values = values.to(self.device)
+            parts = [
+                self.net.log_prob(_padded(some, size), _padded(features, size))[: len(some)]
+                for some, features in zip(values.split(size), context.split(size), strict=True)
+            ]
+            return torch.cat(parts).cpu()
 
-        return Posterior(drawn.numpy(), self.surprise(context), log_prob)
+        exact = {name: torch.cat(parts).numpy() for name, parts in probabilities.items()}
+        return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact)
 
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
         if isinstance(stamps, Tensor):
             stamps = stamps.detach().float().cpu().numpy()
+        if np.ma.isMaskedArray(stamps):
+            masked = np.ma.getmaskarray(stamps)
+            if masked.any():
+                n = int(masked.reshape(len(masked), -1).any(1).sum())
+                raise InputError(
+                    f"{n} of {len(masked)} stamps have masked pixels; fill them "
+                    "(praesepe.images does) or leave these stamps out"
+                )
+            stamps = np.ma.getdata(stamps)
         # A copy where the array is read-only, reversed or of another byte order.
         x = torch.from_numpy(np.require(stamps, np.float32, ["C", "W"]))
         side = self.survey.stamp_size
@@ -234,42 +301,12 @@ class Estimator:
             )
         return x
 
-    def learn_surprise(self, context: Tensor) -> None:
-        """Record where the features of training-like stamps lie.
+    def learn_domain(self, context: Tensor) -> None:
+        """Record where the features (n, feature) of training-like stamps lie."""
+        self.domain = FeatureDomain.learn(context)
+        self.describe(out_of_domain=None if self.domain is None else OutOfDomain())
 
-        Parameters
-        ----------
-        context : Tensor, shape (n, feature)
-            Features of stamps like those of the training. With fewer than ten per feature the
-            limit is set on a half that the mean and the covariance have not seen, since
-            distances of the stamps that they were fitted to would come out too small. Nothing
-            is recorded for fewer than four.
-        """
-        n, size = context.shape
-        if n < 4:
-            self.surprise_scale = None
-            return
-        few = n < 10 * size
-        fitted, judged = (context[::2], context[1::2]) if few else (context, context)
-        covariance = torch.cov(fitted.T.double())
-        ridge = (1e-3 * covariance.diagonal().mean()).clamp_min(1e-12)
-        ridge = ridge * torch.eye(size).to(covariance)
-        precision = torch.linalg.inv(covariance + ridge).float()
-        limit = torch.ones(())
-        self.surprise_scale = {"mean": fitted.mean(0), "precision": precision, "limit": limit}
-        distance = torch.as_tensor(self.surprise(judged))
-        self.surprise_scale["limit"] = torch.quantile(distance, 0.999).clamp_min(1e-6)
-
-    def surprise(self, context: Tensor) -> NDArray[np.float32]:
-        """Distance of features (n, feature) from the training's, over its 99.9th percentile."""
-        if self.surprise_scale is None:
-            return np.full(len(context), np.nan, np.float32)
-        scale = {key: value.to(context) for key, value in self.surprise_scale.items()}
-        delta = context - scale["mean"]
-        square = torch.einsum("ni,ij,nj->n", delta, scale["precision"], delta)
-        return (square.clamp_min(0).sqrt() / scale["limit"]).cpu().numpy()
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False, half: bool = False) -> Path:
         """Write the model: a folder with ``weights.safetensors`` and ``model.json``.
 
         Parameters
@@ -279,11 +316,19 @@ class Estimator:
         overwrite : bool
             Whether an existing model may be replaced. A kill at any moment leaves the old model
             or the new one; other files in the folder stay.
+        half : bool
+            Store the weights in half precision (float16), the statistics of the normalisations in
+            single.
 
         Returns
         -------
         Path
             The folder.
+
+        Raises
+        ------
+        InputError
+            Where the folder exists and may not be replaced, or a weight is too large for float16.
         """
         from safetensors.torch import save
 
@@ -292,22 +337,25 @@ class Estimator:
             raise InputError(f"{path} is a file; a model is a folder, choose another path")
         if path.exists() and not overwrite:
             raise already_exists(path, "folder")
-        tensors = {key: value.detach() for key, value in self.net.state_dict().items()}
-        tensors |= {f"surprise.{key}": value for key, value in (self.surprise_scale or {}).items()}
-        blob = save({key: value.cpu().contiguous() for key, value in tensors.items()})
-        self.metadata["version"] = digest(blob)
-        content = {
-            "format": FORMAT,
-            **self.metadata,
-            "parameters": PARAMETER_NAMES,
-            "survey": self.survey.model_dump(mode="json"),
-        }
-        write_model(path, blob, content)
+        tensors = {key: value.detach().cpu() for key, value in self.net.state_dict().items()}
+        if half:
+            for key, _ in self.net.named_parameters():
+                tensors[key] = tensors[key].half()
+                if not tensors[key].isfinite().all():
+                    raise InputError(
+                        f"{key} holds weights too large for float16; save with half=False"
+                    )
+        if self.domain is not None and self.card.out_of_domain is not None:
+            prefix = self.card.out_of_domain.tensors
+            tensors |= {f"{prefix}.{k}": v.cpu() for k, v in self.domain.tensors().items()}
+        blob = save({key: value.contiguous() for key, value in tensors.items()})
+        self.describe(version=digest(blob), weights="float16" if half else "float32", checksum="")
+        write_model(path, blob, self.card.model_dump(mode="json", exclude={"checksum"}))
         return path
 
     @classmethod
     def load(
-        cls, source: str | Path | Estimator, *, device: str | torch.device = "cpu"
+        cls, source: str | Path | Estimator, *, device: str | torch.device | None = None
     ) -> Estimator:
         """Load a model by the name it ships under, or from its folder.
 
@@ -315,8 +363,9 @@ class Estimator:
         ----------
         source : str, Path or Estimator
             ``"phat"``, or a folder that `save` or ``praesepe train`` wrote.
-        device : str or torch.device
-            Where the network shall run.
+        device : str or torch.device, optional
+            Where the network shall run: the CPU by default. An estimator that is given stays
+            where it is, or is moved there.
 
         Returns
         -------
@@ -328,51 +377,75 @@ class Estimator:
             Where there is no such model or the folder does not hold one.
         """
         if isinstance(source, Estimator):
-            return source
+            return source if device is None else source.to(device)
         content, blob = read_model(_find(source))
-        return cls._from_content(content, blob, str(source), torch.device(device))
+        return cls._from_content(content, blob, str(source)).to(device or "cpu")
 
     @classmethod
-    def _from_content(
-        cls, content: dict[str, Any], blob: bytes, source: str, device: torch.device
-    ) -> Estimator:
+    def _from_content(cls, content: dict[str, Any], blob: bytes, source: str) -> Estimator:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        if not {"format", "survey", "preset", "name"} <= content.keys():
-            raise InputError(
-                f"{source} is not a Praesepe model: its model.json lacks the usual entries"
-            )
-        if content["format"] != FORMAT:
-            raise InputError(
-                f"{source} is of model format {content['format']}, this version reads {FORMAT}; "
-                "use the version of Praesepe that wrote it"
-            )
-        if content.pop("parameters", list(PARAMETER_NAMES)) != list(PARAMETER_NAMES):
-            raise InputError(f"{source} infers other parameters than {', '.join(PARAMETER_NAMES)}")
-        survey = parse_survey(content.pop("survey"), source=f"{source}/model.json")
-        estimator = cls(ClusterNet(survey, str(content["preset"])), survey, content)
         try:
-            tensors = load(blob)
             # Weights may be stored in half precision; the network computes in single.
-            tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-            keys = [key for key in tensors if key.startswith("surprise.")]
-            surprise = {key.removeprefix("surprise."): tensors.pop(key) for key in keys}
-            estimator.net.load_state_dict(tensors)
+            tensors = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
         except SafetensorError as error:
             raise InputError(
                 f"the weights of {source} are damaged: {error}; copy or train the model again"
             ) from error
+        if content["format"] == 2:
+            familiar = any(key.startswith("surprise.") for key in tensors)
+            content = from_format_2(content, source=source, familiar=familiar)
+            log.info("%s is of model format 2; it was converted as it was read", source)
+        card = parse_card(content, source=source)
+        survey = parse_survey(card.survey, source=f"{source}/model.json")
+        estimator = cls(card, survey, _make_net(card, survey))
+        if card.out_of_domain is not None:
+            prefix = f"{card.out_of_domain.tensors}."
+            keys = [key for key in tensors if key.startswith(prefix)]
+            domain = {key.removeprefix(prefix): tensors.pop(key) for key in keys}
+            try:
+                estimator.domain = FeatureDomain(**domain)
+            except TypeError as error:
+                raise InputError(
+                    f"{source} lacks what tells stamps unlike its training's; copy it again"
+                ) from error
+        try:
+            estimator.net.load_state_dict(tensors)
         except RuntimeError as error:
             log.debug("%s: %s", source, error)
             raise InputError(
                 f"the weights of {source} are of another network than its model.json describes "
-                f"(preset {content['preset']!r}, {len(survey.bands)} bands); copy both files of "
-                "the model again"
+                f"(encoder {card.encoder.name!r}, head {card.head.name!r}, {len(survey.bands)} "
+                "bands); copy both files of the model again"
             ) from error
-        estimator.surprise_scale = surprise or None
-        estimator.net.to(device).eval()
         return estimator
+
+
+def _make_net(card: ModelCard, survey: Survey) -> ClusterNet:
+    return ClusterNet(card, [band.asinh_scale for band in survey.bands])
+
+
+def _row_numbers(rows: ArrayLike | None, n: int) -> NDArray[np.int64]:
+    """Numbers of n rows, checked."""
+    if rows is None:
+        return np.arange(n, dtype=np.int64)
+    numbers = np.asarray(rows)
+    if numbers.shape != (n,) or (n and numbers.dtype.kind not in "iu"):
+        raise InputError(
+            f"rows is an array of {numbers.dtype} of shape {numbers.shape}; give one integer for "
+            f"each of the {n} stamps"
+        )
+    if n and int(numbers.min()) < 0:
+        raise InputError(f"rows: {int(numbers.min())} is negative; rows are counted from 0")
+    return numbers.astype(np.int64)
+
+
+def _padded(part: Tensor, size: int) -> Tensor:
+    """A batch of `size`, the rest zeros."""
+    if len(part) == size:
+        return part
+    return torch.cat((part, part.new_zeros((size - len(part), *part.shape[1:]))))
 
 
 def model_names() -> tuple[str, ...]:
@@ -393,13 +466,3 @@ def _find(source: str | Path) -> Path:
         raise InputError(f"{path} is a file, not a Praesepe model (a folder with model.json)")
     advice = "Or give the folder that `praesepe train` wrote."
     raise unknown("model", str(source), model_names(), advice)
-
-
-def _chunks(context: Tensor, seed: int, first: int) -> Iterator[tuple[Tensor, torch.Generator]]:
-    """Pieces of the context, each with the random stream that belongs to its place."""
-    if first % CHUNK:
-        raise InputError(f"first = {first} is not a multiple of {CHUNK}")
-    for start in range(0, len(context), CHUNK):
-        stream = np.random.SeedSequence((seed, (first + start) // CHUNK))
-        state = stream.generate_state(1, np.uint64)
-        yield context[start : start + CHUNK], torch.Generator().manual_seed(int(state[0] >> 1))

@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from praesepe import quantities
 from praesepe.errors import InputError
-from praesepe.quantities import PARAMETER_NAMES, PARAMETERS
+from praesepe.quantities import DEFAULT_INFERRED, Quantity
 
 
 class Posterior:
-    """Joint posterior of age, mass and size for a set of stamps.
+    """Joint posterior of what a model infers, for a set of stamps.
 
     Attributes
     ----------
-    samples : ndarray of float32, shape (n, n_samples, 3)
-        Draws of (log_age, log_mass, log_rh).
-    parameters : tuple of Quantity
+    samples : ndarray of float32, shape (n, n_samples, quantity)
+        Draws; of a categorical quantity, the number of the category.
+    names : tuple of str
         What the last axis holds.
-    surprise : ndarray, shape (n,)
+    out_of_domain : ndarray, shape (n,)
         How unlike the training's stamps each stamp looks to the network: the Mahalanobis distance
         of its features over the distance that 99.9 % of training stamps stay below. Above 1 the
         posterior should not be trusted. NaN where the model does not know its training's stamps.
+    probabilities : dict of str to ndarray, each of shape (n, category)
+        Probability of every category of each categorical quantity, without sampling noise.
     """
 
     def __init__(
         self,
         samples: NDArray[np.float32],
-        surprise: NDArray[np.float32],
+        out_of_domain: NDArray[np.float32],
         log_prob: Callable[[Tensor], Tensor],
+        names: Sequence[str] = DEFAULT_INFERRED,
+        probabilities: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         self.samples = samples
-        self.parameters = PARAMETERS
-        self.surprise = surprise
+        self.names = tuple(names)
+        self.out_of_domain = out_of_domain
+        self.probabilities = dict(probabilities or {})
         self._log_prob = log_prob
 
     def __len__(self) -> int:
         return len(self.samples)
 
+    def __repr__(self) -> str:
+        n, n_samples = self.samples.shape[:2]
+        return f"<Posterior of {n} clusters: {n_samples} draws of {', '.join(self.names)}>"
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What the last axis holds, as the registry describes it."""
+        return tuple(quantities.get(name) for name in self.names)
+
     @property
     def mean(self) -> NDArray[np.float32]:
-        """Posterior means, shape (n, 3)."""
+        """Posterior means, shape (n, quantity)."""
         return self.samples.mean(axis=1)
 
     def percentile(self, q: float | ArrayLike) -> NDArray[np.floating]:
@@ -57,27 +72,31 @@ class Posterior:
 
         Returns
         -------
-        ndarray, shape (n, 3) or (len(q), n, 3)
+        ndarray, shape (n, quantity) or (len(q), n, quantity)
         """
         return np.asarray(np.percentile(self.samples, np.asarray(q, dtype=float), axis=1))
 
     def log_prob(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Log-density, per dex³, of one point per stamp.
+        """Log-density, per unit of every quantity, of one point per stamp.
 
         Parameters
         ----------
-        values : array_like, shape (n, 3)
-            log_age, log_mass, log_rh.
+        values : array_like, shape (n, quantity)
 
         Returns
         -------
         ndarray, shape (n,)
+
+        Raises
+        ------
+        InputError
+            Where there is not one point for every stamp.
         """
         points = torch.from_numpy(np.array(values, dtype=np.float32))
-        if points.shape != (len(self), len(PARAMETERS)):
+        if points.shape != (len(self), len(self.names)):
             raise InputError(
                 f"values have shape {tuple(points.shape)}; give one point "
-                f"({', '.join(PARAMETER_NAMES)}) for each of the {len(self)} stamps"
+                f"({', '.join(self.names)}) for each of the {len(self)} stamps"
             )
         if len(points) == 0:
             return np.zeros(0, np.float32)

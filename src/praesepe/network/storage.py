@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -14,16 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from praesepe.errors import InputError
+from praesepe.network.schema import FORMAT, checksum, digest
 
 WEIGHTS = "weights.safetensors"
 CONTENT = "model.json"
 PREVIOUS = ".weights.previous.safetensors"
 """The old weights, for as long as ``model.json`` still speaks of them."""
-
-
-def digest(blob: bytes) -> str:
-    """Version of a model: the first 12 digits of the SHA-256 of its weights."""
-    return hashlib.sha256(blob).hexdigest()[:12]
 
 
 def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:
@@ -37,8 +32,9 @@ def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:
     blob : bytes
         The weights.
     content : dict
-        What goes into ``model.json``; its ``version`` is the `digest` of the weights.
+        What goes into ``model.json``; the checksum is added.
     """
+    content = {**content, "checksum": checksum(content, blob)}
     files = {WEIGHTS: blob, CONTENT: json.dumps(content, indent=1).encode()}
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
@@ -85,10 +81,17 @@ def _matching_weights(path: Path) -> bytes | None:
     """The weights in place, if they are those that ``model.json`` speaks of."""
     try:
         blob = (path / WEIGHTS).read_bytes()
-        version = json.loads((path / CONTENT).read_text(encoding="utf-8"))["version"]
+        content = json.loads((path / CONTENT).read_text(encoding="utf-8"))
+        return blob if _belong_together(content, blob) else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return blob if version == digest(blob) else None
+
+
+def _belong_together(content: dict[str, Any], blob: bytes) -> bool:
+    """Whether the weights are those that ``model.json`` speaks of, and it is as it was written."""
+    if content.get("format") == 2:  # had a digest of the weights only, or none
+        return content.get("version") in (None, digest(blob))
+    return bool(content["checksum"] == checksum(content, blob))
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -109,16 +112,21 @@ def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
         ) from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is not a Praesepe model: its {CONTENT} lacks the usual entries")
-    version = content.get("version")
-    if version is not None and version != digest(blob):
+    if content.get("format") not in (2, FORMAT):
+        raise InputError(
+            f"{path} is of model format {content.get('format')}, this version reads 2 and "
+            f"{FORMAT}; use the version of Praesepe that wrote it"
+        )
+    if "checksum" not in content and content["format"] == FORMAT:
+        raise InputError(f"{path} is not a Praesepe model: its {CONTENT} lacks the usual entries")
+    if not _belong_together(content, blob):
         previous = path / PREVIOUS
-        kept = previous.read_bytes() if previous.is_file() else b""
-        if version != digest(kept):
+        blob = previous.read_bytes() if previous.is_file() else b""
+        if not _belong_together(content, blob):
             raise InputError(
-                f"the weights of {path} are damaged: {CONTENT} speaks of version {version}, "
-                f"{WEIGHTS} is {digest(blob)}; copy or train the model again"
+                f"{path} is damaged, or was changed after it was written: the checksum of "
+                f"{CONTENT} and {WEIGHTS} is another; copy or train the model again"
             )
-        blob = kept
     return content, blob
 
 

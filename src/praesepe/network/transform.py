@@ -1,10 +1,20 @@
-"""From electron rates to the network's input, and from labels to the flow's variables."""
+"""From electron rates to the network's input, and from labels to the head's variables."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from praesepe import quantities
+from praesepe.errors import InputError
+from praesepe.network.heads.base import Axis
+from praesepe.quantities import DEFAULT_INFERRED, Quantity, Values
 from praesepe.survey import Survey
 
 
@@ -19,7 +29,7 @@ class StampTransform(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, scales: list[float]) -> None:
+    def __init__(self, scales: Sequence[float]) -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor(scales).view(-1, 1, 1))
 
@@ -31,23 +41,30 @@ class StampTransform(nn.Module):
 class LabelTransform(nn.Module):
     """Shift and scale of the labels, so that the prior has mean 0 and standard deviation 1.
 
+    Categories, which are counted 0, 1, …, stay as they are.
+
     Parameters
     ----------
-    survey : Survey
-        Its prior gives the ranges.
+    priors : mapping of str to (float, float)
+        Ends of the prior of every inferred quantity, by its name.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, priors: Mapping[str, tuple[float, float]]) -> None:
         super().__init__()
-        low, high = prior_bounds(survey)
-        self.register_buffer("mean", (low + high) / 2)
-        self.register_buffer("std", (high - low).clamp_min(0.1) / 12**0.5)
+        self.quantities = tuple(quantities.get(name) for name in priors)
+        low, high = torch.tensor(list(priors.values())).unbind(1)
+        mean, std = (low + high) / 2, (high - low).clamp_min(0.1) / 12**0.5
+        categorical = torch.tensor([quantity.is_categorical for quantity in self.quantities])
+        self.register_buffer("mean", torch.where(categorical, 0.0, mean))
+        self.register_buffer("std", torch.where(categorical, 1.0, std))
+        bounds = torch.stack((low, high), 1)
+        self._bounds = ((bounds - self.mean[:, None]) / self.std[:, None]).tolist()
 
     def forward(self, labels: Tensor) -> Tensor:
-        """Standardise labels of shape (..., 3)."""
+        """Standardise labels of shape (..., quantity)."""
         return (labels - self.mean) / self.std
 
     def inverse(self, values: Tensor) -> Tensor:
@@ -59,11 +76,68 @@ class LabelTransform(nn.Module):
         """Logarithm of the Jacobian, to be subtracted from a log-density of the variables."""
         return self.std.log().sum()
 
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What a head sees of each quantity."""
+        return tuple(
+            Axis(quantity.name, low, high, len(quantity.categories), quantity.bins)
+            for quantity, (low, high) in zip(self.quantities, self._bounds, strict=True)
+        )
 
-def prior_bounds(survey: Survey) -> tuple[Tensor, Tensor]:
-    """Lower and upper bounds of (log_age, log_mass, log_rh) in the prior, each of shape (3,)."""
-    prior = survey.prior
-    log_rh = torch.tensor(prior.rh_arcsec, dtype=torch.float64).log10().float()
-    bounds = torch.tensor([prior.log_age, prior.log_mass, (0.0, 0.0)])
-    bounds[2] = log_rh
-    return bounds[:, 0].clone(), bounds[:, 1].clone()
+
+@dataclass(frozen=True)
+class _OfSurvey:
+    """What derived quantities may ask for while only the survey is known."""
+
+    pc_per_arcsec: float
+
+    def present_mass_fraction(self, log_age: ArrayLike) -> Values:
+        """Not known before a simulator is there."""
+        return np.full(np.shape(log_age), np.nan)
+
+
+def prior_range(survey: Survey, name: str) -> tuple[float, float]:
+    """Lowest and highest value of a quantity in a survey's prior.
+
+    Of a categorical quantity these are its first and its last category; of one that derives from
+    others, its extremes at the corners of their priors, or else its limits.
+
+    Raises
+    ------
+    InputError
+        Where neither the prior nor the registry bounds it.
+    """
+    quantity = quantities.get(name)
+    if quantity.is_categorical:
+        return 0.0, float(len(quantity.categories) - 1)
+    bounds = np.full(2, np.nan)
+    if quantity.prior:
+        bounds = _drawn_range(survey, quantity)
+    elif quantity.sources:
+        corners = itertools.product(*(prior_range(survey, source) for source in quantity.sources))
+        columns = dict(zip(quantity.sources, np.array(list(corners)).T, strict=True))
+        values = quantity.derived(columns, _OfSurvey(survey.pc_per_arcsec))
+        bounds = np.array([values.min(), values.max()])
+    if not np.isfinite(bounds).all():
+        bounds = np.array(quantity.limits)
+    if not np.isfinite(bounds).all():
+        raise InputError(
+            f"quantity {name!r} cannot be inferred: nothing says between which values it lies; "
+            "give it limits in the registry"
+        )
+    return float(bounds[0]), float(bounds[1])
+
+
+def _drawn_range(survey: Survey, quantity: Quantity) -> Values:
+    """Range that a survey draws a quantity from, in the quantity's own values."""
+    for table in (survey.prior, survey.stars):
+        if hasattr(table, quantity.prior):
+            bounds = np.broadcast_to(np.asarray(getattr(table, quantity.prior), float), 2)
+            return np.log10(bounds) if quantity.linear == quantity.prior else np.array(bounds)
+    raise InputError(f"survey {survey.name!r} has no prior {quantity.prior!r}")
+
+
+def prior_bounds(survey: Survey, names: Sequence[str] = DEFAULT_INFERRED) -> tuple[Tensor, Tensor]:
+    """Lower and upper ends of the priors of some quantities, each of shape (quantity,)."""
+    low, high = torch.tensor([prior_range(survey, name) for name in names]).unbind(1)
+    return low.clone(), high.clone()

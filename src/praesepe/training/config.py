@@ -23,8 +23,8 @@ class Settings:
         Length of the training: exactly one of the two.
     seed : int
         Of the weights and of all simulations.
-    preset : str
-        Size of the network.
+    encoder, head : str
+        Parts of the network; see `Estimator.untrained`.
     batch_size : int
         Stamps per step.
     learning_rate : float
@@ -52,7 +52,8 @@ class Settings:
     minutes: float | None = None
     steps: int | None = None
     seed: int = 0
-    preset: str = "small"
+    encoder: str = "small"
+    head: str = "flow"
     batch_size: int = 128
     learning_rate: float = 1.5e-3
     warmup_steps: int = 300

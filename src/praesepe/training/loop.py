@@ -19,6 +19,7 @@ from torch import Tensor
 
 from praesepe.errors import InputError, listed, unknown
 from praesepe.network.estimator import Estimator
+from praesepe.network.schema import TrainingRun
 from praesepe.network.storage import (
     CONTENT,
     read_checkpoint,
@@ -82,7 +83,7 @@ def train(
     name : str, optional
         Name of the model; the folder's by default.
     **settings
-        Fields of `Settings`: `minutes` or `steps`, `seed`, `preset`, `batch_size`, …
+        Fields of `Settings`: `minutes` or `steps`, `seed`, `encoder`, `batch_size`, …
 
     Returns
     -------
@@ -101,7 +102,7 @@ def train(
     survey = load_survey(survey)
     _check_names(settings)
     run = Run(survey, Path(out), Settings(**settings), torch.device(device), initial, labelled)
-    run.estimator.metadata["name"] = name or _name_of(run.out, survey)
+    run.estimator.describe(name=name or _name_of(run.out, survey))
     with closing(run):
         run.open(resume, tables)
         last_save = last_report = time.monotonic()
@@ -254,7 +255,7 @@ class Run:
             group["lr"] = self.settings.rate(self.step, done)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             context = self.net.context(images)
-        loss = -self.net.log_prob(labels, context).mean()
+        loss = self.net.loss(labels, context)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
@@ -285,10 +286,11 @@ class Run:
 
     def averaged(self) -> Estimator:
         """The estimator with the averaged weights."""
-        averaged = Estimator.untrained(self.survey, preset=self.settings.preset)
+        settings = self.settings
+        averaged = Estimator.untrained(self.survey, encoder=settings.encoder, head=settings.head)
         averaged.net.load_state_dict(self.average)
         averaged.net.to(self.device).eval()
-        averaged.metadata = dict(self.estimator.metadata)
+        averaged.card = self.estimator.card
         return averaged
 
     @torch.inference_mode()
@@ -299,7 +301,7 @@ class Run:
         images, labels = self._valid
         net = self.averaged().net
         context = torch.cat([net.context(part) for part in images.split(256)])
-        self.valid_loss = float(-net.log_prob(labels, context).mean())
+        self.valid_loss = float(net.loss(labels, context))
         return context
 
     def log(self, report: Report | None) -> None:
@@ -388,35 +390,37 @@ class Run:
             stars = self.source.simulator.stars
             middle = stars.present_fraction.shape[1] // 2  # of the metallicities
             log_age, fraction = stars.log_age, stars.present_fraction[:, middle]
-        model.learn_surprise(context.clone())
-        model.metadata["present_mass_fraction"] = {
-            "log_age": np.round(log_age, 4).tolist(),
-            "fraction": np.round(fraction, 5).tolist(),
-        }
-        model.metadata["training"] = {
-            **asdict(self.settings),
-            "data": "simulations"
-            if isinstance(self.source, SimulatedSource)
-            else "labelled clusters",
-            "steps_done": self.step,
-            "stamps_seen": self.step * self.settings.batch_size,
-            "minutes_done": round(self.seconds / 60, 1),
-            "valid_loss": self.valid_loss,
-            "initial": self._identity["initial"],
-            "device": str(self.device),
-            "praesepe": __version__,
-            "torch": torch.__version__,
-            "survey_fingerprint": self.survey.fingerprint(),
-            "stars": self._identity.get("stars", {}),
-            "spectra": self._identity.get("spectra"),
-        }
+        model.learn_domain(context.clone())
+        run = TrainingRun(
+            data="simulations" if isinstance(self.source, SimulatedSource) else "labelled clusters",
+            steps=self.step,
+            clusters=self.step * self.settings.batch_size,
+            seed=self.settings.seed,
+            learning_rate=self.settings.learning_rate,
+            batch_size=self.settings.batch_size,
+            minutes=round(self.seconds / 60, 1),
+            device=str(self.device),
+            versions={"praesepe": __version__, "torch": torch.__version__},
+            initial=str(self._identity["initial"]),
+            valid_loss=self.valid_loss,
+            survey_fingerprint=self.survey.fingerprint(),
+        )
+        model.describe(
+            present_mass={
+                "log_age": np.round(log_age, 4).tolist(),
+                "fraction": np.round(fraction, 5).tolist(),
+            },
+            runs=[*self.estimator.card.runs, run],
+        )
         return model.save(self.out, overwrite=True)
 
 
 def _start(survey: Survey, settings: Settings, initial: Estimator | str | Path | None) -> Estimator:
     """The network that the training begins with."""
     if initial is None:
-        return Estimator.untrained(survey, preset=settings.preset, seed=settings.seed)
+        return Estimator.untrained(
+            survey, encoder=settings.encoder, head=settings.head, seed=settings.seed
+        )
     start = Estimator.load(initial)
     theirs, ours = start.survey, survey
     if theirs.band_names != ours.band_names or theirs.stamp_size != ours.stamp_size:
@@ -426,17 +430,15 @@ def _start(survey: Survey, settings: Settings, initial: Estimator | str | Path |
             f"survey {ours.name!r} has {ours.stamp_size} px in "
             f"{listed(ours.band_names)}; they must agree"
         )
-    preset = start.metadata["preset"]
-    if preset != settings.preset:
+    encoder = start.card.encoder.name
+    if encoder != settings.encoder:
         raise InputError(
-            f"model {start.name!r} is of preset {preset!r}, not {settings.preset!r}; give that"
+            f"model {start.name!r} has encoder {encoder!r}, not {settings.encoder!r}; give that"
         )
-    fresh = Estimator.untrained(survey, preset=settings.preset, seed=settings.seed)
+    fresh = Estimator.untrained(survey, encoder=settings.encoder, head=settings.head)
     fresh.net.load_state_dict(start.net.state_dict())
-    fresh.metadata |= {
-        k: v for k, v in start.metadata.items() if k in ("version", "present_mass_fraction")
-    }
-    return fresh
+    old = start.card
+    return fresh.describe(version=old.version, present_mass=old.present_mass, runs=old.runs)
 
 
 def _name_of(out: Path, survey: Survey) -> str:

@@ -24,7 +24,8 @@ from praesepe.evaluation.recovery import (
     probability_integral_transform,
     summarise,
 )
-from praesepe.network.estimator import Estimator, Posterior
+from praesepe.network.estimator import Estimator
+from praesepe.network.posterior import Posterior
 from praesepe.sky.simulator import Mocks
 from praesepe.survey import load_survey
 
@@ -55,9 +56,9 @@ class Gaussian(Estimator):
     claimed_sigma = 0.1
     bias = 0.0
 
-    def predict(self, stamps: Any, *, n_samples: int = 500, first: int = 0, **_: Any) -> Posterior:
+    def predict(self, stamps: Any, *, n_samples: int = 500, rows: Any, **_: Any) -> Posterior:
         """Posterior around truth + error."""
-        rng = np.random.default_rng(first)
+        rng = np.random.default_rng(int(rows[0]))
         truth = np.asarray(stamps)[:, 0, 0, :3]
         centre = truth + self.bias + self.sigma * rng.normal(size=truth.shape)
         draws = centre[:, None] + self.claimed_sigma * rng.normal(size=(len(truth), n_samples, 3))
@@ -72,7 +73,7 @@ class Gaussian(Estimator):
 def gaussian(monkeypatch: pytest.MonkeyPatch) -> Gaussian:
     # `praesepe.evaluate` is the function; its module is in sys.modules
     monkeypatch.setattr(sys.modules["praesepe.evaluation.recovery"], "Simulator", Fakes)
-    return Gaussian.untrained(PHAT, preset="tiny")  # type: ignore[return-value]
+    return Gaussian.untrained(PHAT, encoder="tiny")  # type: ignore[return-value]
 
 
 def test_a_calibrated_model_is_calibrated(gaussian: Gaussian) -> None:
@@ -197,7 +198,8 @@ def test_same_seed_same_metrics(gaussian: Gaussian) -> None:
 
 
 def test_the_training_s_seed_is_refused(gaussian: Gaussian) -> None:
-    gaussian.metadata["training"] = {"seed": 7}
+    run = {"steps": 1, "clusters": 8, "seed": 7, "learning_rate": 1e-3}
+    gaussian.describe(runs=[run])
     with pytest.raises(InputError, match="seed 7"):
         evaluate(gaussian, n=10, seed=7)
     assert evaluate(gaussian, n=10, seed=8)["all"]["n"] == 10

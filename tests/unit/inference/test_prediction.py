@@ -22,7 +22,8 @@ from praesepe.inference.prediction import (
     predict,
     summarise,
 )
-from praesepe.network.estimator import Estimator, Posterior
+from praesepe.network.estimator import Estimator
+from praesepe.network.posterior import Posterior
 from praesepe.survey import load_survey
 
 SIZE = 200
@@ -49,10 +50,9 @@ class CentralPixels(Estimator):
 
 def make(kind: type[Estimator] = Estimator) -> Any:
     """A tiny untrained model that loses mass as the real ones do."""
-    estimator = kind.untrained(PHAT, preset="tiny", seed=3)
+    estimator = kind.untrained(PHAT, encoder="tiny", seed=3)
     curve = {"log_age": [6.6, 10.1], "fraction": [1.0, 0.5]}
-    estimator.metadata["present_mass_fraction"] = curve
-    return estimator
+    return estimator.describe(present_mass=curve)
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 from praesepe.errors import InputError
 from praesepe.network import storage
-from praesepe.network.estimator import Estimator, Posterior, model_names
+from praesepe.network.estimator import Estimator, model_names
+from praesepe.network.posterior import Posterior
+from praesepe.network.schema import checksum, digest
 from praesepe.network.transform import prior_bounds
 from praesepe.quantities import PARAMETERS
 from praesepe.survey import Survey
@@ -21,7 +24,7 @@ from praesepe.survey import Survey
 
 def make_estimator(survey: Survey, seed: int = 0, **changes: Any) -> Estimator:
     """Random weights whose posteriors differ from stamp to stamp."""
-    estimator = Estimator.untrained(survey, preset="tiny", seed=seed, **changes)
+    estimator = Estimator.untrained(survey, encoder="tiny", seed=seed, **changes)
     with torch.no_grad():
         for parameter in estimator.net.head.parameters():
             parameter.mul_(2)
@@ -52,9 +55,10 @@ def test_posterior_holds_what_it_says(posterior: Posterior, stamps: np.ndarray) 
     assert posterior.samples.shape == (len(stamps), 64, 3)
     assert posterior.samples.dtype == np.float32
     assert len(posterior) == len(stamps)
-    assert posterior.parameters == PARAMETERS
-    assert posterior.surprise.shape == (len(stamps),)
-    assert np.isnan(posterior.surprise).all()  # this model has not learnt what is familiar
+    assert posterior.names == ("log_age", "log_mass", "log_rh")
+    assert posterior.quantities == PARAMETERS
+    assert posterior.out_of_domain.shape == (len(stamps),)
+    assert np.isnan(posterior.out_of_domain).all()  # this model has not learnt what is familiar
 
 
 def test_means_and_percentiles(posterior: Posterior) -> None:
@@ -71,7 +75,7 @@ def test_means_and_percentiles(posterior: Posterior) -> None:
 def test_log_prob_is_a_density_per_cubic_dex(
     estimator: Estimator, stamps: np.ndarray, survey: Survey
 ) -> None:
-    n = 20_000
+    n = 8000
     posterior = estimator.predict(stamps[:2], n_samples=n)
     first = estimator.predict(np.repeat(stamps[:1], n, axis=0), n_samples=1)
     draws = posterior.samples[0]
@@ -104,21 +108,48 @@ def test_draws_lie_where_the_density_is(posterior: Posterior) -> None:
 # Prediction
 
 
-def test_the_batch_size_does_not_matter(estimator: Estimator, stamps: np.ndarray) -> None:
+@pytest.mark.parametrize("score", [False, True])
+def test_a_row_is_the_same_in_any_company(survey: Survey, stamps: np.ndarray, score: bool) -> None:
+    estimator = make_estimator(survey)
+    if score:
+        estimator.learn_domain(features(estimator, like_training(400, 1)))
     whole = estimator.predict(stamps, n_samples=20)
-    for batch_size in (1, 7, 64):
-        parts = estimator.predict(stamps, n_samples=20, batch_size=batch_size)
-        np.testing.assert_allclose(parts.samples, whole.samples, atol=1e-4)
+    density = whole.log_prob(whole.samples[:, 0])
+    order = np.random.default_rng(1).permutation(len(stamps))
+    for chosen in (order, order[:64], order[:65], order[3:4]):
+        part = estimator.predict(stamps[chosen], n_samples=20, rows=chosen)
+        np.testing.assert_array_equal(part.samples, whole.samples[chosen])
+        np.testing.assert_array_equal(part.out_of_domain, whole.out_of_domain[chosen])
+        np.testing.assert_array_equal(part.log_prob(part.samples[:, 0]), density[chosen])
 
 
-def test_a_part_of_a_list_gets_its_own_draws(estimator: Estimator, stamps: np.ndarray) -> None:
-    whole = estimator.predict(stamps, n_samples=20)
-    part = estimator.predict(stamps[64:], n_samples=20, first=64)
-    np.testing.assert_allclose(part.samples, whole.samples[64:], atol=1e-4)
-    elsewhere = estimator.predict(stamps[64:], n_samples=20)
-    assert np.abs(elsewhere.samples - whole.samples[64:]).max() > 0.1
-    with pytest.raises(InputError, match="first = 3 is not a multiple of 64"):
-        estimator.predict(stamps, first=3)
+def test_the_number_of_a_row_decides(estimator: Estimator, stamps: np.ndarray) -> None:
+    one, other = (
+        estimator.predict(stamps[:9], n_samples=20, rows=np.arange(9) + k) for k in (0, 1)
+    )
+    assert (one.samples != other.samples).all()
+    few = estimator.predict(stamps[:9], n_samples=5).samples
+    np.testing.assert_allclose(one.samples[:, :5], few, atol=1e-4)  # the first draws stay
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [([0], r"shape \(1,\)"), ([0, -1], "-1 is negative"), ([0.0, 1.0], "array of float64")],
+)
+def test_rows_are_numbers(
+    estimator: Estimator, stamps: np.ndarray, rows: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        estimator.predict(stamps[:2], rows=rows)
+
+
+def test_masked_pixels_are_refused(estimator: Estimator, stamps: np.ndarray) -> None:
+    masked = np.ma.masked_array(stamps[:5].copy(), mask=False)
+    expected = estimator.predict(stamps[:5], n_samples=3).samples
+    np.testing.assert_array_equal(estimator.predict(masked, n_samples=3).samples, expected)
+    masked[3, 1, 4, 4] = np.ma.masked
+    with pytest.raises(InputError, match="1 of 5 stamps have masked pixels"):
+        estimator.predict(masked)
 
 
 def test_the_seed_decides(estimator: Estimator, stamps: np.ndarray) -> None:
@@ -160,7 +191,7 @@ def test_the_input_is_left_alone(estimator: Estimator, stamps: np.ndarray) -> No
 
 def test_progress_is_told(estimator: Estimator, stamps: np.ndarray) -> None:
     told: list[int] = []
-    estimator.predict(stamps, n_samples=1, batch_size=64, progress=told.append)
+    estimator.predict(stamps, n_samples=1, progress=told.append)
     assert told == [64, 128, 150]
 
 
@@ -168,7 +199,7 @@ def test_no_stamps_give_no_posteriors(estimator: Estimator) -> None:
     posterior = estimator.predict(np.zeros((0, 2, 16, 16)), n_samples=4)
     assert posterior.samples.shape == (0, 4, 3)
     assert posterior.percentile([16, 84]).shape == (2, 0, 3)
-    assert posterior.surprise.shape == (0,)
+    assert posterior.out_of_domain.shape == (0,)
     assert posterior.log_prob(np.zeros((0, 3))).shape == (0,)
 
 
@@ -187,7 +218,7 @@ def test_a_wrong_shape_is_refused(estimator: Estimator, shape: tuple[int, ...]) 
     assert str(shape) in str(refused.value)  # both are said
 
 
-@pytest.mark.parametrize("change", [{"n_samples": 0}, {"batch_size": 0}, {"seed": -1}])
+@pytest.mark.parametrize("change", [{"n_samples": 0}, {"seed": -1}])
 def test_impossible_numbers_are_refused(
     estimator: Estimator, stamps: np.ndarray, change: dict[str, int]
 ) -> None:
@@ -200,7 +231,7 @@ def test_an_untrained_network_knows_its_seed_only(survey: Survey, stamps: np.nda
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
     first, second, third = (
-        Estimator.untrained(survey, preset="tiny", seed=s).predict(stamps[:3], n_samples=5).samples
+        Estimator.untrained(survey, encoder="tiny", seed=s).predict(stamps[:3], n_samples=5).samples
         for s in (1, 1, 2)
     )
     assert torch.equal(state, torch.random.get_rng_state())
@@ -208,7 +239,7 @@ def test_an_untrained_network_knows_its_seed_only(survey: Survey, stamps: np.nda
     assert (first != third).any()
 
 
-# Surprise
+# Stamps unlike those of the training
 
 
 def features(estimator: Estimator, stamps: np.ndarray) -> torch.Tensor:
@@ -223,11 +254,11 @@ def like_training(n: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("n", [40, 150, 2000])
-def test_surprise_tells_the_absurd_from_the_familiar(survey: Survey, n: int) -> None:
+def test_the_score_tells_the_absurd_from_the_familiar(survey: Survey, n: int) -> None:
     # With 40 or 150 stamps the covariance of 32 features is poorly known.
     estimator = make_estimator(survey)
-    estimator.learn_surprise(features(estimator, like_training(n, 1)))
-    new = estimator.predict(like_training(500, 2), n_samples=1).surprise
+    estimator.learn_domain(features(estimator, like_training(n, 1)))
+    new = estimator.predict(like_training(500, 2), n_samples=1).out_of_domain
     assert (new > 1).mean() < (0.01 if n == 2000 else 0.15)
     side = np.arange(16)
     absurd = np.zeros((4, 2, 16, 16), np.float32)
@@ -235,35 +266,35 @@ def test_surprise_tells_the_absurd_from_the_familiar(survey: Survey, n: int) -> 
     absurd[1] = -100.0
     absurd[2] = 300 * (-1.0) ** (side[:, None] + side)
     absurd[3, 0] = 1e4
-    assert (estimator.predict(absurd, n_samples=1).surprise > 1).all()
+    assert (estimator.predict(absurd, n_samples=1).out_of_domain > 1).all()
 
 
-def test_surprise_is_the_mahalanobis_distance(survey: Survey) -> None:
+def test_the_score_is_the_mahalanobis_distance(survey: Survey) -> None:
     estimator = make_estimator(survey)
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(32, 32))
     context = torch.from_numpy((rng.normal(size=(4000, 32)) @ mixing).astype(np.float32))
-    estimator.learn_surprise(context)
+    estimator.learn_domain(context)
     x = context.numpy().astype(float)
     covariance = np.cov(x.T)
     covariance += 1e-3 * np.trace(covariance) / 32 * np.eye(32)
     delta = x - x.mean(0)
     distance = np.sqrt(np.einsum("ni,ij,nj->n", delta, np.linalg.inv(covariance), delta))
     expected = distance / np.quantile(distance, 0.999)
-    np.testing.assert_allclose(estimator.surprise(context), expected, rtol=2e-3)
+    np.testing.assert_allclose(estimator.domain.score(context), expected, rtol=2e-3)
 
 
 def test_too_few_stamps_teach_nothing(survey: Survey) -> None:
     estimator = make_estimator(survey)
-    estimator.learn_surprise(torch.zeros((3, 32)))
-    assert np.isnan(estimator.predict(like_training(2, 0), n_samples=1).surprise).all()
+    estimator.learn_domain(torch.zeros((3, 32)))
+    assert np.isnan(estimator.predict(like_training(2, 0), n_samples=1).out_of_domain).all()
 
 
 def test_dead_features_do_no_harm(survey: Survey) -> None:
     estimator = make_estimator(survey)
-    estimator.learn_surprise(torch.zeros((400, 32)))
-    assert (estimator.surprise(torch.zeros((2, 32))) == 0).all()
-    assert (estimator.surprise(torch.ones((2, 32))) > 1).all()
+    estimator.learn_domain(torch.zeros((400, 32)))
+    assert (estimator.domain.score(torch.zeros((2, 32))) == 0).all()
+    assert (estimator.domain.score(torch.ones((2, 32))) > 1).all()
 
 
 # Present-day mass
@@ -273,7 +304,7 @@ def test_present_mass_fraction(survey: Survey) -> None:
     estimator = make_estimator(survey)
     assert np.isnan(estimator.present_mass_fraction([7.0, 8.0])).all()
     curve = {"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]}
-    estimator.metadata["present_mass_fraction"] = curve
+    estimator.describe(present_mass=curve)
     values = estimator.present_mass_fraction([[6.0, 7.0], [8.0, 10.0]])
     np.testing.assert_allclose(values, [[0.9, 0.9], [0.8, 0.7]])
 
@@ -284,8 +315,8 @@ def test_present_mass_fraction(survey: Survey) -> None:
 @pytest.fixture
 def saved(survey: Survey, tmp_path: Path) -> Path:
     estimator = make_estimator(survey, name="mine")
-    estimator.learn_surprise(features(estimator, like_training(400, 1)))
-    estimator.metadata["present_mass_fraction"] = {"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]}
+    estimator.learn_domain(features(estimator, like_training(400, 1)))
+    estimator.describe(present_mass={"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]})
     return estimator.save(tmp_path / "deep" / "er" / "model")
 
 
@@ -293,11 +324,11 @@ def test_a_loaded_model_predicts_the_same_bits(
     survey: Survey, stamps: np.ndarray, tmp_path: Path
 ) -> None:
     estimator = make_estimator(survey, name="mine")
-    estimator.learn_surprise(features(estimator, like_training(400, 1)))
+    estimator.learn_domain(features(estimator, like_training(400, 1)))
     loaded = Estimator.load(estimator.save(tmp_path / "model"))
     ours, theirs = (e.predict(stamps, n_samples=30, seed=4) for e in (estimator, loaded))
     np.testing.assert_array_equal(ours.samples, theirs.samples)
-    np.testing.assert_array_equal(ours.surprise, theirs.surprise)
+    np.testing.assert_array_equal(ours.out_of_domain, theirs.out_of_domain)
     values = ours.mean
     np.testing.assert_array_equal(ours.log_prob(values), theirs.log_prob(values))
     assert loaded.survey == survey
@@ -309,12 +340,16 @@ def test_files_of_a_model(saved: Path) -> None:
     assert sorted(file.name for file in saved.iterdir()) == ["model.json", "weights.safetensors"]
     assert [p.name for p in saved.parent.iterdir()] == ["model"]  # no remains
     content = json.loads((saved / "model.json").read_text())
-    assert content["format"] == 2
+    assert content["format"] == 3
     assert content["name"] == "mine"
-    assert content["preset"] == "tiny"
+    assert content["encoder"] == {"name": "tiny", "settings": {}}
+    assert content["head"]["name"] == "flow"
     assert content["survey"]["name"] == "toy"
-    assert content["parameters"] == ["log_age", "log_mass", "log_rh"]
-    assert content["version"] == storage.digest((saved / "weights.safetensors").read_bytes())
+    assert content["infers"] == ["log_age", "log_mass", "log_rh"]
+    assert content["conditions"] == []
+    blob = (saved / "weights.safetensors").read_bytes()
+    assert content["version"] == digest(blob)
+    assert content["checksum"] == checksum(content, blob)
     for file in saved.iterdir():  # neither a zip of torch.save nor a pickle
         assert file.read_bytes()[:2] not in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
 
@@ -441,8 +476,19 @@ def test_a_failed_first_save_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_estimator_is_taken_as_it_is(estimator: Estimator) -> None:
+def test_an_estimator_is_taken_as_it_is_or_moved(survey: Survey) -> None:
+    estimator = make_estimator(survey)
     assert Estimator.load(estimator) is estimator
+    assert Estimator.load(estimator, device="meta") is estimator
+    assert estimator.device.type == "meta"
+
+
+def test_its_words_say_what_it_is(estimator: Estimator, posterior: Posterior) -> None:
+    assert repr(estimator) == (
+        "<Estimator 'toy' unsaved: log_age, log_mass, log_rh from stamps of 16 × 16 px in F475W, "
+        "F814W; encoder 'tiny', head 'flow', on cpu>"
+    )
+    assert repr(posterior) == ("<Posterior of 150 clusters: 64 draws of log_age, log_mass, log_rh>")
 
 
 # What is refused
@@ -473,9 +519,13 @@ def test_a_file_is_not_a_model(tmp_path: Path) -> None:
 
 
 def edit(saved: Path, **changes: Any) -> None:
+    """Change entries of ``model.json``, with a checksum that fits."""
     path = saved / "model.json"
     content = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({k: v for k, v in content.items() if v is not ...}))
+    content = {k: v for k, v in content.items() if v is not ...}
+    if "checksum" in content and "checksum" not in changes:
+        content["checksum"] = checksum(content, (saved / "weights.safetensors").read_bytes())
+    path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(
@@ -486,28 +536,146 @@ def edit(saved: Path, **changes: Any) -> None:
         (lambda p: (p / "model.json").write_text("{"), "not a Praesepe model"),
         (lambda p: (p / "model.json").write_bytes(b"\xff\xfe\x00"), "not a Praesepe model"),
         (lambda p: (p / "model.json").write_text("[1]"), "lacks the usual entries"),
-        (lambda p: edit(p, survey=...), "lacks the usual entries"),
-        (lambda p: edit(p, format=1), "format 1, this version reads 2"),
-        (lambda p: edit(p, parameters=["age"]), "other parameters than log_age"),
-        (lambda p: edit(p, parameters=None), "other parameters than log_age"),
-        (lambda p: edit(p, preset="smal"), "'smal'.*'small'"),
-        (lambda p: edit(p, preset="small"), r"another network.*'small'.*bands\)[^\n]*$"),
+        (lambda p: edit(p, checksum=...), "lacks the usual entries"),
+        (lambda p: edit(p, survey=...), "survey: Field required"),
+        (lambda p: edit(p, format=1), "format 1, this version reads 2 and 3"),
+        (lambda p: edit(p, format=4), "format 4, this version reads 2 and 3"),
+        (lambda p: edit(p, infers=["age"]), "unknown quantity 'age'"),
+        (lambda p: edit(p, infers=["log_age"]), "priors of .*, but infers"),
+        (lambda p: edit(p, infers=None), "infers: Input should be"),
+        (lambda p: edit(p, nmae="x"), "unknown key 'nmae'.*'name'"),
+        (lambda p: edit(p, name=3), "name: Input should be a valid string"),
+        (lambda p: edit(p, encoder={"name": "smal"}), "'smal'.*'small'"),
+        (lambda p: edit(p, encoder={"name": "small"}), r"another network.*'small'.*bands\)[^\n]*$"),
+        (lambda p: edit(p, head={"name": "flwo"}), "unknown head 'flwo'.*'flow'"),
+        (lambda p: edit(p, head={"name": "flow", "settings": {"bin": 3}}), "'bin'"),
+        (lambda p: edit(p, conditions=[{"name": "seeing", "low": 0, "high": 1}]), "'seeing'"),
         (lambda p: edit(p, survey={"name": "x"}), "missing key"),
-        (lambda p: edit(p, version="0" * 12), "are damaged.*000000000000"),
+        (lambda p: edit(p, version="0" * 12, checksum="0"), "is damaged, or was changed"),
     ],
 )
 def test_a_folder_that_is_no_model(saved: Path, change: Any, message: str) -> None:
     change(saved)
     with pytest.raises(InputError, match=message) as refused:
         Estimator.load(saved)
-    assert saved.name in str(refused.value) or "smal" in message
+    named = ("'smal'", "'flwo'", "'bin'")
+    assert saved.name in str(refused.value) or message.startswith(named) or "flwo" in message
+
+
+def test_any_entry_that_was_changed_is_noticed(saved: Path) -> None:
+    path = saved / "model.json"
+    path.write_text(path.read_text().replace('"mine"', '"mime"'))
+    with pytest.raises(InputError, match="was changed after it was written"):
+        Estimator.load(saved)
+
+
+# Format 2
+
+
+def as_format_2(saved: Path) -> None:
+    """Write ``model.json`` as the versions before format 3 did."""
+    content = json.loads((saved / "model.json").read_text())
+    tensors = load_file(saved / "weights.safetensors")
+    blob = save(
+        {key.replace("out_of_domain.", "surprise."): value for key, value in tensors.items()}
+    )
+    (saved / "weights.safetensors").write_bytes(blob)
+    old = {
+        "format": 2,
+        "name": content["name"],
+        "preset": "tiny",
+        "present_mass_fraction": content["present_mass"],
+        "version": digest(blob),
+        "training": {
+            "minutes": 3.0,
+            "seed": 4,
+            "steps_done": 7,
+            "stamps_seen": 70,
+            "praesepe": "0",
+        },
+        "parameters": content["infers"],
+        "survey": content["survey"],
+    }
+    (saved / "model.json").write_text(json.dumps(old))
+
+
+def test_format_2_is_converted_as_it_is_read(
+    saved: Path, stamps: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = Estimator.load(saved).predict(stamps[:9], n_samples=4)
+    as_format_2(saved)
+    with caplog.at_level("INFO", "praesepe"):
+        estimator = Estimator.load(saved)
+    assert "of model format 2" in caplog.text
+    for model in (estimator, Estimator.load(estimator.save(tmp_path / "again"))):
+        after = model.predict(stamps[:9], n_samples=4)
+        np.testing.assert_array_equal(after.samples, before.samples)
+        np.testing.assert_array_equal(after.out_of_domain, before.out_of_domain)
+        (run,) = model.card.runs
+        assert (run.seed, run.steps, run.clusters) == (4, 7, 70)
+        assert model.training_seeds == {4}
+        assert "format 2" in model.card.hashes.absent_because
+        np.testing.assert_allclose(model.present_mass_fraction([7.0, 9.0]), [0.9, 0.7])
+    weights = [(p / "weights.safetensors").read_bytes() for p in (saved, tmp_path / "again")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"survey": ...}, "lacks the usual entries"),
+        ({"preset": ...}, "lacks the usual entries"),
+        ({"parameters": ["age"]}, "other parameters than log_age"),
+        ({"preset": "smal"}, "'smal'.*'small'"),
+        ({"version": "0" * 12}, "is damaged"),
+    ],
+)
+def test_a_bad_model_of_format_2(saved: Path, change: dict[str, Any], message: str) -> None:
+    as_format_2(saved)
+    edit(saved, **change)
+    with pytest.raises(InputError, match=message):
+        Estimator.load(saved)
+
+
+# Half precision
+
+
+def test_weights_in_half_precision(survey: Survey, stamps: np.ndarray, tmp_path: Path) -> None:
+    estimator = make_estimator(survey)
+    estimator.learn_domain(features(estimator, like_training(400, 1)))
+    whole = estimator.predict(stamps, n_samples=200)
+    half = estimator.save(tmp_path / "half", half=True)
+    full = estimator.save(tmp_path / "full")
+    sizes = [(p / "weights.safetensors").stat().st_size for p in (half, full)]
+    assert sizes[0] < 0.65 * sizes[1]
+    types = {key: value.dtype for key, value in load_file(half / "weights.safetensors").items()}
+    assert types["encoder.stem.0.weight"] == torch.float16
+    single = ("running_mean", "running_var", "labels.mean", "stamps.scale", "domain.mean")
+    assert all(types[key] == torch.float32 for key in types if key.endswith(single))
+    loaded = Estimator.load(half)
+    assert loaded.card.weights == "float16"
+    assert next(loaded.net.parameters()).dtype == torch.float32
+    shift = loaded.predict(stamps, n_samples=200).percentile(50) - whole.percentile(50)
+    assert 0 < np.abs(shift / whole.samples.std(1)).max() < 0.1
+
+
+def test_weights_too_large_for_half_precision(survey: Survey, tmp_path: Path) -> None:
+    estimator = make_estimator(survey)
+    with torch.no_grad():
+        estimator.net.encoder.stem[0].weight[0, 0, 0, 0] = 1e5
+    with pytest.raises(InputError, match=r"encoder\.stem\.0\.weight.*too large for float16"):
+        estimator.save(tmp_path / "half", half=True)
+    assert not (tmp_path / "half").exists()
+
+
+# Damage
 
 
 @pytest.mark.parametrize(
     ("damage", "versioned"),
     [
         *((damage, True) for damage in ("cut", "flip", "empty", "pickle")),
-        *((damage, False) for damage in ("cut", "empty", "pickle")),  # no digest to tell by
+        *((damage, False) for damage in ("cut", "empty", "pickle")),  # a checksum that fits
     ],
 )
 def test_damaged_weights_are_refused(saved: Path, damage: str, versioned: bool) -> None:
@@ -522,6 +690,6 @@ def test_damaged_weights_are_refused(saved: Path, damage: str, versioned: bool) 
         }[damage]
     )
     if not versioned:
-        edit(saved, version=...)
+        edit(saved)
     with pytest.raises(InputError, match="damaged"):
         Estimator.load(saved)

@@ -7,8 +7,15 @@ import math
 import pytest
 import torch
 
-from praesepe.network.transform import LabelTransform, StampTransform, prior_bounds
+from praesepe import quantities
+from praesepe.errors import InputError
+from praesepe.network.transform import LabelTransform, StampTransform, prior_bounds, prior_range
+from praesepe.quantities import DEFAULT_INFERRED, Quantity
 from praesepe.survey import Survey, load_survey
+
+
+def make_transform(survey: Survey, *names: str) -> LabelTransform:
+    return LabelTransform({name: prior_range(survey, name) for name in names or DEFAULT_INFERRED})
 
 
 def test_stamps_can_be_recovered(generator: torch.Generator) -> None:
@@ -38,25 +45,56 @@ def test_the_prior_becomes_standard(name: str, survey: Survey, generator: torch.
     described = survey if name == "toy" else load_survey(name)
     low, high = prior_bounds(described)
     labels = low + (high - low) * torch.rand((200_000, 3), generator=generator)
-    values = LabelTransform(described)(labels)
+    values = make_transform(described)(labels)
     assert values.mean(0).abs().max() < 0.01
     assert (values.std(0) - 1).abs().max() < 0.01
 
 
 def test_labels_can_be_recovered(survey: Survey, generator: torch.Generator) -> None:
-    transform = LabelTransform(survey)
+    transform = make_transform(survey)
     labels = 4 * torch.randn((7, 5, 3), generator=generator)
     torch.testing.assert_close(transform.inverse(transform(labels)), labels)
     assert set(transform.state_dict()) == {"mean", "std"}
 
 
 def test_the_volume_is_the_jacobian(survey: Survey) -> None:
-    transform = LabelTransform(survey)
+    transform = make_transform(survey)
     jacobian = torch.autograd.functional.jacobian(transform.inverse, torch.zeros(3))
     torch.testing.assert_close(transform.log_volume, torch.linalg.slogdet(jacobian).logabsdet)
 
 
 def test_a_fixed_parameter_stays_finite(survey: Survey) -> None:
     prior = survey.prior.model_copy(update={"rh_arcsec": (0.2, 0.2)})
-    transform = LabelTransform(survey.model_copy(update={"prior": prior}))
+    transform = make_transform(survey.model_copy(update={"prior": prior}))
     assert torch.isfinite(transform(torch.tensor([8.0, 3.0, math.log10(0.2)]))).all()
+
+
+def test_any_quantities_of_the_registry(survey: Survey) -> None:
+    assert prior_range(survey, "log_mass") == (2.0, 3.5)
+    assert prior_range(survey, "log_z") == pytest.approx((math.log10(0.0142),) * 2)
+    assert prior_range(survey, "a_v") == (0.0, 0.0)
+    assert prior_range(survey, "rh_arcsec") == pytest.approx((0.1, 0.4))  # derives from log_rh
+    pc = survey.pc_per_arcsec
+    assert prior_range(survey, "rh_pc") == pytest.approx((0.1 * pc, 0.4 * pc))
+    with pytest.raises(InputError, match="'log_present_mass' cannot be inferred"):
+        prior_range(survey, "log_present_mass")
+
+
+def test_a_quantity_of_ones_own(survey: Survey) -> None:
+    density = Quantity(
+        "log_density", "n", "dex", "a toy", logarithmic=True, sources=("log_mass", "log_rh"),
+        derive=lambda of, _: of["log_mass"] - 2 * of["log_rh"],
+    )  # fmt: skip
+    try:
+        quantities.register(density)
+        quantities.register(Quantity("kind", "C", "", "a toy", categories=("a", "b", "c")))
+        low, high = prior_range(survey, "log_density")
+        assert (low, high) == pytest.approx((2.0 - 2 * math.log10(0.4), 3.5 + 2.0))
+        transform = make_transform(survey, "log_density", "kind")
+        values = transform(torch.tensor([[low, 0.0], [high, 2.0]]))
+        torch.testing.assert_close(values[:, 0], torch.tensor([-1.0, 1.0]) * 3**0.5)
+        assert values[:, 1].tolist() == [0.0, 2.0]  # categories stay
+        assert [axis.categories for axis in transform.axes] == [0, 3]
+    finally:
+        quantities.unregister("log_density")
+        quantities.unregister("kind")

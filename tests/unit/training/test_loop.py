@@ -73,7 +73,7 @@ def module() -> Any:
 
 
 QUICK = {
-    "preset": "tiny",
+    "encoder": "tiny",
     "batch_size": 16,
     "warmup_steps": 5,
     "averaging": 0.9,
@@ -153,7 +153,7 @@ def relative_width(estimator: Estimator, images: Tensor) -> np.ndarray:
 
 
 LONG = {
-    "preset": "tiny",
+    "encoder": "tiny",
     "batch_size": 64,
     "learning_rate": 4e-3,
     "warmup_steps": 30,
@@ -182,8 +182,8 @@ def test_a_known_problem_is_solved_and_calibrated(
     low, high = (bound.numpy() for bound in prior_bounds(survey))
     residual = (estimator.predict(images).mean - labels.numpy()) / ((high - low) / 12**0.5)
     assert np.abs(residual.mean(0)).max() < 0.06
-    assert estimator.predict(images, n_samples=1).surprise.mean() < 0.8
-    assert estimator.predict(100 * images, n_samples=1).surprise.mean() > 1
+    assert estimator.predict(images, n_samples=1).out_of_domain.mean() < 0.8
+    assert estimator.predict(100 * images, n_samples=1).out_of_domain.mean() > 1
 
 
 def test_shuffled_labels_give_back_the_prior(
@@ -238,12 +238,12 @@ def test_a_run_leaves_a_model_and_its_history(unbroken: Path, survey: Survey) ->
     estimator = Estimator.load(unbroken)
     assert estimator.survey == survey
     assert estimator.name == "unbroken"
-    history = estimator.metadata["training"]
-    assert history["steps_done"] == STEPS
-    assert history["stamps_seen"] == STEPS * 16
-    assert history["seed"] == 0
-    assert history["survey_fingerprint"] == survey.fingerprint()
-    assert history["data"] == "simulations"
+    (run,) = estimator.card.runs
+    assert run.steps == STEPS
+    assert run.clusters == STEPS * 16
+    assert run.seed == 0
+    assert run.survey_fingerprint == survey.fingerprint()
+    assert run.data == "simulations"
     fraction = estimator.present_mass_fraction([6.6, 10.0])
     assert 1 >= fraction[0] > fraction[1] > 0.3
 
@@ -343,7 +343,7 @@ def test_a_longer_training_goes_on(
     train(survey, tmp_path / "m", steps=10, **QUICK)
     folder = train(survey, tmp_path / "m", steps=19, resume=True, **QUICK)
     assert [line["step"] for line in lines(folder)] == [10, 19]
-    assert Estimator.load(folder).metadata["training"]["steps_done"] == 19
+    assert Estimator.load(folder).card.runs[-1].steps == 19
 
 
 # Stopped by a signal
@@ -514,7 +514,7 @@ def toy_labelled(n: int, survey: Survey, seed: int) -> Labelled:
         ({"learning_rate": 0.1, "clip": 2.0}, "learning_rate 0.0015, now 0.1, clip 1.0, now 2.0"),
         ({"survey": {"distance_pc": 1e6}}, "another survey"),
         ({"labelled": 40}, "another labels: 'none', now"),
-        ({"preset": "small"}, "preset 'tiny', now 'small'"),
+        ({"encoder": "small"}, "encoder 'tiny', now 'small'"),
     ],
 )
 def test_another_run_is_not_resumed(
@@ -568,7 +568,7 @@ def test_a_model_is_no_checkpoint(begun: Path, survey: Survey) -> None:
         ({"steps": 1, "batchsize": 3}, "'batchsize'.*'batch_size'"),
         ({"steps": 1, "batch_size": 1}, "batch_size = 1.*at least 2"),
         ({"steps": 1, "seed": -1}, "seed = -1.*at least 0"),
-        ({"steps": 1, "preset": "huge"}, "unknown network preset 'huge'"),
+        ({"steps": 1, "encoder": "huge"}, "unknown encoder 'huge'"),
     ],
 )
 def test_impossible_settings(
@@ -646,9 +646,8 @@ def test_minutes_are_kept(toy: Callable[..., None], survey: Survey, tmp_path: Pa
     assert told[-1]["done"] == 1
     assert told[-1]["seconds"] == pytest.approx(2.4, abs=1)
     assert told[-1]["rate"] == pytest.approx(0, abs=1e-9)
-    training = Estimator.load(folder).metadata["training"]
-    assert training["minutes"] == 0.04
-    assert training["steps_done"] == told[-1]["step"]
+    (run,) = Estimator.load(folder).card.runs
+    assert run.steps == told[-1]["step"]
 
 
 def test_a_bad_batch_does_no_harm(
@@ -701,13 +700,14 @@ def test_fine_tuning_starts_from_a_model(
     tuned = train(survey, tmp_path / "tuned", steps=10, initial=first, **QUICK)
     before, after = lines(first)[0]["valid_loss"], lines(first)[-1]["valid_loss"]
     assert lines(tuned)[0]["valid_loss"] < before - 0.5 * (before - after)
-    training = Estimator.load(tuned).metadata["training"]
-    assert training["initial"] == version
+    runs = Estimator.load(tuned).card.runs
+    assert [run.steps for run in runs] == [60, 10]
+    assert [run.initial for run in runs] == ["", version]
     assert Estimator.load(tuned).version != version
     with pytest.raises(InputError, match="another initial"):
         train(survey, tuned, steps=12, resume=True, **QUICK)
-    with pytest.raises(InputError, match=r"preset 'tiny', not 'small'"):
-        train(survey, tmp_path / "x", steps=2, initial=first, preset="small")
+    with pytest.raises(InputError, match=r"encoder 'tiny', not 'small'"):
+        train(survey, tmp_path / "x", steps=2, initial=first, encoder="small")
     wider = make_survey(stamp_size=32)
     with pytest.raises(InputError, match=r"takes 16 px.*has 32 px"):
         train(wider, tmp_path / "x", steps=2, initial=first, **QUICK)
@@ -719,13 +719,13 @@ def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
     folder = train(survey, tmp_path / "m", labelled=labelled, **settings)
     assert lines(folder)[-1]["valid_loss"] < lines(folder)[0]["valid_loss"]
     estimator = Estimator.load(folder)
-    assert estimator.metadata["training"]["data"] == "labelled clusters"
+    assert estimator.card.runs[-1].data == "labelled clusters"
     fraction = estimator.present_mass_fraction([6.6, 10.0])
     assert 1 >= fraction[0] > fraction[1] > 0.3
     # New clusters of the same kind are familiar, though only 200 were seen.
     images, _ = toy_set(400, survey, 5)
-    assert (estimator.predict(images, n_samples=1).surprise > 1).mean() < 0.05
-    assert (estimator.predict(100 * images, n_samples=1).surprise > 1).mean() > 0.9
+    assert (estimator.predict(images, n_samples=1).out_of_domain > 1).mean() < 0.05
+    assert (estimator.predict(100 * images, n_samples=1).out_of_domain > 1).mean() > 0.9
     with pytest.raises(InputError, match="another labels"):
         train(survey, folder, labelled=toy_labelled(200, survey, 6), resume=True, **settings)
 

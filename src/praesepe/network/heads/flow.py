@@ -1,72 +1,77 @@
-"""Posterior heads: what the features say about the parameters."""
+"""The flow head: a conditional neural spline flow over continuous quantities."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import zuko
-from torch import Tensor, nn
+from torch import Tensor
 
-from praesepe.errors import unknown
+from praesepe.errors import InputError
+from praesepe.network.heads.base import Axis, Head, Sampler
 from praesepe.network.heads.flow_inverse import FlowInverse
 
-HEADS = {
-    "tiny": {"transforms": 2, "hidden_features": (32,), "bins": 4},
-    "small": {"transforms": 3, "hidden_features": (96, 96), "bins": 8},
-    "paper": {"transforms": 4, "hidden_features": (128, 128), "bins": 8},
-}
-"""Settings of the flow for each network preset."""
 
-
-class FlowHead(nn.Module):
-    """Conditional neural spline flow (Durkan et al. 2019) over the standardised parameters.
+class FlowHead(Head):
+    """Conditional neural spline flow (Durkan et al. 2019, arXiv:1906.04032).
 
     Parameters
     ----------
     features : int
         Length of the context vector.
-    n_parameters : int
-        Number of parameters.
-    preset : str
-        One of `HEADS`.
+    axes : sequence of Axis
+        Continuous quantities.
+    transforms : int
+        Autoregressive transforms, one after the other.
+    hidden_features : sequence of int
+        Units of the hidden layers of each transform's network.
+    bins : int
+        Of each spline.
+
+    Raises
+    ------
+    InputError
+        Where a quantity is categorical.
     """
 
-    def __init__(self, features: int, n_parameters: int = 3, preset: str = "small") -> None:
-        super().__init__()
-        if preset not in HEADS:
-            raise unknown("network preset", preset, HEADS)
-        self.n_parameters = n_parameters
-        settings: dict[str, Any] = HEADS[preset]
-        self.flow = zuko.flows.NSF(n_parameters, context=features, **settings)
+    noise = "normal"
+
+    def __init__(
+        self,
+        features: int,
+        axes: Sequence[Axis],
+        *,
+        transforms: int = 3,
+        hidden_features: Sequence[int] = (96, 96),
+        bins: int = 8,
+    ) -> None:
+        super().__init__(features, axes)
+        for axis in self.axes:
+            if axis.categories:
+                raise InputError(
+                    f"the flow head cannot infer {axis.name!r}, which has categories; "
+                    "choose head 'grid'"
+                )
+        self.noise_size = len(self.axes)
+        self.flow = zuko.flows.NSF(
+            len(self.axes),
+            context=features,
+            transforms=transforms,
+            hidden_features=tuple(hidden_features),
+            bins=bins,
+        )
 
     def log_prob(self, values: Tensor, context: Tensor) -> Tensor:
-        """Log-density of values (n, parameter) given context (n, feature); shape (n,)."""
+        """Log-density of values (n, quantity) given features (n, feature); shape (n,)."""
         return self.flow(context).log_prob(values)
 
-    def sample(
-        self,
-        context: Tensor,
-        n_samples: int,
-        *,
-        generator: torch.Generator,
-        inverse: FlowInverse | None = None,
-    ) -> Tensor:
-        """Draw from the posterior of each context.
+    def sampler(self) -> Sampler:
+        """What makes draws with the present weights; see `FlowInverse`."""
+        if len(self.axes) == 1:  # not autoregressive: zuko's inverse has no work to save
+            return self._inverse_of_one
+        return FlowInverse(self.flow)
 
-        Parameters
-        ----------
-        context : Tensor, shape (n, feature)
-        n_samples : int
-        generator : torch.Generator
-            CPU generator; the draws are the same on every device.
-        inverse : FlowInverse, optional
-            Of this head's flow with its present weights; saves preparing it for every call.
-
-        Returns
-        -------
-        Tensor, shape (n, n_samples, parameter)
-        """
-        shape = (len(context), n_samples, self.n_parameters)
-        noise = torch.randn(shape, generator=generator).to(context)
-        return (inverse or FlowInverse(self.flow))(context, noise)
+    @torch.no_grad()
+    def _inverse_of_one(self, context: Tensor, noise: Tensor) -> Tensor:
+        return self.flow(context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)

@@ -1,17 +1,23 @@
-"""Quick draws from an autoregressive spline flow: the same numbers as zuko's inverse, less work.
+"""Quick draws from an autoregressive spline flow: the numbers of zuko's inverse, with less work.
 
-zuko inverts an autoregressive transform by evaluating the whole hyper-network once per
-coordinate, with the context repeated for every draw. Here every hidden unit is evaluated once,
-as soon as the coordinates that it depends on are known, and what depends on the context alone is
-evaluated once per stamp. Arrays have units first and draws last, so that all arithmetic runs
-along contiguous memory.
+An autoregressive transform turns draws x into base noise y, one coordinate after the other in a
+fixed order: y_r = spline(x_r; φ_r), where the parameters φ_r of the spline are outputs of a masked
+network whose inputs are the context and the coordinates before x_r (Papamakarios et al. 2017). To
+invert it, one needs x_0 … x_{r-1} before one can ask for φ_r. zuko evaluates the whole network once
+per coordinate, with the context repeated for every draw. Two things save most of that work:
+
+1. Every unit has a *rank*: the number of leading coordinates that it may depend on. Units of rank r
+   are evaluated once, as soon as x_{r-1} is known. (An output for coordinate r has rank r.)
+2. Units of rank 0 depend on the context alone. They are evaluated once per stamp, not per draw.
+
+Arrays have units first and draws last, so that all arithmetic runs along contiguous memory.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from zuko.flows.autoregressive import MAF, MaskedAutoregressiveTransform
@@ -30,13 +36,13 @@ class FlowInverse:
     Parameters
     ----------
     flow : zuko.flows.NSF
-        Of fully autoregressive transforms with a plain MLP (ReLU) as hyper-network. Its weights
-        are those at this time.
+        Of fully autoregressive transforms with a plain MLP (ReLU) as network. Its weights are
+        those at this time.
     """
 
     @torch.no_grad()
     def __init__(self, flow: MAF) -> None:
-        self.inverses = [_Inverse(transform) for transform in reversed(flow.transform.transforms)]
+        self.transforms = [_TransformInverse(t) for t in reversed(flow.transform.transforms)]
 
     @torch.no_grad()
     def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
@@ -45,151 +51,188 @@ class FlowInverse:
         Parameters
         ----------
         context : Tensor, shape (n, feature)
-        noise : Tensor, shape (n, n_samples, parameter)
+        noise : Tensor, shape (n, n_samples, quantity)
 
         Returns
         -------
-        Tensor, shape (n, n_samples, parameter)
+        Tensor, shape (n, n_samples, quantity)
             As ``flow(context).transform.inv(noise)`` gives, up to rounding.
         """
-        at_once = max(1, DRAWS_AT_ONCE // max(noise.shape[1], 1))
-        if context.device.type != "cpu":
-            at_once = max(1, len(context))
         parts = []
-        for some, start in zip(context.split(at_once), noise.split(at_once), strict=True):
-            values = start.permute(2, 0, 1).contiguous()  # (parameter, n, n_samples)
-            for inverse in self.inverses:
-                values = inverse(some.T, values)
+        at_once = _stamps_at_once(noise)
+        for features, base in zip(context.split(at_once), noise.split(at_once), strict=True):
+            values = base.permute(2, 0, 1).contiguous()  # (quantity, n, n_samples)
+            for transform in self.transforms:
+                values = transform(features.T, values)
             parts.append(values.permute(1, 2, 0))
         return torch.cat(parts)
 
 
-class _Inverse:
-    """Inverse of one autoregressive transform.
+def _stamps_at_once(noise: Tensor) -> int:
+    """Stamps that go through together: a power of two, so that batches split without a rest."""
+    n, n_samples = noise.shape[:2]
+    if noise.device.type != "cpu":
+        return max(n, 1)
+    return 2 ** int(math.log2(max(DRAWS_AT_ONCE // max(n_samples, 1), 1)))
 
-    The rank of a coordinate is its place in the order; the rank of a hidden unit is the number of
-    leading coordinates it may depend on (0: the context alone). Units are kept by rank.
-    """
+
+class _TransformInverse:
+    """Inverse of one autoregressive transform."""
 
     def __init__(self, transform: MaskedAutoregressiveTransform) -> None:
-        self.order: list[int] = transform.order.tolist()
+        self.order: list[int] = transform.order.tolist()  # place of each coordinate in the order
         self.sizes = [math.prod(shape) for shape in transform.shapes]
         self.log_slope = abs(math.log(transform.univariate.keywords["slope"]))
-        layers = [layer for layer in transform.hyper if isinstance(layer, MaskedLinear)]
-        self.n = len(self.order)
-        ranks = self._ranks(layers, transform.order)
-        ranks.append(transform.order.repeat_interleave(transform.total))
-        self.layers = [
-            _Layer(layer, ranks[i - 1] if i else None, ranks[i], self.order)
-            for i, layer in enumerate(layers)
+        linear = [layer for layer in transform.hyper if isinstance(layer, MaskedLinear)]
+        ranks = _ranks(linear, transform.order, parameters=sum(self.sizes))
+        layers = [
+            _RankedLayer(layer, below, own, n_ranks=len(self.order))
+            for layer, below, own in zip(linear, ranks[:-1], ranks[1:], strict=True)
         ]
-
-    @staticmethod
-    def _ranks(layers: list[MaskedLinear], order: Tensor) -> list[Tensor]:
-        """Rank of every unit of every hidden layer."""
-        depends = layers[0].mask[:, : len(order)].bool()  # (unit, coordinate)
-        ranks = [torch.where(depends, order + 1, 0).amax(dim=1)]
-        for layer in layers[1:-1]:
-            depends = (layer.mask.float() @ depends.float()) > 0
-            ranks.append(torch.where(depends, order + 1, 0).amax(dim=1))
-        return ranks
+        self.hidden, self.output = layers[:-1], layers[-1]
 
     def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
-        """Invert; context (feature, n), noise and result (parameter, n, n_samples)."""
-        known = torch.empty_like(noise)  # by rank
-        result = torch.empty_like(noise)  # by coordinate
-        # What the context alone says, (unit, n), and the units that depend on draws.
-        fixed = [context]
-        for layer in self.layers[:-1]:
-            fixed.append(layer.of_context(fixed[-1]).relu_())
-        moving = [known, *(noise.new_empty((k, *noise.shape[1:])) for k in self._moving_units())]
-        for rank in range(self.n):
-            if rank:
-                for number, layer in enumerate(self.layers[:-1]):
-                    into = moving[number + 1][layer.places[rank]]
-                    layer.units(rank, fixed[number], moving[number], into).relu_()
-            coordinate = self.order.index(rank)
-            phi = self.layers[-1].units(rank, fixed[-1], moving[-1])
-            known[rank] = result[coordinate] = self._spline(phi, noise[coordinate])
-        return result
+        """Invert; context (feature, n), noise and result (quantity, n, n_samples)."""
+        # Of every layer's inputs: those of rank 0, (unit, n), and the others, (unit, n, n_samples).
+        per_stamp = [context]
+        for layer in self.hidden:
+            per_stamp.append(layer.blocks[0].of_stamps(per_stamp[-1]).relu_())
+        known = torch.empty_like(noise)  # coordinates in the order in which they become known
+        per_draw = [known]
+        for layer in self.hidden:
+            per_draw.append(noise.new_empty((layer.n_per_draw, *noise.shape[1:])))
+        for rank, coordinate in enumerate(sorted(range(len(noise)), key=self.order.__getitem__)):
+            if rank > 0:
+                for i, layer in enumerate(self.hidden):
+                    block = layer.blocks[rank]
+                    block(per_stamp[i], per_draw[i], out=per_draw[i + 1][block.place]).relu_()
+            phi = self.output.blocks[rank](per_stamp[-1], per_draw[-1])
+            known[rank] = self._inverse_spline(phi, noise[coordinate])
+        return known[self.order]
 
-    def _moving_units(self) -> list[int]:
-        return [layer.places[-1].stop for layer in self.layers[:-1]]
+    def _inverse_spline(self, phi: Tensor, y: Tensor) -> Tensor:
+        """Inverse of a monotonic rational-quadratic spline (Durkan et al. 2019, eq. 4 to 8).
 
-    def _spline(self, phi: Tensor, y: Tensor) -> Tensor:
-        """Inverse rational-quadratic spline (Durkan et al. 2019); phi (3 K - 1, n, 1 or draw)."""
-        widths, heights, slopes = phi.split(self.sizes)
-        widths, heights = self._positive(widths, 2.0), self._positive(heights, 2.0)
-        right, top = widths.cumsum(0), heights.cumsum(0)
-        shape = (-1, *y.shape)
-        target = (y / (2 * BOUND) + 0.5) * top[-1]
-        k = (top[:-1] < target).sum(0, keepdim=True)
-        x1, y1, dx, dy = (t.expand(shape).gather(0, k)[0] for t in (right, top, widths, heights))
-        last = self.sizes[2]
-        inner = [slopes.expand(shape).gather(0, i.clamp(0, last - 1)) for i in (k - 1, k)]
-        d0 = torch.where(k == 0, 1.0, self._positive(inner[0], 1.0))[0]
-        d1 = torch.where(k == last, 1.0, self._positive(inner[1], 1.0))[0]
+        Parameters
+        ----------
+        phi : Tensor, shape (3 K - 1, n, 1 or n_samples)
+            Logarithms, softly limited, of the K bins' widths and heights and of the slopes at the
+            K - 1 knots between them; at both ends the slope is 1.
+        y : Tensor, shape (n, n_samples)
+
+        Returns
+        -------
+        Tensor, shape (n, n_samples)
+        """
+        raw_widths, raw_heights, raw_slopes = phi.split(self.sizes)
+        widths, heights = self._exp(raw_widths, 2.0), self._exp(raw_heights, 2.0)
+        right, top = widths.cumsum(0), heights.cumsum(0)  # of the bins, up to a common factor
         to_x, to_y = 2 * BOUND / right[-1], 2 * BOUND / top[-1]
-        above = (target - y1 + dy) * to_y
-        x0, dx, dy = (x1 - dx) * to_x - BOUND, dx * to_x, dy * to_y
-        s = dy / dx
-        bend = above * (d0 + d1 - 2 * s)
-        a, b, c = dy * (s - d0) + bend, dy * d0 - bend, -s * above
-        x = x0 + dx * (2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt()))
-        return torch.where(y.abs() < BOUND, x, y)
+        target = (y / (2 * BOUND) + 0.5) * top[-1]
+        k = (top[:-1] < target).sum(0, keepdim=True)  # the bin that holds y
 
-    def _positive(self, raw: Tensor, steepness: float) -> Tensor:
-        """Exponential of a softly limited number."""
+        def at_bin(values: Tensor, index: Tensor) -> Tensor:
+            return values.expand(-1, *y.shape).gather(0, index)[0]
+
+        last = len(raw_slopes)
+        slope_left = self._exp(at_bin(raw_slopes, (k - 1).clamp_min(0)), 1.0)
+        slope_right = self._exp(at_bin(raw_slopes, k.clamp_max(last - 1)), 1.0)
+        slope_left = torch.where(k[0] == 0, 1.0, slope_left)
+        slope_right = torch.where(k[0] == last, 1.0, slope_right)
+        width, height = at_bin(widths, k), at_bin(heights, k)
+        x_left = (at_bin(right, k) - width) * to_x - BOUND
+        above = (target - at_bin(top, k) + height) * to_y  # of the bin's lower end
+        width, height = width * to_x, height * to_y
+        slope = height / width
+        bend = above * (slope_left + slope_right - 2 * slope)
+        # a ξ² + b ξ + c = 0 for the place ξ in the bin, from 0 to 1
+        a = height * (slope - slope_left) + bend
+        b = height * slope_left - bend
+        c = -slope * above
+        place = 2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt())
+        return torch.where(y.abs() < BOUND, x_left + width * place, y)
+
+    def _exp(self, raw: Tensor, steepness: float) -> Tensor:
+        """Exponential of a number that is softly limited, as zuko has it."""
         return (raw / (1 + (steepness / self.log_slope) * raw.abs())).exp_()
 
 
-class _Layer:
-    """One layer's units by rank, with the weights that can reach them.
+def _ranks(layers: list[MaskedLinear], order: Tensor, parameters: int) -> list[Tensor]:
+    """Rank of every input, of every unit of every hidden layer, and of every output."""
+    n = len(order)
+    n_context = layers[0].mask.shape[1] - n
+    # As an input, the coordinate at place r counts from rank r + 1 on.
+    ranks = [torch.cat((order + 1, order.new_zeros(n_context)))]
+    reached = layers[0].mask[:, :n].bool()  # (unit, coordinate)
+    for i, layer in enumerate(layers[:-1]):
+        if i:
+            reached = (layer.mask.float() @ reached.float()) > 0
+        ranks.append(torch.where(reached, order + 1, 0).amax(dim=1))
+    ranks.append(order.repeat_interleave(parameters))
+    return ranks
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The units of one rank in one layer, and the weights that can reach them.
 
     Attributes
     ----------
-    places : list of slice
-        Where the units of each rank above 0 lie among all such units; empty for rank 0.
+    bias : Tensor, shape (unit, 1)
+    per_stamp : Tensor, shape (unit, input)
+        Weights of the inputs of rank 0.
+    per_draw : Tensor, shape (unit, input)
+        Weights of the inputs of ranks 1 to that of the block, sorted by rank.
+    place : slice
+        Where the units lie among their layer's units of rank 1 and more, sorted by rank.
     """
 
-    def __init__(
-        self, layer: MaskedLinear, below: Tensor | None, ranks: Tensor, order: list[int]
-    ) -> None:
-        n = len(order)
-        weight = layer.weight * layer.mask
-        if below is None:  # the layer's inputs are the coordinates and the context
-            constant, inputs = weight[:, n:], weight[:, sorted(range(n), key=order.__getitem__)]
-            reach = list(range(n))
-        else:
-            by_rank = torch.argsort(below, stable=True)
-            n_constant = int((below == 0).sum())
-            constant = weight[:, by_rank[:n_constant]]
-            inputs = weight[:, by_rank[n_constant:]]
-            reach = [int((below <= rank).sum()) - n_constant for rank in range(n)]
-        chosen = [ranks == rank for rank in range(n)]
-        self.bias = [layer.bias[units][:, None] for units in chosen]
-        self.constant = [constant[units] for units in chosen]
-        self.inputs = [inputs[units, :k] for units, k in zip(chosen, reach, strict=True)]
-        counts = [0] + [int(units.sum()) for units in chosen[1:]]
-        ends = np.cumsum(counts).tolist()
-        self.places = [slice(end - k, end) for k, end in zip(counts, ends, strict=True)]
+    bias: Tensor
+    per_stamp: Tensor
+    per_draw: Tensor
+    place: slice
 
-    def of_context(self, below: Tensor) -> Tensor:
-        """Pre-activation (unit, n) of the units of rank 0."""
-        return torch.addmm(self.bias[0], self.constant[0], below)
+    def of_stamps(self, inputs: Tensor) -> Tensor:
+        """What inputs (input, n) of rank 0 add to the units; shape (unit, n)."""
+        return torch.addmm(self.bias, self.per_stamp, inputs)
 
-    def units(self, rank: int, fixed: Tensor, moving: Tensor, out: Tensor | None = None) -> Tensor:
-        """Pre-activation (unit, n, n_samples) of the units of a rank; (unit, n, 1) for rank 0.
+    def __call__(self, of_stamps: Tensor, of_draws: Tensor, out: Tensor | None = None) -> Tensor:
+        """Units before the activation, shape (unit, n, n_samples); n_samples is 1 in rank 0.
 
-        `fixed` (unit, n) and `moving` (unit, n, n_samples) are the inputs of rank 0 and of the
-        others.
+        Parameters
+        ----------
+        of_stamps : Tensor, shape (input, n)
+            The inputs of rank 0.
+        of_draws : Tensor, shape (input, n, n_samples)
+            The others; those known so far come first.
+        out : Tensor, optional
+            Where to put the result.
         """
-        constant = torch.addmm(self.bias[rank], self.constant[rank], fixed)[..., None]
-        weight = self.inputs[rank]
-        if not weight.shape[1]:
+        constant = self.of_stamps(of_stamps)[..., None]
+        n_known = self.per_draw.shape[1]
+        if n_known == 0:
             return constant if out is None else out.copy_(constant.expand_as(out))
-        flat = moving[: weight.shape[1]].flatten(1)
         if out is None:
-            out = flat.new_empty((len(weight), *moving.shape[1:]))
-        torch.mm(weight, flat, out=out.flatten(1))
+            out = of_draws.new_empty((len(self.per_draw), *of_draws.shape[1:]))
+        torch.mm(self.per_draw, of_draws[:n_known].flatten(1), out=out.flatten(1))
         return out.add_(constant)
+
+
+class _RankedLayer:
+    """One masked layer, its units and its inputs sorted by rank."""
+
+    def __init__(self, layer: MaskedLinear, below: Tensor, own: Tensor, n_ranks: int) -> None:
+        weight = layer.weight * layer.mask
+        n_per_stamp = int((below == 0).sum())
+        by_rank = torch.argsort(below, stable=True)
+        per_stamp, per_draw = weight[:, by_rank[:n_per_stamp]], weight[:, by_rank[n_per_stamp:]]
+        self.blocks: list[_Block] = []
+        self.n_per_draw = 0
+        for rank in range(n_ranks):
+            units = own == rank
+            n_known = int((below <= rank).sum()) - n_per_stamp
+            start = self.n_per_draw
+            self.n_per_draw += int(units.sum()) if rank else 0
+            place = slice(start, self.n_per_draw)
+            bias = layer.bias[units][:, None]
+            self.blocks.append(_Block(bias, per_stamp[units], per_draw[units, :n_known], place))

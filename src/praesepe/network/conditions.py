@@ -1,0 +1,152 @@
+"""What a network is told beside the stamp: which bands there are, their depth, the distance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from praesepe.errors import InputError, unknown
+
+PRESENT = "present"
+"""The condition that says which bands there are; the network sees the others as empty."""
+
+EMBEDDED = 32
+"""Features that the conditions become."""
+
+
+@dataclass(frozen=True)
+class ConditionKind:
+    """A condition that networks can be told.
+
+    Attributes
+    ----------
+    name, unit, description : str
+    per_band : bool
+        One value for every band, or one for the whole stamp.
+    """
+
+    name: str
+    unit: str
+    description: str
+    per_band: bool
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        ConditionKind(PRESENT, "", "whether the band was observed, 1 or 0", True),
+        ConditionKind("depth", "mag", "AB magnitude of a point source of 5 sigma", True),
+        ConditionKind("psf_fwhm", "arcsec", "full width at half maximum of the PSF", True),
+        ConditionKind("log_distance", "dex(pc)", "log10 of the distance in pc", False),
+    )
+}
+
+
+def condition_kind(name: str) -> ConditionKind:
+    """Return the condition called `name`; raise `InputError` where there is none."""
+    if name not in KINDS:
+        raise unknown("condition", name, KINDS)
+    return KINDS[name]
+
+
+class ConditionEmbedding(nn.Module):
+    """Features made of conditions.
+
+    Parameters
+    ----------
+    ranges : mapping of str to (float, float)
+        What each condition lies between in the training, by name.
+    n_bands : int
+    """
+
+    centre: Tensor
+    width: Tensor
+
+    def __init__(self, ranges: Mapping[str, tuple[float, float]], n_bands: int) -> None:
+        super().__init__()
+        self.sizes = {name: n_bands if condition_kind(name).per_band else 1 for name in ranges}
+        bounds = torch.tensor(
+            [ranges[name] for name, size in self.sizes.items() for _ in range(size)]
+        )
+        self.register_buffer("centre", bounds.mean(1), persistent=False)
+        spread = (bounds[:, 1] - bounds[:, 0]).clamp_min(1e-3) / 2
+        self.register_buffer("width", spread, persistent=False)
+        self.layers = nn.Sequential(
+            nn.Linear(len(bounds), EMBEDDED), nn.ReLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.ReLU()
+        )
+        self.features = EMBEDDED
+
+    def forward(self, conditions: Tensor) -> Tensor:
+        """Map conditions (n, value), in the order of `sizes`, to features (n, feature)."""
+        return self.layers((conditions - self.centre) / self.width)
+
+    def present(self, conditions: Tensor) -> Tensor | None:
+        """Which bands there are, (n, band, 1, 1); None where that is no condition."""
+        start = 0
+        for name, size in self.sizes.items():
+            if name == PRESENT:
+                return conditions[:, start : start + size, None, None]
+            start += size
+        return None
+
+
+def as_tensor(
+    given: Mapping[str, ArrayLike] | None, sizes: Mapping[str, int], n: int, *, model: str
+) -> Tensor | None:
+    """Conditions of n stamps, joined in the network's order.
+
+    Parameters
+    ----------
+    given : mapping of str to array_like
+        Each of shape (n, band) or (n,), or one value, or one for every band.
+    sizes : mapping of str to int
+        Values of each condition that the network takes; empty: none.
+    n : int
+    model : str
+        For messages.
+
+    Returns
+    -------
+    Tensor of float32, shape (n, value), or None where the network takes none.
+
+    Raises
+    ------
+    InputError
+        Where a condition is missing, unknown, not finite, or of another shape.
+    """
+    given = given or {}
+    if given.keys() != sizes.keys():
+        raise InputError(
+            f"model {model!r} is told {', '.join(sizes) or 'no conditions'}; given were "
+            f"{', '.join(given) or 'none'}"
+        )
+    if not sizes:
+        return None
+    columns: list[np.ndarray[Any, Any]] = []
+    for name, size in sizes.items():
+        values = np.asarray(given[name], dtype=np.float32)
+        if values.ndim == 1 and size == 1 and values.shape != (1,):
+            values = values[:, None]
+        try:
+            values = np.broadcast_to(values, (n, size))
+        except ValueError as error:
+            raise InputError(
+                f"condition {name!r} has shape {values.shape}; {(n, size)} is needed, or one value"
+            ) from error
+        if not np.isfinite(values).all():
+            raise InputError(f"condition {name!r} has values that are not finite")
+        columns.append(values)
+    return torch.from_numpy(np.concatenate(columns, axis=1))
+
+
+def standard_ranges(names: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Ranges that suit most surveys, for the conditions named."""
+    usual = {PRESENT: (0.0, 1.0), "depth": (23.0, 29.0), "psf_fwhm": (0.05, 0.2)}
+    usual["log_distance"] = (5.8, 7.5)
+    return {condition_kind(name).name: usual[name] for name in names}

@@ -1,0 +1,63 @@
+"""The heads by name. A new head is one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from praesepe.errors import InputError, unknown
+from praesepe.network.heads.base import Axis, Head
+from praesepe.network.heads.flow import FlowHead
+from praesepe.network.heads.grid import GridHead
+
+HEADS: dict[str, type[Head]] = {"flow": FlowHead, "grid": GridHead}
+
+FLOW_SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {"transforms": 2, "hidden_features": [32], "bins": 4},
+    "small": {"transforms": 3, "hidden_features": [96, 96], "bins": 8},
+    "paper": {"transforms": 4, "hidden_features": [128, 128], "bins": 8},
+}
+"""Settings of a flow as large as the encoder of that name."""
+
+
+def head_settings(head: str, encoder: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings of a head: those given, or those that suit the encoder.
+
+    Raises
+    ------
+    InputError
+        Where there is no such head.
+    """
+    if head not in HEADS:
+        raise unknown("head", head, HEADS)
+    fitting = FLOW_SIZES.get(encoder, FLOW_SIZES["small"]) if head == "flow" else {}
+    return {**fitting, **(settings or {})}
+
+
+def make_head(name: str, features: int, axes: Sequence[Axis], settings: Mapping[str, Any]) -> Head:
+    """Make a head with random weights.
+
+    Parameters
+    ----------
+    name : str
+        One of `HEADS`.
+    features : int
+        Length of the context vector.
+    axes : sequence of Axis
+        What it infers.
+    settings : mapping
+        Of that head.
+
+    Raises
+    ------
+    InputError
+        Where there is no such head, or it has no such setting.
+    """
+    if name not in HEADS:
+        raise unknown("head", name, HEADS)
+    try:
+        return HEADS[name](features, axes, **settings)
+    except TypeError as error:
+        raise InputError(
+            f"settings of head {name!r}: {dict(settings)} do not fit ({error})"
+        ) from error

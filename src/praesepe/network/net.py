@@ -1,0 +1,75 @@
+"""The network proper: transforms, encoder, conditions and head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from praesepe.network.conditions import ConditionEmbedding
+from praesepe.network.encoders import ResNet, fused
+from praesepe.network.heads.registry import make_head
+from praesepe.network.schema import ModelCard
+from praesepe.network.transform import LabelTransform, StampTransform
+
+
+class ClusterNet(nn.Module):
+    """Stamps in e-/s, and what is known of the observation, to the density of the quantities.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Bands, quantities, conditions, encoder and head.
+    asinh_scales : sequence of float
+        e-/s at which each band's transform bends.
+    """
+
+    def __init__(self, card: ModelCard, asinh_scales: Sequence[float]) -> None:
+        super().__init__()
+        self.stamps = StampTransform(asinh_scales)
+        self.labels = LabelTransform(card.priors)
+        self.encoder = ResNet(len(card.bands), card.encoder.name)
+        features = self.encoder.features
+        self.conditions: ConditionEmbedding | None = None
+        if card.conditions:
+            ranges = {entry.name: (entry.low, entry.high) for entry in card.conditions}
+            self.conditions = ConditionEmbedding(ranges, len(card.bands))
+            features += self.conditions.features
+        self.features = features
+        self.head = make_head(card.head.name, features, self.labels.axes, card.head.settings)
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def for_inference(self) -> ClusterNet:
+        """A copy that gives the same features faster; it shares the head and the transforms."""
+        net = copy.copy(self)
+        net._modules = {**self._modules, "encoder": fused(self.encoder)}
+        return net
+
+    def context(self, stamps: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Features (n, feature) of stamps (n, band, y, x) in e-/s and conditions (n, value)."""
+        x = self.stamps(stamps)
+        if self.conditions is None:
+            return self._encoded(x)
+        assert conditions is not None, "a network with conditions must be told them"
+        present = self.conditions.present(conditions)
+        if present is not None:
+            x = x * present
+        return torch.cat((self._encoded(x), self.conditions(conditions).float()), 1)
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        return self.encoder(x.contiguous(memory_format=torch.channels_last)).float()
+
+    def log_prob(self, labels: Tensor, context: Tensor) -> Tensor:
+        """Log-density of labels (n, quantity), in their units, given features; shape (n,)."""
+        return self.head.log_prob(self.labels(labels), context) - self.labels.log_volume
+
+    def loss(self, labels: Tensor, context: Tensor) -> Tensor:
+        """Mean of minus the log-density, labels beyond the head's reach moved to its edge."""
+        values = self.head.nearest(self.labels(labels))
+        return (self.labels.log_volume - self.head.log_prob(values, context)).mean()
+
+    def sample(self, context: Tensor, noise: Tensor) -> Tensor:
+        """Posterior draws (n, n_samples, quantity); see `Head.sample`."""
+        return self.labels.inverse(self.head.sample(context, noise))

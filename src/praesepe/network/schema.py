@@ -1,0 +1,221 @@
+"""What ``model.json`` holds: everything about a model but its weights, and nothing unknown.
+
+Format 3 is meant to last: new entries come with a default, so that older files stay valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from praesepe import quantities
+from praesepe.errors import InputError, unknown
+from praesepe.network.conditions import condition_kind
+
+FORMAT = 3
+
+
+class Entry(BaseModel):
+    """Base of all entries: immutable, no unknown keys, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BandEntry(Entry):
+    """A channel of the stamps."""
+
+    name: str
+    filter: str
+    instrument: str = ""
+
+
+class ConditionEntry(Entry):
+    """Something that the network is told, and the range of it in the training."""
+
+    name: str
+    low: float
+    high: float
+
+
+class Part(Entry):
+    """The encoder or the head: its name and its settings."""
+
+    name: str
+    settings: dict[str, Any] = {}
+
+
+class Hashes(Entry):
+    """Of the files that the training's stars were made with, by the name of each."""
+
+    curves: dict[str, str] = {}
+    psfs: dict[str, str] = {}
+    isochrones: dict[str, str] = {}
+    spectra: dict[str, str] = {}
+    absent_because: str = ""
+
+
+class MassCurve(Entry):
+    """Present-day mass per unit of initial mass, as a function of age."""
+
+    log_age: tuple[float, ...] = Field(min_length=1)
+    fraction: tuple[float, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _pair_up(self) -> Self:
+        if len(self.log_age) != len(self.fraction):
+            raise ValueError(f"{len(self.log_age)} ages but {len(self.fraction)} fractions")
+        return self
+
+
+class OutOfDomain(Entry):
+    """Where the features of the training's stamps lie: tensors beside the weights."""
+
+    tensors: str = "out_of_domain"
+    quantile: float = 0.999
+
+
+class TrainingRun(Entry):
+    """One run of a training; the first starts from random weights."""
+
+    data: str = "simulations"
+    steps: int
+    clusters: int
+    seed: int
+    learning_rate: float
+    batch_size: int | None = None
+    minutes: float | None = None
+    device: str = ""
+    versions: dict[str, str] = {}
+    initial: str = ""
+    valid_loss: float | None = None
+    settings: dict[str, Any] = {}
+    survey_fingerprint: str = ""
+    note: str = ""
+
+
+class ModelCard(Entry):
+    """The whole of ``model.json``.
+
+    Attributes
+    ----------
+    version : str
+        First digits of the SHA-256 of the weights; empty before they are saved.
+    infers : tuple of str
+        Names of the quantities, in the order of the posterior's last axis.
+    conditions : tuple of ConditionEntry
+        What the network is told beside the stamp.
+    weights : str
+        Precision in which the weights are stored; statistics are always single precision.
+    priors : dict of str to (float, float)
+        Ends of the prior of every inferred quantity.
+    survey : dict
+        As trained, for `praesepe.survey.parse_survey`.
+    hashes : Hashes
+        Of curves, PSFs, isochrones and spectra.
+    runs : tuple of TrainingRun
+        All that made these weights, the first run first.
+    checksum : str
+        SHA-256 of the weights and of everything else in the file.
+    """
+
+    format: Literal[3] = 3
+    name: str
+    version: str = ""
+    infers: tuple[str, ...] = Field(min_length=1)
+    conditions: tuple[ConditionEntry, ...] = ()
+    bands: tuple[BandEntry, ...] = Field(min_length=1)
+    encoder: Part
+    head: Part
+    weights: Literal["float32", "float16"] = "float32"
+    priors: dict[str, tuple[float, float]]
+    survey: dict[str, Any]
+    hashes: Hashes = Hashes()
+    present_mass: MassCurve | None = None
+    out_of_domain: OutOfDomain | None = None
+    runs: tuple[TrainingRun, ...] = ()
+    checksum: str = ""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for name in self.infers:
+            quantities.get(name)
+        for condition in self.conditions:
+            condition_kind(condition.name)
+        for kind, names in (
+            ("infers", self.infers),
+            ("conditions", tuple(condition.name for condition in self.conditions)),
+        ):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{kind} {list(names)}: each name may occur once")
+        if tuple(self.priors) != self.infers:
+            raise ValueError(f"priors of {list(self.priors)}, but infers {list(self.infers)}")
+        return self
+
+    def changed(self, **changes: Any) -> ModelCard:
+        """A copy with some entries replaced, checked again."""
+        return make_card(**{**self.model_dump(), **changes})
+
+
+def make_card(**entries: Any) -> ModelCard:
+    """Make a card; raise `InputError` where an entry is missing, unknown or impossible."""
+    try:
+        return ModelCard.model_validate(entries)
+    except ValidationError as error:
+        raise InputError(f"a model cannot be described so: {_problems(error)}") from error
+
+
+def parse_card(content: Mapping[str, Any], *, source: str) -> ModelCard:
+    """Check the content of a ``model.json``.
+
+    Parameters
+    ----------
+    content : mapping
+        As read.
+    source : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        Where a key is missing or unknown, a value is impossible, or the format another.
+    """
+    if content.get("format") != FORMAT:
+        raise InputError(
+            f"{source} is of model format {content.get('format')}, this version reads 2 and "
+            f"{FORMAT}; use the version of Praesepe that wrote it"
+        )
+    try:
+        return ModelCard.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        raise InputError(f"{source} is no sound Praesepe model: {_problems(error)}") from error
+
+
+def _problems(error: ValidationError) -> str:
+    """What pydantic found, in a line."""
+    problems = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = ModelCard.model_fields if len(problem["loc"]) == 1 else ()
+            advice = "A newer version of Praesepe may have written it."
+            problems.append(str(unknown("key", where, known, advice)))
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{where}: {message}" if where else message)
+    return "; ".join(problems)
+
+
+def checksum(content: Mapping[str, Any], weights: bytes) -> str:
+    """SHA-256 of weights and metadata together, but for the entry ``checksum`` itself."""
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode() + b"\0" + weights).hexdigest()
+
+
+def digest(weights: bytes) -> str:
+    """Version of a model: the first 12 digits of the SHA-256 of its weights."""
+    return hashlib.sha256(weights).hexdigest()[:12]
