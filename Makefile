@@ -78,6 +78,7 @@ format: $(STAMP)  ## let ruff rewrite the code
 	$(BIN)/ruff format
 
 docs: $(VENV)/.docs  ## the documentation site: docs/_build/html/index.html
+	rm -rf docs/api
 	$(BIN)/sphinx-build -M html docs docs/_build --fail-on-warning --keep-going --quiet
 	@echo "docs/_build/html/index.html"
 

@@ -25,7 +25,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    "docs/README.md",
+    "docs/index.md",
     "docs/decisions.md",
     "docs/images.md",
     "docs/simulator.md",
