@@ -19,38 +19,57 @@ from praesepe.lazy import lazy_names
 
 if TYPE_CHECKING:
     from praesepe.evaluation.recovery import evaluate
-    from praesepe.images.mosaic import read_mosaic
+    from praesepe.flags import Flag
+    from praesepe.images.mosaic import Mosaic, read_mosaic
     from praesepe.inference.prediction import predict
+    from praesepe.mocks.fields import build_fields
+    from praesepe.mocks.mosaic_files import simulate_mosaic
+    from praesepe.mocks.sets import simulate
     from praesepe.network.estimator import Estimator
     from praesepe.network.posterior import Posterior
+    from praesepe.report.demo import run_demo
     from praesepe.sky.simulator import Simulator
-    from praesepe.survey import Survey, load_survey
+    from praesepe.survey import Survey, load_survey, survey_names
     from praesepe.training.loop import train
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Estimator",
+    "Flag",
+    "Mosaic",
     "Posterior",
     "Simulator",
     "Survey",
     "__version__",
+    "build_fields",
     "evaluate",
     "load_survey",
     "predict",
     "read_mosaic",
+    "run_demo",
+    "simulate",
+    "simulate_mosaic",
+    "survey_names",
     "train",
 ]
 
 _HOME = {
     "Estimator": "praesepe.network.estimator",
+    "Flag": "praesepe.flags",
+    "Mosaic": "praesepe.images.mosaic",
     "Posterior": "praesepe.network.posterior",
     "Simulator": "praesepe.sky.simulator",
     "Survey": "praesepe.survey",
+    "build_fields": "praesepe.mocks.fields",
     "evaluate": "praesepe.evaluation.recovery",
     "load_survey": "praesepe.survey",
     "predict": "praesepe.inference.prediction",
     "read_mosaic": "praesepe.images.mosaic",
+    "run_demo": "praesepe.report.demo",
+    "simulate": "praesepe.mocks.sets",
+    "simulate_mosaic": "praesepe.mocks.mosaic_files",
+    "survey_names": "praesepe.survey",
     "train": "praesepe.training.loop",
 }
 """Public name: the module that defines it."""

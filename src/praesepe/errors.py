@@ -125,10 +125,20 @@ def listed(names: object, last: str = "and") -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """Return the member of `choices` most like `name`, or None where nothing comes close."""
-    options = {choice.lower(): choice for choice in choices}
-    matches = difflib.get_close_matches(name.lower(), list(options), n=1, cutoff=0.5)
-    return options[matches[0]] if matches else None
+    """Return the member of `choices` most like `name`, or None where nothing comes close.
+
+    A difference of upper and lower case counts half.
+    """
+
+    def likeness(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    scores = {
+        choice: (likeness(name.lower(), choice.lower()), likeness(name, choice))
+        for choice in choices
+    }
+    close = {choice: sum(score) for choice, score in scores.items() if score[0] >= 0.5}
+    return max(close, key=lambda choice: close[choice]) if close else None
 
 
 def unknown(

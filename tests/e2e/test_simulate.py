@@ -174,7 +174,7 @@ def catalog(tmp_path: Path) -> Table:
 def test_mosaic_of_a_catalogue(run_cli: Run, survey: Path, catalog: Table, tmp_path: Path) -> None:
     catalog["gamma"] = 3.0
     catalog.write(tmp_path / "c.csv")
-    words = ("mosaic", survey, "--clusters", "c.csv", "--size", 128, "--seed", 2)
+    words = ("mosaic", survey, "--catalog", "c.csv", "--size", 128, "--seed", 2)
     finished = run_cli(*words, "--density", 1, "--no-nuisances", "--out", "sky", cwd=tmp_path)
     assert "3 clusters" in finished.stdout
     with fits.open(tmp_path / "sky" / "small_f475w.fits") as hdus:
@@ -198,7 +198,7 @@ def test_mosaic_of_a_catalogue(run_cli: Run, survey: Path, catalog: Table, tmp_p
     assert str(truth["log_age"].unit) == "dex(yr)"
     assert {"mag_F475W", "log_present_mass", "n_stars", "a_v", "profile"} <= set(truth.colnames)
     # what comes out can go in
-    run_cli("mosaic", survey, "--clusters", "sky/truth.ecsv", "--size", 128, "--out", "again",
+    run_cli("mosaic", survey, "--catalog", "sky/truth.ecsv", "--size", 128, "--out", "again",
             cwd=tmp_path)  # fmt: skip
     again = Table.read(tmp_path / "again" / "truth.ecsv")
     for name in ("ra", "log_rh", "gamma", "tidal_radius"):
@@ -225,7 +225,7 @@ def test_mosaic_with_pixel_positions(
     catalog["x"], catalog["y"] = [40.0, 80.0, 500.0], [30.0, 60.0, 20.0]
     catalog["colour"] = 1
     catalog.write(tmp_path / "c.csv")
-    words = ("mosaic", survey, "--clusters", "c.csv", "--size", 128, "--out", "sky")
+    words = ("mosaic", survey, "--catalog", "c.csv", "--size", 128, "--out", "sky")
     assert "need an origin" in run_cli(*words, cwd=tmp_path, check=False).stderr
     finished = run_cli(*words, "--origin", 1, cwd=tmp_path)
     said = " ".join(finished.stderr.split())
@@ -267,7 +267,7 @@ def test_mosaic_refuses_a_catalogue(
     else:
         catalog[column] = values
     catalog.write(tmp_path / "c.csv")
-    words = ("mosaic", survey, "--clusters", "c.csv", "--size", 128, "--out", "sky")
+    words = ("mosaic", survey, "--catalog", "c.csv", "--size", 128, "--out", "sky")
     if column == "dec":
         words = (*words, "--centre", "0,30")
     assert message in refused(*words)
@@ -276,8 +276,8 @@ def test_mosaic_refuses_a_catalogue(
 def test_mosaic_refuses(refused: Any, survey: Path) -> None:
     words = ("mosaic", survey, "--out", "sky")
     assert "either a catalogue" in refused(*words)
-    assert "either a catalogue" in refused(*words, "--n", 2, "--clusters", "c.csv")
-    assert "no catalogue at" in refused(*words, "--clusters", "c.csv")
+    assert "either a catalogue" in refused(*words, "--n", 2, "--catalog", "c.csv")
+    assert "no catalogue at" in refused(*words, "--catalog", "c.csv")
     assert "of 900 clusters fit" in refused(*words, "--n", 900, "--size", 128)
     assert "holds no stamp" in refused(*words, "--n", 1, "--size", 20)
     assert "write RA,DEC" in refused(*words, "--n", 1, "--size", 96, "--centre", "north")
@@ -289,9 +289,9 @@ def test_mosaic_refuses(refused: Any, survey: Path) -> None:
 
 
 def test_fields_build(run_cli: Run, field: Any, tmp_path: Path) -> None:
-    words = ["fields", "build", "--survey", "phat", *field.arguments[:-2], "--size", 64]
+    words = ["fields", "build", "phat", *field.arguments[:-2], "--size", 64]
     finished = run_cli(
-        *words, "--exclude", field.catalog, "--exclude-radius", 0.1, "--n", 3, "--out", "f",
+        *words, "--catalog", field.catalog, "--exclude-radius", 0.1, "--n", 3, "--out", "f",
         cwd=tmp_path,
     )  # fmt: skip
     assert "Wrote 3 fields of 64×64 px to f." in finished.stdout
@@ -307,8 +307,8 @@ def test_fields_build(run_cli: Run, field: Any, tmp_path: Path) -> None:
 
 
 def test_fields_build_refuses(refused: Any, field: Any) -> None:
-    words = ["fields", "build", "--survey", "phat", *field.arguments[:-2], "--out", "f"]
-    exclude = ("--exclude", field.catalog, "--exclude-radius", 9)
+    words = ["fields", "build", "phat", *field.arguments[:-2], "--out", "f"]
+    exclude = ("--catalog", field.catalog, "--exclude-radius", 9)
     message = refused(*words, "--size", 64, *exclude)
     assert "no clean field left" in message
     assert "100.0% have a known cluster" in message
@@ -317,7 +317,7 @@ def test_fields_build_refuses(refused: Any, field: Any) -> None:
         *words, "--size", 128, "--edge", 50
     )
     assert "no smaller than a stamp" in refused(*words, "--size", 32)
-    assert "no catalogue at" in refused(*words, "--exclude", "none.csv")
+    assert "no catalogue at" in refused(*words, "--catalog", "none.csv")
     images = words[4:-2]
-    assert "no image for band 'F814W'" in refused(*words[:4], *images[:-2], "--out", "f")
-    assert "no images" in refused(*words[:4], "--out", "f")
+    assert "no image for band 'F814W'" in refused(*words[:3], *images[:-2], "--out", "f")
+    assert "no images" in refused(*words[:3], "--out", "f")

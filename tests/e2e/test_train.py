@@ -158,7 +158,7 @@ def test_the_command_line_trains_and_resumes(
     run_cli: Run, tmp_path: Path, survey_file: Path
 ) -> None:
     model = tmp_path / "model"
-    words = ("train", survey_file, "--out", model, "--preset", "tiny", "--batch-size", 8)
+    words = ("train", survey_file, "--out", model, "--encoder", "tiny", "--batch-size", 8)
     done = run_cli(*words, "--steps", 6)
     assert f"praesepe evaluate {model}" in done.output.replace("\n", "")
     assert Estimator.load(model).card.runs[-1].steps == 6
@@ -189,7 +189,7 @@ def test_the_command_line_tunes_on_annotated_clusters(
     known["log_mass"] = rng.uniform(2, 3.5, 40)
     known["rh_arcsec"] = rng.uniform(0.1, 0.4, 40)
     known.write(labels)
-    words = ("train", survey_file, "--out", tuned, "--from", first, "--labels", labels)
+    words = ("train", survey_file, "--out", tuned, "--from", first, "--catalog", labels)
     done = run_cli(*words, "--image", f"F475W={image}", "--steps", 5, "--batch-size", 8)
     assert "40 annotated clusters, 0 rows left out" in done.output
     run = Estimator.load(tuned).card.runs[-1]

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from praesepe.cli.waiting import use_threads
 from praesepe.errors import InputError
 
 Model = Annotated[str, typer.Argument(help="Name of a model that is included, or its folder.")]
@@ -19,7 +20,16 @@ SurveyName = Annotated[
     str, typer.Argument(help="Name of a survey that is included, or a TOML file.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+N = Annotated[int, typer.Option("--n", min=1, help="Number of clusters.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, callback=use_threads, help="Threads of a process; default: the number of cores."
+    ),
+]
+Catalog = Annotated[Path, typer.Option(help="CSV, ECSV, FITS or VOTable with ra, dec, or x, y.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 Images = Annotated[
     list[str] | None,

@@ -1,25 +1,26 @@
-"""What the command line shows: messages, progress bars and tables on the screen."""
+"""What the command line shows: messages, errors, log lines, and tables on the screen."""
 
 from __future__ import annotations
 
 import errno
-import math
+import logging
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as ScreenTable
 
 from praesepe.cli.common import as_options
 from praesepe.errors import InputError, PraesepeError
-from praesepe.quantities import PARAMETERS
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ENOUGH_FOR_A_RATE = 1000
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+"""Of the messages that are shown: usually, with ``-v`` and with ``-vv``."""
 
 
 def console_on(*, stderr: bool = False) -> Console:
@@ -32,116 +33,107 @@ def say(text: str) -> None:
     console_on().print(text, markup=False, soft_wrap=True)
 
 
-def say_error(error: Exception) -> None:
-    """One message on the standard error."""
-    words = error.text(as_options) if isinstance(error, InputError) else str(error)
-    text = words or type(error).__name__
+def say_error(error: BaseException) -> None:
+    """One message on the standard error about input that cannot be used."""
+    text = error.text(as_options) if isinstance(error, InputError) else str(error)
     if isinstance(error, OSError) and not isinstance(error, PraesepeError):
         text = f"{error.filename}: {error.strerror}" if error.filename else text
         if error.errno in DISK_IS_FULL:
             text += ". Free some space, or write to another disk."
+    _say_with_head("[bold red]Error:[/]", text or type(error).__name__)
+
+
+def say_unexpected(error: BaseException, *, command: str, traced: bool) -> None:
+    """A short report of an error that Praesepe did not foresee.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised, by Praesepe or a library that it uses.
+    command : str
+        The command line.
+    traced : bool
+        Whether the traceback is shown as well.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        text = f"the memory is not enough: {error}. Close other programs, or give less at once."
+        _say_with_head("[bold red]Error:[/]", text)
+        return
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "praesepe" in Path(frame.filename).parts]
+    place = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
+    text = f"{type(error).__name__}: {error}".rstrip(": ") + place
+    _say_with_head("[bold red]Error:[/] this was not foreseen:", text)
     console = console_on(stderr=True)
-    console.print("[bold red]Error:[/]", end=" ")
-    console.print(text, markup=False, soft_wrap=True)
+    more = "" if traced else "Add -v to see where it happened. "
+    advice = (
+        f"{more}If the input is sound, please report it, with the output of -v, to the project's "
+        f"issue tracker.\nThe command was: {command}"
+    )
+    console.print(advice, markup=False, soft_wrap=True)
+
+
+def show_traceback(error: BaseException) -> None:
+    """Where an error came from, on the standard error."""
+    text = "".join(traceback.format_exception(error))
+    console_on(stderr=True).print(text.rstrip(), markup=False, soft_wrap=True)
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """One message on the standard error, in place of Python's with its source line."""
+    _say_with_head("[bold yellow]Warning:[/]", str(message))
+
+
+def _say_with_head(head: str, text: str) -> None:
     console = console_on(stderr=True)
-    console.print("[bold yellow]Warning:[/]", end=" ")
-    console.print(str(message), markup=False, soft_wrap=True)
+    console.print(head, end=" ", soft_wrap=True)
+    console.print(text, markup=False, soft_wrap=True)
 
 
-class Stopwatch:
-    """Time between the first and the latest call of a progress bar."""
+class LogLines(logging.Handler):
+    """Shows what the library logs: warnings as such, the rest with the time."""
 
-    def __init__(self, show: Callable[[int, int, float], None]) -> None:
-        self._show = show
-        self._start: float | None = None
-        self.seconds = 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        """Tell how many of all things are done; the first call, with none done, starts the time."""
-        now = time.perf_counter()
-        self._start = now if self._start is None else self._start
-        self.seconds = now - self._start
-        self._show(done, total, self.seconds)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one message."""
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            show_warning(text)
+            return
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{clock}  {record.name.removeprefix('praesepe.')}: {text}"
+        console_on(stderr=True).print(line, markup=False, soft_wrap=True, style="dim")
 
 
 @contextmanager
-def progress_bar(what: str, things: str) -> Iterator[Stopwatch]:
-    """A progress bar with rate and time left, as a callable (done, total) for the library."""
-    console = console_on(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(what, total=None, rate="getting ready …")
-
-        def show(done: int, total: int, seconds: float) -> None:
-            rate = f"{done / max(seconds, 1e-9):,.0f} {things}/s" if done else ""
-            bar.update(task, completed=done, total=total, rate=rate)
-
-        yield Stopwatch(show)
+def log_lines(verbosity: int) -> Iterator[None]:
+    """Show what the library's loggers tell: warnings (0), what goes on (1), or everything (2)."""
+    logger = logging.getLogger("praesepe")
+    level, handler = logger.level, LogLines()
+    logger.addHandler(handler)
+    logger.setLevel(LEVELS[min(verbosity, len(LEVELS) - 1)])
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
-@contextmanager
-def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A bar with step, loss, rate and time left; without a terminal a line every half minute."""
-    console = console_on(stderr=True)
-    bar = Progress(
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %  {task.fields[line]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    last_line = -math.inf
-    with bar:
-        task = bar.add_task(
-            "", total=1.0, line="getting ready: tables of stars, point spread functions …"
-        )
-
-        def report(now: dict[str, Any]) -> None:
-            nonlocal last_line
-            line = _training_line(now)
-            bar.update(task, completed=now["done"], line=line)
-            if not console.is_terminal and time.monotonic() - last_line > 30:
-                last_line = time.monotonic()
-                console.print(line, markup=False, soft_wrap=True)
-
-        yield report
-
-
-def _training_line(now: dict[str, Any]) -> str:
-    """One dense line: step, losses, rate, time left."""
-    valid = "" if now["valid_loss"] is None else f", validation {now['valid_loss']:.3f}"
-    minutes, seconds = divmod(round(now["seconds_left"]), 60)
-    return (
-        f"step {now['step']}  loss {now['loss']:.3f}{valid}  "
-        f"{now['stamps_per_s']:.0f} stamps/s  {minutes}:{seconds:02d} left"
-    )
-
-
-def say_measured(table: Any, *, seconds: float | None = None) -> None:
+def say_measured(table: Any, *, setup: float | None = None, seconds: float | None = None) -> None:
     """How many clusters were measured, how fast, and which flags were raised.
 
     The rate is left out where there are too few clusters to tell.
     """
-    from praesepe.flags import Flag
+    import numpy as np
 
-    measured = int(np.isfinite(np.ma.filled(table["log_age_p50"].astype(float), np.nan)).sum())
-    rate = ""
-    if seconds is not None and len(table) >= ENOUGH_FOR_A_RATE:
-        rate = f" in {seconds:.1f} s ({len(table) / max(seconds, 1e-9):,.0f} per second)"
-    say(f"{measured} of {len(table)} clusters measured{rate}.")
+    from praesepe.flags import NO_VALUE, Flag
+
     flags = np.asarray(table["flags"])
+    measured = int(((flags & NO_VALUE) == 0).sum())
+    rate = ""
+    if seconds is not None and len(flags) >= ENOUGH_FOR_A_RATE:
+        rate = f" in {seconds:.1f} s ({len(flags) / max(seconds, 1e-9):,.0f} per second)"
+    ready = "" if setup is None else f" Set-up took {setup:.1f} s."
+    say(f"{measured} of {len(flags)} clusters measured{rate}.{ready}")
     for flag in Flag:
         count = int(((flags & flag) > 0).sum())
         if count:
@@ -160,9 +152,11 @@ def demo_table(summary: list[tuple[str, float, float, float]]) -> ScreenTable:
 
 
 def metrics_table(metrics: dict[str, Any]) -> ScreenTable:
-    """Median, scatter and 68 % coverage of every parameter in every bin: 80 characters wide."""
+    """Median, scatter and 68 % coverage of every quantity in every bin."""
+    from praesepe import quantities
+
     made_by = metrics["provenance"]
-    title = f"{made_by['model']} {made_by['model_version']}: posterior median minus truth (dex), "
+    title = f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, "
     table = ScreenTable(
         title=title + "its scatter (±), and the share of truths within 68 %",
         title_justify="left",
@@ -171,15 +165,16 @@ def metrics_table(metrics: dict[str, Any]) -> ScreenTable:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("bin", no_wrap=True)
-    table.add_column("n", justify="right", no_wrap=True)
-    for short_name in ("age", "mass", "size"):
-        for column in (short_name, "±", "68 %"):
+    parts = {name: part for name, part in metrics.items() if name != "provenance" and part["n"]}
+    inferred = [q for q in quantities.registered() if q.name in next(iter(parts.values()))]
+    table.add_column("clusters", no_wrap=True)
+    table.add_column("number", justify="right", no_wrap=True)
+    for quantity in inferred:
+        for column in (quantity.word, "±", "68 %"):
             table.add_column(column, justify="right", no_wrap=True)
-    for name, content in metrics.items():
-        if name != "provenance" and content["n"]:
-            cells = [cell for p in PARAMETERS for cell in _cells(content[p.name])]
-            table.add_row(name, str(content["n"]), *cells)
+    for name, part in parts.items():
+        cells = [cell for quantity in inferred for cell in _cells(part[quantity.name])]
+        table.add_row(name, str(part["n"]), *cells)
     return table
 
 

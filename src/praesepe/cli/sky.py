@@ -11,12 +11,15 @@ import typer
 from praesepe.cli.common import (
     Device,
     Images,
+    N,
     NoNuisances,
     Origin,
     Overwrite,
     Seed,
     SurveyName,
+    Threads,
     Units,
+    Workers,
     XColumn,
     YColumn,
     ZeroPoints,
@@ -26,28 +29,17 @@ from praesepe.cli.common import (
     magnitudes_by_band,
     parse_images,
 )
-from praesepe.cli.screen import progress_bar, say
+from praesepe.cli.progress import display
+from praesepe.cli.screen import say
 from praesepe.errors import InputError
 
-fields_app = typer.Typer(
-    no_args_is_help=True,
-    help="Star fields of real mosaics, as backgrounds of simulated clusters.",
-)
 
-
-@fields_app.callback()
-def fields() -> None:
-    """Star fields of real mosaics, as backgrounds of simulated clusters."""
-
-
-@fields_app.command("build")
 def fields_build(
-    survey: Annotated[str, typer.Option(help="Name of a survey that is included, or a TOML file.")],
+    survey: SurveyName,
     out: Annotated[Path, typer.Option(help="Folder for the fields; made if needed.")],
     image: Images = None,
-    exclude: Annotated[
-        Path | None,
-        typer.Option(help="Catalogue of known clusters, which the fields keep away from."),
+    catalog: Annotated[
+        Path | None, typer.Option(help="Known clusters, which the fields keep away from.")
     ] = None,
     exclude_radius: Annotated[
         float | None,
@@ -68,17 +60,17 @@ def fields_build(
 ) -> None:
     """Cut star fields without clusters, gaps and saturated stars from your mosaics.
 
-    Example: praesepe fields build --survey phat --image F336W=f336w.fits --image F475W=f475w.fits
-    --image F814W=f814w.fits --exclude clusters.csv --out fields
+    Example: praesepe fields build phat --image F336W=f336w.fits --image F475W=f475w.fits
+    --image F814W=f814w.fits --catalog clusters.csv --out fields
     """
     from praesepe.mocks.fields import build_fields
 
-    with progress_bar("looking for clean places", "rows") as progress:
+    with display("looking for clean places", "rows") as progress:
         built = build_fields(
             survey,
             parse_images(image),
             out,
-            exclude=exclude,
+            exclude=catalog,
             exclude_radius_arcsec=exclude_radius,
             edge_px=edge,
             n=n,
@@ -102,7 +94,7 @@ def fields_build(
 def simulate(
     survey: SurveyName,
     out: Annotated[Path, typer.Option(help="File to write, .fits or .zarr; with shards a folder.")],
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of clusters.")] = 1000,
+    n: N = 1000,
     seed: Seed = 0,
     no_nuisances: NoNuisances = False,
     shards: Annotated[
@@ -116,9 +108,10 @@ def simulate(
     form: Annotated[
         str | None, typer.Option("--format", help="Format of shards: fits (default) or zarr.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that draw clusters.")] = 1,
     overwrite: Overwrite = False,
     device: Device = "cpu",
+    workers: Workers = 1,
+    threads: Threads = None,
 ) -> None:
     """Write mock clusters: images in e-/s (IMAGES) and the truth (TRUTH), FITS or Zarr.
 
@@ -131,7 +124,7 @@ def simulate(
     from praesepe.mocks.sets import simulate as simulate_mocks
 
     check_device(device)
-    with progress_bar("simulating", "clusters") as progress:
+    with display("simulating", "clusters") as progress:
         path = simulate_mocks(
             survey,
             out,
@@ -153,9 +146,8 @@ def simulate(
 def mosaic(
     survey: SurveyName,
     out: Annotated[Path, typer.Option(help="Folder for the images and truth.ecsv.")],
-    clusters: Annotated[
-        Path | None,
-        typer.Option(help="Catalogue: positions, log_age, log_mass, rh_arcsec, and more."),
+    catalog: Annotated[
+        Path | None, typer.Option(help="Positions, log_age, log_mass, rh_arcsec, and more.")
     ] = None,
     n: Annotated[
         int | None,
@@ -180,7 +172,7 @@ def mosaic(
 
     Examples: praesepe mosaic phat --n 300 --size 4096 --out sky
 
-    praesepe mosaic phat --clusters truth.csv --density 60 --out sky
+    praesepe mosaic phat --catalog truth.csv --density 60 --out sky
 
     Columns that may be missing are drawn from the survey's prior: a_v, metallicity, gamma,
     tidal_radius, concentration, ellipticity, angle, segregation, profile, model.
@@ -188,11 +180,11 @@ def mosaic(
     from praesepe.mocks.mosaic_files import simulate_mosaic
 
     begun = time.perf_counter()
-    with progress_bar("making the mosaic", "steps") as progress:
+    with display("making the mosaic", "steps") as progress:
         made = simulate_mosaic(
             survey,
             out,
-            clusters=clusters,
+            clusters=catalog,
             n=n,
             size=size,
             density=density,

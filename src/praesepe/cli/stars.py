@@ -8,27 +8,20 @@ from typing import Annotated
 import typer
 from rich.table import Table as ScreenTable
 
+from praesepe.cli.common import Overwrite
 from praesepe.cli.screen import console_on, say
-from praesepe.errors import InputError
-
-stars_app = typer.Typer(
-    no_args_is_help=True,
-    help="Stellar models: the embedded one, and PARSEC, MIST or FSPS isochrones of your own.",
-)
+from praesepe.errors import InputError, already_exists
 
 DEFAULT_BANDS = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 
 
-@stars_app.command("import")
 def stars_import(
     files: Annotated[
         list[Path],
         typer.Argument(metavar="FILE…", help="PARSEC, MIST or FSPS files, or folders of them."),
     ],
     name: Annotated[str, typer.Option(help="What surveys will call the model.")],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a model of that name.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make downloaded isochrones available to surveys.
 
@@ -44,7 +37,6 @@ def stars_import(
     say(f'Look at it with `praesepe stars show {name}`; use it with isochrones = "{name}".')
 
 
-@stars_app.command("list")
 def stars_list() -> None:
     """List the stellar models: the embedded one, and those that were imported."""
     from praesepe.stars import store
@@ -72,7 +64,6 @@ def stars_list() -> None:
         say(message)
 
 
-@stars_app.command("show")
 def stars_show(
     name: Annotated[str, typer.Argument(help="Name of a model, or an npz file of one.")],
     band: Annotated[
@@ -85,9 +76,7 @@ def stars_show(
     out: Annotated[
         Path | None, typer.Option(help="Figure to write: .png or .pdf; default: NAME.png.")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the figure if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a model's isochrones and the light of a population, beside the embedded model.
 
@@ -103,7 +92,7 @@ def stars_show(
     if out.suffix.lower() not in (".png", ".pdf"):
         raise InputError(f"{out}: the name of a figure ends in .png or .pdf")
     if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already; choose another name, or add --overwrite")
+        raise already_exists(out)
     embedded = IsochroneGrid.embedded()
     other = None if grid.key == embedded.key else embedded
     drawing = figure_stellar_model(grid, curves, name=short, metallicity=metallicity, compare=other)

@@ -12,13 +12,7 @@ from praesepe.cli.common import SurveyName
 from praesepe.cli.screen import console_on, say
 from praesepe.errors import InputError
 
-survey_app = typer.Typer(
-    no_args_is_help=True,
-    help="Surveys: what the telescope and the galaxy are, in one TOML file.",
-)
 
-
-@survey_app.command("list")
 def survey_list() -> None:
     """List the surveys that are included."""
     from praesepe.survey import load_survey, survey_names
@@ -30,7 +24,6 @@ def survey_list() -> None:
     console_on().print(table)
 
 
-@survey_app.command("show")
 def survey_show(
     name: SurveyName,
     every_key: Annotated[
@@ -46,7 +39,6 @@ def survey_show(
     typer.echo((survey_text(name) if plain else load_survey(name).to_toml()).rstrip())
 
 
-@survey_app.command("init")
 def survey_init(
     file: Annotated[Path, typer.Argument(help="TOML file to write.")],
     like: Annotated[str, typer.Option(help="Survey to start from.")] = "phat",

@@ -1,0 +1,246 @@
+"""The commands about models: train, use, judge, show. No science here."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from praesepe.cli.common import (
+    Catalog,
+    Device,
+    Images,
+    Model,
+    NoNuisances,
+    Origin,
+    Overwrite,
+    Samples,
+    Seed,
+    SurveyName,
+    Threads,
+    Units,
+    XColumn,
+    YColumn,
+    ZeroPoints,
+    by_band,
+    check_device,
+    command_line,
+    magnitudes_by_band,
+    parse_images,
+    positive,
+)
+from praesepe.cli.progress import display
+from praesepe.cli.screen import console_on, demo_table, metrics_table, say, say_measured
+from praesepe.errors import InputError
+
+
+def train(
+    survey: SurveyName,
+    out: Annotated[Path, typer.Option(help="Folder for the model, checkpoint and metrics.")],
+    minutes: Annotated[
+        float | None, typer.Option(callback=positive, help="Train for so long …")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="… or for so many steps.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Go on from this model and its network."),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="From stamp to features: tiny, small (default) or paper.")
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(help="From features to posterior: flow (default) or grid.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=2, help="Stamps per step.")] = 128,
+    image: Images = None,
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real clusters on these images with log_age, log_mass, rh_arcsec, to train on."
+        ),
+    ] = None,
+    x: XColumn = None,
+    y: YColumn = None,
+    origin: Origin = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Train a model on fresh simulations, or fine-tune one on annotated clusters.
+
+    Examples: praesepe train phat --out model --minutes 60
+
+    praesepe train phat --out tuned --from phat --steps 500 --catalog known.csv --image F336W=…
+    """
+    from praesepe.survey import load_survey
+    from praesepe.training.labelled import read_labelled
+    from praesepe.training.loop import train as train_model
+
+    check_device(device)
+    if (catalog is None) != (not image):
+        raise InputError(
+            "annotated clusters need both --catalog and --image BAND=FILE for every band."
+        )
+    if (minutes is None) == (steps is None):
+        raise InputError("give either --minutes or --steps, to say how long to train.")
+    described = load_survey(survey)
+    labelled = None
+    if catalog is not None:
+        columns = {"x": x, "y": y, "origin": origin}
+        labelled = read_labelled(described, parse_images(image), catalog, **columns)
+        say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
+    with display("training") as progress:
+        folder = train_model(
+            described,
+            out,
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            device=device,
+            **_network(encoder, head, start),
+            batch_size=batch_size,
+            resume=resume,
+            initial=start,
+            labelled=labelled,
+            report=progress.training,
+        )
+    say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
+    say(f"Wrote the model to {folder}. Judge it, then use it:")
+    say(f"  praesepe evaluate {folder} --seed {seed + 1} --out {folder / 'evaluation'}")
+    bands = " ".join(f"--image {band}=…" for band in described.band_names)
+    say(f"  praesepe predict {folder} {bands} --catalog … --out measured.ecsv")
+
+
+def predict(
+    model: Model,
+    catalog: Catalog,
+    out: Annotated[
+        Path, typer.Option(help="Table to write: .ecsv, .fits, .vot, .csv or .parquet.")
+    ],
+    image: Images = None,
+    x: XColumn = None,
+    y: YColumn = None,
+    origin: Origin = None,
+    unit: Units = None,
+    zero_point: ZeroPoints = None,
+    no_wcs: Annotated[
+        bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
+    ] = False,
+    regions: Annotated[Path | None, typer.Option(help="DS9 regions to write: .reg.")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Posterior draws to write: .h5 or .parquet.")
+    ] = None,
+    n_samples: Samples = 500,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Measure catalogued clusters on mosaics.
+
+    Example: praesepe predict phat --image F336W=f336w.fits --image F475W=f475w.fits
+    --image F814W=f814w.fits --catalog clusters.csv --out measured.ecsv
+    """
+    from praesepe.inference.prediction import predict as measure
+
+    check_device(device)
+    with display("measuring", "clusters") as progress:
+        table = measure(
+            model,
+            parse_images(image),
+            catalog,
+            out=out,
+            regions=regions,
+            samples=samples,
+            overwrite=overwrite,
+            n_samples=n_samples,
+            seed=seed,
+            x=x,
+            y=y,
+            origin=origin,
+            units=by_band("--unit", unit),
+            zero_points=magnitudes_by_band(zero_point),
+            allow_no_wcs=no_wcs,
+            device=device,
+            progress=progress,
+            command=command_line(),
+        )
+    say_measured(table, setup=progress.setup_seconds, seconds=progress.seconds)
+    for path in (out, regions, samples):
+        if path is not None:
+            say(f"Wrote {path}.")
+
+
+def evaluate(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, clusters.ecsv, figures.")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of artificial clusters.")] = 4000,
+    n_samples: Samples = 500,
+    no_nuisances: NoNuisances = False,
+    overwrite: Overwrite = False,
+    seed: Annotated[int, typer.Option(min=0, help="Not that of the training.")] = 1,
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Measure artificial clusters that the model never saw: bias, scatter, calibration.
+
+    Example: praesepe evaluate phat --n 4000 --seed 7 --out evaluation
+    """
+    from praesepe.evaluation.recovery import PRODUCTS
+    from praesepe.evaluation.recovery import evaluate as evaluate_model
+
+    check_device(device)
+    with display("evaluating", "clusters") as progress:
+        metrics = evaluate_model(
+            model,
+            n=n,
+            seed=seed,
+            nuisances=not no_nuisances,
+            out=out,
+            overwrite=overwrite,
+            n_samples=n_samples,
+            device=device,
+            progress=progress,
+        )
+    console_on().print(metrics_table(metrics))
+    say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for all files.")] = Path("demo"),
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+) -> None:
+    """Measure mock clusters of M31 with the included model: two minutes, no data needed."""
+    from praesepe.report.demo import run_demo
+
+    start = time.perf_counter()
+    with display("making a mock mosaic of M31, measuring its clusters"):
+        done = run_demo(out, overwrite=overwrite)
+    say(f"A mock field of M31 was simulated and measured in {time.perf_counter() - start:.0f} s.")
+    say("As in real mosaics, zero points, sharpness and registration are slightly off.")
+    say_measured(done.measured)
+    console_on().print(demo_table(done.summary()))
+    say(f"\nFigure   {done.figure}\nTable    {done.table}\nTruth    {done.truth_table}")
+    say(f"Regions  {done.regions}")
+    images = " ".join(f"--image {band}={path}" for band, path in done.images.items())
+    say("\nThe same from the command line; put your own mosaics and catalogue in place:")
+    say(f"  praesepe predict phat {images} --catalog {done.catalog} --out measured.ecsv")
+    say("Another telescope, galaxy or set of filters: describe it, then train a model for it:")
+    say("  praesepe survey init mine.toml && praesepe train mine.toml --out mine --minutes 60")
+
+
+def _network(encoder: str | None, head: str | None, start: str | None) -> dict[str, Any]:
+    """Parts of the network that were named; else those of the model to start from."""
+    from praesepe.network.estimator import Estimator
+
+    parts = {"encoder": encoder, "head": head}
+    if start is not None:
+        card = Estimator.load(start).card
+        parts = {"encoder": encoder or card.encoder.name, "head": head or card.head.name}
+    return {part: name for part, name in parts.items() if name is not None}

@@ -1,0 +1,136 @@
+"""The one progress display: a bar on a terminal, elsewhere a line every ten seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from praesepe.cli.screen import console_on
+
+SECONDS_PER_LINE = 10.0
+GETTING_READY = "getting ready"
+
+
+class Display:
+    """What a command is doing: set-up first, then how much of the work is done.
+
+    Called by the library with (done, total), or with the dictionary of a training.
+
+    Parameters
+    ----------
+    what : str
+        What is going on, such as ``"measuring"``.
+    things : str
+        What is counted, such as ``"clusters"``.
+
+    Attributes
+    ----------
+    share : float
+        Share of the work that is done, 0 to 1.
+    text : str
+        What is going on.
+    """
+
+    def __init__(self, what: str, things: str) -> None:
+        self.what, self.things = what, things
+        self.share = 0.0
+        self.text = GETTING_READY
+        self._made = time.perf_counter()
+        self._first: float | None = None
+        self._latest = self._made
+
+    @property
+    def setup_seconds(self) -> float:
+        """Time before the first call."""
+        return (self._latest if self._first is None else self._first) - self._made
+
+    @property
+    def seconds(self) -> float:
+        """Time between the first and the latest call."""
+        return 0.0 if self._first is None else self._latest - self._first
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell how many of all things are done; the first call starts the time."""
+        self._note()
+        self.share = done / total if total else 1.0
+        self.text = f"{done:,} of {total:,} {self.things}"
+        if done and self.seconds > 0:
+            left = self.seconds * (total - done) / done
+            self.text += f", {done / self.seconds:,.0f} per second, {_minutes(left)} left"
+
+    def training(self, now: dict[str, Any]) -> None:
+        """Tell step, losses, rate and time left of a training."""
+        self._note(trained=now["seconds"])
+        self.share = now["done"]
+        valid = "" if now["valid_loss"] is None else f", validation {now['valid_loss']:.3f}"
+        loss = "" if now["loss"] is None else f"  loss {now['loss']:.3f}{valid}"
+        self.text = (
+            f"step {now['step']:,}{loss}  {now['stamps_per_s']:.0f} stamps/s  "
+            f"{_minutes(now['seconds_left'])} left"
+        )
+
+    def line(self) -> str:
+        """All of it in one line."""
+        if self._first is None:
+            waited = time.perf_counter() - self._made
+            return f"{self.what}: {self.text} … {waited:.0f} s"
+        return f"{self.what}: {100 * self.share:3.0f} %  {self.text}"
+
+    def _note(self, trained: float = 0.0) -> None:
+        self._latest = time.perf_counter()
+        if self._first is None:
+            self._first = max(self._latest - trained, self._made)
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def display(what: str, things: str = "") -> Iterator[Display]:
+    """Show a `Display` on the standard error while the work goes on.
+
+    Parameters
+    ----------
+    what, things : str
+        What is going on, and what is counted.
+
+    Yields
+    ------
+    Display
+        To be handed to the library as its progress.
+    """
+    shown = Display(what, things)
+    console = console_on(stderr=True)
+    stop = threading.Event()
+    show = _bar if console.is_terminal else _lines
+    thread = threading.Thread(target=show, args=(shown, stop), daemon=True)
+    thread.start()
+    try:
+        yield shown
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _bar(shown: Display, stop: threading.Event) -> None:
+    """A bar that is redrawn often, and wiped in the end."""
+    columns = BarColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=console_on(stderr=True), transient=True) as bar:
+        task = bar.add_task(shown.line(), total=1.0)
+        while not stop.wait(0.1):
+            total = None if shown.text == GETTING_READY else 1.0
+            bar.update(task, completed=shown.share, total=total, description=shown.line())
+
+
+def _lines(shown: Display, stop: threading.Event) -> None:
+    """A line now and then."""
+    while not stop.wait(SECONDS_PER_LINE):
+        console_on(stderr=True).print(shown.line(), markup=False, soft_wrap=True)

@@ -1,0 +1,99 @@
+"""What all commands have in common: how much they tell, and what becomes of errors."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from praesepe.cli.common import command_line
+from praesepe.cli.screen import (
+    console_on,
+    log_lines,
+    say_error,
+    say_unexpected,
+    show_traceback,
+    show_warning,
+)
+from praesepe.errors import PraesepeError, PraesepeWarning
+
+NOT_FORESEEN = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+VERBOSITY = "praesepe.verbosity"
+"""Where the context keeps the number of -v that stand before the command."""
+
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="Tell what goes on, and where errors come from; -vv tells all.",
+    ),
+]
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function.
+
+    The command takes ``-v`` too. Its exit status is 0, 2 for input that cannot be used, 1 for an
+    error that nobody foresaw, and 130 after Ctrl-C. This is the one place where errors become
+    messages.
+
+    Parameters
+    ----------
+    function : callable
+        With annotations that Typer understands.
+
+    Returns
+    -------
+    callable
+        To be registered with Typer.
+    """
+
+    @functools.wraps(function)
+    def run(ctx: typer.Context, verbose: int, **options: Any) -> None:
+        verbosity = verbose + ctx.meta.get(VERBOSITY, 0)
+        with warnings.catch_warnings(), log_lines(verbosity):
+            warnings.simplefilter("always", PraesepeWarning)
+            warnings.showwarning = show_warning
+            try:
+                function(**options)
+            except (typer.Exit, typer.Abort):
+                raise
+            except KeyboardInterrupt:
+                console_on(stderr=True).print("Interrupted.")
+                raise typer.Exit(INTERRUPTED) from None
+            except Exception as error:
+                raise typer.Exit(_report(error, traced=verbosity > 0)) from None
+
+    signature = inspect.signature(function, eval_str=True)
+    more = [
+        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
+        inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+    ]
+    parameters = [*signature.parameters.values(), *more]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    del run.__wrapped__  # or Typer reads the signature there
+    return run
+
+
+def _report(error: Exception, *, traced: bool) -> int:
+    """Tell what went wrong; return the exit status."""
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        raise error  # the reader has gone, as in `praesepe survey show phat | head`
+    if traced:
+        show_traceback(error)
+    if isinstance(error, PraesepeError | OSError):
+        say_error(error)
+        return BAD_INPUT
+    say_unexpected(error, command=command_line(), traced=traced)
+    return NOT_FORESEEN
