@@ -121,7 +121,7 @@ def main() -> None:
     torch.set_num_threads(1)
     survey = load_survey("phat")
     bands = tuple(band.model_copy(update={"sky_left": (0.0, 0.0)}) for band in survey.bands)
-    survey = survey.model_copy(update={"bands": bands})  # the sky is subtracted, as in ArtPop
+    survey = survey.with_values(observation={"bands": bands})  # the sky is subtracted, as in ArtPop
     simulator = Simulator(survey, seed=1, n_fields=0, nuisances=False)
     worker = Path(__file__).with_name("artpop_worker.py")
     single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}

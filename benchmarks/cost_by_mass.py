@@ -58,8 +58,8 @@ def measure(log_mass: float, threads: int) -> dict:
     """Cost of batches of clusters of one mass; alone in its process, for the memory's sake."""
     torch.set_num_threads(threads)
     survey = load_survey("phat")
-    prior = survey.prior.model_copy(update={"log_mass": (log_mass, log_mass)})
-    simulator = Simulator(survey.model_copy(update={"prior": prior}), seed=1, n_fields=4)
+    survey = survey.with_values(clusters={"log_mass": (log_mass, log_mass)})
+    simulator = Simulator(survey, seed=1, n_fields=4)
     before = peak_gb()
     spent = dict.fromkeys(STAGES, 0.0)
     points = 0

@@ -204,7 +204,9 @@ class Observer:
         limit: float,
     ) -> dict[str, np.ndarray]:
         """Results for one cluster, without and with a star field of a random density."""
-        density = 10 ** self.rng.uniform(*np.log10(self.simulator.survey.field.surface_density))
+        density = 10 ** self.rng.uniform(
+            *np.log10(self.simulator.survey.galaxy.field.surface_density)
+        )
         others, elsewhere = self.field_stars(density)
         half = self.simulator.survey.stamp_size / 2
         seen = (self.signal_to_noise(flux, density) > limit) & (np.abs(place) < half).all(0)

@@ -45,8 +45,7 @@ from praesepe.stars.imf import KROUPA2001
 from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.stars.population import StellarTable, imf_weights
-from praesepe.survey import Survey, load_survey
-from praesepe.survey.models import Band
+from praesepe.survey import Band, Survey, load_survey
 
 CPU = torch.device("cpu")
 RADII_KPC = (5.0, 10.0, 15.0)
@@ -141,14 +140,9 @@ def make_place(radius_kpc: float, phat: Survey) -> Place:
         Band(name=k, filter=v, zero_point_ab=25.0, exposure_s=1, sky_e_s=(0.0, 0.0))
         for k, v in EXTRA_BANDS.items()
     )
-    survey = phat.model_copy(
-        update={
-            "field": phat.field.model_copy(update=settings),
-            "bands": phat.bands + more,
-        }
-    )
+    survey = phat.with_values(galaxy={"field": settings}, observation={"bands": phat.bands + more})
     a_v = (FOREGROUND_A_V, FOREGROUND_A_V + layer)
-    table = field_table(all_filters(phat), survey.field.metallicity, (0.0, 1.6))
+    table = field_table(all_filters(phat), survey.galaxy.field.metallicity, (0.0, 1.6))
     shares = age_metallicity_shares(survey, table, generator=stream((0,), CPU)).numpy()
     parts = zip(a_v, (1 - DUST_SHARE, DUST_SHARE), strict=True)
     light = sum(part * light_per_msun(table, shares, dust) for dust, part in parts)
@@ -297,7 +291,7 @@ def mass_to_light_table(phat: Survey) -> None:
         ("declining", 4.0),
         ("declining", 2.0),
     ):
-        settings = phat.field.model_copy(update={"history": history, "decline_gyr": tau})
+        settings = phat.galaxy.field.model_copy(update={"history": history, "decline_gyr": tau})
         mass = mass_per_bin(settings, table.log_age)
         shares = mass[:, None] * np.ones(len(table.metallicity))
         light = light_per_msun(table, shares / shares.sum(), 0.0)
@@ -311,7 +305,7 @@ def mass_to_light_table(phat: Survey) -> None:
 
 def draw_images(place: Place, renderer: Renderer, size: int) -> tuple[np.ndarray, np.ndarray]:
     """An even field in all bands before the PSF, and one with structure as PHAT would see it."""
-    phat = place.survey.model_copy(update={"bands": place.survey.bands[: renderer.n_bands]})
+    phat = place.survey.with_values(observation={"bands": place.survey.bands[: renderer.n_bands]})
     detector = Detector(phat, device=CPU)
     limit = 0.3 * detector.noise.numpy() / renderer.peak  # as the simulator draws its fields
     low, high = field_extinction(place.survey) or (0.0, 0.0)
@@ -332,9 +326,7 @@ def draw_images(place: Place, renderer: Renderer, size: int) -> tuple[np.ndarray
         "clump_share": (0.3, 0.3),
         "galaxies_per_arcmin2": 80.0,
     }
-    real = place.survey.model_copy(
-        update={"field": place.survey.field.model_copy(update=structure)}
-    )
+    real = place.survey.with_values(galaxy={"field": structure})
     light = draw_field(real, sampler, place.density, shape_px=shape, generator=stream((2,), CPU))
     seen = renderer.convolve(light[None, : renderer.n_bands])
     return even.numpy(), detector.expose(seen, generator=stream((3,), CPU))[0].numpy()
@@ -560,9 +552,9 @@ def summary(
 
 def default_range(phat: Survey) -> None:
     """Print the V surface brightness of the survey's own range of densities."""
-    table = field_table(all_filters(phat), phat.field.metallicity, (0.0, 1.6))
+    table = field_table(all_filters(phat), phat.galaxy.field.metallicity, (0.0, 1.6))
     shares = age_metallicity_shares(
-        phat.model_copy(update={"field": phat.field.model_copy(update={"burstiness": 0.0})}),
+        phat.with_values(galaxy={"field": {"burstiness": 0.0}}),
         table,
         generator=stream((0,), CPU),
     ).numpy()
@@ -572,7 +564,7 @@ def default_range(phat: Survey) -> None:
     shown = [
         f"{sigma:g} Msun/pc2: V = "
         f"{per_msun + DISTANCE_MODULUS - 2.5 * math.log10(sigma * phat.pc_per_arcsec**2):.2f}"
-        for sigma in phat.field.surface_density
+        for sigma in phat.galaxy.field.surface_density
     ]
     print("phat's own fields, without dust: " + ", ".join(shown))
 
@@ -580,7 +572,7 @@ def default_range(phat: Survey) -> None:
 def cost(phat: Survey) -> None:
     """Print the CPU time of one wide field of the bank with each feature, ms."""
     filters = [band.filter for band in phat.bands]
-    table = field_table(filters, phat.field.metallicity, (0.0, 1.5))
+    table = field_table(filters, phat.galaxy.field.metallicity, (0.0, 1.5))
     noise = Detector(phat, device=CPU).noise.numpy()
     sampler = StarSampler(
         table,
@@ -597,7 +589,7 @@ def cost(phat: Survey) -> None:
     }
     everything = {k: v for settings in features.values() for k, v in settings.items()}
     for name, settings in {"phat": {}, **features, "all": everything}.items():
-        survey = phat.model_copy(update={"field": phat.field.model_copy(update=settings)})
+        survey = phat.with_values(galaxy={"field": settings})
         times = []
         for density in (5.0, 30.0, 200.0):
             runs = []

@@ -26,14 +26,11 @@ def variants(survey: Survey) -> dict[str, Survey]:
     """Surveys by what is different."""
 
     def changed(**prior: object) -> Survey:
-        settings = survey.model_dump()
-        settings["prior"] |= prior
-        return Survey.model_validate(settings)
+        return survey.with_values(clusters=prior)
 
     def tides(speed: float, *galactocentric_kpc: float) -> Survey:
-        return changed(
-            tides={"circular_speed_km_s": speed, "galactocentric_kpc": galactocentric_kpc}
-        )
+        tides = {"circular_speed_km_s": speed, "galactocentric_kpc": galactocentric_kpc}
+        return survey.with_values(galaxy={"tides": tides})
 
     return {
         "as trained": survey,

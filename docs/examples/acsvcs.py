@@ -20,7 +20,7 @@ from astropy.io import fits
 from matplotlib.figure import Figure
 
 from praesepe import Estimator, Simulator
-from praesepe.survey import Survey, parse_survey
+from praesepe.survey import Survey
 
 APERTURE_PX, SKY_PX = 5.0, 8.0
 COLOURS = (0.3, 0.7, 0.9, 1.1, 1.3, 1.6)
@@ -93,10 +93,9 @@ def control(estimator: Estimator) -> None:
     """Print what the model says of old clusters of known metallicity."""
     print("log age 10.0 to 10.1: Z, log age found, log mass found - true")
     for metallicity in METALLICITIES:
-        content = estimator.survey.model_dump(mode="json")
-        content["stars"]["metallicity"] = metallicity
-        content["prior"] |= {"log_age": [10.0, 10.1], "log_mass": [5.0, 6.0]}
-        mocks = Simulator(parse_survey(content), seed=3, n_fields=3).draw(300)
+        old = {"log_age": [10.0, 10.1], "log_mass": [5.0, 6.0], "metallicity": metallicity}
+        survey = estimator.survey.with_values(clusters=old)
+        mocks = Simulator(survey, seed=3, n_fields=3).draw(300)
         found = estimator.predict(mocks.images).percentile(50)
         off = found[:, 1] - mocks.labels[:, 1].numpy()
         print(f"{metallicity:6.4f}   {quartet(found[:, 0])}   {quartet(off)}")

@@ -468,7 +468,7 @@ def test_a_model_of_another_survey(refused: Any, field: Any, tmp_path: Path) -> 
 
     phat = load_survey("phat")
     bands = (phat.bands[0], phat.bands[1].model_copy(update={"name": "F438W"}))
-    other = phat.model_copy(update={"name": "m83", "bands": bands})
+    other = phat.with_values(name="m83", observation={"bands": bands})
     model = Estimator.untrained(other, encoder="tiny").save(tmp_path / "m83")
     message = refused(model, *field.arguments)
     assert "'m83'" in message

@@ -23,8 +23,9 @@ def simulate(run_cli: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
     def run(before: str = "", after: str = "") -> Any:
         phat = load_survey("phat")
-        small = {"name": "small", "bands": phat.bands[1:2], "stamp_size": 32}
-        text = phat.model_copy(update=small).to_toml()
+        text = phat.with_values(
+            name="small", observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32}
+        ).to_toml()
         assert before in text
         (tmp_path / "small.toml").write_text(text.replace(before, after, 1), encoding="utf-8")
         words = ("simulate", "small.toml", "--n", 1, "--out", "a.fits")
@@ -58,7 +59,7 @@ def psf(folder: Path, image: np.ndarray, **header: Any) -> tuple[str, str]:
     hdu = fits.PrimaryHDU(image.astype(np.float32))
     hdu.header.update(header)
     hdu.writeto(folder / "psf.fits")
-    return "[bands.psf]", '[bands.psf]\nfile = "psf.fits"'
+    return "[observation.bands.psf]", '[observation.bands.psf]\nfile = "psf.fits"'
 
 
 BROKEN = np.where((INDEX[:, None] == 0) & (INDEX[None, :] == 1), np.nan, STAR)

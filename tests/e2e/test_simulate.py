@@ -27,9 +27,11 @@ Run = Callable[..., Any]
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A survey file of one band and small stamps."""
     phat = load_survey("phat")
-    small = {"name": "small", "bands": phat.bands[1:2], "stamp_size": 32}
+    small = phat.with_values(
+        name="small", observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32}
+    )
     path = tmp_path_factory.mktemp("survey") / "small.toml"
-    path.write_text(phat.model_copy(update=small).to_toml(), encoding="utf-8")
+    path.write_text(small.to_toml(), encoding="utf-8")
     return path
 
 

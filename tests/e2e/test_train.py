@@ -25,15 +25,18 @@ Run = Callable[..., Any]
 
 SURVEY = """
 name = "toy"
+[galaxy]
 distance_pc = 785000.0
-pixel_scale_arcsec = 0.1
-stamp_size = 16
-[prior]
+[galaxy.field]
+surface_density = [0.02, 0.1]
+[clusters]
 log_mass = [2.0, 3.5]
 rh_arcsec = [0.1, 0.4]
-[field]
-surface_density = [0.02, 0.1]
-[[bands]]
+[network]
+stamp_size = 16
+[observation]
+pixel_scale_arcsec = 0.1
+[[observation.bands]]
 name = "F475W"
 filter = "acs_wfc_f475w"
 zero_point_ab = 26.06

@@ -38,7 +38,7 @@ def simulator(repository):
 @pytest.fixture(scope="module")
 def survey(simulator):
     survey = simulator.survey
-    return survey.model_copy(update={"field": survey.field.model_copy(update={"burstiness": 0.0})})
+    return survey.with_values(galaxy={"field": {"burstiness": 0.0}})
 
 
 @pytest.fixture(scope="module")

@@ -345,7 +345,7 @@ def without_noise(survey):
         band.model_copy(update={"read_noise_e": 0.0, "dark_e_s": 0.0, "sky_e_s": (0.0, 0.0)})
         for band in survey.bands
     ]
-    return survey.model_copy(update={"bands": tuple(bands)})
+    return survey.with_values(observation={"bands": tuple(bands)})
 
 
 def test_a_survey_without_noise_still_sums_the_faint(simulator):

@@ -26,12 +26,12 @@ def tables(survey):
 
 
 def with_prior(survey, **settings):
-    return survey.model_copy(update={"prior": survey.prior.model_copy(update=settings)})
+    return survey.with_values(clusters=settings)
 
 
 def without_sky_left(survey):
     bands = tuple(band.model_copy(update={"sky_left": (0.0, 0.0)}) for band in survey.bands)
-    return survey.model_copy(update={"bands": bands})
+    return survey.with_values(observation={"bands": bands})
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_half_the_light_lies_inside_the_half_light_radius(survey, tables):
         survey,
         rh_arcsec=(radius_px * survey.pixel_scale_arcsec,) * 2,
         gamma=(4.0, 4.0),
-        centre_shift_px=0.0,
+        center_shift_px=0.0,
         log_mass=(4.0, 4.0),
     )
     simulator = Simulator(wide, tables=tables, seed=5, n_fields=0, nuisances=False)
@@ -192,7 +192,7 @@ def heavy(survey, tables):
         log_mass=(HEAVY_MASS, HEAVY_MASS),
         rh_arcsec=(RADIUS_ARCSEC, RADIUS_ARCSEC),
         gamma=(3.0, 3.0),
-        centre_shift_px=0.0,
+        center_shift_px=0.0,
     )
     return Simulator(narrow, tables=tables, n_fields=0, nuisances=False)
 

@@ -31,7 +31,21 @@ def content() -> dict:
         "exposure_s": 1000.0,
         "sky_e_s": [0.04, 0.1],
     }
-    return {"name": "mine", "distance_pc": 1e6, "pixel_scale_arcsec": 0.05, "bands": [band]}
+    return {
+        "name": "mine",
+        "observation": {"pixel_scale_arcsec": 0.05, "bands": [band]},
+        "galaxy": {"distance_pc": 1e6},
+    }
+
+
+def changed(where: tuple, key: str, value: object) -> dict:
+    """That survey with another value in one place."""
+    given = content()
+    table = given
+    for step in where:
+        table = table[step] if isinstance(step, int) else table.setdefault(step, {})
+    table[key] = value
+    return given
 
 
 def test_phat_is_what_the_survey_is() -> None:
@@ -39,12 +53,12 @@ def test_phat_is_what_the_survey_is() -> None:
     assert phat.band_names == ("F336W", "F475W", "F814W")
     assert phat.pixel_scale_arcsec == 0.05
     assert phat.stamp_size == 64
-    assert phat.prior.log_mass == (2.0, 4.5)
-    assert phat.prior.log_age == (6.6, 10.1)
-    assert phat.prior.rh_arcsec == (0.08, 0.8)
-    assert phat.prior.gamma == (2.2, 4.0)
-    assert phat.nuisance.zero_point_mag == 0.03
-    assert phat.nuisance.registration_px == 0.15
+    assert phat.clusters.log_mass == (2.0, 4.5)
+    assert phat.clusters.log_age == (6.6, 10.1)
+    assert phat.clusters.rh_arcsec == (0.08, 0.8)
+    assert phat.clusters.gamma == (2.2, 4.0)
+    assert phat.observation.nuisance.zero_point_mag == 0.03
+    assert phat.observation.nuisance.registration_px == 0.15
     # 1 arcsec at 785 kpc
     assert phat.pc_per_arcsec == pytest.approx(785e3 * math.pi / 180 / 3600)
     assert phat.distance_modulus == pytest.approx(24.474, abs=1e-3)
@@ -62,7 +76,7 @@ def test_every_included_survey_survives_a_round_trip(name: str, tmp_path: Path) 
 
 def test_another_survey_has_another_fingerprint() -> None:
     one, other = content(), content()
-    other["bands"][0]["zero_point_ab"] += 0.01
+    other["observation"]["bands"][0]["zero_point_ab"] += 0.01
     assert parse_survey(one).fingerprint() == parse_survey(content()).fingerprint()
     assert parse_survey(one).fingerprint() != parse_survey(other).fingerprint()
 
@@ -81,21 +95,17 @@ def test_survey_itself_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("where", "key", "hint"),
     [
-        ((), "distance_pcs", "distance_pc"),
-        (("bands", 0), "exposure", "exposure_s"),
-        (("bands", 0, "psf"), "pixfraction", "pixfrac"),
-        (("prior",), "log_ages", "log_age"),
-        (("nuisance",), "blur", "blur_px"),
-        (("stars",), "metalicity", "metallicity"),
-        (("field",), "density", "surface_density"),
+        (("galaxy",), "distance_pcs", "distance_pc"),
+        (("observation", "bands", 0), "exposure", "exposure_s"),
+        (("observation", "bands", 0, "psf"), "pixfraction", "pixfrac"),
+        (("clusters",), "log_ages", "log_age"),
+        (("observation", "nuisance"), "blur", "blur_px"),
+        (("clusters",), "metalicity", "metallicity"),
+        (("galaxy", "field"), "density", "surface_density"),
     ],
 )
 def test_unknown_key_names_the_nearest(where: tuple, key: str, hint: str) -> None:
-    given = content()
-    table = given
-    for step in where:
-        table = table[step] if isinstance(step, int) else table.setdefault(step, {})
-    table[key] = 1.0
+    given = changed(where, key, 1.0)
     with pytest.raises(InputError) as caught:
         parse_survey(given)
     assert key in str(caught.value)
@@ -105,49 +115,65 @@ def test_unknown_key_names_the_nearest(where: tuple, key: str, hint: str) -> Non
 @pytest.mark.parametrize(
     ("where", "key", "value", "said"),
     [
-        ((), "distance_pc", -1.0, "greater than 0"),
-        ((), "distance_pc", math.inf, "finite"),
-        ((), "stamp_size", 51, "multiple of"),
+        (("galaxy",), "distance_pc", -1.0, "greater than 0"),
+        (("galaxy",), "distance_pc", math.inf, "finite"),
+        (("network",), "stamp_size", 51, "multiple of"),
         ((), "name", "../mine", "pattern"),
-        ((), "bands", [], "at least 1"),
-        (("prior",), "log_age", [5.0, 9.0], "6.6 to 10.1"),
-        (("prior",), "log_mass", [4.5, 2.0], "must not exceed"),
-        (("prior",), "gamma", [1.5, 4.0], "gamma > 2"),
-        (("prior",), "rh_arcsec", [0.0, 1.0], "positive"),
-        (("prior",), "rh_arcsec", [0.1, 1.61], "half a stamp, 1.6 arcsec (64 px of 0.05 arcsec)"),
-        (("prior",), "centre_shift_px", 16.1, "0 to 16 px"),
-        (("field",), "log_age", [3.0, 4.0], "6.6 to 10.1"),
-        (("field",), "surface_density", [0.0, 200.0], "such as 1e-3"),
-        (("field",), "metallicity", [0.5, 0.9], "0.0002 to 0.03"),
-        (("field",), "metallicity", [0.0, 0.01], "0.0002 to 0.03"),
-        (("stars",), "metallicity", 0.09, "0.0002 to 0.03"),
-        (("stars",), "metallicity", -1.0, "0.0002 to 0.03"),
-        (("stars",), "isochrones", [], "at least 1 item"),
-        (("stars",), "isochrones", ["sse", "sse"], "each model may occur once"),
-        (("stars",), "imf", "krupa", "kroupa2001"),
-        (("stars",), "imf", {"edges": [0.1, 1.0], "slopes": [1.3, 2.3]}, "2 slopes need 3 edges"),
-        (("stars",), "binary_mass_ratio", [0.0, 1.0], "above 0"),
-        (("prior",), "log_rh_normal", [-0.5, 0.0], "must be positive"),
-        (("prior",), "profile", "sersic", "profile: Input should be 'eff', 'king' or 'plummer'"),
-        (("stars",), "imf", "kroupa", "imf: Input should be 'kroupa2001', 'chabrier2003' or"),
-        (("stars",), "imf", {"edge": [0.1, 1], "slopes": [2.3]}, "Did you mean 'edges'?"),
-        (("prior",), "ellipticity", [0.0, 1.0], "0 to 0.9"),
-        (("field",), "dust_share", [0.5, 1.5], "between 0 and 1"),
-        (("detector",), "cosmic_ray_e", [0.0, 10.0], "must be positive"),
-        (("bands", 0), "noise_kernel", [[1.0, 0.5]], "odd side"),
-        (("stars",), "a_v", -0.1, "greater than or equal to 0"),
-        (("bands", 0), "sky_e_s", [-0.1, 0.1], "sky cannot be negative"),
-        (("bands", 0), "n_exposures", 0, "greater than or equal to 1"),
+        (("observation",), "bands", [], "at least 1"),
+        (("clusters",), "log_age", [5.0, 9.0], "6.6 to 10.1"),
+        (("clusters",), "log_mass", [4.5, 2.0], "must not exceed"),
+        (("clusters",), "gamma", [1.5, 4.0], "gamma > 2"),
+        (("clusters",), "rh_arcsec", [0.0, 1.0], "positive"),
+        (
+            ("clusters",),
+            "rh_arcsec",
+            [0.1, 1.61],
+            "half a stamp, 1.6 arcsec (64 px of 0.05 arcsec)",
+        ),
+        (("clusters",), "center_shift_px", 16.1, "0 to 16 px"),
+        (("galaxy", "field"), "log_age", [3.0, 4.0], "6.6 to 10.1"),
+        (("galaxy", "field"), "surface_density", [0.0, 200.0], "such as 1e-3"),
+        (("galaxy", "field"), "metallicity", [0.5, 0.9], "0.0002 to 0.03"),
+        (("galaxy", "field"), "metallicity", [0.0, 0.01], "0.0002 to 0.03"),
+        (("clusters",), "metallicity", 0.09, "0.0002 to 0.03"),
+        (("clusters",), "metallicity", -1.0, "0.0002 to 0.03"),
+        (("clusters", "stars"), "isochrones", [], "at least 1 item"),
+        (("clusters", "stars"), "isochrones", ["sse", "sse"], "each model may occur once"),
+        (("clusters", "stars"), "imf", "krupa", "kroupa2001"),
+        (
+            ("clusters", "stars"),
+            "imf",
+            {"edges": [0.1, 1.0], "slopes": [1.3, 2.3]},
+            "2 slopes need 3 edges",
+        ),
+        (("clusters", "stars"), "binary_mass_ratio", [0.0, 1.0], "above 0"),
+        (("clusters",), "log_rh_normal", [-0.5, 0.0], "must be positive"),
+        (("clusters",), "profile", "sersic", "profile: Input should be 'eff', 'king' or 'plummer'"),
+        (
+            ("clusters", "stars"),
+            "imf",
+            "kroupa",
+            "imf: Input should be 'kroupa2001', 'chabrier2003' or",
+        ),
+        (
+            ("clusters", "stars"),
+            "imf",
+            {"edge": [0.1, 1], "slopes": [2.3]},
+            "Did you mean 'edges'?",
+        ),
+        (("clusters",), "ellipticity", [0.0, 1.0], "0 to 0.9"),
+        (("galaxy", "field"), "dust_share", [0.5, 1.5], "between 0 and 1"),
+        (("observation", "detector"), "cosmic_ray_e", [0.0, 10.0], "must be positive"),
+        (("observation", "bands", 0), "noise_kernel", [[1.0, 0.5]], "odd side"),
+        (("clusters",), "a_v", -0.1, "greater than or equal to 0"),
+        (("observation", "bands", 0), "sky_e_s", [-0.1, 0.1], "sky cannot be negative"),
+        (("observation", "bands", 0), "n_exposures", 0, "greater than or equal to 1"),
     ],
 )
 def test_impossible_value_names_what_is_allowed(
     where: tuple, key: str, value: object, said: str
 ) -> None:
-    given = content()
-    table = given
-    for step in where:
-        table = table[step] if isinstance(step, int) else table.setdefault(step, {})
-    table[key] = value
+    given = changed(where, key, value)
     with pytest.raises(InputError, match="does not describe a survey") as caught:
         parse_survey(given)
     assert key in str(caught.value)
@@ -155,11 +181,11 @@ def test_impossible_value_names_what_is_allowed(
 
 
 def test_the_largest_values_that_fit_are_allowed() -> None:
-    prior = {"rh_arcsec": [0.1, 1.6], "centre_shift_px": 16.0}
+    clusters = {"rh_arcsec": [0.1, 1.6], "center_shift_px": 16.0, "metallicity": 0.04}
     field = {"log_age": [6.6, 6.6], "surface_density": [1e-3, 1e-3], "metallicity": [2e-4, 0.03]}
-    stars = {"metallicity": 0.04}
-    survey = parse_survey({**content(), "prior": prior, "field": field, "stars": stars})
-    assert survey.field.metallicity == (2e-4, 0.03)
+    galaxy = {"distance_pc": 1e6, "field": field}
+    survey = parse_survey({**content(), "clusters": clusters, "galaxy": galaxy})
+    assert survey.galaxy.field.metallicity == (2e-4, 0.03)
 
 
 def test_the_limits_are_those_of_the_isochrones() -> None:
@@ -167,13 +193,13 @@ def test_the_limits_are_those_of_the_isochrones() -> None:
     assert (grid.metallicity[0], grid.metallicity[-1]) == pytest.approx(METALLICITIES)
     assert (grid.log_age[0], grid.log_age[-1]) == pytest.approx(LOG_AGES)
     for beyond in (METALLICITIES[0] / 1.49, METALLICITIES[1] * 1.49):
-        given = {**content(), "stars": {"metallicity": beyond}}
-        grid.nearest_metallicity(parse_survey(given).stars.metallicity)
+        given = {**content(), "clusters": {"metallicity": beyond}}
+        grid.nearest_metallicity(parse_survey(given).clusters.metallicity)
 
 
 def test_one_mistake_is_one_line() -> None:
     given = content()
-    given["bands"][0]["psf"] = {"pixfraction": 1.0}
+    given["observation"]["bands"][0]["psf"] = {"pixfraction": 1.0}
     with pytest.raises(InputError) as caught:
         parse_survey(given)
     lines = str(caught.value).splitlines()
@@ -184,20 +210,20 @@ def test_one_mistake_is_one_line() -> None:
 @pytest.mark.parametrize("bands", [[], {"name": "F814W"}])
 def test_lists_and_tables_are_not_printed(bands: object) -> None:
     with pytest.raises(InputError, match="bands") as caught:
-        parse_survey({**content(), "bands": bands})
+        parse_survey(changed(("observation",), "bands", bands))
     assert "given" not in str(caught.value)
 
 
 def test_missing_key_is_named() -> None:
     given = content()
-    del given["bands"][0]["exposure_s"]
-    with pytest.raises(InputError, match=r"missing key 'bands\.0\.exposure_s'"):
+    del given["observation"]["bands"][0]["exposure_s"]
+    with pytest.raises(InputError, match=r"missing key 'observation\.bands\.0\.exposure_s'"):
         parse_survey(given)
 
 
 def test_bands_have_different_names() -> None:
     given = content()
-    given["bands"] *= 2
+    given["observation"]["bands"] *= 2
     with pytest.raises(InputError, match="each name may occur once"):
         parse_survey(given)
 
@@ -227,19 +253,34 @@ def test_a_sound_survey_passes_the_check() -> None:
 @pytest.mark.parametrize(
     ("where", "key", "value", "said"),
     [
-        (("bands", 0), "filter", "acs_wfc_f841w", r"band 'F814W': .*Did you mean 'acs_wfc_f814w'"),
-        (("bands", 0), "filter", "curves/none.dat", r"band 'F814W': there is no filter file"),
-        (("bands", 0, "psf"), "file", "none.fits", r"band 'F814W': no PSF file at none.fits"),
-        (("stars",), "extinction_law", "F98", r"stars\.extinction_law: .*Did you mean 'F99'"),
+        (
+            ("observation", "bands", 0),
+            "filter",
+            "acs_wfc_f841w",
+            r"band 'F814W': .*Did you mean 'acs_wfc_f814w'",
+        ),
+        (
+            ("observation", "bands", 0),
+            "filter",
+            "curves/none.dat",
+            r"band 'F814W': there is no filter file",
+        ),
+        (
+            ("observation", "bands", 0, "psf"),
+            "file",
+            "none.fits",
+            r"band 'F814W': no PSF file at none.fits",
+        ),
+        (
+            ("clusters", "stars"),
+            "extinction_law",
+            "F98",
+            r"stars\.extinction_law: .*Did you mean 'F99'",
+        ),
     ],
 )
 def test_what_does_not_exist_is_named(where: tuple, key: str, value: str, said: str) -> None:
-    given = content()
-    table = given
-    for step in where:
-        table = table[step] if isinstance(step, int) else table.setdefault(step, {})
-    table[key] = value
-    survey = parse_survey(given)
+    survey = parse_survey(changed(where, key, value))
     with pytest.raises(InputError, match=said):
         check_survey(survey)
 
@@ -248,16 +289,17 @@ def test_a_filter_beyond_the_extinction_law_is_named(tmp_path: Path) -> None:
     curve = tmp_path / "far.txt"
     curve.write_text("40000 0\n45000 1\n50000 0\n")
     given = content()
-    given["bands"][0]["filter"] = str(curve)
+    given["observation"]["bands"][0]["filter"] = str(curve)
     for a_v, law in ((0.0, "F99"), (0.5, "G23")):
-        check_survey(parse_survey({**given, "stars": {"a_v": a_v, "extinction_law": law}}))
+        clusters = {"a_v": a_v, "stars": {"extinction_law": law}}
+        check_survey(parse_survey({**given, "clusters": clusters}))
     with pytest.raises(InputError, match=r"band 'F814W': .*outside the law F99"):
-        check_survey(parse_survey({**given, "stars": {"a_v": 0.5}}))
+        check_survey(parse_survey({**given, "clusters": {"a_v": 0.5}}))
 
 
 def test_file_names_are_relative_to_the_survey_file(tmp_path: Path) -> None:
     given = content()
-    given["bands"][0]["filter"] = "curves/my.txt"
+    given["observation"]["bands"][0]["filter"] = "curves/my.txt"
     (tmp_path / "curves").mkdir()
     (tmp_path / "curves" / "my.txt").write_text("4000 0\n5000 1\n6000 0\n")
     survey = parse_survey(given, folder=tmp_path)

@@ -88,7 +88,7 @@ def fields_build(
     say(f"Wrote {built.n} fields of {size}×{size} px to {out}.")
     for reason in built.removed.sentences():
         say(f"  {reason}")
-    say(f'To train with them, write files = "{out}" under [field] in a survey file.')
+    say(f'To train with them, write files = "{out}" under [galaxy.field] in a survey file.')
 
 
 def simulate(

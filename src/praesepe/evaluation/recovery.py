@@ -31,8 +31,6 @@ DRAWN_AT_ONCE = 256
 CENTRAL68, CENTRAL95 = 0.6827, 0.9545
 """Nominal shares of truths within one and two sigma of a normal distribution."""
 
-LOG_3_GYR = math.log10(3e9)
-
 PRODUCTS = ("metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png")
 """Files in the folder of an evaluation."""
 
@@ -203,25 +201,28 @@ def bins(truth: np.ndarray, survey: Survey) -> dict[str, np.ndarray]:
     truth : (N, 3) ndarray
         Log age, log mass and log r_h.
     survey : Survey
-        Its prior sets the range of the bins of 0.5 dex. A truth can lie beyond it, because the
-        stars drawn exceed the mass that was asked for; then there are more bins, so that none
-        is left out.
+        It may name bins of its own, and its prior sets the range of the bins of 0.5 dex. A truth
+        can lie beyond it, because the stars drawn exceed the mass that was asked for; then there
+        are more bins, so that none is left out.
 
     Returns
     -------
     dict of (N,) ndarray of bool
-        ``all``; ``seed_range``: age up to 3 Gyr and 250 to 4000 Msun; ``m_gt_1000``: age up to
-        3 Gyr and more than 1000 Msun; ``age_6.5_7.0`` ... and ``mass_2.0_2.5`` ...: the lower
-        edge is in the bin.
+        ``all``; those of the survey; ``age_6.5_7.0`` ... and ``mass_2.0_2.5`` ...: the lower edge
+        is in the bin.
     """
     log_age, log_mass = truth[:, 0], truth[:, 1]
-    young = log_age <= LOG_3_GYR
-    selected = {
-        "all": np.ones(len(truth), dtype=bool),
-        "seed_range": young & (log_mass >= math.log10(250)) & (log_mass <= math.log10(4000)),
-        "m_gt_1000": young & (log_mass > 3),
-    }
-    ranges = (("age", log_age, survey.prior.log_age), ("mass", log_mass, survey.prior.log_mass))
+    selected = {"all": np.ones(len(truth), dtype=bool)}
+    for name, ranges in survey.evaluation.bins.items():
+        inside = np.ones(len(truth), dtype=bool)
+        for quantity, (low, high) in ranges.items():
+            values = truth[:, PARAMETER_NAMES.index(quantity)]
+            inside &= (values >= low) & (values <= high)
+        selected[name] = inside
+    ranges = (
+        ("age", log_age, survey.clusters.log_age),
+        ("mass", log_mass, survey.clusters.log_mass),
+    )
     for name, values, (low, high) in ranges:
         first = math.floor(2 * min(low, values.min()))
         last = max(math.ceil(2 * high) - 1, math.floor(2 * values.max()))

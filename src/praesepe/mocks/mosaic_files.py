@@ -153,10 +153,11 @@ def simulate_mosaic(
         raise InputError(
             f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"
         )
-    if survey.field.files is not None and density > 0:
+    if survey.galaxy.field.files is not None and density > 0:
         raise InputError(
-            f"field.files = {survey.field.files}: a mosaic has a simulated star field, real ones "
-            "are for stamps; leave `files` out of the survey, or ask for no field (density 0)"
+            f"galaxy.field.files = {survey.galaxy.field.files}: a mosaic has a simulated star "
+            "field, real ones are for stamps; leave `files` out of the survey, or ask for no field "
+            "(density 0)"
         )
     folder = output_folder(
         out, [*(image_name(survey, b) for b in survey.bands), TRUTH], overwrite=overwrite
@@ -350,7 +351,7 @@ def _truth_table(
     )
     aimed = vars(clusters)
     table["profile"] = [PROFILES[i] for i in aimed["profile"].tolist()]
-    table["model"] = [survey.stars.models[i] for i in aimed["model"].tolist()]
+    table["model"] = [survey.clusters.stars.models[i] for i in aimed["model"].tolist()]
     table["metallicity"] = Column(
         (10 ** aimed["log_z"]).numpy(), description="mass fraction of metals"
     )

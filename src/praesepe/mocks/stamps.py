@@ -122,7 +122,9 @@ class MockSet:
             "PRAESEPE": __version__,
             "STREAM": RANDOM_STREAM,
             "SPECTRA": SpectralLibrary.embedded_key(),
-            "STARKEYS": " ".join(IsochroneGrid.named(m).key[:12] for m in self.survey.stars.models),
+            "STARKEYS": " ".join(
+                IsochroneGrid.named(m).key[:12] for m in self.survey.clusters.stars.models
+            ),
         }
 
     def cards(self) -> list[tuple[str, Any, str]]:
@@ -147,7 +149,7 @@ class MockSet:
         for i, band in enumerate(self.survey.bands, start=1):
             cards.append((f"BAND{i}", band.name, f"{band.instrument} {band.filter}"[:45]))
             cards.append((f"ABZP{i}", band.zero_point_ab, "[mag] AB magnitude of 1 e-/s"))
-        for number, name in enumerate(self.survey.stars.models):
+        for number, name in enumerate(self.survey.clusters.stars.models):
             cards.append((f"MODEL{number}", name, f"stellar model {number} of the truth"))
         for number, name in enumerate(PROFILES):
             cards.append((f"PROFILE{number}", name, f"profile {number} of the truth"))

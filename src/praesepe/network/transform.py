@@ -130,11 +130,14 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
 
 def _drawn_range(survey: Survey, quantity: Quantity) -> Values:
     """Range that a survey draws a quantity from, in the quantity's own values."""
-    for table in (survey.prior, survey.stars):
-        if hasattr(table, quantity.prior):
-            bounds = np.broadcast_to(np.asarray(getattr(table, quantity.prior), float), 2)
-            return np.log10(bounds) if quantity.linear == quantity.prior else np.array(bounds)
-    raise InputError(f"survey {survey.name!r} has no prior {quantity.prior!r}")
+    if quantity.prior == "rh_arcsec":  # which may be given in pc
+        given: object = survey.rh_arcsec
+    elif hasattr(survey.clusters, quantity.prior):
+        given = getattr(survey.clusters, quantity.prior)
+    else:
+        raise InputError(f"survey {survey.name!r} has no prior {quantity.prior!r}")
+    bounds = np.broadcast_to(np.asarray(given, float), 2)
+    return np.log10(bounds) if quantity.linear == quantity.prior else np.array(bounds)
 
 
 def prior_bounds(survey: Survey, names: Sequence[str] = DEFAULT_INFERRED) -> tuple[Tensor, Tensor]:

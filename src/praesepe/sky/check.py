@@ -41,13 +41,13 @@ def check_survey(survey: Survey) -> None:
         Where a PSF file has a strange normalisation or many values missing, or the focus is to vary
         in a band whose PSF is a file.
     """
-    stars = survey.stars
-    most = as_range(stars.a_v)[1] + stars.a_v_scatter
+    stars = survey.clusters.stars
+    most = as_range(survey.clusters.a_v)[1] + survey.clusters.a_v_scatter
     dust = {"a_v": most, "r_v": stars.r_v}
     try:
         covered_angstrom(stars.extinction_law, stars.r_v)
     except InputError as error:
-        raise InputError(f"stars.extinction_law: {error}") from error
+        raise InputError(f"clusters.stars.extinction_law: {error}") from error
     library = SpectralLibrary.embedded()
     for band in survey.bands:
         try:
@@ -59,13 +59,13 @@ def check_survey(survey: Survey) -> None:
                 chosen_position(band.psf, len(file.planes), None)
         except InputError as error:
             raise InputError(f"band {band.name!r}: {error}") from error
-    _check_field(survey.field)
+    _check_field(survey.galaxy.field)
     files = [band.name for band in survey.bands if band.psf.file is not None]
-    if survey.nuisance.focus_nm > 0 and files:
+    focus_nm = survey.observation.nuisance.focus_nm
+    if focus_nm > 0 and files:
         warnings.warn(
-            f"nuisance.focus_nm = {survey.nuisance.focus_nm:g} varies the optical model only; the "
-            f"PSF files of {', '.join(files)} keep their focus. Set it to 0, or leave the files "
-            "out.",
+            f"observation.nuisance.focus_nm = {focus_nm:g} varies the optical model only; the PSF "
+            f"files of {', '.join(files)} keep their focus. Set it to 0, or leave the files out.",
             PraesepeWarning,
             stacklevel=2,
         )
@@ -75,12 +75,15 @@ def _check_field(field: StarField) -> None:
     """Check that the star field's folder, or the file of its history, is there."""
     if field.files is not None and not Path(field.files).is_dir():
         raise InputError(
-            f"field.files: there is no folder {field.files}. Make one with `praesepe fields "
+            f"galaxy.field.files: there is no folder {field.files}. Make one with `praesepe fields "
             "build`, or leave the key out for simulated fields."
         )
     if field.history not in HISTORIES and not Path(field.history).is_file():
         raise unknown(
-            "field.history", field.history, HISTORIES, "Or name a file; this one does not exist."
+            "galaxy.field.history",
+            field.history,
+            HISTORIES,
+            "Or name a file; this one does not exist.",
         )
 
 

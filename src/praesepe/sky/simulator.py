@@ -118,8 +118,10 @@ class Simulator:
         self.base_seed = seed
         self.seed(seed)
         self.bank: Bank | None = None
-        if n_fields and self.survey.field.files is not None:
-            self.bank = RealFieldBank(self.survey.field.files, self.survey, device=self.device)
+        if n_fields and self.survey.galaxy.field.files is not None:
+            self.bank = RealFieldBank(
+                self.survey.galaxy.field.files, self.survey, device=self.device
+            )
         elif n_fields:
             self.bank = FieldBank(
                 self.survey, self._sampler(self.tables.field), n_fields=n_fields, seed=(seed, 1)
@@ -130,7 +132,7 @@ class Simulator:
         self.generator = stream((*seed, 0), self.device)
 
     def _sampler(self, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
-        s = self.survey.stars
+        s = self.survey.clusters.stars
         return StarSampler(
             tables,
             zero_points=[band.zero_point_ab for band in self.survey.bands],
@@ -342,7 +344,6 @@ class Simulator:
         self, clusters: Clusters, structure: Structure, *, detail: bool
     ) -> tuple[Zones, Stars, Tensor]:
         """Zones that the clusters are made of, the stars of each, and their places as above."""
-        s = self.survey.stars
         expected = 10**clusters.log_mass / self.stars.mean_mass
         n_stars = torch.poisson(expected, generator=self.generator).clamp_(min=1).double()
         row = self.stars.rows_for(clusters.model, clusters.log_age, clusters.log_z)
@@ -362,7 +363,7 @@ class Simulator:
             generator=self.generator,
             max_points=zones.max_points,
             a_v=clusters.a_v[zones.cluster],
-            a_v_scatter=s.a_v_scatter,
+            a_v_scatter=self.survey.clusters.a_v_scatter,
             detail=detail,
         )
         in_zones = len(zones.cluster) > len(clusters)
@@ -381,11 +382,11 @@ class Simulator:
 
     def _parameters_beside_labels(self, clusters: Clusters) -> dict[str, Tensor]:
         """Those of the clusters' parameters that the survey lets vary, and the profile's slope."""
-        s, prior = self.survey.stars, self.survey.prior
+        prior, tides = self.survey.clusters, self.survey.galaxy.tides
         varies = {
-            "a_v": as_range(s.a_v) != (0.0, 0.0),
-            "log_z": isinstance(s.metallicity, tuple),
-            "model": len(s.models) > 1,
+            "a_v": as_range(prior.a_v) != (0.0, 0.0),
+            "log_z": isinstance(prior.metallicity, tuple),
+            "model": len(prior.stars.models) > 1,
             "profile": prior.profiles != ("eff",),
             "concentration": "king" in prior.profiles,
             "ellipticity": prior.ellipticity != (0.0, 0.0),
@@ -393,7 +394,7 @@ class Simulator:
             "segregation": prior.segregation != (0.0, 0.0),
         }
         names = ["gamma"] if "eff" in prior.profiles else []
-        names += ["tidal_radius"] if "eff" in prior.profiles and prior.tides is not None else []
+        names += ["tidal_radius"] if "eff" in prior.profiles and tides is not None else []
         names += [name for name, wanted in varies.items() if wanted]
         return {name: getattr(clusters, name) for name in names}
 
@@ -424,7 +425,7 @@ class Simulator:
     def _nuisances(self, n: int) -> dict[str, Tensor]:
         if not self.nuisances:
             return self._psfs(n)
-        settings, shape = self.survey.nuisance, (n, len(self.survey.bands))
+        settings, shape = self.survey.observation.nuisance, (n, len(self.survey.bands))
         low, high = settings.blur_px
 
         def normal(*shape: int) -> Tensor:

@@ -44,17 +44,17 @@ class SurveyTables:
             Where a stellar model is not known, or does not cover the survey's prior.
         """
         bands = [load_passband(band.filter) for band in survey.bands]
-        s = survey.stars
+        prior, s = survey.clusters, survey.clusters.stars
         table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
-        z_range = as_range(s.metallicity)
+        z_range = as_range(prior.metallicity)
         clusters = []
         for name in s.models:
             grid = IsochroneGrid.named(name)
-            check_covers(grid, survey.prior.log_age, z_range, name=f"stellar model {name!r}")
+            check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
-            clusters.append(table(grid=grid, a_v=a_v_range(s.a_v, s.a_v_scatter)))
-        dust = field_extinction(survey) or as_range(s.a_v)[0]
+            clusters.append(table(grid=grid, a_v=a_v_range(prior.a_v, prior.a_v_scatter)))
+        dust = field_extinction(survey) or as_range(prior.a_v)[0]
         grid = refine_metallicity(
-            IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.field.metallicity
+            IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.galaxy.field.metallicity
         )
         return cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))

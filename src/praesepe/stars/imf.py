@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from praesepe.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from praesepe.survey.models import MassFunction
+    from praesepe.survey import MassFunction
 
 
 class InitialMassFunction(Protocol):

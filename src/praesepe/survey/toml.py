@@ -1,9 +1,7 @@
-"""Survey files: TOML to settings and back, with errors that name the nearest valid key."""
+"""Survey files: TOML to settings, with errors that name the nearest valid key."""
 
 from __future__ import annotations
 
-import json
-import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -11,23 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from praesepe.errors import InputError, nearest, unknown
-from praesepe.survey.models import (
-    PSF,
-    Band,
-    DetectorErrors,
-    MassFunction,
-    Nuisance,
-    Prior,
-    Settings,
-    StarField,
-    Stars,
-    Survey,
-    Tides,
-)
+from praesepe.errors import InputError, unknown
+from praesepe.survey.old_form import is_old_form, upgrade, upgraded
+from praesepe.survey.problems import explained
+from praesepe.survey.schema import Survey
 
-OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
-"""What pydantic says of a value that is of another kind than it tried."""
+__all__ = ["load_survey", "parse_survey", "survey_names", "survey_text", "upgrade"]
 
 FIELD_FILES = ("files", "history")
 """Keys of the star field whose values may name a file or a folder."""
@@ -84,6 +71,11 @@ def load_survey(source: str | Path | Survey) -> Survey:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"survey {source} is not valid TOML: {error}") from error
+    if is_old_form(content):
+        raise InputError(
+            f"survey {source} has the form of earlier versions. `praesepe survey upgrade {source}` "
+            "gives it today's, with the tables observation, galaxy, clusters and network."
+        )
     return parse_survey(content, folder=folder, source=str(source))
 
 
@@ -100,18 +92,36 @@ def _read_utf8(path: Path) -> str:
 def parse_survey(
     content: dict[str, Any], *, folder: Path | None = None, source: str = "survey"
 ) -> Survey:
-    """Check a survey given as nested dictionaries; see `load_survey`."""
+    """Check a survey given as nested dictionaries; see `load_survey`.
+
+    Parameters
+    ----------
+    content : dict
+        The tables of a survey file. Those of earlier versions, as older models carry them, are
+        turned into today's.
+    folder : Path, optional
+        Where files that the survey names are looked for.
+    source : str
+        What messages call the survey.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    InputError
+        Where a key is unknown or a value impossible.
+    """
+    if is_old_form(content):
+        content = upgraded(content)
     if folder is not None:
         content = _with_absolute_paths(content, folder)
     try:
         return Survey.model_validate(content)
     except ValidationError as error:
-        found = error.errors()
-        within_bands = any(f["loc"][:1] == ("bands",) and len(f["loc"]) > 1 for f in found)
-        if within_bands:  # a band that is wrong is not counted; that is no error of its own
-            found = [f for f in found if (f["loc"], f["type"]) != (("bands",), "too_short")]
-        problems = "\n  ".join(_explain(problem) for problem in _meant(found))
-        raise InputError(f"{source} does not describe a survey:\n  {problems}") from error
+        said = explained(error, Survey)
+        raise InputError(f"{source} does not describe a survey:\n  {said}") from error
 
 
 def _with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -123,100 +133,21 @@ def _with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any
         candidate = folder / value
         return str(candidate.resolve()) if candidate.exists() else value
 
-    if isinstance(content.get("field"), dict):
-        field = {k: resolve(v) if k in FIELD_FILES else v for k, v in content["field"].items()}
-        content = {**content, "field": field}
-    bands = content.get("bands")
-    if not isinstance(bands, list):
-        return content
-    resolved = []
-    for band in bands:
-        if isinstance(band, dict):
-            band = {**band, **({"filter": resolve(band["filter"])} if "filter" in band else {})}
-            if isinstance(band.get("psf"), dict) and "file" in band["psf"]:
-                band["psf"] = {**band["psf"], "file": resolve(band["psf"]["file"])}
-        resolved.append(band)
-    return {**content, "bands": resolved}
+    def resolve_in(table: Any, keys: tuple[str, ...]) -> Any:
+        if not isinstance(table, dict):
+            return table
+        return {key: resolve(value) if key in keys else value for key, value in table.items()}
 
-
-def _meant(found: list[Any]) -> list[Any]:
-    """Of keys that admit several kinds of values, only what is said of the kind that was given.
-
-    Pydantic reports a wrong value once for each kind: that a word is no known name, and that it is
-    no table either.
-    """
-    kept: list[Any] = []
-    for problem in found:
-        where = _keys(problem["loc"])
-        others = [f for f in found if _keys(f["loc"])[: len(where)] == where and f is not problem]
-        if problem["type"] in OTHER_KIND and any(f["type"] not in OTHER_KIND for f in others):
-            continue
-        if any(_keys(f["loc"]) == where and f["type"] == problem["type"] for f in kept):
-            continue
-        kept.append(problem)
-    words = [f for f in kept if f["type"] == "literal_error"]
-    wrong = [f for f in words if not isinstance(f["input"], str)]
-    return [f for f in kept if f not in wrong or len(kept) == len(wrong)]
-
-
-def _keys(loc: tuple[int | str, ...]) -> list[str]:
-    """The keys and numbers of a place in a survey, without pydantic's names of kinds of values."""
-    kinds = ("str", "float", "int", "bool")
-    return [str(part) for part in loc if re.fullmatch(r"\w+", str(part)) and part not in kinds]
-
-
-def _explain(problem: Any) -> str:
-    """One line for one of pydantic's findings, with the nearest valid key."""
-    where = _keys(problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        model = _model_at(where[:-1])
-        keys = tuple(model.model_fields)
-        close = nearest(where[-1], keys)
-        hint = f" Did you mean {close!r}?" if close else ""
-        return f"unknown key {'.'.join(where)!r}.{hint} Allowed here: {', '.join(keys)}."
-    if problem["type"] == "missing":
-        return f"missing key {'.'.join(where)!r}."
-    message = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    shown = "" if isinstance(given, dict | list | tuple) else f" (given: {given!r})"
-    return f"{'.'.join(where) or 'survey'}: {message}{shown}"
-
-
-def _model_at(where: list[str]) -> type[Settings]:
-    nested: dict[str, type[Settings]] = {
-        "bands": Band,
-        "psf": PSF,
-        "stars": Stars,
-        "prior": Prior,
-        "tides": Tides,
-        "imf": MassFunction,
-        "nuisance": Nuisance,
-        "detector": DetectorErrors,
-        "field": StarField,
-    }
-    named = [part for part in where if part in nested]
-    return nested[named[-1]] if named else Survey
-
-
-def to_toml(content: dict[str, Any]) -> str:
-    """Write nested dictionaries as TOML; scalars and plain lists first, then tables."""
-
-    def literal(value: Any) -> str:
-        return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
-
-    def write(table: dict[str, Any], prefix: str) -> list[str]:
-        lines = []
-        for key, value in table.items():
-            if not isinstance(value, dict) and not (
-                isinstance(value, list) and value and isinstance(value[0], dict)
-            ):
-                lines.append(f"{key} = {literal(value)}")
-        for key, value in table.items():
-            if isinstance(value, dict):
-                lines += ["", f"[{prefix}{key}]", *write(value, f"{prefix}{key}.")]
-            elif isinstance(value, list) and value and isinstance(value[0], dict):
-                for item in value:
-                    lines += ["", f"[[{prefix}{key}]]", *write(item, f"{prefix}{key}.")]
-        return lines
-
-    return "\n".join(write(content, "")) + "\n"
+    content = dict(content)
+    galaxy, observation = content.get("galaxy"), content.get("observation")
+    if isinstance(galaxy, dict) and "field" in galaxy:
+        content["galaxy"] = {**galaxy, "field": resolve_in(galaxy["field"], FIELD_FILES)}
+    if isinstance(observation, dict) and isinstance(observation.get("bands"), list):
+        bands = []
+        for band in observation["bands"]:
+            resolved = resolve_in(band, ("filter",))
+            if isinstance(band, dict) and "psf" in band:
+                resolved["psf"] = resolve_in(band["psf"], ("file",))
+            bands.append(resolved)
+        content["observation"] = {**observation, "bands": bands}
+    return content

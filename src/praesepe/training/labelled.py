@@ -180,7 +180,9 @@ class LabelledSource:
         orientations = rng.integers(0, 8, self.batch_size)
         turned = [turn(image, int(k)) for image, k in zip(images[index], orientations, strict=True)]
         gain = rng.normal(
-            0, self.survey.nuisance.zero_point_mag, (self.batch_size, images.shape[1], 1, 1)
+            0,
+            self.survey.observation.nuisance.zero_point_mag,
+            (self.batch_size, images.shape[1], 1, 1),
         )
         factor = torch.from_numpy(10 ** (-0.4 * gain)).to(images)
         return torch.stack(turned) * factor, labels[index]
@@ -203,7 +205,7 @@ def present_mass_fraction(survey: Survey) -> tuple[NDArray[np.float64], NDArray[
         At the survey's metallicity.
     """
     grid = IsochroneGrid.embedded()
-    column = grid.nearest_metallicity(survey.stars.metallicity)
+    column = grid.nearest_metallicity(survey.clusters.metallicity)
     rows = [grid.isochrone(i, column) for i in range(len(grid.log_age))]
     left = [imf_weights(row.initial_mass, KROUPA2001) @ row.present_mass for row in rows]
     return np.asarray(grid.log_age), np.array(left) / float(KROUPA2001.mean_mass)

@@ -202,8 +202,10 @@ class Run:
             self._identity["labels"] = labelled.fingerprint()
             return
         self._identity["spectra"] = SpectralLibrary.embedded_key()
-        if survey.stars.models != ("sse",):  # what an imported model's name stands for may change
-            keys = {name: IsochroneGrid.named(name).key for name in survey.stars.models}
+        if survey.clusters.stars.models != (
+            "sse",
+        ):  # what an imported model's name stands for may change
+            keys = {name: IsochroneGrid.named(name).key for name in survey.clusters.stars.models}
             self._identity["stars"] = keys
 
     def open(self, resume: bool, tables: SurveyTables | None) -> None:

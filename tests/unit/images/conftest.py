@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from praesepe.survey import Survey, load_survey, parse_survey
+from praesepe.survey import Survey, load_survey
 
 CENTRE = (10.6847, 41.269)
 PHOTOMETRY = {
@@ -29,9 +29,8 @@ def phat() -> Survey:
 @pytest.fixture(scope="session")
 def two_bands() -> Survey:
     """F475W and F814W of phat, for shorter tests."""
-    content = load_survey("phat").model_dump()
-    content["bands"] = content["bands"][1:]
-    return parse_survey({**content, "name": "two"})
+    phat = load_survey("phat")
+    return phat.with_values(name="two", observation={"bands": phat.bands[1:]})
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ FIELD = 72
 def survey():
     """Two bands of the built-in survey."""
     phat = load_survey("phat")
-    return phat.model_copy(update={"bands": phat.bands[1:]})
+    return phat.with_values(observation={"bands": phat.bands[1:]})
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_saturation_follows_the_survey(survey):
         0.9 * FULL_WELL_E * band.n_exposures / band.exposure_s
     )
     full = band.model_copy(update={"saturation_e": 1000.0})
-    known = survey.model_copy(update={"bands": (full,)})
+    known = survey.with_values(observation={"bands": (full,)})
     assert saturation_e_s(known)[band.name] == pytest.approx(
         900 * band.n_exposures / band.exposure_s
     )
@@ -186,7 +186,7 @@ def test_real_images(shared_data: Path, repository: Path, tmp_path: Path) -> Non
     }
     survey = load_survey(repository / "docs/examples/ngc1261/ngc1261.toml")
     bands = [band.model_copy(update={"saturation_e": 25_000.0}) for band in survey.bands]
-    survey = survey.model_copy(update={"bands": tuple(bands)})
+    survey = survey.with_values(observation={"bands": tuple(bands)})
     built = build_fields(survey, images, tmp_path / "f", n=10, size=128, edge_px=80, seed=1)
     assert built.n == 10
     assert 0.01 < built.removed.saturated / built.removed.places < 0.9

@@ -14,8 +14,8 @@ from praesepe.survey import load_survey
 
 def test_real_star_fields_are_not_for_mosaics(tmp_path: Path) -> None:
     phat = load_survey("phat")
-    field = phat.field.model_copy(update={"files": "fields"})
-    survey = phat.model_copy(update={"field": field})
+    field = phat.galaxy.field.model_copy(update={"files": "fields"})
+    survey = phat.with_values(galaxy={"field": field})
     with pytest.raises(InputError, match=r"simulated star field.*density 0"):
         simulate_mosaic(survey, tmp_path / "sky", n=1, size=64)
     assert not (tmp_path / "sky").exists()
@@ -36,7 +36,7 @@ def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path) -> None:
     from astropy.io import fits
 
     phat = load_survey("phat")
-    survey = phat.model_copy(update={"bands": phat.bands[1:], "stamp_size": 32})
+    survey = phat.with_values(observation={"bands": phat.bands[1:]}, network={"stamp_size": 32})
     made = simulate_mosaic(survey, tmp_path / "sky", n=0, size=64, density=0.0, seed=5)
     for band, path in made.images.items():
         header = fits.getheader(path)

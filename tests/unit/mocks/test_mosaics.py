@@ -24,7 +24,7 @@ from praesepe.survey import load_survey
 def survey():
     """One band of the built-in survey, in small stamps."""
     phat = load_survey("phat")
-    return phat.model_copy(update={"bands": phat.bands[1:2], "stamp_size": 32})
+    return phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from praesepe.survey import load_survey
 def survey():
     """One band of the built-in survey, in small stamps."""
     phat = load_survey("phat")
-    return phat.model_copy(update={"bands": phat.bands[1:2], "stamp_size": 32})
+    return phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_a_file_is_known_by_its_header(survey, tmp_path: Path, name):
     assert not holds(path, mocks)
     write_mocks(path, mocks, blocks(survey, (40,)))
     assert holds(path, mocks)
-    deeper = survey.model_copy(update={"distance_pc": 9e5})
+    deeper = survey.with_values(galaxy={"distance_pc": 9e5})
     for other in (
         {"seed": 6}, {"nuisances": False}, {"n": 41}, {"first": 0}, {"survey": deeper},
     ):  # fmt: skip
@@ -221,8 +221,8 @@ def test_another_stellar_model_of_the_same_name_is_another_set(
 
     monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
     phat, grid = load_survey("phat"), IsochroneGrid.embedded()
-    stars = phat.stars.model_copy(update={"isochrones": "mine"})
-    one = MockSet(phat.model_copy(update={"stars": stars}), seed=1, nuisances=True, n=1)
+    other = phat.with_values(clusters={"stars": {"isochrones": "mine"}})
+    one = MockSet(other, seed=1, nuisances=True, n=1)
     identities = []
     for n_ages in (70, 71):
         rows = tuple(row[:n_ages] for row in grid.isochrones)

@@ -25,10 +25,12 @@ def survey() -> Survey:
     return parse_survey(
         {
             "name": "toy",
-            "distance_pc": 785000.0,
-            "pixel_scale_arcsec": 0.1,
-            "stamp_size": 16,
-            "bands": [band("F475W", asinh_scale=0.03), band("F814W", asinh_scale=0.3)],
-            "prior": {"log_mass": [2.0, 3.5], "rh_arcsec": [0.1, 0.4]},
+            "observation": {
+                "pixel_scale_arcsec": 0.1,
+                "bands": [band("F475W", asinh_scale=0.03), band("F814W", asinh_scale=0.3)],
+            },
+            "galaxy": {"distance_pc": 785000.0},
+            "network": {"stamp_size": 16},
+            "clusters": {"log_mass": [2.0, 3.5], "rh_arcsec": [0.1, 0.4]},
         }
     )

@@ -64,8 +64,7 @@ def test_the_volume_is_the_jacobian(survey: Survey) -> None:
 
 
 def test_a_fixed_parameter_stays_finite(survey: Survey) -> None:
-    prior = survey.prior.model_copy(update={"rh_arcsec": (0.2, 0.2)})
-    transform = make_transform(survey.model_copy(update={"prior": prior}))
+    transform = make_transform(survey.with_values(clusters={"rh_arcsec": (0.2, 0.2)}))
     assert torch.isfinite(transform(torch.tensor([8.0, 3.0, math.log10(0.2)]))).all()
 
 

@@ -25,11 +25,8 @@ def survey_with(psf, **nuisance):
     survey = load_survey("phat")
     first = survey.bands[0]
     band = first.model_copy(update={"psf": first.psf.model_copy(update=psf)})
-    return survey.model_copy(
-        update={
-            "bands": (band, *survey.bands[1:]),
-            "nuisance": survey.nuisance.model_copy(update=nuisance),
-        }
+    return survey.with_values(
+        observation={"bands": (band, *survey.bands[1:]), "nuisance": nuisance}
     )
 
 
@@ -63,8 +60,7 @@ def test_the_focus_of_a_file_cannot_vary(cube):
 
 def test_extinction_may_be_a_range():
     survey = survey_with({})
-    stars = survey.stars.model_copy(update={"a_v": (0.0, 2.0), "a_v_scatter": 0.1})
-    check_survey(survey.model_copy(update={"stars": stars}))
+    check_survey(survey.with_values(clusters={"a_v": (0.0, 2.0), "a_v_scatter": 0.1}))
 
 
 @pytest.mark.parametrize(
@@ -76,10 +72,8 @@ def test_extinction_may_be_a_range():
 )
 def test_what_the_star_field_needs_must_exist(key, value, message, tmp_path):
     survey = survey_with({})
-    field = survey.field.model_copy(update={key: value})
     with pytest.raises(InputError, match=message):
-        check_survey(survey.model_copy(update={"field": field}))
+        check_survey(survey.with_values(galaxy={"field": {key: value}}))
     (tmp_path / "history.txt").write_text("7 1\n8 1\n")
     there = {"files": str(tmp_path), "history": str(tmp_path / "history.txt")}[key]
-    field = survey.field.model_copy(update={key: there})
-    check_survey(survey.model_copy(update={"field": field}))
+    check_survey(survey.with_values(galaxy={"field": {key: there}}))

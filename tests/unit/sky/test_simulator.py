@@ -83,7 +83,7 @@ def test_batches_make_up_a_set(survey, tables):
 
 
 def test_labels_follow_the_prior(many, survey):
-    prior = survey.prior
+    prior = survey.clusters
     log_age, log_mass, log_rh = many.labels.double().numpy().T
     for value, (low, high) in (
         (log_age, prior.log_age),
@@ -108,8 +108,10 @@ def test_labels_are_independent(many):
 def test_places_are_spread_about_the_middle_of_the_stamp(many, survey):
     for axis in "xy":
         offset = many.truth[axis] - survey.stamp_size // 2
-        assert offset.abs().max() <= survey.prior.centre_shift_px + 1e-5
-        assert float(offset.std()) == pytest.approx(survey.prior.centre_shift_px / 3**0.5, rel=0.1)
+        assert offset.abs().max() <= survey.clusters.center_shift_px + 1e-5
+        assert float(offset.std()) == pytest.approx(
+            survey.clusters.center_shift_px / 3**0.5, rel=0.1
+        )
 
 
 def test_present_mass_is_a_part_of_the_initial_mass(many):
@@ -127,9 +129,7 @@ def test_the_number_of_stars_belongs_to_the_mass(many):
 
 
 def test_centre_shifts_can_be_switched_off(survey, tables):
-    fixed = survey.model_copy(
-        update={"prior": survey.prior.model_copy(update={"centre_shift_px": 0.0})}
-    )
+    fixed = survey.with_values(clusters={"center_shift_px": 0.0})
     truth = Simulator(fixed, tables=tables, n_fields=0).draw(3).truth
     assert truth["x"].tolist() == truth["y"].tolist() == [survey.stamp_size // 2] * 3
 
@@ -138,7 +138,7 @@ def test_nuisances(survey, tables):
     """Independent for every stamp and band, with the survey's scatter; none when off."""
     simulator = Simulator(survey, tables=tables, n_fields=0)
     drawn = simulator._nuisances(4000)
-    settings = survey.nuisance
+    settings = survey.observation.nuisance
     zero_point = -2.5 * drawn["gain"].log10()
     assert zero_point.std(0).tolist() == pytest.approx([settings.zero_point_mag] * 3, rel=0.05)
     assert drawn["blur_px"].min() >= settings.blur_px[0]
@@ -163,7 +163,7 @@ PEAKED = {"rh_arcsec": (0.08, 0.1), "log_mass": (4.3, 4.5), "log_age": (8.0, 8.5
 @pytest.fixture(scope="module")
 def peaked(survey):
     """A survey of bright and compact clusters only."""
-    return survey.model_copy(update={"prior": survey.prior.model_copy(update=PEAKED)})
+    return survey.with_values(clusters=PEAKED)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from astropy.io import fits
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import SurveyTables
-from praesepe.survey import Survey, load_survey
+from praesepe.survey import PSF, load_survey
 
 N = 300
 
@@ -45,11 +45,14 @@ def psf_file(tmp_path_factory):
 
 def with_psf_file(survey, path, *, bands, focus_nm=0.0):
     """The survey with a random place of the file in the first `bands` bands."""
-    given = survey.model_dump(exclude_unset=True)
-    for band in given["bands"][:bands]:
-        band["psf"] = {"file": path, "file_position": "random", "file_energy_fraction": 1.0}
-    given["nuisance"]["focus_nm"] = focus_nm
-    return Survey.model_validate(given)
+    psf = PSF(file=path, file_position="random", file_energy_fraction=1.0)
+    changed = [band.model_copy(update={"psf": psf}) for band in survey.bands[:bands]]
+    return survey.with_values(
+        observation={
+            "bands": (*changed, *survey.bands[bands:]),
+            "nuisance": {"focus_nm": focus_nm},
+        }
+    )
 
 
 def psfs_drawn(survey, tables):
@@ -108,11 +111,8 @@ def noisy(survey, tmp_path_factory):
     }
     (path / DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
     strong = {"zero_point_mag": 0.5, "blur_px": (2.0, 3.0), "registration_px": 3.0}
-    given = survey.model_copy(
-        update={
-            "field": survey.field.model_copy(update={"files": str(path)}),
-            "nuisance": survey.nuisance.model_copy(update=strong),
-        }
+    given = survey.with_values(
+        galaxy={"field": {"files": str(path)}}, observation={"nuisance": strong}
     )
     return given, torch.from_numpy(pixels[0])
 
@@ -132,7 +132,7 @@ def test_nuisances_and_noise_leave_a_real_background_alone(noisy, tables):
         assert any(torch.equal(stamp, way) for way in turns(pixels))
     assert density.isnan().all()
     # On a simulated sky the same light gets sky and noise, which the comparison notices.
-    simulated = survey.model_copy(update={"field": survey.field.model_copy(update={"files": None})})
+    simulated = survey.with_values(galaxy={"field": {"files": None}})
     other = Simulator(simulated, seed=1, tables=tables, n_fields=0)
     seen, _ = other._expose(other.renderer.empty(2), first=True)
     assert float(seen.var((2, 3)).min()) > 0
@@ -162,7 +162,7 @@ def test_nuisances_act_on_the_cluster_before_a_real_background(noisy, tables):
 def test_field_stars_have_all_metallicities(survey, tables):
     """Steps of 0.1 dex over the field's range, interpolated where the grid has none."""
     z = tables.field.metallicity
-    assert (z[0], z[-1]) == pytest.approx(survey.field.metallicity)
+    assert (z[0], z[-1]) == pytest.approx(survey.galaxy.field.metallicity)
     assert np.diff(np.log10(z)) == pytest.approx(np.diff(np.log10(z)).mean())
     assert np.diff(np.log10(z)).max() <= 0.1 + 1e-9
 
@@ -170,8 +170,6 @@ def test_field_stars_have_all_metallicities(survey, tables):
 @pytest.mark.parametrize("given", [(0.02, 0.02), (0.01, 0.011), (0.00015, 0.00015), (0.03, 0.045)])
 def test_narrow_ranges_of_metallicity(survey, given):
     """One metallicity, one between the grid's, and ends just beyond it."""
-    few = survey.model_copy(
-        update={"field": survey.field.model_copy(update={"metallicity": given})}
-    )
+    few = survey.with_values(galaxy={"field": {"metallicity": given}})
     z = SurveyTables.build(few).field.metallicity
     assert z == pytest.approx(np.clip(given, 0.0002, 0.03)[: len(z)])

@@ -17,19 +17,12 @@ GIVEN = {"log_age": 8.0, "log_mass": 4.0, "log_rh": -0.5}
 
 
 def survey_with(**tables):
-    survey = load_survey("phat")
-    changed = {
-        name: getattr(survey, name).model_validate(
-            getattr(survey, name).model_dump(exclude_unset=True) | values
-        )
-        for name, values in tables.items()
-    }
-    return survey.model_copy(update=changed)
+    return load_survey("phat").with_values(**tables)
 
 
 def with_bands(survey, **changes):
     bands = tuple(band.model_copy(update=changes) for band in survey.bands)
-    return survey.model_copy(update={"bands": bands})
+    return survey.with_values(observation={"bands": bands})
 
 
 def observed(survey, n=60, seed=3, given=GIVEN, **settings):
@@ -64,7 +57,7 @@ def brighter(grid, dex):
 def test_each_cluster_follows_one_of_the_stellar_models(store):
     """Two models that differ by 1 mag give clusters that differ by 1 mag."""
     brighter(IsochroneGrid.embedded(), 0.4).save(store / "bright.npz")
-    survey = survey_with(stars={"isochrones": ["sse", "bright"]})
+    survey = survey_with(clusters={"stars": {"isochrones": ["sse", "bright"]}})
     truth = observed(survey, n=200).truth
     model, magnitude = truth["model"].bool(), truth["mag_F475W"]
     assert 70 < int(model.sum()) < 130
@@ -74,7 +67,7 @@ def test_each_cluster_follows_one_of_the_stellar_models(store):
 
 def test_a_stellar_model_that_is_not_there(store):
     with pytest.raises(InputError, match="import_models"):
-        SurveyTables.build(survey_with(stars={"isochrones": "parsec99"}))
+        SurveyTables.build(survey_with(clusters={"stars": {"isochrones": "parsec99"}}))
 
 
 def test_a_stellar_model_that_does_not_reach_the_prior(store):
@@ -83,11 +76,11 @@ def test_a_stellar_model_that_does_not_reach_the_prior(store):
         grid.log_age[:20], grid.metallicity, tuple(row[:20] for row in grid.isochrones)
     ).save(store / "young.npz")
     with pytest.raises(InputError, match=r"6\.6 to 10\.1.*6\.6 to 7\.55"):
-        SurveyTables.build(survey_with(stars={"isochrones": ["sse", "young"]}))
+        SurveyTables.build(survey_with(clusters={"stars": {"isochrones": ["sse", "young"]}}))
 
 
 def test_metallicity_is_drawn_and_interpolated():
-    survey = survey_with(stars={"metallicity": [0.004, 0.03]})
+    survey = survey_with(clusters={"metallicity": [0.004, 0.03]})
     tables = SurveyTables.build(survey)
     steps = np.diff(np.log10(tables.cluster[0].metallicity))
     assert steps.max() < 0.051
@@ -99,7 +92,7 @@ def test_metallicity_is_drawn_and_interpolated():
 
 
 def test_extinction_dims_and_reddens(plain):
-    survey = survey_with(stars={"a_v": [0.0, 2.0]})
+    survey = survey_with(clusters={"a_v": [0.0, 2.0]})
     truth = observed(survey, given={**GIVEN, "a_v": 1.0}).truth
     dimming = [
         float(truth[f"mag_{b}"].median() - plain.truth[f"mag_{b}"].median())
@@ -111,7 +104,7 @@ def test_extinction_dims_and_reddens(plain):
 
 
 def test_differential_extinction_scatters_the_stars():
-    survey = survey_with(stars={"a_v": [0.0, 2.0], "a_v_scatter": 0.3})
+    survey = survey_with(clusters={"a_v": [0.0, 2.0], "a_v_scatter": 0.3})
     mocks = observed(survey, given={**GIVEN, "a_v": 1.0})
     assert torch.isfinite(mocks.images).all()
 
@@ -122,28 +115,28 @@ def test_an_extinction_outside_the_surveys_range():
 
 
 def test_binaries_add_light_and_mass(plain):
-    truth = observed(survey_with(stars={"binary_fraction": 1.0})).truth
+    truth = observed(survey_with(clusters={"stars": {"binary_fraction": 1.0}})).truth
     assert truth["n_stars"].median() < 0.75 * plain.truth["n_stars"].median()
     assert (truth["n_living"] > 1.5 * truth["n_stars"]).all()
 
 
 def test_another_mass_function_gives_other_numbers_of_stars(plain):
     """Salpeter's has more dwarfs: more stars, less light at the same mass."""
-    truth = observed(survey_with(stars={"imf": "salpeter1955"})).truth
+    truth = observed(survey_with(clusters={"stars": {"imf": "salpeter1955"}})).truth
     assert truth["n_stars"].median() > 1.4 * plain.truth["n_stars"].median()
     assert truth["mag_F475W"].median() > plain.truth["mag_F475W"].median() + 0.1
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_has_the_half_light_radius_of_the_label(profile):
-    survey = survey_with(prior={"profile": profile})
+    survey = survey_with(clusters={"profile": profile})
     mocks = observed(survey, given={**GIVEN, "gamma": 3.0})
     ratio = mocks.truth["rh_realised_arcsec"] / 10 ** mocks.labels[:, 2]
     assert float(ratio.median()) == pytest.approx(1, abs=0.08)
 
 
 def test_segregation_draws_the_light_inwards():
-    survey = survey_with(prior={"segregation": [0.0, 0.5]})
+    survey = survey_with(clusters={"segregation": [0.0, 0.5]})
     radii = [
         observed(survey, given={**GIVEN, "segregation": s}).truth["rh_realised_arcsec"].median()
         for s in (0.0, 0.3)
@@ -152,7 +145,7 @@ def test_segregation_draws_the_light_inwards():
 
 
 def test_flattened_clusters_lie_along_their_angle():
-    survey = survey_with(prior={"ellipticity": [0.0, 0.6]})
+    survey = survey_with(clusters={"ellipticity": [0.0, 0.6]})
     for angle, longer in ((0.0, "x"), (np.pi / 2, "y")):
         mocks = observed(survey, given={**GIVEN, "ellipticity": 0.6, "angle": angle})
         light = mocks.images[:, 1].clamp_min(0).sum(0)
@@ -163,7 +156,7 @@ def test_flattened_clusters_lie_along_their_angle():
 
 
 def test_focus_varies_from_stamp_to_stamp():
-    survey = survey_with(nuisance={"focus_nm": 60.0})
+    survey = survey_with(observation={"nuisance": {"focus_nm": 60.0}})
     simulator = Simulator(survey, seed=1, n_fields=0)
     assert simulator.renderer.n_psfs == (8, 8, 8)
     which = simulator._nuisances(200)["psf"]
@@ -183,26 +176,30 @@ def test_everything_at_once_is_reproducible(store):
     brighter(IsochroneGrid.embedded(), 0.1).save(store / "bright.npz")
     survey = with_bands(
         survey_with(
-            stars={
-                "isochrones": ["sse", "bright"],
-                "imf": "chabrier2003",
-                "binary_fraction": 0.4,
+            clusters={
+                "stars": {
+                    "isochrones": ["sse", "bright"],
+                    "imf": "chabrier2003",
+                    "binary_fraction": 0.4,
+                },
                 "a_v": [0.0, 2.0],
                 "a_v_scatter": 0.1,
-            },
-            prior={
                 "profile": list(PROFILES),
                 "ellipticity": [0.0, 0.3],
                 "segregation": [0.0, 0.2],
             },
-            nuisance={"focus_nm": 30.0},
-            detector={"flat_field": 0.01, "cosmic_rays": 1.0, "bad_pixels": 0.002},
-            field={
-                "history": "burst",
-                "dust_share": [0.2, 0.6],
-                "gradient_dex": 0.2,
-                "clump_share": [0.0, 0.5],
-                "galaxies_per_arcmin2": 50.0,
+            observation={
+                "nuisance": {"focus_nm": 30.0},
+                "detector": {"flat_field": 0.01, "cosmic_rays": 1.0, "bad_pixels": 0.002},
+            },
+            galaxy={
+                "field": {
+                    "history": "burst",
+                    "dust_share": [0.2, 0.6],
+                    "gradient_dex": 0.2,
+                    "clump_share": [0.0, 0.5],
+                    "galaxies_per_arcmin2": 50.0,
+                }
             },
         ),
         saturation_e=70_000.0,

@@ -7,7 +7,7 @@ from scipy import integrate, stats
 from praesepe.errors import InputError
 from praesepe.stars import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.imf import CHABRIER2003, SALPETER1955, LogNormalPowerLaw, imf_from
-from praesepe.survey.models import MassFunction
+from praesepe.survey import MassFunction
 
 ONE_AND_TWO = BrokenPowerLaw(edges=(0.1, 1.0, 50.0), slopes=(1.0, 2.0))
 EVERY = {

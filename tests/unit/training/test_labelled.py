@@ -41,12 +41,14 @@ def survey() -> Survey:
     return parse_survey(
         {
             "name": "toy",
-            "distance_pc": 785000.0,
-            "pixel_scale_arcsec": 0.05,
-            "stamp_size": 16,
-            "bands": bands,
-            "prior": {"rh_arcsec": [0.1, 0.4]},
-            "nuisance": {"zero_point_mag": 0.05},
+            "observation": {
+                "pixel_scale_arcsec": 0.05,
+                "bands": bands,
+                "nuisance": {"zero_point_mag": 0.05},
+            },
+            "galaxy": {"distance_pc": 785000.0},
+            "network": {"stamp_size": 16},
+            "clusters": {"rh_arcsec": [0.1, 0.4]},
         }
     )
 

@@ -46,14 +46,12 @@ def make_survey(**changes: Any) -> Survey:
     }
     content = {
         "name": "toy",
-        "distance_pc": 785000.0,
-        "pixel_scale_arcsec": 0.1,
-        "stamp_size": 16,
-        "bands": [band],
-        "prior": {"log_mass": [2.0, 3.5], "rh_arcsec": [0.1, 0.4]},
-        "field": {"surface_density": [0.02, 0.1]},
+        "observation": {"pixel_scale_arcsec": 0.1, "bands": [band]},
+        "galaxy": {"distance_pc": 785000.0, "field": {"surface_density": [0.02, 0.1]}},
+        "clusters": {"log_mass": [2.0, 3.5], "rh_arcsec": [0.1, 0.4]},
+        "network": {"stamp_size": 16},
     }
-    return parse_survey({**content, **changes})
+    return parse_survey(content).with_values(**changes)
 
 
 @pytest.fixture(scope="module")
@@ -512,7 +510,7 @@ def toy_labelled(n: int, survey: Survey, seed: int) -> Labelled:
         ({"seed": 5}, "another settings: seed 0, now 5"),
         ({"batch_size": 8}, "another settings: batch_size 16, now 8"),
         ({"learning_rate": 0.1, "clip": 2.0}, "learning_rate 0.0015, now 0.1, clip 1.0, now 2.0"),
-        ({"survey": {"distance_pc": 1e6}}, "another survey"),
+        ({"survey": {"galaxy": {"distance_pc": 1e6}}}, "another survey"),
         ({"labelled": 40}, "another labels: 'none', now"),
         ({"encoder": "small"}, "encoder 'tiny', now 'small'"),
     ],
@@ -708,7 +706,7 @@ def test_fine_tuning_starts_from_a_model(
         train(survey, tuned, steps=12, resume=True, **QUICK)
     with pytest.raises(InputError, match=r"encoder 'tiny', not 'small'"):
         train(survey, tmp_path / "x", steps=2, initial=first, encoder="small")
-    wider = make_survey(stamp_size=32)
+    wider = make_survey(network={"stamp_size": 32})
     with pytest.raises(InputError, match=r"takes 16 px.*has 32 px"):
         train(wider, tmp_path / "x", steps=2, initial=first, **QUICK)
 
@@ -785,7 +783,7 @@ def test_a_run_on_other_isochrones_of_the_same_name_is_not_resumed(
     from praesepe.stars.isochrones import IsochroneGrid
 
     monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
-    survey = make_survey(stars={"isochrones": "mine"}, prior={"log_age": [7.0, 9.0]})
+    survey = make_survey(clusters={"log_age": [7.0, 9.0], "stars": {"isochrones": "mine"}})
     grid = IsochroneGrid.embedded()
     for n_ages in (71, 70):
         rows = tuple(row[:n_ages] for row in grid.isochrones)

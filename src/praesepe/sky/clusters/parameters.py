@@ -162,7 +162,7 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
     Parameters
     ----------
     survey : Survey
-        Its `prior` and `stars` give the ranges.
+        Its `clusters` and its galaxy's tides give the ranges.
     n : int
         Number of clusters.
     generator : torch.Generator
@@ -172,7 +172,7 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
     -------
     Clusters
     """
-    prior, stars, device = survey.prior, survey.stars, generator.device
+    prior, tides, device = survey.clusters, survey.galaxy.tides, generator.device
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(n, generator=generator, device=device)
@@ -180,20 +180,20 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
     def one_of(k: int) -> Tensor:
         return torch.randint(k, (n,), generator=generator, device=device)
 
-    low, high = (math.log10(r) for r in prior.rh_arcsec)
+    low, high = (math.log10(r) for r in survey.rh_arcsec)
     if prior.log_rh_normal is None:
         log_rh = uniform(low, high)
     else:
         log_rh = _truncated_normal(*prior.log_rh_normal, low, high, uniform(0.0, 1.0))
-    reach = prior.centre_shift_px
+    reach = prior.center_shift_px
     known = torch.tensor([PROFILES.index(name) for name in prior.profiles], device=device)
     return Clusters(
         log_age=uniform(*prior.log_age),
         log_mass=uniform(*prior.log_mass),
         log_rh=log_rh,
-        log_z=uniform(*(math.log10(z) for z in as_range(stars.metallicity))),
-        a_v=uniform(*as_range(stars.a_v)),
-        model=one_of(len(stars.models)),
+        log_z=uniform(*(math.log10(z) for z in as_range(prior.metallicity))),
+        a_v=uniform(*as_range(prior.a_v)),
+        model=one_of(len(prior.stars.models)),
         profile=known[one_of(len(known))],
         gamma=uniform(*prior.gamma),
         concentration=uniform(*prior.king_concentration),
@@ -204,10 +204,8 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
         y_offset=uniform(-reach, reach),
         tidal_scale=(
             torch.full((n,), math.inf, device=device)
-            if prior.tides is None
-            else tidal_scale_pc(
-                prior.tides.circular_speed_km_s, 1e3 * uniform(*prior.tides.galactocentric_kpc)
-            )
+            if tides is None
+            else tidal_scale_pc(tides.circular_speed_km_s, 1e3 * uniform(*tides.galactocentric_kpc))
             / survey.pc_per_arcsec
         ),
     )

@@ -10,21 +10,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError, unknown
+from praesepe.quantities import LOG_MASS
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.stars.population import StellarTable
-from praesepe.survey import Survey, as_range
+from praesepe.survey import SHAPE_LIMITS, Survey, as_range
 
 METALLICITY_TOLERANCE_DEX = 0.025
 """Half a step of the metallicities at which a simulator has stars (`METALLICITY_STEP_DEX`)."""
 
 LIMITS = {
-    "log_mass": (0.0, 8.0),
-    "concentration": (0.1, 3.5),
-    "ellipticity": (0.0, 0.9),
-    "segregation": (0.0, 1.0),
+    "log_mass": LOG_MASS.limits,
+    "concentration": SHAPE_LIMITS["king_concentration"],
+    "ellipticity": SHAPE_LIMITS["ellipticity"],
+    "segregation": SHAPE_LIMITS["segregation"],
 }
-"""As for the prior of a survey (`praesepe.survey.Prior`)."""
+"""As for the prior of a survey."""
 
 SLACK = 1e-5
 """Single precision may put a value so far beyond the limit that it was given as."""
@@ -121,24 +122,24 @@ def check_given(
     half = 0.5 * survey.stamp_size * survey.pixel_scale_arcsec
     demand("log_rh", value["log_rh"] <= np.log10(half) + SLACK, f"allowed is half a stamp at most, "
            f"{half:.4g} arcsec; give the survey a larger stamp_size")  # fmt: skip
-    for i, (model, table) in enumerate(zip(survey.stars.models, tables, strict=True)):
+    for i, (model, table) in enumerate(zip(survey.clusters.stars.models, tables, strict=True)):
         step = 0.5 * float(np.diff(table.log_age).min(initial=0.05))
         first, last = float(table.log_age[0]), float(table.log_age[-1])
         good = (value["model"] != i) | _within(value["log_age"], first - step, last + step)
         demand("log_age", good, f"allowed are {first:g} to {last:g}, the ages of the stellar model "
                f"{model!r}")  # fmt: skip
-    low, high = as_range(survey.stars.a_v)
+    low, high = as_range(survey.clusters.a_v)
     demand("a_v", _within(value["a_v"], low, high), f"the survey has {_span(low, high)} mag; put a "
-           "wider range into a_v of its stars")  # fmt: skip
-    low, high = as_range(survey.stars.metallicity)
+           "wider range into a_v of its clusters")  # fmt: skip
+    low, high = as_range(survey.clusters.metallicity)
     ends = np.log10([low, high]) + np.array([-1, 1]) * METALLICITY_TOLERANCE_DEX
     demand("log_z", _within(value["log_z"], *ends), f"the survey has stars of Z = "
            f"{_span(low, high)}; put a {'wider ' if low < high else ''}range into metallicity of "
-           "its stars")  # fmt: skip
+           "its clusters")  # fmt: skip
 
 
 def _choices(survey: Survey) -> dict[str, tuple[str, ...]]:
-    return {"profile": PROFILES, "model": survey.stars.models}
+    return {"profile": PROFILES, "model": survey.clusters.stars.models}
 
 
 def _advice(name: str) -> str:

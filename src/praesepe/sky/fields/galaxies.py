@@ -77,7 +77,7 @@ def draw_galaxies(
     rng, device = on_cpu(generator), generator.device
     height, width = shape_px
     scale = survey.pixel_scale_arcsec
-    expected = survey.field.galaxies_per_arcmin2 * height * width * (scale / 60) ** 2
+    expected = survey.galaxy.field.galaxies_per_arcmin2 * height * width * (scale / 60) ** 2
     n = int(torch.poisson(torch.tensor(expected), generator=rng))
     u = torch.rand((6, n), generator=rng, dtype=torch.float64).numpy()
     normal = torch.randn((2, n), generator=rng, dtype=torch.float64).numpy()
@@ -145,7 +145,9 @@ def _fluxes(survey: Survey, magnitude: np.ndarray, normal: np.ndarray, a_v: floa
     bluer = np.log10(PIVOT_F814W_ANGSTROM / pivot) / COLOUR_BASE
     in_band = magnitude[:, None] + colour[:, None] * bluer
     zero_point = np.array([band.zero_point_ab for band in survey.bands])
-    seen = transmission(pivot, a_v=a_v, r_v=survey.stars.r_v, law=survey.stars.extinction_law)
+    seen = transmission(
+        pivot, a_v=a_v, r_v=survey.clusters.stars.r_v, law=survey.clusters.stars.extinction_law
+    )
     return 10 ** (0.4 * (zero_point - in_band)) * seen
 
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from praesepe.errors import InputError, unknown
 from praesepe.rng import on_cpu, uniform
 from praesepe.sky.population.sampler import StarSampler
-from praesepe.survey import Survey
-from praesepe.survey.models import StarField
+from praesepe.survey import StarField, Survey
 
 HISTORIES = ("constant", "declining", "burst")
 """Histories with a name; anything else is a file."""
@@ -54,7 +53,7 @@ def age_metallicity_shares(
         For a history that is neither known nor a readable file, or that forms no stars at the
         field's ages.
     """
-    settings, cpu = survey.field, on_cpu(generator)
+    settings, cpu = survey.galaxy.field, on_cpu(generator)
     scatter = torch.randn(len(sampler.log_age), generator=cpu, dtype=torch.float64)
     weight = torch.as_tensor(mass_per_bin(settings, sampler.log_age))
     weight = weight * torch.exp(settings.burstiness * scatter)

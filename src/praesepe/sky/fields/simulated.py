@@ -16,8 +16,7 @@ from praesepe.sky.fields.histories import age_metallicity_shares
 from praesepe.sky.fields.structure import YOUNG_LOG_AGE, Clumps, Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING, bspline, chunks
 from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
-from praesepe.survey import Survey
-from praesepe.survey.models import as_range
+from praesepe.survey import Survey, as_range
 
 POPULATION_PX = 64**2
 """Area in which a population may have `MAX_POINTS` points of light."""
@@ -122,7 +121,7 @@ class FieldBank:
         n = len(self._fields)
         place = k % n
         jitter = np.random.default_rng((*self._seed, k)).random()
-        low, high = self.survey.field.surface_density
+        low, high = self.survey.galaxy.field.surface_density
         self.density[place] = low * (high / low) ** ((self._order[place] + jitter) / n)
         self._due[place] = k
 
@@ -188,7 +187,7 @@ class FieldBank:
         turn = (u[3] * 8).long()
         add_pieces(light, self._fields, torch.stack((which, row, column, turn)))
         density = self.density[which]
-        if self.survey.field.gradient_dex:
+        if self.survey.galaxy.field.gradient_dex:
             y, x = ((start + side / 2) / whole for start in (row, column))
             for k, gradient in enumerate(self.gradients):
                 here = which == k
@@ -265,7 +264,7 @@ def draw_field(
         place = _places(some.clump[stars.owner], gradient, clumps, shape_px, generator)
         _spread_periodic(light, stars.flux, place)
         smooth += stars.smooth.sum(0)
-    if survey.field.galaxies_per_arcmin2:
+    if survey.galaxy.field.galaxies_per_arcmin2:
         all_dust = foreground + behind[1] if behind[0] else foreground
         place, flux = draw_galaxies(survey, shape_px=shape_px, a_v=all_dust, generator=generator)
         _spread_periodic(light, flux, place)
@@ -283,10 +282,10 @@ def field_extinction(survey: Survey) -> tuple[float, float] | None:
     Returns
     -------
     tuple of float, or None
-        Lowest and highest A_V, mag. None: all field stars have the one extinction of `stars.a_v`,
-        and `StarSampler.draw` is called without any.
+        Lowest and highest A_V, mag. None: all field stars have the one extinction of
+        `clusters.a_v`, and `StarSampler.draw` is called without any.
     """
-    settings, of_clusters = survey.field, as_range(survey.stars.a_v)
+    settings, of_clusters = survey.galaxy.field, as_range(survey.clusters.a_v)
     low = of_clusters[0] if settings.a_v is None else settings.a_v
     high = low + (settings.dust_a_v[1] if settings.dust_share[1] > 0 else 0.0)
     return None if of_clusters == (low, high) else (low, high)
@@ -372,8 +371,8 @@ def _draw_groups(
 ) -> tuple[_Groups, Clumps | None]:
     """Numbers of stars of each age and metallicity, in clumps and outside them."""
     device, clumps = sampler.device, None
-    if survey.field.clump_share[1] > 0:
-        share = uniform(*survey.field.clump_share, generator=on_cpu(generator))
+    if survey.galaxy.field.clump_share[1] > 0:
+        share = uniform(*survey.galaxy.field.clump_share, generator=on_cpu(generator))
         young = torch.as_tensor(np.asarray(sampler.log_age) < YOUNG_LOG_AGE)[:, None]
         in_clumps = (share * young * expected).flatten()
         expected = expected * (1 - share * young.double())
@@ -392,8 +391,8 @@ def _draw_groups(
 
 def _dust_layer(survey: Survey, generator: torch.Generator) -> tuple[float, tuple[float, float]]:
     """Foreground A_V, and of the dust layer the share of stars behind it and its A_V."""
-    settings = survey.field
-    foreground = as_range(survey.stars.a_v)[0] if settings.a_v is None else settings.a_v
+    settings = survey.galaxy.field
+    foreground = as_range(survey.clusters.a_v)[0] if settings.a_v is None else settings.a_v
     if settings.dust_share[1] == 0:
         return foreground, (0.0, 0.0)
     cpu = on_cpu(generator)

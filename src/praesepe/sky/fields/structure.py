@@ -70,7 +70,7 @@ class Gradient:
         -------
         Gradient
         """
-        largest = survey.field.gradient_dex
+        largest = survey.galaxy.field.gradient_dex
         if largest == 0:
             return cls()
         cpu, stamp = on_cpu(generator), survey.stamp_size
@@ -203,7 +203,7 @@ class Clumps:
         n = int(torch.poisson(torch.tensor(total_mass / mean_mass), generator=cpu))
         u = torch.rand((4, n), generator=cpu, dtype=torch.float64)
         mass = 1 / ((1 - u[0]) / low + u[0] / high)
-        smallest, largest = (math.log(pc) for pc in survey.field.clump_pc)
+        smallest, largest = (math.log(pc) for pc in survey.galaxy.field.clump_pc)
         radius_pc = torch.exp(smallest + (largest - smallest) * u[1])
         if n:
             row = torch.multinomial(expected, n, replacement=True, generator=cpu)

@@ -43,7 +43,7 @@ class Detector:
         def column(values: list[float]) -> Tensor:
             return torch.tensor(values, device=device)[:, None, None]  # (band, 1, 1)
 
-        self.faults = survey.detector
+        self.faults = survey.observation.detector
         self.exposure = column([band.exposure_s for band in bands])
         self.dark = column([band.dark_e_s for band in bands])
         self.read_noise = column([band.read_noise_e * band.n_exposures**0.5 for band in bands])

@@ -276,7 +276,7 @@ def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
         half_size_px=half,
         pixel_scale_arcsec=scale,
     )
-    sigma = survey.nuisance.focus_nm
+    sigma = survey.observation.nuisance.focus_nm
     if band.psf.file is not None:
         places = range(psf_variants(band)) if band.psf.file_position == "random" else [None]
         return np.stack([seen(position=place) for place in places])

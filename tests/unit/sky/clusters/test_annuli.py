@@ -89,9 +89,8 @@ def test_all_rings_of_segregated_clusters_may_be_seen():
 
 
 def of_survey(**stars):
-    survey = load_survey("phat")
-    stars = survey.stars.model_copy(update=stars)
-    return Simulator(survey.model_copy(update={"stars": stars}), n_fields=0)
+    survey = load_survey("phat").with_values(clusters={"stars": stars})
+    return Simulator(survey, n_fields=0)
 
 
 @pytest.mark.parametrize("binaries", [0.0, 0.5])

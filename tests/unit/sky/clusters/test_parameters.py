@@ -19,25 +19,20 @@ N = 4000
 
 def survey_with(**tables):
     """The phat survey with some keys of its tables changed."""
-    survey = load_survey("phat")
-    changed = {
-        name: getattr(survey, name).model_validate(
-            getattr(survey, name).model_dump(exclude_unset=True) | values
-        )
-        for name, values in tables.items()
-    }
-    return survey.model_copy(update=changed)
+    return load_survey("phat").with_values(**tables)
 
 
 VARIED = survey_with(
-    prior={
+    clusters={
         "profile": ["eff", "king", "plummer"],
         "king_concentration": [0.7, 1.5],
         "ellipticity": [0.0, 0.5],
         "segregation": [0.1, 0.4],
         "log_rh_normal": [-0.6, 0.3],
+        "metallicity": [0.004, 0.02],
+        "a_v": [0.2, 3],
+        "stars": {"isochrones": ["sse", "other", "third"]},
     },
-    stars={"isochrones": ["sse", "other", "third"], "metallicity": [0.004, 0.02], "a_v": [0.2, 3]},
 )
 
 
@@ -92,7 +87,7 @@ def test_choices_are_even(name):
 
 
 def test_only_the_surveys_profiles_occur():
-    survey = survey_with(prior={"profile": ["plummer", "eff"]})
+    survey = survey_with(clusters={"profile": ["plummer", "eff"]})
     assert {PROFILES[k] for k in drawn(survey).profile.tolist()} == {"plummer", "eff"}
 
 
@@ -130,8 +125,7 @@ def test_a_tidal_radius_can_be_given():
 
 
 def test_without_tides_nothing_ends():
-    endless = VARIED.prior.model_copy(update={"tides": None})
-    clusters = drawn(VARIED.model_copy(update={"prior": endless}), n=4)
+    clusters = drawn(VARIED.with_values(galaxy={"tides": None}), n=4)
     assert torch.isinf(clusters.tidal_radius).all()
     assert torch.isinf(clusters.with_values(tidal_scale=math.inf).tidal_scale).all()
     with pytest.raises(InputError, match="finite"):

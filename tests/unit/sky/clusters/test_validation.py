@@ -16,17 +16,14 @@ from praesepe.sky.clusters.validation import METALLICITY_TOLERANCE_DEX, by_index
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import METALLICITY_STEP_DEX, SurveyTables
 from praesepe.stars import IsochroneGrid
-from praesepe.survey import Survey, load_survey
+from praesepe.survey import load_survey
 
 GIVEN = {"log_age": 8.0, "log_mass": 3.0, "log_rh": -0.5}
 
 
 def survey_with(**tables):
-    values = load_survey("phat").model_dump()
-    for name, changed in tables.items():
-        values[name] |= changed
-    values["bands"] = values["bands"][1:2]
-    return Survey.model_validate(values)
+    phat = load_survey("phat")
+    return phat.with_values(observation={"bands": phat.bands[1:2]}, **tables)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +35,7 @@ def simulator():
 def varied():
     """A survey that draws metallicity and extinction."""
     return Simulator(
-        survey_with(stars={"metallicity": (0.008, 0.02), "a_v": (0.2, 1.0)}), seed=1, n_fields=0
+        survey_with(clusters={"metallicity": (0.008, 0.02), "a_v": (0.2, 1.0)}), seed=1, n_fields=0
     )
 
 
@@ -160,7 +157,9 @@ def test_each_model_has_its_own_ages(tmp_path):
     )
     path = tmp_path / "young.npz"
     young.save(path)
-    survey = survey_with(stars={"isochrones": ("sse", str(path))}, prior={"log_age": (6.6, 7.5)})
+    survey = survey_with(
+        clusters={"log_age": (6.6, 7.5), "stars": {"isochrones": ("sse", str(path))}}
+    )
     simulator = Simulator(survey, seed=1, n_fields=0)
     simulator.observe(GIVEN | {"log_age": 9.0, "model": "sse"})
     with pytest.raises(InputError, match=r"log_age = 9; allowed are 6\.6 to 7\.55.*young"):
@@ -172,8 +171,10 @@ def test_each_model_has_its_own_ages(tmp_path):
     [
         load_survey("phat"),
         survey_with(
-            stars={"metallicity": (0.03, 0.045), "a_v": (0.3, 2.0), "a_v_scatter": 0.2},
-            prior={
+            clusters={
+                "metallicity": (0.03, 0.045),
+                "a_v": (0.3, 2.0),
+                "a_v_scatter": 0.2,
                 "log_age": (6.575, 10.125),
                 "log_mass": (0.0, 8.0),
                 "rh_arcsec": (0.01, 1.6),

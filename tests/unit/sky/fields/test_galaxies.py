@@ -24,9 +24,7 @@ from praesepe.survey import load_survey
 @pytest.fixture(scope="module")
 def survey():
     phat = load_survey("phat")
-    return phat.model_copy(
-        update={"field": phat.field.model_copy(update={"galaxies_per_arcmin2": 90.0})}
-    )
+    return phat.with_values(galaxy={"field": {"galaxies_per_arcmin2": 90.0}})
 
 
 def draw(survey, generator, side=1200, a_v=0.0):

@@ -31,7 +31,7 @@ def survey():
 
 
 def with_field(survey, **settings):
-    return survey.model_copy(update={"field": survey.field.model_copy(update=settings)})
+    return survey.with_values(galaxy={"field": settings})
 
 
 def bins():
@@ -59,7 +59,7 @@ def test_shares_of_age_and_metallicity(survey, generator):
     assert shares.shape == (len(Grid.log_age), len(Grid.metallicity))
     assert float(shares.sum()) == pytest.approx(1)
     assert (shares >= 0).all()
-    low, high = survey.field.metallicity
+    low, high = survey.galaxy.field.metallicity
     outside = torch.as_tensor((Grid.metallicity < low * 0.99) | (Grid.metallicity > high * 1.01))
     assert outside.any()
     assert float(shares[:, outside].sum()) == 0
@@ -111,7 +111,7 @@ def test_the_share_of_a_burst_is_uniform(survey, generator):
 
 @pytest.mark.parametrize(("ages", "bin_age"), [((8.01, 8.02), 8.0), ((8.0, 8.0), 8.0)])
 def test_a_burst_shorter_than_a_bin(survey, ages, bin_age):
-    burst = burst_per_bin(with_field(survey, burst_log_age=ages).field, LOG_AGE)
+    burst = burst_per_bin(with_field(survey, burst_log_age=ages).galaxy.field, LOG_AGE)
     assert burst.sum() == pytest.approx(1)
     assert LOG_AGE[burst.argmax()] == pytest.approx(bin_age)
     assert burst.max() == pytest.approx(1)
@@ -195,6 +195,6 @@ def test_a_history_that_is_not_there(survey, generator, tmp_path):
 def test_a_history_without_stars_at_the_fields_ages(survey, tmp_path):
     path = tmp_path / "rates.txt"
     path.write_text("7.0 1\n8.0 1\n", encoding="utf-8")
-    settings = with_field(survey, history=str(path), log_age=(9.0, 10.0)).field
+    settings = with_field(survey, history=str(path), log_age=(9.0, 10.0)).galaxy.field
     with pytest.raises(InputError, match="forms no stars"):
         mass_per_bin(settings, LOG_AGE)

@@ -102,7 +102,7 @@ def test_the_ways_of_cpu_and_gpu_agree(folder, survey):
 
 
 def test_bands_in_another_order(folder, survey, generator):
-    turned = survey.model_copy(update={"bands": survey.bands[:0:-1]})
+    turned = survey.with_values(observation={"bands": survey.bands[:0:-1]})
     pieces = RealFieldBank(folder, turned).cut(4, generator=generator)
     assert ((pieces.long() % 30000) // 10000 == torch.tensor([2, 1])[:, None, None]).all()
 

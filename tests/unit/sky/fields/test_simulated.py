@@ -45,7 +45,7 @@ def sampler(simulator):
 
 
 def with_field(survey, **settings):
-    return survey.model_copy(update={"field": survey.field.model_copy(update=settings)})
+    return survey.with_values(galaxy={"field": settings})
 
 
 def bank_of(survey, sampler, **settings):
@@ -135,7 +135,7 @@ def test_x_and_y_of_a_field_that_is_not_square():
 def test_densities_are_spread_over_the_range(survey, sampler):
     """One field in each of n equal parts of the logarithmic range, also after renewal."""
     bank = bank_of(survey, sampler, n_fields=6, size_px=16)
-    low, high = survey.field.surface_density
+    low, high = survey.galaxy.field.surface_density
 
     def strata():
         share = torch.log(bank.density / low) / np.log(high / low)
@@ -443,7 +443,7 @@ def test_a_clump_lies_on_one_side_of_the_dust(survey, sampler):
     clear = with_field(survey, **settings)
     alike = Reddened(sampler)
     draw_field(
-        clear.model_copy(update={"field": clear.field.model_copy(update={"a_v": 0.1})}),
+        clear.with_values(galaxy={"field": {"a_v": 0.1}}),
         alike,
         100.0,
         shape_px=(192, 192),
@@ -466,8 +466,7 @@ def test_a_clump_lies_on_one_side_of_the_dust(survey, sampler):
     ],
 )
 def test_extinctions_that_the_table_must_cover(survey, stars_a_v, field, expected):
-    stars = survey.stars.model_copy(update={"a_v": stars_a_v})
-    given = with_field(survey.model_copy(update={"stars": stars}), **field)
+    given = with_field(survey.with_values(clusters={"a_v": stars_a_v}), **field)
     found = field_extinction(given)
     assert found == (None if expected is None else pytest.approx(expected))
 

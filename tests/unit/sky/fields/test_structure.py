@@ -27,7 +27,7 @@ def survey():
 
 
 def with_field(survey, **settings):
-    return survey.model_copy(update={"field": survey.field.model_copy(update=settings)})
+    return survey.with_values(galaxy={"field": settings})
 
 
 def gradients(survey, generator, n=60, shape=SHAPE, dex=0.4):

@@ -20,8 +20,7 @@ def survey_with(*, faults=None, **settings):
     survey = load_survey("phat")
     settings = {"sky_e_s": (0.05, 0.05), "sky_left": (0.0, 0.0), **settings}
     bands = tuple(band.model_copy(update=settings) for band in survey.bands)
-    detector = survey.detector.model_copy(update=faults or {})
-    return survey.model_copy(update={"bands": bands, "detector": detector})
+    return survey.with_values(observation={"bands": bands, "detector": faults or {}})
 
 
 def uniform(light, n=40, size=64):
@@ -108,7 +107,7 @@ def test_the_light_of_stars_is_not_smoothed_and_edges_are_as_noisy(generator):
 def test_a_kernel_of_one_band_leaves_the_others(generator):
     survey = survey_with()
     bands = (survey.bands[0].model_copy(update={"noise_kernel": KERNEL}), *survey.bands[1:])
-    survey = survey.model_copy(update={"bands": bands})
+    survey = survey.with_values(observation={"bands": bands})
     exposed = Detector(survey).expose(uniform(0.1), generator=generator)
     beside = autocorrelation(exposed, 1)[:, 1, 2]
     assert beside[0] > 0.3

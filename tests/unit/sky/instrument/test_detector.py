@@ -16,7 +16,7 @@ def phat():
 
 def with_bands(survey, **settings):
     bands = tuple(band.model_copy(update=settings) for band in survey.bands)
-    return survey.model_copy(update={"bands": bands})
+    return survey.with_values(observation={"bands": bands})
 
 
 def fixed_sky(survey, sky, left=0.0, **settings):
@@ -83,7 +83,7 @@ def test_noise_of_an_empty_pixel(phat, generator):
     bands = tuple(
         band.model_copy(update={"sky_e_s": (band.sky_e_s[0],) * 2}) for band in faintest.bands
     )
-    exposed = expose(faintest.model_copy(update={"bands": bands}), 0.0, generator)
+    exposed = expose(faintest.with_values(observation={"bands": bands}), 0.0, generator)
     measured = exposed.std(dim=(0, 2, 3))
     assert detector.noise.tolist() == pytest.approx(measured.tolist(), rel=0.01)
 

@@ -1,0 +1,60 @@
+"""The bands of an observation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from praesepe.survey.psf import PSF
+from praesepe.survey.settings import NonNegative, Positive, Range, Settings
+
+
+class Band(Settings):
+    """One filter on one instrument, as it appears in the mosaic."""
+
+    name: str
+    filter: str = Field(
+        description="name in astro-sedpy, or a file: wavelength [Angstrom], throughput"
+    )
+    instrument: str = ""
+    zero_point_ab: float = Field(description="AB magnitude of 1 e-/s")
+    exposure_s: Positive
+    n_exposures: Annotated[int, Field(ge=1)] = 1
+    read_noise_e: NonNegative = Field(0.0, description="per exposure and mosaic pixel")
+    dark_e_s: NonNegative = Field(0.0, description="per mosaic pixel")
+    sky_e_s: Range = Field(description="range of the sky's brightness per mosaic pixel")
+    sky_left: Range = Field(
+        (-0.1, 1.0), description="share of the sky that the mosaic still contains"
+    )
+    asinh_scale: Positive = Field(0.02, description="e-/s at which the network's input bends")
+    saturation_e: Positive | None = Field(
+        None, description="electrons of one exposure at which a pixel is full; default: never"
+    )
+    noise_kernel: tuple[tuple[float, ...], ...] | None = Field(
+        None, description="square, odd: how drizzling spreads the noise of a pixel"
+    )
+    psf: PSF = PSF()
+
+    @field_validator("noise_kernel")
+    @classmethod
+    def _kernel_is_square(
+        cls, kernel: tuple[tuple[float, ...], ...] | None
+    ) -> tuple[tuple[float, ...], ...] | None:
+        if kernel is None:
+            return None
+        side = len(kernel)
+        if side % 2 == 0 or any(len(row) != side for row in kernel):
+            raise ValueError(
+                f"a kernel of {side} rows of {[len(row) for row in kernel]} values: give a square "
+                "with an odd side, its middle on the pixel itself"
+            )
+        if not sum(value**2 for row in kernel for value in row) > 0:
+            raise ValueError("a kernel of zeros leaves no noise; give at least one value")
+        return kernel
+
+    @model_validator(mode="after")
+    def _sky_is_positive(self) -> Self:
+        if self.sky_e_s[0] < 0:
+            raise ValueError(f"sky_e_s = {list(self.sky_e_s)}: a sky cannot be negative")
+        return self

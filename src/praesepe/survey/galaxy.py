@@ -1,0 +1,104 @@
+"""The galaxy: how far it is, its tides, and the stars around the clusters."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from praesepe.survey.settings import (
+    NonNegative,
+    Positive,
+    Range,
+    Settings,
+    check_ages,
+    check_metallicities,
+)
+
+
+class Tides(Settings):
+    """The galaxy's tides, which end the EFF profiles of clusters."""
+
+    circular_speed_km_s: Positive = Field(description="of the galaxy, the same at every radius")
+    galactocentric_kpc: Range = Field(description="distance from the galaxy's centre, uniform")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.galactocentric_kpc[0] <= 0:
+            raise ValueError(
+                f"galactocentric_kpc = {list(self.galactocentric_kpc)}: it must be positive"
+            )
+        return self
+
+
+class StarField(Settings):
+    """The star field behind (and before) the clusters: simulated, or cut from real mosaics."""
+
+    files: str | None = Field(
+        None,
+        description="folder of real star fields, made by `praesepe fields build`; the keys below "
+        "then do not matter",
+    )
+    surface_density: Range = Field((5.0, 200.0), description="initial Msun/pc2, log-uniform")
+    log_age: Range = Field((6.6, 10.1), description="ages of the stars")
+    history: str = Field(
+        "constant",
+        description="rate of star formation: constant, declining, burst, or a file with two "
+        "columns, log age and relative rate",
+    )
+    decline_gyr: Positive = Field(5.0, description="e-folding time of a declining rate")
+    burst_log_age: Range = Field((7.0, 8.5), description="ages of the stars of a burst")
+    burst_share: Range = Field((0.0, 0.1), description="share of the mass in the burst, uniform")
+    burstiness: NonNegative = Field(
+        0.7, description="scatter of the rate between ages, natural log"
+    )
+    metallicity: Range = Field((0.004, 0.03), description="uniform in log Z")
+    a_v: NonNegative | None = Field(
+        None, description="foreground extinction of the field; default: lowest clusters.a_v"
+    )
+    dust_share: Range = Field(
+        (0.0, 0.0), description="share of the stars behind a dust layer, uniform"
+    )
+    dust_a_v: Range = Field((0.0, 1.5), description="extinction by the dust layer, mag, uniform")
+    gradient_dex: NonNegative = Field(
+        0.0, description="largest change of log surface density across a stamp"
+    )
+    clump_share: Range = Field(
+        (0.0, 0.0), description="share of the stars younger than 300 Myr that lie in clumps"
+    )
+    clump_pc: Range = Field((5.0, 50.0), description="radii of the clumps, log-uniform")
+    galaxies_per_arcmin2: NonNegative = Field(
+        0.0, description="background galaxies to 26 AB mag in F814W"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_ages(self.log_age)
+        check_metallicities(self.metallicity)
+        if self.surface_density[0] <= 0:
+            raise ValueError(
+                f"surface_density = {list(self.surface_density)}: it must be greater than 0; for "
+                "almost no field stars give a tiny number, such as 1e-3"
+            )
+        for name in ("burst_share", "dust_share", "clump_share"):
+            given = getattr(self, name)
+            if given[0] < 0 or given[1] > 1:
+                raise ValueError(f"{name} = {list(given)}: a share lies between 0 and 1")
+        if self.dust_a_v[0] < 0 or self.clump_pc[0] <= 0:
+            raise ValueError(
+                f"dust_a_v = {list(self.dust_a_v)}, clump_pc = {list(self.clump_pc)}: the first "
+                "cannot be negative, the second must be positive"
+            )
+        return self
+
+
+class Galaxy(Settings):
+    """What depends on the galaxy, and neither on its clusters nor on the telescope."""
+
+    distance_pc: Positive = Field(
+        description="turns sizes from pc to arcsec and sets the brightness of stars"
+    )
+    tides: Tides | None = Field(
+        None, description="end EFF profiles at the tidal radius; default: they do not end"
+    )
+    field: StarField = StarField()

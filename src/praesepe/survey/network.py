@@ -1,0 +1,36 @@
+"""The network: what it sees, what it infers, and what it is told."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from praesepe.quantities import DEFAULT_INFERRED, get
+from praesepe.survey.settings import Settings
+
+
+class NetworkSettings(Settings):
+    """What the network maps: stamps of a size, to quantities."""
+
+    stamp_size: Annotated[int, Field(ge=16, le=256, multiple_of=2)] = Field(
+        64, description="side of a stamp in pixels, even"
+    )
+    infers: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        DEFAULT_INFERRED, description="quantities that it infers, by name"
+    )
+    conditions: tuple[str, ...] = Field((), description="what it is told beside the stamp, by name")
+
+    @field_validator("infers", "conditions")
+    @classmethod
+    def _differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"{list(names)}: each name may occur once")
+        return names
+
+    @field_validator("infers")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            get(name)
+        return names

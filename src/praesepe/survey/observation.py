@@ -1,0 +1,65 @@
+"""What the telescope sees: its bands, and what differs from image to image."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from praesepe.survey.bands import Band
+from praesepe.survey.settings import NonNegative, Positive, Range, Settings
+
+
+class Nuisance(Settings):
+    """What differs from image to image; drawn for every stamp and every band on its own."""
+
+    zero_point_mag: NonNegative = Field(0.03, description="standard deviation of the zero point")
+    blur_px: Range = Field((0.0, 0.8), description="sigma of an extra Gaussian blur, uniform")
+    registration_px: NonNegative = Field(
+        0.15, description="standard deviation of the shift in x and y"
+    )
+    focus_nm: NonNegative = Field(
+        0.0, description="standard deviation of the r.m.s. wavefront error by defocus, nm"
+    )
+
+
+class DetectorErrors(Settings):
+    """What a calibrated mosaic keeps of the detector's faults."""
+
+    flat_field: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="standard deviation of the flat field's error from pixel to pixel"
+    )
+    cosmic_rays: NonNegative = Field(
+        0.0, description="remnants of cosmic rays per 10^4 pixels of each band"
+    )
+    cosmic_ray_e: Annotated[Range, Field()] = Field(
+        (50.0, 5000.0), description="electrons of a remnant, log-uniform"
+    )
+    bad_pixels: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.0, description="share of pixels that hold no value, filled as real images are"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.cosmic_ray_e[0] <= 0:
+            raise ValueError(f"cosmic_ray_e = {list(self.cosmic_ray_e)}: it must be positive")
+        return self
+
+
+class Observation(Settings):
+    """The telescope, its bands, and the errors that calibrated images keep."""
+
+    telescope: str = ""
+    pixel_scale_arcsec: Positive = Field(description="pixel of the mosaics")
+    bands: Annotated[tuple[Band, ...], Field(min_length=1)] = Field(
+        description="in the order of the stamps' channels"
+    )
+    nuisance: Nuisance = Nuisance()
+    detector: DetectorErrors = DetectorErrors()
+
+    @model_validator(mode="after")
+    def _bands_differ(self) -> Self:
+        names = [band.name for band in self.bands]
+        if len(set(names)) < len(names):
+            raise ValueError(f"bands {names}: each name may occur once")
+        return self

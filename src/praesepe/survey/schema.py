@@ -1,0 +1,184 @@
+"""A survey: an observation of a galaxy, the clusters to expect in it, and the network for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from praesepe.errors import InputError, unknown
+from praesepe.survey.bands import Band
+from praesepe.survey.clusters import ClusterPrior
+from praesepe.survey.evaluation import EvaluationSettings
+from praesepe.survey.galaxy import Galaxy
+from praesepe.survey.network import NetworkSettings
+from praesepe.survey.observation import Observation
+from praesepe.survey.problems import explained
+from praesepe.survey.settings import Range, Settings
+
+
+class Survey(Settings):
+    """A telescope and its bands, a galaxy, the priors of the clusters in it, and a network.
+
+    Attributes
+    ----------
+    observation : Observation
+        Telescope, bands with their PSF and depth, and what differs from image to image.
+    galaxy : Galaxy
+        Distance, tides and star field.
+    clusters : ClusterPrior
+        What the clusters are drawn from, and their stars.
+    network : NetworkSettings
+        Size of the stamps, and what is inferred from them.
+    evaluation : EvaluationSettings
+        Bins that models are judged in.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    description: str = ""
+    observation: Observation
+    galaxy: Galaxy
+    clusters: ClusterPrior = ClusterPrior()
+    network: NetworkSettings = NetworkSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _clusters_fit_the_stamp(self) -> Self:
+        size = self.stamp_size
+        half = 0.5 * size * self.pixel_scale_arcsec
+        if self.rh_arcsec[1] > half * (1 + 1e-9):
+            name, unit = "rh_arcsec", 1.0
+            if self.clusters.rh_pc is not None:
+                name, unit = "rh_pc", self.pc_per_arcsec
+            raise ValueError(
+                f"clusters.{name} = {list(getattr(self.clusters, name))}: the largest radius may "
+                f"be half a stamp, {half * unit:.4g} {name.removeprefix('rh_')} ({size} px of "
+                f"{self.pixel_scale_arcsec:g} arcsec); make the stamps larger or the radii smaller"
+            )
+        if self.clusters.center_shift_px > size / 4:
+            raise ValueError(
+                f"clusters.center_shift_px = {self.clusters.center_shift_px:g}: it may be a "
+                f"quarter of a stamp, 0 to {size / 4:g} px"
+            )
+        return self
+
+    @property
+    def telescope(self) -> str:
+        """Name of the telescope."""
+        return self.observation.telescope
+
+    @property
+    def pixel_scale_arcsec(self) -> float:
+        """Pixel of the mosaics, arcsec."""
+        return self.observation.pixel_scale_arcsec
+
+    @property
+    def stamp_size(self) -> int:
+        """Side of a stamp in pixels."""
+        return self.network.stamp_size
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The bands, in the order of the stamps' channels."""
+        return self.observation.bands
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the bands, in the order of the stamps' channels."""
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def distance_pc(self) -> float:
+        """Distance of the galaxy, pc."""
+        return self.galaxy.distance_pc
+
+    @property
+    def pc_per_arcsec(self) -> float:
+        """Length at the galaxy's distance that one arcsec spans, pc."""
+        return self.distance_pc * math.radians(1 / 3600)
+
+    @property
+    def distance_modulus(self) -> float:
+        """Distance modulus, mag."""
+        return 5 * math.log10(self.distance_pc / 10)
+
+    @property
+    def rh_arcsec(self) -> Range:
+        """Smallest and largest half-light radius of the clusters, arcsec, however it is given."""
+        if self.clusters.rh_pc is not None:
+            low, high = (radius / self.pc_per_arcsec for radius in self.clusters.rh_pc)
+            return low, high
+        assert self.clusters.rh_arcsec is not None
+        return self.clusters.rh_arcsec
+
+    def band(self, name: str) -> Band:
+        """Return the band called `name`; raise `InputError` where there is none."""
+        for band in self.bands:
+            if band.name == name:
+                return band
+        raise unknown("band", name, self.band_names, "Train a model for it or drop it.")
+
+    def with_values(self, **tables: Any) -> Survey:
+        """Return a survey that differs in some values.
+
+        Parameters
+        ----------
+        **tables
+            By the names of the survey's own fields. A mapping changes the keys that it has, and
+            those of tables inside it likewise; any other value takes the old one's place.
+
+        Returns
+        -------
+        Survey
+
+        Raises
+        ------
+        InputError
+            For an unknown key or an impossible value.
+
+        Examples
+        --------
+        >>> from praesepe import load_survey
+        >>> near = load_survey("phat").with_values(galaxy={"distance_pc": 7e5})
+        >>> near.distance_pc
+        700000.0
+        """
+        try:
+            return Survey.model_validate(_merged(self.model_dump(), tables))
+        except ValidationError as error:
+            said = explained(error, Survey)
+            raise InputError(f"not a survey like {self.name!r}:\n  {said}") from error
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the survey's content: equal surveys, equal fingerprints."""
+        text = json.dumps(self.model_dump(mode="json", exclude_none=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """Write the survey as TOML that `load_survey` reads back to an equal survey."""
+        import tomli_w
+
+        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        # Plain lists on one line: ranges are easier to read and to change so.
+        return re.sub(r"\[\n([^\[\]{}]*?)\n\s*\]", lambda found: _on_one_line(found[1]), text)
+
+
+def _on_one_line(items: str) -> str:
+    return "[" + ", ".join(item.strip().removesuffix(",") for item in items.split("\n")) + "]"
+
+
+def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries with some values changed."""
+    merged = dict(old)
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, Mapping):
+            merged[key] = _merged(before, value)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,66 @@
+"""What all settings of a survey have in common: immutable, checked, nothing unknown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Range = tuple[float, float]
+ValueOrRange = float | Range
+"""One value, or the range that it is drawn from."""
+
+LOG_AGES: Range = (6.6, 10.1)
+METALLICITIES: Range = (0.0002, 0.03)
+"""What the embedded isochrones cover; a little beyond them the last one is taken."""
+
+
+def as_range(value: ValueOrRange) -> Range:
+    """Lowest and highest of a value or a range."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def shown(value: ValueOrRange) -> float | list[float]:
+    """A value or a range as it stands in a survey file."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def check_ages(log_age: Range) -> None:
+    """Refuse ages that the embedded isochrones do not have."""
+    if not (log_age[0] >= LOG_AGES[0] - 0.025 and log_age[1] <= LOG_AGES[1] + 0.025):
+        raise ValueError(
+            f"log_age = {list(log_age)}: the embedded isochrones cover {LOG_AGES[0]} to "
+            f"{LOG_AGES[1]}"
+        )
+
+
+def check_metallicities(given: ValueOrRange) -> None:
+    """Refuse metallicities that the embedded isochrones do not have."""
+    low, high = METALLICITIES
+    values = as_range(given)
+    if not (min(values) >= low / 1.5 and max(values) <= high * 1.5):
+        raise ValueError(
+            f"metallicity = {shown(given)}: the embedded isochrones cover mass fractions Z of "
+            f"{low} to {high}"
+        )
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, no unknown keys, no silent infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        for name, value in self:
+            if name == "log_rh_normal":  # a mean and a standard deviation
+                continue
+            is_range = isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], float)
+            if is_range and value[0] > value[1]:
+                raise ValueError(
+                    f"{name} = {list(value)}: the first number must not exceed the second"
+                )
+        return self
