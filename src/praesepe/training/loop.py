@@ -175,8 +175,8 @@ class Run:
             settings = replace(settings, batch_norm_until=0.5 if initial is None else 0.0)
         self.survey, self.out, self.settings, self.device = survey, out, settings, device
         self.labelled = labelled
-        self.estimator = _start(survey, settings, initial).to_training(device)
-        self.net = self.estimator.net
+        self.estimator = _start(survey, settings, initial).to(device)
+        self.net = self.estimator.net.train()
         self.average = {key: value.detach().clone() for key, value in self.net.state_dict().items()}
         self.parameters = list(self.net.parameters())
         self.optimiser = torch.optim.AdamW(

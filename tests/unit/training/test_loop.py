@@ -379,7 +379,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_step(
     assert progress["step"] == 9
     assert not (tmp_path / "m" / "model.json").exists()
     assert "stopped after step 9" in caplog.text
-    assert "--resume" in caplog.text
+    assert "resume=True" in caplog.text
     armed = False
     resumed = train(survey, tmp_path / "m", resume=True, **settings)
     straight = train(survey, tmp_path / "s", **settings)
