@@ -66,7 +66,7 @@ def measure(log_mass: float, threads: int) -> dict:
 
     def count(seconds: float, stars: Any) -> None:
         nonlocal points
-        points += stars.owner.numel()
+        points += stars.population.numel()
         spent["draw stars"] += seconds
 
     def add(stage: str) -> Callable[[float, Any], None]:

@@ -25,7 +25,7 @@ from praesepe.sky import simulator
 from praesepe.sky.fields import crops as pieces
 from praesepe.sky.fields import simulated as fields
 from praesepe.sky.instrument import detector, render
-from praesepe.sky.population import sampler
+from praesepe.sky.population import individual
 
 LAUNCH_US = 8.0
 """Time of Python and PyTorch for one operation, microseconds."""
@@ -81,7 +81,7 @@ def as_on_a_gpu() -> None:
     """Let the processor take the steps that a GPU would."""
     for steps in (
         simulator.STAMPS_AT_ONCE,
-        sampler.CHUNK,
+        individual.CHUNK,
         render.STARS_PER_CHUNK,
         render.STAMPS_PER_PASS,
         render.GRIDS_PER_PASS,
@@ -102,7 +102,7 @@ def measure(survey: str, n: int, batches: int = 20) -> float:
         if k == 2:
             torch.cuda.synchronize()
             start = time.perf_counter()
-        source.draw(n, batch_size=n, detail=False)
+        source.draw(n, batch_size=n, compute_truth=False)
     torch.cuda.synchronize()
     return n * batches / (time.perf_counter() - start)
 
@@ -117,9 +117,9 @@ def main() -> int:
     as_on_a_gpu()
     n = simulator.STAMPS_AT_ONCE["cuda"]
     source = simulator.Simulator(args.survey, seed=1)
-    source.draw(n, batch_size=n, detail=False)
+    source.draw(n, batch_size=n, compute_truth=False)
     with Count() as count:
-        source.draw(n, batch_size=n, detail=False)
+        source.draw(n, batch_size=n, compute_truth=False)
     kernels, moved = count.kernels.total(), count.bytes.total()
     print(f"{n} stamps at once, as in a training\n")
     print(f"{'':36s}{'kernels':>8s}{'MB a stamp':>12s}")

@@ -98,7 +98,7 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
         number = torch.poisson(expected, generator=generator)
         row = torch.nonzero(number).flatten()
         drawn = sampler.draw(
-            row, number[row], generator=generator, detail=False, max_points=ALL_LIGHT
+            row, number[row], generator=generator, compute_truth=False, max_points=ALL_LIGHT
         )
         stars.append(drawn.flux.numpy())
         mass += 200.0 * area_pc2
@@ -108,7 +108,7 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
     for log_age in LOG_AGES:
         given = {"log_age": float(log_age), "log_mass": float(np.log10(REFERENCE_MASS / 20))}
         same_age = simulator.sample_prior(20).with_values(**given)
-        flux = simulator.stars_of(same_age, detail=False)[0].flux.numpy()
+        flux = simulator.stars_of(same_age, compute_truth=False).stars.flux.numpy()
         of_age.append(flux[:, flux[2] > FAINTEST])
     diagrams = np.array([counts(flux, REFERENCE_MASS) for flux in of_age])
     return Sky(field, mass, noise, tuple(of_age), diagrams, counts(field, mass))
@@ -258,13 +258,14 @@ def main() -> None:
         np.random.default_rng(options.seed),
     )
     clusters = simulator.sample_prior(4 * options.n)
-    stars, offset, _ = simulator.stars_of(clusters, detail=False)
+    cluster_stars = simulator.stars_of(clusters, compute_truth=False)
+    stars, offset = cluster_stars.stars, cluster_stars.offset
     tidal = clusters.tidal_radius / scale
     mass = stars.mass.numpy()  # of the stars drawn: what the network is asked for
     small = (clusters.log_age.numpy() <= np.log10(3e9)) & (mass >= 250) & (mass <= 4000)
     chosen = np.flatnonzero(small)[: options.n]
-    order = np.argsort(stars.owner.numpy(), kind="stable")
-    ends = np.searchsorted(stars.owner.numpy()[order], [chosen, chosen + 1])
+    order = np.argsort(stars.population.numpy(), kind="stable")
+    ends = np.searchsorted(stars.population.numpy()[order], [chosen, chosen + 1])
     flux, place = stars.flux.numpy()[:, order], offset.numpy()[:, order]
     truth = np.stack([clusters.log_rh.numpy(), np.log10(mass)], 1)[chosen]
     print(f"{len(chosen)} clusters: median and scatter of log r_h, half its 68 % interval, and")

@@ -178,8 +178,7 @@ def star_list(place: Place, mass_msun: float) -> tuple[np.ndarray, float]:
     limit = np.where(wanted, 10 ** (-0.4 * (28.0 - zero_point)), np.inf)
     sampler = StarSampler(
         place.table,
-        zero_points=zero_point.tolist(),
-        distance_modulus=DISTANCE_MODULUS,
+        unit_magnitude=(zero_point - DISTANCE_MODULUS).tolist(),
         flux_limit=limit.tolist(),
     )
     generator = stream((11,), CPU)
@@ -193,7 +192,12 @@ def star_list(place: Place, mass_msun: float) -> tuple[np.ndarray, float]:
     )
     a_v = torch.tensor(place.a_v).repeat_interleave(len(row))
     stars = sampler.draw(
-        row.repeat(2), n_stars, generator=generator, a_v=a_v, detail=False, max_points=1 << 24
+        row.repeat(2),
+        n_stars,
+        generator=generator,
+        a_v=a_v,
+        compute_truth=False,
+        max_points=1 << 24,
     )
     flux = stars.flux.double().numpy()
     flux = flux[:, (flux > limit[:, None]).any(0)]
@@ -312,8 +316,7 @@ def draw_images(place: Place, renderer: Renderer, size: int) -> tuple[np.ndarray
     assert place.table.a_v[0] <= low <= high <= place.table.a_v[1]
     sampler = StarSampler(
         place.table,
-        zero_points=[band.zero_point_ab for band in place.survey.bands],
-        distance_modulus=DISTANCE_MODULUS,
+        unit_magnitude=[band.zero_point_ab - DISTANCE_MODULUS for band in place.survey.bands],
         flux_limit=[*limit, *[np.inf] * len(EXTRA_BANDS)],
     )
     shape = (size, size)
@@ -576,8 +579,7 @@ def cost(phat: Survey) -> None:
     noise = Detector(phat, device=CPU).noise.numpy()
     sampler = StarSampler(
         table,
-        zero_points=[band.zero_point_ab for band in phat.bands],
-        distance_modulus=phat.distance_modulus,
+        unit_magnitude=[band.zero_point_ab - phat.distance_modulus for band in phat.bands],
         flux_limit=(0.3 * noise / Renderer(phat, device=CPU).peak).tolist(),
     )
     features = {

@@ -215,8 +215,7 @@ class Sky:
     ) -> np.ndarray:
         stars = StarSampler(
             table,
-            zero_points=self.ab_zero_points,
-            distance_modulus=self.survey.distance_modulus,
+            unit_magnitude=[zp - self.survey.distance_modulus for zp in self.ab_zero_points],
             flux_limit=[0.02] * len(BANDS),  # e-/s: 30 mag; below it, light may be shared out
         )
         flux = np.empty((len(part), n_each, len(BANDS)))
@@ -230,19 +229,19 @@ class Sky:
             mean = torch.as_tensor(10 ** part.log_mass[cluster] / KROUPA2001.mean_mass)
             count = torch.poisson(mean, generator=generator).clamp_(min=1)
             drawn = stars.draw(
-                stars.row(torch.as_tensor(age[cluster])),
+                stars.isochrone_at(torch.as_tensor(age[cluster])),
                 count,
                 generator=generator,
                 a_v=torch.as_tensor(part.a_v[cluster]),
-                detail=False,
+                compute_truth=False,
                 max_points=ALL_LIGHT,
             )
-            a = torch.as_tensor(profile[cluster], dtype=torch.float32)[drawn.owner]
-            cut = torch.as_tensor(radius_px[cluster], dtype=torch.float32)[drawn.owner]
+            a = torch.as_tensor(profile[cluster], dtype=torch.float32)[drawn.population]
+            cut = torch.as_tensor(radius_px[cluster], dtype=torch.float32)[drawn.population]
             position = positions(a, cut, generator=generator) + side // 2
             renderer = self._renderer(int(side))
             grids = renderer.empty(len(rows))
-            renderer.scatter(grids, drawn.owner, position, drawn.flux)
+            renderer.scatter(grids, drawn.population, position, drawn.flux)
             images = renderer.convolve(grids).numpy()
             flux[cluster, rows % n_each] = aperture_flux(
                 images, x=side // 2, y=side // 2, radius_px=radius_px[cluster]
@@ -362,8 +361,7 @@ class FieldNoise:
         generator = torch.Generator().manual_seed(seed)
         stars = StarSampler(
             build_table(sky.passbands, a_v=FIELD_AV),
-            zero_points=sky.ab_zero_points,
-            distance_modulus=sky.survey.distance_modulus,
+            unit_magnitude=[zp - sky.survey.distance_modulus for zp in sky.ab_zero_points],
             flux_limit=[0.02] * len(BANDS),
         )
         renderer = Renderer(sky.survey, size=FIELD_SIZE, pad=0)

@@ -28,7 +28,7 @@ import torch
 
 from praesepe.sky.instrument.psf import band_psf
 from praesepe.sky.instrument.render import Renderer
-from praesepe.sky.population.sampler import Stars
+from praesepe.sky.population.points import Stars
 from praesepe.sky.simulator import Simulator
 
 PIXEL_TOLERANCE = 5e-3
@@ -47,7 +47,8 @@ def best_seconds(function: Any, repeats: int) -> float:
 
 def draw_clusters(simulator: Simulator, n: int) -> tuple[Stars, torch.Tensor]:
     """Stars of `n` clusters of the survey's prior, and their positions in the stamps."""
-    stars, offset, _ = simulator.stars_of(simulator.sample_prior(n), detail=False)
+    cluster_stars = simulator.stars_of(simulator.sample_prior(n), compute_truth=False)
+    stars, offset = cluster_stars.stars, cluster_stars.offset
     return stars, offset + simulator.survey.stamp_size // 2
 
 
@@ -89,18 +90,18 @@ def compare_with_galsim(simulator: Simulator, n: int, n_galsim: int, n_stars: in
     grids = renderer.empty(n)
 
     def praesepe() -> torch.Tensor:
-        renderer.scatter(grids.zero_(), stars.owner, position, stars.flux)
+        renderer.scatter(grids.zero_(), stars.population, position, stars.flux)
         return renderer.convolve(grids)
 
     seconds = best_seconds(praesepe, 5) / n
     inside = ((position > 0) & (position < survey.stamp_size - 1)).all(0) & (stars.flux > 0).all(0)
-    counts = torch.bincount(stars.owner[inside], minlength=n)
+    counts = torch.bincount(stars.population[inside], minlength=n)
     profiles = galsim_psfs(renderer, simulator)
     order = counts.argsort()
     chosen = order[torch.linspace(0.1 * n, 0.9 * n, n_galsim).long()]
     per_star, worst = [], 0.0
     for k in chosen.tolist():
-        members = torch.nonzero(inside & (stars.owner == k)).flatten()[:n_stars]
+        members = torch.nonzero(inside & (stars.population == k)).flatten()[:n_stars]
         where, light = position[:, members], stars.flux[:, members]
         given = where.numpy(), light.numpy(), survey.stamp_size, survey.pixel_scale_arcsec
         galsim_draw(profiles, given[0][:, :1], given[1][:, :1], *given[2:])  # warm up
@@ -142,7 +143,7 @@ def time_stages(simulator: Simulator, n: int, batches: int) -> dict:
     renderer, generator = simulator.renderer, simulator.generator
     grids = renderer.empty(n)
     stages["scatter"] = best_seconds(
-        lambda: renderer.scatter(grids, stars.owner, position, stars.flux), batches
+        lambda: renderer.scatter(grids, stars.population, position, stars.flux), batches
     )
     bank = simulator.bank
     if bank is not None:
@@ -162,7 +163,7 @@ def time_stages(simulator: Simulator, n: int, batches: int) -> dict:
         "batch": n,
         "stamps_per_second": n / whole,
         "ms_per_stamp": 1e3 * whole / n,
-        "points_per_stamp": stars.owner.numel() / n,
+        "points_per_stamp": stars.population.numel() / n,
         "stages_ms_per_stamp": {name: 1e3 * value / n for name, value in stages.items()},
     }
 

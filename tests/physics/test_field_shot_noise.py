@@ -102,9 +102,9 @@ class AllInPoints:
 
     def draw(self, *groups, **settings):
         stars = self.sampler.draw(*groups, **settings)
-        more = stars.light / (stars.light - stars.smooth).clamp_min(1e-30)
-        flux = stars.flux * more.T.index_select(1, stars.owner)
-        return replace(stars, flux=flux, smooth=torch.zeros_like(stars.smooth))
+        more = stars.light / (stars.light - stars.diffuse).clamp_min(1e-30)
+        flux = stars.flux * more.T.index_select(1, stars.population)
+        return replace(stars, flux=flux, diffuse=torch.zeros_like(stars.diffuse))
 
 
 def test_the_comparison_rejects_all_light_in_points(survey, sampler, moments):

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from praesepe.sky.instrument.render import Renderer
-from praesepe.sky.population.diffuse import SmoothLight
+from praesepe.sky.massive.diffuse import DiffuseLight
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import SurveyTables
@@ -114,8 +114,7 @@ def singly_drawn(survey, tables):
     """Draws every star, however faint."""
     return StarSampler(
         tables.cluster,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
+        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[0.0] * len(survey.bands),
     )
 
@@ -156,15 +155,15 @@ def test_summing_faint_stars_leaves_the_pixels_as_they_are(old_clusters, referen
 
 
 def test_the_comparison_rejects_faint_light_in_too_few_points(old_clusters, reference, monkeypatch):
-    points = old_clusters.stars._faint_points_per_star
-    monkeypatch.setattr(old_clusters.stars, "_faint_points_per_star", points / 30)
+    unresolved = old_clusters.stars.unresolved
+    monkeypatch.setattr(unresolved, "points_per_star", unresolved.points_per_star / 30)
     assert least_p_value(pixels(old_clusters, 2), reference) < 1e-4
 
 
 def test_the_comparison_rejects_missing_faint_light(old_clusters, reference, monkeypatch):
-    for name in ("_faint_mean", "_faint_root"):
-        value = getattr(old_clusters.stars, name)
-        monkeypatch.setattr(old_clusters.stars, name, torch.zeros_like(value))
+    unresolved = old_clusters.stars.unresolved
+    for name in ("mean", "scatter"):
+        monkeypatch.setattr(unresolved, name, torch.zeros_like(getattr(unresolved, name)))
     assert least_p_value(pixels(old_clusters, 2), reference) < 1e-4
 
 
@@ -172,8 +171,8 @@ def test_summing_faint_stars_saves_most_of_the_work(old_clusters, singly_drawn):
     counts = torch.full((20,), 3500.0)
     rows = torch.full((20,), int(np.abs(singly_drawn.log_age - AGE).argmin()))
     generator = torch.Generator().manual_seed(1)
-    every = singly_drawn.draw(rows, counts, generator=generator).owner.numel()
-    points = old_clusters.stars.draw(rows, counts, generator=generator).owner.numel()
+    every = singly_drawn.draw(rows, counts, generator=generator).population.numel()
+    points = old_clusters.stars.draw(rows, counts, generator=generator).population.numel()
     assert points < every / 2
 
 
@@ -242,7 +241,7 @@ def test_smooth_light_leaves_the_pixels_of_heavy_clusters_as_they_are(heavy, hea
 def test_the_comparison_rejects_heavy_clusters_without_their_smooth_light(
     heavy, heavy_reference, monkeypatch
 ):
-    monkeypatch.setattr(SmoothLight, "add_to", lambda *_, **__: None)
+    monkeypatch.setattr(DiffuseLight, "add_to", lambda *_, **__: None)
     mean, _ = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
     assert mean > 3
 

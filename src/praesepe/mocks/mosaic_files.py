@@ -18,7 +18,7 @@ from praesepe.mocks.mosaics import draw_places, render_mosaic
 from praesepe.mocks.stamps import truth_column
 from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.parameters import PROFILES, Clusters, draw_clusters
-from praesepe.sky.clusters.validation import by_index, check_given
+from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
 from praesepe.sky.fields.simulated import stream
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Band, Survey, load_survey
@@ -246,7 +246,7 @@ def _read_clusters(
     clusters = draw_clusters(survey, n, generator=generator)
     clusters = clusters.with_values(**{name: column[inside] for name, column in values.items()})
     rows = [f"{label}, row {i}" for i in np.flatnonzero(inside) + 1]
-    check_given(clusters, survey, tables.cluster, names=rows)
+    validate_clusters(clusters, survey, tables.cluster, names=rows)
     names = next((c for c in table.colnames if c.lower() in ("id", "name")), None)
     ids = [str(v) for v in (table[names] if names else np.arange(1, len(table) + 1))]
     chosen = [name for name, kept in zip(ids, inside, strict=True) if kept]
@@ -297,7 +297,7 @@ def _parameters(
             )
         values[LOGARITHMIC.get(name, name)] = np.log10(column) if logarithmic else column
     choices = {name: table[name] for name in CHOICES if name in table.colnames}
-    values |= by_index(choices, survey, source=label)
+    values |= names_to_indices(choices, survey, source=label)
     return values
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
-from praesepe.errors import InputError, PraesepeWarning, listed, unknown
+from praesepe.errors import InputError, PraesepeWarning, unknown
 from praesepe.sky.instrument.psf_files import check_sampling, chosen_position, load_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.extinction import covered_angstrom
 from praesepe.stars.passbands import load_passband
-from praesepe.stars.population import StellarTable
 from praesepe.survey import StarField, Survey, as_range
 
 HISTORIES = ("constant", "declining", "burst")
@@ -85,22 +83,3 @@ def _check_field(field: StarField) -> None:
             HISTORIES,
             "Or name a file; this one does not exist.",
         )
-
-
-def check_tables(tables: Sequence[StellarTable], zero_points: Sequence[float]) -> None:
-    """Raise an `InputError` for tables that do not belong together, or zero points that do not."""
-    if not tables:
-        raise InputError("a sampler needs at least one table of stars")
-    first = tables[0]
-    if len(zero_points) != len(first.band_names):
-        raise InputError(
-            f"{len(zero_points)} zero points for the bands {listed(first.band_names)}; "
-            "give one each"
-        )
-    for table in tables[1:]:
-        if table.band_names != first.band_names or table.a_v != first.a_v:
-            raise InputError(
-                f"tables of stars in {listed(first.band_names)} behind A_V = {first.a_v} and in "
-                f"{listed(table.band_names)} behind {table.a_v}: build all with the same filters "
-                "and dust"
-            )

@@ -12,20 +12,14 @@ from torch import Tensor
 
 from praesepe.errors import InputError
 from praesepe.rng import stream
-from praesepe.sky.clusters.annuli import Zones
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
-from praesepe.sky.clusters.profiles import (
-    Structure,
-    realised_half_light_radius,
-    sample_positions,
-)
-from praesepe.sky.clusters.validation import by_index, check_given
+from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
 from praesepe.sky.fields.real import RealFieldBank
 from praesepe.sky.fields.simulated import Bank, FieldBank
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
-from praesepe.sky.population.diffuse import SmoothLight
-from praesepe.sky.population.sampler import Stars, StarSampler
+from praesepe.sky.massive.stars import ClusterStars, draw_cluster_stars
+from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import imf_from
@@ -33,10 +27,7 @@ from praesepe.stars.population import StellarTable
 from praesepe.survey import Survey, as_range, load_survey
 
 FAINT_STAR_SNR = 0.3
-"""Stars whose brightest pixel stays below this share of the noise are summed, not drawn singly."""
-
-RADIUS_POINTS = 1 << 10
-"""Points of the smooth light of a cluster, or a ring of it, for its realised half-light radius."""
+"""Stars whose brightest pixel stays below this share of the noise are unresolved."""
 
 RANDOM_STREAM = 5
 """Raised with every change after which a seed gives other stamps; sets of mocks carry it."""
@@ -135,15 +126,16 @@ class Simulator:
         s = self.survey.clusters.stars
         return StarSampler(
             tables,
-            zero_points=[band.zero_point_ab for band in self.survey.bands],
-            distance_modulus=self.survey.distance_modulus,
+            unit_magnitude=[
+                band.zero_point_ab - self.survey.distance_modulus for band in self.survey.bands
+            ],
             flux_limit=self.flux_limit.tolist(),
             imf=imf_from(s.imf),
             binaries=Binaries(s.binary_fraction, s.binary_mass_ratio, s.binary_mass_ratio_slope),
             device=self.device,
         )
 
-    def draw(self, n: int, *, batch_size: int = 256, detail: bool = True) -> Mocks:
+    def draw(self, n: int, *, batch_size: int = 256, compute_truth: bool = True) -> Mocks:
         """Draw clusters from the prior and render them.
 
         Parameters
@@ -152,7 +144,7 @@ class Simulator:
             Number of stamps.
         batch_size : int
             Stamps whose parameters are drawn at once; part of what makes a set reproducible.
-        detail : bool
+        compute_truth : bool
             Whether the truth counts living stars, finds the brightest and measures the realised
             radius, which a training does not need.
 
@@ -163,9 +155,9 @@ class Simulator:
         if n < 1:
             raise InputError(f"{n} stamps asked for; ask for at least one")
         sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
-        return _joined([self._observe(self.sample_prior(size), detail) for size in sizes])
+        return _joined([self._observe(self.sample_prior(size), compute_truth) for size in sizes])
 
-    def draw_block(self, block: int, n: int, *, detail: bool = True) -> Mocks:
+    def draw_block(self, block: int, n: int, *, compute_truth: bool = True) -> Mocks:
         """Draw one block of the endless set that the simulator's seed gives.
 
         It depends on the survey, the seed, the block's number and `n` alone, not on what was drawn
@@ -177,7 +169,7 @@ class Simulator:
             Number of the block, from 0.
         n : int
             Number of stamps, whose parameters are drawn together.
-        detail : bool
+        compute_truth : bool
             As for `draw`.
 
         Returns
@@ -187,7 +179,7 @@ class Simulator:
         self.seed(self.base_seed, block)
         if self.bank is not None and self.bank.calls != block:
             self.bank.rewind(block)
-        return self.draw(n, batch_size=n, detail=detail)
+        return self.draw(n, batch_size=n, compute_truth=compute_truth)
 
     def sample_prior(self, n: int) -> Clusters:
         """Draw the parameters of `n` clusters from the survey's prior."""
@@ -214,7 +206,7 @@ class Simulator:
         ------
         InputError
             For no clusters, and for those that the simulator cannot make; see
-            `praesepe.sky.clusters.validation.check_given`.
+            `praesepe.sky.clusters.validation.validate_clusters`.
 
         Examples
         --------
@@ -238,19 +230,19 @@ class Simulator:
                 n = sizes.pop() if len(sizes) == 1 else 1
             if n < 1:
                 raise InputError(f"{n} clusters are given; give at least one")
-            clusters = self.sample_prior(n).with_values(**by_index(clusters, self.survey))
-        check_given(clusters, self.survey, self.tables.cluster)
-        mocks = self._observe(clusters, detail=True)
+            clusters = self.sample_prior(n).with_values(**names_to_indices(clusters, self.survey))
+        validate_clusters(clusters, self.survey, self.tables.cluster)
+        mocks = self._observe(clusters, compute_truth=True)
         mocks.truth.update({name: getattr(clusters, name) for name in sorted(beside_labels)})
         return mocks
 
-    def _observe(self, clusters: Clusters, detail: bool) -> Mocks:
+    def _observe(self, clusters: Clusters, compute_truth: bool) -> Mocks:
         """Populate, lay on star fields and expose, a few stamps at a time."""
         step = STAMPS_AT_ONCE["cpu" if self.device.type == "cpu" else "cuda"]
         parts = []
         for start in range(0, len(clusters), step):
             labels, truth, grids = self.populate(
-                clusters.part(slice(start, start + step)), detail=detail
+                clusters.part(slice(start, start + step)), compute_truth=compute_truth
             )
             images, density = self._expose(grids, first=start == 0)
             if density is not None:
@@ -274,7 +266,7 @@ class Simulator:
         return exposed, density
 
     def populate(
-        self, clusters: Clusters, *, detail: bool = True
+        self, clusters: Clusters, *, compute_truth: bool = True
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Draw the stars of clusters and lay each cluster on a grid of its own.
 
@@ -282,7 +274,7 @@ class Simulator:
         ----------
         clusters : Clusters
             Their parameters.
-        detail : bool
+        compute_truth : bool
             As for `draw`.
 
         Returns
@@ -295,90 +287,47 @@ class Simulator:
             Light before the telescope, for `Renderer.convolve`.
         """
         n = len(clusters)
-        structure = clusters.structure(self.survey.pixel_scale_arcsec)
-        zones, of_zones, offset = self._stars_of(clusters, structure, detail=detail)
-        stars = zones.joined(of_zones, n)
-        n_stars = zones.total(zones.n_stars, n)
-        centre = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
+        drawn = self.stars_of(clusters, compute_truth=compute_truth)
+        stars = drawn.stars
+        center = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
         grids = self.renderer.empty(n)
-        self.renderer.scatter(
-            grids, stars.owner, offset + centre.index_select(1, stars.owner), stars.flux
-        )
-        groups = of_zones.smooth_groups.clone()
-        groups[..., 0] /= self.stars.mean_mass
-        smooth = SmoothLight(structure, zones, of_zones.smooth, groups)
+        position = drawn.offset + center.index_select(1, stars.population)
+        self.renderer.scatter(grids, stars.population, position, stars.flux)
         limit = torch.as_tensor(self.flux_limit, device=self.device)
-        smooth.add_to(grids, centre, renderer=self.renderer, limit=limit)
+        drawn.diffuse.add_to(grids, center, renderer=self.renderer, limit=limit)
         labels = torch.stack((clusters.log_age, stars.mass.log10(), clusters.log_rh), dim=1)
-        truth = {"x": centre[0], "y": centre[1], "n_stars": n_stars}
+        truth = {"x": center[0], "y": center[1], "n_stars": drawn.n_stars}
         truth |= self._parameters_beside_labels(clusters)
         for i, band in enumerate(self.survey.bands):
             truth[f"mag_{band.name}"] = band.zero_point_ab - 2.5 * stars.light[:, i].log10()
-        if detail:
-            truth |= self._details(stars, offset, smooth)
+        if compute_truth:
+            truth |= self._details(drawn)
         return labels, truth, grids
 
-    def stars_of(self, clusters: Clusters, *, detail: bool = True) -> tuple[Stars, Tensor, Tensor]:
+    def stars_of(self, clusters: Clusters, *, compute_truth: bool = True) -> ClusterStars:
         """Draw the stars of clusters.
 
         Parameters
         ----------
         clusters : Clusters
-        detail : bool
+        compute_truth : bool
             As for `draw`.
 
         Returns
         -------
-        stars : Stars
-        offset : Tensor, shape (2, point)
-            x and y of each point of light from the centre of its cluster, pixels.
-        n_stars : Tensor, shape (n,)
-            Number of stars drawn, companions not counted.
+        ClusterStars
         """
-        structure = clusters.structure(self.survey.pixel_scale_arcsec)
-        zones, of_zones, offset = self._stars_of(clusters, structure, detail=detail)
-        n = len(clusters)
-        return zones.joined(of_zones, n), offset, zones.total(zones.n_stars, n)
-
-    def _stars_of(
-        self, clusters: Clusters, structure: Structure, *, detail: bool
-    ) -> tuple[Zones, Stars, Tensor]:
-        """Zones that the clusters are made of, the stars of each, and their places as above."""
-        expected = 10**clusters.log_mass / self.stars.mean_mass
-        n_stars = torch.poisson(expected, generator=self.generator).clamp_(min=1).double()
-        row = self.stars.rows_for(clusters.model, clusters.log_age, clusters.log_z)
-        heavy = self.stars.blends(row, n_stars)
-        zones = Zones.of(
-            structure,
-            n_stars,
-            heavy,
+        return draw_cluster_stars(
+            self.stars,
+            clusters,
+            clusters.spatial_profile(self.survey.pixel_scale_arcsec),
+            generator=self.generator,
             psf_px=float(self.renderer.peak.max()) ** -0.5,
-            reach_px=self.renderer.grid / OVERSAMPLING / 2**0.5
+            visible_px=self.renderer.grid / OVERSAMPLING / 2**0.5
             + torch.hypot(clusters.x_offset, clusters.y_offset),
-            generator=self.generator,
-        )
-        stars = self.stars.draw(
-            row[zones.cluster],
-            zones.n_stars,
-            generator=self.generator,
-            max_points=zones.max_points,
-            a_v=clusters.a_v[zones.cluster],
             a_v_scatter=self.survey.clusters.a_v_scatter,
-            detail=detail,
+            compute_truth=compute_truth,
         )
-        in_zones = len(zones.cluster) > len(clusters)
-        offset = sample_positions(
-            structure,
-            zones.cluster[stars.owner] if in_zones else stars.owner,
-            generator=self.generator,
-            relative_mass=stars.star_mass / self.stars.mean_mass,
-            shares=(
-                (zones.low.float()[stars.owner], zones.high.float()[stars.owner])
-                if in_zones
-                else None
-            ),
-        )
-        return zones, stars, offset
 
     def _parameters_beside_labels(self, clusters: Clusters) -> dict[str, Tensor]:
         """Those of the clusters' parameters that the survey lets vary, and the profile's slope."""
@@ -398,20 +347,13 @@ class Simulator:
         names += [name for name, wanted in varies.items() if wanted]
         return {name: getattr(clusters, name) for name in names}
 
-    def _details(self, stars: Stars, offset: Tensor, smooth: SmoothLight) -> dict[str, Tensor]:
+    def _details(self, drawn: ClusterStars) -> dict[str, Tensor]:
         """What the stars drawn are, apart from their sum."""
+        stars, bands = drawn.stars, self.survey.bands
         assert stars.present_mass is not None
         assert stars.n_living is not None
         assert stars.brightest is not None
-        bands = self.survey.bands
-        middle = len(bands) // 2
-        owner, light = stars.owner, stars.flux[middle]
-        rows = torch.nonzero(smooth.light[:, middle] > 0).flatten()
-        if len(rows):
-            owners, places, flux = smooth.points(rows, RADIUS_POINTS)
-            owner, offset = torch.cat((owner, owners)), torch.cat((offset, places), 1)
-            light = torch.cat((light, flux[middle]))
-        radius = realised_half_light_radius(owner, offset, light, len(stars.mass))
+        radius = drawn.half_light_radius(len(bands) // 2)
         details = {
             "log_present_mass": stars.present_mass.log10(),
             "n_living": stars.n_living,

@@ -142,7 +142,7 @@ class SimulatedSource:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a step."""
-        mocks = self.simulator.draw_block(step, self.settings.batch_size, detail=False)
+        mocks = self.simulator.draw_block(step, self.settings.batch_size, compute_truth=False)
         return mocks.images, mocks.labels
 
     def validation(self) -> tuple[Tensor, Tensor]:
@@ -155,7 +155,7 @@ class SimulatedSource:
             tables=own.tables,
             n_fields=12,
         )
-        mocks = simulator.draw(self.settings.valid_size, detail=False)
+        mocks = simulator.draw(self.settings.valid_size, compute_truth=False)
         return mocks.images, mocks.labels
 
 

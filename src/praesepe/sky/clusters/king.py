@@ -11,92 +11,67 @@ from torch import Tensor
 _CONCENTRATIONS = np.linspace(0.1, 3.5, 69)
 _N_STEPS = 512
 
-# The light inside r grows as r^2 (in space r^3) from the centre, and what is missing vanishes as
-# (r_t - r)^3 (in space ^5/2) at the edge. With u = 1 - (1 - t^inner)^outer for the light inside,
-# ln(r / t) is smooth in t from 0 to 1, so that few steps suffice.
-_POWERS = {False: (2.0, 3.0), True: (3.0, 2.5)}
+# The light inside r grows as r^2 from the center, and what is missing vanishes as (r_t - r)^3 at
+# the edge. With 1 - (1 - t^inner)^outer for the light inside, ln(r / t) is smooth in t from 0 to 1,
+# so that few steps suffice.
+_INNER, _OUTER = 2.0, 3.0
 
 
 def king_radius(
     half_light_radius: Tensor,
     concentration: Tensor,
-    owner: Tensor,
-    outside: Tensor,
-    *,
-    three_d: bool = False,
+    cluster_index: Tensor,
+    survival: Tensor,
 ) -> Tensor:
-    """Radii of King profiles with given shares of the light beyond them.
+    """Radii of King profiles with given survival fractions.
 
     Parameters
     ----------
     half_light_radius, concentration : Tensor, shape (cluster,)
-    owner : Tensor of int64, shape (point,)
+    cluster_index : Tensor of int64, shape (point,)
         Cluster of each point.
-    outside : Tensor, shape (point,)
-        Share of the light outside.
-    three_d : bool
-        Whether radii are in space, rather than projected.
+    survival : Tensor, shape (point,)
+        Fraction of the light outside the radius.
 
     Returns
     -------
     Tensor, shape (point,)
         In the unit of the half-light radius.
     """
-    inner, outer = _POWERS[three_d]
     device = half_light_radius.device
-    table = torch.from_numpy(_king_table(three_d)).to(device).flatten()
+    table = torch.from_numpy(_king_table()).to(device).flatten()
     step = float(_CONCENTRATIONS[1] - _CONCENTRATIONS[0])
     row = (concentration - float(_CONCENTRATIONS[0])) / step
     row = row.clamp(0, len(_CONCENTRATIONS) - 1.001)
     first = row.long()
-    weight = (row - first)[owner]
-    t = (1 - outside ** (1 / outer)).clamp_(min=1e-9) ** (1 / inner)
+    weight = (row - first)[cluster_index]
+    t = (1 - survival ** (1 / _OUTER)).clamp_(min=1e-9) ** (1 / _INNER)
     column = (t * _N_STEPS).clamp_(max=_N_STEPS - 1e-3)
     left = column.long()
     along = column - left
-    index = first[owner] * (_N_STEPS + 1) + left
+    index = first[cluster_index] * (_N_STEPS + 1) + left
 
     def between(index: Tensor) -> Tensor:
         return torch.lerp(table[index], table[index + 1], along)
 
     logarithm = torch.lerp(between(index), between(index + _N_STEPS + 1), weight)
-    return torch.exp(logarithm) * t * half_light_radius.index_select(0, owner)
+    return torch.exp(logarithm) * t * half_light_radius.index_select(0, cluster_index)
 
 
 @cache
-def _king_table(three_d: bool) -> np.ndarray:
-    """Table of ln(r / (r_h t)), float32 of shape (concentration, t); see `_POWERS`."""
-    inner, outer = _POWERS[three_d]
+def _king_table() -> np.ndarray:
+    """Table of ln(r / (r_h t)), float32 of shape (concentration, t); see `_INNER`."""
     t = np.linspace(0, 1, _N_STEPS + 1)
     rows = []
     for concentration in _CONCENTRATIONS:
         radius = np.sinh(np.linspace(0, np.arcsinh(10.0**concentration), 8193))
-        light = (
-            _king_space(radius, concentration)
-            if three_d
-            else king_light_inside(radius, concentration)
-        )
-        missing = np.clip(1 - light, 0, 1) ** (1 / outer)
-        at = (1 - missing) ** (1 / inner)
+        light = king_light_inside(radius, concentration)
+        missing = np.clip(1 - light, 0, 1) ** (1 / _OUTER)
+        at = (1 - missing) ** (1 / _INNER)
         at[-1] = 1.0
         ratio = np.log(np.interp(t[1:], at, radius) / t[1:] / king_half_light_radius(concentration))
         rows.append(np.concatenate([[2 * ratio[0] - ratio[1]], ratio]))
     return np.array(rows, dtype=np.float32)
-
-
-def _king_space(radius: np.ndarray, concentration: float) -> np.ndarray:
-    """Share of the light of a King profile inside radii in space, in core radii.
-
-    The density is that of King (1962), equation 27: with z² = (1 + r²) / (1 + r_t²) it is
-    proportional to z^-2 [arccos(z) / z - (1 - z²)^1/2]. The radii are ascending from 0 to r_t and
-    dense enough for the trapezium rule.
-    """
-    z = np.sqrt((1 + radius**2) / (1 + radius[-1] ** 2)).clip(max=1.0)
-    density = (np.arccos(z) / z - np.sqrt(1 - z**2)) / z**2
-    # Shells of constant mean density, so that the innermost ones are exact.
-    shells = 0.5 * (density[1:] + density[:-1]) * np.diff(radius**3)
-    light = np.concatenate([[0.0], np.cumsum(shells)])
-    return light / light[-1]
 
 
 def king_light_inside(radius: np.ndarray, concentration: float) -> np.ndarray:
@@ -112,7 +87,7 @@ def king_light_inside(radius: np.ndarray, concentration: float) -> np.ndarray:
     Returns
     -------
     ndarray
-        0 in the centre, 1 from the tidal radius on.
+        0 in the center, 1 from the tidal radius on.
 
     Notes
     -----

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError, unknown
-from praesepe.sky.clusters.profiles import EFF, PROFILES, Structure
+from praesepe.sky.clusters.profiles import EFF, PROFILES, SpatialProfile
 from praesepe.survey import Survey, as_range
 
 LEAST_TIDAL_RADIUS = 2.0
@@ -87,9 +87,9 @@ class Clusters:
         tidal = torch.maximum(tidal, LEAST_TIDAL_RADIUS * 10**self.log_rh)
         return tidal.masked_fill(self.profile != EFF, math.inf)
 
-    def structure(self, arcsec_per_unit: float = 1.0) -> Structure:
+    def spatial_profile(self, arcsec_per_unit: float = 1.0) -> SpatialProfile:
         """How their stars are distributed; radii in units of `arcsec_per_unit`."""
-        return Structure(
+        return SpatialProfile(
             half_light_radius=10**self.log_rh / arcsec_per_unit,
             kind=self.profile,
             gamma=self.gamma,
@@ -219,7 +219,7 @@ def tidal_scale_pc(circular_speed_km_s: float, galactocentric_pc: Tensor) -> Ten
     circular_speed_km_s : float
         Of the galaxy, the same at every radius.
     galactocentric_pc : Tensor
-        Distance from the galaxy's centre.
+        Distance from the galaxy's center.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from torch import Tensor
 from praesepe.sky.clusters.king import king_radius
 
 PROFILES = ("eff", "king", "plummer")
-"""Names of the profiles; `Structure.kind` holds indices into them."""
+"""Names of the profiles; `SpatialProfile.kind` holds indices into them."""
 
 EFF, KING, PLUMMER = range(len(PROFILES))
 
@@ -25,14 +25,14 @@ MIN_TIDAL_RADIUS = 1.5
 _MAX_EXPONENT = 60.0
 """Where radii end, as ln(1 + r²/a²): far outside every image, and finite in single precision."""
 
-# Bins of `realised_half_light_radius`: powers of two of r², each cut into 64 by its leading bits.
+# Bins of `realized_half_light_radius`: powers of two of r², each cut into 64 by its leading bits.
 _BIN_BITS = 6
 _MIN_POWER, _MAX_POWER = -24, 28
 _FLOAT_BITS, _FLOAT_BIAS = 23, 127
 
 
 @dataclass(frozen=True)
-class Structure:
+class SpatialProfile:
     """How the stars of a batch of clusters are distributed.
 
     Attributes
@@ -65,9 +65,11 @@ class Structure:
     angle_rad: Tensor
     segregation: Tensor
 
-    def part(self, rows: slice | Tensor) -> Structure:
+    def part(self, rows: slice | Tensor) -> SpatialProfile:
         """Some of the clusters, by a slice or their numbers."""
-        some = Structure(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        some = SpatialProfile(
+            **{field.name: getattr(self, field.name)[rows] for field in fields(self)}
+        )
         # What has been computed need not be computed again.
         some.__dict__.update({name: value[rows] for name, value in vars(self).items()})
         return some
@@ -78,19 +80,21 @@ class Structure:
         return torch.where(self.kind == PLUMMER, _PLUMMER_GAMMA, self.gamma)
 
     @cached_property
-    def end(self) -> Tensor:
+    def truncation_radius(self) -> Tensor:
         """Where EFF profiles end; infinite for the others."""
         return self.tidal_radius.masked_fill(self.kind != EFF, math.inf)
 
     @cached_property
     def scale_radius(self) -> Tensor:
         """Scale radii of EFF and Plummer profiles."""
-        return eff_scale_radius(self.half_light_radius, self.slope, self.end)
+        return eff_scale_radius(self.half_light_radius, self.slope, self.truncation_radius)
 
     @cached_property
-    def beyond(self) -> Tensor:
-        """Share of an endless profile's light that is cut off where the profile ends."""
-        return torch.exp((1 - 0.5 * self.slope) * torch.log1p((self.end / self.scale_radius) ** 2))
+    def truncated_fraction(self) -> Tensor:
+        """Survival fraction of the endless profile at the truncation radius."""
+        return torch.exp(
+            (1 - 0.5 * self.slope) * torch.log1p((self.truncation_radius / self.scale_radius) ** 2)
+        )
 
 
 _MAX_LOG_SCALE = 15.0
@@ -148,7 +152,7 @@ def eff_scale_radius(
 
 
 def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Draw projected positions from EFF profiles centred on the origin.
+    """Draw projected positions from EFF profiles centerd on the origin.
 
     Parameters
     ----------
@@ -166,39 +170,34 @@ def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Gen
     -----
     The light inside r is 1 - (1 + r²/a²)^((2-γ)/2), inverted for a uniform deviate.
     """
-    outside = torch.rand(gamma.shape, generator=generator, device=gamma.device)
-    radius = _eff_radius(eff_scale_radius(half_light_radius, gamma), 2.0 / (gamma - 2.0), outside)
+    survival = torch.rand(gamma.shape, generator=generator, device=gamma.device)
+    radius = _eff_radius(eff_scale_radius(half_light_radius, gamma), 2.0 / (gamma - 2.0), survival)
     return _turn(radius, generator=generator)
 
 
 def sample_positions(
-    structure: Structure,
-    owner: Tensor,
+    profile: SpatialProfile,
+    cluster_index: Tensor,
     *,
     generator: torch.Generator,
     relative_mass: Tensor | None = None,
-    shares: tuple[Tensor, Tensor] | None = None,
-    three_d: bool = False,
+    fractions: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Draw projected positions of stars about the centres of their clusters.
+    """Draw projected positions of stars about the centers of their clusters.
 
     Parameters
     ----------
-    structure : Structure
+    profile : SpatialProfile
         The clusters.
-    owner : Tensor of int64, shape (star,)
+    cluster_index : Tensor of int64, shape (star,)
         Cluster of each star.
     generator : torch.Generator
         Source of randomness, on the device of the tensors.
     relative_mass : Tensor, shape (star,), optional
         Mass of each star over the mean mass; without it there is no segregation.
-    shares : tuple of Tensor, shape (star,), optional
-        Each star lies between the radii that have these shares of the light inside (before
-        segregation moves it); not for `three_d`.
-    three_d : bool
-        Whether to draw from the density in space and to project, rather than from the surface
-        density: the same distribution of positions. Profiles that end do so in projection, in
-        space on a cylinder.
+    fractions : tuple of Tensor, shape (star,), optional
+        Each star lies between the radii that have these fractions of the light inside (before
+        segregation moves it).
 
     Returns
     -------
@@ -206,68 +205,61 @@ def sample_positions(
         x and y in the unit of r_h. A flattened cluster has the axes r_h / sqrt(1 - e) and
         r_h * sqrt(1 - e): the area within the ellipse of half the light stays.
     """
-    king = structure.kind == KING
-    device = structure.half_light_radius.device
+    king = profile.kind == KING
+    device = profile.half_light_radius.device
 
     def uniform(stars: Tensor | None = None) -> Tensor:
-        """Shares of the light outside of each star's place."""
-        shape = owner.shape if stars is None else stars.shape
+        """Survival fraction of each star: the light outside its radius."""
+        shape = cluster_index.shape if stars is None else stars.shape
         u = torch.rand(shape, generator=generator, device=device)
-        if shares is None:
+        if fractions is None:
             return u
-        low, high = shares if stars is None else (share[stars] for share in shares)
+        low, high = fractions if stars is None else (share[stars] for share in fractions)
         return u.mul_(high - low).add_(1 - high)
 
     if bool(king.all()):
-        outside = uniform()
-        radius = _king_radius(structure, owner, outside, three_d=three_d)
+        survival = uniform()
+        radius = _king_radius(profile, cluster_index, survival)
     else:
-        scale = structure.scale_radius.index_select(0, owner)
-        exponent = (2.0 / (structure.slope - 2.0)).index_select(0, owner)
-        if three_d:
-            radius = _eff_radius_in_space(scale, exponent, generator=generator)
-        else:
-            outside = uniform()
-            if bool((structure.beyond > 0).any()):
-                least = structure.beyond.index_select(0, owner)
-                outside.mul_(1 - least).add_(least)
-            radius = _eff_radius(scale, exponent, outside)
+        scale = profile.scale_radius.index_select(0, cluster_index)
+        exponent = (2.0 / (profile.slope - 2.0)).index_select(0, cluster_index)
+        survival = uniform()
+        if bool((profile.truncated_fraction > 0).any()):
+            least = profile.truncated_fraction.index_select(0, cluster_index)
+            survival.mul_(1 - least).add_(least)
+        radius = _eff_radius(scale, exponent, survival)
         if bool(king.any()):
-            chosen = king[owner].nonzero()[:, 0]
-            outside = uniform(chosen)
-            radius[chosen] = _king_radius(structure, owner[chosen], outside, three_d=three_d)
-    if three_d:
-        radius *= _sine_of_sight(radius, generator=generator)
-        if not bool(king.all()):
-            _redraw_beyond(radius, structure, owner, scale, exponent, generator=generator)
-    if relative_mass is not None and bool((structure.segregation != 0).any()):
-        radius *= relative_mass ** -structure.segregation[owner]
+            chosen = king[cluster_index].nonzero()[:, 0]
+            survival = uniform(chosen)
+            radius[chosen] = _king_radius(profile, cluster_index[chosen], survival)
+    if relative_mass is not None and bool((profile.segregation != 0).any()):
+        radius *= relative_mass ** -profile.segregation[cluster_index]
     position = _turn(radius, generator=generator)
-    if bool((structure.ellipticity != 0).any()):
-        position = _flatten(structure, owner, position)
+    if bool((profile.ellipticity != 0).any()):
+        position = _flatten(profile, cluster_index, position)
     return position
 
 
 def even_positions(
-    structure: Structure,
+    profile: SpatialProfile,
     n_points: int,
     *,
     relative_mass: Tensor | None = None,
-    shares: tuple[Tensor, Tensor] | None = None,
+    fractions: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Positions that share a profile's light evenly: what a cluster of endlessly many stars gives.
 
     Parameters
     ----------
-    structure : Structure
+    profile : SpatialProfile
         The clusters.
     n_points : int
         Points of each cluster.
     relative_mass : Tensor, shape (cluster,), optional
         Mass of the stars that give this light over the mean mass; without it there is no
         segregation.
-    shares : tuple of Tensor, shape (cluster,), optional
-        The points share the light between the radii that have these shares of it inside.
+    fractions : tuple of Tensor, shape (cluster,), optional
+        The points share the light between the radii that have these fractions of it inside.
 
     Returns
     -------
@@ -275,30 +267,30 @@ def even_positions(
         x and y in the unit of r_h, cluster after cluster. The k-th point stands where
         (k + 1/2) / n_points of this light lie inside, a golden angle on from the one before.
     """
-    n, device = len(structure.kind), structure.half_light_radius.device
+    n, device = len(profile.kind), profile.half_light_radius.device
     step = torch.arange(n_points, device=device)
-    outside = (1 - (step + 0.5) / n_points).expand(n, n_points)
-    if shares is not None:
-        low, high = (share.float()[:, None] for share in shares)
-        outside = outside * (high - low) + (1 - high)
-    radius = _radii(structure, outside)
-    if relative_mass is not None and bool((structure.segregation != 0).any()):
-        radius *= (relative_mass**-structure.segregation)[:, None]
+    survival = (1 - (step + 0.5) / n_points).expand(n, n_points)
+    if fractions is not None:
+        low, high = (share.float()[:, None] for share in fractions)
+        survival = survival * (high - low) + (1 - high)
+    radius = _radii(profile, survival)
+    if relative_mass is not None and bool((profile.segregation != 0).any()):
+        radius *= (relative_mass**-profile.segregation)[:, None]
     turns = step.double() * (0.5 * (3 - math.sqrt(5.0)))
     angle = (2 * math.pi * turns.frac()).float()
     position = (torch.stack((torch.cos(angle), torch.sin(angle)))[:, None] * radius).flatten(1)
-    if bool((structure.ellipticity != 0).any()):
-        owner = torch.arange(n, device=device).repeat_interleave(n_points)
-        position = _flatten(structure, owner, position)
+    if bool((profile.ellipticity != 0).any()):
+        cluster_index = torch.arange(n, device=device).repeat_interleave(n_points)
+        position = _flatten(profile, cluster_index, position)
     return position
 
 
-def light_inside(structure: Structure, radius: Tensor) -> Tensor:
+def light_inside(profile: SpatialProfile, radius: Tensor) -> Tensor:
     """Share of the light inside some radii, without segregation; good to 0.1 per cent.
 
     Parameters
     ----------
-    structure : Structure
+    profile : SpatialProfile
         The clusters.
     radius : Tensor, shape (radius,)
         Ascending, in the unit of r_h.
@@ -309,26 +301,30 @@ def light_inside(structure: Structure, radius: Tensor) -> Tensor:
     """
     device = radius.device
     tail = torch.logspace(-1, -6, 256, device=device, dtype=torch.float64)
-    outside = torch.cat((torch.linspace(1, 0.1, 256, device=device, dtype=torch.float64), tail[1:]))
-    edges = _radii(structure, outside.float().expand(len(structure.kind), -1)).contiguous()
+    survival = torch.cat(
+        (torch.linspace(1, 0.1, 256, device=device, dtype=torch.float64), tail[1:])
+    )
+    edges = _radii(profile, survival.float().expand(len(profile.kind), -1)).contiguous()
     wanted = radius.float().expand(len(edges), -1).contiguous()
-    last = len(outside) - 1
+    last = len(survival) - 1
     right = torch.searchsorted(edges, wanted).clamp(1, last)
     start, end = edges.gather(1, right - 1), edges.gather(1, right)
     step = ((wanted - start) / (end - start).clamp_min(1e-30)).clamp(0, 1).double()
-    share = torch.lerp(outside[right - 1], outside[right], step)
+    share = torch.lerp(survival[right - 1], survival[right], step)
     return torch.where(wanted > edges[:, -1:], 1.0, 1 - share)
 
 
-def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: int) -> Tensor:
-    """Radius about the true centre within which half of the light of the drawn stars lies.
+def realized_half_light_radius(
+    cluster_index: Tensor, offset: Tensor, light: Tensor, n: int
+) -> Tensor:
+    """Radius about the true center within which half of the light of the drawn stars lies.
 
     Parameters
     ----------
-    owner : Tensor of int64, shape (star,)
+    cluster_index : Tensor of int64, shape (star,)
         Cluster of each star, 0 to n - 1, in any order.
     offset : Tensor of float32, shape (2, star)
-        x and y from the true centre of the cluster.
+        x and y from the true center of the cluster.
     light : Tensor, shape (star,)
         Light of each star, not negative.
     n : int
@@ -351,7 +347,7 @@ def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: 
     n_bins = (_MAX_POWER - _MIN_POWER) << _BIN_BITS
     index = square.view(torch.int32) >> (_FLOAT_BITS - _BIN_BITS)
     index = index.sub_(low).clamp_(0, n_bins - 1)
-    index = owner * n_bins + index
+    index = cluster_index * n_bins + index
     histogram = torch.zeros(n * n_bins, device=light.device, dtype=light.dtype)
     histogram.index_add_(0, index, light)
     inside = histogram.view(n, n_bins).cumsum(1)
@@ -367,71 +363,32 @@ def realised_half_light_radius(owner: Tensor, offset: Tensor, light: Tensor, n: 
     return torch.sqrt(edges[0] + fraction * (edges[1] - edges[0]))
 
 
-def _king_radius(
-    structure: Structure, owner: Tensor, outside: Tensor, *, three_d: bool = False
-) -> Tensor:
-    radius, concentration = structure.half_light_radius, structure.concentration
-    return king_radius(radius, concentration, owner, outside, three_d=three_d)
+def _king_radius(profile: SpatialProfile, cluster_index: Tensor, survival: Tensor) -> Tensor:
+    radius, concentration = profile.half_light_radius, profile.concentration
+    return king_radius(radius, concentration, cluster_index, survival)
 
 
-def _radii(structure: Structure, outside: Tensor) -> Tensor:
-    """Projected radii (cluster, point) with the shares `outside` of the light beyond them."""
-    beyond, exponent = structure.beyond[:, None], 2.0 / (structure.slope[:, None] - 2.0)
-    share = torch.lerp(beyond, torch.ones_like(beyond), outside)
-    radius = _eff_radius(structure.scale_radius[:, None], exponent, share)
-    king = torch.nonzero(structure.kind == KING).flatten()
+def _radii(profile: SpatialProfile, survival: Tensor) -> Tensor:
+    """Projected radii (cluster, point) with the fractions `survival` of the light beyond them."""
+    truncated, exponent = profile.truncated_fraction[:, None], 2.0 / (profile.slope[:, None] - 2.0)
+    endless = torch.lerp(truncated, torch.ones_like(truncated), survival)
+    radius = _eff_radius(profile.scale_radius[:, None], exponent, endless)
+    king = torch.nonzero(profile.kind == KING).flatten()
     if len(king):
-        n_points = outside.shape[1]
-        owner = king.repeat_interleave(n_points)
-        of_king = _king_radius(structure, owner, outside[king].flatten())
+        n_points = survival.shape[1]
+        cluster_index = king.repeat_interleave(n_points)
+        of_king = _king_radius(profile, cluster_index, survival[king].flatten())
         radius[king] = of_king.view(-1, n_points)
     return radius
 
 
-def _sine_of_sight(like: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Projected over true radius, for directions that are even in space."""
-    height = torch.rand(like.shape, generator=generator, device=like.device)
-    return torch.sqrt(1 - height**2)
-
-
-def _redraw_beyond(
-    radius: Tensor,
-    structure: Structure,
-    owner: Tensor,
-    scale: Tensor,
-    exponent: Tensor,
-    *,
-    generator: torch.Generator,
-) -> None:
-    """Draw projected radii in space again, in place, until none lies beyond its tidal radius."""
-    if bool(torch.isinf(structure.end).all()):
-        return
-    beyond = torch.nonzero(radius > structure.end.index_select(0, owner)).flatten()
-    while len(beyond):
-        again = _eff_radius_in_space(scale[beyond], exponent[beyond], generator=generator)
-        again *= _sine_of_sight(again, generator=generator)
-        radius[beyond] = again
-        beyond = beyond[again > structure.end[owner[beyond]]]
-
-
-def _eff_radius(scale: Tensor, exponent: Tensor, outside: Tensor) -> Tensor:
+def _eff_radius(scale: Tensor, exponent: Tensor, survival: Tensor) -> Tensor:
     """Projected radii of EFF profiles of scale a, `exponent` = 2 / (γ - 2).
 
-    `outside`, which is overwritten, is the share of the light outside each radius.
+    `survival`, which is overwritten, is the fraction of the light outside each radius.
     """
-    depth = outside.log_().mul_(exponent).neg_().clamp_(max=_MAX_EXPONENT)  # ln(1 + r²/a²)
+    depth = survival.log_().mul_(exponent).neg_().clamp_(max=_MAX_EXPONENT)  # ln(1 + r²/a²)
     return torch.expm1(depth, out=depth).sqrt_().mul_(scale)
-
-
-def _eff_radius_in_space(scale: Tensor, exponent: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Radii in space of EFF profiles: the density is ∝ (1 + r²/a²)^(-(γ+1)/2).
-
-    Its r²/a² is the ratio of two gamma deviates, of 3/2 and (γ-2)/2 degrees.
-    """
-    inner = torch._standard_gamma(torch.full_like(scale, 1.5), generator=generator)
-    outer = torch._standard_gamma(1.0 / exponent, generator=generator)
-    square = inner / outer.clamp_min(math.exp(-_MAX_EXPONENT))
-    return square.sqrt_().mul_(scale)
 
 
 def _turn(radius: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -445,12 +402,12 @@ def _turn(radius: Tensor, *, generator: torch.Generator) -> Tensor:
     return position.mul_(radius)
 
 
-def _flatten(structure: Structure, owner: Tensor, position: Tensor) -> Tensor:
+def _flatten(profile: SpatialProfile, cluster_index: Tensor, position: Tensor) -> Tensor:
     """Squeeze circles to ellipses of the same area and turn them."""
-    root = torch.sqrt(1 - structure.ellipticity)
-    cos, sin = torch.cos(structure.angle_rad), torch.sin(structure.angle_rad)
+    root = torch.sqrt(1 - profile.ellipticity)
+    cos, sin = torch.cos(profile.angle_rad), torch.sin(profile.angle_rad)
     rows = torch.stack((cos / root, -sin * root, sin / root, cos * root)).index_select(
-        1, owner
+        1, cluster_index
     )  # (4, star)
     x, y = position
     return torch.stack((rows[0] * x + rows[1] * y, rows[2] * x + rows[3] * y))

@@ -33,7 +33,9 @@ SLACK = 1e-5
 Values = NDArray[np.float64]
 
 
-def by_index(given: Mapping[str, Any], survey: Survey, *, source: str = "") -> dict[str, Any]:
+def names_to_indices(
+    given: Mapping[str, Any], survey: Survey, *, source: str = ""
+) -> dict[str, Any]:
     """Parameters of clusters with the names of profiles and stellar models as indices.
 
     Parameters
@@ -71,7 +73,7 @@ def by_index(given: Mapping[str, Any], survey: Survey, *, source: str = "") -> d
     return found
 
 
-def check_given(
+def validate_clusters(
     clusters: Clusters,
     survey: Survey,
     tables: Sequence[StellarTable],

@@ -250,7 +250,7 @@ def draw_field(
     light = torch.zeros(
         (len(survey.bands), OVERSAMPLING * height, OVERSAMPLING * width), device=sampler.device
     )
-    smooth = torch.zeros(len(survey.bands), device=sampler.device)
+    diffuse = torch.zeros(len(survey.bands), device=sampler.device)
     for part in groups.parts(STARS_AT_ONCE):
         some = groups.part(part)
         stars = sampler.draw(
@@ -259,16 +259,16 @@ def draw_field(
             generator=generator,
             max_points=max_points,
             a_v=None if a_v is None else a_v[part],
-            detail=False,
+            compute_truth=False,
         )
-        place = _places(some.clump[stars.owner], gradient, clumps, shape_px, generator)
+        place = _places(some.clump[stars.population], gradient, clumps, shape_px, generator)
         _spread_periodic(light, stars.flux, place)
-        smooth += stars.smooth.sum(0)
+        diffuse += stars.diffuse.sum(0)
     if survey.galaxy.field.galaxies_per_arcmin2:
         all_dust = foreground + behind[1] if behind[0] else foreground
         place, flux = draw_galaxies(survey, shape_px=shape_px, a_v=all_dust, generator=generator)
         _spread_periodic(light, flux, place)
-    return _add_smooth(light, smooth, gradient)
+    return _add_diffuse(light, diffuse, gradient)
 
 
 def field_extinction(survey: Survey) -> tuple[float, float] | None:
@@ -400,7 +400,7 @@ def _dust_layer(survey: Survey, generator: torch.Generator) -> tuple[float, tupl
     return foreground, (share, uniform(*settings.dust_a_v, generator=cpu))
 
 
-def _add_smooth(light: Tensor, total: Tensor, gradient: Gradient) -> Tensor:
+def _add_diffuse(light: Tensor, total: Tensor, gradient: Gradient) -> Tensor:
     """Spread light without shot noise, (band,), over the grid as the density goes."""
     if not bool(total.any()):
         return light

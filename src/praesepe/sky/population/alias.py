@@ -1,4 +1,4 @@
-"""Drawing intervals of many isochrones by their share of the stars: Walker's alias method."""
+"""Alias tables: draw an interval of an isochrone in constant time (docs/theory.md, section 2)."""
 
 from __future__ import annotations
 
@@ -11,101 +11,125 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Slots:
-    """Which intervals the stars drawn singly come from (Walker's alias method).
+class AliasTable:
+    """Alias tables of the individually sampled stars, one for each (isochrone, level).
 
     Attributes
     ----------
-    share : ndarray, shape (row, step)
-        Share of the stars that are drawn.
-    start, count : ndarray of int, shape (row, step)
-        Where the slots lie in the arrays below, and their number.
-    chance : ndarray of float32, shape (slot,)
-        A slot's second node is taken with this probability, else the first.
+    fraction : ndarray, shape (isochrone, level)
+        Fraction of the stars that is individually sampled.
+    start, count : ndarray of int, shape (isochrone, level)
+        Where the slots of the table lie in the arrays below, and their number.
+    threshold : ndarray of float32, shape (slot,)
+        The slot's second node is taken with this probability, else its first.
     nodes : ndarray of int32, shape (slot, 2)
-        Two nodes.
-    gains : ndarray of float32, shape (slot, 2)
-        Number of stars whose light a star of either node is to have.
+        Lower nodes of two intervals.
+    flux_weights : ndarray of float32, shape (slot, 2)
+        Number of stars whose light a star of either interval carries.
     """
 
-    share: np.ndarray
+    fraction: np.ndarray
     start: np.ndarray
     count: np.ndarray
-    chance: np.ndarray
+    threshold: np.ndarray
     nodes: np.ndarray
-    gains: np.ndarray
+    flux_weights: np.ndarray
 
     @classmethod
-    def of(cls, chances: np.ndarray, weight: np.ndarray) -> Slots:
-        """Slots of one row.
+    def build(cls, inclusion: np.ndarray, fraction: np.ndarray) -> AliasTable:
+        """Tables of one isochrone.
 
         Parameters
         ----------
-        chances : ndarray, shape (step, interval)
-            Chance of the stars of each interval to be drawn.
-        weight : ndarray, shape (interval,)
-            Share of the stars that lie in it.
+        inclusion : ndarray, shape (level, interval)
+            Probability that a star of the interval is individually sampled.
+        fraction : ndarray, shape (interval,)
+            Fraction of the stars that lies in the interval.
         """
-        step, interval = np.nonzero(chances * weight)
-        drawn = chances[step, interval]
-        count = np.bincount(step, minlength=len(chances))
-        other, chance = alias_tables(drawn * weight[interval], count)
+        level, interval = np.nonzero(inclusion * fraction)
+        probability = inclusion[level, interval]
+        count = np.bincount(level, minlength=len(inclusion))
+        other, threshold = alias_tables(probability * fraction[interval], count)
         pair = np.stack((other, np.arange(len(other))), axis=1)
         return cls(
-            share=np.minimum(chances @ weight, 1.0),
+            fraction=np.minimum(inclusion @ fraction, 1.0),
             start=np.cumsum(count) - count,
             count=count,
-            chance=chance.astype(np.float32),
+            threshold=threshold.astype(np.float32),
             nodes=interval.astype(np.int32)[pair],
-            gains=(1 / np.sqrt(drawn)).astype(np.float32)[pair],
+            flux_weights=(1 / np.sqrt(probability)).astype(np.float32)[pair],
         )
 
     @classmethod
-    def joined(cls, rows: Sequence[Slots], n_nodes: int) -> Slots:
-        """Those of all rows, each of `n_nodes` nodes."""
-        count = np.array([row.count for row in rows])
-        nodes = [row.nodes + np.int32(i * n_nodes) for i, row in enumerate(rows)]
+    def concatenate(cls, tables: Sequence[AliasTable], n_nodes: int) -> AliasTable:
+        """Tables of all isochrones, each of which has `n_nodes` nodes."""
+        count = np.array([table.count for table in tables])
+        nodes = [table.nodes + np.int32(i * n_nodes) for i, table in enumerate(tables)]
         return cls(
-            share=np.array([row.share for row in rows]),
+            fraction=np.array([table.fraction for table in tables]),
             start=np.cumsum(count.ravel()).reshape(count.shape) - count,
             count=count,
-            chance=np.concatenate([row.chance for row in rows]),
+            threshold=np.concatenate([table.threshold for table in tables]),
             nodes=np.concatenate(nodes),
-            gains=np.concatenate([row.gains for row in rows]),
+            flux_weights=np.concatenate([table.flux_weights for table in tables]),
         )
 
 
-class SlotTable:
-    """`Slots` of all entries, to draw from on a device.
+class AliasSampler:
+    """Draws from an `AliasTable` on a device.
 
     Attributes
     ----------
-    share, start, count : Tensor, shape (entry,)
-    nodes, gains : Tensor, shape (slot, 2)
+    fraction, start, count : Tensor, shape (isochrone level,)
+        As in `AliasTable`, flattened.
+    nodes, flux_weights : Tensor, shape (2 slot,)
+        What `draw` gives the places of.
     """
 
-    def __init__(self, slots: Slots, device: torch.device) -> None:
+    def __init__(self, table: AliasTable, device: torch.device) -> None:
         def tensor(values: np.ndarray) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(values), device=device)
 
-        self.share, self.start = tensor(slots.share.ravel()), tensor(slots.start.ravel())
-        self.count = tensor(slots.count.ravel().astype(float))
-        self.nodes, self.gains = tensor(slots.nodes), tensor(slots.gains)
-        self._chance = tensor(slots.chance)
+        self.fraction, self.start = tensor(table.fraction.ravel()), tensor(table.start.ravel())
+        self.count = tensor(table.count.ravel().astype(float))
+        self.nodes, self.flux_weights = (
+            tensor(table.nodes.ravel()),
+            tensor(table.flux_weights.ravel()),
+        )
+        self._threshold = tensor(table.threshold)
 
-    def draw(self, own: Tensor, start: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:
-        """Places in the flattened nodes and gains, given the slots of each star's population."""
-        u = torch.rand(own.shape, generator=generator, device=own.device, dtype=torch.float64)
-        u *= count.index_select(0, own)
+    def draw(
+        self, population: Tensor, start: Tensor, count: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Draw one interval for each star.
+
+        Parameters
+        ----------
+        population : Tensor of int64, shape (star,)
+        start, count : Tensor, shape (population,)
+            Slots of each population's table.
+        generator : torch.Generator
+
+        Returns
+        -------
+        Tensor of int64, shape (star,)
+            Places in `nodes` and `flux_weights`.
+        """
+        u = torch.rand(
+            population.shape, generator=generator, device=population.device, dtype=torch.float64
+        )
+        u *= count.index_select(0, population)
         slot = u.long()
-        take = u.sub_(slot) < self._chance.index_select(0, slot.add_(start.index_select(0, own)))
-        return slot.mul_(2).add_(take)
+        slot_start = start.index_select(0, population)
+        second = u.sub_(slot) < self._threshold.index_select(0, slot.add_(slot_start))
+        return slot.mul_(2).add_(second)
 
 
 def alias_tables(weight: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Walker's alias method: draw an index with probability proportional to its weight.
+    """Build many alias tables at once (Walker 1977; Vose 1991; docs/theory.md, section 2).
 
-    One of a table's slots is chosen evenly; its own index is taken with a chance, else another one.
+    One of a table's slots is chosen evenly. Its own index is taken with the slot's probability,
+    its alias otherwise; index i then has the probability weight_i / sum of the weights.
 
     Parameters
     ----------
@@ -116,36 +140,39 @@ def alias_tables(weight: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.
 
     Returns
     -------
-    other : ndarray of int, shape (n,)
+    alias : ndarray of int, shape (n,)
         The other index of each slot, counted over all tables.
-    chance : ndarray, shape (n,)
-        Probability of the slot's own index.
+    probability : ndarray, shape (n,)
+        Of the slot's own index.
 
     Notes
     -----
-    Light slots (weight below the mean) are filled up by heavy ones in order; a heavy slot that has
-    given all it can spare is filled up by the next. Both pile up along one line, the missing
-    of the light and the excess of the heavy, so that one search finds who fills whom (the sweep
-    of Hübschle-Schneider & Sanders 2022, ACM TOMS 48, 11, without its loop). In each table the two
-    are equal, so that all tables share the line, but for rounding at their ends.
+    Small slots (weight below the mean) are filled up by large ones in order; a large slot that has
+    given all it can spare is filled up by the next. The deficits of the small and the surpluses of
+    the large are laid end to end along one line, so that one search finds who fills whom (the sweep
+    of Hübschle-Schneider & Sanders 2022, ACM TOMS 48, 11, without its loop). In each table
+    deficits and surpluses are equal, so that all tables share the line, but for rounding at their
+    ends.
     """
     tables = np.arange(len(count))
     table = np.repeat(tables, count)
     total = np.bincount(table, weight, minlength=len(count))
     scale = count / np.where(total > 0, total, 1)
     scaled = np.where(total[table] > 0, weight * scale[table], 1.0)
-    is_heavy = scaled > 1 - 1e-9  # in every table at least one, whatever the rounding
-    light, heavy = np.flatnonzero(~is_heavy), np.flatnonzero(is_heavy)
-    of_light, of_heavy = table[light], table[heavy]
-    missing = np.concatenate(([0.0], np.cumsum(1 - scaled[light])))
-    excess = np.cumsum(scaled[heavy] - 1)
-    first, last = (np.searchsorted(of_heavy, tables, side) for side in ("left", "right"))
+    is_large = scaled > 1 - 1e-9  # in every table at least one, whatever the rounding
+    small, large = np.flatnonzero(~is_large), np.flatnonzero(is_large)
+    table_of_small, table_of_large = table[small], table[large]
+    deficit = np.concatenate(([0.0], np.cumsum(1 - scaled[small])))
+    surplus = np.cumsum(scaled[large] - 1)
+    first, last = (np.searchsorted(table_of_large, tables, side) for side in ("left", "right"))
     last -= 1
-    other, chance = np.arange(len(weight)), scaled.copy()
-    filler = np.searchsorted(excess, missing[:-1], side="right")
-    other[light] = heavy[np.clip(filler, first[of_light], last[of_light])]
-    start, end = (np.searchsorted(of_light, of_heavy, side) for side in ("left", "right"))
-    used = missing[np.clip(np.searchsorted(missing, excess), start, end)]
-    chance[heavy] = np.clip(1 + excess - used, 0, 1)
-    other[heavy] = heavy[np.minimum(np.arange(len(heavy)) + 1, last[of_heavy])]
-    return other, chance
+    alias, probability = np.arange(len(weight)), scaled.copy()
+    filler = np.searchsorted(surplus, deficit[:-1], side="right")
+    alias[small] = large[np.clip(filler, first[table_of_small], last[table_of_small])]
+    start, end = (
+        np.searchsorted(table_of_small, table_of_large, side) for side in ("left", "right")
+    )
+    given = deficit[np.clip(np.searchsorted(deficit, surplus), start, end)]
+    probability[large] = np.clip(1 + surplus - given, 0, 1)
+    alias[large] = large[np.minimum(np.arange(len(large)) + 1, last[table_of_large])]
+    return alias, probability

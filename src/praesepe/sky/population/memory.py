@@ -10,7 +10,7 @@ import torch
 from praesepe.errors import InputError
 
 BYTES_PER_QUANTITY = 8
-"""Memory for one quantity of a star drawn singly: itself, and once more while it is worked on."""
+"""Memory for one quantity of an individual star: itself, and once more while it is worked on."""
 
 
 def check_fits(n_stars: float, n_quantities: int, device: torch.device) -> None:
@@ -35,7 +35,7 @@ def check_fits(n_stars: float, n_quantities: int, device: torch.device) -> None:
         raise InputError(
             f"{n_stars:.3g} stars drawn one by one need some {needed / 1e9:.3g} GB of memory, and "
             f"there are {there / 1e9:.3g} GB: give a flux limit above zero, below which stars are "
-            "summed, or draw fewer or lighter populations at once"
+            "unresolved, or draw fewer or less massive populations at once"
         )
 
 

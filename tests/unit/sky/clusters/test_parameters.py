@@ -114,7 +114,9 @@ def test_the_tidal_radius_grows_with_mass_and_holds_the_cluster():
     given = {"tidal_scale": 0.4, "log_mass": [3.0, 4.5, 2.0], "log_rh": [-1.0, -1.0, 0.0]}
     clusters = drawn(load_survey("phat"), n=3).with_values(**given)
     torch.testing.assert_close(clusters.tidal_radius, torch.tensor([4.0, 0.4 * 10**1.5, 2.0]))
-    torch.testing.assert_close(clusters.structure(0.05).tidal_radius, clusters.tidal_radius / 0.05)
+    torch.testing.assert_close(
+        clusters.spatial_profile(0.05).tidal_radius, clusters.tidal_radius / 0.05
+    )
 
 
 def test_a_tidal_radius_can_be_given():

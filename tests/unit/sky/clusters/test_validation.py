@@ -12,7 +12,11 @@ from astropy.table import MaskedColumn
 from praesepe.errors import InputError
 from praesepe.sky.clusters.parameters import draw_clusters
 from praesepe.sky.clusters.profiles import PROFILES
-from praesepe.sky.clusters.validation import METALLICITY_TOLERANCE_DEX, by_index, check_given
+from praesepe.sky.clusters.validation import (
+    METALLICITY_TOLERANCE_DEX,
+    names_to_indices,
+    validate_clusters,
+)
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import METALLICITY_STEP_DEX, SurveyTables
 from praesepe.stars import IsochroneGrid
@@ -107,7 +111,7 @@ def test_what_is_simulated_passes(simulator, given):
 
 
 def test_names_are_their_numbers(simulator):
-    names = by_index(
+    names = names_to_indices(
         {"profile": ["plummer", "eff"], "model": "sse", "gamma": 3.0}, simulator.survey
     )
     assert names["profile"].tolist() == [2, 0]
@@ -190,7 +194,7 @@ def test_each_model_has_its_own_ages(tmp_path):
 def test_all_that_a_prior_draws_is_allowed(survey):
     tables = SurveyTables.build(survey).cluster
     clusters = draw_clusters(survey, 3000, generator=torch.Generator().manual_seed(1))
-    check_given(clusters, survey, tables)
+    validate_clusters(clusters, survey, tables)
     wrong = clusters.part(slice(2)).with_values(gamma=[3.0, 2.0])
     with pytest.raises(InputError, match="row 7: gamma = 2; allowed"):
-        check_given(wrong, survey, tables, names=["row 4", "row 7"])
+        validate_clusters(wrong, survey, tables, names=["row 4", "row 7"])

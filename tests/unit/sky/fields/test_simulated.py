@@ -15,7 +15,7 @@ from praesepe.sky.fields import simulated as fields
 from praesepe.sky.fields.histories import age_metallicity_shares
 from praesepe.sky.fields.simulated import (
     FieldBank,
-    _add_smooth,
+    _add_diffuse,
     _spread_periodic,
     draw_field,
     field_extinction,
@@ -297,7 +297,7 @@ def test_a_gradient_may_be_given(survey, sampler):
 def test_smooth_light_follows_the_gradient():
     """The light without shot noise goes where stars would, in both directions."""
     wave = Gradient(0.4, (1, -1), 0.2)
-    light = _add_smooth(torch.zeros(2, 48, 64), torch.tensor([3.0, 4.0]), wave)
+    light = _add_diffuse(torch.zeros(2, 48, 64), torch.tensor([3.0, 4.0]), wave)
     np.testing.assert_allclose(light.sum((1, 2)), [3.0, 4.0], rtol=1e-4)
     x, y = wave.place(torch.rand((2, 400_000), generator=torch.Generator().manual_seed(1)))
     stars = np.histogram2d(y, x, bins=8, range=((0, 1), (0, 1)))[0]
@@ -305,7 +305,7 @@ def test_smooth_light_follows_the_gradient():
     relative = (cells / cells.mean()).numpy() / (stars / stars.mean())
     np.testing.assert_allclose(relative, 1, atol=0.12)  # light at the cells' corners, and chance
     assert stars.max() > 3 * stars.min()
-    untouched = _add_smooth(torch.ones(2, 8, 8), torch.zeros(2), wave)
+    untouched = _add_diffuse(torch.ones(2, 8, 8), torch.zeros(2), wave)
     assert torch.equal(untouched, torch.ones(2, 8, 8))
 
 
@@ -331,13 +331,13 @@ def test_no_light_is_lost_where_points_are_few(survey, sampler, monkeypatch, at_
     quiet, watched = with_field(survey, burstiness=0.0, log_age=(9.5, 10.1)), Watched(sampler)
     field = draw_field(quiet, watched, 100.0, shape_px=(96, 96), generator=stream((3,), CPU))
     assert (len(watched.drawn) > 3) == (at_once < 1e9)
-    light, smooth = (sum(getattr(stars, name).sum(0) for stars in watched.drawn) for name in NAMES)
-    assert float(smooth.sum()) > 0.04 * float(light.sum())
+    light, diffuse = (sum(getattr(stars, name).sum(0) for stars in watched.drawn) for name in NAMES)
+    assert float(diffuse.sum()) > 0.04 * float(light.sum())
     np.testing.assert_allclose(field.sum((1, 2)), light, rtol=1e-4)
     assert float(field.min()) > 0
 
 
-NAMES = ("light", "smooth")
+NAMES = ("light", "diffuse")
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -351,7 +351,7 @@ def test_clumps_keep_their_light(survey, sampler, monkeypatch, allowed):
     given = with_field(survey, burstiness=0.0, **clumps)
     draw_field(given, watched, 20.0, shape_px=(192, 192), generator=stream((5,), CPU))
     (stars,) = watched.drawn
-    spread = float(stars.smooth.sum() / stars.light.sum())
+    spread = float(stars.diffuse.sum() / stars.light.sum())
     assert (spread < 1e-6) == allowed
 
 
@@ -390,9 +390,9 @@ class Reddened:
         assert a_v.shape == row.shape
         self.asked.append((n_stars, a_v))
         stars = self.sampler.draw(row, n_stars, **settings)
-        dimmed = stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.owner])
-        smooth = stars.smooth * 10 ** (-0.4 * self.dimming.T * a_v[:, None])
-        return replace(stars, flux=dimmed, smooth=smooth)
+        dimmed = stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.population])
+        diffuse = stars.diffuse * 10 ** (-0.4 * self.dimming.T * a_v[:, None])
+        return replace(stars, flux=dimmed, diffuse=diffuse)
 
 
 def test_a_dust_layer_reddens_the_stars_behind_it(survey, sampler):
@@ -492,8 +492,7 @@ def test_dust_with_the_stars_own_extinction(survey):
     table = build_table(bands, metallicities=[0.02], a_v=(0.0, 1.0))
     sampler = StarSampler(
         table,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
+        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[0.1] * len(bands),
     )
     quiet = with_field(survey, burstiness=0.0, log_age=(9.9, 10.0), metallicity=(0.02, 0.02))

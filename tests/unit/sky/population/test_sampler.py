@@ -31,8 +31,7 @@ def table(simulator):
 def sampler_of(simulator, **settings):
     survey = simulator.survey
     given = {
-        "zero_points": [band.zero_point_ab for band in survey.bands],
-        "distance_modulus": survey.distance_modulus,
+        "unit_magnitude": [b.zero_point_ab - survey.distance_modulus for b in survey.bands],
         "flux_limit": [0.0] * len(survey.bands),
     }
     return StarSampler(simulator.tables.cluster, **{**given, **settings})
@@ -135,10 +134,10 @@ def test_totals_are_those_of_the_points(usual, table, generator):
     rows = torch.tensor([age(table, a) for a in (6.6, 8.0, 9.0, 10.1)])
     drawn = usual.draw(rows, counts, generator=generator)
     light = torch.zeros(4, 3, dtype=torch.float64)
-    light.index_add_(0, drawn.owner, drawn.flux.double().T)
+    light.index_add_(0, drawn.population, drawn.flux.double().T)
     np.testing.assert_allclose(light, drawn.light, rtol=2e-4)
-    assert drawn.owner.min() >= 0
-    assert drawn.owner.max() <= 3
+    assert drawn.population.min() >= 0
+    assert drawn.population.max() <= 3
     assert (drawn.flux >= 0).all()
 
 
@@ -171,7 +170,7 @@ def test_the_number_of_stars_drawn_singly_is_binomial(usual, table, generator):
     n, stars, row = 2000, 400, age(table, 7.5)
     drawn = draw(usual, row, [stars] * n, generator)
     bright = (drawn.flux > ABOVE_THE_LIMIT).any(0)
-    number = torch.bincount(drawn.owner[bright], minlength=n).double()
+    number = torch.bincount(drawn.population[bright], minlength=n).double()
     share = number.mean() / stars
     assert 0.02 < share < 0.5
     expected = stars * share * (1 - share)
@@ -189,7 +188,7 @@ def test_summed_faint_stars_have_the_mean_and_scatter_of_single_ones(
     single = sampler_of(simulator, imf=dwarfs)
     one = draw(summed, row, [stars] * n, generator)
     many = draw(single, row, [stars] * n, generator)
-    assert one.owner.numel() < many.owner.numel() / 2
+    assert one.population.numel() < many.population.numel() / 2
     a = torch.cat((one.mass[:, None], one.light), 1).double().numpy()
     b = torch.cat((many.mass[:, None], many.light), 1).double().numpy()
     error = np.sqrt((a.var(0) + b.var(0)) / n)
@@ -207,13 +206,13 @@ def test_owners_and_rows(usual, table, generator):
     assert drawn.light[0, 0] > 100 * drawn.light[1, 0]
     assert float(drawn.mass[2]) == 0.0
     assert float(drawn.light[2].abs().max()) == 0.0
-    assert not (drawn.owner == 2).any()
+    assert not (drawn.population == 2).any()
 
 
 def test_row_of_age_and_metallicity(simulator):
     sampler = simulator._sampler(simulator.tables.field)
     n = len(sampler.metallicity)
-    assert sampler.row(torch.tensor([3]), 2).tolist() == [3 * n + 2]
+    assert sampler.isochrone_at(torch.tensor([3]), 2).tolist() == [3 * n + 2]
 
 
 def test_present_mass_agrees_with_the_stellar_table(usual, table):
@@ -238,7 +237,7 @@ def test_stars_below_the_first_isochrone_mass_shine_like_it(simulator, generator
     table = StellarTable(
         np.array([8.0]), np.array([0.02]), shape, shape, magnitude, ("a", "b", "c")
     )
-    sampler = StarSampler(table, zero_points=[0.0] * 3, distance_modulus=0.0, flux_limit=[0.0] * 3)
+    sampler = StarSampler(table, unit_magnitude=[0.0] * 3, flux_limit=[0.0] * 3)
     drawn = draw(sampler, 0, [1000], generator)
     np.testing.assert_allclose(drawn.flux, 1.0, rtol=1e-5)
 
@@ -256,6 +255,6 @@ def test_brown_dwarfs_drawn_singly_are_dark_and_not_alive(simulator, table, gene
     assert float(stars.n_living) > 900
 
 
-def test_every_band_needs_a_zero_point(simulator):
-    with pytest.raises(InputError, match="2 zero points"):
-        sampler_of(simulator, zero_points=[24.0, 25.0])
+def test_every_band_needs_a_unit_magnitude(simulator):
+    with pytest.raises(InputError, match="2 unit magnitudes"):
+        sampler_of(simulator, unit_magnitude=[24.0, 25.0])

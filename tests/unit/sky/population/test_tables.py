@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 
 from praesepe.sky.population.alias import alias_tables
-from praesepe.sky.population.tables import (
-    ALL,
-    FLUX,
-    LIVING,
-    MASS,
-    N_STEPS,
-    PRESENT,
-    THINNED,
-    WHOLE,
-    tabulate,
-)
+from praesepe.sky.population.isochrone import FLUX, LIVING, MASS, PRESENT
+from praesepe.sky.population.levels import COMPLETE, EXACT, Levels
+from praesepe.sky.population.tables import tabulate
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
@@ -77,6 +69,7 @@ def test_alias_tables_without_any_weight_are_even():
     assert len(other) == len(chance) == 0
 
 
+IMPORTANCE = Levels(np.ones(2)).importance
 N = 400
 TURN_OFF = 4.0
 
@@ -104,11 +97,11 @@ def table():
     )
 
 
-def rows_of(table, binaries=None, limit=1.0):
+def tables_of(table, binaries=None, limit=1.0):
     return tabulate(
         [table],
-        magnitude_of_unit_flux=np.zeros(2),
-        limit=np.full(2, limit),
+        unit_magnitude=np.zeros(2),
+        levels=Levels(np.full(2, limit)),
         imf=KROUPA2001,
         binaries=binaries,
     )
@@ -143,34 +136,34 @@ def by_quadrature(table, low, high, binaries=None):
 
 @pytest.mark.parametrize("binaries", [None, Binaries(0.6, mass_ratio=(0.2, 1.0))])
 def test_moments_below_the_limit_are_those_of_the_stars(table, binaries):
-    """The first real step: everything fainter than 1 e-/s, that is, lighter than 1 Msun."""
-    rows = rows_of(table, binaries)
-    step = WHOLE
-    below = KROUPA2001.ppf(rows.below[0, step])
+    """The first real level: everything fainter than 1 e-/s, that is, lighter than 1 Msun."""
+    tables = tables_of(table, binaries)
+    level = COMPLETE
+    below = KROUPA2001.ppf(tables.below[0, level])
     assert below == pytest.approx(1.0, rel=0.03)
     mean, second = by_quadrature(table, 0.08, below, binaries)
     # A random pairing of masses and ratios: its error is below one per cent.
     tolerance = 0.004 if binaries is None else 0.015
-    np.testing.assert_allclose(rows.mean[0, step], mean, rtol=tolerance)
-    np.testing.assert_allclose(rows.second[0, step], second, rtol=tolerance)
+    np.testing.assert_allclose(tables.mean[0, level], mean, rtol=tolerance)
+    np.testing.assert_allclose(tables.second[0, level], second, rtol=tolerance)
     if binaries is not None:
         single = by_quadrature(table, 0.08, below)[0]
         assert (mean[[MASS, FLUX]] > 1.1 * single[[MASS, FLUX]]).all()  # the test can fail
 
 
-def thinned(rows, k):
-    """Share drawn of the table's stars in the k-th step of thinning, and the stars."""
+def importance_sampled(tables, k):
+    """Share drawn of the table's stars in the k-th level of thinning, and the stars."""
     mass = KROUPA2001.ppf((np.arange(400_000) + 0.5) / 400_000)
     every = star(mass, TURN_OFF)
     square = np.square(every[:, FLUX:]).mean(0)
-    noise = np.sqrt(1.0 + rows.numbers[0, k] * square)  # the limit is 1 e-/s in both bands
+    noise = np.sqrt(1.0 + tables.numbers[0, k] * square)  # the limit is 1 e-/s in both bands
     return np.minimum((every[:, FLUX:] / noise).max(1), 1) ** 2, every
 
 
-def test_each_step_of_thinning_leaves_a_third_of_the_points(table, phat):
-    for rows in (rows_of(table), real_rows(phat), real_rows(phat, limit=1e-7)):
-        assert (rows.numbers[:, 0] == 0).all()
-        share = rows.share[:, THINNED:-1]
+def test_each_level_of_importance_sampling_leaves_a_third_of_the_points(table, phat):
+    for tables in (tables_of(table), real_tables(phat), real_tables(phat, limit=1e-7)):
+        assert (tables.numbers[:, 0] == 0).all()
+        share = tables.fraction[:, IMPORTANCE:-1]
         assert (share[:, -1] < 2e-6 * share[:, 0]).all()
         fall = share[:, 1:] / share[:, :-1]
         assert np.median(fall) == pytest.approx(1 / 3, abs=0.05)
@@ -178,63 +171,63 @@ def test_each_step_of_thinning_leaves_a_third_of_the_points(table, phat):
 
 
 @pytest.mark.parametrize("k", [0, 1, 3])
-def test_stars_below_the_noise_are_thinned_and_the_rest_is_summed(table, k):
+def test_stars_below_the_noise_are_importance_sampled_and_the_rest_is_unresolved(table, k):
     """Of the stars below the noise a share (f / s)²; the dead join the faint."""
-    rows = rows_of(table)
-    step = THINNED + k
-    share, every = thinned(rows, k)
-    assert rows.share[0, step] == pytest.approx(share.mean(), rel=0.05)
+    tables = tables_of(table)
+    level = IMPORTANCE + k
+    share, every = importance_sampled(tables, k)
+    assert tables.fraction[0, level] == pytest.approx(share.mean(), rel=0.05)
     rest = (1 - share[:, None]) * every
-    total = (1 - rows.share[0, step]) * rows.mean[0, step]
+    total = (1 - tables.fraction[0, level]) * tables.mean[0, level]
     np.testing.assert_allclose(total, rest.mean(0), rtol=0.02)
-    total = (1 - rows.share[0, step]) * rows.second[0, step]
+    total = (1 - tables.fraction[0, level]) * tables.second[0, level]
     np.testing.assert_allclose(total, rest.T @ every / len(every), rtol=0.04)  # steep: f² (1 - f²)
-    assert rows.mean[0, step, PRESENT] < rows.mean[0, step, MASS]  # remnants
-    # The test can fail: with the noise of the next step.
-    assert rows.share[0, step] > 1.5 * thinned(rows, k + 1)[0].mean()
+    assert tables.mean[0, level, PRESENT] < tables.mean[0, level, MASS]  # remnants
+    # The test can fail: with the noise of the next level.
+    assert tables.fraction[0, level] > 1.5 * importance_sampled(tables, k + 1)[0].mean()
 
 
 @pytest.mark.parametrize("k", [0, 1, 3])
 @pytest.mark.parametrize("binaries", [None, Binaries(0.6, mass_ratio=(0.2, 1.0))])
-def test_thinned_stars_stand_for_all(table, k, binaries):
-    """Chance times gain² is one: the stars drawn have the shot noise of all."""
-    rows, step = rows_of(table, binaries), THINNED + k
-    slots = rows.slots
-    own = slice(slots.start[0, step], slots.start[0, step] + slots.count[0, step])
-    (other, node), second = slots.nodes[own].T, slots.chance[own]
+def test_sampled_stars_stand_for_all(table, k, binaries):
+    """Inclusion probability times weight² is one: sampled stars have the shot noise of all."""
+    tables, level = tables_of(table, binaries), IMPORTANCE + k
+    alias = tables.individual
+    own = slice(alias.start[0, level], alias.start[0, level] + alias.count[0, level])
+    (other, node), second = alias.nodes[own].T, alias.threshold[own]
     chance = np.bincount(node, second) + np.bincount(other, 1 - second, minlength=node.max() + 1)
-    share, gain = np.diff(rows.cdf[0])[node], slots.gains[own, 1]
-    drawn = rows.share[0, step] * chance[node] / slots.count[0, step] / share
-    np.testing.assert_allclose(drawn * gain**2, 1, rtol=1e-4)  # of each star of the interval
-    assert gain.min() == 1
-    assert gain.max() > 5
-    assert (slots.gains[own, 0] == gain[other - node[0]]).all()
+    share, weight = np.diff(tables.cdf[0])[node], alias.flux_weights[own, 1]
+    drawn = tables.fraction[0, level] * chance[node] / alias.count[0, level] / share
+    np.testing.assert_allclose(drawn * weight**2, 1, rtol=1e-4)  # of each star of the interval
+    assert weight.min() == 1
+    assert weight.max() > 5
+    assert (alias.flux_weights[own, 0] == weight[other - node[0]]).all()
 
 
-def test_companions_of_the_dead_are_thinned_like_other_stars(table):
+def test_companions_of_the_dead_are_sampled_like_other_stars(table):
     """Their share among the stars is that of a fine sum over primaries and mass ratios."""
     binaries = Binaries(0.6, mass_ratio=(0.2, 1.0))
-    rows = rows_of(table, binaries)
-    assert rows_of(table).companions is None
+    tables = tables_of(table, binaries)
+    assert tables_of(table).companions is None
     primary = KROUPA2001.ppf((np.arange(200_000) + 0.5) / 200_000)
     u = np.random.default_rng(2).permutation(len(primary))
     companion = primary * binaries.ppf((u + 0.5) / len(primary))
     companion = companion[(primary > TURN_OFF) & (companion <= TURN_OFF)]
     for k in (0, 3):
-        share, every = thinned(rows, k)
+        share, every = importance_sampled(tables, k)
         chance = np.interp(companion, every[:, MASS], share, right=0)
         expected = 0.6 * chance.sum() / len(primary)
-        assert rows.companions.share[0, THINNED + k] == pytest.approx(expected, rel=0.05)
-    assert (rows.companions.share[0, :THINNED] == 0).all()
+        assert tables.companions.fraction[0, IMPORTANCE + k] == pytest.approx(expected, rel=0.05)
+    assert (tables.companions.fraction[0, :IMPORTANCE] == 0).all()
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_summed_light_knows_whose_it_is(table, k):
+def test_unresolved_light_knows_whose_it_is(table, k):
     """Of groups of equal light, mass weighted by the light that no drawn star stands for."""
-    rows, step = rows_of(table), THINNED + k
-    share, every = thinned(rows, k)
+    tables, level = tables_of(table), IMPORTANCE + k
+    share, every = importance_sampled(tables, k)
     light = (1 - np.sqrt(share[:, None])) * every[:, FLUX:]
-    mass, given = rows.light_groups[0, step, :, 0], rows.light_groups[0, step, :, 1:]
+    mass, given = tables.mass_bins[0, level, :, 0], tables.mass_bins[0, level, :, 1:]
     np.testing.assert_allclose(given.sum(0), 1, rtol=1e-9)
     assert (np.diff(mass) > 0).all()
     expected = every[:, MASS] @ light / light.sum(0)
@@ -244,25 +237,25 @@ def test_summed_light_knows_whose_it_is(table, k):
     np.testing.assert_allclose(np.cumsum(given, axis=0)[:-1], below, atol=0.08)
 
 
-def test_the_first_step_draws_all_and_the_last_none(table):
-    rows = rows_of(table)
-    assert rows.share[0, ALL] == 1
-    assert rows.share[0, -1] == 0
+def test_the_first_level_samples_all_and_the_last_none(table):
+    tables = tables_of(table)
+    assert tables.fraction[0, EXACT] == 1
+    assert tables.fraction[0, -1] == 0
     total, _ = by_quadrature(table, 0.08, 120.0)
-    np.testing.assert_allclose(rows.mean[0, -1], total, rtol=0.01)
-    assert (np.diff(rows.share[0, THINNED:]) <= 0).all()
+    np.testing.assert_allclose(tables.mean[0, -1], total, rtol=0.01)
+    assert (np.diff(tables.fraction[0, IMPORTANCE:]) <= 0).all()
 
 
 def test_dust_enters_the_moments(table):
     """All stars of this table dim alike: by 2 (1.2) - 0.02 (4) and 1.2 mag behind A_V = 2."""
-    rows = rows_of(table)
+    tables = tables_of(table)
     powers = 2.0 ** np.arange(1, 3)
     dimming = np.array([2 * 1.2 - 4 * 0.02, 1.2])
-    step = WHOLE
-    factor = np.exp2(rows.mean_dust[0, step] @ powers)
+    level = COMPLETE
+    factor = np.exp2(tables.mean_extinction[0, level] @ powers)
     np.testing.assert_allclose(factor[:FLUX], 1, rtol=1e-6)
     np.testing.assert_allclose(factor[FLUX:], 10 ** (-0.4 * dimming), rtol=1e-5)
-    squares = np.exp2(rows.second_dust[0, step] @ powers)
+    squares = np.exp2(tables.second_extinction[0, level] @ powers)
     np.testing.assert_allclose(squares[FLUX, FLUX + 1], 10 ** (-0.4 * dimming.sum()), rtol=1e-5)
 
 
@@ -277,30 +270,34 @@ def phat():
     return SurveyTables.build(survey).cluster[0], zero_points - survey.distance_modulus
 
 
-def real_rows(phat, binaries=None, imf=KROUPA2001, limit=0.02):
+def real_tables(phat, binaries=None, imf=KROUPA2001, limit=0.02):
     table, unit = phat
     return tabulate(
-        [table], magnitude_of_unit_flux=unit, limit=np.full(3, limit), imf=imf, binaries=binaries
+        [table],
+        unit_magnitude=unit,
+        levels=Levels(np.full(3, limit)),
+        imf=imf,
+        binaries=binaries,
     )
 
 
-def test_each_step_draws_a_part_of_the_stars_of_the_step_before(phat):
+def test_each_level_samples_a_part_of_the_stars_of_the_level_before(phat):
     """At every age; stars that are always drawn are those of the highest masses that shine."""
-    rows = real_rows(phat)
-    assert (rows.share[:, WHOLE] < 1).all()
-    assert (np.diff(rows.share[:, THINNED:], axis=1) <= 0).all()
-    assert (np.diff(rows.below, axis=1) >= 0).all()
-    np.testing.assert_array_equal(rows.below[:, WHOLE], rows.below[:, THINNED])
-    assert rows.slots.count.sum() == len(rows.slots.chance)
-    assert rows.share.shape[1] == N_STEPS
+    tables = real_tables(phat)
+    assert (tables.fraction[:, COMPLETE] < 1).all()
+    assert (np.diff(tables.fraction[:, IMPORTANCE:], axis=1) <= 0).all()
+    assert (np.diff(tables.below, axis=1) >= 0).all()
+    np.testing.assert_array_equal(tables.below[:, COMPLETE], tables.below[:, IMPORTANCE])
+    assert tables.individual.count.sum() == len(tables.individual.threshold)
+    assert tables.fraction.shape[1] == Levels(np.ones(2)).n
 
 
-def by_matrix(rows, row, binaries, fine=4):
+def by_matrix(tables, row, binaries, fine=4):
     """Mean light and mean squares: every primary with every companion, times their chance."""
-    own = slice(row * rows.n_nodes, (row + 1) * rows.n_nodes)
-    start, rise = rows.start[:, own].T, rows.rise[:, own].T
+    own = slice(row * tables.n_nodes, (row + 1) * tables.n_nodes)
+    start, rise = tables.start[:, own].T, tables.rise[:, own].T
     used = rise[:, 0] > 0
-    start, rise, weight = start[used], rise[used], np.diff(rows.cdf[row])[used[:-1]]
+    start, rise, weight = start[used], rise[used], np.diff(tables.cdf[row])[used[:-1]]
     at = (np.arange(fine) + 0.5) / fine
     star = (start[:, None] + at[:, None] * rise[:, None]).reshape(-1, start.shape[1])
     ends = start[:, 0, None] + np.arange(fine) / fine * rise[:, 0, None]
@@ -323,31 +320,31 @@ def by_matrix(rows, row, binaries, fine=4):
 )
 def test_companions_of_old_stars_are_summed_exactly(phat, log_age, binaries):
     """Giants lie in a narrow range of masses, in which few of a coarse set of ratios would fall."""
-    rows = real_rows(phat, binaries)
+    tables = real_tables(phat, binaries)
     row = int(np.abs(phat[0].log_age - log_age).argmin())
-    mean, square = by_matrix(rows, row, binaries)
-    np.testing.assert_allclose(rows.mean[row, -1, FLUX:], mean, rtol=1e-3)
-    np.testing.assert_allclose(rows.second[row, -1].diagonal()[FLUX:], square, rtol=5e-3)
-    single = real_rows(phat).mean[row, -1, FLUX:]
+    mean, square = by_matrix(tables, row, binaries)
+    np.testing.assert_allclose(tables.mean[row, -1, FLUX:], mean, rtol=1e-3)
+    np.testing.assert_allclose(tables.second[row, -1].diagonal()[FLUX:], square, rtol=5e-3)
+    single = real_tables(phat).mean[row, -1, FLUX:]
     assert (mean > 1.1 * single).all()  # companions matter
 
 
 def test_companions_of_one_mass_ratio(phat):
     """A single ratio, and a range so narrow that it is the same."""
     one, other = (
-        real_rows(phat, Binaries(0.5, mass_ratio=ratio)) for ratio in ((0.6, 0.6), (0.599, 0.601))
+        real_tables(phat, Binaries(0.5, mass_ratio=ratio)) for ratio in ((0.6, 0.6), (0.599, 0.601))
     )
     np.testing.assert_allclose(one.mean[:, -1], other.mean[:, -1], rtol=0.01)
-    assert (one.mean[:, -1, FLUX:] > 1.01 * real_rows(phat).mean[:, -1, FLUX:]).all()
+    assert (one.mean[:, -1, FLUX:] > 1.01 * real_tables(phat).mean[:, -1, FLUX:]).all()
 
 
 def test_brown_dwarfs_are_dark_and_not_alive(phat):
     """A mass function from 0.02 Msun on: only what lies above 0.08 Msun counts as a star."""
     wide = BrokenPowerLaw(edges=(0.02, 0.08, 0.5, 120.0), slopes=(0.3, 1.3, 2.3))
-    rows, stars = real_rows(phat, imf=wide), real_rows(phat)
+    tables, stars = real_tables(phat, imf=wide), real_tables(phat)
     share = 1 - wide.cdf(0.08)
     assert share < 0.8
-    every = rows.mean[:, -1]
+    every = tables.mean[:, -1]
     np.testing.assert_allclose(every[:, FLUX:], share * stars.mean[:, -1, FLUX:], rtol=0.01)
     np.testing.assert_allclose(every[:, LIVING], share * stars.mean[:, -1, LIVING], rtol=1e-3)
     np.testing.assert_allclose(every[:, MASS], wide.mean_mass, rtol=1e-3)

@@ -1,7 +1,7 @@
 """Images of heavy clusters against those in which every star is drawn, from centre to outskirts.
 
-Thinning is right on average anywhere. What can go wrong is the look of the outskirts, where single
-stars stand out of a light that is smooth farther in.
+Importance sampling is right on average anywhere. What can go wrong is the look of the outskirts,
+where single stars stand out of a light that is smooth farther in.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from scipy import ndimage, stats
 
 from praesepe.sky.clusters.profiles import PLUMMER
-from praesepe.sky.population.diffuse import SmoothLight
+from praesepe.sky.massive.diffuse import DiffuseLight
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import load_survey
 
 SIZE, N = 128, 5
-RINGS = ((4, 12), (12, 24), (24, 40), (40, 60))
+ANNULI = ((4, 12), (12, 24), (24, 40), (40, 60))
 CASES = [(5.5, 7.0, 0.0), (6.3, 8.0, 0.0), (6.3, 9.5, 0.0), (6.3, 8.0, 0.5), (6.3, 9.5, 0.3)]
 
 
@@ -38,8 +38,7 @@ def every(simulator):
     survey = simulator.survey
     return StarSampler(
         simulator.tables.cluster,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
+        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[0.0] * 3,
     )
 
@@ -59,7 +58,7 @@ def images(simulator, log_mass, log_age, segregation, seed):
             x_offset=0.0,
             y_offset=0.0,
         )
-        _, _, grids = simulator.populate(cluster, detail=False)
+        _, _, grids = simulator.populate(cluster, compute_truth=False)
         out.append(simulator.renderer.convolve(grids)[0])
     noise = simulator.detector.noise.reshape(-1, 1, 1)
     light = (torch.stack(out) / noise).numpy()
@@ -81,7 +80,7 @@ def compare(a, b):
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
     radius, sparse = np.hypot(x, y), (x % 4 == 0) & (y % 4 == 0)
     p_value, (a, b) = 1.0, (details(a), details(b))
-    for low, high in RINGS:
+    for low, high in ANNULI:
         here = (radius >= low) & (radius < high)
         values = [image[:, :, here & sparse] for image in (a, b)]
         scale = np.diff(np.percentile(values[1], (16, 84), axis=(0, 2)), axis=0)[0] / 2
@@ -108,9 +107,11 @@ def test_heavy_clusters_look_as_if_every_star_were_drawn(simulator, every, case)
     assert abs(peaks - expected) < 2 * (2 * expected) ** 0.5
 
 
-def test_clusters_thinned_as_a_whole_have_wrong_outskirts(simulator, every):
-    """Negative control: the same without rings."""
-    with patch.object(StarSampler, "blends", lambda self, row, n: torch.zeros(len(row)) > 0):
+def test_clusters_sampled_as_a_whole_have_wrong_outskirts(simulator, every):
+    """Negative control: the same without annuli."""
+    with patch.object(
+        StarSampler, "is_crowded", lambda self, row, n, **_: torch.zeros(len(row)) > 0
+    ):
         drawn = images(simulator, *CASES[1], 1)
     with patch.object(simulator, "stars", every):
         truth = images(simulator, *CASES[1], 2)
@@ -138,12 +139,12 @@ def test_segregated_clusters_have_the_profile_of_their_stars(
         truth = profile((2, 3))
     np.testing.assert_allclose(drawn, truth, rtol=0.04)
     # The test can fail: all smooth light where stars of one mass are.
-    points = SmoothLight.points
+    points = DiffuseLight.points
 
     def of_one_mass(self, *about):
-        groups = self.groups.clone()
-        groups[..., 0] = groups[..., 0].mean(1, keepdim=True)
-        return points(replace(self, groups=groups), *about)
+        bins = self.mass_bins.clone()
+        bins[..., 0] = bins[..., 0].mean(1, keepdim=True)
+        return points(replace(self, mass_bins=bins), *about)
 
-    monkeypatch.setattr(SmoothLight, "points", of_one_mass)
+    monkeypatch.setattr(DiffuseLight, "points", of_one_mass)
     assert np.abs(profile((1, 4, 5, 6)) / truth - 1).max() > 0.05

@@ -1,4 +1,4 @@
-"""Rings of heavy clusters: their shares, what is seen of them, and the clusters they make up."""
+"""Annuli of crowded clusters: their fractions, what is visible, and the clusters they make up."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from praesepe.sky.clusters.annuli import FEWEST_POINTS, N_EDGES, Zones
-from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, Structure, light_inside
+from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, SpatialProfile, light_inside
+from praesepe.sky.massive.annuli import FEWEST_POINTS, N_EDGES, Annuli
 from praesepe.sky.population.sampler import MAX_POINTS
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import load_survey
 
-RINGS = N_EDGES + 1
+N_ANNULI = N_EDGES + 1
 
 
-def structure(n=3, **given):
+def profile_of(n=3, **given):
     values = {
         "half_light_radius": 8.0,
         "gamma": 3.0,
@@ -29,63 +29,63 @@ def structure(n=3, **given):
         **given,
     }
     kind = torch.as_tensor(values.pop("kind", PLUMMER)).expand(n)
-    return Structure(kind=kind, **{k: torch.as_tensor(v).expand(n) for k, v in values.items()})
+    return SpatialProfile(kind=kind, **{k: torch.as_tensor(v).expand(n) for k, v in values.items()})
 
 
-def zones_of(profile, heavy, *, stars=1e6, reach=70.0, psf=2.6):
-    n = len(heavy)
-    return Zones.of(
+def annuli_of(profile, crowded, *, stars=1e6, reach=70.0, psf=2.6):
+    n = len(crowded)
+    return Annuli.divide(
         profile,
         torch.full((n,), stars, dtype=torch.float64),
-        torch.tensor(heavy),
+        torch.tensor(crowded),
         psf_px=psf,
-        reach_px=torch.full((n,), reach),
+        visible_px=torch.full((n,), reach),
         generator=torch.Generator().manual_seed(1),
     )
 
 
-def test_heavy_clusters_become_rings_and_light_ones_stay_whole():
-    zones = zones_of(structure(), [False, True, False])
-    assert zones.cluster.tolist() == [0, *[1] * RINGS, 2]
-    np.testing.assert_array_equal(zones.low[1:-1][1:], zones.high[1:-1][:-1])
-    assert zones.low.min() == 0
-    assert zones.high.max() == 1
+def test_crowded_clusters_become_annuli_and_others_stay_whole():
+    annuli = annuli_of(profile_of(), [False, True, False])
+    assert annuli.cluster.tolist() == [0, *[1] * N_ANNULI, 2]
+    np.testing.assert_array_equal(annuli.inner_fraction[1:-1][1:], annuli.outer_fraction[1:-1][:-1])
+    assert annuli.inner_fraction.min() == 0
+    assert annuli.outer_fraction.max() == 1
     for k in range(3):
-        assert float(zones.n_stars[zones.cluster == k].sum()) == 1e6
-    share = zones.high - zones.low
+        assert float(annuli.n_stars[annuli.cluster == k].sum()) == 1e6
+    share = annuli.outer_fraction - annuli.inner_fraction
     error = (1e6 * share * (1 - share)).sqrt()
-    assert ((zones.n_stars - 1e6 * share).abs() <= 4 * error + 1e-9).all()
-    assert zones.max_points[0] == MAX_POINTS
+    assert ((annuli.n_stars - 1e6 * share).abs() <= 4 * error + 1e-9).all()
+    assert annuli.max_points[0] == MAX_POINTS
 
 
 def test_edges_hold_the_light_of_the_profile():
     """A Plummer sphere has x² / (1 + x²) of its light inside x half-light radii."""
-    zones = zones_of(structure(n=1), [True])
+    annuli = annuli_of(profile_of(n=1), [True])
     edge = 2.6 * 1.5 * 2.0 ** np.arange(N_EDGES) / 8
-    np.testing.assert_allclose(zones.high[:-1], edge**2 / (1 + edge**2), atol=2e-3)
+    np.testing.assert_allclose(annuli.outer_fraction[:-1], edge**2 / (1 + edge**2), atol=2e-3)
 
 
 @pytest.mark.parametrize(("kind", "given"), [(EFF, {"gamma": 2.2}), (KING, {}), (PLUMMER, {})])
 def test_light_inside_rises_from_nothing_to_all(kind, given):
-    inside = light_inside(structure(n=1, kind=kind, **given), torch.tensor([0.01, 8.0, 1e6]))[0]
+    inside = light_inside(profile_of(n=1, kind=kind, **given), torch.tensor([0.01, 8.0, 1e6]))[0]
     assert float(inside[0]) < 0.07
     assert float(inside[1]) == pytest.approx(0.5, abs=2e-3)
     assert float(inside[2]) > (0.7 if kind == EFF else 0.99)
 
 
-def test_rings_outside_the_image_have_few_points():
-    zones = zones_of(structure(n=1), [True], reach=20.0)
-    assert zones.seen.tolist() == [True] * 4 + [False] * (RINGS - 4)
-    assert (zones.max_points[~zones.seen] == FEWEST_POINTS).all()
-    assert zones_of(structure(n=1), [True], reach=40.0).seen.sum() == 5
-    flat = zones_of(structure(n=1, ellipticity=0.9), [True], reach=20.0)
-    assert flat.seen.sum() > zones.seen.sum()  # on its short axis a ring comes nearer
+def test_annuli_outside_the_image_have_few_points():
+    annuli = annuli_of(profile_of(n=1), [True], reach=20.0)
+    assert annuli.visible.tolist() == [True] * 4 + [False] * (N_ANNULI - 4)
+    assert (annuli.max_points[~annuli.visible] == FEWEST_POINTS).all()
+    assert annuli_of(profile_of(n=1), [True], reach=40.0).visible.sum() == 5
+    flat = annuli_of(profile_of(n=1, ellipticity=0.9), [True], reach=20.0)
+    assert flat.visible.sum() > annuli.visible.sum()  # on its short axis an annulus comes nearer
 
 
-def test_all_rings_of_segregated_clusters_may_be_seen():
+def test_all_annuli_of_segregated_clusters_are_visible():
     """Segregation carries stars across the edges."""
-    zones = zones_of(structure(segregation=0.5), [True] * 3, reach=20.0)
-    assert zones.seen.all()
+    annuli = annuli_of(profile_of(segregation=0.5), [True] * 3, reach=20.0)
+    assert annuli.visible.all()
 
 
 def of_survey(**stars):
@@ -95,7 +95,7 @@ def of_survey(**stars):
 
 @pytest.mark.parametrize("binaries", [0.0, 0.5])
 def test_the_image_holds_the_light_of_the_truth(binaries):
-    """Clusters that lie wholly on the grid, light and heavy ones side by side."""
+    """Clusters that lie wholly on the grid, low-mass and massive ones side by side."""
     simulator = of_survey(binary_fraction=binaries)
     for log_age in (6.8, 8.0, 10.0):
         simulator.seed(3)
@@ -117,18 +117,18 @@ def test_the_image_holds_the_light_of_the_truth(binaries):
 def test_companions_shine_as_their_mass_says():
     """Masses are looked up among those of all isochrones, which single precision cannot tell."""
     sampler = of_survey(binary_fraction=1.0, binary_mass_ratio=(0.3, 1.0)).stars
-    row = int(np.abs(sampler.log_age - 8.5).argmin())
+    isochrone = int(np.abs(sampler.log_age - 8.5).argmin())
     value = torch.zeros(5, 200_000)
     value[0] = primary = 8.0  # dead for long
-    rows = torch.full((value.shape[1],), row)
-    sampler._add_companions(value, None, rows, None, torch.Generator().manual_seed(2))
+    rows = torch.full((value.shape[1],), isochrone)
+    sampler.individual.add_companions(value, None, rows, None, torch.Generator().manual_seed(2))
     mass = value[0].double().numpy() - primary
     table = of_survey().tables.cluster[0]
-    own = table.initial_mass[row, 0]
-    lit = np.isfinite(table.mag_ab[row, 0]).all(1)
+    own = table.initial_mass[isochrone, 0]
+    lit = np.isfinite(table.mag_ab[isochrone, 0]).all(1)
     survey = load_survey("phat")
     for i, band in enumerate(survey.bands):
-        magnitude = np.interp(mass, own[lit], table.mag_ab[row, 0, lit, i], right=np.inf)
+        magnitude = np.interp(mass, own[lit], table.mag_ab[isochrone, 0, lit, i], right=np.inf)
         magnitude[mass > own[lit].max()] = np.inf
         flux = 10 ** (0.4 * (band.zero_point_ab - survey.distance_modulus - magnitude))
         drawn = value[1 + i].double().numpy()

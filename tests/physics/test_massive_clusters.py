@@ -18,9 +18,9 @@ from scipy import stats
 from praesepe.errors import InputError
 from praesepe.sky.clusters.profiles import PLUMMER, even_positions
 from praesepe.sky.instrument.render import OVERSAMPLING
-from praesepe.sky.population import diffuse as smooth_light_module
+from praesepe.sky.massive import diffuse as diffuse_module
+from praesepe.sky.population.isochrone import FLUX
 from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
-from praesepe.sky.population.tables import FLUX, N_STEPS
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001
@@ -91,12 +91,14 @@ def cells(sampler, log_mass, log_age, *, n=24, seed=2, **how):
     out = []
     for _ in range(n):
         stars = torch.poisson(expected, generator=generator)
-        drawn = sampler.draw(torch.tensor([row]), stars, generator=generator, detail=False, **how)
-        place = torch.bucketize(torch.rand(len(drawn.owner), generator=generator), edges)
+        drawn = sampler.draw(
+            torch.tensor([row]), stars, generator=generator, compute_truth=False, **how
+        )
+        place = torch.bucketize(torch.rand(len(drawn.population), generator=generator), edges)
         place.clamp_(max=len(CELLS) - 1)
         light = torch.zeros(drawn.flux.shape[0], len(CELLS))
         light.index_add_(1, place, drawn.flux)
-        out.append(light.double().numpy() / CHANCE + drawn.smooth.double().T.numpy())
+        out.append(light.double().numpy() / CHANCE + drawn.diffuse.double().T.numpy())
     return np.array(out)
 
 
@@ -183,8 +185,7 @@ def all_summed(simulator):
     survey = simulator.survey
     return StarSampler(
         simulator.tables.cluster,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
+        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[1e9] * 3,
     )
 
@@ -215,7 +216,7 @@ def products(drawn):
 
 @pytest.mark.parametrize("log_mass", [5.5, 6.5, 7.5])
 @pytest.mark.parametrize("log_age", [6.8, 8.0, 9.0, 10.0])
-def test_thinned_stars_have_the_shot_noise_of_all_between_all_bands(simulator, log_mass, log_age):
+def test_sampled_stars_have_the_shot_noise_of_all_between_all_bands(simulator, log_mass, log_age):
     """N <f_b f_c>, within the sampling error of rare stars."""
     sampler, n = simulator.stars, 150
     flux, share, _ = kinds(simulator, log_age)
@@ -224,8 +225,8 @@ def test_thinned_stars_have_the_shot_noise_of_all_between_all_bands(simulator, l
     row = torch.full((n,), int(np.abs(sampler.log_age - log_age).argmin()))
     counts = torch.full((n,), stars, dtype=torch.float64)
     generator = torch.Generator().manual_seed(8)
-    drawn = sampler.draw(row, counts, generator=generator, detail=False)
-    assert float(drawn.smooth.sum()) > 0  # thinned
+    drawn = sampler.draw(row, counts, generator=generator, compute_truth=False)
+    assert float(drawn.diffuse.sum()) > 0  # crowded
     realised = products(drawn) / n
     error = np.sqrt(stars * (flux**2 * share) @ (flux**2).T / n)
     seen = drawn.flux.double().numpy() ** 2
@@ -243,8 +244,7 @@ def sampler_with(simulator, binaries, *, every=False):
     limit = [0.0] * 3 if every else simulator.flux_limit.tolist()
     return StarSampler(
         simulator.tables.cluster,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
+        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=limit,
         binaries=binaries,
     )
@@ -263,37 +263,37 @@ def test_binaries_have_the_shot_noise_of_both_stars(simulator, log_age):
     sampler = sampler_with(simulator, BINARIES)
     log_mass, n = 6.3, 60
     drawn = drawn_from(sampler, log_age, log_mass, n, seed=5)
-    assert float(drawn.smooth.sum()) > 0  # thinned
-    last = (int(np.abs(sampler.log_age - log_age).argmin()) + 1) * N_STEPS - 1  # draws no star
-    second = sampler._faint_second[last].numpy()[FLUX:, FLUX:]
+    assert float(drawn.diffuse.sum()) > 0  # crowded
+    last = (int(np.abs(sampler.log_age - log_age).argmin()) + 1) * sampler.levels.n - 1
+    second = sampler.unresolved.second[last].numpy()[FLUX:, FLUX:]
     expected = 10**log_mass / sampler.mean_mass * second
     squares = drawn.flux.double().numpy() ** 2
     error = np.sqrt(squares @ squares.T) / n
     realised = products(drawn) / n
     assert (np.abs(realised - expected) < 4 * error + 0.01 * expected).all()
     # The test can fail: companions of dead stars have a tenth of the noise and more.
-    single = sampler_with(simulator, None)._faint_second[last].numpy()[FLUX:, FLUX:]
+    single = sampler_with(simulator, None).unresolved.second[last].numpy()[FLUX:, FLUX:]
     assert (realised - 10**log_mass / sampler.mean_mass * single > 4 * error).any()
 
 
 @pytest.mark.parametrize("binaries", [None, BINARIES])
 @pytest.mark.parametrize("log_age", [7.5, 9.5])
-def test_truth_about_thinned_stars_is_that_of_every_star(simulator, log_age, binaries):
+def test_truth_about_importance_sampled_stars_is_that_of_every_star(simulator, log_age, binaries):
     """Masses, number of the living, light and the brightest star, in mean and distribution."""
     log_mass = 5.5
-    thinned = drawn_from(sampler_with(simulator, binaries), log_age, log_mass, 200, seed=6)
-    assert float(thinned.smooth.sum()) > 0
+    crowded = drawn_from(sampler_with(simulator, binaries), log_age, log_mass, 200, seed=6)
+    assert float(crowded.diffuse.sum()) > 0
     every = sampler_with(simulator, binaries, every=True)
     parts = [drawn_from(every, log_age, log_mass, 4, seed=7 + k) for k in range(8)]
     for name in ("mass", "present_mass", "n_living"):
-        a = getattr(thinned, name).double().numpy()
+        a = getattr(crowded, name).double().numpy()
         b = torch.cat([getattr(part, name) for part in parts]).double().numpy()
         error = (a.var() / len(a) + b.var() / len(b)) ** 0.5
         assert abs(a.mean() - b.mean()) < 4 * error
         assert error < 0.005 * b.mean()  # sharp enough to tell
         assert 0.6 < a.std() / b.std() < 1.6
     for name in ("light", "brightest"):
-        a, b = getattr(thinned, name), torch.cat([getattr(part, name) for part in parts])
+        a, b = getattr(crowded, name), torch.cat([getattr(part, name) for part in parts])
         for band in range(3):
             assert stats.ks_2samp(a[:, band], b[:, band]).pvalue > 1e-3
 
@@ -312,7 +312,7 @@ def test_summed_light_has_the_shot_noise_of_its_stars_in_every_band(simulator, l
     light, noise = [], []
     for _ in range(100):
         drawn = summed.draw(
-            torch.tensor([row]), each, generator=generator, detail=False, max_points=MANY
+            torch.tensor([row]), each, generator=generator, compute_truth=False, max_points=MANY
         )
         light.append(drawn.light[0].double().numpy())
         noise.append(products(drawn).diagonal())
@@ -334,10 +334,10 @@ def test_the_work_is_bounded(simulator):
     stars = torch.full((256,), MASS / sampler.mean_mass)
     generator = torch.Generator().manual_seed(5)
     drawn = sampler.draw(torch.full((256,), row), stars, generator=generator)
-    assert drawn.owner.numel() < 256 * (2 * MAX_POINTS)
+    assert drawn.population.numel() < 256 * (2 * MAX_POINTS)
     light = torch.zeros(256, 3, dtype=torch.float64)
-    light.index_add_(0, drawn.owner, drawn.flux.double().T)
-    np.testing.assert_allclose(light + drawn.smooth, drawn.light, rtol=3e-4)
+    light.index_add_(0, drawn.population, drawn.flux.double().T)
+    np.testing.assert_allclose(light + drawn.diffuse, drawn.light, rtol=3e-4)
 
 
 def without_noise(survey):
@@ -353,16 +353,17 @@ def test_a_survey_without_noise_still_sums_the_faint(simulator):
     clear = Simulator(without_noise(simulator.survey), tables=simulator.tables, n_fields=0)
     assert (clear.flux_limit > 0).all()
     assert (clear.flux_limit < simulator.flux_limit).all()
-    stars, _, _ = clear.stars_of(clear.sample_prior(2).with_values(log_mass=7.5), detail=False)
-    assert stars.owner.numel() < 2 * (5 * MAX_POINTS)  # in eight rings each
+    stars = clear.stars_of(
+        clear.sample_prior(2).with_values(log_mass=7.5), compute_truth=False
+    ).stars
+    assert stars.population.numel() < 2 * (5 * MAX_POINTS)  # in eight rings each
 
 
 def test_more_stars_than_there_is_memory_for_are_refused(simulator):
     survey = simulator.survey
     every = StarSampler(
         simulator.tables.cluster,
-        zero_points=[band.zero_point_ab for band in survey.bands],
-        distance_modulus=survey.distance_modulus,
+        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[0.0] * 3,
     )
     generator = torch.Generator().manual_seed(1)
@@ -439,7 +440,5 @@ def test_smooth_light_without_segregation_would_be_wider(simulator, monkeypatch)
     """Negative control: the smooth light where stars of the mean mass are."""
     expected = expected_radius(simulator, 8.0, SLOPE)
     assert expected < 0.8 * expected_radius(simulator, 8.0, 0.0)
-    monkeypatch.setattr(
-        smooth_light_module, "even_positions", lambda s, n, **_: even_positions(s, n)
-    )
+    monkeypatch.setattr(diffuse_module, "even_positions", lambda s, n, **_: even_positions(s, n))
     assert realised_radius(simulator, 7.0, 8.0, SLOPE) > 1.2 * expected

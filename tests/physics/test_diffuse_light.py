@@ -1,4 +1,4 @@
-"""Light without shot noise, of a few thousand points: as good as the profile itself, in noise."""
+"""Diffuse light of a few thousand points: as good as the profile itself, in noise."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from praesepe.sky.clusters.annuli import Zones
-from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, Structure, even_positions
-from praesepe.sky.population.diffuse import SmoothLight
+from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, SpatialProfile, even_positions
+from praesepe.sky.massive.annuli import Annuli
+from praesepe.sky.massive.diffuse import DiffuseLight
 from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
 
-CENTRE = torch.tensor([[32.3], [31.8]])
+CENTER = torch.tensor([[32.3], [31.8]])
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,12 @@ def simulator():
     return Simulator("phat", n_fields=0)
 
 
-def structure(kind, r_h_px, gamma, concentration=1.0):
+def profile_of(kind, r_h_px, gamma, concentration=1.0):
     values = (r_h_px, gamma, math.inf, concentration, 0.3, 0.4, 0.0)
     r_h, gamma, tidal, concentration, e, angle, segregation = torch.tensor(values)[:, None]
-    return Structure(r_h, torch.tensor([kind]), gamma, tidal, concentration, e, angle, segregation)
+    return SpatialProfile(
+        r_h, torch.tensor([kind]), gamma, tidal, concentration, e, angle, segregation
+    )
 
 
 def images(simulator, profile, points):
@@ -36,12 +38,14 @@ def images(simulator, profile, points):
     light, many = limit * points, 1 << 16
     smooth, drawn = renderer.empty(1), renderer.empty(1)
     each = (light / many)[:, None].expand(-1, many)
-    owner = torch.zeros(many, dtype=torch.long)
-    renderer.scatter(smooth, owner, even_positions(profile, many) + CENTRE, each)
+    cluster_index = torch.zeros(many, dtype=torch.long)
+    renderer.scatter(smooth, cluster_index, even_positions(profile, many) + CENTER, each)
     one, no = torch.ones(1), torch.zeros(1, dtype=torch.bool)
-    zones = Zones.of(profile, one, no, psf_px=2.0, reach_px=70 * one, generator=torch.Generator())
-    SmoothLight(profile, zones, light[None], torch.ones(1, 1, 4)).add_to(
-        drawn, CENTRE, renderer=renderer, limit=limit
+    annuli = Annuli.divide(
+        profile, one, no, psf_px=2.0, visible_px=70 * one, generator=torch.Generator()
+    )
+    DiffuseLight(profile, annuli, light[None], torch.ones(1, 1, 4)).add_to(
+        drawn, CENTER, renderer=renderer, limit=limit
     )
     np.testing.assert_allclose(drawn.sum(), smooth.sum(), rtol=0.02)
     noise = limit * torch.from_numpy(renderer.peak).float() / FAINT_STAR_SNR
@@ -63,7 +67,7 @@ PROFILES = [
 @pytest.mark.parametrize("profile", PROFILES)
 def test_smooth_light_is_that_of_the_profile(simulator, profile, points):
     """To a seventh of the noise, and where it is far above the noise to 0.3 per cent."""
-    drawn, smooth = images(simulator, structure(*profile), points)
+    drawn, smooth = images(simulator, profile_of(*profile), points)
     error = drawn - smooth
     assert float(error.square().mean().sqrt()) < 0.15
     assert float((error.abs() / torch.hypot(torch.tensor(1.0), 0.003 * smooth)).max()) < 1.2
@@ -74,13 +78,13 @@ def test_the_comparison_rejects_points_in_the_wrong_places(simulator, monkeypatc
     monkeypatch.setattr(
         simulator.renderer, "add_even", lambda grids, rows, light: grids.index_add_(0, rows, light)
     )
-    drawn, smooth = images(simulator, structure(EFF, 1.6, 4.0), 30_000)
+    drawn, smooth = images(simulator, profile_of(EFF, 1.6, 4.0), 30_000)
     assert (
         float(((drawn - smooth).abs() / torch.hypot(torch.tensor(1.0), 0.003 * smooth)).max()) > 3
     )
 
 
 def test_the_comparison_rejects_few_points(simulator, monkeypatch):
-    monkeypatch.setattr("praesepe.sky.population.diffuse.SMOOTH_POWERS", (6, 8))
-    drawn, smooth = images(simulator, structure(EFF, 5.0, 3.0), 30_000)
+    monkeypatch.setattr("praesepe.sky.massive.diffuse.POINT_POWERS", (6, 8))
+    drawn, smooth = images(simulator, profile_of(EFF, 5.0, 3.0), 30_000)
     assert float((drawn - smooth).square().mean().sqrt()) > 1

@@ -1,0 +1,1 @@
+"""Massive clusters, whose stars blend: annuli, diffuse light, and all stars of a cluster."""

@@ -1,0 +1,80 @@
+"""Crowded populations: importance sampling of their stars (docs/theory.md, section 6).
+
+`praesepe.sky.population.sampler` hands crowded populations over to this module: where so many stars
+lie above the flux limit that their own shot noise hides each of them, few stand for many.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from praesepe.sky.population.alias import AliasSampler
+from praesepe.sky.population.individual import IndividualStars, Populations, Sampled
+from praesepe.sky.population.tables import IsochroneTables
+
+
+class CrowdedPopulations:
+    """What crowded populations have beside others: flux weights, more stars, diffuse light."""
+
+    def __init__(
+        self, tables: IsochroneTables, individual: IndividualStars, device: torch.device
+    ) -> None:
+        self._individual = individual
+        self._companions: AliasSampler | None = None
+        self.points_per_star = individual.fraction
+        if tables.companions is not None:
+            self._companions = AliasSampler(tables.companions, device)
+            self.points_per_star = individual.fraction + self._companions.fraction
+
+    def n_companions(
+        self, entry: Tensor, n_stars: Tensor, generator: torch.Generator
+    ) -> Tensor | None:
+        """Numbers of companions of negligible primaries to sample as stars of their own."""
+        if self._companions is None:
+            return None
+        return torch.poisson(self._companions.fraction[entry] * n_stars, generator=generator)
+
+    def draw(
+        self,
+        value: Tensor,
+        population: Tensor,
+        populations: Populations,
+        n_single: int,
+        *,
+        generator: torch.Generator,
+        compute_truth: bool,
+    ) -> Sampled:
+        """Draw stars as `IndividualStars.draw` does, after `n_single` of them companions."""
+        parts = [(slice(n_single), None)]
+        if self._companions is not None and len(population) > n_single:
+            parts.append((slice(n_single, None), self._companions))
+        sampled = [
+            self._individual.draw(
+                value[:, part],
+                population[part],
+                populations,
+                generator=generator,
+                compute_truth=compute_truth,
+                weighted=True,
+                alias=alias,
+            )
+            for part, alias in parts
+        ]
+        weights = [each.flux_weight for each in sampled if each.flux_weight is not None]
+        return Sampled(torch.cat([each.n_living for each in sampled]), torch.cat(weights))
+
+
+def diffuse_light(light: Tensor, in_points: Tensor, crowded: Tensor) -> Tensor:
+    """Light that the points do not show, (population, band).
+
+    Parameters
+    ----------
+    light : Tensor, shape (population, band)
+        Light of all stars.
+    in_points : Tensor, shape (population, band)
+        Light of the points, which flux weights have made brighter.
+    crowded : Tensor of bool, shape (population,)
+        Other populations have no diffuse light.
+    """
+    return (light - in_points).clamp_min_(0) * crowded[:, None]

@@ -1,0 +1,159 @@
+"""One isochrone, tabulated so that every quantity is linear in the cumulative number of stars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from praesepe.stars.binaries import LOWEST_STAR, Binaries
+from praesepe.stars.imf import InitialMassFunction
+
+MESH = 256
+"""Nodes added to those of the isochrone, evenly spaced in log mass."""
+
+MASS, PRESENT, LIVING, FLUX = 0, 1, 2, 3
+"""Places in a vector of a star's quantities: initial mass, present mass, living, flux by band."""
+
+
+@dataclass(frozen=True)
+class IsochroneNodes:
+    """An isochrone between whose nodes mass and light are linear (docs/theory.md, section 2).
+
+    Attributes
+    ----------
+    cdf : ndarray, shape (node,)
+        Fraction of the stars below each node.
+    start, rise : ndarray, shape (2 + band, interval)
+        Initial mass (Msun), flux in each band, and present mass at the lower node of each
+        interval, and their change to the upper one. Non-luminous stars have no flux.
+    extinction : ndarray, shape (band, term, interval), or None
+        Binary logarithm of the attenuation: factors of the powers of A_V.
+    max_living_mass : float
+        Stars of higher initial mass have ended their lives, Msun.
+    lowest_mass : float
+        What has a lower initial mass (Msun) is a brown dwarf: non-luminous and not counted among
+        the living. `LOWEST_STAR`, or the isochrone's first mass where that is lower.
+    """
+
+    cdf: np.ndarray
+    start: np.ndarray
+    rise: np.ndarray
+    extinction: np.ndarray | None
+    max_living_mass: float
+    lowest_mass: float
+
+    @classmethod
+    def build(
+        cls,
+        mass: np.ndarray,
+        present_mass: np.ndarray,
+        flux: np.ndarray,
+        extinction: np.ndarray | None,
+        *,
+        max_living_mass: float,
+        imf: InitialMassFunction,
+        binaries: Binaries | None,
+    ) -> IsochroneNodes:
+        """Tabulate an isochrone.
+
+        Parameters
+        ----------
+        mass, present_mass : ndarray, shape (point,)
+            Initial mass, ascending, and present mass, Msun.
+        flux : ndarray, shape (point, band)
+        extinction : ndarray, shape (point, band, term), or None
+            Attenuation in mag: factors of the powers of A_V.
+        max_living_mass : float
+        imf : InitialMassFunction
+        binaries : Binaries or None
+            Companions may be lighter than any star of the mass function.
+        """
+        lowest = min(LOWEST_STAR, float(mass[0]))
+        node = _node_masses(mass, lowest, imf, binaries)
+        at = np.clip(np.searchsorted(mass, node, side="right") - 1, 0, len(mass) - 2)
+        width = mass[at + 1] - mass[at]
+        step = np.clip((node - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
+        node_flux = _interpolate_flux(flux, at, step)
+        node_flux[node > mass[-1]] = 0
+        # A star is never half luminous: an interval with a non-luminous end is so as a whole.
+        off = (node_flux[:-1].max(1) <= 0) | (node_flux[1:].max(1) <= 0)
+        off |= node[1:] <= lowest
+        node_present = np.minimum(np.interp(node, mass, present_mass), node)
+        value = np.stack((node, *node_flux.T, node_present))  # (2 + band, node)
+        start, rise = value[:, :-1].copy(), np.diff(value, axis=1)
+        start[1:-1, off] = rise[1:-1, off] = 0
+        cdf = imf.cdf(node)
+        cdf[0], cdf[-1] = 0.0, 1.0
+        if extinction is not None:
+            at_node = extinction[at] + step[..., None] * (extinction[at + 1] - extinction[at])
+            between = 0.5 * (at_node[:-1] + at_node[1:]) / (-2.5 * np.log10(2))
+            extinction = np.ascontiguousarray(between.transpose(1, 2, 0))
+        return cls(cdf, start, rise, extinction, max_living_mass, lowest)
+
+    @cached_property
+    def fraction(self) -> np.ndarray:
+        """Fraction of the stars in each interval."""
+        return np.diff(self.cdf)
+
+    @cached_property
+    def mass_edges(self) -> np.ndarray:
+        """Initial masses of the nodes."""
+        return np.append(self.start[0], self.start[0, -1] + self.rise[0, -1])
+
+    @cached_property
+    def brightest(self) -> np.ndarray:
+        """Highest flux of each interval, (band, interval)."""
+        flux = self.start[1:-1]
+        return np.maximum(flux, flux + self.rise[1:-1])
+
+    @property
+    def present_fraction(self) -> float:
+        """Present-day mass per unit of initial mass, of single stars."""
+        middle = self.start[[0, -1]] + self.rise[[0, -1]] / 2
+        total = middle @ self.fraction
+        return float(total[1] / total[0])
+
+    def attenuation(self, a_v: float) -> np.ndarray:
+        """Factor of the dust on the light of each interval, (band, interval)."""
+        if self.extinction is None or a_v == 0:
+            return np.ones((len(self.start) - 2, self.start.shape[1]))
+        powers = a_v ** np.arange(1, self.extinction.shape[1] + 1)
+        return np.exp2(np.einsum("bti,t->bi", self.extinction, powers))
+
+    def stars(self, interval: np.ndarray, step: np.ndarray, a_v: float = 0.0) -> np.ndarray:
+        """Quantities of stars at a place (0 to 1) within their intervals, (3 + band, star)."""
+        value = self.start[:, interval] + step * self.rise[:, interval]
+        out = np.empty((len(value) + 1, value.shape[1]))
+        out[MASS], out[PRESENT], out[FLUX:] = value[0], value[-1], value[1:-1]
+        out[LIVING] = (value[0] >= self.lowest_mass) & (value[0] <= self.max_living_mass)
+        if a_v > 0 and self.extinction is not None:
+            out[FLUX:] *= self.attenuation(a_v)[:, interval]
+        return out
+
+
+def _node_masses(
+    mass: np.ndarray, lowest: float, imf: InitialMassFunction, binaries: Binaries | None
+) -> np.ndarray:
+    """Masses of the nodes: the isochrone's, a mesh, and the edges of the mass function."""
+    low, high = float(imf.edges[0]), float(imf.edges[-1])
+    if binaries is not None:
+        low = min(low, lowest)
+    # The mass function bends at its edges, where a node must be.
+    edges = [low, *imf.edges, *([lowest] if lowest > low else [])]
+    mesh = np.concatenate((np.geomspace(low, high, MESH)[1:-1], edges))
+    return np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
+
+
+def _interpolate_flux(flux: np.ndarray, at: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Flux between two points of an isochrone, linear in magnitude; (node, band)."""
+    out = flux[at]
+    end = step[:, 0] == 1
+    out[end] = flux[at[end] + 1]
+    (between,) = np.nonzero((step[:, 0] > 0) & (step[:, 0] < 1))
+    low, t = at[between], step[between]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = np.exp((1 - t) * np.log(flux[low]) + t * np.log(flux[low + 1]))
+    out[between] = np.nan_to_num(inside)
+    return out
