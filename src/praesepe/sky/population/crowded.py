@@ -40,13 +40,13 @@ class CrowdedPopulations:
         value: Tensor,
         population: Tensor,
         populations: Populations,
-        n_single: int,
         *,
+        n_single: int,
         generator: torch.Generator,
         compute_truth: bool,
     ) -> Sampled:
         """Draw stars as `IndividualStars.draw` does, after `n_single` of them companions."""
-        parts = [(slice(n_single), None)]
+        parts: list[tuple[slice, AliasSampler | None]] = [(slice(n_single), None)]
         if self._companions is not None and len(population) > n_single:
             parts.append((slice(n_single, None), self._companions))
         sampled = [

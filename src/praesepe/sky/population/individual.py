@@ -57,6 +57,8 @@ class IndividualStars:
 
     Attributes
     ----------
+    has_dust : bool
+        Whether the tables hold more than one extinction.
     max_living_mass : Tensor, shape (isochrone,)
         Msun.
     binaries : Binaries or None
@@ -77,6 +79,7 @@ class IndividualStars:
         self._start, self._rise = single(tables.start), single(tables.rise)
         self._bands = slice(1, len(tables.start) - 1)
         self._n_nodes = tables.n_nodes
+        self.has_dust = tables.extinction is not None
         self._terms: Tensor | None = None
         if tables.extinction is not None:
             self._terms = single(tables.extinction)  # (term band, isochrone node)
@@ -103,7 +106,7 @@ class IndividualStars:
         *,
         generator: torch.Generator,
         compute_truth: bool,
-        weighted: bool,
+        weighted: bool = False,
         alias: AliasSampler | None = None,
     ) -> Sampled:
         """Draw stars.

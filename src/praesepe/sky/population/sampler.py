@@ -8,7 +8,8 @@ blend, `praesepe.sky.population.crowded` takes over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,13 +18,13 @@ from torch import Tensor
 from praesepe.errors import InputError
 from praesepe.sky.population.crowded import CrowdedPopulations, diffuse_light
 from praesepe.sky.population.extinction import Extinction
-from praesepe.sky.population.individual import IndividualStars, Populations
+from praesepe.sky.population.individual import IndividualStars, Populations, Sampled
 from praesepe.sky.population.isochrone import FLUX, LIVING, MASS, PRESENT
 from praesepe.sky.population.levels import COMPLETE, EXACT, Levels
 from praesepe.sky.population.memory import check_fits
 from praesepe.sky.population.points import Stars
 from praesepe.sky.population.tables import IsochroneTables, tabulate
-from praesepe.sky.population.unresolved import UnresolvedStars
+from praesepe.sky.population.unresolved import Unresolved, UnresolvedStars
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.population import StellarTable
@@ -110,7 +111,6 @@ class StarSampler:
         self._first = np.cumsum([0, *(a * z for a, z in shapes)]).tolist()
         self.present_fraction = tabulated.present_fraction[: self._first[1]].reshape(shapes[0])
         self._n_bands = len(flux_limit)
-        self._has_dust = tabulated.extinction is not None
         self.individual = IndividualStars(tabulated, self.binaries, imf, self.device)
         self.unresolved = UnresolvedStars(tabulated, self.device)
         self._crowded = CrowdedPopulations(tabulated, self.individual, self.device)
@@ -195,52 +195,48 @@ class StarSampler:
             For an extinction that the tables do not cover, a flux limit outside the sampler's
             range, or more stars than fit into memory.
         """
-        extinction = Extinction.of_populations(
-            self.a_v, a_v, a_v_scatter, n=len(isochrone), device=self.device, varies=self._has_dust
-        )
         n_stars = n_stars.to(torch.float64)
         complete = self._complete_level(flux_limit, light_scale)
         entry = self._entry(isochrone, n_stars, max_points, complete)
+        extinction = self._extinction(a_v, a_v_scatter, len(isochrone))
         populations = Populations(isochrone, entry, extinction)
         crowded = entry % self.levels.n >= self.levels.importance
         any_crowded = bool(crowded.any())
 
-        n_individual = torch.binomial(
-            n_stars, self.individual.fraction[entry].clamp(0, 1), generator=generator
-        )
+        fraction = self.individual.fraction[entry].clamp(0, 1)
+        n_individual = torch.binomial(n_stars, fraction, generator=generator)
         n_unresolved = n_stars - n_individual
         unresolved = self.unresolved.draw(
             entry, n_unresolved, extinction, has_points=~crowded, generator=generator
         )
         more = self._crowded.n_companions(entry, n_stars, generator) if any_crowded else None
-        mass_bins = self.unresolved.mass_bins[entry]
         points = _Points(
-            [n_individual.long(), None if more is None else more.long(), unresolved.counts.sum(1)],
+            [n_individual, more, unresolved.counts.sum(1)],
             n_values=(2 if compute_truth else 1) + self._n_bands,
             device=self.device,
         )
-        points.set_unresolved(unresolved.counts, unresolved.flux, mass_bins[..., 0].mean(1))
-        draw = {"generator": generator, "compute_truth": compute_truth}
+        mass_bins = self.unresolved.mass_bins[entry]
+        points.set_unresolved(unresolved, mass_bins[..., 0].mean(1))
+        draw: Callable[..., Sampled] = self.individual.draw
         if any_crowded:
-            sampled = self._crowded.draw(
-                points.stars, points.population_of_stars, populations, points.n_single, **draw
-            )
-        else:
-            sampled = self.individual.draw(
-                points.stars, points.population_of_stars, populations, weighted=False, **draw
-            )
+            draw = partial(self._crowded.draw, n_single=points.n_single)
+        sampled = draw(
+            points.stars,
+            points.population_of_stars,
+            populations,
+            generator=generator,
+            compute_truth=compute_truth,
+        )
 
         flux = points.stars[1 : 1 + self._n_bands]
         light = unresolved.total[:, FLUX:] + points.totals(flux)
         truth: dict[str, Tensor] = {}
         if compute_truth:
             brightest = self._brightest.light(populations, n_unresolved, generator)
-            for of_band, flux_of_band in zip(brightest, flux, strict=True):
-                of_band.scatter_reduce_(0, points.population_of_stars, flux_of_band, "amax")
             truth = {
                 "present_mass": unresolved.total[:, PRESENT] + points.total(points.stars[-1]),
                 "n_living": unresolved.total[:, LIVING].round() + points.total(sampled.n_living),
-                "brightest": brightest.T,
+                "brightest": points.brightest(flux, brightest).T,
             }
         diffuse = torch.zeros_like(light)
         if sampled.flux_weight is not None:
@@ -257,6 +253,11 @@ class StarSampler:
             **truth,
         )
         return stars if light_scale is None else stars.scaled(light_scale)
+
+    def _extinction(self, a_v: Tensor | None, scatter: float, n: int) -> Extinction | None:
+        return Extinction.of_populations(
+            self.a_v, a_v, scatter, n=n, device=self.device, varies=self.individual.has_dust
+        )
 
     def is_crowded(
         self,
@@ -331,7 +332,7 @@ class _Points:
 
     Parameters
     ----------
-    counts : sequence of Tensor of int64, shape (population,), or None
+    counts : sequence of Tensor, shape (population,), or None
         Individual stars; more stars of crowded populations; points of unresolved light.
     n_values : int
         Mass, light by band, and present mass if it is asked for.
@@ -348,8 +349,8 @@ class _Points:
     def __init__(
         self, counts: Sequence[Tensor | None], *, n_values: int, device: torch.device
     ) -> None:
-        self._of_stars = [count for count in counts[:2] if count is not None]
-        every = [count for count in counts if count is not None]
+        every = [count.long() for count in counts if count is not None]
+        self._of_stars = every[:-1]
         self._numbers = [int(count.sum()) for count in self._of_stars]
         self.n_single, self._n_stars = self._numbers[0], sum(self._numbers)
         check_fits(self._n_stars, n_values, device)
@@ -366,19 +367,18 @@ class _Points:
         """Population of each star."""
         return self.population[: self._n_stars]
 
-    def set_unresolved(self, counts: Tensor, flux: Tensor, mass: Tensor) -> None:
-        """Put the light of unresolved stars, and the mass that it stands for, into its points.
+    def set_unresolved(self, unresolved: Unresolved, mass: Tensor) -> None:
+        """Put unresolved light, and the mass (population,) that it comes from, into its points."""
+        group = torch.repeat_interleave(unresolved.counts.flatten())
+        value, own = self.value[:, self._n_stars :], self.population[self._n_stars :]
+        value[0] = mass.index_select(0, own)
+        value[1 : 1 + len(unresolved.flux)] = unresolved.flux.index_select(1, group)
 
-        Parameters
-        ----------
-        counts, flux
-            See `praesepe.sky.population.unresolved.Unresolved`.
-        mass : Tensor, shape (population,)
-        """
-        group = torch.repeat_interleave(counts.flatten())
-        own = self.population[self._n_stars :]
-        self.value[0, self._n_stars :] = mass.index_select(0, own)
-        self.value[1 : 1 + len(flux), self._n_stars :] = flux.index_select(1, group)
+    def brightest(self, flux: Tensor, least: Tensor) -> Tensor:
+        """Highest of the stars' fluxes (band, star) and of `least`, (band, population)."""
+        for of_band, flux_of_band in zip(least, flux, strict=True):
+            of_band.scatter_reduce_(0, self.population_of_stars, flux_of_band, "amax")
+        return least
 
     def total(self, values: Tensor) -> Tensor:
         """Sum over the stars of each population, (population,), of values (star,)."""

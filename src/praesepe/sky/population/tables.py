@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, listed
 from praesepe.sky.population.alias import AliasTable
 from praesepe.sky.population.binaries import symmetric_matrix
 from praesepe.sky.population.importance import ImportanceSampling
@@ -129,20 +129,22 @@ def tabulate(
     return _concatenate(nodes, entries, levels, a_v)
 
 
-def check_tables(tables: Sequence[StellarTable], unit_magnitude: Sequence[float]) -> None:
+def check_tables(tables: Sequence[StellarTable], unit_magnitude: np.ndarray) -> None:
     """Raise an `InputError` for tables that do not belong together, or have other bands."""
     if not tables:
         raise InputError("a sampler needs at least one table of stars")
     first = tables[0]
     if len(unit_magnitude) != len(first.band_names):
         raise InputError(
-            f"{len(unit_magnitude)} unit magnitudes for the bands {first.band_names}; give one each"
+            f"{len(unit_magnitude)} unit magnitudes for the bands {listed(first.band_names)}; "
+            "give one each"
         )
     for table in tables[1:]:
         if table.band_names != first.band_names or table.a_v != first.a_v:
             raise InputError(
-                f"tables of stars in {first.band_names} behind A_V = {first.a_v} and in "
-                f"{table.band_names} behind {table.a_v}: build all with the same filters and dust"
+                f"tables of stars in {listed(first.band_names)} behind A_V = {first.a_v} and in "
+                f"{listed(table.band_names)} behind {table.a_v}: build all with the same filters "
+                "and dust"
             )
 
 
