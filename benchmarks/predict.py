@@ -30,13 +30,13 @@ from praesepe.survey import load_survey
 
 SIZE = 1024
 STAGES = {
-    "read the mosaics": ("mosaic.py", "read_mosaic"),
-    "read the catalogue": ("catalogs.py", "read_catalog"),
+    "read the mosaics": ("mosaic.py", "read"),
+    "read the catalogue": ("catalogs.py", "read"),
     "cut the stamps": ("cutouts.py", "extract_stamps"),
     "network": ("estimator.py", "context"),
     "draws": ("estimator.py", "sample"),
-    "percentiles": ("predict.py", "summarise"),
-    "all": ("predict.py", "predict"),
+    "percentiles": ("columns.py", "summarise"),
+    "all": ("prediction.py", "predict"),
 }
 """What is shown of the profile: label, file and function."""
 
@@ -97,7 +97,7 @@ def main() -> None:
                 images,
                 catalog,
                 out=folder / "table.ecsv",
-                samples=folder / "draws.h5",
+                samples=folder / "draws.parquet",
                 **settings,
             )
             rates.append(options.clusters / (time.perf_counter() - start))

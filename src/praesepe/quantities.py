@@ -246,7 +246,7 @@ LOG_MASS = register(
         "log_mass",
         "M",
         "dex(Msun)",
-        "log10 of the total initial mass of the stars drawn, in solar masses",
+        "log10 of the initial mass of all stars, living or dead, in solar masses",
         unit_symbol=r"M_\odot",
         logarithmic=True,
         limits=(0.0, 8.0),

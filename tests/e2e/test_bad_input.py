@@ -336,7 +336,7 @@ def test_a_hundred_thousand_rows(
     ra, dec = wcs.pixel_to_world_values(x, y)
     table = Table({"id": np.arange(n), "ra": ra, "dec": dec})
     table.write(field.catalog, format="ascii.fast_csv", overwrite=True)
-    out, draws = tmp_path / "m.parquet", tmp_path / "m.h5"
+    out, draws = tmp_path / "m.parquet", tmp_path / "draws.parquet"
     run_cli(
         "predict", model, *field.arguments, "--out", out, "--samples", draws, "--n-samples", 20
     )  # fmt: skip
@@ -387,7 +387,7 @@ def full_disk() -> Iterator[None]:
         {"--out": "m.fits"},
         {"--out": "m.parquet"},
         {"--out": "m.vot"},
-        {"--out": "m.csv", "--samples": "m.h5"},
+        {"--out": "m.csv", "--samples": "draws.parquet"},
         {"--out": "m.csv", "--samples": "m.parquet"},
     ],
     ids=lambda names: "+".join(names.values()),

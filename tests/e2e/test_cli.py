@@ -127,7 +127,7 @@ def test_simulate_refuses_to_overwrite(run_cli: Run, tmp_path: Path) -> None:
 
 
 def test_predict(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
-    out, regions, draws = (tmp_path / name for name in ("m.ecsv", "m.reg", "m.h5"))
+    out, regions, draws = (tmp_path / name for name in ("m.ecsv", "m.reg", "m.parquet"))
     finished = run_cli(
         "predict", model, *field.arguments, "--out", out, "--regions", regions,
         "--samples", draws, "--n-samples", 50, "--seed", 4,

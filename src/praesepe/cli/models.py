@@ -133,7 +133,7 @@ def predict(
     ] = False,
     regions: Annotated[Path | None, typer.Option(help="DS9 regions to write: .reg.")] = None,
     samples: Annotated[
-        Path | None, typer.Option(help="Posterior draws to write: .h5 or .parquet.")
+        Path | None, typer.Option(help="Posterior draws to write: .parquet.")
     ] = None,
     n_samples: Samples = 500,
     overwrite: Overwrite = False,

@@ -8,15 +8,16 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Catalog": "praesepe.images.catalogs",
         "Flag": "praesepe.flags",
         "Mosaic": "praesepe.images.mosaic",
         "Stamps": "praesepe.images.cutouts",
-        "check_output": "praesepe.images.tables",
+        "check_output": "praesepe.files",
         "extract_stamps": "praesepe.images.cutouts",
         "iter_stamps": "praesepe.images.cutouts",
         "read_catalog": "praesepe.images.catalogs",
         "read_mosaic": "praesepe.images.mosaic",
-        "write_regions": "praesepe.images.tables",
+        "write_regions": "praesepe.images.region_files",
         "write_table": "praesepe.images.tables",
     },
 )

@@ -1,276 +1,182 @@
-"""Read catalogues of positions and find out where they lie on a mosaic."""
+"""Catalogues of clusters: a table, and where its rows lie."""
 
 from __future__ import annotations
 
 import os
-import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning, unknown
-from praesepe.images.tables import (
-    TABLE_FORMATS,
-    TABLE_SUFFIXES,
-    check_output,
-    table_format,
-    write_regions,
-    write_table,
+from praesepe.errors import InputError, PraesepeWarning, listed, unknown
+from praesepe.images.coordinates import (
+    DEC_NAMES,
+    RA_NAMES,
+    X_NAMES,
+    Y_NAMES,
+    FloatArray,
+    find_column,
+    id_column,
+    pixel_positions,
+    sky_positions,
 )
+from praesepe.images.tables import read_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
     from astropy.wcs import WCS
 
-__all__ = [
-    "TABLE_SUFFIXES",
-    "check_output",
-    "pixel_positions",
-    "read_catalog",
-    "sky_positions",
-    "write_regions",
-    "write_table",
-]
 
-FloatArray = NDArray[np.float64]
+@dataclass(frozen=True, eq=False, repr=False)
+class Catalog:
+    """Clusters with their positions, on the sky or in pixels.
 
-RA_NAMES = (
-    "ra", "ra_deg", "radeg", "raj2000", "_raj2000", "ra_icrs", "ra_j2000", "ra2000", "_ra",
-    "_ra_icrs", "s_ra", "alpha_j2000", "alpha", "right_ascension", "ra_hours", "rah", "ra_hms",
-)  # fmt: skip
-DEC_NAMES = (
-    "dec", "dec_deg", "decdeg", "dej2000", "decj2000", "_dej2000", "de_icrs", "dec_icrs",
-    "dec_j2000", "dec2000", "_dec", "_de", "_de_icrs", "s_dec", "delta_j2000", "delta",
-    "declination", "dedeg", "de", "dec_dms",
-)  # fmt: skip
-X_NAMES = ("x", "x_image", "xcentroid", "xcenter", "x_center", "xcentre", "x_pix", "xpix")
-Y_NAMES = ("y", "y_image", "ycentroid", "ycenter", "y_center", "ycentre", "y_pix", "ypix")
-"""Column names that are recognised, whatever their case."""
+    Made by `Catalog.read`.
 
-_HOUR_UNITS = ("hourangle", "hour", "hours", "h", "hr", "h:m:s", '"h:m:s"')
-_SEXAGESIMAL = re.compile(
-    r"""\s*([+\-−]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hd°\s])\s*
-        (?:(\d+(?:\.\d*)?)\s*(?:[:m'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|"|″|'')?)?)?)?)?\s*""",
-    re.VERBOSE,
-)
-_NO_VALUE = {"", "nan", "null", "none", "--", "-", "n/a", "na", "masked", "..."}
+    Attributes
+    ----------
+    table : Table
+        As read: all columns, all rows in order.
+    label : str
+        How messages call it.
+    sky : (ndarray, ndarray) or None
+        Right ascension and declination, ICRS, degrees; NaN where a row has none.
+    pixel : (ndarray, ndarray) or None
+        x and y in pixels, where the centre of the first pixel is (0, 0); instead of `sky`.
+    """
+
+    table: Table
+    label: str
+    sky: tuple[FloatArray, FloatArray] | None = None
+    pixel: tuple[FloatArray, FloatArray] | None = None
+
+    @classmethod
+    def read(
+        cls,
+        source: Catalog | Table | str | os.PathLike[str],
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        origin: int | None = None,
+    ) -> Catalog:
+        """Read a catalogue.
+
+        Parameters
+        ----------
+        source : Table or path
+            Table or QTable; or CSV, ECSV, FITS (``"a.fits[NAME]"`` names an extension), VOTable or
+            Parquet. A `Catalog` that was read before is taken as it is.
+        x, y : str, optional
+            Names of columns with pixel positions, used instead of sky positions. Not needed where
+            `origin` is given, the table has no sky positions and the columns have usual names.
+        origin : int, optional
+            Coordinate of the centre of the first pixel in `x` and `y`: 1 (FITS, DS9, SExtractor)
+            or 0 (numpy, photutils). There is no default, because a wrong one goes unnoticed.
+
+        Returns
+        -------
+        Catalog
+
+        Raises
+        ------
+        InputError
+            Where the file cannot be read, has no rows, or lacks position columns.
+        """
+        if isinstance(source, Catalog):
+            if (x, y, origin) != (None, None, None):
+                raise InputError(
+                    f"{source.label} is read already; give x, y and origin where it is read",
+                    code="Catalog.read(source, x=, y=, origin=)",
+                )
+            return source
+        table, label = read_table(source)
+        if len(table) == 0:
+            raise InputError(
+                f"{label} is empty: it has columns ({listed(table.colnames)}) but no rows"
+            )
+        if (x is None) != (y is None):
+            raise InputError("give the names of both pixel columns, x and y, or of neither")
+        sky = None if x is not None else sky_positions(table, label=label)
+        if sky is not None:
+            return cls(table, label, sky=sky)
+        names = (
+            (x, y) if x is not None else (find_column(table, X_NAMES), find_column(table, Y_NAMES))
+        )
+        return cls(table, label, pixel=_pixel_columns(table, label, names, origin))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        where = "pixel positions" if self.sky is None else "sky positions"
+        return (
+            f"<Catalog {self.label}: {len(self)} rows with {where}; columns "
+            f"{listed(self.table.colnames)}>"
+        )
+
+    @property
+    def id_column(self) -> str | None:
+        """Name of the column that says which cluster is which; None where there is none."""
+        return id_column(self.table)
+
+    def on(self, wcs: WCS | None) -> tuple[FloatArray, FloatArray]:
+        """Find the positions on an image.
+
+        Parameters
+        ----------
+        wcs : WCS or None
+            Of the image. Sky positions are taken as ICRS.
+
+        Returns
+        -------
+        x, y : ndarray, each of shape (N,)
+            Positions in pixels; the centre of the first pixel is (0, 0). NaN where a row has none.
+
+        Raises
+        ------
+        InputError
+            Where there are sky positions but no WCS.
+        """
+        if self.pixel is not None:
+            return self.pixel
+        assert self.sky is not None
+        if wcs is None:
+            raise InputError(
+                f"{self.label} has sky positions, but the images have no WCS; "
+                "give columns x and y with their origin"
+            )
+        x, y = pixel_positions(wcs, *self.sky)
+        _warn_if_all_outside(wcs, x, y, self.label)
+        return x, y
 
 
 def read_catalog(
-    source: Table | str | os.PathLike[str],
+    source: Catalog | Table | str | os.PathLike[str],
     wcs: WCS | None,
     *,
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
 ) -> tuple[Table, FloatArray, FloatArray]:
-    """Read a catalogue and find its positions on an image.
+    """Read a catalogue and find its positions on an image: `Catalog.read` and `Catalog.on`.
 
     Parameters
     ----------
-    source : Table or path
-        Table or QTable; or CSV, ECSV, FITS (``"a.fits[NAME]"`` names an extension), VOTable or
-        Parquet.
+    source, x, y, origin
+        See `Catalog.read`.
     wcs : WCS or None
-        Of the image. Sky positions are taken as ICRS.
-    x, y : str, optional
-        Names of columns with pixel positions, used instead of sky positions. Not needed where
-        `origin` is given, the table has no sky positions and the columns have usual names.
-    origin : int, optional
-        Coordinate of the centre of the first pixel in `x` and `y`: 1 (FITS, DS9, SExtractor) or
-        0 (numpy, photutils). There is no default, because a wrong one goes unnoticed.
+        Of the image.
 
     Returns
     -------
     table : Table
-        As read: all columns, all rows in order; a copy. Columns of a QTable keep their units.
-    x_pixel, y_pixel : ndarray, shape (N,)
+        A copy. Columns of a QTable keep their units.
+    x_pixel, y_pixel : ndarray, each of shape (N,)
         Positions in pixels; the centre of the first pixel is (0, 0). NaN where a row has none.
-
-    Raises
-    ------
-    InputError
-        Where the file cannot be read, has no rows, or lacks position columns.
     """
-    table, label = _load(source)
-    if len(table) == 0:
-        raise InputError(
-            f"{label} is empty: it has columns ({', '.join(table.colnames)}) but no rows"
-        )
-    if (x is None) != (y is None):
-        raise InputError("give the names of both pixel columns, x and y, or of neither")
-    sky = None if x is not None else sky_positions(table, label=label)
-    if sky is None:
-        names = (x, y) if x is not None else (_find(table, X_NAMES), _find(table, Y_NAMES))
-        return table, *_pixel_columns(table, label, names, origin)
-    if wcs is None:
-        raise InputError(
-            f"{label} has sky positions, but the images have no WCS; "
-            "give columns x and y with their origin"
-        )
-    x_pixel, y_pixel = pixel_positions(wcs, *sky)
-    _warn_if_all_outside(wcs, x_pixel, y_pixel, label)
-    return table, x_pixel, y_pixel
-
-
-def _load(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
-    from astropy.table import Column, Table
-
-    from praesepe.images.source import split_extension
-
-    if isinstance(source, Table):
-        return Table(source), "the catalogue"  # Quantity columns of a QTable become plain ones
-    if not isinstance(source, (str, os.PathLike)):
-        raise InputError(
-            f"a catalogue is a Table or the path of one, not a {type(source).__name__}"
-        )
-    path, extension = split_extension(os.fspath(source))
-    if not path.is_file():
-        raise InputError(f"no catalogue at {path}")
-    form = table_format(path.with_suffix("") if path.suffix == ".gz" else path)
-    options: dict[str, Any] = (
-        {"hdu": int(extension) if extension.isdigit() else extension} if extension else {}
-    )
-    if form == "ascii.csv":
-        options = {"encoding": "utf-8-sig", "comment": "#"}
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            table = Table.read(path, format=form, **options)
-    except Exception as error:  # astropy's readers raise many kinds
-        readable = ", ".join(TABLE_FORMATS)
-        raise InputError(
-            f"{path} cannot be read as {form.removeprefix('ascii.').upper()}: {error} "
-            f"(readable formats: {readable})"
-        ) from error
-    if any("multiple tables" in str(item.message) for item in caught):
-        raise InputError(f"{path} holds several tables; name one, for instance {path.name}[1]")
-    for name in table.colnames:  # the table's own method stumbles over SkyCoord
-        if isinstance(table[name], Column):
-            text = Table([table[name]])
-            text.convert_bytestring_to_unicode()
-            table.replace_column(name, text[name])
-    return table, path.name
-
-
-def _find(table: Table, names: tuple[str, ...]) -> str | None:
-    """Name of the first column that is called like one of `names`, whatever the case."""
-    lower = {name.lower().strip(): name for name in reversed(table.colnames)}
-    return next((lower[name] for name in names if name in lower), None)
-
-
-def sky_positions(
-    table: Table, *, label: str = "the catalogue"
-) -> tuple[FloatArray, FloatArray] | None:
-    """Right ascension and declination of a table's rows.
-
-    Numbers are degrees unless the column's unit, or the name ``ra_hours``, says hours. Text is
-    read as sexagesimal (``"00:42:44.3"``, ``"00h42m44.3s"``, ``"+41 16 09"``), right ascension in
-    hours unless written with a d or °, or as decimal degrees. Without such columns the first that
-    holds SkyCoord objects is taken.
-
-    Parameters
-    ----------
-    table : Table
-        Any table.
-    label : str
-        How messages call it.
-
-    Returns
-    -------
-    (ra_deg, dec_deg) : tuple of ndarray, each of shape (N,), or None
-        NaN where a row has none or an impossible one; None where the table lacks the columns.
-
-    Raises
-    ------
-    InputError
-        Where text is not a coordinate.
-    """
-    ra_name, dec_name = _find(table, RA_NAMES), _find(table, DEC_NAMES)
-    if ra_name is None or dec_name is None:
-        return _sky_coord_column(table)
-    ra_deg, dec_deg = (
-        _degrees(table, ra_name, label, is_ra=True),
-        _degrees(table, dec_name, label, is_ra=False),
-    )
-    with np.errstate(invalid="ignore"):
-        impossible = (np.abs(dec_deg) > 90) | (ra_deg < -180) | (ra_deg > 360)
-    if impossible.any():
-        row, count = int(np.argmax(impossible)), int(impossible.sum())
-        rows = "1 row has" if count == 1 else f"{count} rows have"
-        first = "" if count == 1 else "first "
-        warnings.warn(
-            f"{label}: {rows} impossible coordinates, {first}row {row + 1}: "
-            f"{ra_name} = {ra_deg[row]:g}, {dec_name} = {dec_deg[row]:g} degrees; "
-            f"{'it counts' if count == 1 else 'they count'} as missing",
-            PraesepeWarning,
-            stacklevel=3,
-        )
-        ra_deg[impossible] = dec_deg[impossible] = np.nan
-    return ra_deg, dec_deg
-
-
-def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
-    """ICRS right ascension and declination of the first column of SkyCoord objects."""
-    from astropy.coordinates import SkyCoord
-
-    for column in table.itercols():
-        if isinstance(column, SkyCoord):
-            sky = column.icrs.spherical
-            ra, dec = (np.ma.asarray(angle.deg, np.float64) for angle in (sky.lon, sky.lat))
-            return ra.filled(np.nan), dec.filled(np.nan)
-    return None
-
-
-def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
-    """One coordinate column in degrees."""
-    column = table[name]
-    unit = str(column.unit or "").lower()
-    values = np.ma.asarray(column)
-    if values.dtype.kind in "iuf":
-        degrees = np.ma.filled(values.astype(np.float64), np.nan)
-        degrees[~np.isfinite(degrees)] = np.nan
-        if unit in ("rad", "radian"):
-            return np.asarray(np.degrees(degrees))
-        hours = is_ra and (unit in _HOUR_UNITS or name.lower() in ("ra_hours", "rah", "ra_hms"))
-        return degrees * 15 if hours else degrees
-    texts = ["" if item is np.ma.masked or item is None else str(item) for item in values.tolist()]
-    hour_unit = unit in _HOUR_UNITS or name.lower() in ("ra_hours", "rah")
-    result = np.full(len(texts), np.nan)
-    for row, text in enumerate(texts):
-        if text.strip().lower() in _NO_VALUE:
-            continue
-        degrees_or_none = _parse_angle(text, is_ra=is_ra, decimal_hours=hour_unit, unit=unit)
-        if degrees_or_none is None:
-            raise InputError(
-                f"{label}, row {row + 1}: {name} = {text!r} is neither degrees nor sexagesimal "
-                f"(such as {'00:42:44.3' if is_ra else '+41:16:09'})"
-            )
-        result[row] = degrees_or_none
-    return result
-
-
-def _parse_angle(text: str, *, is_ra: bool, decimal_hours: bool, unit: str) -> float | None:
-    """One angle in degrees from text; None where it is not one."""
-    match = _SEXAGESIMAL.fullmatch(text)
-    if match is None:
-        try:
-            return float(text) * (15 if is_ra and decimal_hours else 1)
-        except ValueError:
-            return None
-    sign, whole, mark, minutes, seconds = match.groups()
-    minute, second = float(minutes or 0), float(seconds or 0)
-    if minute >= 60 or second > 60 or (minutes and "." in whole):
-        return None
-    value = float(whole) + minute / 60 + second / 3600
-    in_hours = (
-        decimal_hours
-        if minutes is None and mark != "h"
-        else mark not in ("d", "°") and not unit.startswith("deg")
-    )
-    return (-value if sign in ("-", "−") else value) * (15 if is_ra and in_hours else 1)
+    catalog = Catalog.read(source, x=x, y=y, origin=origin)
+    return catalog.table, *catalog.on(wcs)
 
 
 def _pixel_columns(
@@ -279,9 +185,10 @@ def _pixel_columns(
     """Zero-based positions from the columns x and y."""
     if None in names or (origin is None and not set(map(str, names)) <= set(table.colnames)):
         raise InputError(
-            f"{label} has no position columns; it has: {', '.join(table.colnames)}. Accepted are "
+            f"{label} has no position columns; it has {listed(table.colnames)}. Accepted are "
             f"right ascension ({', '.join(RA_NAMES[:4])} …) with declination "
-            f"({', '.join(DEC_NAMES[:4])} …), or pixel columns named with x and y and their origin"
+            f"({', '.join(DEC_NAMES[:4])} …), or pixel columns named with x and y and their origin",
+            given=table.colnames,
         )
     if origin is None:
         raise InputError(
@@ -290,7 +197,11 @@ def _pixel_columns(
             "numpy and photutils"
         )
     if origin not in (0, 1):
-        raise InputError(f"origin = {origin!r}: the coordinate of the first pixel is 0 or 1")
+        raise InputError(
+            f"origin = {origin!r}: the coordinate of the first pixel is 0 or 1",
+            given=origin,
+            allowed=(0, 1),
+        )
     positions = []
     for name in map(str, names):
         if name not in table.colnames:
@@ -300,65 +211,6 @@ def _pixel_columns(
             raise InputError(f"{label}: column {name} holds {values.dtype}, not pixel positions")
         positions.append(np.ma.filled(values.astype(np.float64), np.nan) - origin)
     return positions[0], positions[1]
-
-
-def pixel_positions(
-    wcs: WCS, ra_deg: FloatArray, dec_deg: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Zero-based pixel positions of ICRS coordinates, distortions (SIP) included.
-
-    Parameters
-    ----------
-    wcs : WCS
-        Celestial; positions are transformed to its frame.
-    ra_deg, dec_deg : ndarray, shape (N,)
-        Degrees; NaN is allowed.
-
-    Returns
-    -------
-    x, y : ndarray, each of shape (N,)
-        NaN for NaN and for the half of the sky that the projection does not show. Far off the
-        image, where the distortion polynomials mean nothing, they are left out.
-    """
-    from astropy.coordinates import SkyCoord
-    from astropy.wcs.utils import wcs_to_celestial_frame
-
-    x, y = np.full(len(ra_deg), np.nan), np.full(len(ra_deg), np.nan)
-    good = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
-    if not good.size:
-        return x, y
-    sky = SkyCoord(ra_deg[good], dec_deg[good], unit="deg", frame="icrs")
-    sky = sky.transform_to(wcs_to_celestial_frame(wcs)).spherical
-    world = np.empty((good.size, 2))
-    world[:, wcs.wcs.lng], world[:, wcs.wcs.lat] = sky.lon.deg, sky.lat.deg
-    centre = wcs.wcs.crval
-    visible = good[_separation_cosine(world, centre, wcs.wcs.lng, wcs.wcs.lat) > 0]
-    world = world[np.isin(good, visible, assume_unique=True)]
-    if not visible.size:
-        return x, y
-    pixel = wcs.wcs_world2pix(world, 0)
-    near = _near(wcs, pixel)
-    if wcs.has_distortion and near.any():
-        pixel[near] = wcs.all_world2pix(world[near], 0, quiet=True)
-    x[visible], y[visible] = pixel.T
-    return x, y
-
-
-def _separation_cosine(world: FloatArray, centre: FloatArray, lng: int, lat: int) -> FloatArray:
-    """Cosine of the distance from the projection's centre."""
-    lon, latitude = np.radians(world[:, lng] - centre[lng]), np.radians(world[:, lat])
-    lat0 = np.radians(centre[lat])
-    return np.asarray(
-        np.sin(latitude) * np.sin(lat0) + np.cos(latitude) * np.cos(lat0) * np.cos(lon)
-    )
-
-
-def _near(wcs: WCS, pixel: FloatArray) -> NDArray[np.bool_]:
-    """Positions on the image or within a fifth of its size around it."""
-    if wcs.array_shape is None:
-        return np.ones(len(pixel), bool)
-    size = np.array(wcs.array_shape[::-1])
-    return np.asarray(((pixel > -0.2 * size) & (pixel < 1.2 * size)).all(axis=1))
 
 
 def _warn_if_all_outside(wcs: WCS, x: FloatArray, y: FloatArray, label: str) -> None:

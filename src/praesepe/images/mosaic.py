@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from astropy.wcs import WCS
@@ -18,9 +18,12 @@ from praesepe.images.filters import check_filters
 from praesepe.images.pixels import Pixels
 from praesepe.images.source import ImageLike, Source, open_image
 from praesepe.images.units import Calibration, Headers, calibrate
-from praesepe.survey import Band, Survey
+from praesepe.survey import Band, Survey, load_survey
 
 log = logging.getLogger(__name__)
+
+Hdus: TypeAlias = str | int | Mapping[str, str | int] | None
+"""Extensions of files: one for all bands, or by band."""
 
 SCALE_TOLERANCE = 0.02
 """Largest relative difference between an image's pixel scale and the survey's."""
@@ -60,7 +63,7 @@ class BandImage:
     reprojected: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mosaic:
     """Images of one field in the bands of a survey, on one pixel grid.
 
@@ -86,6 +89,124 @@ class Mosaic:
     shape: tuple[int, int]
     pixel_scale_arcsec: float
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        images: Mapping[str, ImageLike] | Mosaic,
+        survey: Survey | str,
+        *,
+        reproject: Literal["auto", "never"] = "auto",
+        units: Mapping[str, str] | None = None,
+        zero_points: Mapping[str, float] | None = None,
+        hdu: Hdus = None,
+        allow_no_wcs: bool = False,
+    ) -> Mosaic:
+        """Read one image for every band of a survey.
+
+        Parameters
+        ----------
+        images : mapping
+            Band name to image: a path (``"a.fits"``, ``"a.fits[SCI,2]"``; also .gz, .bz2, .xz,
+            .fz), an HDU or HDUList, ``(array, WCS)``, ``(array, Header)``, a bare array, or an
+            NDData. Arrays without a header are taken to be in e-/s at the survey's zero point. A
+            `Mosaic` that was read before is taken as it is, where its bands, zero points and
+            pixels fit.
+        survey : Survey or str
+            Gives the bands, their zero points, and the pixel scale; by its name or file, too.
+        reproject : {"auto", "never"}
+            What to do with an image whose pixels differ from the reference band's by more than
+            0.1 pixel, or from the survey's scale by more than 2 %: resample it (with a warning),
+            or stop.
+        units : mapping, optional
+            Band name to unit; replaces ``BUNIT``.
+        zero_points : mapping, optional
+            Band name to AB magnitude of 1 e-/s; replaces ``PHOTFLAM`` and ``PHOTPLAM``.
+        hdu : str, int or mapping, optional
+            Extension of the files that holds the image: ``"SCI,2"``, or its number; of all bands,
+            or by band. By default it is found by its name or content.
+        allow_no_wcs : bool
+            Accept files without a WCS: their pixel scale and alignment cannot be checked.
+
+        Returns
+        -------
+        Mosaic
+            No image is copied into memory. Reprojected, gzipped and tile-compressed images lie
+            uncompressed in temporary files (``TMPDIR``) as long as the mosaic lives.
+
+        Raises
+        ------
+        InputError
+            Where an image cannot be used; the message names the band, the value and the remedy.
+
+        Notes
+        -----
+        The reference band, on whose grid the others are put, is the first of the survey's bands
+        whose pixel scale is within 2 % of the survey's. Where none is, all are put on a new
+        tangential grid of the survey's scale. Whole-pixel shifts between otherwise equal grids
+        need no resampling.
+        """
+        if reproject not in ("auto", "never"):
+            raise unknown("value of reproject", str(reproject), ("auto", "never"))
+        survey = load_survey(survey)
+        by_band = dict.fromkeys(survey.band_names, hdu) if not isinstance(hdu, Mapping) else hdu
+        if isinstance(images, Mosaic):
+            if units or zero_points or hdu is not None or allow_no_wcs:
+                raise InputError(
+                    "these images are read already; units, zero points, extensions and what to do "
+                    "without a WCS belong where they are read",
+                    code="Mosaic.read(images, survey, units=, zero_points=, hdu=, allow_no_wcs=)",
+                )
+            return images._for(survey)
+        _check_bands(images, survey)
+        units, zero_points = units or {}, zero_points or {}
+        for name in (*units, *zero_points, *by_band):
+            survey.band(name)  # stops at a name that is not a band
+        sources = {
+            band: open_image(images[band], band, by_band.get(band)) for band in survey.band_names
+        }
+        _check_files_differ(sources)
+        return _assemble(
+            survey,
+            sources,
+            reproject=reproject,
+            units=units,
+            zero_points=zero_points,
+            allow_no_wcs=allow_no_wcs,
+        )
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        bands = "; ".join(
+            f"{name}: {band.label}, {band.calibration.unit}"
+            + (", reprojected" if band.reprojected else "")
+            for name, band in self.bands.items()
+        )
+        return (
+            f"<Mosaic of survey {self.survey.name!r}: {listed(self.band_names)}, {width}×{height} "
+            f"px of {self.pixel_scale_arcsec:.4g} arcsec"
+            f"{'' if self.wcs is not None else ', no WCS'}; {bands}>"
+        )
+
+    def _for(self, survey: Survey) -> Mosaic:
+        """Itself, if its values are what a survey's model expects."""
+        for what, mine, wanted in (
+            ("bands", self.band_names, survey.band_names),
+            (
+                "zero points",
+                *(tuple(b.zero_point_ab for b in s.bands) for s in (self.survey, survey)),
+            ),
+            ("pixel scale", self.survey.pixel_scale_arcsec, survey.pixel_scale_arcsec),
+        ):
+            if mine != wanted:
+                raise InputError(
+                    f"the mosaic was read for survey {self.survey.name!r} with {what} "
+                    f"{listed(mine)}, but survey {survey.name!r} has {listed(wanted)}",
+                    given=mine,
+                    allowed=wanted,
+                    remedy="read the images for the survey of the model",
+                )
+        return self
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -128,59 +249,37 @@ class Mosaic:
 
 
 def read_mosaic(
-    images: Mapping[str, ImageLike],
-    survey: Survey,
+    images: Mapping[str, ImageLike] | Mosaic,
+    survey: Survey | str,
     *,
     reproject: Literal["auto", "never"] = "auto",
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
+    hdu: Hdus = None,
     allow_no_wcs: bool = False,
 ) -> Mosaic:
-    """Read one image for every band of a survey.
+    """Read one image for every band of a survey: `Mosaic.read`, which explains all arguments."""
+    return Mosaic.read(
+        images,
+        survey,
+        reproject=reproject,
+        units=units,
+        zero_points=zero_points,
+        hdu=hdu,
+        allow_no_wcs=allow_no_wcs,
+    )
 
-    Parameters
-    ----------
-    images : mapping
-        Band name to image: a path (``"a.fits"``, ``"a.fits[SCI,2]"``; also .gz, .bz2, .xz, .fz),
-        an HDU or HDUList, ``(array, WCS)``, ``(array, Header)``, a bare array, or an NDData.
-        Arrays without a header are taken to be in e-/s at the survey's zero point.
-    survey : Survey
-        Gives the bands, their zero points, and the pixel scale.
-    reproject : {"auto", "never"}
-        What to do with an image whose pixels differ from the reference band's by more than 0.1
-        pixel, or from the survey's scale by more than 2 %: resample it (with a warning), or stop.
-    units : mapping, optional
-        Band name to unit; replaces ``BUNIT``.
-    zero_points : mapping, optional
-        Band name to AB magnitude of 1 e-/s; replaces ``PHOTFLAM`` and ``PHOTPLAM``.
-    allow_no_wcs : bool
-        Accept files without a WCS: their pixel scale and alignment cannot be checked.
 
-    Returns
-    -------
-    Mosaic
-        No image is copied into memory. Reprojected, gzipped and tile-compressed images lie
-        uncompressed in temporary files (``TMPDIR``) as long as the mosaic lives.
-
-    Raises
-    ------
-    InputError
-        Where an image cannot be used; the message names the band, the value and the remedy.
-
-    Notes
-    -----
-    The reference band, on whose grid the others are put, is the first of the survey's bands whose
-    pixel scale is within 2 % of the survey's. Where none is, all are put on a new tangential grid
-    of the survey's scale. Whole-pixel shifts between otherwise equal grids need no resampling.
-    """
-    if reproject not in ("auto", "never"):
-        raise unknown("value of reproject", str(reproject), ("auto", "never"))
-    _check_bands(images, survey)
-    units, zero_points = units or {}, zero_points or {}
-    for name in (*units, *zero_points):
-        survey.band(name)  # stops at a name that is not a band
-    sources = {band.name: open_image(images[band.name], band.name) for band in survey.bands}
-    _check_files_differ(sources)
+def _assemble(
+    survey: Survey,
+    sources: Mapping[str, Source],
+    *,
+    reproject: str,
+    units: Mapping[str, str],
+    zero_points: Mapping[str, float],
+    allow_no_wcs: bool,
+) -> Mosaic:
+    """Check the opened images against each other and the survey, and put them on one grid."""
     headers = {name: Headers(source.headers, source.label) for name, source in sources.items()}
     check_filters(survey, headers)
     notes: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +12,55 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import PraesepeError
+from praesepe.errors import InputError, PraesepeError
 
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where an image lies in a file, so that another process can map it too.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    offset : int
+        First byte of the image.
+    dtype : dtype
+        Type of the stored numbers, byte order included.
+    shape : (int, int)
+        Height and width.
+    n_bytes, modified_ns : int
+        Size and time of the file when it was opened.
+    """
+
+    path: str
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, int]
+    n_bytes: int
+    modified_ns: int
+
+    def map(self) -> tuple[NDArray[Any], mmap.mmap]:
+        """Map the image again; raise `InputError` where the file is gone or another."""
+        try:
+            with open(self.path, "rb") as file:
+                now = os.fstat(file.fileno())
+                if (now.st_size, now.st_mtime_ns) != (self.n_bytes, self.modified_ns):
+                    raise InputError(
+                        f"{self.path} has changed since it was opened",
+                        given=self.path,
+                        remedy="read the images again",
+                    )
+                return _map(file, self.dtype, self.shape, self.offset)
+        except OSError as error:
+            raise InputError(
+                f"cannot open {self.path} again: {error.strerror or error}",
+                given=self.path,
+                remedy="put the images where every worker finds them under this name",
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +89,13 @@ class Pixels:
         so that a single zero may be a measurement.
     mapping : mmap, optional
         The memory map that `raw` looks into.
+    region : Region, optional
+        The file that is mapped, where it has a name.
+
+    Notes
+    -----
+    Pickled, a mapped file goes by its name and is mapped again; what lies in memory or in a
+    temporary file (a compressed or reprojected image) goes with all its numbers.
     """
 
     raw: NDArray[Any]
@@ -54,6 +107,17 @@ class Pixels:
     mask: Mask | None = None
     integers: bool = False
     mapping: mmap.mmap | None = None
+    region: Region | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        raw = np.array(self.raw) if self.region is None else None
+        return {**self.__dict__, "raw": raw, "mapping": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.region is not None:
+            self.__dict__["raw"], self.__dict__["mapping"] = self.region.map()
+            self.read_ahead(False)
 
     @property
     def dtype(self) -> np.dtype[np.float32]:
@@ -133,7 +197,13 @@ class Pixels:
 
 
 def map_pixels(
-    file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, int], *, offset: int = 0, **options: Any
+    file: BinaryIO,
+    dtype: np.dtype[Any],
+    shape: tuple[int, int],
+    *,
+    offset: int = 0,
+    path: str | None = None,
+    **options: Any,
 ) -> Pixels:
     """Map an image in an open file, for reading here and there.
 
@@ -147,6 +217,8 @@ def map_pixels(
         Height and width.
     offset : int
         First byte of the image.
+    path : str, optional
+        Name under which the file can be opened again.
     **options
         Further attributes of `Pixels`.
 
@@ -154,11 +226,23 @@ def map_pixels(
     -------
     Pixels
     """
-    mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    raw = np.frombuffer(mapping, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape)
-    pixels = Pixels(raw, shape, mapping=mapping, **options)
+    raw, mapping = _map(file, dtype, shape, offset)
+    region = None
+    if path is not None:
+        status = os.fstat(file.fileno())
+        where = os.path.realpath(path)
+        region = Region(where, offset, dtype, shape, status.st_size, status.st_mtime_ns)
+    pixels = Pixels(raw, shape, mapping=mapping, region=region, **options)
     pixels.read_ahead(False)
     return pixels
+
+
+def _map(
+    file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, int], offset: int
+) -> tuple[NDArray[Any], mmap.mmap]:
+    mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    raw = np.frombuffer(mapping, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape)
+    return raw, mapping
 
 
 def _advise(mapping: mmap.mmap | None, advice: str) -> None:

@@ -65,7 +65,7 @@ class Source:
     unit: str | None = None
 
 
-def open_image(image: ImageLike, name: str) -> Source:
+def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Source:
     """Read what is needed of an image; its pixels stay on disk where they can.
 
     Parameters
@@ -74,6 +74,8 @@ def open_image(image: ImageLike, name: str) -> Source:
         A path may name the extension: ``"a.fits[SCI,2]"`` or ``"a.fits[1]"``.
     name : str
         Name of the band, for messages.
+    hdu : str or int, optional
+        Extension of a file or HDUList: ``"SCI"``, ``"SCI,2"`` or its number.
 
     Returns
     -------
@@ -84,14 +86,21 @@ def open_image(image: ImageLike, name: str) -> Source:
     InputError
         Where the file is missing, truncated or not FITS, or holds no (or no unique) image.
     """
+    extension = None if hdu is None else str(hdu)
     if isinstance(image, (str, os.PathLike)):
-        return _from_file(os.fspath(image), name)
+        return _from_file(os.fspath(image), name, extension)
     label = f"image of band {name!r}"
     if isinstance(image, fits.HDUList):
-        hdu = choose_hdu(image, label)
-        label = f"{label} (extension {_title(hdu)})"
+        chosen = choose_hdu(image, label, extension)
+        label = f"{label} (extension {_title(chosen)})"
         return _in_memory(
-            hdu.data, hdu.header, image[0].header, label=label, integers=_quantised(hdu)
+            chosen.data, chosen.header, image[0].header, label=label, integers=_quantised(chosen)
+        )
+    if hdu is not None:
+        raise InputError(
+            f"{label}: an extension, {hdu!r}, can be chosen in a file or HDUList, not in a "
+            f"{type(image).__name__}",
+            given=hdu,
         )
     if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         if image.data is None:
@@ -160,10 +169,17 @@ def _celestial(wcs: WCS) -> WCS | None:
     return wcs.celestial if wcs.has_celestial else None
 
 
-def _from_file(text: str, name: str) -> Source:
+def _from_file(text: str, name: str, hdu: str | None) -> Source:
     """Open a FITS file, choose its science HDU, and map the pixels."""
     path, extension = split_extension(text)
     label = f"{path.name} (band {name!r})"
+    if extension is not None and hdu not in (None, extension):
+        raise InputError(
+            f"{label}: extension {extension!r} in the name of the file, but {hdu!r} beside it",
+            given=(extension, hdu),
+            remedy="give one of them",
+        )
+    extension = extension or hdu
     if not path.is_file():
         what = "a folder, not a FITS file" if path.is_dir() else "not there"
         raise InputError(f"image of band {name!r}: {path} is {what}")
@@ -171,10 +187,10 @@ def _from_file(text: str, name: str) -> Source:
         warnings.simplefilter("always")
         try:
             with fits.open(plain) as hdus:
-                hdu = choose_hdu(hdus, label, extension)
-                pixels = _map_pixels(hdu, plain, label)
-                wcs = _celestial(WCS(hdu.header, fobj=hdus))
-                headers = (hdu.header.copy(), hdus[0].header.copy())
+                chosen = choose_hdu(hdus, label, extension)
+                pixels = _map_pixels(chosen, plain, label, named=plain == str(path))
+                wcs = _celestial(WCS(chosen.header, fobj=hdus))
+                headers = (chosen.header.copy(), hdus[0].header.copy())
         except InputError as error:
             damaged = any(
                 "truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught
@@ -307,7 +323,7 @@ def _has_wcs(hdu: Any) -> bool:
     return any(axis.startswith(("RA", "GLON", "ELON")) for axis in axes)
 
 
-def _map_pixels(hdu: Any, path: str, label: str) -> Pixels:
+def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
     """Map the data of an HDU; tile-compressed data are unpacked in strips to a scratch file."""
     header = hdu.header
     *_, height, width = shape = _shape(header)
@@ -330,6 +346,7 @@ def _map_pixels(hdu: Any, path: str, label: str) -> Pixels:
             dtype,
             (height, width),
             offset=where["datLoc"],
+            path=path if named else None,
             scale=float(header.get("BSCALE", 1)),
             zero=float(header.get("BZERO", 0)),
             blank=None if blank is None else int(blank),

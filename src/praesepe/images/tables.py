@@ -8,9 +8,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from praesepe.errors import InputError, MissingDependencyError, PraesepeWarning
 from praesepe.files import atomic, check_output
 
@@ -29,6 +26,66 @@ TABLE_FORMATS = {
 }
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
 """File name endings of the tables that can be read and written."""
+
+
+def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
+    """Read a table in the format that the ending of the file name tells.
+
+    Parameters
+    ----------
+    source : Table or path
+        ``"a.fits[NAME]"`` names an extension. Quantity columns of a QTable become plain ones.
+
+    Returns
+    -------
+    table : Table
+        A copy where a table was given.
+    label : str
+        How messages call it.
+
+    Raises
+    ------
+    InputError
+        Where the file is not there, cannot be read, or holds several tables.
+    """
+    from astropy.table import Column, Table
+
+    from praesepe.images.source import split_extension
+
+    if isinstance(source, Table):
+        return Table(source), "the catalogue"
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError(
+            f"a catalogue is a Table or the path of one, not a {type(source).__name__}"
+        )
+    path, extension = split_extension(os.fspath(source))
+    if not path.is_file():
+        raise InputError(f"no catalogue at {path}")
+    form = table_format(path.with_suffix("") if path.suffix == ".gz" else path)
+    options: dict[str, Any] = (
+        {"hdu": int(extension) if extension.isdigit() else extension} if extension else {}
+    )
+    if form == "ascii.csv":
+        options = {"encoding": "utf-8-sig", "comment": "#"}
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            table = Table.read(path, format=form, **options)
+    except Exception as error:  # astropy's readers raise many kinds
+        raise InputError(
+            f"{path} cannot be read as {form.removeprefix('ascii.').upper()}: {error} "
+            f"(readable formats: {', '.join(TABLE_FORMATS)})",
+            given=path,
+            allowed=TABLE_SUFFIXES,
+        ) from error
+    if any("multiple tables" in str(item.message) for item in caught):
+        raise InputError(f"{path} holds several tables; name one, for instance {path.name}[1]")
+    for name in table.colnames:  # the table's own method stumbles over SkyCoord
+        if isinstance(table[name], Column):
+            text = Table([table[name]])
+            text.convert_bytestring_to_unicode()
+            table.replace_column(name, text[name])
+    return table, path.name
 
 
 def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -186,69 +243,3 @@ def _suit_names(table: Table) -> None:
             PraesepeWarning,
             stacklevel=3,
         )
-
-
-def write_regions(
-    table: Table, path: str | os.PathLike[str], radius_arcsec: ArrayLike, *, overwrite: bool = False
-) -> Path:
-    """Write circles at the positions of a table as a DS9 region file.
-
-    Parameters
-    ----------
-    table : Table
-        With right ascension and declination; otherwise with pixel columns ``x_image`` and
-        ``y_image``, or ``x`` and ``y``, in which the first pixel is (1, 1).
-    path : path
-        File to write, usually ``.reg``.
-    radius_arcsec : float or array_like, shape (N,)
-        Radii; a position without one becomes a cross.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    Path
-        The file that was written. Rows without a position are left out.
-
-    Raises
-    ------
-    InputError
-        Where the table has no positions or the file exists.
-    """
-    from praesepe.images.catalogs import sky_positions
-
-    path = check_output(path, overwrite=overwrite)
-    position = sky_positions(table)
-    system = "icrs"
-    if position is None:
-        system = "image"
-        pair = next(
-            (p for p in (("x_image", "y_image"), ("x", "y")) if set(p) <= set(table.colnames)), None
-        )
-        if pair is None:
-            raise InputError(
-                f"no positions for the regions among the columns {', '.join(table.colnames)}"
-            )
-        x, y = (np.ma.asarray(table[name], dtype=np.float64).filled(np.nan) for name in pair)
-        position = (x, y)
-    radii = np.broadcast_to(np.asarray(radius_arcsec, float), (len(table),))
-    lines = ["# Region file format: DS9 version 4.1", system]
-    for row, (first, second, radius) in enumerate(zip(*position, radii, strict=True)):
-        if not (np.isfinite(first) and np.isfinite(second)):
-            continue
-        label = _region_label(table, row)
-        if np.isfinite(radius) and radius > 0:
-            lines.append(f'circle({first:.8f},{second:.8f},{radius:.4f}") # text={{{label}}}')
-        else:
-            lines.append(f"point({first:.8f},{second:.8f}) # point=x text={{{label}}}")
-    with atomic(path, overwrite=overwrite) as part:
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def _region_label(table: Any, row: int) -> str:
-    """The row's name where the table has one, else its number from 1; without braces."""
-    for name in table.colnames:
-        if name.lower() in ("name", "id", "source_id", "apid"):
-            return str(table[name][row]).translate(str.maketrans("{}", "()"))
-    return str(row + 1)

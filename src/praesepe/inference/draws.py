@@ -1,49 +1,135 @@
-"""Files of posterior draws, written block by block: HDF5 or Parquet, (cluster, draw, parameter)."""
+"""Files of posterior draws, written block by block: Parquet, one row a cluster.
+
+The columns are ``row`` (number of the catalogue's row, from 0), ``id`` (the catalogue's own name or
+number of the cluster, where it has one), ``ra`` and ``dec`` (where it has sky positions), ``x`` and
+``y`` (as in the table), and for each quantity a list of `n_samples` numbers: the draws, in the
+order in which they belong together, in the units of the table. The file's metadata hold JSON under
+the key ``praesepe``: model, version, seed, and the quantities with their units.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeError
-from praesepe.quantities import PARAMETER_NAMES, PARAMETERS
+from praesepe import quantities
+from praesepe.errors import InputError, MissingDependencyError, listed
+from praesepe.files import atomic
+from praesepe.quantities import DEFAULT_INFERRED, Quantity, reported
 
-SAMPLE_SUFFIXES = (".h5", ".hdf5", ".parquet")
+WRITTEN_SUFFIXES = (".parquet",)
+SAMPLE_SUFFIXES = (*WRITTEN_SUFFIXES, ".h5", ".hdf5")
+"""Endings of the files that can be read; HDF5 is what earlier versions wrote."""
+
+
+@dataclass(frozen=True)
+class DrawnAs:
+    """How the draws of an inferred quantity are stored: as the table tells it.
+
+    Attributes
+    ----------
+    inferred : Quantity
+        What the model infers, such as ``log_rh``.
+    stored : Quantity
+        What the column holds: the same, or its linear form, ``rh_arcsec``, where the table has it.
+    """
+
+    inferred: Quantity
+    stored: Quantity
+
+    def encode(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """From inferred values to stored ones."""
+        if self.stored is not self.inferred:
+            values = 10 ** np.asarray(values, np.float64)
+        return np.ascontiguousarray(values, np.float32)
+
+
+def stored_as(infers: Sequence[str]) -> tuple[DrawnAs, ...]:
+    """How the draws of the quantities that a model infers are stored."""
+    told = {quantity.name: quantity for quantity in reported(infers)}
+    inferred = [quantities.get(name) for name in infers]
+    return tuple(DrawnAs(q, q if q.name in told else told[q.linear]) for q in inferred)
 
 
 class SampleFile:
     """A file to which draws can be appended; made by `open_samples`."""
 
-    def __init__(self, path: Path, writer: _HDF5 | _Parquet) -> None:
-        self._path, self._writer = path, writer
+    def __init__(
+        self,
+        path: Path,
+        rows: Mapping[str, NDArray[Any]],
+        infers: Sequence[str],
+        n_samples: int,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        pa, pq = _pyarrow()
+        self._n_samples, self._next = n_samples, 0
+        self._columns = stored_as(infers)
+        self._rows = {name: pa.array(np.asarray(values)) for name, values in rows.items()}
+        fields = [pa.field(name, values.type) for name, values in self._rows.items()]
+        fields += [
+            pa.field(
+                column.stored.name,
+                pa.list_(pa.float32(), n_samples),
+                metadata={"unit": column.stored.unit, "description": column.stored.description},
+            )
+            for column in self._columns
+        ]
+        described = [
+            {"name": c.stored.name, "unit": c.stored.unit, "description": c.stored.description}
+            for c in self._columns
+        ]
+        content = {**metadata, "infers": list(infers), "quantities": described}
+        self._schema = pa.schema(fields, metadata={"praesepe": json.dumps(content, default=str)})
+        self._file = pq.ParquetWriter(path, self._schema)
 
-    def append(self, draws: np.ndarray) -> None:
-        """Append draws (n, n_samples, 3) of the next n clusters."""
-        with _naming(self._path):
-            self._writer.append(np.ascontiguousarray(draws, dtype="<f4"))
+    def append(self, draws: NDArray[Any]) -> None:
+        """Append draws (n, n_samples, quantity) of the next n clusters."""
+        pa, _ = _pyarrow()
+        start, self._next = self._next, self._next + len(draws)
+        rows = [values[start : self._next] for values in self._rows.values()]
+        lists = [
+            pa.FixedSizeListArray.from_arrays(
+                pa.array(column.encode(values).ravel()), self._n_samples
+            )
+            for column, values in zip(self._columns, np.moveaxis(draws, -1, 0), strict=True)
+        ]
+        self._file.write_table(pa.Table.from_arrays([*rows, *lists], schema=self._schema))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
 
 
 @contextlib.contextmanager
 def open_samples(
-    path: str | Path, n_clusters: int, n_samples: int, metadata: Mapping[str, str | int]
+    path: str | Path,
+    rows: Mapping[str, NDArray[Any]],
+    infers: Sequence[str],
+    n_samples: int,
+    metadata: Mapping[str, Any],
 ) -> Iterator[SampleFile]:
     """Open a file for draws; it appears under its name only when all is written.
 
     Parameters
     ----------
     path : str or Path
-        ``.h5``: data set ``samples``, float32 (n_clusters, n_samples, 3), compact and quick to
-        slice. ``.parquet``: column ``row`` and, for each parameter, a list of n_samples numbers.
-    n_clusters, n_samples : int
+        Ends in ``.parquet``.
+    rows : mapping of str to ndarray
+        Columns that say which cluster is which: one value for each.
+    infers : sequence of str
+        What the model infers, in the order of the draws' last axis.
+    n_samples : int
+        Draws of each cluster.
     metadata : mapping
-        Written as attributes of the file.
+        Written into the file as JSON.
 
     Yields
     ------
@@ -52,135 +138,94 @@ def open_samples(
     Raises
     ------
     PraesepeError
-        Where the disk is full; for HDF5 at once, before anything is computed.
+        Where the disk is full.
     """
-    path = Path(path).expanduser()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    kind = _Parquet if path.suffix.lower() == ".parquet" else _HDF5
-    try:
-        with _naming(path):
-            writer = kind(part, n_clusters, n_samples, metadata)
+    with atomic(Path(path).expanduser()) as part:
+        file = SampleFile(part, rows, infers, n_samples, metadata)
         try:
-            yield SampleFile(path, writer)
+            yield file
         finally:
-            with _naming(path):
-                writer.close()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+            file.close()
 
 
-def read_samples(path: str | Path) -> np.ndarray:
+def read_samples(path: str | Path) -> NDArray[np.float32]:
     """Read draws written by `predict`.
 
     Parameters
     ----------
     path : str or Path
+        ``.parquet``, or ``.h5`` of an earlier version.
 
     Returns
     -------
-    (N, n_samples, 3) ndarray
-        Float32: log age, log mass and log r_h, in the order of the catalogue's rows.
+    ndarray of float32, shape (N, n_samples, quantity)
+        In the order of the catalogue's rows and of what the model infers: log age, log mass and
+        log r_h [dex(arcsec)] for a model of these.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged, or holds no draws.
     """
     path = Path(path).expanduser()
     suffix = path.suffix.lower()
     if suffix not in SAMPLE_SUFFIXES:
-        raise InputError(f"{path}: draws are kept in {', '.join(SAMPLE_SUFFIXES)} files.")
-    if suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(path)
-        columns = [_flat(table[name]) for name in PARAMETER_NAMES]
-        return np.stack(columns, axis=-1).reshape(table.num_rows, -1, len(columns))
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return file["samples"][:]
-
-
-def _flat(column: Any) -> np.ndarray:
-    """All numbers of a column of lists, one after the other."""
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let errors of the file system say which file could not be written."""
+        raise InputError(
+            f"{path}: draws are kept in {listed(SAMPLE_SUFFIXES, 'or')} files",
+            given=suffix,
+            allowed=SAMPLE_SUFFIXES,
+        )
+    if not path.is_file():
+        raise InputError(f"no file of draws at {path}", given=path)
     try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise PraesepeError(f"could not write {path}: {reason}; nothing was left behind") from error
+        return _read_parquet(path) if suffix in WRITTEN_SUFFIXES else _read_hdf5(path)
+    except (InputError, MissingDependencyError):
+        raise
+    except Exception as error:  # the readers' libraries raise many kinds
+        raise InputError(
+            f"{path} is no file of draws, or a damaged one: {error}",
+            given=path,
+            remedy="measure the clusters again",
+        ) from error
 
 
-def _reserve(path: Path, size: int) -> None:
-    """Reserve space on the disk for a file; `OSError` where there is too little."""
-    if hasattr(os, "posix_fallocate"):  # macOS has none
-        with path.open("ab") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+def _read_parquet(path: Path) -> NDArray[np.float32]:
+    _, pq = _pyarrow()
+    table = pq.read_table(path)
+    content = json.loads((table.schema.metadata or {}).get(b"praesepe", b"{}"))
+    columns = []
+    for name in content.get("infers", DEFAULT_INFERRED):
+        if name in table.column_names:
+            columns.append(_flat(table[name]))
+        else:  # stored in its linear form
+            columns.append(np.log10(_flat(table[quantities.get(name).linear]), dtype=np.float64))
+    flat = np.stack(columns, axis=-1).astype(np.float32)
+    return flat.reshape(table.num_rows, -1, len(columns))
 
 
-class _HDF5:
-    """Draws in an HDF5 data set of its final size.
+def _flat(column: Any) -> NDArray[Any]:
+    """All numbers of a column of lists, one after the other."""
+    values: NDArray[Any] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values
 
-    The HDF5 library does not survive a full disk (it crashes when the file is closed). So it only
-    lays out the file, once the space is sure; the draws are then written by plain means.
-    """
 
-    def __init__(self, path: Path, n_clusters: int, n_samples: int, metadata: Mapping[str, Any]):
+def _read_hdf5(path: Path) -> NDArray[np.float32]:
+    try:
         import h5py
-
-        shape = (n_clusters, n_samples, len(PARAMETERS))
-        _reserve(path, 4 * math.prod(shape) + 65_536)
-        with h5py.File(path, "w") as file:
-            layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-            layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-            space = h5py.h5s.create_simple(shape)
-            data = h5py.h5d.create(file.id, b"samples", h5py.h5t.IEEE_F32LE, space, layout)
-            attributes = h5py.Dataset(data).attrs
-            attributes["parameters"] = list(PARAMETER_NAMES)
-            attributes["units"] = [parameter.unit for parameter in PARAMETERS]
-            file.attrs.update(metadata)
-            offset = data.get_offset()
-        _reserve(path, path.stat().st_size)
-        self._file = path.open("r+b")
-        self._file.seek(offset)
-
-    def append(self, draws: np.ndarray) -> None:
-        self._file.write(draws.data)
-
-    def close(self) -> None:
-        self._file.close()
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} is an HDF5 file of an earlier version; reading it needs h5py: pip install h5py"
+        ) from error
+    with h5py.File(path, "r") as file:
+        return np.asarray(file["samples"][:], np.float32)
 
 
-class _Parquet:
-    """Draws in a Parquet file: one row a cluster, one list column a parameter."""
-
-    def __init__(self, path: Path, n_clusters: int, n_samples: int, metadata: Mapping[str, Any]):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self._n_samples = n_samples
-        draws = pa.list_(pa.float32(), n_samples)
-        fields = [pa.field("row", pa.int64())] + [
-            pa.field(p.name, draws, metadata={"unit": p.unit, "description": p.description})
-            for p in PARAMETERS
-        ]
-        self._schema = pa.schema(fields, metadata={"praesepe": json.dumps(dict(metadata))})
-        self._file = pq.ParquetWriter(path, self._schema)
-        self._row = 0
-
-    def append(self, draws: np.ndarray) -> None:
-        import pyarrow as pa
-
-        rows = np.arange(self._row, self._row + len(draws))
-        lists = [
-            pa.FixedSizeListArray.from_arrays(pa.array(column.ravel()), self._n_samples)
-            for column in np.moveaxis(draws, -1, 0)
-        ]
-        self._file.write_table(pa.Table.from_arrays([pa.array(rows), *lists], schema=self._schema))
-        self._row += len(draws)
-
-    def close(self) -> None:
-        self._file.close()
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"files of draws need pyarrow: pip install pyarrow ({error})"
+        ) from error
+    return pyarrow, pyarrow.parquet

@@ -101,7 +101,7 @@ def build_fields(
     x, y, origin
         Pixel columns of the catalogue, as for `praesepe.images.read_catalog`.
     units, zero_points : mapping, optional
-        As for `praesepe.read_mosaic`.
+        As for `praesepe.images.Mosaic.read`.
     command : str, optional
         The command line, for the description.
     progress : callable, optional

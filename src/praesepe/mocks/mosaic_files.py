@@ -212,17 +212,17 @@ def _read_clusters(
     tables: SurveyTables,
 ) -> tuple[WCS, Clusters, np.ndarray, np.ndarray, list[str]]:
     """Clusters of a catalogue that lie on the mosaic, and the mosaic's WCS."""
-    from praesepe.images.catalogs import read_catalog, sky_positions
+    from praesepe.images.catalogs import Catalog
 
     x, y, origin = columns
     wcs = mosaic_wcs(survey, size, centre_deg=centre_deg or CENTRE_DEG)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PraesepeWarning)  # that all are outside: seen below
-        table, x_px, y_px = read_catalog(source, wcs, x=x, y=y, origin=origin)
-    sky = None if x is not None else sky_positions(table)
-    if sky is not None and centre_deg is None:
-        wcs = mosaic_wcs(survey, size, centre_deg=_middle(*sky))
-        table, x_px, y_px = read_catalog(source, wcs)
+        catalog = Catalog.read(source, x=x, y=y, origin=origin)
+        if catalog.sky is not None and centre_deg is None:
+            wcs = mosaic_wcs(survey, size, centre_deg=_middle(*catalog.sky))
+        x_px, y_px = catalog.on(wcs)
+    table = catalog.table
     with np.errstate(invalid="ignore"):
         inside = (x_px >= -0.5) & (x_px < size - 0.5) & (y_px >= -0.5) & (y_px < size - 0.5)
     label = "the catalogue" if not isinstance(source, str | Path) else Path(source).name

@@ -177,18 +177,18 @@ def cluster_cells(
         Catalogue of the clusters.
     radius_arcsec : float
     x, y, origin
-        As for `praesepe.images.read_catalog`.
+        As for `praesepe.images.Catalog.read`.
 
     Returns
     -------
     ndarray of bool, shape (cell row, cell column)
     """
-    from praesepe.images.catalogs import read_catalog
+    from praesepe.images.catalogs import Catalog
 
     cells = np.zeros(_cell_shape(mosaic), bool)
     if exclude is None:
         return cells
-    _, x_px, y_px = read_catalog(exclude, mosaic.wcs, x=x, y=y, origin=origin)
+    x_px, y_px = Catalog.read(exclude, x=x, y=y, origin=origin).on(mosaic.wcs)
     radius = radius_arcsec / mosaic.pixel_scale_arcsec
     reach = math.ceil(radius / CELL_PX) + 1
     good = np.isfinite(x_px) & np.isfinite(y_px)

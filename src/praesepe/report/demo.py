@@ -112,7 +112,7 @@ def run_demo(
     measured = predict(
         estimator, images, catalog, out=table, regions=regions, overwrite=True,
         command=f"praesepe demo --out {folder}",
-    )  # fmt: skip
+    ).to_table()  # fmt: skip
     done = Demonstration(
         images, catalog, folder / TRUTH, table, regions, picture, measured, _stacked(truth)
     )

@@ -80,7 +80,7 @@ def read_labelled(
     catalog : path or Table
         Positions, and the columns ``log_age``, ``log_mass`` and ``rh_arcsec`` (or ``log_rh``).
     **columns
-        Passed to `praesepe.images.catalogs.read_catalog`: names and origin of x and y.
+        Passed to `praesepe.images.Catalog.read`: names and origin of x and y.
 
     Returns
     -------
@@ -92,13 +92,14 @@ def read_labelled(
     InputError
         Where images or catalogue cannot be used, or too few rows remain.
     """
-    from praesepe.images.catalogs import read_catalog
+    from praesepe.images.catalogs import Catalog
     from praesepe.images.cutouts import extract_stamps
     from praesepe.images.mosaic import read_mosaic
 
     mosaic = read_mosaic(images, survey)
-    table, x, y = read_catalog(catalog, mosaic.wcs, **columns)
-    labels = _labels(table)
+    clusters = Catalog.read(catalog, **columns)
+    x, y = clusters.on(mosaic.wcs)
+    labels = _labels(clusters.table)
     stamps = extract_stamps(mosaic, x, y, survey.stamp_size)
     usable = np.isfinite(labels).all(1) & stamps.usable
     return Labelled(stamps.images[usable], labels[usable], int((~usable).sum()))

@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import read_catalog
-from praesepe.images.catalogs import pixel_positions, sky_positions
+from praesepe.images.coordinates import pixel_positions, sky_positions
 from praesepe.images.source import open_image
 
 MakeWCS = Callable[..., WCS]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import re
 import tracemalloc
 from collections.abc import Callable
@@ -12,10 +14,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images import grid, read_mosaic
+from praesepe.images import Mosaic, grid, read_mosaic
 from praesepe.survey import Survey
 
 Write = Callable[..., Path]
@@ -376,3 +378,105 @@ def test_ten_gigabytes_do_not_enter_memory(
     assert peak < 30e6
     assert stamps.flags.tolist() == [0, 0, 2]
     assert np.nanmean(stamps.images[0, 0]) == pytest.approx(3 * mosaic.factor("F475W"), rel=0.01)
+
+
+def test_a_mosaic_goes_to_another_process(
+    two_bands: Survey, write_image, make_wcs, run_python, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """By the names of its files: what is pickled is small, and the pixels and places are equal."""
+    planes = rng.normal(0.01, 0.003, (2, 900, 800)).astype(np.float32)
+    paths = {
+        band: write_image(band, plane, wcs=make_wcs((900, 800)))
+        for band, plane in zip(two_bands.band_names, planes, strict=True)
+    }
+    mosaic = Mosaic.read(paths, two_bands)
+    packed = tmp_path / "mosaic.pickle"
+    packed.write_bytes(pickle.dumps(mosaic))
+    assert packed.stat().st_size < 200_000
+    code = (
+        "import pickle, sys, numpy as np\n"
+        f"mosaic = pickle.load(open({str(packed)!r}, 'rb'))\n"
+        "stamps = [mosaic.band(b)[100:110, 200:210] for b in mosaic.band_names]\n"
+        "print(repr(mosaic))\n"
+        "print(*mosaic.wcs.all_pix2world([[3.5, 700.0]], 0)[0].tolist())\n"
+        "print(*np.concatenate(stamps).ravel().tolist())\n"
+    )
+    finished = run_python(code)
+    assert finished.returncode == 0, finished.stderr
+    shown, position, values = finished.stdout.splitlines()
+    assert shown == repr(mosaic)
+    np.testing.assert_allclose(
+        [float(v) for v in position.split()],
+        mosaic.wcs.all_pix2world([[3.5, 700.0]], 0)[0],
+        rtol=0,
+        atol=1e-9,
+    )
+    expected = np.concatenate([mosaic.band(b)[100:110, 200:210] for b in mosaic.band_names])
+    np.testing.assert_array_equal([float(v) for v in values.split()], expected.ravel())
+
+
+def test_what_changed_is_not_read_in_another_s_place(two_bands: Survey, write_image) -> None:
+    image = np.ones((60, 70), np.float32)
+    paths = {band: write_image(band, image) for band in two_bands.band_names}
+    packed = pickle.dumps(Mosaic.read(paths, two_bands))
+    assert pickle.loads(packed).shape == image.shape
+    write_image("F475W", image + 1)
+    os.utime(paths["F475W"], (1, 1))
+    with pytest.raises(InputError, match="has changed"):
+        pickle.loads(packed)
+    paths["F475W"].unlink()
+    with pytest.raises(InputError, match="cannot open"):
+        pickle.loads(packed)
+
+
+def test_images_in_memory_are_pickled_with_their_pixels(
+    two_bands: Survey, make_wcs, rng: np.random.Generator
+) -> None:
+    """And with a distorted WCS."""
+    image = rng.normal(0.01, 0.003, (60, 70)).astype(np.float32)
+    wcs = make_wcs(image.shape, sip=True)
+    coefficients = np.zeros((3, 3))
+    coefficients[2, 0] = 1e-4
+    wcs.sip = Sip(coefficients, coefficients.T, None, None, wcs.wcs.crpix)
+    mosaic = Mosaic.read(dict.fromkeys(two_bands.band_names, (image, wcs)), two_bands)
+    again = pickle.loads(pickle.dumps(mosaic))
+    corner = [[2.0, 3.0]]
+    np.testing.assert_allclose(
+        again.wcs.all_pix2world(corner, 0), mosaic.wcs.all_pix2world(corner, 0), rtol=0, atol=1e-10
+    )
+    assert again.wcs.array_shape == image.shape
+    np.testing.assert_array_equal(again.band("F475W")[10:20, 30:50], image[10:20, 30:50])
+
+
+def test_a_mosaic_says_what_it_is(two_bands: Survey, write_image) -> None:
+    image = np.ones((60, 70), np.float32)
+    mosaic = Mosaic.read({b: write_image(b, image) for b in two_bands.band_names}, two_bands)
+    shown = repr(mosaic)
+    for word in ("F475W and F814W", "0.05 arcsec", "ELECTRONS/S", "'two'", f"{image.shape[0]} px"):
+        assert word in shown
+    for path in two_bands.band_names:
+        assert f"{path}.fits" in shown
+
+
+def test_extensions_can_be_chosen(two_bands: Survey, tmp_path: Path, make_wcs) -> None:
+    paths = {}
+    for i, band in enumerate(two_bands.bands):
+        header = make_wcs((100, 100)).to_header()
+        header.update(BUNIT="ELECTRONS/S", FILTER=band.name)
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        for version in (1, 2):
+            plane = np.full((100, 100), 10 * i + version, np.float32)
+            hdus.append(fits.ImageHDU(plane, header, name="SCI", ver=version))
+        paths[band.name] = tmp_path / f"{band.name}.fits"
+        hdus.writeto(paths[band.name])
+    options = {"zero_points": {band.name: band.zero_point_ab for band in two_bands.bands}}
+    with pytest.raises(InputError, match="2 images could be"):
+        Mosaic.read(paths, two_bands, **options)
+    both = Mosaic.read(paths, two_bands, hdu="SCI,2", **options)
+    assert [both.band(b)[0:1, 0:1].item() for b in both.band_names] == [2, 12]
+    each = Mosaic.read(paths, two_bands, hdu={"F475W": 1, "F814W": 2}, **options)
+    assert [each.band(b)[0:1, 0:1].item() for b in each.band_names] == [1, 12]
+    with pytest.raises(InputError, match="give one of them"):
+        Mosaic.read({b: f"{p}[1]" for b, p in paths.items()}, two_bands, hdu=2, **options)
+    with pytest.raises(InputError, match="not in a ndarray"):
+        Mosaic.read(dict.fromkeys(paths, np.zeros((9, 9))), two_bands, hdu=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,21 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from astropy.units import Unit
 from astropy.wcs import WCS
 
 import praesepe
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.flags import Flag
+from praesepe.images import Mosaic
+from praesepe.inference.columns import ModelContext, columns_of, summarise
 from praesepe.inference.draws import open_samples, read_samples
-from praesepe.inference.prediction import (
-    QUANTITIES,
-    at_prior_edge,
-    predict,
-    summarise,
-)
+from praesepe.inference.measuring import at_prior_edge
+from praesepe.inference.prediction import predict
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
-from praesepe.survey import load_survey
+from praesepe.quantities import DEFAULT_INFERRED, reported
+from praesepe.survey import load_survey, parse_survey
 
 SIZE = 200
 PHAT = load_survey("phat")
@@ -165,31 +166,32 @@ def test_present_mass_follows_from_age(untrained: Estimator) -> None:
     draws = np.zeros((1, 50, 3))
     draws[..., 0] = 10.1  # half of the mass is left
     draws[..., 1] = 4.0
-    values = summarise(draws, untrained)
+    values = summarise(draws, DEFAULT_INFERRED, ModelContext(untrained))
     assert values["log_present_mass_p50"][0] == pytest.approx(4 + np.log10(0.5))
     assert values["log_mass_p50"][0] == pytest.approx(4)
-    assert {f"{q.name}_p{p}" for q in QUANTITIES for p in (16, 50, 84)} == values.keys()
+    named = {c.name for q in reported(DEFAULT_INFERRED) for c in columns_of(q)}
+    assert named == values.keys()
 
 
-def test_draws_depend_on_seed_and_row_but_not_on_the_batch(
+def test_draws_depend_on_seed_and_row_alone(
     untrained: Estimator, images: Any, wcs: WCS, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     catalog = at_pixels(wcs, *rng.integers(40, 160, (2, 300)))
 
-    def draws(name: str, **settings: Any) -> np.ndarray:
+    def draws(name: str, catalog: Table = catalog, **settings: Any) -> np.ndarray:
         predict(untrained, images, catalog, samples=tmp_path / name, n_samples=20, **settings)
         return read_samples(tmp_path / name)
 
-    first = draws("a.h5", seed=5)
+    first = draws("a.parquet", seed=5)
     assert first.shape == (300, 20, 3)
     assert first.dtype == np.float32
-    np.testing.assert_allclose(draws("b.h5", seed=5, batch_size=7), first, atol=1e-4)
+    np.testing.assert_array_equal(draws("b.parquet", catalog[:7], seed=5), first[:7])
     np.testing.assert_array_equal(draws("c.parquet", seed=5), first)
     # negative control: another seed gives other draws, and rows do not share theirs
-    assert np.abs(draws("d.h5", seed=6) - first).mean() > 0.1
+    assert np.abs(draws("d.parquet", seed=6) - first).mean() > 0.1
     same_stamp = at_pixels(wcs, [50, 50], [50, 50])
-    predict(untrained, images, same_stamp, samples=tmp_path / "e.h5", n_samples=20)
-    one, other = read_samples(tmp_path / "e.h5")
+    predict(untrained, images, same_stamp, samples=tmp_path / "e.parquet", n_samples=20)
+    one, other = read_samples(tmp_path / "e.parquet")
     assert np.abs(one - other).mean() > 0.1
 
 
@@ -200,7 +202,7 @@ def test_rows_without_a_stamp_are_kept_and_flagged(
     planes["F475W"][0][:, :60] = np.nan
     catalog = at_pixels(wcs, [100, 30, -500, 100, 75], [100, 100, 100, 3, 100])
     catalog["ra"][3] = np.nan
-    samples = tmp_path / "draws.h5"
+    samples = tmp_path / "draws.parquet"
     result = predict(central, planes, catalog, n_samples=4, samples=samples)
     assert len(result) == 5
     assert result["flags"][0] == 0
@@ -229,9 +231,19 @@ def test_prior_edges() -> None:
         [10.0, 3, -0.5],
     )
     medians = np.array([middle, young, heavy, small, old])
-    found = at_prior_edge(medians - width, medians + width, PHAT)
-    assert found.tolist() == [False, True, True, True, False]
-    assert not at_prior_edge(medians, medians, PHAT).any()
+    priors = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.1, -0.1)}
+
+    def found(half_width: float) -> list[bool]:
+        low, high = (
+            dict(zip(priors, (medians + step).T, strict=True)) for step in (-half_width, half_width)
+        )
+        return at_prior_edge(low, high, priors).tolist()
+
+    assert found(width) == [False, True, True, True, False]
+    assert not any(found(0))
+    # negative control: an upper end of ages below that of the Universe counts
+    priors["log_age"] = (6.6, 10.04)
+    assert found(width) == [False, True, True, True, True]
 
 
 def test_flags_of_the_posterior(central: CentralPixels, images: Any, wcs: WCS) -> None:
@@ -314,7 +326,7 @@ class Unreachable(CentralPixels):
         ({"out": "none/new.ecsv"}, "folder"),
         ({"regions": "new.ds9"}, r"\.ds9"),
         ({"samples": "new.npz"}, r"\.npz"),
-        ({"out": "new.ecsv", "samples": "there.h5"}, "exists"),
+        ({"out": "new.ecsv", "samples": "there.parquet"}, "exists"),
         ({"out": "new.parquet", "samples": "new.parquet"}, "different paths"),
         ({"out": "."}, "format|folder"),
     ],
@@ -322,7 +334,7 @@ class Unreachable(CentralPixels):
 def test_outputs_are_checked_before_anything_is_computed(
     images: Any, wcs: WCS, tmp_path: Path, outputs: dict[str, str], said: str
 ) -> None:
-    for name in ("there.ecsv", "there.h5"):
+    for name in ("there.ecsv", "there.parquet"):
         (tmp_path / name).write_text("keep me")
     paths: Any = {key: tmp_path / name for key, name in outputs.items()}
     with pytest.raises(InputError, match=said):
@@ -335,13 +347,17 @@ def test_outputs_are_checked_before_anything_is_computed(
 
 
 def test_overwrite(central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path) -> None:
-    out = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg", "samples": tmp_path / "t.h5"}
+    out = {
+        "out": tmp_path / "t.ecsv",
+        "regions": tmp_path / "t.reg",
+        "samples": tmp_path / "t.parquet",
+    }
     catalog = at_pixels(wcs, [50], [60])
     predict(central, images, catalog, **out)
     with pytest.raises(InputError, match="exists"):
         predict(central, images, catalog, **out)
     predict(central, images, catalog, **out, overwrite=True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.ecsv", "t.h5", "t.reg"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.ecsv", "t.parquet", "t.reg"]
 
 
 def test_names_of_outputs(
@@ -364,7 +380,7 @@ def test_names_of_outputs(
     assert read_samples("~/DRAWS.PARQUET").shape == (2, 4, 3)
 
 
-@pytest.mark.parametrize("failing", ["write_table", "write_regions"])
+@pytest.mark.parametrize("failing", ["tables.write_table", "region_files.write_regions"])
 def test_what_is_written_is_kept(
     central: CentralPixels,
     images: Any,
@@ -376,14 +392,16 @@ def test_what_is_written_is_kept(
     def fail(*_: Any, **__: Any) -> None:
         raise PraesepeError("could not write it: no space left")
 
-    monkeypatch.setattr(f"praesepe.images.tables.{failing}", fail)
+    monkeypatch.setattr(f"praesepe.images.{failing}", fail)
     paths = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg"}
     catalog = at_pixels(wcs, [50], [60])
-    draws = tmp_path / "t.h5"
-    with pytest.raises(PraesepeError, match=r"no space left; but the draws are kept in .*t\.h5"):
+    draws = tmp_path / "t.parquet"
+    with pytest.raises(
+        PraesepeError, match=r"no space left; but the draws are kept in .*t\.parquet"
+    ):
         predict(central, images, catalog, **paths, samples=draws, n_samples=4)
     assert np.isfinite(read_samples(draws)).all()
-    assert paths["out"].exists() == (failing == "write_regions")
+    assert paths["out"].exists() == ("regions" in failing)
     # negative control: without draws nothing is said about them
     with pytest.raises(PraesepeError) as raised:
         predict(central, images, catalog, **paths, n_samples=4, overwrite=True)
@@ -401,35 +419,91 @@ def test_what_headers_lack_can_be_given(central: CentralPixels, images: Any, wcs
         predict(central, images, catalog, reproject="maybe")
 
 
-@pytest.mark.parametrize("settings", [{"n_samples": 0}, {"seed": -1}, {"batch_size": 0}])
+@pytest.mark.parametrize("settings", [{"n_samples": 0}, {"seed": -1}])
 def test_impossible_numbers(images: Any, wcs: WCS, settings: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
         predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), **settings)
 
 
-@pytest.mark.parametrize("name", ["draws.h5", "draws.parquet"])
-def test_an_interrupted_run_leaves_no_samples(tmp_path: Path, name: str) -> None:
-    with contextlib.suppress(RuntimeError), open_samples(tmp_path / name, 5, 4, {}) as file:
+def test_an_interrupted_run_leaves_no_samples(tmp_path: Path) -> None:
+    rows = {"row": np.arange(5)}
+    with (
+        contextlib.suppress(RuntimeError),
+        open_samples(tmp_path / "draws.parquet", rows, DEFAULT_INFERRED, 4, {}) as file,
+    ):
         file.append(np.zeros((2, 4, 3), np.float32))
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_samples_keep_their_metadata(tmp_path: Path) -> None:
-    import h5py
+def test_draws_say_what_they_are(
+    central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
+) -> None:
+    """Identifier, position, and the units of the table."""
     import pyarrow.parquet as pq
 
+    central.spread = 0.1
+    catalog = at_pixels(wcs, [50, 60, 70], [60, 70, 80])
+    path = tmp_path / "draws.parquet"
+    result = predict(central, images, catalog, samples=path, n_samples=40, seed=3, keep="draws")
+    table = pq.read_table(path)
+    assert table.column_names == [
+        "row", "id", "ra", "dec", "x", "y", "log_age", "log_mass", "rh_arcsec",
+    ]  # fmt: skip
+    assert table["id"].to_pylist() == [100, 101, 102]
+    np.testing.assert_allclose(table["ra"].to_numpy(), catalog["ra"])
+    np.testing.assert_allclose(table["x"].to_numpy(), result["x"], atol=1e-3)
+    for name in ("log_age", "log_mass", "rh_arcsec"):
+        unit = table.schema.field(name).metadata[b"unit"].decode()
+        assert Unit(unit) == result[f"{name}_p50"].unit
+        median = np.median(np.array(table[name].to_pylist()), axis=1)
+        np.testing.assert_allclose(median, result[f"{name}_p50"], atol=1e-4)
+    content = json.loads(table.schema.metadata[b"praesepe"])
+    assert content["model"] == "phat"
+    assert content["seed"] == 3
+    assert [q["name"] for q in content["quantities"]] == ["log_age", "log_mass", "rh_arcsec"]
+    np.testing.assert_allclose(read_samples(path), result.samples, atol=1e-6)
+
+
+def test_draws_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    import h5py
+
     draws = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
-    for name in ("draws.h5", "draws.parquet"):
-        with open_samples(tmp_path / name, 2, 4, {"model": "phat", "seed": 3}) as file:
-            file.append(draws[:1])
-            file.append(draws[1:])
-        np.testing.assert_array_equal(read_samples(tmp_path / name), draws)
-    with h5py.File(tmp_path / "draws.h5") as file:
-        assert file.attrs["model"] == "phat"
-        assert list(file["samples"].attrs["parameters"]) == ["log_age", "log_mass", "log_rh"]
-    schema = pq.read_schema(tmp_path / "draws.parquet")
-    assert schema.names == ["row", "log_age", "log_mass", "log_rh"]
-    assert b'"seed": 3' in schema.metadata[b"praesepe"]
-    with pytest.raises(InputError, match=r"\.parquet"):
-        read_samples(tmp_path / "draws.csv")
+    with h5py.File(tmp_path / "draws.h5", "w") as file:
+        file["samples"] = draws
+    np.testing.assert_array_equal(read_samples(tmp_path / "draws.h5"), draws)
+
+
+def test_what_is_no_file_of_draws(tmp_path: Path) -> None:
+    (tmp_path / "text.parquet").write_text("no")
+    (tmp_path / "text.h5").write_text("no")
+    Table({"a": [1]}).write(tmp_path / "table.parquet")
+    for name, said in (
+        ("draws.csv", r"\.parquet"),
+        ("none.parquet", "no file"),
+        ("text.parquet", "damaged"),
+        ("text.h5", "damaged"),
+        ("table.parquet", "damaged"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_samples(tmp_path / name)
+
+
+def test_a_loaded_model_is_not_moved_without_a_word(images: Any, wcs: WCS) -> None:
+    with pytest.raises(InputError, match="device 'meta'"):
+        predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), device="meta")
+
+
+def test_a_mosaic_of_another_survey_is_refused(
+    central: CentralPixels, images: Any, wcs: WCS
+) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    mosaic = Mosaic.read(images, PHAT)
+    assert predict(central, mosaic, catalog)["flags"][0] == 0
+    content = PHAT.model_dump()
+    content["observation"]["bands"][0]["zero_point_ab"] += 0.3
+    other = parse_survey(content)
+    with pytest.raises(InputError, match="zero points"):
+        predict(central, Mosaic.read(images, other), catalog)
+    with pytest.raises(InputError, match="read already"):
+        predict(central, mosaic, catalog, units={"F475W": "MJy/sr"})

@@ -1,0 +1,222 @@
+"""Sky and pixel coordinates of a table's rows, however its columns write them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.errors import InputError, PraesepeWarning
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from astropy.wcs import WCS
+
+FloatArray = NDArray[np.float64]
+
+RA_NAMES = (
+    "ra", "ra_deg", "radeg", "raj2000", "_raj2000", "ra_icrs", "ra_j2000", "ra2000", "_ra",
+    "_ra_icrs", "s_ra", "alpha_j2000", "alpha", "right_ascension", "ra_hours", "rah", "ra_hms",
+)  # fmt: skip
+DEC_NAMES = (
+    "dec", "dec_deg", "decdeg", "dej2000", "decj2000", "_dej2000", "de_icrs", "dec_icrs",
+    "dec_j2000", "dec2000", "_dec", "_de", "_de_icrs", "s_dec", "delta_j2000", "delta",
+    "declination", "dedeg", "de", "dec_dms",
+)  # fmt: skip
+X_NAMES = ("x", "x_image", "xcentroid", "xcenter", "x_center", "xcentre", "x_pix", "xpix")
+Y_NAMES = ("y", "y_image", "ycentroid", "ycenter", "y_center", "ycentre", "y_pix", "ypix")
+ID_NAMES = ("name", "id", "source_id", "apid")
+"""Column names that are recognised, whatever their case."""
+
+_HOUR_UNITS = ("hourangle", "hour", "hours", "h", "hr", "h:m:s", '"h:m:s"')
+_SEXAGESIMAL = re.compile(
+    r"""\s*([+\-−]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hd°\s])\s*
+        (?:(\d+(?:\.\d*)?)\s*(?:[:m'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|"|″|'')?)?)?)?)?\s*""",
+    re.VERBOSE,
+)
+_NO_VALUE = {"", "nan", "null", "none", "--", "-", "n/a", "na", "masked", "..."}
+
+
+def find_column(table: Table, names: tuple[str, ...]) -> str | None:
+    """Name of the first column that is called like one of `names`, whatever the case."""
+    lower = {name.lower().strip(): name for name in reversed(table.colnames)}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def id_column(table: Table) -> str | None:
+    """Name of the first column that says which row is which; None where there is none."""
+    return next((name for name in table.colnames if name.lower().strip() in ID_NAMES), None)
+
+
+def sky_positions(
+    table: Table, *, label: str = "the catalogue"
+) -> tuple[FloatArray, FloatArray] | None:
+    """Right ascension and declination of a table's rows.
+
+    Numbers are degrees unless the column's unit, or the name ``ra_hours``, says hours. Text is
+    read as sexagesimal (``"00:42:44.3"``, ``"00h42m44.3s"``, ``"+41 16 09"``), right ascension in
+    hours unless written with a d or °, or as decimal degrees. Without such columns the first that
+    holds SkyCoord objects is taken.
+
+    Parameters
+    ----------
+    table : Table
+        Any table.
+    label : str
+        How messages call it.
+
+    Returns
+    -------
+    (ra_deg, dec_deg) : tuple of ndarray, each of shape (N,), or None
+        NaN where a row has none or an impossible one; None where the table lacks the columns.
+
+    Raises
+    ------
+    InputError
+        Where text is not a coordinate.
+    """
+    ra_name, dec_name = find_column(table, RA_NAMES), find_column(table, DEC_NAMES)
+    if ra_name is None or dec_name is None:
+        return _sky_coord_column(table)
+    ra_deg, dec_deg = (
+        _degrees(table, ra_name, label, is_ra=True),
+        _degrees(table, dec_name, label, is_ra=False),
+    )
+    with np.errstate(invalid="ignore"):
+        impossible = (np.abs(dec_deg) > 90) | (ra_deg < -180) | (ra_deg > 360)
+    if impossible.any():
+        row, count = int(np.argmax(impossible)), int(impossible.sum())
+        rows = "1 row has" if count == 1 else f"{count} rows have"
+        first = "" if count == 1 else "first "
+        warnings.warn(
+            f"{label}: {rows} impossible coordinates, {first}row {row + 1}: "
+            f"{ra_name} = {ra_deg[row]:g}, {dec_name} = {dec_deg[row]:g} degrees; "
+            f"{'it counts' if count == 1 else 'they count'} as missing",
+            PraesepeWarning,
+            stacklevel=3,
+        )
+        ra_deg[impossible] = dec_deg[impossible] = np.nan
+    return ra_deg, dec_deg
+
+
+def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
+    """ICRS right ascension and declination of the first column of SkyCoord objects."""
+    from astropy.coordinates import SkyCoord
+
+    for column in table.itercols():
+        if isinstance(column, SkyCoord):
+            sky = column.icrs.spherical
+            ra, dec = (np.ma.asarray(angle.deg, np.float64) for angle in (sky.lon, sky.lat))
+            return ra.filled(np.nan), dec.filled(np.nan)
+    return None
+
+
+def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
+    """One coordinate column in degrees."""
+    column = table[name]
+    unit = str(column.unit or "").lower()
+    values = np.ma.asarray(column)
+    if values.dtype.kind in "iuf":
+        degrees = np.ma.filled(values.astype(np.float64), np.nan)
+        degrees[~np.isfinite(degrees)] = np.nan
+        if unit in ("rad", "radian"):
+            return np.asarray(np.degrees(degrees))
+        hours = is_ra and (unit in _HOUR_UNITS or name.lower() in ("ra_hours", "rah", "ra_hms"))
+        return degrees * 15 if hours else degrees
+    texts = ["" if item is np.ma.masked or item is None else str(item) for item in values.tolist()]
+    hour_unit = unit in _HOUR_UNITS or name.lower() in ("ra_hours", "rah")
+    result = np.full(len(texts), np.nan)
+    for row, text in enumerate(texts):
+        if text.strip().lower() in _NO_VALUE:
+            continue
+        degrees_or_none = _parse_angle(text, is_ra=is_ra, decimal_hours=hour_unit, unit=unit)
+        if degrees_or_none is None:
+            raise InputError(
+                f"{label}, row {row + 1}: {name} = {text!r} is neither degrees nor sexagesimal "
+                f"(such as {'00:42:44.3' if is_ra else '+41:16:09'})"
+            )
+        result[row] = degrees_or_none
+    return result
+
+
+def _parse_angle(text: str, *, is_ra: bool, decimal_hours: bool, unit: str) -> float | None:
+    """One angle in degrees from text; None where it is not one."""
+    match = _SEXAGESIMAL.fullmatch(text)
+    if match is None:
+        try:
+            return float(text) * (15 if is_ra and decimal_hours else 1)
+        except ValueError:
+            return None
+    sign, whole, mark, minutes, seconds = match.groups()
+    minute, second = float(minutes or 0), float(seconds or 0)
+    if minute >= 60 or second > 60 or (minutes and "." in whole):
+        return None
+    value = float(whole) + minute / 60 + second / 3600
+    in_hours = (
+        decimal_hours
+        if minutes is None and mark != "h"
+        else mark not in ("d", "°") and not unit.startswith("deg")
+    )
+    return (-value if sign in ("-", "−") else value) * (15 if is_ra and in_hours else 1)
+
+
+def pixel_positions(
+    wcs: WCS, ra_deg: FloatArray, dec_deg: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Zero-based pixel positions of ICRS coordinates, distortions (SIP) included.
+
+    Parameters
+    ----------
+    wcs : WCS
+        Celestial; positions are transformed to its frame.
+    ra_deg, dec_deg : ndarray, shape (N,)
+        Degrees; NaN is allowed.
+
+    Returns
+    -------
+    x, y : ndarray, each of shape (N,)
+        NaN for NaN and for the half of the sky that the projection does not show. Far off the
+        image, where the distortion polynomials mean nothing, they are left out.
+    """
+    from astropy.coordinates import SkyCoord
+    from astropy.wcs.utils import wcs_to_celestial_frame
+
+    x, y = np.full(len(ra_deg), np.nan), np.full(len(ra_deg), np.nan)
+    good = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+    if not good.size:
+        return x, y
+    sky = SkyCoord(ra_deg[good], dec_deg[good], unit="deg", frame="icrs")
+    sky = sky.transform_to(wcs_to_celestial_frame(wcs)).spherical
+    world = np.empty((good.size, 2))
+    world[:, wcs.wcs.lng], world[:, wcs.wcs.lat] = sky.lon.deg, sky.lat.deg
+    centre = wcs.wcs.crval
+    visible = good[_separation_cosine(world, centre, wcs.wcs.lng, wcs.wcs.lat) > 0]
+    world = world[np.isin(good, visible, assume_unique=True)]
+    if not visible.size:
+        return x, y
+    pixel = wcs.wcs_world2pix(world, 0)
+    near = _near(wcs, pixel)
+    if wcs.has_distortion and near.any():
+        pixel[near] = wcs.all_world2pix(world[near], 0, quiet=True)
+    x[visible], y[visible] = pixel.T
+    return x, y
+
+
+def _separation_cosine(world: FloatArray, centre: FloatArray, lng: int, lat: int) -> FloatArray:
+    """Cosine of the distance from the projection's centre."""
+    lon, latitude = np.radians(world[:, lng] - centre[lng]), np.radians(world[:, lat])
+    lat0 = np.radians(centre[lat])
+    return np.asarray(
+        np.sin(latitude) * np.sin(lat0) + np.cos(latitude) * np.cos(lat0) * np.cos(lon)
+    )
+
+
+def _near(wcs: WCS, pixel: FloatArray) -> NDArray[np.bool_]:
+    """Positions on the image or within a fifth of its size around it."""
+    if wcs.array_shape is None:
+        return np.ones(len(pixel), bool)
+    size = np.array(wcs.array_shape[::-1])
+    return np.asarray(((pixel > -0.2 * size) & (pixel < 1.2 * size)).all(axis=1))

@@ -1,0 +1,88 @@
+"""DS9 region files of a table's positions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from praesepe.errors import InputError, listed
+from praesepe.files import atomic, check_output
+from praesepe.images.coordinates import FloatArray, id_column, sky_positions
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+
+def write_regions(
+    table: Table,
+    path: str | os.PathLike[str],
+    radius_arcsec: ArrayLike,
+    *,
+    pixel: tuple[ArrayLike, ArrayLike] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write circles at the positions of a table as a DS9 region file.
+
+    Parameters
+    ----------
+    table : Table
+        With right ascension and declination; otherwise with pixel columns ``x_image`` and
+        ``y_image``, or ``x`` and ``y``, in which the first pixel is (1, 1).
+    path : path
+        File to write, usually ``.reg``.
+    radius_arcsec : float or array_like, shape (N,)
+        Radii; a position without one becomes a cross.
+    pixel : (array_like, array_like), optional
+        x and y where the first pixel is (1, 1), taken instead of the table's columns.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file that was written. Rows without a position are left out.
+
+    Raises
+    ------
+    InputError
+        Where the table has no positions or the file exists.
+    """
+    path = check_output(path, overwrite=overwrite)
+    position = None if pixel is not None else sky_positions(table)
+    system = "image" if position is None else "icrs"
+    if position is None:
+        x, y = _pixel_columns(table) if pixel is None else pixel
+        position = (np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+    radii = np.broadcast_to(np.asarray(radius_arcsec, float), (len(table),))
+    lines = ["# Region file format: DS9 version 4.1", system]
+    for row, (first, second, radius) in enumerate(zip(*position, radii, strict=True)):
+        if not (np.isfinite(first) and np.isfinite(second)):
+            continue
+        label = _region_label(table, row)
+        if np.isfinite(radius) and radius > 0:
+            lines.append(f'circle({first:.8f},{second:.8f},{radius:.4f}") # text={{{label}}}')
+        else:
+            lines.append(f"point({first:.8f},{second:.8f}) # point=x text={{{label}}}")
+    text = "\n".join(lines) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def _pixel_columns(table: Table) -> tuple[FloatArray, FloatArray]:
+    for pair in (("x_image", "y_image"), ("x", "y")):
+        if set(pair) <= set(table.colnames):
+            x, y = (np.ma.asarray(table[name], dtype=np.float64).filled(np.nan) for name in pair)
+            return x, y
+    raise InputError(f"no positions for the regions among the columns {listed(table.colnames)}")
+
+
+def _region_label(table: Table, row: int) -> str:
+    """The row's name where the table has one, else its number from 1; without braces."""
+    name = id_column(table)
+    text = str(row + 1) if name is None else str(table[name][row])
+    return text.translate(str.maketrans("{}", "()"))

@@ -1,0 +1,217 @@
+"""The columns of a table of measurements: which there are, what they mean, and their values.
+
+Which quantities a model reports comes from the registry (`praesepe.quantities.reported`), so that
+a new quantity gets its columns without a change here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from praesepe.flags import Flag
+from praesepe.quantities import Context, Quantity, reported
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from praesepe.network.estimator import Estimator
+
+Columns = dict[str, NDArray[Any]]
+
+PERCENTILES = (16, 50, 84)
+PIXEL = "position on the reference band, where the centre of the first pixel is 1 (FITS, DS9)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of measurements."""
+
+    name: str
+    unit: str | None
+    description: str
+    decimals: int = 4
+
+
+OTHER_COLUMNS = {
+    column.name: column
+    for column in (
+        Column(
+            "flags",
+            None,
+            "sum of " + ", ".join(f"{int(flag)} {flag.name}" for flag in Flag),
+        ),
+        Column("missing_fraction", None, "share of the stamp's pixels missing in the worst band"),
+        *(Column(name, "pixel", PIXEL, 3) for name in ("x", "y", "x_image", "y_image")),
+    )
+}
+"""Columns of every table, whatever the model infers."""
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """What derived quantities need to know, as a model tells it."""
+
+    model: Estimator
+
+    @property
+    def pc_per_arcsec(self) -> float:
+        """Length at the galaxy's distance that one arcsec spans, pc."""
+        return self.model.survey.pc_per_arcsec
+
+    def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
+        """Present-day mass per unit of initial mass; NaN where the model does not tell."""
+        return np.asarray(self.model.present_mass_fraction(log_age), np.float64)
+
+
+def columns_of(quantity: Quantity) -> tuple[Column, ...]:
+    """The columns that a quantity becomes.
+
+    Parameters
+    ----------
+    quantity : Quantity
+        A continuous one becomes its percentiles ``<name>_p16``, ``_p50`` and ``_p84``, a
+        categorical one the probability ``<name>_<category>`` of each of its categories.
+
+    Returns
+    -------
+    tuple of Column
+    """
+    if quantity.is_categorical:
+        return tuple(
+            Column(f"{quantity.name}_{c}", None, f"{quantity.description}; probability of {c}")
+            for c in quantity.categories
+        )
+    return tuple(
+        Column(
+            f"{quantity.name}_p{p}",
+            quantity.unit or None,
+            f"{quantity.description}; percentile {p} of the posterior",
+            quantity.decimals,
+        )
+        for p in PERCENTILES
+    )
+
+
+def output_columns(infers: Sequence[str]) -> dict[str, Column]:
+    """Describe all columns that a model which infers these quantities may add to a catalogue.
+
+    Parameters
+    ----------
+    infers : sequence of str
+        Names of quantities.
+
+    Returns
+    -------
+    dict of str to Column
+        In the order of the table.
+    """
+    measured = (column for quantity in reported(infers) for column in columns_of(quantity))
+    return {column.name: column for column in measured} | OTHER_COLUMNS
+
+
+def summarise(
+    samples: ArrayLike,
+    infers: Sequence[str],
+    context: Context,
+    probabilities: Mapping[str, ArrayLike] | None = None,
+) -> Columns:
+    """Percentiles of every quantity, and the probabilities of categories.
+
+    Parameters
+    ----------
+    samples : array_like, shape (n, n_samples, quantity)
+        Posterior draws.
+    infers : sequence of str
+        What the last axis holds.
+    context : Context
+        Gives the present mass as a fraction of the initial mass, and the distance.
+    probabilities : mapping, optional
+        Probabilities (n, category) of categorical quantities, where they are known better than by
+        counting draws.
+
+    Returns
+    -------
+    dict of str to ndarray of float, each of shape (n,)
+        By the names of `columns_of`.
+    """
+    axes = np.moveaxis(np.asarray(samples, dtype=np.float64), -1, 0)
+    draws: dict[str, NDArray[np.float64]] = dict(zip(infers, axes, strict=True))
+    values: Columns = {}
+    for quantity in reported(infers):
+        name = quantity.name
+        of = draws[name] if name in draws else quantity.derived(draws, context)  # (n, n_samples)
+        if not quantity.is_categorical:
+            rows = np.percentile(of, PERCENTILES, axis=-1)
+        elif probabilities and name in probabilities:
+            rows = np.asarray(probabilities[name], dtype=np.float64).T
+        else:
+            rows = np.stack([(of == k).mean(-1) for k in range(len(quantity.categories))])
+        columns = (column.name for column in columns_of(quantity))
+        values |= dict(zip(columns, rows, strict=True))
+    return values
+
+
+def empty_columns(n: int, infers: Sequence[str]) -> Columns:
+    """Columns of `n` rows in which nothing has been measured yet; without positions."""
+    named = (column.name for quantity in reported(infers) for column in columns_of(quantity))
+    columns: Columns = {name: np.full(n, np.nan) for name in named}
+    columns["flags"] = np.zeros(n, dtype=np.int32)
+    columns["missing_fraction"] = np.full(n, np.nan)
+    return columns
+
+
+def append_columns(table: Table, values: Mapping[str, NDArray[Any]], infers: Sequence[str]) -> str:
+    """Append measured columns to a table, with units and descriptions, in place.
+
+    Parameters
+    ----------
+    table : Table
+        A catalogue.
+    values : mapping of str to ndarray
+        Columns that `output_columns` describes, NaN where there is no value. Where the catalogue
+        has ``x`` or ``y`` of its own, the positions are called ``x_image`` and ``y_image``.
+    infers : sequence of str
+        What the model infers.
+
+    Returns
+    -------
+    str
+        What the user should know: which columns of the catalogue were renamed; empty: none.
+    """
+    values = dict(values)
+    if "x" in table.colnames or "y" in table.colnames:
+        values["x_image"], values["y_image"] = values.pop("x"), values.pop("y")
+    taken = sorted(set(table.colnames) & set(values))
+    for name in taken:
+        table.rename_column(name, _free_name(f"{name}_in", table.colnames))
+    described = output_columns(infers)
+    for name, column in values.items():
+        table[name] = _table_column(described[name], column)
+    if not taken:
+        return ""
+    return (
+        f"the catalogue already has columns {', '.join(taken)}; they are kept, renamed with "
+        "'_in' at the end"
+    )
+
+
+def _free_name(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name += "_in"
+    return name
+
+
+def _table_column(what: Column, values: NDArray[Any]) -> Any:
+    """One output column, masked where there is no value."""
+    from astropy import table
+
+    missing = ~np.isfinite(values)
+    data = np.round(values, what.decimals)
+    if missing.any():
+        return table.MaskedColumn(data, mask=missing, unit=what.unit, description=what.description)
+    return table.Column(data, unit=what.unit, description=what.description)

@@ -1,0 +1,257 @@
+"""What `predict` returns: the measurements of a catalogue, and what they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from praesepe import quantities
+from praesepe.errors import InputError, listed
+from praesepe.inference.columns import columns_of
+from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
+from praesepe.quantities import reported
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from matplotlib.figure import Figure
+
+    from praesepe.images.catalogs import Catalog
+    from praesepe.images.cutouts import Stamps
+    from praesepe.images.mosaic import Mosaic
+    from praesepe.network.estimator import Estimator
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """Clusters of a catalogue, measured.
+
+    It reads like its table: ``result["flags"]``, ``result["log_age_p50"]``, ``len(result)``,
+    ``result[3]``, ``result[result["flags"] == 0]``. Draws are kept only where that was asked for
+    (``predict(…, keep="draws")``), since twenty thousand clusters have 120 MB of them; single
+    clusters are drawn again when a figure or a density is wanted.
+
+    Attributes
+    ----------
+    table : astropy.table.Table
+        The catalogue's rows in order with its columns, then the measured ones (`docs/images.md`);
+        rows without a measurement are masked there.
+    std : ndarray of float32, shape (n, quantity)
+        Standard deviations of the draws of `infers`; NaN where nothing was measured.
+    model : Estimator
+        What measured them.
+    observation : Mosaic
+        The images.
+    catalog : Catalog
+        The positions, as they were given.
+    sampling : Sampling
+        Number and seed of the draws.
+    """
+
+    table: Table
+    std: NDArray[np.float32]
+    model: Estimator
+    observation: Mosaic
+    catalog: Catalog
+    sampling: Sampling
+    _positions: tuple[NDArray[np.float64], NDArray[np.float64]] = field(repr=False)
+    _draws: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A column by its name; rows of the table by number, slice or mask."""
+        return self.table[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rows of the table."""
+        return iter(self.table)
+
+    def __repr__(self) -> str:
+        measured = int((~np.isnan(self.std).all(axis=-1)).sum())
+        flagged = int((np.asarray(self.table["flags"]) != 0).sum())
+        kept = "draws kept" if self._draws is not None else "percentiles kept"
+        return (
+            f"<Result: {measured} of {len(self)} clusters measured by {self.model.name} "
+            f"({self.model.version}); {listed(self.infers)}; {self.sampling.n_samples} draws each, "
+            f"{kept}; {flagged} flagged>"
+        )
+
+    @property
+    def colnames(self) -> list[str]:
+        """Names of the table's columns."""
+        return list(self.table.colnames)
+
+    @property
+    def meta(self) -> Any:
+        """What produced the table: model, version, survey, seed, date, command."""
+        return self.table.meta
+
+    @property
+    def infers(self) -> tuple[str, ...]:
+        """Names of the quantities that the model infers: the last axis of the draws."""
+        return self.sampling.infers
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """Posterior draws, shape (n, n_samples, quantity); NaN where nothing was measured.
+
+        Raises
+        ------
+        InputError
+            Where the draws were not kept.
+        """
+        if self._draws is None:
+            raise InputError(
+                "the draws of this result were not kept, only their percentiles",
+                remedy="keep them, or write them to a file",
+                code='keep="draws", or samples="draws.parquet"',
+            )
+        return self._draws
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """Weights of the draws, shape (n, n_samples); all count the same, and sum to 1."""
+        shape = (len(self), self.sampling.n_samples)
+        return np.broadcast_to(np.float32(1 / shape[1]), shape)
+
+    def to_table(self) -> Table:
+        """The table, as a copy of its own.
+
+        Returns
+        -------
+        astropy.table.Table
+        """
+        return self.table.copy()
+
+    def draws(self, row: int) -> NDArray[np.float32]:
+        """Posterior draws of one cluster: those kept, or the same ones drawn again.
+
+        Parameters
+        ----------
+        row : int
+            Number of the catalogue's row, from 0.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, quantity)
+            NaN where nothing was measured.
+        """
+        row = self._row(row)
+        if self._draws is not None:
+            return self._draws[row]
+        stamps = self._stamp(row)
+        found: NDArray[np.float32] = infer_block(self.model, stamps, self.sampling, row).draws[0]
+        return found
+
+    def log_prob(self, row: int, values: ArrayLike) -> NDArray[np.float32]:
+        """Posterior log-density of one cluster.
+
+        Parameters
+        ----------
+        row : int
+            Number of the catalogue's row, from 0.
+        values : array_like, shape (quantity,) or (k, quantity)
+            Points, in the order of `infers`.
+
+        Returns
+        -------
+        ndarray of float32, shape () or (k,)
+            Per unit of every quantity (per dex³ for age, mass and size); NaN where nothing was
+            measured.
+        """
+        points = np.asarray(values, np.float32)
+        if points.ndim not in (1, 2) or points.shape[-1] != len(self.infers):
+            raise InputError(
+                f"values of shape {points.shape}",
+                given=points.shape,
+                remedy=f"give {listed(self.infers)} of one point, or of several in rows",
+            )
+        stamp = self._stamp(self._row(row))
+        if not stamp.usable[0]:
+            return np.full(points.shape[:-1], np.nan, np.float32)
+        many = np.atleast_2d(points)
+        found = []
+        for start in range(0, len(many), ROWS_AT_ONCE):
+            part = many[start : start + ROWS_AT_ONCE]
+            images = np.repeat(stamp.images, len(part), axis=0)
+            found.append(self.model.predict(images, n_samples=1).log_prob(part))
+        return np.concatenate(found).reshape(points.shape[:-1])
+
+    def plot(self, row: int = 0) -> Figure:
+        """Corner figure of one cluster's posterior.
+
+        Parameters
+        ----------
+        row : int
+            Number of the catalogue's row, from 0.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        InputError
+            Where nothing was measured in this row.
+        """
+        from praesepe.plots import figure_posterior
+
+        draws = self.draws(row)
+        if not np.isfinite(draws).all():
+            flags = int(self.table["flags"][row])
+            raise InputError(f"row {row} was not measured (flags {flags})", given=row)
+        return figure_posterior(draws, [quantities.get(name) for name in self.infers])
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the table, or the clusters as regions.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.ecsv``, ``.fits``, ``.vot``, ``.csv`` or ``.parquet``: the table; ``.reg``: DS9
+            regions, a circle of the median half-light radius for every cluster.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Returns
+        -------
+        Path
+            The file that was written.
+        """
+        from praesepe.images.region_files import write_regions
+        from praesepe.images.tables import write_table
+
+        path = Path(path).expanduser()
+        if path.suffix.lower() != ".reg":
+            return write_table(self.table, path, overwrite=overwrite)
+        x, y = (pixel + 1 for pixel in self._positions)
+        pixel = (x, y) if self.catalog.sky is None else None
+        return write_regions(
+            self.table, path, self._radius_arcsec(), pixel=pixel, overwrite=overwrite
+        )
+
+    def _radius_arcsec(self) -> NDArray[np.float64]:
+        """Median half-light radius; NaN where there is none."""
+        name = "rh_arcsec_p50"
+        if name not in {c.name for q in reported(self.infers) for c in columns_of(q)}:
+            return np.full(len(self), np.nan)
+        return np.ma.filled(np.ma.asarray(self.table[name], dtype=float), np.nan)
+
+    def _row(self, row: int) -> int:
+        if not -len(self) <= row < len(self):
+            raise InputError(f"row {row} of a result with {len(self)} rows", given=row)
+        return row % len(self)
+
+    def _stamp(self, row: int) -> Stamps:
+        """The stamp of one row, cut again."""
+        from praesepe.images.cutouts import extract_stamps
+
+        x, y = self._positions
+        size = self.model.survey.stamp_size
+        return extract_stamps(self.observation, x[row : row + 1], y[row : row + 1], size)
