@@ -56,6 +56,51 @@ def test_survey_init_writes_a_survey_to_edit(run_cli: Run, tmp_path: Path) -> No
     assert "exists" in refused.stderr
 
 
+OLD_TOY = """
+name = "toy"
+distance_pc = 785000.0
+pixel_scale_arcsec = 0.1
+stamp_size = 16
+[prior]
+log_mass = [2.0, 3.5]
+rh_arcsec = [0.1, 0.4]
+[field]
+surface_density = [0.02, 0.1]
+[[bands]]
+name = "F475W"
+filter = "acs_wfc_f475w"
+zero_point_ab = 26.06
+exposure_s = 1700.0
+sky_e_s = [0.1, 0.2]
+asinh_scale = 0.03
+"""
+
+
+def test_survey_upgrade(run_cli: Run, tmp_path: Path) -> None:
+    """In its place, the old one kept; or into another file. Today's form is left alone."""
+    file, other = tmp_path / "toy.toml", tmp_path / "other.toml"
+    file.write_text("# mine\n" + OLD_TOY)
+    refused = run_cli("survey", "show", file, check=False)
+    assert refused.returncode == 2
+    assert f"praesepe survey upgrade {file}" in refused.stderr.replace("\n", "")
+    run_cli("survey", "upgrade", file, "--out", other)
+    assert file.read_text() == "# mine\n" + OLD_TOY
+    again = run_cli("survey", "upgrade", file, "--out", other, check=False)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+    run_cli("survey", "upgrade", file)
+    assert (tmp_path / "toy.toml.old").read_text() == "# mine\n" + OLD_TOY
+    assert file.read_text() == other.read_text()
+    assert "# mine" in file.read_text()
+    assert load_survey(file).band_names == ("F475W",)
+    assert "nothing was written" in run_cli("survey", "upgrade", file).stdout
+    for junk in (b"\xff\xfe", b"[["):
+        file.write_bytes(junk)
+        refused = run_cli("survey", "upgrade", file, check=False)
+        assert refused.returncode == 2
+        assert "cannot be read as TOML" in refused.stderr
+
+
 @pytest.fixture(scope="module")
 def mocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from praesepe.mocks.sets import simulate

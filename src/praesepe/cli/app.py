@@ -11,7 +11,7 @@ from praesepe import __version__
 from praesepe.cli.models import demo, evaluate, predict, train
 from praesepe.cli.sky import fields_build, mosaic, simulate
 from praesepe.cli.stars import stars_import, stars_list, stars_show
-from praesepe.cli.survey import survey_init, survey_list, survey_show
+from praesepe.cli.survey import survey_init, survey_list, survey_show, survey_upgrade
 from praesepe.cli.verbs import VERBOSITY, Verbose, verb
 from praesepe.cli.waiting import wait_shortly
 
@@ -26,7 +26,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
     "survey": (
         "Surveys: what the telescope and the galaxy are, in one TOML file.",
-        {"list": survey_list, "show": survey_show, "init": survey_init},
+        {
+            "list": survey_list,
+            "show": survey_show,
+            "init": survey_init,
+            "upgrade": survey_upgrade,
+        },
     ),
     "stars": (
         "Stellar models: the embedded one, and PARSEC, MIST or FSPS isochrones of your own.",

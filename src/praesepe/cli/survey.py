@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table as ScreenTable
 
-from praesepe.cli.common import SurveyName
+from praesepe.cli.common import Overwrite, SurveyName
 from praesepe.cli.screen import console_on, say
-from praesepe.errors import InputError
+from praesepe.errors import InputError, already_exists
 
 
 def survey_list() -> None:
@@ -61,3 +61,39 @@ def survey_init(
     load_survey(file)
     say(f"Wrote {file}. Edit it, check it with `praesepe survey show {file}`, then train:")
     say(f"  praesepe train {file} --out {name} --minutes 60")
+
+
+def survey_upgrade(
+    file: Annotated[Path, typer.Argument(help="Survey file of an earlier version.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write; default: the same, and the old one becomes FILE.old."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Give a survey file of an earlier version today's form; its comments are kept.
+
+    Example: praesepe survey upgrade m33.toml
+    """
+    from praesepe.files import atomic
+    from praesepe.survey import upgrade
+
+    try:
+        old = file.read_text(encoding="utf-8")
+        new = upgrade(old)
+    except ValueError as error:  # no UTF-8, no TOML
+        raise InputError(f"survey {file} cannot be read as TOML: {error}") from error
+    if new == old:
+        say(f"{file} has today's form already; nothing was written.")
+        return
+    kept = file.with_name(file.name + ".old") if out is None else None
+    out = out or file
+    for path in (out, kept):
+        if path is not None and path != file and path.exists() and not overwrite:
+            raise already_exists(path)
+    for path, text in ((kept, old), (out, new)):
+        if path is not None:
+            with atomic(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    say(f"Wrote {out}{f'; what was there is {kept}' if kept else ''}.")
+    say(f"Check it: praesepe survey show {out}")

@@ -21,7 +21,13 @@ FIELD_FILES = ("files", "history")
 
 
 def survey_names() -> tuple[str, ...]:
-    """Names of the surveys that come with the package."""
+    """Names of the surveys that come with the package.
+
+    Returns
+    -------
+    tuple of str
+        In alphabetical order.
+    """
     folder = resources.files("praesepe") / "data" / "surveys"
     return tuple(
         sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
