@@ -20,8 +20,10 @@ from praesepe.lazy import lazy_names
 if TYPE_CHECKING:
     from praesepe.evaluation.recovery import evaluate
     from praesepe.flags import Flag
+    from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic, read_mosaic
     from praesepe.inference.prediction import predict
+    from praesepe.inference.result import Result
     from praesepe.mocks.fields import build_fields
     from praesepe.mocks.mosaic_files import simulate_mosaic
     from praesepe.mocks.sets import simulate
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Catalog",
     "Estimator",
     "Flag",
     "Mosaic",
     "Posterior",
+    "Result",
     "Simulator",
     "Survey",
     "__version__",
@@ -55,10 +59,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "Catalog": "praesepe.images.catalogs",
     "Estimator": "praesepe.network.estimator",
     "Flag": "praesepe.flags",
     "Mosaic": "praesepe.images.mosaic",
     "Posterior": "praesepe.network.posterior",
+    "Result": "praesepe.inference.result",
     "Simulator": "praesepe.sky.simulator",
     "Survey": "praesepe.survey",
     "build_fields": "praesepe.mocks.fields",

@@ -80,6 +80,7 @@ def objects() -> dict[str, Any]:
         "simulator": simulator,
         "mocks": simulator.observe({"log_age": 9.0, "log_mass": 3.0, "log_rh": -0.5}, n=2),
         "result": praesepe.predict(estimator, mosaic, Table(catalog)),
+        "catalog": praesepe.Catalog.read(Table(catalog)),
         "flag": praesepe.Flag.EDGE,
     }
 
@@ -88,11 +89,13 @@ OWED = [
     pytest.param(
         name, marks=pytest.mark.xfail(strict=False, reason="its repr is yet to be written")
     )
-    for name in ("survey", "band", "mosaic", "simulator", "mocks")
+    for name in ("survey", "band", "simulator", "mocks")
 ]
 
 
-@pytest.mark.parametrize("name", ["estimator", "posterior", "result", "flag", *OWED])
+@pytest.mark.parametrize(
+    "name", ["estimator", "posterior", "result", "catalog", "mosaic", "flag", *OWED]
+)
 def test_repr_says_what_an_object_is(objects: dict[str, Any], name: str) -> None:
     text = repr(objects[name])
     assert not ADDRESS.search(text), text

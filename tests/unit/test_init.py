@@ -30,7 +30,7 @@ def test_a_typo_names_the_nearest(typo: str, meant: str) -> None:
 
 
 def test_a_stranger_gets_the_list() -> None:
-    with pytest.raises(AttributeError, match=r"Public names: Estimator, .*train"):
+    with pytest.raises(AttributeError, match=r"Public names: Catalog, .*train"):
         praesepe.zzzzzz  # noqa: B018
 
 

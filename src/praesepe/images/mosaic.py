@@ -258,7 +258,17 @@ def read_mosaic(
     hdu: Hdus = None,
     allow_no_wcs: bool = False,
 ) -> Mosaic:
-    """Read one image for every band of a survey: `Mosaic.read`, which explains all arguments."""
+    """Read one image for every band of a survey; the function for `Mosaic.read`.
+
+    Parameters
+    ----------
+    images, survey, reproject, units, zero_points, hdu, allow_no_wcs
+        See `Mosaic.read`.
+
+    Returns
+    -------
+    Mosaic
+    """
     return Mosaic.read(
         images,
         survey,
