@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from praesepe import quantities
 from praesepe.errors import InputError, MissingDependencyError, listed
 from praesepe.files import atomic
+from praesepe.lazy import extras
 from praesepe.quantities import DEFAULT_INFERRED, Quantity, reported
 
 WRITTEN_SUFFIXES = (".parquet",)
@@ -210,22 +211,14 @@ def _flat(column: Any) -> NDArray[Any]:
 
 
 def _read_hdf5(path: Path) -> NDArray[np.float32]:
-    try:
+    with extras():
         import h5py
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path} is an HDF5 file of an earlier version; reading it needs h5py: pip install h5py"
-        ) from error
     with h5py.File(path, "r") as file:
         return np.asarray(file["samples"][:], np.float32)
 
 
 def _pyarrow() -> tuple[Any, Any]:
-    try:
+    with extras():
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"files of draws need pyarrow: pip install pyarrow ({error})"
-        ) from error
     return pyarrow, pyarrow.parquet

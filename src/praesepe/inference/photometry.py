@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
-from praesepe.sky.instrument.psf import disc_quadrant
+from praesepe.lazy import extras
 from praesepe.stars.passbands import Passband
-
-
-def circle_overlap(shape: tuple[int, int], *, x: float, y: float, radius_px: float) -> np.ndarray:
-    """Share of every pixel that lies inside a circle, exactly.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns of the image.
-    x, y : float
-        Centre of the circle; the centre of the first pixel is (0, 0).
-    radius_px : float
-        Radius, pixels.
-
-    Returns
-    -------
-    ndarray, shape `shape`
-        0 to 1. Its sum is the circle's area where the circle lies inside the image.
-    """
-    edge_y = np.arange(shape[0] + 1) - 0.5 - y
-    edge_x = np.arange(shape[1] + 1) - 0.5 - x
-    corner = disc_quadrant(edge_x[None, :], edge_y[:, None], float(radius_px))
-    overlap: np.ndarray = np.diff(np.diff(corner, axis=0), axis=1)
-    return overlap
 
 
 def aperture_flux(
@@ -43,7 +20,7 @@ def aperture_flux(
     y: ArrayLike,
     radius_px: ArrayLike,
     sky_px: tuple[ArrayLike, ArrayLike] | None = None,
-) -> np.ndarray:
+) -> NDArray[np.float64]:
     """Light of every stamp inside a circle.
 
     Parameters
@@ -67,6 +44,9 @@ def aperture_flux(
     InputError
         Where a circle or ring reaches beyond its stamp, or a radius is impossible.
     """
+    with extras():
+        from photutils.aperture import CircularAnnulus, CircularAperture
+
     stack = np.asarray(images)
     if stack.ndim != 4:
         raise InputError(f"images of shape {stack.shape}: give (n, band, y, x)")
@@ -82,17 +62,23 @@ def aperture_flux(
                 f"px; radii must be positive and ascend, and stay within {max(reach, 0):.4g} px of "
                 "the centre; make the stamps larger"
             )
-        circle = circle_overlap((height, width), x=x_k, y=y_k, radius_px=radius)
-        flux[k] = np.tensordot(stack[k], circle, 2)
+        circle = CircularAperture((x_k, y_k), radius)
+        flux[k] = _light(stack[k], circle)
         if sky_px is not None:
-            ring = circle_overlap((height, width), x=x_k, y=y_k, radius_px=outer)
+            ring = CircularAperture((x_k, y_k), outer)
             if inner > 0:
-                ring -= circle_overlap((height, width), x=x_k, y=y_k, radius_px=inner)
-            flux[k] -= np.tensordot(stack[k], ring, 2) / ring.sum() * circle.sum()
+                ring = CircularAnnulus((x_k, y_k), inner, outer)
+            flux[k] -= _light(stack[k], ring) / ring.area * circle.area
     return flux
 
 
-def magnitudes(flux: ArrayLike, zero_points: ArrayLike) -> np.ndarray:
+def _light(planes: NDArray[Any], aperture: Any) -> NDArray[Any]:
+    """Light of planes (band, y, x) in an aperture; pixels count by their exact overlap."""
+    overlap = aperture.to_mask(method="exact").to_image(planes.shape[-2:])
+    return np.tensordot(planes, overlap, 2)
+
+
+def magnitudes(flux: ArrayLike, zero_points: ArrayLike) -> NDArray[np.float64]:
     """Magnitudes of fluxes, NaN where a flux is not positive.
 
     Parameters
@@ -112,6 +98,6 @@ def magnitudes(flux: ArrayLike, zero_points: ArrayLike) -> np.ndarray:
         return np.where(light > 0, np.asarray(zero_points) - 2.5 * np.log10(light), np.nan)
 
 
-def vega_minus_ab(passbands: Sequence[Passband]) -> np.ndarray:
+def vega_minus_ab(passbands: Sequence[Passband]) -> NDArray[np.float64]:
     """Vega magnitude minus AB magnitude in each filter, (band,); add it to AB magnitudes."""
     return np.array([passband.vega_minus_ab for passband in passbands])

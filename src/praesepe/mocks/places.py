@@ -155,8 +155,9 @@ def _in_cells(mask: Cells) -> Cells:
 
 def _grown(cells: Cells, steps: int) -> Cells:
     """Cells up to so many steps from a marked one."""
-    count = _summed(np.pad(cells, steps), 2 * steps + 1)
-    return np.asarray(count > 0)
+    from scipy import ndimage
+
+    return np.asarray(ndimage.maximum_filter(cells, 2 * steps + 1, mode="constant", cval=False))
 
 
 def cluster_cells(
