@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import praesepe
@@ -44,7 +45,7 @@ numpydoc_xref_param_type = False
 html_theme = "pydata_sphinx_theme"
 html_title = f"Praesepe {release}"
 html_show_sourcelink = False
-html_sidebars = {"**": ["globaltoc.html"]}
+html_sidebars = {"**": ["contents.html"]}
 html_theme_options = {
     "navbar_center": [],
     "show_prev_next": False,
@@ -129,11 +130,11 @@ def write_commands(file: Path) -> None:
         parts.append(heading(" ".join(words), "-" if len(words) < 3 else "~"))
         for paragraph in re.sub(r"^Examples?: ", "", shown, flags=re.M).split("\n\n"):
             if paragraph.startswith("praesepe "):
-                parts.append(f".. code-block:: none\n\n   {paragraph}\n")
+                parts.append(".. code-block:: none\n\n" + textwrap.indent(paragraph, "   ") + "\n")
             else:
                 parts.append(re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", paragraph) + "\n")
         if not children:
-            formatter = click.HelpFormatter(width=96)
+            formatter = click.HelpFormatter(width=78)
             command.format_usage(context, formatter)
             click.Command.format_options(command, context, formatter)
             lines = formatter.getvalue().splitlines()
