@@ -52,6 +52,10 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PIP_INSTALL) -e '.[all,test]'
 	@touch $@
 
+constraints-lowest.txt: pyproject.toml
+	$(BIN)/python tools/lowest_versions.py > $@ 2>/dev/null || \
+	    $(or $(PYTHON),python3) tools/lowest_versions.py > $@
+
 $(VENV)/.docs: $(STAMP)
 	@$(PIP_INSTALL) -e '.[docs]'
 	@touch $@

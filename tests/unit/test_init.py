@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import tomllib
 from collections.abc import Callable
@@ -76,13 +77,15 @@ def test_constraints_pin_what_the_project_needs(repository: Path) -> None:
     assert needed <= set(pins(repository, "constraints.txt"))
 
 
-def test_the_lowest_versions_are_those_that_the_project_allows(repository: Path) -> None:
-    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    groups = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(name for extra in EXTRAS for name in groups[extra])]
-    lowest = {normal(name): version for name, version in (need.split(">=") for need in wanted)}
-    del lowest["torch"]  # the machine's
-    assert pins(repository, "constraints-lowest.txt") == lowest
+def test_lowest_versions_are_those_that_the_project_allows(repository: Path) -> None:
+    spec = importlib.util.spec_from_file_location("low", repository / "tools/lowest_versions.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    lowest = tool.lowest_versions(repository / "pyproject.toml")
+    named = requirements(repository)
+    wanted = {name for extra in ("", *EXTRAS) for name in named[extra]} - {"torch"}
+    assert {normal(name) for name in lowest} == wanted
+    assert all(re.fullmatch(r"[0-9.]+", version) for version in lowest.values())
 
 
 def test_all_is_every_extra_that_a_user_may_want(repository: Path) -> None:
@@ -98,7 +101,7 @@ def test_the_code_knows_what_each_extra_brings(repository: Path) -> None:
         brought = {normal(distributions.get(library, library)) for library in libraries}
         assert brought <= set(named[extra])
         # What several extras need is told with one of them.
-        assert set(named[extra]) - brought <= {"astropy"}
+        assert set(named[extra]) - brought <= {"astropy", "scipy"}
 
 
 def test_a_missing_library_names_its_extra(run_python: Callable[..., Any]) -> None:
