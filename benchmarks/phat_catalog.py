@@ -27,6 +27,7 @@ from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.stars import KROUPA2001, BrokenPowerLaw, StellarTable, build_table, load_passband
+from praesepe.stars.assembly import assemble
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.stars.readers import read_isochrones
 from praesepe.survey import Survey, load_survey
@@ -569,7 +570,7 @@ def main() -> None:
         )
         print(f"  {label:9} {n:4.0f} clusters, {share:4.0%} prefer the latter: {found}")
     (parsec,) = read_isochrones([options.shared / "isochrones" / "fsps_parsec_isoc_z0.0200.dat"])
-    models = {"embedded": Sky(survey), "PARSEC": Sky(survey, grid=parsec.grid)}
+    models = {"embedded": Sky(survey), "PARSEC": Sky(survey, grid=assemble([parsec]))}
     tables: dict[str, dict] = {}
     with torch.inference_mode():
         field = FieldNoise.simulate(models["embedded"], seed=options.seed)

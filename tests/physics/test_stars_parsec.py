@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from praesepe.stars import BrokenPowerLaw, IsochroneGrid, build_table
+from praesepe.stars.assembly import assemble
 from praesepe.stars.readers import read_isochrones
 
 MODEL_LIMIT_MAG = 0.4
@@ -158,7 +159,7 @@ def test_spectra_of_other_stars_are_noticed(compare, parsec, residual):
 def test_the_imported_grid_shines_like_the_file(compare, parsec, theirs):
     """The whole way from the file to integrated magnitudes of a population."""
     ages, magnitudes = theirs
-    grid = parsec.grid
+    grid = assemble([parsec])
     np.testing.assert_allclose(grid.log_age, ages, atol=1e-6)
     curves = compare.passbands()
     vega = np.array([curve.vega_minus_ab for curve in curves])

@@ -83,9 +83,9 @@ def stars_show(
     Example: praesepe stars show parsec --band wfc3_uvis_f336w --band acs_wfc_f814w
     """
     from praesepe.plots import figure_stellar_model
-    from praesepe.stars import IsochroneGrid, load_passband, store
+    from praesepe.stars import IsochroneGrid, load_isochrones, load_passband, store
 
-    grid = IsochroneGrid.named(name)
+    grid = load_isochrones(name)
     short = store.path_of(name).stem if name != store.EMBEDDED else name
     curves = [load_passband(one) for one in band or DEFAULT_BANDS]
     out = out or Path(f"{short}.png")

@@ -17,7 +17,7 @@ from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM, Mocks
 from praesepe.stars.atmospheres import SpectralLibrary
-from praesepe.stars.isochrones import IsochroneGrid
+from praesepe.stars.store import key_of
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ class MockSet:
             "PRAESEPE": __version__,
             "STREAM": RANDOM_STREAM,
             "SPECTRA": SpectralLibrary.embedded_key(),
-            "STARKEYS": " ".join(
-                IsochroneGrid.named(m).key[:12] for m in self.survey.clusters.stars.models
-            ),
+            "STARKEYS": " ".join(key_of(m)[:12] for m in self.survey.clusters.stars.models),
         }
 
     def cards(self) -> list[tuple[str, Any, str]]:

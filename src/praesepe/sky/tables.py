@@ -10,6 +10,7 @@ from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid, check_covers
 from praesepe.stars.passbands import load_passband
 from praesepe.stars.population import StellarTable, a_v_range, build_table
+from praesepe.stars.store import load_isochrones
 from praesepe.survey import Survey, as_range
 
 METALLICITY_STEP_DEX = 0.05
@@ -49,7 +50,7 @@ class SurveyTables:
         z_range = as_range(prior.metallicity)
         clusters = []
         for name in s.models:
-            grid = IsochroneGrid.named(name)
+            grid = load_isochrones(name)
             check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
             clusters.append(table(grid=grid, a_v=a_v_range(prior.a_v, prior.a_v_scatter)))

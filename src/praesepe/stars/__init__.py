@@ -1,10 +1,20 @@
-"""Layer 1: from age, metallicity and initial mass to light in any filter."""
+"""From age, metallicity and initial mass to light in any filter.
 
-from praesepe.stars.atmospheres import SpectralLibrary
-from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
-from praesepe.stars.isochrones import Isochrone, IsochroneGrid
-from praesepe.stars.passbands import Passband, load_passband
-from praesepe.stars.population import StellarTable, build_table
+Isochrones (embedded, or read from the files their authors distribute), spectra, filter curves,
+dust, mass functions and binaries; `praesepe.stars.population` joins them.
+"""
+
+from typing import TYPE_CHECKING
+
+from praesepe.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from praesepe.stars.atmospheres import SpectralLibrary
+    from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
+    from praesepe.stars.isochrones import Isochrone, IsochroneGrid
+    from praesepe.stars.passbands import Passband, load_passband
+    from praesepe.stars.population import StellarTable, build_table
+    from praesepe.stars.store import load_isochrones
 
 __all__ = [
     "KROUPA2001",
@@ -15,5 +25,22 @@ __all__ = [
     "SpectralLibrary",
     "StellarTable",
     "build_table",
+    "load_isochrones",
     "load_passband",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "KROUPA2001": "praesepe.stars.imf",
+        "BrokenPowerLaw": "praesepe.stars.imf",
+        "Isochrone": "praesepe.stars.isochrones",
+        "IsochroneGrid": "praesepe.stars.isochrones",
+        "Passband": "praesepe.stars.passbands",
+        "SpectralLibrary": "praesepe.stars.atmospheres",
+        "StellarTable": "praesepe.stars.population",
+        "build_table": "praesepe.stars.population",
+        "load_isochrones": "praesepe.stars.store",
+        "load_passband": "praesepe.stars.passbands",
+    },
+)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError
 from praesepe.stars import extinction
-from praesepe.stars.files import embedded_key, read_embedded
+from praesepe.stars.embedded import embedded_key, read_embedded
 from praesepe.stars.passbands import Passband
 
 QUANTUM_DEX = 0.001

@@ -6,12 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from praesepe.errors import InputError
-from praesepe.stars.files import read_embedded
+from praesepe.stars.embedded import ISOCHRONES, read_embedded
 
 FIRST_WHITE_DWARF, LAST_WHITE_DWARF = 10, 12
 DARK_LOG_L = -1.0
@@ -96,50 +95,6 @@ class IsochroneGrid:
         Hurley, Pols & Tout 2000, MNRAS 315, 543, as implemented in COSMIC (Breivik et al. 2020).
         """
         return _embedded()
-
-    @classmethod
-    def named(cls, name: str | Path) -> IsochroneGrid:
-        """A stellar model by its name, or from its file.
-
-        Parameters
-        ----------
-        name : str or Path
-            ``"sse"`` (embedded), a name given to ``praesepe stars import``, or the path of an
-            npz file that `save` wrote.
-
-        Raises
-        ------
-        InputError
-            For an unknown name (with the nearest), or a file that is not such a grid.
-        """
-        from praesepe.stars import store
-
-        return store.named(name)
-
-    @classmethod
-    def load(cls, path: str | Path) -> IsochroneGrid:
-        """Read a grid that `save` wrote.
-
-        Raises
-        ------
-        InputError
-            Where the file is missing or not such a grid.
-        """
-        from praesepe.stars import store
-
-        return store.read_grid(path)[0]
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the grid to an npz file, whole or not at all.
-
-        Raises
-        ------
-        InputError
-            Where the file exists and `overwrite` is False.
-        """
-        from praesepe.stars import store
-
-        store.write_grid(path, self, overwrite=overwrite)
 
     @cached_property
     def key(self) -> str:
@@ -287,7 +242,7 @@ def surface_gravity(mass: np.ndarray, log_l: np.ndarray, log_teff: np.ndarray) -
 
 @lru_cache(maxsize=1)
 def _embedded() -> IsochroneGrid:
-    data = read_embedded("isochrones.npz")
+    data = read_embedded(ISOCHRONES)
     log_l = data["log_l"] * STEP_LOG_L
     log_teff = data["log_teff"] * STEP_LOG_TEFF
     mass = data["present_mass"].astype(float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from praesepe.errors import InputError, MissingDependencyError, unknown
+from praesepe.survey.contents import is_path
 
 SPEED_OF_LIGHT_ANGSTROM_S = 2.99792458e18
 PLANCK_ERG_S = 6.62607015e-27
@@ -54,6 +56,14 @@ class Passband:
             raise InputError(f"filter {self.name!r}: lets no light through")
         object.__setattr__(self, "wavelength_angstrom", wavelength)
         object.__setattr__(self, "throughput", np.maximum(throughput, 0.0))
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the curve's numbers: equal curves, equal keys, whatever they are called."""
+        digest = hashlib.sha256()
+        for column in (self.wavelength_angstrom, self.throughput):
+            digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def pivot_angstrom(self) -> float:
@@ -130,7 +140,7 @@ def load_passband(spec: str | Path) -> Passband:
         Where a name is given and `astro-sedpy` is not installed.
     """
     path = Path(spec)
-    if path.suffix or len(path.parts) > 1:
+    if is_path(str(spec)):
         if not path.is_file():
             raise InputError(f"there is no filter file {spec!s}")
         return _read_curve(path, path.stem)

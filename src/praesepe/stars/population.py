@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError
 from praesepe.stars.atmospheres import MagnitudeTable, SpectralLibrary, metals_dex
+from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.passbands import Passband
@@ -22,6 +21,9 @@ DUST_TERMS = 4
 
 SCATTER_REACH = 4.0
 """Standard deviations of differential extinction that a table's range must cover."""
+
+MASS_RATIOS = 32
+"""Mass ratios, of equal shares of the binaries, at which companions are looked up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,49 +87,6 @@ class StellarTable:
             return self.mag_ab
         powers = (a_v - low) ** np.arange(1, self.dust.shape[-1] + 1)
         return self.mag_ab + self.dust @ powers
-
-    def save(self, path: str | Path) -> None:
-        """Write the table to a compressed npz file."""
-        with Path(path).open("wb") as file:
-            np.savez_compressed(
-                file,
-                allow_pickle=False,
-                log_age=self.log_age,
-                metallicity=self.metallicity,
-                initial_mass=self.initial_mass,
-                present_mass=self.present_mass,
-                mag_ab=self.mag_ab,
-                band_names=np.array(self.band_names),
-                dead_mass=self.dead_mass,
-                a_v=np.array(self.a_v),
-                **({} if self.dust is None else {"dust": self.dust}),
-            )
-
-    @classmethod
-    def load(cls, path: str | Path) -> StellarTable:
-        """Read a table that `save` wrote.
-
-        Raises
-        ------
-        InputError
-            Where the file is missing or not such a table.
-        """
-        try:
-            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            names = tuple(str(name) for name in arrays.pop("band_names"))
-            low, high = arrays.pop("a_v")
-            return cls(**arrays, band_names=names, a_v=(float(low), float(high)))
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            EOFError,
-            BadZipFile,
-            AttributeError,
-        ) as error:
-            raise InputError(f"{path!s} is not a table of stars: {error}") from error
 
     def integrated_magnitudes(
         self,
@@ -197,12 +156,10 @@ class StellarTable:
             metallicity = float(self.metallicity[len(self.metallicity) // 2])
         column = _nearest_metallicity(self.metallicity, metallicity)
         fractions = [
-            imf_weights(self.initial_mass[i, column], imf) @ self.present_mass[i, column]
+            present_mass_fraction(self.initial_mass[i, column], self.present_mass[i, column], imf)
             for i in range(len(self.log_age))
         ]
-        return np.interp(
-            np.asarray(log_age, dtype=float), self.log_age, np.array(fractions) / imf.mean_mass
-        )
+        return np.interp(np.asarray(log_age, dtype=float), self.log_age, fractions)
 
     def _nearest(self, log_age: float, metallicity: float) -> tuple[int, int]:
         low, high = self.log_age[0], self.log_age[-1]
@@ -234,6 +191,40 @@ def imf_weights(initial_mass: np.ndarray, imf: InitialMassFunction) -> np.ndarra
     weights[1:] += half
     weights[:-1] += half
     return weights
+
+
+def present_mass_fraction(
+    initial_mass: np.ndarray,
+    present_mass: np.ndarray,
+    imf: InitialMassFunction,
+    binaries: Binaries | None = None,
+) -> float:
+    """Present-day mass per unit of initial mass of one isochrone's stars.
+
+    Parameters
+    ----------
+    initial_mass, present_mass : ndarray, shape (n,)
+        Of the isochrone's stars, Msun, by ascending initial mass.
+    imf : InitialMassFunction
+        Of the primaries.
+    binaries : Binaries, optional
+        Companions, which evolve as single stars; default: none.
+
+    Returns
+    -------
+    float
+    """
+    weights = imf_weights(initial_mass, imf)
+    born, left = float(imf.mean_mass), float(weights @ present_mass)
+    if binaries is not None and binaries.fraction > 0:
+        ratios = binaries.ppf((np.arange(MASS_RATIOS) + 0.5) / MASS_RATIOS)
+        companions = initial_mass[:, None] * ratios
+        inside = companions >= initial_mass[0]  # below, brown dwarfs keep their mass
+        evolved = np.interp(companions, initial_mass, present_mass)
+        remaining = np.where(inside, evolved, companions).mean(axis=1)
+        born *= 1 + binaries.fraction * binaries.mean_ratio
+        left += binaries.fraction * float(weights @ remaining)
+    return left / born
 
 
 def a_v_range(a_v: float | tuple[float, float], scatter: float = 0.0) -> tuple[float, float]:

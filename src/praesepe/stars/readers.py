@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.stars.isochrones import IsochroneGrid, surface_gravity
-from praesepe.stars.store import sha256
+from praesepe.stars.isochrones import surface_gravity
 
 ALLOWED = (
     "give the output of the PARSEC CMD web form, a MIST .iso or .iso.cmd file, or an isoc_z….dat "
@@ -79,13 +79,6 @@ class IsochroneFile:
     kind: np.ndarray
     eep: np.ndarray | None
     magnitudes: dict[str, np.ndarray]
-
-    @property
-    def grid(self) -> IsochroneGrid:
-        """The grid of this file alone; see `praesepe.stars.assembly.assemble`."""
-        from praesepe.stars.assembly import assemble
-
-        return assemble([self])
 
 
 @dataclass(frozen=True)
@@ -168,7 +161,7 @@ def _read(path: Path) -> IsochroneFile:
     text = _parse(path, content)
     reader = _reader_of(text.names)
     assert reader is not None  # `_parse` refuses other files
-    return reader(text, sha256(content))
+    return reader(text, hashlib.sha256(content).hexdigest())
 
 
 def _parse(path: Path, content: bytes) -> _Text:

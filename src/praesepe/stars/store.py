@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -18,7 +17,10 @@ import numpy as np
 from praesepe import __version__
 from praesepe.errors import InputError, already_exists, unknown
 from praesepe.files import atomic
+from praesepe.stars.assembly import assemble
+from praesepe.stars.embedded import ISOCHRONES, embedded_key
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
+from praesepe.stars.readers import read_isochrones
 
 EMBEDDED = "sse"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -43,11 +45,32 @@ def names() -> tuple[str, ...]:
     return (EMBEDDED, *sorted(path.stem for path in folder().glob("*.npz")))
 
 
-def named(name: str | Path) -> IsochroneGrid:
-    """See `IsochroneGrid.named`."""
+def load_isochrones(name: str | Path = EMBEDDED) -> IsochroneGrid:
+    """Load a stellar model by its name, or from its file.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"sse"`` (embedded), a name given to ``praesepe stars import``, or the path of an npz file
+        that `write_grid` wrote.
+
+    Returns
+    -------
+    IsochroneGrid
+
+    Raises
+    ------
+    InputError
+        For an unknown name (with the nearest), or a file that is not such a grid.
+    """
     if name == EMBEDDED:
         return IsochroneGrid.embedded()
     return read_grid(path_of(name))[0]
+
+
+def key_of(name: str | Path) -> str:
+    """Checksum of what a stellar model holds: equal content, equal key, whatever its name."""
+    return embedded_key(ISOCHRONES) if name == EMBEDDED else load_isochrones(name).key
 
 
 def path_of(name: str | Path) -> Path:
@@ -103,9 +126,6 @@ def import_models(
     InputError
         For a name that cannot be used, or files that are no isochrones.
     """
-    from praesepe.stars.assembly import assemble
-    from praesepe.stars.readers import read_isochrones
-
     if name == EMBEDDED:
         raise InputError(f"the name {EMBEDDED!r} belongs to the embedded model; choose another")
     if not NAME.fullmatch(name) or name.endswith(".npz"):
@@ -183,11 +203,6 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
             f"{path!s} is not a grid of isochrones, or is damaged ({error}); import it again"
         ) from error
     return grid, record
-
-
-def sha256(content: bytes) -> str:
-    """Checksum of a file's content."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def sources(record: dict[str, Any]) -> str:

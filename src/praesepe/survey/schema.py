@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -14,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from praesepe.errors import InputError, unknown
 from praesepe.survey.bands import Band
 from praesepe.survey.clusters import ClusterPrior
+from praesepe.survey.contents import file_hashes
 from praesepe.survey.evaluation import EvaluationSettings
 from praesepe.survey.galaxy import Galaxy
 from praesepe.survey.network import NetworkSettings
@@ -155,8 +157,25 @@ class Survey(Settings):
             raise InputError(f"not a survey like {self.name!r}:\n  {said}") from error
 
     def fingerprint(self) -> str:
-        """SHA-256 of the survey's content: equal surveys, equal fingerprints."""
-        text = json.dumps(self.model_dump(mode="json", exclude_none=True), sort_keys=True)
+        """SHA-256 of the survey's content, that of the files it names included.
+
+        Equal surveys have equal fingerprints, wherever their files lie and whatever they are
+        called; see `praesepe.survey.contents`. Isochrones count by name alone: what they hold is in
+        `praesepe.sky.contents`.
+        """
+        content = self.model_dump(mode="json", exclude_none=True)
+        files = file_hashes(self)
+        field, stars = content["galaxy"]["field"], content["clusters"]["stars"]
+        for band in content["observation"]["bands"]:
+            place = f"bands.{band['name']}"
+            band["filter"] = files.get(f"{place}.filter", band["filter"])
+            if "file" in band["psf"]:
+                band["psf"]["file"] = files[f"{place}.psf.file"]
+        for key in ("files", "history"):
+            if f"field.{key}" in files:
+                field[key] = files[f"field.{key}"]
+        stars["isochrones"] = [Path(name).name for name in self.clusters.stars.models]
+        text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_toml(self) -> str:

@@ -14,9 +14,6 @@ from torch import Tensor
 
 from praesepe.errors import InputError
 from praesepe.quantities import PARAMETERS
-from praesepe.stars.imf import KROUPA2001
-from praesepe.stars.isochrones import IsochroneGrid
-from praesepe.stars.population import imf_weights
 from praesepe.survey import Survey
 
 MINIMUM = 20
@@ -195,18 +192,3 @@ class LabelledSource:
     def validation(self) -> tuple[Tensor, Tensor]:
         """The clusters kept back."""
         return self._valid
-
-
-def present_mass_fraction(survey: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Present-day mass (living stars and remnants) per unit of initial mass, without a simulator.
-
-    Returns
-    -------
-    log_age, fraction : ndarray, each of shape (age,)
-        At the survey's metallicity.
-    """
-    grid = IsochroneGrid.embedded()
-    column = grid.nearest_metallicity(survey.clusters.metallicity)
-    rows = [grid.isochrone(i, column) for i in range(len(grid.log_age))]
-    left = [imf_weights(row.initial_mass, KROUPA2001) @ row.present_mass for row in rows]
-    return np.asarray(grid.log_age), np.array(left) / float(KROUPA2001.mean_mass)

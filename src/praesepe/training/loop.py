@@ -26,13 +26,15 @@ from praesepe.network.storage import (
     truncate_metrics,
     write_checkpoint,
 )
+from praesepe.sky.contents import contents
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.atmospheres import SpectralLibrary
-from praesepe.stars.isochrones import IsochroneGrid
+from praesepe.stars.present_mass import present_mass_curve
+from praesepe.stars.store import key_of
 from praesepe.survey import Survey, load_survey
 from praesepe.training.config import Pace, Settings, Signals
-from praesepe.training.labelled import Labelled, LabelledSource, present_mass_fraction
+from praesepe.training.labelled import Labelled, LabelledSource
 
 log = logging.getLogger(__name__)
 
@@ -202,10 +204,9 @@ class Run:
             self._identity["labels"] = labelled.fingerprint()
             return
         self._identity["spectra"] = SpectralLibrary.embedded_key()
-        if survey.clusters.stars.models != (
-            "sse",
-        ):  # what an imported model's name stands for may change
-            keys = {name: IsochroneGrid.named(name).key for name in survey.clusters.stars.models}
+        models = survey.clusters.stars.models
+        if models != ("sse",):  # what an imported model's name stands for may change
+            keys = {name: key_of(name) for name in models}
             self._identity["stars"] = keys
 
     def open(self, resume: bool, tables: SurveyTables | None) -> None:
@@ -387,11 +388,7 @@ class Run:
             with torch.inference_mode():
                 familiar = self.source.all_images().split(256)
                 context = torch.cat([model.net.context(part) for part in familiar])
-            log_age, fraction = present_mass_fraction(self.survey)
-        else:
-            stars = self.source.simulator.stars
-            middle = stars.present_fraction.shape[1] // 2  # of the metallicities
-            log_age, fraction = stars.log_age, stars.present_fraction[:, middle]
+        log_age, fraction = present_mass_curve(self.survey)
         model.learn_domain(context.clone())
         run = TrainingRun(
             data="simulations" if isinstance(self.source, SimulatedSource) else "labelled clusters",
@@ -408,6 +405,7 @@ class Run:
             survey_fingerprint=self.survey.fingerprint(),
         )
         model.describe(
+            hashes=contents(self.survey),
             present_mass={
                 "log_age": np.round(log_age, 4).tolist(),
                 "fraction": np.round(fraction, 5).tolist(),

@@ -217,7 +217,8 @@ def test_another_stellar_model_of_the_same_name_is_another_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shard is never kept that was drawn from other isochrones."""
-    from praesepe.stars.isochrones import IsochroneGrid
+    from praesepe.stars import IsochroneGrid
+    from praesepe.stars.store import write_grid
 
     monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
     phat, grid = load_survey("phat"), IsochroneGrid.embedded()
@@ -227,7 +228,7 @@ def test_another_stellar_model_of_the_same_name_is_another_set(
     for n_ages in (70, 71):
         rows = tuple(row[:n_ages] for row in grid.isochrones)
         changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
-        changed.save(tmp_path / "stars" / "mine.npz", overwrite=True)
+        write_grid(tmp_path / "stars" / "mine.npz", changed, overwrite=True)
         identities.append(one.identity())
     assert identities[0] != identities[1]
     assert identities[0]["SURVHASH"] == identities[1]["SURVHASH"]

@@ -11,6 +11,7 @@ from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
+from praesepe.stars.store import write_grid
 from praesepe.survey import load_survey
 
 GIVEN = {"log_age": 8.0, "log_mass": 4.0, "log_rh": -0.5}
@@ -56,7 +57,7 @@ def brighter(grid, dex):
 
 def test_each_cluster_follows_one_of_the_stellar_models(store):
     """Two models that differ by 1 mag give clusters that differ by 1 mag."""
-    brighter(IsochroneGrid.embedded(), 0.4).save(store / "bright.npz")
+    write_grid(store / "bright.npz", brighter(IsochroneGrid.embedded(), 0.4))
     survey = survey_with(clusters={"stars": {"isochrones": ["sse", "bright"]}})
     truth = observed(survey, n=200).truth
     model, magnitude = truth["model"].bool(), truth["mag_F475W"]
@@ -72,9 +73,8 @@ def test_a_stellar_model_that_is_not_there(store):
 
 def test_a_stellar_model_that_does_not_reach_the_prior(store):
     grid = IsochroneGrid.embedded()
-    IsochroneGrid(
-        grid.log_age[:20], grid.metallicity, tuple(row[:20] for row in grid.isochrones)
-    ).save(store / "young.npz")
+    young = tuple(row[:20] for row in grid.isochrones)
+    write_grid(store / "young.npz", IsochroneGrid(grid.log_age[:20], grid.metallicity, young))
     with pytest.raises(InputError, match=r"6\.6 to 10\.1.*6\.6 to 7\.55"):
         SurveyTables.build(survey_with(clusters={"stars": {"isochrones": ["sse", "young"]}}))
 
@@ -173,7 +173,7 @@ def test_focus_varies_from_stamp_to_stamp():
 
 def test_everything_at_once_is_reproducible(store):
     """All options together, from the seed alone; no pixel is missing."""
-    brighter(IsochroneGrid.embedded(), 0.1).save(store / "bright.npz")
+    write_grid(store / "bright.npz", brighter(IsochroneGrid.embedded(), 0.1))
     survey = with_bands(
         survey_with(
             clusters={

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from praesepe.errors import PraesepeError
-from praesepe.stars import files as _files
+from praesepe.stars import embedded
 
 
 @pytest.fixture
 def copy(tmp_path):
-    return shutil.copytree(_files.DATA, tmp_path / "stellar")
+    return shutil.copytree(embedded.DATA, tmp_path / "stellar")
 
 
 @pytest.mark.parametrize("name", ["isochrones.npz", "spectra.npz"])
 def test_checksums_hold(name):
-    assert _files.read_embedded(name)
+    assert embedded.read_embedded(name)
 
 
 def test_a_changed_byte_is_noticed(copy):
@@ -26,25 +26,25 @@ def test_a_changed_byte_is_noticed(copy):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(PraesepeError, match=r"spectra\.npz is damaged.*build_stellar_grid"):
-        _files.read_embedded("spectra.npz", copy)
-    assert _files.read_embedded("isochrones.npz", copy)
+        embedded.read_embedded("spectra.npz", copy)
+    assert embedded.read_embedded("isochrones.npz", copy)
 
 
 @pytest.mark.parametrize("lost", ["spectra.npz", "provenance.json"])
 def test_a_lost_file_is_named(copy, lost):
     (copy / lost).unlink()
     with pytest.raises(PraesepeError, match="incomplete"):
-        _files.read_embedded("spectra.npz", copy)
+        embedded.read_embedded("spectra.npz", copy)
 
 
 def test_size_and_provenance():
-    size = sum(path.stat().st_size for path in _files.DATA.iterdir())
+    size = sum(path.stat().st_size for path in embedded.DATA.iterdir())
     assert size < 12_000_000
-    record = json.loads((_files.DATA / "provenance.json").read_text())
+    record = json.loads((embedded.DATA / "provenance.json").read_text())
     assert {"command", "date", "packages", "sources_sha256", "files_sha256"} <= set(record)
     assert record["packages"]["cosmic-popsynth"]
 
 
 def test_nothing_is_pickled():
     for name in ("isochrones.npz", "spectra.npz"):
-        assert all(array.dtype != np.object_ for array in _files.read_embedded(name).values())
+        assert all(array.dtype != np.object_ for array in embedded.read_embedded(name).values())

@@ -67,28 +67,6 @@ def test_refusals(curves, table):
         table.integrated_magnitudes(8.0, 0.02, 0.0)
 
 
-def test_saved_and_loaded(table, tmp_path):
-    path = tmp_path / "table.npz"
-    table.save(path)
-    again = StellarTable.load(path)
-    assert again.band_names == table.band_names
-    np.testing.assert_array_equal(again.mag_ab, table.mag_ab)
-    np.testing.assert_array_equal(again.initial_mass, table.initial_mass)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a table", b"PK\x03\x04broken"])
-def test_files_that_are_no_table(tmp_path, content):
-    path = tmp_path / "bad.npz"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="not a table of stars"):
-        StellarTable.load(path)
-
-
-def test_no_such_file(tmp_path):
-    with pytest.raises(InputError, match="absent"):
-        StellarTable.load(tmp_path / "absent.npz")
-
-
 def test_weights_are_the_mass_function():
     mass = np.geomspace(0.08, 120.0, 3000)
     weights = imf_weights(mass, KROUPA2001)
@@ -176,15 +154,6 @@ def test_range_of_extinction_for_a_scatter():
     assert a_v_range(0.5) == (0.5, 0.5)
     assert a_v_range((0.2, 1.0), 0.1) == pytest.approx((0.0, 1.4))
     assert a_v_range(0.5, 0.1) == pytest.approx((0.1, 0.9))
-
-
-def test_dust_survives_the_file(behind_dust, tmp_path):
-    path = tmp_path / "dusty.npz"
-    behind_dust[1].save(path)
-    again = StellarTable.load(path)
-    assert again.a_v == (0.2, 3.0)
-    np.testing.assert_array_equal(again.magnitudes(1.1), behind_dust[1].magnitudes(1.1))
-    np.testing.assert_array_equal(again.dead_mass, behind_dust[1].dead_mass)
 
 
 def test_dead_mass_parts_the_living_from_the_dead(table):

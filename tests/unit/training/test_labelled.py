@@ -12,13 +12,11 @@ from astropy.table import MaskedColumn, Table
 
 from praesepe.errors import InputError
 from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
-from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey, parse_survey
 from praesepe.training.labelled import (
     MINIMUM,
     Labelled,
     LabelledSource,
-    present_mass_fraction,
     read_labelled,
     turn,
 )
@@ -244,13 +242,6 @@ def test_double_precision_becomes_single(survey: Survey) -> None:
     images, labels = make_source(survey, double).batch(0)
     assert images.dtype == labels.dtype == torch.float32
     assert double.fingerprint() == labelled.fingerprint()
-
-
-def test_the_present_mass_is_that_of_the_simulator(survey: Survey) -> None:
-    log_age, fraction = present_mass_fraction(survey)
-    stars = Simulator(survey, n_fields=0).stars
-    np.testing.assert_array_equal(log_age, stars.log_age)
-    np.testing.assert_allclose(fraction, stars.present_fraction[:, 0], rtol=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from praesepe.network.estimator import Estimator
 from praesepe.network.storage import read_checkpoint
 from praesepe.network.transform import prior_bounds
 from praesepe.sky.tables import SurveyTables
+from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
 from praesepe.training.config import Pace, Signals
 from praesepe.training.labelled import Labelled
@@ -780,7 +781,8 @@ def test_the_library_is_silent(
 def test_a_run_on_other_isochrones_of_the_same_name_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from praesepe.stars.isochrones import IsochroneGrid
+    from praesepe.stars import IsochroneGrid
+    from praesepe.stars.store import write_grid
 
     monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
     survey = make_survey(clusters={"log_age": [7.0, 9.0], "stars": {"isochrones": "mine"}})
@@ -788,7 +790,7 @@ def test_a_run_on_other_isochrones_of_the_same_name_is_not_resumed(
     for n_ages in (71, 70):
         rows = tuple(row[:n_ages] for row in grid.isochrones)
         changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
-        changed.save(tmp_path / "stars" / "mine.npz", overwrite=True)
+        write_grid(tmp_path / "stars" / "mine.npz", changed, overwrite=True)
         if n_ages == 71:
             train(survey, tmp_path / "run", steps=1, **QUICK)
     with pytest.raises(InputError, match="another stars: mine"):
@@ -804,3 +806,28 @@ def test_a_run_on_other_spectra_is_not_resumed(
     monkeypatch.setattr(SpectralLibrary, "embedded_key", staticmethod(lambda: "others"))
     with pytest.raises(InputError, match=r"another spectra: .*now 'others'"):
         train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
+
+
+def test_a_run_goes_on_after_its_files_have_moved(toy: Any, tmp_path: Path) -> None:
+    """What counts is what the files hold."""
+    toy()
+    curve = load_passband("acs_wfc_f475w")
+
+    def survey_in(folder: str) -> Survey:
+        survey, path = make_survey(), tmp_path / folder / "curve.txt"
+        band = survey.bands[0].model_copy(update={"filter": str(path)})
+        return survey.with_values(observation={"bands": (band,)})
+
+    (tmp_path / "here").mkdir()
+    table = np.c_[curve.wavelength_angstrom, curve.throughput]
+    np.savetxt(tmp_path / "here" / "curve.txt", table)
+    train(survey_in("here"), tmp_path / "m", steps=2, **QUICK)
+    (tmp_path / "here").rename(tmp_path / "there")
+    train(survey_in("there"), tmp_path / "m", steps=4, resume=True, **QUICK)
+    (run,) = Estimator.load(tmp_path / "m").card.runs
+    assert run.steps == 4
+    hashes = Estimator.load(tmp_path / "m").card.hashes
+    assert hashes.curves == {"F475W": load_passband(tmp_path / "there" / "curve.txt").key}
+    np.savetxt(tmp_path / "there" / "curve.txt", table * [[1.0, 0.9]])
+    with pytest.raises(InputError, match="another survey"):
+        train(survey_in("there"), tmp_path / "m", steps=6, resume=True, **QUICK)

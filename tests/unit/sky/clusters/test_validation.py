@@ -20,6 +20,7 @@ from praesepe.sky.clusters.validation import (
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import METALLICITY_STEP_DEX, SurveyTables
 from praesepe.stars import IsochroneGrid
+from praesepe.stars.store import write_grid
 from praesepe.survey import load_survey
 
 GIVEN = {"log_age": 8.0, "log_mass": 3.0, "log_rh": -0.5}
@@ -160,7 +161,7 @@ def test_each_model_has_its_own_ages(tmp_path):
         grid.log_age[:20], grid.metallicity, tuple(row[:20] for row in grid.isochrones)
     )
     path = tmp_path / "young.npz"
-    young.save(path)
+    write_grid(path, young)
     survey = survey_with(
         clusters={"log_age": (6.6, 7.5), "stars": {"isochrones": ("sse", str(path))}}
     )

@@ -11,6 +11,8 @@ import numpy as np
 
 from praesepe.errors import PraesepeError
 
+ISOCHRONES = "isochrones.npz"
+
 DATA = Path(__file__).parents[1] / "data" / "stellar"
 
 ADVICE = "Install the package again, or rebuild it with tools/build_stellar_grid.py."

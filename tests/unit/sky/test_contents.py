@@ -1,0 +1,66 @@
+"""What stamps are made of is known by content, wherever the files lie."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from praesepe.sky.contents import contents
+from praesepe.stars import load_passband
+from praesepe.survey import load_survey
+
+PHAT = load_survey("phat")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a filter curve, a PSF, a history and star fields."""
+    files = tmp_path / "here"
+    (files / "fields").mkdir(parents=True)
+    curve = load_passband("acs_wfc_f475w")
+    np.savetxt(files / "curve.txt", np.c_[curve.wavelength_angstrom, curve.throughput])
+    (files / "psf.fits").write_bytes(b"a star")
+    (files / "history.txt").write_text("7 1\n8 1\n")
+    (files / "fields" / "sky.bin").write_bytes(b"stars")
+    return files
+
+
+def survey_in(folder):
+    psf = PHAT.bands[1].psf.model_copy(update={"file": str(folder / "psf.fits")})
+    band = {"filter": str(folder / "curve.txt"), "psf": psf}
+    field = {"files": str(folder / "fields"), "history": str(folder / "history.txt")}
+    bands = (PHAT.bands[1].model_copy(update=band),)
+    return PHAT.with_values(observation={"bands": bands}, galaxy={"field": field})
+
+
+def test_a_folder_may_move(folder, tmp_path):
+    before, keys = survey_in(folder).fingerprint(), contents(survey_in(folder))
+    there = shutil.move(folder, tmp_path / "there")
+    assert survey_in(there).fingerprint() == before
+    assert contents(survey_in(there)) == keys
+
+
+@pytest.mark.parametrize("name", ["curve.txt", "psf.fits", "history.txt", "fields/sky.bin"])
+def test_other_content_is_another_survey(folder, name):
+    before, keys = survey_in(folder).fingerprint(), contents(survey_in(folder))
+    with (folder / name).open("a") as file:
+        file.write("9900 0.1\n")
+    assert survey_in(folder).fingerprint() != before
+    changed = {"curve.txt": "curves", "psf.fits": "psfs"}.get(name)
+    now = contents(survey_in(folder))
+    assert [group for group in keys if keys[group] != now[group]] == [changed] * bool(changed)
+
+
+def test_files_that_are_gone_leave_no_path(folder):
+    survey = survey_in(folder)
+    before = survey.fingerprint()
+    shutil.rmtree(folder)
+    gone = survey.fingerprint()
+    assert gone != before
+    assert survey_in(folder.parent / "elsewhere").fingerprint() == gone
+
+
+def test_curves_count_by_their_numbers():
+    curve = load_passband("acs_wfc_f475w")
+    assert contents(PHAT)["curves"]["F475W"] == curve.key
+    assert len(set(contents(PHAT)["curves"].values())) == 3
