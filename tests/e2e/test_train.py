@@ -45,16 +45,19 @@ sky_e_s = [0.1, 0.2]
 asinh_scale = 0.03
 """
 
-CHECKPOINT_SECONDS = 0.3
-SCRIPT = f"""
+NEVER = 10**9
+SCRIPT = """
 import sys
-import time
 import torch
 from praesepe.training.loop import train
 torch.set_num_threads(1)
+
+def hold(now):
+    if now["step"] >= int(sys.argv[4]):
+        sys.stdin.read()  # for ever: the test will kill
+
 train(sys.argv[1], sys.argv[2], steps=int(sys.argv[3]), resume=True, encoder="tiny", batch_size=16,
-      warmup_steps=5, valid_size=64, valid_every=1000, checkpoint_seconds={CHECKPOINT_SECONDS},
-      report=lambda _: time.sleep(float(sys.argv[4])))
+      warmup_steps=5, valid_size=64, valid_every=25, report=hold)
 """
 
 
@@ -76,7 +79,9 @@ def start() -> Iterator[Start]:
     def start(*arguments: object) -> subprocess.Popen[str]:
         words = [sys.executable, "-W", "error", "-c", SCRIPT, *map(str, arguments)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            words, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         started.append(process)
         return process
 
@@ -108,28 +113,20 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 def test_sigkill_loses_little_and_the_run_ends_the_same(
     tmp_path: Path, survey_file: Path, start: Start
 ) -> None:
-    steps, pause = 80, 0.25  # every tenth step, so that there is time to kill it
+    steps, held, saved = 60, 40, 25  # a checkpoint precedes each validation
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    finish(start(survey_file, straight, steps, 0))
+    finish(start(survey_file, straight, steps, NEVER))
 
-    checkpoint = killed / "checkpoint.safetensors"
-    process = start(survey_file, killed, steps, pause)
-    wait_for(checkpoint.exists, process)
-    written = checkpoint.stat().st_mtime_ns
-    wait_for(lambda: checkpoint.stat().st_mtime_ns > written, process)
-    wait_for((killed / "metrics.jsonl").exists, process)  # on a busy machine it comes later
-    time.sleep(0.1)
+    process = start(survey_file, killed, steps, held)
+    metrics = killed / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and f'"step": {held},' in metrics.read_text(), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not (killed / "model.json").exists()
-
-    _, progress = read_checkpoint(checkpoint)
-    assert 0 < progress["step"] < steps
-    reached = lines(killed)[-1]["seconds"]
-    assert reached - progress["seconds"] < CHECKPOINT_SECONDS + 1.0  # a busy machine's step
-
-    finish(start(survey_file, killed, steps, 0))
+    _, progress = read_checkpoint(killed / "checkpoint.safetensors")
+    assert progress["step"] >= saved  # more on a machine so slow that the interval passes
+    finish(start(survey_file, killed, steps, NEVER))
     weights = [(out / "weights.safetensors").read_bytes() for out in (straight, killed)]
     assert weights[0] == weights[1]
     ours, theirs = (
@@ -146,7 +143,7 @@ def test_a_signal_loses_nothing_and_tells_how_to_go_on(
     tmp_path: Path, survey_file: Path, start: Start, number: signal.Signals
 ) -> None:
     stopped = tmp_path / "stopped"
-    process = start(survey_file, stopped, 100_000, 0.1)
+    process = start(survey_file, stopped, 100_000, NEVER)
     wait_for(lambda: (stopped / "metrics.jsonl").exists() and len(lines(stopped)) > 2, process)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -173,7 +170,9 @@ def test_the_command_line_trains_and_resumes(
     assert "seed 0, now 4" in refused.stderr
     run_cli(*words, "--steps", 9, "--resume")
     assert Estimator.load(model).card.runs[-1].steps == 9
-    assert [line["step"] for line in lines(model)] == [6, 9]
+    steps = [line["step"] for line in lines(model)]  # a slow machine writes more of them
+    assert {6, 9} <= set(steps)
+    assert steps == sorted(set(steps))
 
 
 def test_the_command_line_tunes_on_annotated_clusters(

@@ -43,9 +43,9 @@ def test_padding_is_dark_and_out_of_reach(table):
 
 def test_it_is_fast(curves):
     build_table(curves)
-    start = time.perf_counter()
+    start = time.process_time()
     build_table(curves)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 def test_chosen_metallicities(curves, table):
