@@ -166,6 +166,7 @@ def test_no_photflam(refused: Any, model: Path, field: Any) -> None:
     message = refused(model, *field.arguments)
     assert "PHOTFLAM is missing" in message
     assert "F475W" in message
+    assert "(--zero-point BAND=26.06)" in message
 
 
 def test_no_unit(refused: Any, model: Path, field: Any) -> None:

@@ -209,7 +209,9 @@ def test_what_the_headers_lack_can_be_given(
             hdus["SCI"].header.remove(key)
 
     field.change("F475W", forget)
-    assert "BUNIT" in run_cli(*words, "--out", out, check=False).stderr
+    refused = run_cli(*words, "--out", out, check=False).stderr
+    assert "BUNIT" in refused
+    assert "(--unit BAND=UNIT)" in refused
     given = ("--unit", "F475W=electron/s", "--zero-point", "F475W=26.06")
     run_cli(*words, *given, "--out", out)
     np.testing.assert_allclose(Table.read(out)["log_age_p50"], before["log_age_p50"], atol=1e-3)

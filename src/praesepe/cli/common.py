@@ -95,10 +95,14 @@ def as_options(code: str) -> str:
     """
     if called := re.match(r"([\w.]+)\(", code):
         return COMMANDS.get(called[1], "")
+    try:
+        call = ast.parse(f"f({code})", mode="eval").body
+        given = {one.arg: ast.literal_eval(one.value) for one in getattr(call, "keywords", [])}
+    except (SyntaxError, ValueError):  # no arguments, but something for Python alone
+        return ""
     words = []
-    for keyword in ast.parse(f"f({code})", mode="eval").body.keywords:  # type: ignore[attr-defined]
-        option = OPTIONS.get(keyword.arg, "--" + keyword.arg.replace("_", "-"))
-        value = ast.literal_eval(keyword.value)
+    for name, value in given.items():
+        option = OPTIONS.get(str(name), "--" + str(name).replace("_", "-"))
         if isinstance(value, dict):
             words += [f"{option} {key}={one}" for key, one in value.items()]
         else:

@@ -96,14 +96,15 @@ class Headers:
         found = self.get(key)
         return found[1].strip() if found and isinstance(found[1], str) else ""
 
-    def positive(self, *keys: str, why: str, otherwise: str = "") -> float:
+    def positive(self, *keys: str, why: str, otherwise: str = "", code: str = "") -> float:
         """Return a keyword that must be a positive number; the error names what is missing."""
         found = self.get(*keys)
         if found is None:
             names = keys[0] + (f" (or {', '.join(keys[1:])})" if keys[1:] else "")
             raise InputError(
-                f"{self.label}: keyword {names} is missing from the header; {why}. "
-                f"Add it to the header{otherwise and ', or ' + otherwise}."
+                f"{self.label}: keyword {names} is missing from the header; {why}.",
+                remedy=f"Add it to the header{otherwise and ', or ' + otherwise}",
+                code=code,
             )
         return self._number(*found, why=why)
 
@@ -267,10 +268,10 @@ def jansky_to_ab(flux_jy: float) -> float:
 
 def _zero_point(headers: Headers, gain: float | None, instrument: str) -> float:
     """AB magnitude of 1 e-/s from PHOTFLAM and PHOTPLAM."""
-    advice = "give the AB magnitude of 1 e-/s (zero_points={band: ...})"
+    advice, code = "give the AB magnitude of 1 e-/s", "zero_points={'BAND': 26.06}"
     why = "the zero point of the image is unknown without it"
-    photflam = headers.positive("PHOTFLAM", why=why, otherwise=advice)
-    photplam = headers.positive("PHOTPLAM", why=why, otherwise=advice)
+    photflam = headers.positive("PHOTFLAM", why=why, otherwise=advice, code=code)
+    photplam = headers.positive("PHOTPLAM", why=why, otherwise=advice, code=code)
     zero_point_ab = hst_zero_point(photflam, photplam)
     name = (headers.text("INSTRUME") or instrument).upper()
     if gain is not None and not name.startswith(_PHOTFLAM_PER_ELECTRON):
