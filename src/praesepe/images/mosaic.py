@@ -14,11 +14,12 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning, listed, nearest, unknown
 from praesepe.images import grid
+from praesepe.images.band_images import BandImage, calibrated
 from praesepe.images.filters import check_filters
 from praesepe.images.pixels import Pixels
 from praesepe.images.source import ImageLike, Source, open_image
-from praesepe.images.units import Calibration, Headers, calibrate
-from praesepe.survey import Band, Survey, load_survey
+from praesepe.images.units import Headers
+from praesepe.survey import Survey, load_survey
 
 log = logging.getLogger(__name__)
 
@@ -28,39 +29,11 @@ Hdus: TypeAlias = str | int | Mapping[str, str | int] | None
 SCALE_TOLERANCE = 0.02
 """Largest relative difference between an image's pixel scale and the survey's."""
 
+SCALE_LIMIT = 20
+"""Factor between the two beyond which the WCS must be wrong."""
+
 ALIGNMENT_TOLERANCE_PX = 0.1
 """Largest distance between the same pixel of two bands."""
-
-EXPOSURE_TOLERANCE = 0.3
-"""Relative difference in exposure time beyond which a warning is given."""
-
-ZERO_POINT_NOTE_MAG, ZERO_POINT_LIMIT_MAG = 0.1, 2.0
-"""Distances between the zero points of image and survey that give a warning, and an error."""
-
-
-@dataclass(frozen=True)
-class BandImage:
-    """One band of a mosaic.
-
-    Attributes
-    ----------
-    label : str
-        How messages call the image.
-    pixels : Pixels
-        Values in the image's own unit, per pixel of the mosaic.
-    calibration : Calibration
-        How they become e-/s.
-    factor : float
-        Pixel value times `factor` is e-/s on the survey's photometric scale.
-    reprojected : bool
-        Whether the pixels were resampled.
-    """
-
-    label: str
-    pixels: Pixels
-    calibration: Calibration
-    factor: float
-    reprojected: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -296,11 +269,14 @@ def _assemble(
     bands: dict[str, BandImage] = {}
     for band in survey.bands:
         source, header = sources[band.name], headers[band.name]
-        unit, zero_point_ab = units.get(band.name), zero_points.get(band.name)
-        scaling = _calibration(band, source, header, unit, zero_point_ab)
-        notes += _remarks(band, header, scaling)
-        factor = scaling.factor(band.zero_point_ab)
-        bands[band.name] = BandImage(source.label, source.pixels, scaling, factor)
+        bands[band.name], remarks = calibrated(
+            band,
+            source,
+            header,
+            unit=units.get(band.name),
+            zero_point_ab=zero_points.get(band.name),
+        )
+        notes += remarks
     reasons: dict[str, str] = {}  # why a band must be resampled
     without_wcs = [name for name, source in sources.items() if source.wcs is None]
     if without_wcs:
@@ -358,62 +334,6 @@ def _check_files_differ(sources: Mapping[str, Source]) -> None:
             seen[source.path] = name
 
 
-def _calibration(
-    band: Band, source: Source, headers: Headers, unit: str | None, zero_point_ab: float | None
-) -> Calibration:
-    """How the pixels become e-/s; a bare array is in e-/s already."""
-    unit = unit or source.unit
-    if not source.headers:
-        unit = unit or "ELECTRONS/S"
-        zero_point_ab = band.zero_point_ab if zero_point_ab is None else zero_point_ab
-    area_sr = None
-    if source.wcs is not None:
-        area_sr = math.radians(grid.pixel_scale_arcsec(source.wcs, source.pixels.shape) / 3600) ** 2
-    return calibrate(
-        headers,
-        unit=unit,
-        zero_point_ab=zero_point_ab,
-        instrument=band.instrument,
-        survey_zero_point_ab=band.zero_point_ab,
-        pixel_area_sr=area_sr,
-    )
-
-
-def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:
-    """What is unusual about an image; stop where its zero point makes no sense."""
-    remarks = []
-    zero_point_ab = calibration.zero_point_ab
-    points = (
-        f"{headers.label}: 1 e-/s is {zero_point_ab:.2f} mag (AB), "
-        f"but {band.zero_point_ab:.2f} mag in the survey"
-    )
-    off_mag = abs(zero_point_ab - band.zero_point_ab)
-    if not off_mag <= ZERO_POINT_LIMIT_MAG:
-        raise InputError(
-            f"{points}; more than {ZERO_POINT_LIMIT_MAG:g} mag apart they cannot both be right. "
-            f"Check the unit ({calibration.unit}), PHOTFLAM and PHOTPLAM of the image, or the zero "
-            "point given for it, and zero_point_ab of the survey's band."
-        )
-    if off_mag > ZERO_POINT_NOTE_MAG:
-        remarks.append(
-            f"{points}; values are scaled, but noise and throughput are not those of the training"
-        )
-    exposure_s = calibration.exposure_s
-    if exposure_s is not None and abs(exposure_s / band.exposure_s - 1) > EXPOSURE_TOLERANCE:
-        remarks.append(
-            f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for "
-            f"{band.exposure_s:g} s; "
-            "with another noise its posteriors may be too narrow or too wide"
-        )
-    instrument = headers.text("INSTRUME").upper()
-    if instrument and band.instrument and instrument not in band.instrument.upper():
-        remarks.append(
-            f"{headers.label}: taken with {instrument}, but the model was trained for "
-            f"{band.instrument}; filter curve and PSF differ"
-        )
-    return remarks
-
-
 def _check_without_wcs(
     sources: Mapping[str, Source], without: list[str], allow: bool
 ) -> tuple[int, int]:
@@ -443,6 +363,14 @@ def _align(
     scales = {
         name: grid.pixel_scale_arcsec(s.wcs, s.pixels.shape) for name, s in sources.items() if s.wcs
     }
+    for name, scale in scales.items():
+        if not 1 / SCALE_LIMIT < scale / survey.pixel_scale_arcsec < SCALE_LIMIT:
+            raise InputError(
+                f"{sources[name].label}: by its WCS a pixel is {scale:.3g} arcsec, more than "
+                f"{SCALE_LIMIT} times off the survey's {survey.pixel_scale_arcsec:g} arcsec",
+                given=scale,
+                remedy="check CD or CDELT and the distortions (SIP) in its header",
+            )
     good = [
         name
         for name in scales

@@ -21,9 +21,10 @@ from astropy.io import fits
 from astropy.nddata import NDDataBase
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, listed, unknown
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
 
 # A path, an HDU or HDUList, (array, WCS), (array, Header), a bare array, or an NDData.
@@ -116,7 +117,9 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
             return _in_memory(array, frame, label=label)
         if frame is None or isinstance(frame, WCS):
             return Source(
-                label, _as_pixels(array, label), wcs=None if frame is None else _celestial(frame)
+                label,
+                _as_pixels(array, label),
+                wcs=None if frame is None else _celestial(frame, label),
             )
     raise InputError(
         f"{label}: a {type(image).__name__} is not an image; "
@@ -125,9 +128,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
 
 
 def _in_memory(array: NDArray[Any], *headers: Any, label: str, integers: bool = False) -> Source:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        wcs = _celestial(WCS(headers[0]))
+    wcs = _read_wcs(headers[0], label)
     pixels = _as_pixels(array, label)
     return Source(label, replace(pixels, integers=integers or pixels.integers), headers, wcs)
 
@@ -144,7 +145,9 @@ def _from_nddata(image: Any, label: str) -> Source:
     if wcs is not None and not isinstance(wcs, WCS):
         raise InputError(f"{label}: only FITS WCS are understood, not {type(wcs).__name__}")
     headers = (image.meta,) if image.meta or unit else ()
-    return Source(label, pixels, headers, None if wcs is None else _celestial(wcs), unit=unit)
+    return Source(
+        label, pixels, headers, None if wcs is None else _celestial(wcs, label), unit=unit
+    )
 
 
 def _as_pixels(array: NDArray[Any], label: str, mask: Any = None) -> Pixels:
@@ -165,8 +168,37 @@ def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:
     return np.asarray(array).reshape(shape)
 
 
-def _celestial(wcs: WCS) -> WCS | None:
-    return wcs.celestial if wcs.has_celestial else None
+def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
+    """Understand the WCS of a header; None where it has no celestial one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            wcs = WCS(header, fobj=hdus)
+        except Exception as error:  # wcslib and astropy raise many kinds
+            reason = (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0]
+            raise InputError(
+                f"{label}: the WCS in its header cannot be understood: {reason.rstrip('.:')}",
+                remedy="mend the WCS keywords of the header",
+            ) from error
+        return _celestial(wcs, label)
+
+
+def _celestial(wcs: WCS, label: str) -> WCS | None:
+    """The celestial part of a WCS, in a frame that astropy knows; None where it has none."""
+    if not wcs.has_celestial:
+        return None
+    celestial = wcs.celestial
+    try:
+        wcs_to_celestial_frame(celestial)
+    except ValueError as error:
+        raise InputError(
+            f"{label}: the frame of its WCS is not known: RADESYS = {celestial.wcs.radesys!r}, "
+            f"axes {listed(celestial.wcs.ctype)}",
+            given=celestial.wcs.radesys,
+            allowed=("ICRS", "FK5", "FK4", "FK4-NO-E"),
+            remedy="set RADESYS in the header to ICRS, FK5 or FK4, whichever is right",
+        ) from error
+    return celestial
 
 
 def _from_file(text: str, name: str, hdu: str | None) -> Source:
@@ -189,7 +221,7 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
             with fits.open(plain) as hdus:
                 chosen = choose_hdu(hdus, label, extension)
                 pixels = _map_pixels(chosen, plain, label, named=plain == str(path))
-                wcs = _celestial(WCS(chosen.header, fobj=hdus))
+                wcs = _read_wcs(chosen.header, label, hdus)
                 headers = (chosen.header.copy(), hdus[0].header.copy())
         except InputError as error:
             damaged = any(
@@ -200,9 +232,11 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
             raise InputError(f"{error}; the file seems to be truncated or damaged") from error
         except PermissionError as error:
             raise InputError(f"{label}: no permission to read {path}") from error
-        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+        except Exception as error:  # astropy raises many kinds for broken files
             raise InputError(
-                f"{label}: not a readable FITS file, or a truncated one: {error}"
+                f"{label}: not a readable FITS file, or a truncated one: {error}",
+                given=path,
+                remedy="fetch it again",
             ) from error
     return Source(label, pixels, headers, wcs, path=f"{path.resolve()}[{extension or ''}]")
 

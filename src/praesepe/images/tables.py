@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ TABLE_FORMATS = {
     ".xml": "votable",
     ".parquet": "parquet",
 }
+_UNIT_IN_TEXT = re.compile(r"(?P<text>.*) \[(?P<unit>(dex|mag|dB)\([^\[\]]*\))\]", re.DOTALL)
+
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
 """File name endings of the tables that can be read and written."""
 
@@ -78,22 +81,39 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
             given=path,
             allowed=TABLE_SUFFIXES,
         ) from error
-    if any("multiple tables" in str(item.message) for item in caught):
+    said = [str(item.message) for item in caught]
+    if any("multiple tables" in text for text in said):
         raise InputError(f"{path} holds several tables; name one, for instance {path.name}[1]")
+    if any("reading in first available" in text for text in said):
+        raise InputError(f"{path} has no extension {extension!r} that is a table", given=extension)
     for name in table.colnames:  # the table's own method stumbles over SkyCoord
         if isinstance(table[name], Column):
             text = Table([table[name]])
             text.convert_bytestring_to_unicode()
             table.replace_column(name, text[name])
+    _restore_units(table)
     return table, path.name
+
+
+def _restore_units(table: Table) -> None:
+    """Take the logarithmic units that `fits_safe` put into descriptions back out of them."""
+    from astropy.units import Unit
+
+    for name in table.colnames:
+        info = table[name].info
+        match = _UNIT_IN_TEXT.fullmatch(str(info.description or ""))
+        if match is not None and getattr(table[name], "unit", "none") is None:
+            unit = Unit(match["unit"], parse_strict="silent")
+            table[name].unit = unit
+            info.description = match["text"] if match["text"] != name else None
 
 
 def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     """Write a table in the format that the ending of the file name tells.
 
     Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
-    for them. In FITS and VOTable, whose standards know no logarithmic units, "dex(yr)" moves into
-    the description, and nested metadata become JSON text.
+    for them. In FITS and VOTable, where astropy knows no logarithmic units, "dex(yr)" moves into
+    the description, from where `read_table` restores it; nested metadata become JSON text.
 
     Parameters
     ----------
@@ -176,12 +196,19 @@ def _write_fits(table: Table, path: Path) -> None:
 
 
 def _write_votable(table: Table, path: Path) -> None:
-    """VOTable with the metadata as INFO elements."""
+    """VOTable with the metadata as INFO elements, and the model in the table's description.
+
+    The description is what astropy, TOPCAT and others show of a table.
+    """
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import Info
     from astropy.table.serialize import represent_mixins_as_columns
 
     document = from_table(represent_mixins_as_columns(table))  # SkyCoord: its ra and dec
+    if "model" in table.meta:
+        named = ("model", "model_version", "praesepe_version", "date")
+        told = (f"{key} {table.meta[key]}" for key in named if key in table.meta)
+        document.get_first_table().description = f"measured by {', '.join(told)}"
     for key, value in table.meta.items():
         document.resources[0].infos.append(Info(name=str(key), value=str(value)))
     document.to_xml(os.fspath(path))

@@ -480,3 +480,12 @@ def test_extensions_can_be_chosen(two_bands: Survey, tmp_path: Path, make_wcs) -
         Mosaic.read({b: f"{p}[1]" for b, p in paths.items()}, two_bands, hdu=2, **options)
     with pytest.raises(InputError, match="not in a ndarray"):
         Mosaic.read(dict.fromkeys(paths, np.zeros((9, 9))), two_bands, hdu=1)
+
+
+@pytest.mark.parametrize("scale", [3600.0, 1e-4])
+def test_a_pixel_of_a_degree_is_not_reprojected(two_bands: Survey, make_wcs, scale: float) -> None:
+    """A header without CD and CDELT says so."""
+    image = np.ones((60, 70), np.float32)
+    given = {"F475W": (image, make_wcs()), "F814W": (image, make_wcs(scale=scale))}
+    with pytest.raises(InputError, match=r"F814W.*20 times off.*check CD or CDELT"):
+        Mosaic.read(given, two_bands)

@@ -7,6 +7,7 @@ import gzip
 import lzma
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -169,3 +170,46 @@ def test_sip_distortion_is_kept(shared_data: Path) -> None:
     source = open_image(shared_data / "real/ngc1261/f336w.fits", "F336W")
     assert source.wcs.sip is not None
     assert source.headers[1]["EXPTIME"] == 700
+
+
+def header_of_a_mosaic() -> fits.Header:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [11.0, 41.5]
+    wcs.wcs.crpix = [50, 50]
+    wcs.wcs.cdelt = [-0.05 / 3600, 0.05 / 3600]
+    return wcs.to_header()
+
+
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"CDELT1": 0.0}, "singular"),
+        ({"CUNIT1": "parsec"}, "CUNIT1"),
+        ({"CTYPE1": "RA---TAB", "CTYPE2": "DEC--TAB"}, "cannot be understood"),
+        ({"CTYPE2": "DEC--SIN"}, "Inconsistent projection"),
+        ({"CTYPE1": 5}, "cannot be understood"),
+        ({"CRVAL2": 100.0}, "Ill-conditioned"),
+        ({"RADESYS": "GAPPT"}, "RADESYS = 'GAPPT'.*to ICRS, FK5 or FK4"),
+        ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2}, "B_ORDER"),
+        ({"CTYPE1": "RA---TAN-SIP", "A_ORDER": "two", "B_ORDER": 2}, "cannot be understood"),
+        ({"CPDIS1": "LOOKUP", "CPDIS2": "LOOKUP"}, "DP1|HDUList"),
+    ],
+)
+def test_a_strange_wcs_is_told(
+    tmp_path: Path, keywords: dict[str, Any], said: str, in_memory: bool
+) -> None:
+    """No error of wcslib's or astropy's reaches the user as it is."""
+    header = header_of_a_mosaic()
+    header.update(keywords)
+    image: Any = (np.ones((90, 90), np.float32), header)
+    if not in_memory:
+        fits.PrimaryHDU(*image).writeto(tmp_path / "a.fits", output_verify="ignore")
+        image = tmp_path / "a.fits"
+    with pytest.raises(InputError, match=said) as raised:
+        open_image(image, "F475W")
+    assert "F475W" in str(raised.value)
+    assert "wcsset" not in str(raised.value)
+    assert "truncated" not in str(raised.value)

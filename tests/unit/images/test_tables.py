@@ -15,7 +15,7 @@ from astropy.table import Column, MaskedColumn, QTable, Table
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.images import check_output, write_regions, write_table
-from praesepe.images.tables import fits_safe
+from praesepe.images.tables import fits_safe, read_table
 
 FORMATS = [".ecsv", ".fits", ".vot", ".xml", ".parquet", ".csv"]
 
@@ -66,6 +66,31 @@ def test_round_trip(tmp_path: Path, table: Table, suffix: str) -> None:
         assert meta["model_version"] == "1.0"
         assert meta["n_samples"] == 500
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".vot", ".ecsv", ".parquet"])
+def test_units_and_the_model_come_back(tmp_path: Path, table: Table, suffix: str) -> None:
+    """The unit by our own reader; name and version of the model by astropy's."""
+    table.remove_column("name")  # not ASCII
+    table.meta["model"] = "phat"
+    path = write_table(table, tmp_path / f"out{suffix}")
+    again, _ = read_table(path)
+    assert str(again["log_age_p50"].unit) == "dex(yr)"
+    assert again["log_age_p50"].description == "age"
+    assert again["rh_arcsec_p50"].unit == "arcsec"
+    said = " ".join(f"{key.lower()} {value}" for key, value in read(path).meta.items())
+    assert "model phat" in said
+    assert "model_version 1.0" in said
+
+
+def test_an_extension_that_is_not_there(tmp_path: Path, table: Table) -> None:
+    """astropy takes the first table with a warning."""
+    table.remove_column("name")  # not ASCII
+    path = write_table(table, tmp_path / "out.fits")
+    assert len(read_table(f"{path}[1]")[0]) == len(table)
+    for extension in ("9", "NOPE"):
+        with pytest.raises(InputError, match=f"no extension '{extension}'"):
+            read_table(f"{path}[{extension}]")
 
 
 def test_votable_keeps_metadata(tmp_path: Path, table: Table) -> None:

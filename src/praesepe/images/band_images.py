@@ -1,0 +1,139 @@
+"""The image of one band with its calibration, and what is unusual about it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from praesepe.errors import InputError
+from praesepe.images import grid
+from praesepe.images.pixels import Pixels
+from praesepe.images.source import Source
+from praesepe.images.units import Calibration, Headers, calibrate
+from praesepe.survey import Band
+
+EXPOSURE_TOLERANCE = 0.3
+"""Relative difference in exposure time beyond which a warning is given."""
+
+ZERO_POINT_NOTE_MAG, ZERO_POINT_LIMIT_MAG = 0.1, 2.0
+"""Distances between the zero points of image and survey that give a warning, and an error."""
+
+
+@dataclass(frozen=True)
+class BandImage:
+    """One band of a mosaic.
+
+    Attributes
+    ----------
+    label : str
+        How messages call the image.
+    pixels : Pixels
+        Values in the image's own unit, per pixel of the mosaic.
+    calibration : Calibration
+        How they become e-/s.
+    factor : float
+        Pixel value times `factor` is e-/s on the survey's photometric scale.
+    reprojected : bool
+        Whether the pixels were resampled.
+    """
+
+    label: str
+    pixels: Pixels
+    calibration: Calibration
+    factor: float
+    reprojected: bool = False
+
+
+def calibrated(
+    band: Band,
+    source: Source,
+    headers: Headers,
+    *,
+    unit: str | None = None,
+    zero_point_ab: float | None = None,
+) -> tuple[BandImage, list[str]]:
+    """Bring an opened image to the photometric scale of a survey's band.
+
+    Parameters
+    ----------
+    band : Band
+    source : Source
+        The opened image.
+    headers : Headers
+        Its keywords.
+    unit : str, optional
+        Replaces ``BUNIT``.
+    zero_point_ab : float, optional
+        Replaces ``PHOTFLAM`` and ``PHOTPLAM``.
+
+    Returns
+    -------
+    image : BandImage
+    remarks : list of str
+        What a user should know.
+
+    Raises
+    ------
+    InputError
+        Where a keyword is missing, or the zero point makes no sense.
+    """
+    scaling = _calibration(band, source, headers, unit, zero_point_ab)
+    remarks = _remarks(band, headers, scaling)
+    factor = scaling.factor(band.zero_point_ab)
+    return BandImage(source.label, source.pixels, scaling, factor), remarks
+
+
+def _calibration(
+    band: Band, source: Source, headers: Headers, unit: str | None, zero_point_ab: float | None
+) -> Calibration:
+    """How the pixels become e-/s; a bare array is in e-/s already."""
+    unit = unit or source.unit
+    if not source.headers:
+        unit = unit or "ELECTRONS/S"
+        zero_point_ab = band.zero_point_ab if zero_point_ab is None else zero_point_ab
+    area_sr = None
+    if source.wcs is not None:
+        area_sr = math.radians(grid.pixel_scale_arcsec(source.wcs, source.pixels.shape) / 3600) ** 2
+    return calibrate(
+        headers,
+        unit=unit,
+        zero_point_ab=zero_point_ab,
+        instrument=band.instrument,
+        survey_zero_point_ab=band.zero_point_ab,
+        pixel_area_sr=area_sr,
+    )
+
+
+def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:
+    """What is unusual about an image; stop where its zero point makes no sense."""
+    remarks = []
+    zero_point_ab = calibration.zero_point_ab
+    points = (
+        f"{headers.label}: 1 e-/s is {zero_point_ab:.2f} mag (AB), "
+        f"but {band.zero_point_ab:.2f} mag in the survey"
+    )
+    off_mag = abs(zero_point_ab - band.zero_point_ab)
+    if not off_mag <= ZERO_POINT_LIMIT_MAG:
+        raise InputError(
+            f"{points}; more than {ZERO_POINT_LIMIT_MAG:g} mag apart they cannot both be right. "
+            f"Check the unit ({calibration.unit}), PHOTFLAM and PHOTPLAM of the image, or the zero "
+            "point given for it, and zero_point_ab of the survey's band."
+        )
+    if off_mag > ZERO_POINT_NOTE_MAG:
+        remarks.append(
+            f"{points}; values are scaled, but noise and throughput are not those of the training"
+        )
+    exposure_s = calibration.exposure_s
+    if exposure_s is not None and abs(exposure_s / band.exposure_s - 1) > EXPOSURE_TOLERANCE:
+        remarks.append(
+            f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for "
+            f"{band.exposure_s:g} s; "
+            "with another noise its posteriors may be too narrow or too wide"
+        )
+    instrument = headers.text("INSTRUME").upper()
+    if instrument and band.instrument and instrument not in band.instrument.upper():
+        remarks.append(
+            f"{headers.label}: taken with {instrument}, but the model was trained for "
+            f"{band.instrument}; filter curve and PSF differ"
+        )
+    return remarks
