@@ -184,7 +184,7 @@ def test_real_images(shared_data: Path, repository: Path, tmp_path: Path) -> Non
     images = {
         band: shared_data / "real/ngc1261" / f"{band.lower()}.fits" for band in ("F336W", "F555W")
     }
-    survey = load_survey(repository / "docs/examples/ngc1261/ngc1261.toml")
+    survey = load_survey(repository / "examples/real_images/ngc1261/ngc1261.toml")
     bands = [band.model_copy(update={"saturation_e": 25_000.0}) for band in survey.bands]
     survey = survey.with_values(observation={"bands": tuple(bands)})
     built = build_fields(survey, images, tmp_path / "f", n=10, size=128, edge_px=80, seed=1)

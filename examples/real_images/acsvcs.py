@@ -1,9 +1,9 @@
 """Ages, masses and sizes of globular-cluster candidates in the ACS Virgo and Fornax surveys.
 
-    praesepe train docs/examples/acsvcs.toml --out runs/acsvcs --steps 2500 --seed 5
-    python docs/examples/acsvcs.py runs/acsvcs FCC106_images.fits --out fcc106.png
-    python docs/examples/acsvcs.py runs/acsvcs VCC1993_images.fits --distance-mpc 16.5
-    python docs/examples/acsvcs.py runs/acsvcs --control
+    praesepe train examples/real_images/acsvcs.toml --out runs/acsvcs --steps 2500 --seed 5
+    python examples/real_images/acsvcs.py runs/acsvcs FCC106_images.fits --out fcc106.png
+    python examples/real_images/acsvcs.py runs/acsvcs VCC1993_images.fits --distance-mpc 16.5
+    python examples/real_images/acsvcs.py runs/acsvcs --control
 
 The files hold stamps, not mosaics: extension 1, (N, 2, 20, 20), e-/s in F475W and F850LP. With
 --control, mock clusters of 10 to 12.6 Gyr and several metallicities are measured instead.
