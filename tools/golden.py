@@ -137,7 +137,7 @@ def make() -> None:
         "simulate": round(len(stamps) / (middle - start)),
         "predict": round(len(stamps) / (end - middle)),
     }
-    metrics = evaluate(MODEL, **EVALUATION)
+    metrics = evaluate(MODEL, **EVALUATION).metrics
     record["evaluation"] = {"settings": EVALUATION, "metrics": metrics}
     np.savez_compressed(FOLDER / "record.npz", **arrays)
     np.savez(FOLDER / "density.npz", **density)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from praesepe.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from praesepe.evaluation.recovery import evaluate
+    from praesepe.evaluation import evaluate
     from praesepe.flags import Flag
     from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic, read_mosaic
@@ -68,7 +68,7 @@ _HOME = {
     "Simulator": "praesepe.sky.simulator",
     "Survey": "praesepe.survey",
     "build_fields": "praesepe.mocks.fields",
-    "evaluate": "praesepe.evaluation.recovery",
+    "evaluate": "praesepe.evaluation",
     "load_survey": "praesepe.survey",
     "predict": "praesepe.inference.prediction",
     "read_mosaic": "praesepe.images.mosaic",

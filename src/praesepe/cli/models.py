@@ -191,12 +191,12 @@ def evaluate(
 
     Example: praesepe evaluate phat --n 4000 --seed 7 --out evaluation
     """
-    from praesepe.evaluation.recovery import PRODUCTS
-    from praesepe.evaluation.recovery import evaluate as evaluate_model
+    from praesepe.evaluation import PRODUCTS
+    from praesepe.evaluation import evaluate as evaluate_model
 
     check_device(device)
     with display("evaluating", "clusters") as progress:
-        metrics = evaluate_model(
+        evaluation = evaluate_model(
             model,
             n=n,
             seed=seed,
@@ -207,7 +207,7 @@ def evaluate(
             device=device,
             progress=progress,
         )
-    console_on().print(metrics_table(metrics))
+    console_on().print(metrics_table(evaluation))
     say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
 
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as ScreenTable
@@ -17,8 +17,13 @@ from rich.table import Table as ScreenTable
 from praesepe.cli.common import as_options
 from praesepe.errors import InputError, PraesepeError
 
+if TYPE_CHECKING:
+    from praesepe.evaluation import Evaluation
+
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ENOUGH_FOR_A_RATE = 1000
+WIDEST_LABEL = 20
+"""Characters of a bin's label that the table of metrics has room for."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """Of the messages that are shown: usually, with ``-v`` and with ``-vv``."""
 
@@ -151,34 +156,47 @@ def demo_table(summary: list[tuple[str, float, float, float]]) -> ScreenTable:
     return table
 
 
-def metrics_table(metrics: dict[str, Any]) -> ScreenTable:
-    """Median, scatter and 68 % coverage of every quantity in every bin."""
-    from praesepe import quantities
+def metrics_table(evaluation: Evaluation) -> ScreenTable:
+    """Bias, scatter and coverage of every quantity in every bin.
 
-    made_by = metrics["provenance"]
-    title = f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, "
+    It is 80 characters wide for three quantities; labels of bins that are wider than their column
+    stand below.
+    """
+    made_by = evaluation["provenance"]
     table = ScreenTable(
-        title=title + "its scatter (±), and the share of truths within 68 %",
+        title=f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, its "
+        "scatter (±), and the coverage of the 68 % credible interval",
         title_justify="left",
+        caption_justify="left",
         box=None,
         header_style="bold",
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    parts = {name: part for name, part in metrics.items() if name != "provenance" and part["n"]}
-    inferred = [q for q in quantities.registered() if q.name in next(iter(parts.values()))]
     table.add_column("clusters", no_wrap=True)
     table.add_column("number", justify="right", no_wrap=True)
-    for quantity in inferred:
-        for column in (quantity.word, "±", "68 %"):
-            table.add_column(column, justify="right", no_wrap=True)
-    for name, part in parts.items():
-        cells = [cell for quantity in inferred for cell in _cells(part[quantity.name])]
-        table.add_row(name, str(part["n"]), *cells)
+    quantities = evaluation.recovery.quantities
+    for quantity in quantities:
+        heads = ("correct",) if quantity.is_categorical else ("±", "68 %")
+        for head in (quantity.word, *heads):
+            table.add_column(head, justify="right", no_wrap=True)
+    below = []
+    for name, part in evaluation.items():
+        if not part.get("n") or name == "provenance":
+            continue
+        label = part["label"]
+        if len(label) > WIDEST_LABEL:
+            below.append(f"{name}: {label}")
+            label = name
+        cells = [cell for quantity in quantities for cell in _cells(part[quantity.name])]
+        table.add_row(label, str(part["n"]), *cells)
+    table.caption = "\n".join(below)
     return table
 
 
-def _cells(metrics: dict[str, float]) -> tuple[str, str, str]:
+def _cells(metrics: dict[str, float]) -> tuple[str, ...]:
+    if "accuracy" in metrics:
+        return ("", f"{metrics['accuracy']:.2f}")
     return (
         f"{metrics['median']:+.3f}",
         f"{metrics['mad_sigma']:.3f}",

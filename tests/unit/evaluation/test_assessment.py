@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,10 @@ from astropy.table import Table
 
 from praesepe import evaluate as _public
 from praesepe.errors import InputError
-from praesepe.evaluation.recovery import (
-    Recovered,
-    as_table,
-    bins,
-    coverage,
-    evaluate,
-    probability_integral_transform,
-    summarise,
-)
+from praesepe.evaluation import Recovery, bins_of, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
+from praesepe.quantities import Quantity, get
 from praesepe.sky.simulator import Mocks
 from praesepe.survey import load_survey
 
@@ -71,8 +63,7 @@ class Gaussian(Estimator):
 
 @pytest.fixture
 def gaussian(monkeypatch: pytest.MonkeyPatch) -> Gaussian:
-    # `praesepe.evaluate` is the function; its module is in sys.modules
-    monkeypatch.setattr(sys.modules["praesepe.evaluation.recovery"], "Simulator", Fakes)
+    monkeypatch.setattr("praesepe.evaluation.assessment.Simulator", Fakes)
     return Gaussian.untrained(PHAT, encoder="tiny")  # type: ignore[return-value]
 
 
@@ -105,67 +96,39 @@ def test_a_biased_model_is_found_out(gaussian: Gaussian) -> None:
         assert metrics[name]["rms"] == pytest.approx(math.hypot(0.2, 0.1), abs=0.01)
 
 
-def test_bins() -> None:
-    truth = np.array(
-        [
-            [9.0, np.log10(250), -0.5],
-            [9.0, 3.5, -0.5],
-            [9.6, 3.5, -0.5],
-            [7.0, 2.39, -0.5],
-            [10.05, 4.49, -0.5],
-        ]
-    )
-    selected = bins(truth, PHAT)
-    assert selected["all"].all()
-    assert selected["seed_range"].tolist() == [True, True, False, False, False]
-    assert selected["m_gt_1000"].tolist() == [False, True, False, False, False]
-    assert selected["age_9.0_9.5"].tolist() == [True, True, False, False, False]
-    assert selected["age_7.0_7.5"].tolist() == [False, False, False, True, False]
-    assert selected["age_10.0_10.5"].tolist() == [False, False, False, False, True]
-    assert selected["mass_2.0_2.5"].tolist() == [True, False, False, True, False]
-    ages = [name for name in selected if name.startswith("age_")]
-    assert ages[0] == "age_6.5_7.0"
-    assert len(ages) == 8
-    assert [name for name in selected if name.startswith("mass_")][-1] == "mass_4.0_4.5"
-
-
-def test_no_mass_is_left_out(rng: np.random.Generator) -> None:
-    """The stars drawn can exceed the largest mass of the prior, 10^4.5 Msun."""
-    truth = np.column_stack(
-        [rng.uniform(6.6, 10.1, 500), rng.uniform(1.9, 4.5, 500), np.zeros(500)]
-    )
-    truth[0, 1], truth[1, 1] = 4.5, 4.52
-    selected = bins(truth, PHAT)
-    masses = [member for name, member in selected.items() if name.startswith("mass_")]
-    assert (np.sum(masses, axis=0) == 1).all()
-    assert selected["mass_4.5_5.0"].sum() == 2
-    assert selected["mass_1.5_2.0"].any()
-    inside = np.clip(truth, None, (10.0, 4.4, 0))
-    assert "mass_4.5_5.0" not in bins(inside, PHAT)
-
-
-def test_three_gyr_is_the_limit() -> None:
-    truth = np.array([[np.log10(3e9) - 1e-6, 3.2, 0], [np.log10(3e9) + 1e-6, 3.2, 0]])
-    assert bins(truth, PHAT)["seed_range"].tolist() == [True, False]
-
-
-def test_probability_integral_transform() -> None:
-    draws = np.arange(9, dtype=float)[None, :, None] * np.ones(3)
-    truth = np.array([[-1.0, 4.5, 99.0]])
-    np.testing.assert_allclose(probability_integral_transform(draws, truth), [[0.05, 0.55, 0.95]])
-    uniform = (np.arange(10_000) + 0.5) / 10_000
-    assert coverage(uniform, 0.6827) == pytest.approx(0.6827, abs=1e-3)
+def recovery(truth: np.ndarray, **changes: Any) -> Recovery:
+    """Clusters whose posteriors lie around the truth."""
+    entries = {
+        "quantities": tuple(map(get, PARAMETERS)),
+        "truth": truth,
+        "percentiles": np.stack([truth - 0.1, truth, truth + 0.1]),
+        "pit": np.full(truth.shape, 0.5),
+        "log_prob": np.zeros(len(truth)),
+        "tarp": np.full(len(truth), 0.5),
+    }
+    return Recovery(**{**entries, **changes})
 
 
 def test_empty_bins_are_null_in_valid_json() -> None:
-    truth = np.array([[9.8, 2.2, -0.5]])
-    percentiles = np.stack([truth - 0.1, truth, truth + 0.1])
-    recovered = Recovered(truth, percentiles, np.full((1, 3), 0.5), np.zeros(1), {})
-    metrics = summarise(recovered, PHAT)
+    one = recovery(np.array([[9.8, 2.2, -0.5]]))
+    metrics = metrics_of(one, bins_of(one.truth, one.quantities, {}, PHAT.evaluation.bins))
     assert metrics["seed_range"]["n"] == 0
     assert metrics["seed_range"]["log_age"] == dict.fromkeys(METRICS)
     assert metrics["all"]["log_age"]["median"] == 0
     json.loads(json.dumps(metrics, allow_nan=False))
+
+
+def test_categories_are_scored() -> None:
+    kind = Quantity("kind", "k", "", "what it is", categories=("cluster", "nothing"))
+    truth = np.array([[0.0], [1.0], [1.0]])
+    chances = {"kind": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])}
+    one = recovery(truth, quantities=(kind,), probabilities=chances, tarp=np.full(3, np.nan))
+    metrics = metrics_of(one, bins_of(truth, one.quantities, {}))
+    assert metrics["all"]["kind"]["accuracy"] == pytest.approx(2 / 3)
+    assert metrics["kind_cluster"]["kind"]["brier"] == pytest.approx(0.02)
+    assert metrics["calibration"]["tarp_ks_distance"] is None
+    json.loads(json.dumps(metrics, allow_nan=False))
+    assert {"kind_true", "kind_p_cluster"} <= set(one.to_table().colnames)
 
 
 def test_what_is_written(gaussian: Gaussian, tmp_path: Path) -> None:
@@ -216,14 +179,32 @@ def test_bad_arguments(gaussian: Gaussian, tmp_path: Path) -> None:
 
 
 def test_table_of_clusters() -> None:
-    truth = np.zeros((4, 3))
-    recovered = Recovered(
-        truth, np.stack([truth] * 3), truth + 0.5, np.zeros(4), {"gamma": np.full(4, 3.0)}
-    )
-    table = as_table(recovered)
+    table = recovery(np.zeros((4, 3)), extra={"gamma": np.full(4, 3.0)}).to_table()
     assert {"log_age_true", "log_rh_p16", "log_mass_pit", "log_prob", "gamma"} <= set(
         table.colnames
     )
+
+
+def test_calibration_of_the_joint_posterior(gaussian: Gaussian) -> None:
+    # Narrow: at the edges of the prior these posteriors, which do not know it, are wrong.
+    gaussian.sigma = gaussian.claimed_sigma = 0.005
+    calibration = evaluate(gaussian, n=2000, seed=2)["calibration"]
+    assert calibration["tarp_ks_distance"] < calibration["ks_bound"]
+    assert max(calibration["ks_distance"].values()) < calibration["ks_bound"]
+    gaussian.claimed_sigma = 0.0025
+    calibration = evaluate(gaussian, n=2000, seed=2)["calibration"]
+    assert calibration["tarp_ks_distance"] > calibration["ks_bound"]
+    assert min(calibration["ks_distance"].values()) > calibration["ks_bound"]
+
+
+def test_an_evaluation_says_what_it_is(gaussian: Gaussian) -> None:
+    evaluation = evaluate(gaussian, n=64, seed=2)
+    assert "64 artificial clusters of 'phat', seed 2; age: bias" in repr(evaluation)
+    assert repr(evaluation.recovery) == (
+        "<Recovery of log_age, log_mass, log_rh of 64 artificial clusters>"
+    )
+    assert dict(evaluation) == evaluation.metrics
+    assert {"provenance", "calibration", "all"} <= set(evaluation)
 
 
 def test_public_name() -> None:

@@ -1,0 +1,221 @@
+"""Artificial-cluster tests: a model is judged on clusters that it never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from praesepe.errors import InputError
+from praesepe.evaluation.bins import bins_of
+from praesepe.evaluation.metrics import metrics_of
+from praesepe.evaluation.recovery import Recovery, recover
+from praesepe.files import output_folder, replace_set
+from praesepe.inference.prediction import provenance
+from praesepe.network.estimator import Estimator
+from praesepe.sky.simulator import Simulator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLOCK = 256
+"""Mocks per call of the simulator: fixed, so that a seed always gives the same clusters."""
+
+PRODUCTS = ("metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png")
+"""Files in the folder of an evaluation."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Mapping[str, Any]):
+    """How good a model is, and on which clusters that was found.
+
+    A mapping of its metrics: ``evaluation["seed_range"]["log_age"]["coverage68"]``.
+
+    Attributes
+    ----------
+    metrics : dict
+        Valid JSON: ``provenance``; ``calibration``; and for each bin its ``label``, the number
+        ``n`` of clusters, and the metrics of each quantity. docs/evaluation.md describes it.
+    recovery : Recovery
+        Truth and posterior of every cluster.
+    """
+
+    metrics: dict[str, Any]
+    recovery: Recovery
+
+    def __getitem__(self, key: str) -> Any:
+        return self.metrics[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def __repr__(self) -> str:
+        of, everything = self.metrics["provenance"], self.metrics["all"]
+        words = []
+        for quantity in self.recovery.quantities:
+            values, unit = everything[quantity.name], quantity.residual_unit
+            if quantity.is_categorical:
+                words.append(f"{quantity.word}: accuracy {values['accuracy']:.2f}")
+            else:
+                words.append(
+                    f"{quantity.word}: bias {values['median']:+.3f}, scatter "
+                    f"{values['mad_sigma']:.3f} {unit}".rstrip()
+                    + f", coverage {values['coverage68']:.2f} (68 %)"
+                )
+        return (
+            f"<Evaluation of {of['model']!r} {of['model_version']} on {everything['n']} artificial "
+            f"clusters of {of['survey']!r}, seed {of['seed']}; {'; '.join(words)}>"
+        )
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """File names and figures: recovered against true, bias and scatter, calibration."""
+        from praesepe import plots
+
+        r, chances = self.recovery, self.recovery.probabilities
+        yield (
+            "recovered.png",
+            plots.figure_recovered(r.truth, r.percentiles, r.quantities, probabilities=chances),
+        )
+        yield "residuals.png", plots.figure_residuals(r.truth, r.residual, r.quantities)
+        several = sum(not quantity.is_categorical for quantity in r.quantities) > 1
+        yield (
+            "calibration.png",
+            plots.figure_calibration(
+                r.pit,
+                r.quantities,
+                tarp=r.tarp if several else None,
+                truth=r.truth,
+                probabilities=chances,
+            ),
+        )
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write metrics, the table of clusters and figures; see `PRODUCTS`.
+
+        Parameters
+        ----------
+        folder : path
+            Made if needed.
+        overwrite : bool
+            Whether an earlier evaluation in that folder may be replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            Where the folder holds an evaluation that may not be replaced.
+        """
+        from praesepe.images.tables import write_table
+
+        folder = _check_folder(folder, overwrite=overwrite)
+        table = self.recovery.to_table()
+        table.meta.update(self.metrics["provenance"])
+        # The metrics come last: they say what the other files are.
+        with replace_set(folder, PRODUCTS[::-1]) as part:
+            write_table(table, part / "clusters.ecsv")
+            for name, figure in self.figures():
+                figure.savefig(part / name, dpi=150)
+            text = json.dumps(self.metrics, indent=2, allow_nan=False) + "\n"
+            (part / "metrics.json").write_text(text, encoding="utf-8")
+        return folder
+
+
+def evaluate(
+    model: Estimator | str | Path,
+    *,
+    n: int = 4000,
+    seed: int = 1,
+    nuisances: bool = True,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    n_samples: int = 500,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure artificial clusters whose truth is known.
+
+    Parameters
+    ----------
+    model : Estimator, str or Path
+        A loaded model, the name of one that comes with the package, or a model's folder.
+    n : int
+        Number of clusters, drawn from the model's survey.
+    seed : int
+        Seed of the clusters; the seed of the training is refused.
+    nuisances : bool
+        Draw zero points, blur and registration errors as in training; False: perfect images.
+    out : path, optional
+        Folder for the files named in `PRODUCTS`: metrics, the table of clusters, figures.
+    overwrite : bool
+        Replace the results of an earlier run in that folder.
+    n_samples, device
+        See `praesepe.predict`.
+    progress : callable, optional
+        Called with (clusters done, all clusters), first with none done.
+
+    Returns
+    -------
+    Evaluation
+        The metrics, as a mapping, and the clusters.
+
+    Raises
+    ------
+    InputError
+        For the seed of the training, a folder that is taken, and numbers below 1.
+
+    Examples
+    --------
+    >>> import praesepe
+    >>> evaluation = praesepe.evaluate("phat", n=64, seed=131)
+    >>> evaluation["all"]["n"]
+    64
+    """
+    if out is not None:
+        _check_folder(out, overwrite=overwrite)
+    for name, value in (("n", n), ("n_samples", n_samples)):
+        if value < 1:
+            raise InputError(f"{name} = {value}: the least that is allowed is 1.")
+    estimator = Estimator.load(model, device=device)
+    _refuse_training_seed(estimator, seed)
+    simulator = Simulator(estimator.survey, device=estimator.device, seed=seed, nuisances=nuisances)
+    parts: list[Recovery] = []
+    if progress is not None:
+        progress(0, n)
+    for start in range(0, n, BLOCK):
+        mocks = simulator.draw(min(BLOCK, n - start))
+        parts.append(recover(estimator, mocks, first=start, seed=seed, n_samples=n_samples))
+        if progress is not None:
+            progress(start + len(mocks), n)
+    recovery = Recovery.joined(parts)
+    bins = bins_of(
+        recovery.truth, recovery.quantities, estimator.card.priors, estimator.survey.evaluation.bins
+    )
+    made_by = provenance(estimator, n=n, seed=seed, nuisances=nuisances, n_samples=n_samples)
+    evaluation = Evaluation({"provenance": made_by, **metrics_of(recovery, bins)}, recovery)
+    if out is not None:
+        evaluation.save(out, overwrite=overwrite)
+    return evaluation
+
+
+def _refuse_training_seed(estimator: Estimator, seed: int) -> None:
+    """Clusters seen in training would flatter the model."""
+    if seed in estimator.training_seeds:
+        raise InputError(
+            f"seed {seed} is the one that {estimator.name!r} was trained with: it would be judged "
+            f"on clusters it has seen. Choose another, e.g. {seed + 1}."
+        )
+
+
+def _check_folder(out: str | Path, *, overwrite: bool) -> Path:
+    return output_folder(out, ["metrics.json"], overwrite=overwrite)
