@@ -336,7 +336,7 @@ def test_train_resume_and_evaluate(
 
     out = tmp_path / "evaluation"
     shown = run_cli("evaluate", model, "--n", 40, "--seed", 2, "--out", out, "--n-samples", 50)
-    assert "seed_range" in shown.stdout
+    assert "log age" in shown.stdout
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["all"]["n"] == 40
     assert metrics["provenance"]["nuisances"] is True

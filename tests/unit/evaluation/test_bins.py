@@ -10,7 +10,7 @@ from praesepe.evaluation import bins_of
 from praesepe.quantities import A_V, LOG_AGE, LOG_MASS, LOG_RH, Quantity
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+BINS = load_survey("phat").evaluation.bins
 THREE = (LOG_AGE, LOG_MASS, LOG_RH)
 PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.097, -0.097)}
 LOG_3_GYR = np.log10(3e9)
@@ -18,7 +18,7 @@ LOG_3_GYR = np.log10(3e9)
 
 def selected(truth: np.ndarray) -> dict[str, np.ndarray]:
     """Which clusters are in which bin of M31."""
-    return {one.name: one.selected for one in bins_of(truth, THREE, PRIORS, PHAT.evaluation.bins)}
+    return {one.name: one.selected for one in bins_of(truth, THREE, PRIORS, BINS)}
 
 
 def test_bins() -> None:
@@ -67,10 +67,7 @@ def test_three_gyr_is_the_limit() -> None:
 
 
 def test_labels_are_words() -> None:
-    labels = {
-        one.name: one.label
-        for one in bins_of(np.zeros((0, 3)), THREE, PRIORS, PHAT.evaluation.bins)
-    }
+    labels = {one.name: one.label for one in bins_of(np.zeros((0, 3)), THREE, PRIORS, BINS)}
     assert labels["seed_range"] == "age ≤ 3 Gyr, mass 250–4000 M☉"
     assert labels["m_gt_1000"] == "age ≤ 3 Gyr, mass ≥ 1000 M☉"
     assert labels["age_6.5_7.0"] == "log age 6.5 to 7.0"
