@@ -231,7 +231,7 @@ def test_images_without_a_wcs(run_cli: Run, model: Path, field: Any, tmp_path: P
     words = ("predict", model, *field.arguments, "--out", tmp_path / "m.ecsv")
     words = (*words, "--x", "px", "--y", "py", "--origin", 0)
     assert "WCS" in run_cli(*words, check=False).stderr
-    assert "1 of 1 clusters measured. Set-up" in run_cli(*words, "--no-wcs").stdout
+    assert "1 of 1 clusters measured by model phat" in run_cli(*words, "--no-wcs").stdout
 
 
 @pytest.mark.parametrize(

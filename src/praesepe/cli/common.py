@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import math
 import re
 import shlex
@@ -12,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from praesepe import __version__
 from praesepe.cli.waiting import use_threads
 from praesepe.errors import InputError
 
@@ -65,6 +67,8 @@ def command_line() -> str:
     """The command line as typed, for the metadata of outputs."""
     return shlex.join(["praesepe", *sys.argv[1:]])
 
+
+log = logging.getLogger(__name__)
 
 OPTIONS = {
     "allow_no_wcs": "--no-wcs",
@@ -166,3 +170,7 @@ def check_device(device: str) -> None:
         raise InputError(f"no device {device!r}; give cpu, cuda or cuda:0, cuda:1 …") from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f"--device {device}: no CUDA device is available here; use --device cpu.")
+    threads = torch.get_num_threads()
+    log.info(
+        "praesepe %s, torch %s, %s, threads: %d", __version__, torch.__version__, kind, threads
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +34,7 @@ from praesepe.cli.common import (
     positive,
 )
 from praesepe.cli.progress import display
-from praesepe.cli.screen import console_on, demo_table, metrics_table, say, say_measured
+from praesepe.cli.screen import console_on, demo_table, metrics_table, say, say_measured, say_note
 from praesepe.errors import InputError
 
 
@@ -94,7 +96,7 @@ def train(
         columns = {"x": x, "y": y, "origin": origin}
         labelled = read_labelled(described, parse_images(image), catalog, **columns)
         say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
-    with display("training") as progress:
+    with display("training") as progress, _how_to_go_on(out):
         folder = train_model(
             described,
             out,
@@ -233,6 +235,17 @@ def demo(
     say(f"  praesepe predict phat {images} --catalog {done.catalog} --out measured.ecsv")
     say("Another telescope, galaxy or set of filters: describe it, then train a model for it:")
     say("  praesepe survey init mine.toml && praesepe train mine.toml --out mine --minutes 60")
+
+
+@contextmanager
+def _how_to_go_on(out: Path) -> Iterator[None]:
+    """After Ctrl-C say what resumes the training."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (out / "checkpoint.safetensors").exists():
+            say_note(f"Go on later with the same command and --resume; {out} holds a checkpoint.")
+        raise
 
 
 def _network(encoder: str | None, head: str | None, start: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from praesepe.cli.screen import console_on
+from praesepe.cli.screen import console_on, say_note
+
+log = logging.getLogger(__name__)
 
 SECONDS_PER_LINE = 10.0
 GETTING_READY = "getting ready"
@@ -60,8 +63,9 @@ class Display:
         self.share = done / total if total else 1.0
         self.text = f"{done:,} of {total:,} {self.things}"
         if done and self.seconds > 0:
-            left = self.seconds * (total - done) / done
-            self.text += f", {done / self.seconds:,.0f} per second, {_minutes(left)} left"
+            rate = done / self.seconds
+            shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+            self.text += f", {shown} per second, {_minutes((total - done) / rate)} left"
 
     def training(self, now: dict[str, Any]) -> None:
         """Tell step, losses, rate and time left of a training."""
@@ -118,6 +122,7 @@ def display(what: str, things: str = "") -> Iterator[Display]:
     finally:
         stop.set()
         thread.join()
+        log.info("%s: set-up %.1f s, then %.1f s", what, shown.setup_seconds, shown.seconds)
 
 
 def _bar(shown: Display, stop: threading.Event) -> None:
@@ -133,4 +138,4 @@ def _bar(shown: Display, stop: threading.Event) -> None:
 def _lines(shown: Display, stop: threading.Event) -> None:
     """A line now and then."""
     while not stop.wait(SECONDS_PER_LINE):
-        console_on(stderr=True).print(shown.line(), markup=False, soft_wrap=True)
+        say_note(shown.line())

@@ -38,6 +38,11 @@ def say(text: str) -> None:
     console_on().print(text, markup=False, soft_wrap=True)
 
 
+def say_note(text: str) -> None:
+    """Print text on the standard error, where it is no part of the result."""
+    console_on(stderr=True).print(text, markup=False, soft_wrap=True)
+
+
 def say_error(error: BaseException) -> None:
     """One message on the standard error about input that cannot be used."""
     text = error.text(as_options) if isinstance(error, InputError) else str(error)
@@ -69,19 +74,18 @@ def say_unexpected(error: BaseException, *, command: str, traced: bool) -> None:
     place = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
     text = f"{type(error).__name__}: {error}".rstrip(": ") + place
     _say_with_head("[bold red]Error:[/] this was not foreseen:", text)
-    console = console_on(stderr=True)
     more = "" if traced else "Add -v to see where it happened. "
     advice = (
         f"{more}If the input is sound, please report it, with the output of -v, to the project's "
         f"issue tracker.\nThe command was: {command}"
     )
-    console.print(advice, markup=False, soft_wrap=True)
+    say_note(advice)
 
 
 def show_traceback(error: BaseException) -> None:
     """Where an error came from, on the standard error."""
     text = "".join(traceback.format_exception(error))
-    console_on(stderr=True).print(text.rstrip(), markup=False, soft_wrap=True)
+    say_note(text.rstrip())
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -138,7 +142,9 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
     if seconds is not None and len(flags) >= ENOUGH_FOR_A_RATE:
         rate = f" in {seconds:.1f} s ({len(flags) / max(seconds, 1e-9):,.0f} per second)"
     ready = "" if setup is None else f" Set-up took {setup:.1f} s."
-    say(f"{measured} of {len(flags)} clusters measured{rate}.{ready}")
+    meta = getattr(table, "meta", {})
+    model = f" by model {meta['model']} {meta['model_version']}" if "model_version" in meta else ""
+    say(f"{measured} of {len(flags)} clusters measured{model}{rate}.{ready}")
     for flag in Flag:
         count = int(((flags & flag) > 0).sum())
         if count:

@@ -311,7 +311,8 @@ def _check_bands(images: Mapping[str, ImageLike], survey: Survey) -> None:
         return
     problems = []
     if missing:
-        problems.append(f"no image for band {listed(map(repr, missing))}")
+        bands = "band" if len(missing) == 1 else "bands"
+        problems.append(f"no image for {bands} {listed(map(repr, missing))}")
     for name in extra:
         close = nearest(name, missing)
         hint = f" (did you mean {close!r}?)" if close else ""
