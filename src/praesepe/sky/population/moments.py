@@ -41,11 +41,20 @@ def interval_sums(nodes: IsochroneNodes, binaries: Binaries | None, a_v: np.ndar
         return np.stack([_with_companions(nodes, companions, quadrature, x) for x in a_v])
     star = nodes.stars(quadrature.interval, quadrature.step)
     sums = quadrature.sum_by_interval(np.concatenate((star, products(star, star))))
-    factor = np.ones((len(a_v), len(star), sums.shape[1]))
-    for k, x in enumerate(a_v):
-        factor[k, FLUX:] = nodes.attenuation(x)  # one for all stars of an interval
-    pairs = products(factor.swapaxes(0, 1), factor.swapaxes(0, 1)).swapaxes(0, 1)
-    return sums * np.concatenate((factor, pairs), axis=1)
+    return np.stack([sums, *(_attenuated(sums, nodes.attenuation(x)) for x in a_v[1:])])
+
+
+def _attenuated(sums: np.ndarray, attenuation: np.ndarray) -> np.ndarray:
+    """Sums behind dust, given its factor (band, interval): one for all stars of an interval."""
+    k = FLUX + len(attenuation)
+    i, j = np.triu_indices(k)
+    out = sums.copy()
+    out[FLUX:k] *= attenuation
+    for row, (of_one, of_other) in enumerate(zip(i, j, strict=True), start=k):
+        for quantity in (of_one, of_other):
+            if quantity >= FLUX:
+                out[row] *= attenuation[quantity - FLUX]
+    return out
 
 
 @dataclass(frozen=True)

@@ -179,8 +179,7 @@ class _Entry:
         # One product of matrices of one layout for each extinction: the covariance's root magnifies
         # rounding, and a seed is to give the same stars whatever the number of extinctions.
         unresolved = 1 - inclusion
-        by_interval = (np.ascontiguousarray(each.T) for each in sums)
-        moments = np.array([unresolved @ each for each in by_interval])  # (x, level, moment)
+        moments = np.array([unresolved @ each.T.copy() for each in sums])  # (x, level, moment)
         companions = None
         if binaries is not None:
             companions = _companion_table(importance, levels)
