@@ -124,10 +124,13 @@ def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str
             f"{points}; values are scaled, but noise and throughput are not those of the training"
         )
     exposure_s = calibration.exposure_s
-    if exposure_s is not None and abs(exposure_s / band.exposure_s - 1) > EXPOSURE_TOLERANCE:
+    low, high = band.exposure_range_s
+    off = 0.0 if exposure_s is None else abs(exposure_s / min(max(exposure_s, low), high) - 1)
+    if off > EXPOSURE_TOLERANCE:
+        trained = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
         remarks.append(
             f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for "
-            f"{band.exposure_s:g} s; "
+            f"{trained}; "
             "with another noise its posteriors may be too narrow or too wide"
         )
     instrument = headers.text("INSTRUME").upper()

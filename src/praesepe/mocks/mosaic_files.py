@@ -142,7 +142,7 @@ def simulate_mosaic(
         Where the catalogue lacks columns, holds impossible values or no cluster on the mosaic, or
         the output cannot be written.
     """
-    survey = load_survey(survey)
+    survey = load_survey(survey).fixed()  # one image has one depth and one distance
     if (clusters is None) == (n is None):
         raise InputError("give either a catalogue of clusters or the number of random ones")
     if n is not None and n < 0:
@@ -460,7 +460,7 @@ def mosaic_hdus(plane: np.ndarray, band: Band, wcs: WCS, survey: Survey) -> fits
             "DETECTOR": detector or "MOCK",
             "FILTER": band.name,
             "TARGNAME": f"MOCK-{survey.name.upper()}",
-            "EXPTIME": (band.exposure_s, "[s]"),
+            "EXPTIME": (band.typical_exposure_s, "[s]"),
             "SURVEY": (survey.name, "survey of the simulation"),
             "SURVHASH": survey.fingerprint(),
             "PRAESEPE": (__version__, "version of the code"),

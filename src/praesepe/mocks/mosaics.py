@@ -70,7 +70,7 @@ def make_mosaic(
     InputError
         Where the clusters do not fit into the mosaic.
     """
-    survey = load_survey(survey)
+    survey = load_survey(survey).fixed()  # one image has one depth and one distance
     x, y = draw_places(n_clusters, size, survey.stamp_size, np.random.default_rng(seed))
     simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0)
     clusters = simulator.sample_prior(n_clusters)
@@ -144,7 +144,7 @@ def render_mosaic(
     Stars of a cluster are drawn up to a stamp and a half from its centre in x and y. The field is
     periodic: light that leaves the mosaic on one side comes in on the other.
     """
-    survey = load_survey(survey)
+    survey = load_survey(survey).fixed()  # one image has one depth and one distance
     if size < survey.stamp_size:
         raise InputError(
             f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"

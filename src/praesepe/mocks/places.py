@@ -78,7 +78,7 @@ def saturation_e_s(survey: Survey) -> dict[str, float]:
         band.name: SATURATION_SHARE
         * (FULL_WELL_E if band.saturation_e is None else band.saturation_e)
         * band.n_exposures
-        / band.exposure_s
+        / band.typical_exposure_s
         for band in survey.bands
     }
 

@@ -102,7 +102,7 @@ class Simulator:
         self.renderer = Renderer(self.survey, device=self.device)
         self.detector = Detector(self.survey, device=self.device)
         # Without sky and read noise, a star of less than an electron still cannot be told apart.
-        electron = [1 / band.exposure_s for band in self.survey.bands]
+        electron = [1 / band.exposure_range_s[1] for band in self.survey.bands]
         noise = np.maximum(self.detector.noise.cpu().numpy(), electron)
         self.flux_limit = FAINT_STAR_SNR * noise / self.renderer.peak  # (band,), e-/s
         self.stars = self._sampler(self.tables.cluster)
@@ -115,7 +115,11 @@ class Simulator:
             )
         elif n_fields:
             self.bank = FieldBank(
-                self.survey, self._sampler(self.tables.field), n_fields=n_fields, seed=(seed, 1)
+                self.survey,
+                self._sampler(self.tables.field),
+                n_fields=n_fields,
+                seed=(seed, 1),
+                flux_limit=self._limit,
             )
 
     def seed(self, *seed: int) -> None:
@@ -124,16 +128,24 @@ class Simulator:
 
     def _sampler(self, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
         s = self.survey.clusters.stars
+        near, far = self.survey.distance_range_pc
+        brightest = (self.survey.distance_pc / near) ** 2
         return StarSampler(
             tables,
             unit_magnitude=[
                 band.zero_point_ab - self.survey.distance_modulus for band in self.survey.bands
             ],
-            flux_limit=self.flux_limit.tolist(),
+            flux_limit=(self.flux_limit / brightest).tolist(),
+            flux_limit_range=(far / near) ** 2,
             imf=imf_from(s.imf),
             binaries=Binaries(s.binary_fraction, s.binary_mass_ratio, s.binary_mass_ratio_slope),
             device=self.device,
         )
+
+    @property
+    def _limit(self) -> Tensor:
+        """Light below which a star cannot be told apart in the deepest stamp, e-/s, (band,)."""
+        return torch.as_tensor(self.flux_limit, dtype=torch.float32, device=self.device)
 
     def draw(self, n: int, *, batch_size: int = 256, compute_truth: bool = True) -> Mocks:
         """Draw clusters from the prior and render them.
@@ -155,7 +167,16 @@ class Simulator:
         if n < 1:
             raise InputError(f"{n} stamps asked for; ask for at least one")
         sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
-        return _joined([self._observe(self.sample_prior(size), compute_truth) for size in sizes])
+        parts = []
+        for size in sizes:
+            self._next_fields()
+            parts.append(self._observe(self.sample_prior(size), compute_truth))
+        return _joined(parts)
+
+    def _next_fields(self) -> None:
+        """Go on to the next batch, for which some of the star fields may be renewed."""
+        if self.bank is not None:
+            self.bank.advance()
 
     def draw_block(self, block: int, n: int, *, compute_truth: bool = True) -> Mocks:
         """Draw one block of the endless set that the simulator's seed gives.
@@ -183,7 +204,19 @@ class Simulator:
 
     def sample_prior(self, n: int) -> Clusters:
         """Draw the parameters of `n` clusters from the survey's prior."""
-        return draw_clusters(self.survey, n, generator=self.generator)
+        return draw_clusters(
+            self.survey, n, generator=self.generator, distance_pc=self._distances(n)
+        )
+
+    def _distances(self, n: int) -> Tensor | None:
+        """Distances of stamps, pc, (n,): those of the star fields; None where all have one."""
+        if not self.survey.varies_in_distance:
+            return None
+        if isinstance(self.bank, FieldBank):
+            return self.bank.draw_distances(n, generator=self.generator)
+        near, far = self.survey.distance_range_pc
+        u = torch.rand(n, generator=self.generator, device=self.device)
+        return near * (far / near) ** u
 
     def observe(self, clusters: Clusters | Mapping[str, Any], n: int | None = None) -> Mocks:
         """Render given clusters, one a stamp.
@@ -230,7 +263,10 @@ class Simulator:
                 n = sizes.pop() if len(sizes) == 1 else 1
             if n < 1:
                 raise InputError(f"{n} clusters are given; give at least one")
+            self._next_fields()
             clusters = self.sample_prior(n).with_values(**names_to_indices(clusters, self.survey))
+        else:
+            self._next_fields()
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._observe(clusters, compute_truth=True)
         mocks.truth.update({name: getattr(clusters, name) for name in sorted(beside_labels)})
@@ -241,29 +277,37 @@ class Simulator:
         step = STAMPS_AT_ONCE["cpu" if self.device.type == "cpu" else "cuda"]
         parts = []
         for start in range(0, len(clusters), step):
-            labels, truth, grids = self.populate(
-                clusters.part(slice(start, start + step)), compute_truth=compute_truth
-            )
-            images, density = self._expose(grids, first=start == 0)
-            if density is not None:
-                truth["field_density"] = density
-            parts.append(Mocks(images, labels, truth))
+            some = clusters.part(slice(start, start + step))
+            labels, truth, grids = self.populate(some, compute_truth=compute_truth)
+            images, more = self._expose(grids, some.distance_pc)
+            parts.append(Mocks(images, labels, truth | more))
         return _joined(parts)
 
-    def _expose(self, grids: Tensor, *, first: bool) -> tuple[Tensor, Tensor | None]:
+    def _expose(self, grids: Tensor, distance_pc: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Lay clusters on star fields and look at them with the telescope."""
-        bank, density, n = self.bank, None, len(grids)
-        if bank is not None and first:
-            bank.advance()
+        bank, n = self.bank, len(grids)
+        truth: dict[str, Tensor] = {}
+        background: Tensor | None = None
         if bank is not None and bank.before_psf:
-            density = bank.add_to(grids, generator=self.generator).to(self.device)
+            truth["field_density"] = self._field(grids, distance_pc)
         images = self.renderer.convolve(grids, **self._nuisances(n))
-        if bank is None or bank.before_psf:
-            return self.detector.expose(images, generator=self.generator), density
-        background = torch.zeros_like(images)
-        density = bank.add_to(background, generator=self.generator).to(self.device)
-        exposed = self.detector.expose(images, generator=self.generator, background=background)
-        return exposed, density
+        if bank is not None and not bank.before_psf:
+            background = torch.zeros_like(images)
+            truth["field_density"] = self._field(background, distance_pc)
+        exposure_s = self.detector.draw_exposures(n, generator=self.generator)
+        if exposure_s is not None:
+            names = self.survey.band_names
+            truth |= {f"exposure_{name}": exposure_s[:, i] for i, name in enumerate(names)}
+        exposed = self.detector.expose(
+            images, generator=self.generator, background=background, exposure_s=exposure_s
+        )
+        return exposed, truth
+
+    def _field(self, light: Tensor, distance_pc: Tensor) -> Tensor:
+        """Add star fields in place; the surface density of their stars, (n,)."""
+        assert self.bank is not None
+        density = self.bank.add_to(light, generator=self.generator, distance_pc=distance_pc)
+        return density.to(self.device)
 
     def populate(
         self, clusters: Clusters, *, compute_truth: bool = True
@@ -317,6 +361,11 @@ class Simulator:
         -------
         ClusterStars
         """
+        light_scale = flux_limit = None
+        if self.survey.varies_in_distance:
+            shape = (len(clusters), len(self.survey.bands))
+            scale = (self.survey.distance_pc / clusters.distance_pc) ** 2
+            light_scale, flux_limit = scale[:, None].expand(shape), self._limit.expand(shape)
         return draw_cluster_stars(
             self.stars,
             clusters,
@@ -326,6 +375,8 @@ class Simulator:
             visible_px=self.renderer.grid / OVERSAMPLING / 2**0.5
             + torch.hypot(clusters.x_offset, clusters.y_offset),
             a_v_scatter=self.survey.clusters.a_v_scatter,
+            light_scale=light_scale,
+            flux_limit=flux_limit,
             compute_truth=compute_truth,
         )
 
@@ -335,6 +386,7 @@ class Simulator:
         varies = {
             "a_v": as_range(prior.a_v) != (0.0, 0.0),
             "log_z": isinstance(prior.metallicity, tuple),
+            "distance_pc": self.survey.varies_in_distance,
             "model": len(prior.stars.models) > 1,
             "profile": prior.profiles != ("eff",),
             "concentration": "king" in prior.profiles,

@@ -7,7 +7,15 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from praesepe.survey.psf import PSF
-from praesepe.survey.settings import NonNegative, Positive, Range, Settings
+from praesepe.survey.settings import (
+    NonNegative,
+    Positive,
+    PositiveOrRange,
+    Range,
+    Settings,
+    as_range,
+    typical,
+)
 
 
 class Band(Settings):
@@ -19,7 +27,9 @@ class Band(Settings):
     )
     instrument: str = ""
     zero_point_ab: float = Field(description="AB magnitude of 1 e-/s")
-    exposure_s: Positive
+    exposure_s: PositiveOrRange = Field(
+        description="total exposure; a range: drawn for every stamp, uniform in the logarithm"
+    )
     n_exposures: Annotated[int, Field(ge=1)] = 1
     read_noise_e: NonNegative = Field(0.0, description="per exposure and mosaic pixel")
     dark_e_s: NonNegative = Field(0.0, description="per mosaic pixel")
@@ -58,3 +68,13 @@ class Band(Settings):
         if self.sky_e_s[0] < 0:
             raise ValueError(f"sky_e_s = {list(self.sky_e_s)}: a sky cannot be negative")
         return self
+
+    @property
+    def typical_exposure_s(self) -> float:
+        """Exposure, or the geometric mean of its range, s."""
+        return typical(self.exposure_s)
+
+    @property
+    def exposure_range_s(self) -> Range:
+        """Shortest and longest exposure, s."""
+        return as_range(self.exposure_s)

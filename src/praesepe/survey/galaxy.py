@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from praesepe.survey.settings import (
     NonNegative,
     Positive,
+    PositiveOrRange,
     Range,
     Settings,
     check_ages,
@@ -95,8 +96,9 @@ class StarField(Settings):
 class Galaxy(Settings):
     """What depends on the galaxy, and neither on its clusters nor on the telescope."""
 
-    distance_pc: Positive = Field(
-        description="turns sizes from pc to arcsec and sets the brightness of stars"
+    distance_pc: PositiveOrRange = Field(
+        description="turns sizes from pc to arcsec and sets the brightness of stars; a range: "
+        "drawn for every field, uniform in the logarithm"
     )
     tides: Tides | None = Field(
         None, description="end EFF profiles at the tidal radius; default: they do not end"

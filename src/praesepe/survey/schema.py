@@ -21,7 +21,10 @@ from praesepe.survey.galaxy import Galaxy
 from praesepe.survey.network import NetworkSettings
 from praesepe.survey.observation import Observation
 from praesepe.survey.problems import explained
-from praesepe.survey.settings import Range, Settings
+from praesepe.survey.settings import Range, Settings, as_range, typical
+
+ARCSEC = math.radians(1 / 3600)
+"""rad"""
 
 
 class Survey(Settings):
@@ -56,7 +59,7 @@ class Survey(Settings):
         if self.rh_arcsec[1] > half * (1 + 1e-9):
             name, unit = "rh_arcsec", 1.0
             if self.clusters.rh_pc is not None:
-                name, unit = "rh_pc", self.pc_per_arcsec
+                name, unit = "rh_pc", self.distance_range_pc[0] * ARCSEC
             raise ValueError(
                 f"clusters.{name} = {list(getattr(self.clusters, name))}: the largest radius may "
                 f"be half a stamp, {half * unit:.4g} {name.removeprefix('rh_')} ({size} px of "
@@ -66,6 +69,17 @@ class Survey(Settings):
             raise ValueError(
                 f"clusters.center_shift_px = {self.clusters.center_shift_px:g}: it may be a "
                 f"quarter of a stamp, 0 to {size / 4:g} px"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _real_fields_are_of_one_kind(self) -> Self:
+        if self.galaxy.field.files is not None and (
+            self.varies_in_distance or self.varies_in_depth
+        ):
+            raise ValueError(
+                "galaxy.field.files: real star fields have one distance and one depth; give "
+                "distance_pc and exposure_s one value each, or leave the files out"
             )
         return self
 
@@ -96,13 +110,18 @@ class Survey(Settings):
 
     @property
     def distance_pc(self) -> float:
-        """Distance of the galaxy, pc."""
-        return self.galaxy.distance_pc
+        """Distance of the galaxy, or the geometric mean of its range, pc."""
+        return typical(self.galaxy.distance_pc)
+
+    @property
+    def distance_range_pc(self) -> Range:
+        """Smallest and largest distance, pc."""
+        return as_range(self.galaxy.distance_pc)
 
     @property
     def pc_per_arcsec(self) -> float:
-        """Length at the galaxy's distance that one arcsec spans, pc."""
-        return self.distance_pc * math.radians(1 / 3600)
+        """Length at the (typical) distance that one arcsec spans, pc."""
+        return self.distance_pc * ARCSEC
 
     @property
     def distance_modulus(self) -> float:
@@ -113,8 +132,8 @@ class Survey(Settings):
     def rh_arcsec(self) -> Range:
         """Smallest and largest half-light radius of the clusters, arcsec, however it is given."""
         if self.clusters.rh_pc is not None:
-            low, high = (radius / self.pc_per_arcsec for radius in self.clusters.rh_pc)
-            return low, high
+            (low, high), (near, far) = self.clusters.rh_pc, self.distance_range_pc
+            return low / (far * ARCSEC), high / (near * ARCSEC)
         assert self.clusters.rh_arcsec is not None
         return self.clusters.rh_arcsec
 
@@ -124,6 +143,27 @@ class Survey(Settings):
             if band.name == name:
                 return band
         raise unknown("band", name, self.band_names, "Train a model for it or drop it.")
+
+    def fixed(self) -> Survey:
+        """Return the survey without ranges of distance and exposure: at their typical values."""
+        if not (self.varies_in_distance or self.varies_in_depth):
+            return self
+        bands = tuple(
+            band.model_copy(update={"exposure_s": band.typical_exposure_s}) for band in self.bands
+        )
+        return self.with_values(
+            observation={"bands": bands}, galaxy={"distance_pc": self.distance_pc}
+        )
+
+    @property
+    def varies_in_depth(self) -> bool:
+        """Whether the exposure of a band differs from stamp to stamp."""
+        return any(isinstance(band.exposure_s, tuple) for band in self.bands)
+
+    @property
+    def varies_in_distance(self) -> bool:
+        """Whether the distance differs from stamp to stamp."""
+        return isinstance(self.galaxy.distance_pc, tuple)
 
     def with_values(self, **tables: Any) -> Survey:
         """Return a survey that differs in some values.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
 ValueOrRange = float | Range
 """One value, or the range that it is drawn from."""
+PositiveOrRange = Positive | tuple[Positive, Positive]
 
 LOG_AGES: Range = (6.6, 10.1)
 METALLICITIES: Range = (0.0002, 0.03)
@@ -21,6 +23,11 @@ METALLICITIES: Range = (0.0002, 0.03)
 def as_range(value: ValueOrRange) -> Range:
     """Lowest and highest of a value or a range."""
     return value if isinstance(value, tuple) else (value, value)
+
+
+def typical(value: ValueOrRange) -> float:
+    """A value, or the geometric mean of the ends of a range of positive values."""
+    return math.sqrt(value[0] * value[1]) if isinstance(value, tuple) else value
 
 
 def shown(value: ValueOrRange) -> float | list[float]:

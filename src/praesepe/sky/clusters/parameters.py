@@ -13,6 +13,7 @@ from torch import Tensor
 from praesepe.errors import InputError, unknown
 from praesepe.sky.clusters.profiles import EFF, PROFILES, SpatialProfile
 from praesepe.survey import Survey, as_range
+from praesepe.survey.schema import ARCSEC
 
 LEAST_TIDAL_RADIUS = 2.0
 """In half-light radii. A cluster that fills its tidal radius further is about to dissolve."""
@@ -52,6 +53,8 @@ class Clusters:
         Exponent s of the mass segregation: radii are multiplied by (m/<m>)^-s.
     x_offset, y_offset : Tensor
         Centre from the middle pixel of the stamp, pixels.
+    distance_pc : Tensor
+        Of the galaxy, pc: that of the star field that the cluster lies on.
     """
 
     log_age: Tensor
@@ -69,6 +72,7 @@ class Clusters:
     segregation: Tensor
     x_offset: Tensor
     y_offset: Tensor
+    distance_pc: Tensor
 
     def __len__(self) -> int:
         return len(self.log_age)
@@ -156,7 +160,13 @@ def _numbers(name: str, values: Any, *, whole: bool, infinite: bool) -> Tensor:
     return numbers
 
 
-def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clusters:
+def draw_clusters(
+    survey: Survey,
+    n: int,
+    *,
+    generator: torch.Generator,
+    distance_pc: Tensor | None = None,
+) -> Clusters:
     """Draw the parameters of clusters from a survey's prior.
 
     Parameters
@@ -167,6 +177,8 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
         Number of clusters.
     generator : torch.Generator
         Source of randomness; the tensors lie on its device.
+    distance_pc : Tensor, shape (n,), optional
+        Distances, where the survey has a range of them; by default its typical one.
 
     Returns
     -------
@@ -180,11 +192,19 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
     def one_of(k: int) -> Tensor:
         return torch.randint(k, (n,), generator=generator, device=device)
 
-    low, high = (math.log10(r) for r in survey.rh_arcsec)
+    if distance_pc is None:
+        distance_pc = torch.full((n,), survey.distance_pc, device=device)
+        pc_per_arcsec: Tensor | float = survey.pc_per_arcsec
+    else:
+        pc_per_arcsec = distance_pc * ARCSEC
+    in_pc = prior.rh_pc is not None
+    low, high = (math.log10(r) for r in prior.rh_pc or survey.rh_arcsec)
     if prior.log_rh_normal is None:
         log_rh = uniform(low, high)
     else:
         log_rh = _truncated_normal(*prior.log_rh_normal, low, high, uniform(0.0, 1.0))
+    if in_pc:
+        log_rh = log_rh - torch.as_tensor(pc_per_arcsec, device=device).log10()
     reach = prior.center_shift_px
     known = torch.tensor([PROFILES.index(name) for name in prior.profiles], device=device)
     return Clusters(
@@ -202,11 +222,12 @@ def draw_clusters(survey: Survey, n: int, *, generator: torch.Generator) -> Clus
         segregation=uniform(*prior.segregation),
         x_offset=uniform(-reach, reach),
         y_offset=uniform(-reach, reach),
+        distance_pc=distance_pc,
         tidal_scale=(
             torch.full((n,), math.inf, device=device)
             if tides is None
             else tidal_scale_pc(tides.circular_speed_km_s, 1e3 * uniform(*tides.galactocentric_kpc))
-            / survey.pc_per_arcsec
+            / pc_per_arcsec
         ),
     )
 

@@ -88,7 +88,9 @@ class RealFieldBank:
     def rewind(self, calls: int) -> None:
         """Put the bank to where it stood after `calls` batches: it always stands there."""
 
-    def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
+    def add_to(
+        self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
+    ) -> Tensor:
         """Add a random piece to each exposed image, in place.
 
         Parameters
@@ -97,6 +99,8 @@ class RealFieldBank:
             e-/s.
         generator : torch.Generator
             Source of randomness.
+        distance_pc : Tensor, shape (n,), optional
+            Does not matter: real fields are at one distance.
 
         Returns
         -------

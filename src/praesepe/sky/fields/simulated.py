@@ -44,8 +44,10 @@ class Bank(Protocol):
         """Go on to the next batch, for which some of the stock may be renewed."""
         ...
 
-    def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Add a random piece to each stamp, in place, e-/s.
+    def add_to(
+        self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
+    ) -> Tensor:
+        """Add a random piece to each stamp, in place, e-/s: of a field at the stamp's distance.
 
         Returns
         -------
@@ -82,6 +84,9 @@ class FieldBank:
     seed : tuple of int
         Of the fields. The k-th field drawn depends on the seed and k alone, so that a bank can be
         put back to any point of its history.
+    flux_limit : Tensor, shape (band,), optional
+        Light below which stars cannot be told apart, e-/s, for surveys with a range of distances;
+        by default the sampler's.
     """
 
     before_psf = True
@@ -95,18 +100,21 @@ class FieldBank:
         size_px: int = 384,
         refresh: int = 8,
         seed: tuple[int, ...] = (0,),
+        flux_limit: Tensor | None = None,
     ) -> None:
         self.survey, self.sampler, self.refresh = survey, sampler, refresh
-        self.size_px = size_px
+        self.size_px, self.flux_limit = size_px, flux_limit
         self._seed = seed
         self.calls = 0
         self.density = torch.zeros(n_fields)
+        self.distance_pc = torch.full((n_fields,), survey.distance_pc)
         self.gradients = [Gradient()] * n_fields
         side = OVERSAMPLING * size_px
         self._fields = torch.zeros((n_fields, len(survey.bands), side, side), device=sampler.device)
         self._due: dict[int, int] = {}
         # Densities are stratified, so that even a small bank spans the range.
         self._order = np.random.default_rng(seed).permutation(n_fields)
+        self._distance_order = np.random.default_rng((*seed, 1)).permutation(n_fields)
         for k in range(n_fields):
             self._plan(k)
 
@@ -123,6 +131,11 @@ class FieldBank:
         jitter = np.random.default_rng((*self._seed, k)).random()
         low, high = self.survey.galaxy.field.surface_density
         self.density[place] = low * (high / low) ** ((self._order[place] + jitter) / n)
+        if self.survey.varies_in_distance:
+            near, far = self.survey.distance_range_pc
+            within = np.random.default_rng((*self._seed, k, 1)).random()
+            share = (self._distance_order[place] + within) / n
+            self.distance_pc[place] = near * (far / near) ** share
         self._due[place] = k
 
     def _draw_due(self, places: list[int]) -> None:
@@ -135,16 +148,22 @@ class FieldBank:
         """Draw the k-th field of the bank's history."""
         place = k % len(self._fields)
         generator = stream((*self._seed, k), self.sampler.device)
+        survey, scale = self.survey, None
+        if survey.varies_in_distance:
+            survey = survey.with_values(galaxy={"distance_pc": float(self.distance_pc[place])})
+            scale = (self.survey.distance_pc / survey.distance_pc) ** 2
         shape = (self.size_px, self.size_px)
-        gradient = Gradient.draw(self.survey, shape_px=shape, generator=generator)
+        gradient = Gradient.draw(survey, shape_px=shape, generator=generator)
         self.gradients[place] = gradient
         self._fields[place] = draw_field(
-            self.survey,
+            survey,
             self.sampler,
             float(self.density[place]),
             shape_px=shape,
             generator=generator,
             gradient=gradient,
+            light_scale=scale,
+            flux_limit=self.flux_limit,
         )
 
     def rewind(self, calls: int) -> None:
@@ -163,7 +182,18 @@ class FieldBank:
         if self.refresh and self.calls % self.refresh == 0:
             self._plan(len(self._fields) + self.calls // self.refresh - 1)
 
-    def add_to(self, light: Tensor, *, generator: torch.Generator) -> Tensor:
+    def draw_distances(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """Draw distances of stamps among those of the fields, pc, (n,)."""
+        which = torch.randint(len(self.distance_pc), (n,), generator=on_cpu(generator))
+        return self.distance_pc[which].to(generator.device)
+
+    def add_to(
+        self,
+        light: Tensor,
+        *,
+        generator: torch.Generator,
+        distance_pc: Tensor | None = None,
+    ) -> Tensor:
         """Add to each grid a random piece of a random field, turned and mirrored at random.
 
         Parameters
@@ -172,6 +202,9 @@ class FieldBank:
             The renderer's grids; changed in place.
         generator : torch.Generator
             Source of randomness of the choice.
+        distance_pc : Tensor, shape (n,), optional
+            Distances of the stamps: each lies on the field nearest in distance. By default each
+            lies on any field.
 
         Returns
         -------
@@ -182,6 +215,8 @@ class FieldBank:
         whole = self._fields.shape[-1]
         u = torch.rand((4, len(light)), generator=on_cpu(generator))
         which = (u[0] * len(self._fields)).long()
+        if distance_pc is not None and self.survey.varies_in_distance:
+            which = (self.distance_pc[:, None] - distance_pc.cpu()).abs().argmin(0)
         self._draw_due(which.unique().tolist())
         row, column = (u[1:3] * (whole - side + 1)).long()
         turn = (u[3] * 8).long()
@@ -203,6 +238,8 @@ def draw_field(
     shape_px: tuple[int, int],
     generator: torch.Generator,
     gradient: Gradient | None = None,
+    light_scale: float | None = None,
+    flux_limit: Tensor | None = None,
 ) -> Tensor:
     """Draw one star field on the renderer's grid.
 
@@ -221,6 +258,11 @@ def draw_field(
         Source of randomness.
     gradient : Gradient, optional
         Of the surface density; by default drawn from the survey.
+    light_scale : float, optional
+        Factor on the light of all stars, where the survey is at another distance than the sampler.
+    flux_limit : Tensor, shape (band,), optional
+        Light, with this factor, below which stars cannot be told apart; by default the sampler's
+        limit times the factor.
 
     Returns
     -------
@@ -251,6 +293,10 @@ def draw_field(
         (len(survey.bands), OVERSAMPLING * height, OVERSAMPLING * width), device=sampler.device
     )
     diffuse = torch.zeros(len(survey.bands), device=sampler.device)
+    scale = limit = None
+    if light_scale is not None:
+        scale = torch.full((len(light),), light_scale, device=sampler.device)
+        limit = flux_limit
     for part in groups.parts(STARS_AT_ONCE):
         some = groups.part(part)
         stars = sampler.draw(
@@ -259,6 +305,8 @@ def draw_field(
             generator=generator,
             max_points=max_points,
             a_v=None if a_v is None else a_v[part],
+            light_scale=None if scale is None else scale.expand(len(some.n_stars), -1),
+            flux_limit=None if limit is None else limit.expand(len(some.n_stars), -1),
             compute_truth=False,
         )
         place = _places(some.clump[stars.population], gradient, clumps, shape_px, generator)

@@ -31,7 +31,7 @@ def add_cosmic_rays(
         Expected number per 10^4 pixels of a band.
     electrons : (float, float)
         Range of the electrons of a remnant, log-uniform; its pixels share them evenly.
-    exposure_s : Tensor, shape (band, 1, 1)
+    exposure_s : Tensor, shape (band, 1, 1) or (n, band, 1, 1)
         Exposure times that turn electrons into e-/s.
     generator : torch.Generator
         Source of randomness, on the device of the images.
@@ -48,8 +48,9 @@ def add_cosmic_rays(
     length = uniform(LONGEST_STREAK_PX) + 1
     step = torch.tensor(_DIRECTIONS, device=device)[uniform(len(_DIRECTIONS))]  # (count, 2)
     low, high = (math.log(value) for value in electrons)
+    exposure = exposure_s.expand(n, n_bands, 1, 1).reshape(-1)
     u = torch.rand(count, generator=generator, device=device)
-    light = torch.exp(low + (high - low) * u) / length / exposure_s.flatten()[plane % n_bands]
+    light = torch.exp(low + (high - low) * u) / length / exposure[plane]
     along = torch.arange(LONGEST_STREAK_PX, device=device)
     rows = row[:, None] + along * step[:, 1:]  # (count, LONGEST_STREAK_PX)
     columns = column[:, None] + along * step[:, :1]

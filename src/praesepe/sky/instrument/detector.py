@@ -34,7 +34,7 @@ class Detector:
     Attributes
     ----------
     noise : Tensor, shape (band,)
-        Standard deviation of an empty pixel under the faintest sky, e-/s.
+        Standard deviation of an empty pixel under the faintest sky in the longest exposure, e-/s.
     """
 
     def __init__(self, survey: Survey, *, device: torch.device | str = "cpu") -> None:
@@ -44,7 +44,9 @@ class Detector:
             return torch.tensor(values, device=device)[:, None, None]  # (band, 1, 1)
 
         self.faults = survey.observation.detector
-        self.exposure = column([band.exposure_s for band in bands])
+        self.exposure = column([band.typical_exposure_s for band in bands])
+        ends = [column([band.exposure_range_s[end] for band in bands]) for end in (0, 1)]
+        self.exposures = ends if survey.varies_in_depth else None
         self.dark = column([band.dark_e_s for band in bands])
         self.read_noise = column([band.read_noise_e * band.n_exposures**0.5 for band in bands])
         self.sky = [column([band.sky_e_s[end] for band in bands]) for end in (0, 1)]
@@ -52,16 +54,42 @@ class Detector:
         full = [(band.saturation_e or torch.inf) * band.n_exposures for band in bands]
         self.full: Tensor | None = column(full) if min(full) < torch.inf else None
         self.kernel = _noise_kernels(survey, device)
-        variance = (self.sky[0] + self.dark) * self.exposure + self.read_noise**2
-        self.noise = (variance.sqrt() / self.exposure).flatten()
+        longest = ends[1]
+        variance = (self.sky[0] + self.dark) * longest + self.read_noise**2
+        self.noise = (variance.sqrt() / longest).flatten()
         # Where read noise hides the steps between electrons, one normal deviate serves both; the
         # noise of real backgrounds contains it as well.
         smooth = (self.read_noise >= MIN_READ_NOISE).flatten().tolist()
         self._smooth = [i for i, is_smooth in enumerate(smooth) if is_smooth]
         self._counted = [i for i, is_smooth in enumerate(smooth) if not is_smooth]
 
+    def draw_exposures(self, n: int, *, generator: torch.Generator) -> Tensor | None:
+        """Draw the exposure of every stamp and band, s; None where the survey has one for all.
+
+        Parameters
+        ----------
+        n : int
+            Number of stamps.
+        generator : torch.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        Tensor, shape (n, band), or None
+        """
+        if self.exposures is None:
+            return None
+        low, high = (end[:, 0, 0] for end in self.exposures)
+        u = torch.rand((n, len(low)), generator=generator, device=low.device)
+        return low * (high / low) ** u
+
     def expose(
-        self, images: Tensor, *, generator: torch.Generator, background: Tensor | None = None
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator,
+        background: Tensor | None = None,
+        exposure_s: Tensor | None = None,
     ) -> Tensor:
         """Expose noiseless images, each stamp and band under a sky of its own.
 
@@ -74,6 +102,8 @@ class Detector:
         background : Tensor, shape (n, band, y, x), optional
             Real images of the sky in e-/s, with its noise and the detector's faults. `images` then
             add their own photon noise to it, and neither sky nor read noise nor faults.
+        exposure_s : Tensor, shape (n, band), optional
+            Exposure of each stamp; by default that of the survey, or one drawn from its range.
 
         Returns
         -------
@@ -87,21 +117,30 @@ class Detector:
         that of the kernel.
         """
         exposed = torch.empty_like(images, memory_format=torch.contiguous_format)
+        if exposure_s is None:
+            exposure_s = self.draw_exposures(len(images), generator=generator)
+        exposure = self.exposure if exposure_s is None else exposure_s[..., None, None]
+
+        def of(part: slice) -> Tensor:
+            return exposure if exposure_s is None else exposure[part]
+
         if background is not None:
             for part in self._chunks(images):
-                exposed[part] = self._on_background(images[part], background[part], generator)
+                exposed[part] = self._on_background(
+                    images[part], background[part], of(part), generator
+                )
             return exposed
         u = torch.rand((2, *images.shape[:2], 1, 1), generator=generator, device=images.device)
         sky = torch.lerp(self.sky[0], self.sky[1], u[0])
         left = torch.lerp(self.left[0], self.left[1], u[1])
         for part in self._chunks(images):
-            exposed[part] = self._under_sky(images[part], sky[part], left[part], generator)
+            exposed[part] = self._under_sky(
+                images[part], sky[part], left[part], of(part), generator
+            )
         faults = self.faults
         if faults.cosmic_rays > 0:
             electrons = faults.cosmic_ray_e
-            add_cosmic_rays(
-                exposed, faults.cosmic_rays, electrons, self.exposure, generator=generator
-            )
+            add_cosmic_rays(exposed, faults.cosmic_rays, electrons, exposure, generator=generator)
         if faults.bad_pixels > 0:
             fill_bad_pixels(exposed, faults.bad_pixels, generator=generator)
         return exposed
@@ -113,7 +152,12 @@ class Detector:
             yield slice(start, start + size)
 
     def _under_sky(
-        self, images: Tensor, sky: Tensor, left: Tensor, generator: torch.Generator
+        self,
+        images: Tensor,
+        sky: Tensor,
+        left: Tensor,
+        exposure: Tensor,
+        generator: torch.Generator,
     ) -> Tensor:
         """Images with sky, dark current, the flat field's error, noise and saturation, e-/s."""
         if self.faults.flat_field > 0:
@@ -122,21 +166,21 @@ class Detector:
             expected = (images + sky).mul_(flat).add_(self.dark)
         else:
             expected = images + (sky + self.dark)
-        expected.mul_(self.exposure).clamp_(min=0)
+        expected.mul_(exposure).clamp_(min=0)
         electrons = self._correlated(expected, self._electrons, generator)
         if self.full is not None:
             electrons = torch.minimum(electrons, self.full)
-        return electrons.div_(self.exposure).sub_(sky * (1 - left) + self.dark)
+        return electrons.div_(exposure).sub_(sky * (1 - left) + self.dark)
 
     def _on_background(
-        self, images: Tensor, background: Tensor, generator: torch.Generator
+        self, images: Tensor, background: Tensor, exposure: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Images with their photon noise on real ones, e-/s."""
-        expected = (images * self.exposure).clamp_(min=0)
+        expected = (images * exposure).clamp_(min=0)
         electrons = self._correlated(expected, self._photons, generator)
-        total = electrons.div_(self.exposure).add_(background)
+        total = electrons.div_(exposure).add_(background)
         if self.full is not None:
-            total = torch.minimum(total, self.full / self.exposure)
+            total = torch.minimum(total, self.full / exposure)
         return total
 
     def _electrons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
