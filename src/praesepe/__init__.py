@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from praesepe.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from praesepe.evaluation import evaluate
+    from praesepe.evaluation import Evaluation, evaluate
     from praesepe.flags import Flag
     from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic, read_mosaic
@@ -39,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Catalog",
     "Estimator",
+    "Evaluation",
     "Flag",
     "Mosaic",
     "Posterior",
@@ -61,6 +62,7 @@ __all__ = [
 _HOME = {
     "Catalog": "praesepe.images.catalogs",
     "Estimator": "praesepe.network.estimator",
+    "Evaluation": "praesepe.evaluation",
     "Flag": "praesepe.flags",
     "Mosaic": "praesepe.images.mosaic",
     "Posterior": "praesepe.network.posterior",
