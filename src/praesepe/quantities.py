@@ -335,6 +335,59 @@ LOG_Z = register(
     )
 )
 
+PROFILE = register(
+    Quantity(
+        "profile",
+        r"\Sigma(r)",
+        "",
+        "surface-brightness profile",
+        prior="profile",
+        categories=("eff", "king", "plummer"),
+    )
+)
+GAMMA = register(Quantity("gamma", r"\gamma", "", "slope of the EFF profile", prior="gamma"))
+CONCENTRATION = register(
+    Quantity(
+        "concentration",
+        "c",
+        "",
+        "log10 of tidal over core radius of the King profile",
+        limits=(0.1, 3.5),
+        prior="king_concentration",
+    )
+)
+ELLIPTICITY = register(
+    Quantity("ellipticity", "e", "", "1 - b/a", limits=(0.0, 0.9), prior="ellipticity")
+)
+SEGREGATION = register(
+    Quantity(
+        "segregation",
+        "s",
+        "",
+        "exponent of the mass segregation",
+        limits=(0.0, 1.0),
+        prior="segregation",
+    )
+)
+ANGLE = register(
+    Quantity(
+        "angle",
+        r"\theta",
+        "rad",
+        "angle of the long axis from x to y",
+        unit_symbol=r"\mathrm{rad}",
+    )
+)
+TIDAL_RADIUS = register(
+    Quantity(
+        "tidal_radius",
+        r"r_\mathrm{t}",
+        "arcsec",
+        "where the EFF profile ends",
+        unit_symbol=r"\mathrm{arcsec}",
+    )
+)
+
 DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")
 """What a model infers where its survey does not say otherwise."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from praesepe.quantities import LOG_MASS
+from praesepe.quantities import CONCENTRATION, ELLIPTICITY, LOG_MASS, SEGREGATION
 from praesepe.survey.settings import (
     Fraction,
     NonNegative,
@@ -25,9 +25,7 @@ ProfileName = Literal["eff", "king", "plummer"]
 DEFAULT_RH_ARCSEC: Range = (0.08, 0.8)
 
 SHAPE_LIMITS: dict[str, Range] = {
-    "king_concentration": (0.1, 3.5),
-    "ellipticity": (0.0, 0.9),
-    "segregation": (0.0, 1.0),
+    quantity.prior: quantity.limits for quantity in (CONCENTRATION, ELLIPTICITY, SEGREGATION)
 }
 """Lowest and highest values of a profile's shape that clusters can be made with."""
 

@@ -9,9 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from praesepe.quantities import PROFILE
 from praesepe.sky.clusters.king import king_radius
 
-PROFILES = ("eff", "king", "plummer")
+PROFILES = PROFILE.categories
 """Names of the profiles; `SpatialProfile.kind` holds indices into them."""
 
 EFF, KING, PLUMMER = range(len(PROFILES))

@@ -9,23 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from praesepe import quantities
 from praesepe.errors import InputError, unknown
-from praesepe.quantities import LOG_MASS
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.stars.population import StellarTable
-from praesepe.survey import SHAPE_LIMITS, Survey, as_range
+from praesepe.survey import Survey, as_range
 
 METALLICITY_TOLERANCE_DEX = 0.025
 """Half a step of the metallicities at which a simulator has stars (`METALLICITY_STEP_DEX`)."""
-
-LIMITS = {
-    "log_mass": LOG_MASS.limits,
-    "concentration": SHAPE_LIMITS["king_concentration"],
-    "ellipticity": SHAPE_LIMITS["ellipticity"],
-    "segregation": SHAPE_LIMITS["segregation"],
-}
-"""As for the prior of a survey."""
 
 SLACK = 1e-5
 """Single precision may put a value so far beyond the limit that it was given as."""
@@ -115,8 +107,11 @@ def validate_clusters(
         demand(
             name, np.isin(value[name], range(len(known))), f"allowed are {listed}{_advice(name)}"
         )
-    for name, limits in LIMITS.items():
-        demand(name, _within(value[name], *limits), f"allowed are {limits[0]:g} to {limits[1]:g}")
+    for quantity in quantities.registered():
+        low, high = quantity.limits
+        if quantity.name in value and np.isfinite(quantity.limits).all():
+            good = quantity.within(value[quantity.name])
+            demand(quantity.name, good, f"allowed are {low:g} to {high:g}")
     demand("gamma", value["gamma"] > 2, "allowed are values above 2: with others the light of an "
            "EFF profile is infinite")  # fmt: skip
     demand("tidal_scale", value["tidal_scale"] > 0, "allowed are positive values, as for the tidal "

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from astropy.table import MaskedColumn
 
+from praesepe import quantities
 from praesepe.errors import InputError
 from praesepe.sky.clusters.parameters import draw_clusters
 from praesepe.sky.clusters.profiles import PROFILES
@@ -22,6 +25,7 @@ from praesepe.sky.tables import METALLICITY_STEP_DEX, SurveyTables
 from praesepe.stars import IsochroneGrid
 from praesepe.stars.store import write_grid
 from praesepe.survey import load_survey
+from praesepe.survey.clusters import ProfileName
 
 GIVEN = {"log_age": 8.0, "log_mass": 3.0, "log_rh": -0.5}
 
@@ -199,3 +203,16 @@ def test_all_that_a_prior_draws_is_allowed(survey):
     wrong = clusters.part(slice(2)).with_values(gamma=[3.0, 2.0])
     with pytest.raises(InputError, match="row 7: gamma = 2; allowed"):
         validate_clusters(wrong, survey, tables, names=["row 4", "row 7"])
+
+
+def test_limits_are_those_of_the_registry(simulator, monkeypatch):
+    """A quantity is limited by its entry alone: another limit needs no other module."""
+    narrow = replace(quantities.get("log_age"), limits=(7.0, 7.5))
+    monkeypatch.setitem(quantities._REGISTRY, "log_age", narrow)
+    with pytest.raises(InputError, match=r"log_age = 8; allowed are 7 to 7\.5"):
+        simulator.observe(GIVEN)
+    simulator.observe(GIVEN | {"log_age": 7.2})
+
+
+def test_profiles_are_the_categories_of_the_registry():
+    assert quantities.get("profile").categories == PROFILES == get_args(ProfileName)
