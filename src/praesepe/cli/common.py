@@ -56,6 +56,9 @@ NoNuisances = Annotated[
     bool,
     typer.Option("--no-nuisances", help="Perfect zero points, sharpness and registration."),
 ]
+NoWcs = Annotated[
+    bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
+]
 XColumn = Annotated[str | None, typer.Option("--x", help="Catalogue's column of pixel x.")]
 YColumn = Annotated[str | None, typer.Option("--y", help="Catalogue's column of pixel y.")]
 Origin = Annotated[

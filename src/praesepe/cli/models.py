@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from praesepe.cli.common import (
     Images,
     Model,
     NoNuisances,
+    NoWcs,
     Origin,
     Overwrite,
     Samples,
@@ -36,6 +37,10 @@ from praesepe.cli.common import (
 from praesepe.cli.progress import display
 from praesepe.cli.screen import console_on, demo_table, metrics_table, say, say_measured, say_note
 from praesepe.errors import InputError
+
+if TYPE_CHECKING:
+    from praesepe.survey import Survey
+    from praesepe.training.labelled import Labelled
 
 
 def train(
@@ -69,6 +74,9 @@ def train(
     x: XColumn = None,
     y: YColumn = None,
     origin: Origin = None,
+    unit: Units = None,
+    zero_point: ZeroPoints = None,
+    no_wcs: NoWcs = False,
     seed: Seed = 0,
     device: Device = "cpu",
     threads: Threads = None,
@@ -80,7 +88,6 @@ def train(
     praesepe train phat --out tuned --from phat --steps 500 --catalog known.csv --image F336W=…
     """
     from praesepe.survey import load_survey
-    from praesepe.training.labelled import read_labelled
     from praesepe.training.loop import train as train_model
 
     check_device(device)
@@ -91,11 +98,8 @@ def train(
     if (minutes is None) == (steps is None):
         raise InputError("give either --minutes or --steps, to say how long to train.")
     described = load_survey(survey)
-    labelled = None
-    if catalog is not None:
-        columns = {"x": x, "y": y, "origin": origin}
-        labelled = read_labelled(described, parse_images(image), catalog, **columns)
-        say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
+    reading = {"x": x, "y": y, "origin": origin, "allow_no_wcs": no_wcs}
+    labelled = _labelled(described, image, catalog, unit, zero_point, reading)
     with display("training") as progress, _how_to_go_on(out):
         folder = train_model(
             described,
@@ -118,6 +122,31 @@ def train(
     say(f"  praesepe predict {folder} {bands} --catalog … --out measured.ecsv")
 
 
+def _labelled(
+    survey: Survey,
+    image: list[str] | None,
+    catalog: Path | None,
+    unit: list[str] | None,
+    zero_point: list[str] | None,
+    reading: dict[str, Any],
+) -> Labelled | None:
+    """The annotated clusters to train on, if there are any."""
+    from praesepe.training.labelled import read_labelled
+
+    if catalog is None:
+        return None
+    labelled = read_labelled(
+        survey,
+        parse_images(image),
+        catalog,
+        units=by_band("--unit", unit),
+        zero_points=magnitudes_by_band(zero_point),
+        **reading,
+    )
+    say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
+    return labelled
+
+
 def predict(
     model: Model,
     catalog: Catalog,
@@ -130,9 +159,7 @@ def predict(
     origin: Origin = None,
     unit: Units = None,
     zero_point: ZeroPoints = None,
-    no_wcs: Annotated[
-        bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
-    ] = False,
+    no_wcs: NoWcs = False,
     regions: Annotated[Path | None, typer.Option(help="DS9 regions to write: .reg.")] = None,
     samples: Annotated[
         Path | None, typer.Option(help="Posterior draws to write: .parquet.")

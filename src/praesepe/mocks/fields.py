@@ -55,7 +55,7 @@ class StarFields:
 
 def build_fields(
     survey: Survey | str | Path,
-    images: Mapping[str, Any],
+    images: Mapping[str, Any] | Mosaic,
     out: str | Path,
     *,
     exclude: Any = None,
@@ -79,8 +79,8 @@ def build_fields(
     ----------
     survey : Survey, str or Path
         Gives the bands, their zero points and the pixel scale that the fields are brought to.
-    images : mapping
-        Band name to image, as for `praesepe.read_mosaic`.
+    images : mapping or Mosaic
+        Band name to image, as for `praesepe.images.Mosaic.read`.
     out : path
         Folder to make: ``fields.npy`` (n, band, y, x) float32, e-/s; ``fields.json``, what they
         are; ``places.ecsv``, where they were cut.
@@ -99,7 +99,7 @@ def build_fields(
     overwrite : bool
         Replace fields that exist.
     x, y, origin
-        Pixel columns of the catalogue, as for `praesepe.images.read_catalog`.
+        Pixel columns of the catalogue, as for `praesepe.images.Catalog.read`.
     units, zero_points : mapping, optional
         As for `praesepe.images.Mosaic.read`.
     command : str, optional
@@ -116,7 +116,7 @@ def build_fields(
     InputError
         Where images, catalogue or output cannot be used, or no clean place is left.
     """
-    from praesepe.images.mosaic import read_mosaic
+    from praesepe.images.mosaic import Mosaic
 
     survey = load_survey(survey)
     if n < 1 or size < survey.stamp_size or seed < 0:
@@ -125,7 +125,7 @@ def build_fields(
             f"than a stamp ({survey.stamp_size} px), and a seed of 0 or more"
         )
     folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
-    mosaic = read_mosaic(images, survey, units=units, zero_points=zero_points)
+    mosaic = Mosaic.read(images, survey, units=units, zero_points=zero_points)
     if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(
             f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
@@ -176,7 +176,7 @@ def _nothing_left(removed: Removed, size: int) -> str:
 
 def _description(
     mosaic: Mosaic,
-    images: Mapping[str, Any],
+    images: Mapping[str, Any] | Mosaic,
     *,
     size: int,
     n: int,
@@ -189,9 +189,7 @@ def _description(
     survey = mosaic.survey
     bands = []
     for band in survey.bands:
-        image = images[band.name]
-        if not isinstance(image, str | Path):
-            image = mosaic.bands[band.name].label
+        image = None if images is mosaic else images[band.name]
         bands.append(
             {
                 "name": band.name,

@@ -64,7 +64,16 @@ class Labelled:
 
 
 def read_labelled(
-    survey: Survey, images: Mapping[str, Any], catalog: Any, **columns: Any
+    survey: Survey,
+    images: Any,
+    catalog: Any,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    origin: int | None = None,
+    units: Mapping[str, str] | None = None,
+    zero_points: Mapping[str, float] | None = None,
+    allow_no_wcs: bool = False,
 ) -> Labelled:
     """Cut the stamps of an annotated catalogue out of mosaics.
 
@@ -72,12 +81,14 @@ def read_labelled(
     ----------
     survey : Survey
         Bands and stamp size.
-    images : mapping of str to path
+    images : mapping or Mosaic
         Mosaic of each band, as for `praesepe.predict`.
-    catalog : path or Table
+    catalog : path, Table or Catalog
         Positions, and the columns ``log_age``, ``log_mass`` and ``rh_arcsec`` (or ``log_rh``).
-    **columns
-        Passed to `praesepe.images.Catalog.read`: names and origin of x and y.
+    x, y, origin
+        As for `praesepe.images.Catalog.read`.
+    units, zero_points, allow_no_wcs
+        As for `praesepe.images.Mosaic.read`.
 
     Returns
     -------
@@ -91,13 +102,14 @@ def read_labelled(
     """
     from praesepe.images.catalogs import Catalog
     from praesepe.images.cutouts import extract_stamps
-    from praesepe.images.mosaic import read_mosaic
+    from praesepe.images.mosaic import Mosaic
 
-    mosaic = read_mosaic(images, survey)
-    clusters = Catalog.read(catalog, **columns)
-    x, y = clusters.on(mosaic.wcs)
+    mosaic = Mosaic.read(
+        images, survey, units=units, zero_points=zero_points, allow_no_wcs=allow_no_wcs
+    )
+    clusters = Catalog.read(catalog, x=x, y=y, origin=origin)
     labels = _labels(clusters.table)
-    stamps = extract_stamps(mosaic, x, y, survey.stamp_size)
+    stamps = extract_stamps(mosaic, *clusters.on(mosaic.wcs), survey.stamp_size)
     usable = np.isfinite(labels).all(1) & stamps.usable
     return Labelled(stamps.images[usable], labels[usable], int((~usable).sum()))
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from astropy.table import MaskedColumn, Table
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images import Catalog, Mosaic
 from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
 from praesepe.survey import Survey, parse_survey
 from praesepe.training.labelled import (
@@ -120,6 +121,24 @@ def test_pixel_positions_and_log_rh(
     np.testing.assert_array_equal(by_pixel.images, by_sky.images)
     np.testing.assert_allclose(by_pixel.labels, by_sky.labels, rtol=1e-6)
     assert by_pixel.fingerprint() != Labelled(by_sky.images, by_sky.labels + 1).fingerprint()
+
+
+def test_images_are_read_as_for_a_prediction(
+    survey: Survey, images: dict[str, Path], catalog: Table
+) -> None:
+    """Units and zero points can be given, and a mosaic that was read before."""
+    plain = read_labelled(survey, images, catalog)
+    fainter = {"F475W": survey.band("F475W").zero_point_ab - 0.5}
+    with pytest.warns(PraesepeWarning, match="25.50 mag"):
+        given = read_labelled(survey, images, catalog, zero_points=fainter)
+    ratio = given.images[:, 0].mean() / plain.images[:, 0].mean()
+    mosaic = Mosaic.read(images, survey)
+    own = mosaic.zero_point_ab("F475W")
+    assert ratio == pytest.approx(10 ** (0.4 * (own - fainter["F475W"])), rel=1e-3)
+    again = read_labelled(survey, mosaic, Catalog.read(catalog))
+    np.testing.assert_array_equal(again.images, plain.images)
+    with pytest.raises(InputError, match="unit"):
+        read_labelled(survey, images, catalog, units={"F475W": "furlong"})
 
 
 def test_rows_that_cannot_be_used_are_left_out(
