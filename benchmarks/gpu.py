@@ -89,10 +89,10 @@ def as_on_a_gpu() -> None:
     ):
         steps["cpu"] = steps["cuda"]
 
-    def add_pieces(light: torch.Tensor, fields: torch.Tensor, choice: torch.Tensor) -> None:
+    def add_crops(light: torch.Tensor, fields: torch.Tensor, choice: torch.Tensor) -> None:
         light += pieces.gather(fields, choice, light.shape[-1])
 
-    fields.add_pieces = add_pieces  # type: ignore[attr-defined]
+    fields.add_crops = add_crops  # type: ignore[attr-defined]
 
 
 def measure(survey: str, n: int, batches: int = 20) -> float:

@@ -1,4 +1,4 @@
-"""Pieces cut from wide star fields at random places, turned and mirrored."""
+"""Random crops of wide star fields with dihedral augmentation: each in one of 8 orientations."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def add_pieces(light: Tensor, fields: Tensor, choice: Tensor) -> None:
-    """Add a piece of a field to each stamp, in place.
+def add_crops(light: Tensor, fields: Tensor, choice: Tensor) -> None:
+    """Add a crop of a field to each stamp, in place.
 
     Parameters
     ----------
@@ -22,15 +22,15 @@ def add_pieces(light: Tensor, fields: Tensor, choice: Tensor) -> None:
     if light.device.type != "cpu":  # one launch for all stamps
         light += gather(fields, choice.to(light.device), size)
         return
-    for stamp, (field, row, column, turn) in zip(light, choice.T.tolist(), strict=True):
-        piece = fields[field, :, row : row + size, column : column + size]
-        flips = [axis for axis, bit in ((-1, 2), (-2, 4)) if turn & bit]
-        piece = piece.flip(flips) if flips else piece
-        stamp += piece.transpose(-1, -2) if turn & 1 else piece
+    for stamp, (field, row, column, orientation) in zip(light, choice.T.tolist(), strict=True):
+        crop = fields[field, :, row : row + size, column : column + size]
+        flips = [axis for axis, bit in ((-1, 2), (-2, 4)) if orientation & bit]
+        crop = crop.flip(flips) if flips else crop
+        stamp += crop.transpose(-1, -2) if orientation & 1 else crop
 
 
 def gather(fields: Tensor, choice: Tensor, size: int) -> Tensor:
-    """Cut pieces of fields all at once, as a GPU likes it.
+    """Take crops of fields all at once, as a GPU likes it.
 
     Parameters
     ----------
@@ -38,18 +38,18 @@ def gather(fields: Tensor, choice: Tensor, size: int) -> Tensor:
     choice : Tensor of int64, shape (4, n)
         Field, first row, first column, and three bits: transposed, mirrored in x, mirrored in y.
     size : int
-        Side of a piece.
+        Side of a crop.
 
     Returns
     -------
     Tensor, shape (n, band, size, size)
     """
-    field, row, column, turn = choice
+    field, row, column, orientation = choice
     steps = torch.arange(size, device=fields.device)
     backwards = steps.flip(0)
-    along_x = column[:, None] + torch.where((turn & 2).bool()[:, None], backwards, steps)
-    along_y = row[:, None] + torch.where((turn & 4).bool()[:, None], backwards, steps)
-    transposed = (turn & 1).bool()[:, None, None]
+    along_x = column[:, None] + torch.where((orientation & 2).bool()[:, None], backwards, steps)
+    along_y = row[:, None] + torch.where((orientation & 4).bool()[:, None], backwards, steps)
+    transposed = (orientation & 1).bool()[:, None, None]
     y = torch.where(transposed, along_y[:, None, :], along_y[:, :, None])  # (n, size, size)
     x = torch.where(transposed, along_x[:, :, None], along_x[:, None, :])
     bands = torch.arange(fields.shape[1], device=fields.device)[:, None, None]

@@ -27,7 +27,7 @@ SCALE_TOLERANCE = 0.02
 
 
 class RealFieldBank:
-    """Random pieces of real star fields, in e-/s at the survey's zero points.
+    """Random crops of real star fields, in e-/s at the survey's zero points.
 
     The fields stay in their file, which is mapped into memory: several processes share one copy.
     On a GPU they are copied to its memory. The bank has no state: what it gives depends on the
@@ -40,9 +40,9 @@ class RealFieldBank:
     survey : Survey
         The simulated survey; its bands must be among those of the fields.
     device : torch.device or str
-        Where the pieces are wanted.
+        Where the crops are wanted.
     size : int, optional
-        Side of a piece in pixels; the survey's stamps by default.
+        Side of a crop in pixels; the survey's stamps by default.
 
     Attributes
     ----------
@@ -86,12 +86,12 @@ class RealFieldBank:
         """Go on to the next batch: nothing changes, the fields are those of the files."""
 
     def rewind(self, calls: int) -> None:
-        """Put the bank to where it stood after `calls` batches: it always stands there."""
+        """Put the pool to where it stood after `calls` batches: it always stands there."""
 
     def add_to(
         self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
     ) -> Tensor:
-        """Add a random piece to each exposed image, in place.
+        """Add a random crop to each exposed image, in place.
 
         Parameters
         ----------
@@ -111,19 +111,19 @@ class RealFieldBank:
         return torch.full((len(light),), math.nan)
 
     def cut(self, n: int, *, generator: torch.Generator) -> Tensor:
-        """Cut random pieces of random fields, turned and mirrored at random.
+        """Cut random crops of random fields, in a random orientation.
 
         Parameters
         ----------
         n : int
-            Number of pieces.
+            Number of crops.
         generator : torch.Generator
             Source of randomness.
 
         Returns
         -------
         Tensor, shape (n, band, size, size)
-            e-/s, on the device of the bank. They hold the sky and the noise of the images.
+            e-/s, on the device of the pool. They hold the sky and the noise of the images.
         """
         seeded = generator
         if generator.device.type != "cpu":  # small choices are made on the CPU
@@ -137,17 +137,19 @@ class RealFieldBank:
         return self._copy(choice)
 
     def _copy(self, choice: Tensor) -> Tensor:
-        """Copy the pieces out of the mapped file, one by one: rows are read in order."""
+        """Copy the crops out of the mapped file, one by one: rows are read in order."""
         size = self.size
-        pieces = torch.empty((choice.shape[1], self._fields.shape[1], size, size))
-        for out, (field, row, column, turn) in zip(pieces.numpy(), choice.T.tolist(), strict=True):
-            piece = self._fields[field, :, row : row + size, column : column + size]
-            if turn & 2:
-                piece = piece[:, :, ::-1]
-            if turn & 4:
-                piece = piece[:, ::-1]
-            out[...] = piece.swapaxes(1, 2) if turn & 1 else piece
-        return pieces
+        crops = torch.empty((choice.shape[1], self._fields.shape[1], size, size))
+        for out, (field, row, column, orientation) in zip(
+            crops.numpy(), choice.T.tolist(), strict=True
+        ):
+            crop = self._fields[field, :, row : row + size, column : column + size]
+            if orientation & 2:
+                crop = crop[:, :, ::-1]
+            if orientation & 4:
+                crop = crop[:, ::-1]
+            out[...] = crop.swapaxes(1, 2) if orientation & 1 else crop
+        return crops
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:

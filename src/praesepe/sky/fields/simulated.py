@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from praesepe.rng import on_cpu, stream, uniform
-from praesepe.sky.fields.crops import add_pieces
+from praesepe.sky.fields.crops import add_crops
 from praesepe.sky.fields.galaxies import draw_galaxies
 from praesepe.sky.fields.histories import age_metallicity_shares
 from praesepe.sky.fields.structure import YOUNG_LOG_AGE, Clumps, Gradient
@@ -47,17 +47,17 @@ class Bank(Protocol):
     def add_to(
         self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
     ) -> Tensor:
-        """Add a random piece to each stamp, in place, e-/s: of a field at the stamp's distance.
+        """Add a random crop to each stamp, in place, e-/s: of a field at the stamp's distance.
 
         Returns
         -------
         Tensor, shape (n,)
-            Surface density of each piece, initial Msun/pc²; NaN where nobody knows.
+            Surface density of each crop, initial Msun/pc²; NaN where nobody knows.
         """
         ...
 
     def rewind(self, calls: int) -> None:
-        """Put the bank to where it stood after `calls` calls of `advance`."""
+        """Put the pool to where it stood after `calls` calls of `advance`."""
         ...
 
 
@@ -82,7 +82,7 @@ class FieldBank:
     refresh : int
         A field is replaced after this many calls of `advance`; 0: never.
     seed : tuple of int
-        Of the fields. The k-th field drawn depends on the seed and k alone, so that a bank can be
+        Of the fields. The k-th field drawn depends on the seed and k alone, so that a pool can be
         put back to any point of its history.
     flux_limit : Tensor, shape (band,), optional
         Light below which stars cannot be told apart, e-/s, for surveys with a range of distances;
@@ -125,7 +125,7 @@ class FieldBank:
         return self._fields
 
     def _plan(self, k: int) -> None:
-        """Let the k-th field of the bank's history follow the oldest one, once it is needed."""
+        """Let the k-th field of the pool's history follow the oldest one, once it is needed."""
         n = len(self._fields)
         place = k % n
         jitter = np.random.default_rng((*self._seed, k)).random()
@@ -145,7 +145,7 @@ class FieldBank:
                 self._draw(self._due.pop(place))
 
     def _draw(self, k: int) -> None:
-        """Draw the k-th field of the bank's history."""
+        """Draw the k-th field of the pool's history."""
         place = k % len(self._fields)
         generator = stream((*self._seed, k), self.sampler.device)
         survey, scale = self.survey, None
@@ -167,7 +167,7 @@ class FieldBank:
         )
 
     def rewind(self, calls: int) -> None:
-        """Put the bank to where it stood after `calls` calls of `advance`."""
+        """Put the pool to where it stood after `calls` calls of `advance`."""
         n = len(self._fields)
         now, then = (n + (c // self.refresh if self.refresh else 0) for c in (self.calls, calls))
         if now != then:
@@ -194,7 +194,7 @@ class FieldBank:
         generator: torch.Generator,
         distance_pc: Tensor | None = None,
     ) -> Tensor:
-        """Add to each grid a random piece of a random field, turned and mirrored at random.
+        """Add to each grid a random crop of a random field, in a random orientation.
 
         Parameters
         ----------
@@ -219,8 +219,8 @@ class FieldBank:
             which = (self.distance_pc[:, None] - distance_pc.cpu()).abs().argmin(0)
         self._draw_due(which.unique().tolist())
         row, column = (u[1:3] * (whole - side + 1)).long()
-        turn = (u[3] * 8).long()
-        add_pieces(light, self._fields, torch.stack((which, row, column, turn)))
+        orientation = (u[3] * 8).long()
+        add_crops(light, self._fields, torch.stack((which, row, column, orientation)))
         density = self.density[which]
         if self.survey.galaxy.field.gradient_dex:
             y, x = ((start + side / 2) / whole for start in (row, column))

@@ -32,7 +32,7 @@ PLUMMER = 4.0
 class Gradient:
     """A wave in the logarithm of the surface density, periodic like the field itself.
 
-    A field has no edge and is cut, turned and mirrored at random, so the density cannot rise for
+    A field has no edge and is cut, in a random orientation, so the density cannot rise for
     ever: it goes up and down with a cosine so long that a stamp sees hardly more than a slope.
 
     Attributes

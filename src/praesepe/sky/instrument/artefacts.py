@@ -1,4 +1,4 @@
-"""What calibrated images keep of a detector's faults: cosmic rays and bad pixels."""
+"""What calibrated images keep of a detector's artefacts: cosmic rays and bad pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The detector: sky, dark current, flat field, photon and read noise, saturation, faults."""
+"""The detector: sky, dark current, flat field, photon and read noise, saturation, artefacts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Detector:
     Parameters
     ----------
     survey : Survey
-        Exposure times, noise and sky of the bands, and the detector's faults.
+        Exposure times, noise and sky of the bands, and the detector's artefacts.
     device : torch.device or str
         Where the work is done.
 
@@ -43,7 +43,7 @@ class Detector:
         def column(values: list[float]) -> Tensor:
             return torch.tensor(values, device=device)[:, None, None]  # (band, 1, 1)
 
-        self.faults = survey.observation.detector
+        self.artefacts = survey.observation.detector
         self.exposure = column([band.typical_exposure_s for band in bands])
         ends = [column([band.exposure_range_s[end] for band in bands]) for end in (0, 1)]
         self.exposures = ends if survey.varies_in_depth else None
@@ -100,8 +100,8 @@ class Detector:
         generator : torch.Generator
             Source of randomness.
         background : Tensor, shape (n, band, y, x), optional
-            Real images of the sky in e-/s, with its noise and the detector's faults. `images` then
-            add their own photon noise to it, and neither sky nor read noise nor faults.
+            Real images of the sky in e-/s, with its noise and the detector's artefacts. `images`
+            then add their own photon noise to it, and neither sky nor read noise nor artefacts.
         exposure_s : Tensor, shape (n, band), optional
             Exposure of each stamp; by default that of the survey, or one drawn from its range.
 
@@ -137,12 +137,14 @@ class Detector:
             exposed[part] = self._under_sky(
                 images[part], sky[part], left[part], of(part), generator
             )
-        faults = self.faults
-        if faults.cosmic_rays > 0:
-            electrons = faults.cosmic_ray_e
-            add_cosmic_rays(exposed, faults.cosmic_rays, electrons, exposure, generator=generator)
-        if faults.bad_pixels > 0:
-            fill_bad_pixels(exposed, faults.bad_pixels, generator=generator)
+        artefacts = self.artefacts
+        if artefacts.cosmic_rays > 0:
+            electrons = artefacts.cosmic_ray_e
+            add_cosmic_rays(
+                exposed, artefacts.cosmic_rays, electrons, exposure, generator=generator
+            )
+        if artefacts.bad_pixels > 0:
+            fill_bad_pixels(exposed, artefacts.bad_pixels, generator=generator)
         return exposed
 
     def _chunks(self, images: Tensor) -> Iterator[slice]:
@@ -160,9 +162,9 @@ class Detector:
         generator: torch.Generator,
     ) -> Tensor:
         """Images with sky, dark current, the flat field's error, noise and saturation, e-/s."""
-        if self.faults.flat_field > 0:
+        if self.artefacts.flat_field > 0:
             flat = torch.empty_like(images).normal_(generator=generator)
-            flat.mul_(self.faults.flat_field).add_(1)
+            flat.mul_(self.artefacts.flat_field).add_(1)
             expected = (images + sky).mul_(flat).add_(self.dark)
         else:
             expected = images + (sky + self.dark)

@@ -76,7 +76,9 @@ class Renderer:
         psfs = [_psfs(survey, band, half) for band in survey.bands]
         self.peak = np.array([p[:, half, half].max() * OVERSAMPLING**2 for p in psfs])
         self.n_psfs = tuple(len(p) for p in psfs)
-        self.transfer = [torch.from_numpy(_transfer(p, self.grid)).to(self.device) for p in psfs]
+        self.optical_transfer = [
+            torch.from_numpy(_optical_transfer(p, self.grid)).to(self.device) for p in psfs
+        ]
         frequency = torch.fft.fftfreq(self.grid, device=self.device)  # cycles per grid point
         self._frequency = 2 * math.pi * OVERSAMPLING * frequency  # radians per pixel
 
@@ -218,7 +220,7 @@ class Renderer:
         psf: Tensor | None,
     ) -> Tensor:
         spectrum = torch.fft.rfft2(grids)
-        for band, transfer in enumerate(self.transfer):
+        for band, transfer in enumerate(self.optical_transfer):
             if psf is not None and len(transfer) > 1:
                 spectrum[:, band] *= transfer[psf[:, band]]
             else:
@@ -263,9 +265,9 @@ FOCI = 8
 
 
 def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
-    """All PSFs of a band, (psf, 2 half + 1, 2 half + 1): positions of a file, or foci.
+    """All PSFs of a band, (psf, 2 half + 1, 2 half + 1): positions of a file, or defocus samples.
 
-    The foci are the middles of equal shares of a half-normal distribution: a PSF does not tell
+    The samples are the middles of equal shares of a half-normal distribution: a PSF does not tell
     which side of the focus it is on.
     """
     scale = survey.pixel_scale_arcsec
@@ -283,8 +285,8 @@ def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
     if sigma == 0:
         return seen()[None]
     shares = torch.linspace(0.5, 1.0, 2 * FOCI + 1, dtype=torch.float64)[1::2]
-    foci = (sigma * torch.special.ndtri(shares)).tolist()
-    return np.stack([seen(defocus_nm=focus) for focus in foci])
+    defocus_nm = (sigma * torch.special.ndtri(shares)).tolist()
+    return np.stack([seen(defocus_nm=focus) for focus in defocus_nm])
 
 
 def chunks(n: int, device: torch.device) -> Iterator[slice]:
@@ -314,7 +316,7 @@ def bspline(fraction: Tensor) -> Tensor:
     )
 
 
-def _transfer(psfs: np.ndarray, grid: int) -> np.ndarray:
+def _optical_transfer(psfs: np.ndarray, grid: int) -> np.ndarray:
     """Transform of the PSFs on the periodic grid, with the B-spline divided out.
 
     Returns complex64 of shape (band, grid, grid // 2 + 1), scaled so that the image holds the

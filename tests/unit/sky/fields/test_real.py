@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from praesepe.errors import InputError
-from praesepe.sky.fields.crops import add_pieces, gather
+from praesepe.sky.fields.crops import add_crops, gather
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT, RealFieldBank
 from praesepe.survey import load_survey
 
@@ -161,5 +161,5 @@ def test_pieces_are_added_one_by_one_as_all_at_once():
     high = torch.tensor([[3], [13], [13], [8]])
     choice = (torch.rand((4, 40), generator=generator) * high).long()
     light = torch.ones((40, 2, 8, 8))
-    add_pieces(light, fields, choice)
+    add_crops(light, fields, choice)
     torch.testing.assert_close(light, 1 + gather(fields, choice, 8))
