@@ -24,6 +24,7 @@ from praesepe.cli.common import (
     SurveyName,
     Threads,
     Units,
+    Workers,
     XColumn,
     YColumn,
     ZeroPoints,
@@ -214,6 +215,7 @@ def evaluate(
     overwrite: Overwrite = False,
     seed: Annotated[int, typer.Option(min=0, help="Not that of the training.")] = 1,
     device: Device = "cpu",
+    workers: Workers = 1,
     threads: Threads = None,
 ) -> None:
     """Measure artificial clusters that the model never saw: bias, scatter, calibration.
@@ -234,6 +236,7 @@ def evaluate(
             overwrite=overwrite,
             n_samples=n_samples,
             device=device,
+            workers=workers,
             progress=progress,
         )
     console_on().print(metrics_table(evaluation))

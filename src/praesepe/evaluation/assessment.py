@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from praesepe.blocks import Block, blocks_of, map_blocks
 from praesepe.errors import InputError
 from praesepe.evaluation.bins import bins_of
 from praesepe.evaluation.metrics import metrics_of
@@ -15,18 +16,14 @@ from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
 from praesepe.inference.prediction import provenance
 from praesepe.network.estimator import Estimator
+from praesepe.progress import Counter, Progress
 from praesepe.sky.simulator import Simulator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLOCK = 256
-"""Mocks per call of the simulator: fixed, so that a seed always gives the same clusters."""
-
 PRODUCTS = ("metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png")
 """Files in the folder of an evaluation."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +138,7 @@ def evaluate(
     overwrite: bool = False,
     n_samples: int = 500,
     device: str | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure artificial clusters whose truth is known.
@@ -152,15 +150,20 @@ def evaluate(
     n : int
         Number of clusters, drawn from the model's survey.
     seed : int
-        Seed of the clusters; the seed of the training is refused.
+        Seed of the clusters, which are those of ``praesepe simulate`` with this seed; the seed of
+        the training is refused.
     nuisances : bool
         Draw zero points, blur and registration errors as in training; False: perfect images.
     out : path, optional
         Folder for the files named in `PRODUCTS`: metrics, the table of clusters, figures.
     overwrite : bool
         Replace the results of an earlier run in that folder.
-    n_samples, device
-        See `praesepe.predict`.
+    n_samples : int
+        Posterior draws for each cluster.
+    device : str, optional
+        Where to simulate and infer; default: where the model is, the CPU for one that is loaded.
+    workers : int
+        Processes that share the work; the result is the same. See `praesepe.blocks.map_blocks`.
     progress : callable, optional
         Called with (clusters done, all clusters), first with none done.
 
@@ -188,16 +191,9 @@ def evaluate(
             raise InputError(f"{name} = {value}: the least that is allowed is 1.")
     estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
-    simulator = Simulator(estimator.survey, device=estimator.device, seed=seed, nuisances=nuisances)
-    parts: list[Recovery] = []
-    if progress is not None:
-        progress(0, n)
-    for start in range(0, n, BLOCK):
-        mocks = simulator.draw(min(BLOCK, n - start))
-        parts.append(recover(estimator, mocks, first=start, seed=seed, n_samples=n_samples))
-        if progress is not None:
-            progress(start + len(mocks), n)
-    recovery = Recovery.joined(parts)
+    task = _Task(estimator, seed, nuisances, n_samples)
+    parts = map_blocks(task, blocks_of(n), workers=workers)
+    recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
     bins = bins_of(
         recovery.truth, recovery.quantities, estimator.card.priors, estimator.survey.evaluation.bins
     )
@@ -206,6 +202,27 @@ def evaluate(
     if out is not None:
         evaluation.save(out, overwrite=overwrite)
     return evaluation
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Simulate and infer blocks of clusters, in any process."""
+
+    estimator: Estimator
+    seed: int
+    nuisances: bool
+    n_samples: int
+
+    def __call__(self) -> Callable[[Block], Recovery]:
+        survey, device = self.estimator.survey, self.estimator.device
+        simulator = Simulator(survey, device=device, seed=self.seed, nuisances=self.nuisances)
+
+        def work(block: Block) -> Recovery:
+            mocks = simulator.draw_block(block.number, block.n)
+            settings = {"first": block.first, "seed": self.seed, "n_samples": self.n_samples}
+            return recover(self.estimator, mocks, **settings)
+
+        return work
 
 
 def _refuse_training_seed(estimator: Estimator, seed: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from praesepe import statistics
 from praesepe.errors import InputError
-from praesepe.quantities import DEFAULT_INFERRED, Quantity
+from praesepe.quantities import DEFAULT_INFERRED, Quantity, get
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -31,8 +31,8 @@ class Recovery:
 
     Attributes
     ----------
-    quantities : tuple of Quantity
-        What the model infers.
+    names : tuple of str
+        Names of the quantities that the model infers.
     truth : (N, Q) ndarray
     percentiles : (3, N, Q) ndarray
         Posterior percentiles 16, 50 and 84.
@@ -50,7 +50,7 @@ class Recovery:
         What else the simulator knows: the number of stars, magnitudes, the profile's slope.
     """
 
-    quantities: tuple[Quantity, ...]
+    names: tuple[str, ...]
     truth: np.ndarray
     percentiles: np.ndarray
     pit: np.ndarray
@@ -63,8 +63,12 @@ class Recovery:
         return len(self.truth)
 
     def __repr__(self) -> str:
-        names = ", ".join(quantity.name for quantity in self.quantities)
-        return f"<Recovery of {names} of {len(self)} artificial clusters>"
+        return f"<Recovery of {', '.join(self.names)} of {len(self)} artificial clusters>"
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What the model infers, as the registry describes it."""
+        return tuple(get(name) for name in self.names)
 
     @property
     def residual(self) -> np.ndarray:
@@ -80,7 +84,7 @@ class Recovery:
             return {k: np.concatenate([getattr(part, name)[k] for part in parts]) for k in first}
 
         return cls(
-            quantities=parts[0].quantities,
+            names=parts[0].names,
             truth=np.concatenate([part.truth for part in parts]),
             percentiles=np.concatenate([part.percentiles for part in parts], axis=1),
             pit=np.concatenate([part.pit for part in parts]),
@@ -166,7 +170,7 @@ def recover(
     width = np.where(high > low, high - low, 1.0)
     scaled = (drawn - low) / width, (truth[:, continuous] - low) / width
     return Recovery(
-        quantities=quantities,
+        names=posterior.names,
         truth=truth,
         percentiles=np.asarray(posterior.percentile(PERCENTILES), dtype=np.float64),
         pit=pit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from praesepe.errors import InputError
 from praesepe.evaluation import Recovery, bins_of, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
-from praesepe.quantities import Quantity, get
+from praesepe.quantities import Quantity, register, unregister
 from praesepe.sky.simulator import Mocks
 from praesepe.survey import load_survey
 
@@ -33,7 +34,7 @@ class Fakes:
         self.generator = torch.Generator().manual_seed(seed)
         self.nuisances = nuisances
 
-    def draw(self, n: int) -> Mocks:
+    def draw_block(self, block: int, n: int) -> Mocks:
         low, high = torch.tensor([6.6, 2.0, -1.097]), torch.tensor([10.1, 4.5, -0.097])
         labels = low + (high - low) * torch.rand(n, 3, generator=self.generator)
         images = torch.zeros(n, 3, 64, 64)
@@ -65,6 +66,17 @@ class Gaussian(Estimator):
 def gaussian(monkeypatch: pytest.MonkeyPatch) -> Gaussian:
     monkeypatch.setattr("praesepe.evaluation.assessment.Simulator", Fakes)
     return Gaussian.untrained(PHAT, encoder="tiny")  # type: ignore[return-value]
+
+
+@pytest.fixture
+def tiny() -> Estimator:
+    """A model with random weights, for few stars on small stamps of one band."""
+    changes = {"field": PHAT.galaxy.field.model_copy(update={"surface_density": (0.02, 0.1)})}
+    observation = PHAT.observation.model_copy(update={"bands": PHAT.bands[:1], "stamp_size": 16})
+    clusters = PHAT.clusters.model_copy(update={"log_mass": (2.0, 2.5), "rh_arcsec": (0.1, 0.3)})
+    galaxy = PHAT.galaxy.model_copy(update=changes)
+    parts = {"observation": observation, "galaxy": galaxy, "clusters": clusters}
+    return Estimator.untrained(PHAT.model_copy(update=parts), encoder="tiny")
 
 
 def test_a_calibrated_model_is_calibrated(gaussian: Gaussian) -> None:
@@ -99,7 +111,7 @@ def test_a_biased_model_is_found_out(gaussian: Gaussian) -> None:
 def recovery(truth: np.ndarray, **changes: Any) -> Recovery:
     """Clusters whose posteriors lie around the truth."""
     entries = {
-        "quantities": tuple(map(get, PARAMETERS)),
+        "names": PARAMETERS,
         "truth": truth,
         "percentiles": np.stack([truth - 0.1, truth, truth + 0.1]),
         "pit": np.full(truth.shape, 0.5),
@@ -118,11 +130,17 @@ def test_empty_bins_are_null_in_valid_json() -> None:
     json.loads(json.dumps(metrics, allow_nan=False))
 
 
-def test_categories_are_scored() -> None:
-    kind = Quantity("kind", "k", "", "what it is", categories=("cluster", "nothing"))
+@pytest.fixture
+def kind() -> Iterator[Quantity]:
+    """A categorical quantity, registered for the test."""
+    yield register(Quantity("kind", "k", "", "what it is", categories=("cluster", "nothing")))
+    unregister("kind")
+
+
+def test_categories_are_scored(kind: Quantity) -> None:
     truth = np.array([[0.0], [1.0], [1.0]])
     chances = {"kind": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])}
-    one = recovery(truth, quantities=(kind,), probabilities=chances, tarp=np.full(3, np.nan))
+    one = recovery(truth, names=("kind",), probabilities=chances, tarp=np.full(3, np.nan))
     metrics = metrics_of(one, bins_of(truth, one.quantities, {}))
     assert metrics["all"]["kind"]["accuracy"] == pytest.approx(2 / 3)
     assert metrics["kind_cluster"]["kind"]["brier"] == pytest.approx(0.02)
@@ -205,6 +223,16 @@ def test_an_evaluation_says_what_it_is(gaussian: Gaussian) -> None:
     )
     assert dict(evaluation) == evaluation.metrics
     assert {"provenance", "calibration", "all"} <= set(evaluation)
+
+
+def test_workers_change_nothing(tiny: Estimator) -> None:
+    """The real simulator and a model with random weights, in this process and in two others."""
+    settings = {"n": 300, "seed": 2, "n_samples": 20}
+    here = evaluate(tiny, **settings).recovery
+    there = evaluate(tiny, **settings, workers=2).recovery
+    for name in ("truth", "percentiles", "pit", "log_prob", "tarp"):
+        np.testing.assert_array_equal(getattr(here, name), getattr(there, name))
+    np.testing.assert_array_equal(here.extra["gamma"], there.extra["gamma"])
 
 
 def test_public_name() -> None:
