@@ -25,6 +25,7 @@ from praesepe import Simulator, load_survey
 from praesepe.sky.clusters.parameters import LEAST_TIDAL_RADIUS
 from praesepe.sky.clusters.profiles import eff_scale_radius
 from praesepe.sky.fields.histories import age_metallicity_shares
+from praesepe.statistics import robust_scatter
 
 LOG_AGES = np.arange(6.6, 9.51, 0.1)
 ALL_LIGHT = 1 << 24  # points of light: so many that no population is thinned
@@ -236,11 +237,6 @@ def isolated(flux: np.ndarray, place: np.ndarray, n: int) -> int:
     return int((~(near & (light[None, :] > light[:n, None])).any(1)).sum())
 
 
-def scatter(values: np.ndarray) -> float:
-    """1.4826 times the median absolute deviation."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
-
-
 def main() -> None:
     """Print the scatter for several limits of detection."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -284,7 +280,7 @@ def main() -> None:
         for case in ("alone", "field"):
             found = np.array([one[case] for one in results])
             off = found[:, :2] - truth
-            size, of_mass = ((np.median(x), scatter(x)) for x in off.T)
+            size, of_mass = ((np.median(x), robust_scatter(x)) for x in off.T)
             numbers = (*size, np.median(found[:, 2]), *of_mass)
             line += "".join(f"{x:7.3f}" for x in numbers) + " "
         number = np.median([one["stars"] for one in results], axis=0)

@@ -17,6 +17,7 @@ import torch
 
 from praesepe import Estimator, Simulator, Survey
 from praesepe.sky.clusters.profiles import eff_scale_radius
+from praesepe.statistics import bias, interval_coverage, robust_scatter
 
 QUANTITIES = ("log age", "log mass", "log r_h")
 ENDLESS = "EFF without an end"
@@ -63,10 +64,8 @@ def show(what: str, draws: np.ndarray, labels: np.ndarray, used: np.ndarray) -> 
     draws, labels = draws[used], labels[used]
     off = np.median(draws, axis=1) - labels
     low, high = np.percentile(draws, [15.865, 84.135], axis=1)
-    covered = ((labels > low) & (labels < high)).mean(axis=0)
-    median = np.median(off, axis=0)
-    scatter = 1.4826 * np.median(np.abs(off - median), axis=0)
-    cells = (f"{m:+.3f} {s:.3f} {c:.2f}" for m, s, c in zip(median, scatter, covered, strict=True))
+    columns = zip(bias(off), robust_scatter(off), interval_coverage(labels, low, high), strict=True)
+    cells = (f"{m:+.3f} {s:.3f} {c:.2f}" for m, s, c in columns)
     print(f"{what:32}{used.sum():5}   " + "   ".join(cells), flush=True)
 
 

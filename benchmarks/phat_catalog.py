@@ -30,6 +30,7 @@ from praesepe.stars import KROUPA2001, BrokenPowerLaw, StellarTable, build_table
 from praesepe.stars.assembly import assemble
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.stars.readers import read_isochrones
+from praesepe.statistics import robust_scatter
 from praesepe.survey import Survey, load_survey
 
 BANDS = ("F275W", "F336W", "F475W", "F814W", "F110W", "F160W")
@@ -321,7 +322,7 @@ class Comparison:
         )
 
     def offset(self, rows: np.ndarray, band: int) -> dict[str, float]:
-        """Median and scatter (1.4826 times the median absolute deviation) over clusters."""
+        """Median and robust scatter over clusters."""
         rows = rows & self.counted[:, band]
         values, null = self.difference[rows, :, band], self.null[rows, :, band]
         values, null = values[~np.isnan(values)], null[np.isfinite(null)]
@@ -330,7 +331,7 @@ class Comparison:
             return {"n": n, "median": np.nan, "error": np.nan, "scatter": np.nan, "expected": 0.0}
         median = float(np.median(values))
         with np.errstate(invalid="ignore"):
-            scatter = 1.4826 * float(np.median(np.abs(values - median)))
+            scatter = float(robust_scatter(values, axis=None))
         return {
             "n": n,
             "median": median,

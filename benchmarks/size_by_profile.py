@@ -12,10 +12,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-
-def scatter(values: np.ndarray) -> float:
-    """1.4826 times the median absolute deviation."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+from praesepe.statistics import robust_scatter
 
 
 def main() -> None:
@@ -34,7 +31,9 @@ def main() -> None:
         "field < 30 Msun/pc2": used & empty,
         "field >= 30 Msun/pc2": used & ~empty,
     }.items():
-        print(f"{label:22s} n = {which.sum():5d}   scatter {scatter(residual[which]):.3f} dex")
+        print(
+            f"{label:22s} n = {which.sum():5d}   scatter {robust_scatter(residual[which]):.3f} dex"
+        )
 
 
 if __name__ == "__main__":
