@@ -346,7 +346,7 @@ def test_train_resume_and_evaluate(
     seen = run_cli("evaluate", model, "--n", 4, "--seed", 1, "--out", out, check=False)
     assert seen.returncode == 2
     refused = run_cli("evaluate", model, "--n", 4, "--seed", 2, "--out", out, check=False)
-    assert "exists" in refused.stderr
+    assert "already holds metrics.json" in refused.stderr
     assert "--overwrite" in refused.stderr
 
 
