@@ -108,8 +108,8 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
     of_age = []
     for log_age in LOG_AGES:
         given = {"log_age": float(log_age), "log_mass": float(np.log10(REFERENCE_MASS / 20))}
-        same_age = simulator.sample_prior(20).with_values(**given)
-        flux = simulator.stars_of(same_age, compute_truth=False).stars.flux.numpy()
+        same_age = simulator.sample(20).with_values(**given)
+        flux = simulator.populate(same_age, compute_truth=False).stars.flux.numpy()
         of_age.append(flux[:, flux[2] > FAINTEST])
     diagrams = np.array([counts(flux, REFERENCE_MASS) for flux in of_age])
     return Sky(field, mass, noise, tuple(of_age), diagrams, counts(field, mass))
@@ -253,9 +253,9 @@ def main() -> None:
         area,
         np.random.default_rng(options.seed),
     )
-    clusters = simulator.sample_prior(4 * options.n)
-    cluster_stars = simulator.stars_of(clusters, compute_truth=False)
-    stars, offset = cluster_stars.stars, cluster_stars.offset
+    clusters = simulator.sample(4 * options.n)
+    population = simulator.populate(clusters, compute_truth=False)
+    stars, offset = population.stars, population.offset
     tidal = clusters.tidal_radius / scale
     mass = stars.mass.numpy()  # of the stars drawn: what the network is asked for
     small = (clusters.log_age.numpy() <= np.log10(3e9)) & (mass >= 250) & (mass <= 4000)

@@ -46,7 +46,7 @@ def variants(survey: Survey) -> dict[str, Survey]:
 
 def inside_tides(survey: Survey, labels: np.ndarray, gamma: torch.Tensor, seed: int) -> np.ndarray:
     """Labels of endless clusters, changed to what lies inside tidal radii drawn for them."""
-    survey_prior = Simulator(survey, seed=seed, n_fields=0).sample_prior(len(labels))
+    survey_prior = Simulator(survey, seed=seed, n_fields=0).sample(len(labels))
     log_mass, log_rh = (torch.from_numpy(labels[:, k]) for k in (1, 2))
     end = survey_prior.with_values(log_mass=log_mass, log_rh=log_rh, profile=0).tidal_radius
     r_h, end, gamma = 10 ** log_rh.double(), end.double(), gamma.double()

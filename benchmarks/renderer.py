@@ -47,9 +47,8 @@ def best_seconds(function: Any, repeats: int) -> float:
 
 def draw_clusters(simulator: Simulator, n: int) -> tuple[Stars, torch.Tensor]:
     """Stars of `n` clusters of the survey's prior, and their positions in the stamps."""
-    cluster_stars = simulator.stars_of(simulator.sample_prior(n), compute_truth=False)
-    stars, offset = cluster_stars.stars, cluster_stars.offset
-    return stars, offset + simulator.survey.stamp_size // 2
+    population = simulator.populate(simulator.sample(n), compute_truth=False)
+    return population.stars, population.offset + simulator.survey.stamp_size // 2
 
 
 def galsim_psfs(renderer: Renderer, simulator: Simulator) -> list[galsim.InterpolatedImage]:
@@ -153,7 +152,7 @@ def time_stages(simulator: Simulator, n: int, batches: int) -> dict:
         bank.refresh = refresh
         once = best_seconds(lambda: bank._draw(0), 2)
         stages["renew fields"] = once / refresh if refresh else 0.0
-    nuisances = simulator._nuisances(n)
+    nuisances = simulator.draw_nuisances(n)
     images = renderer.convolve(grids, **nuisances)
     stages["convolve"] = best_seconds(lambda: renderer.convolve(grids, **nuisances), batches)
     stages["expose"] = best_seconds(

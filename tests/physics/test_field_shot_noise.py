@@ -43,7 +43,7 @@ def survey(simulator):
 
 @pytest.fixture(scope="module")
 def sampler(simulator):
-    return simulator._sampler(simulator.tables.field)
+    return simulator.field_stars
 
 
 @pytest.fixture(scope="module")

@@ -353,9 +353,8 @@ def test_a_survey_without_noise_still_sums_the_faint(simulator):
     clear = Simulator(without_noise(simulator.survey), tables=simulator.tables, n_fields=0)
     assert (clear.flux_limit > 0).all()
     assert (clear.flux_limit < simulator.flux_limit).all()
-    stars = clear.stars_of(
-        clear.sample_prior(2).with_values(log_mass=7.5), compute_truth=False
-    ).stars
+    clusters = clear.sample(2).with_values(log_mass=7.5)
+    stars = clear.populate(clusters, compute_truth=False).stars
     assert stars.population.numel() < 2 * (5 * MAX_POINTS)  # in eight rings each
 
 
@@ -389,7 +388,7 @@ def expected_radius(simulator, log_age, segregation):
 def realised_radius(simulator, log_mass, log_age, segregation):
     """Mean of the realised half-light radii of six clusters, arcsec."""
     simulator.seed(4)
-    clusters = simulator.sample_prior(6).with_values(
+    clusters = simulator.sample(6).with_values(
         log_age=log_age,
         log_mass=log_mass,
         log_rh=np.log10(RADIUS_ARCSEC),
@@ -397,8 +396,7 @@ def realised_radius(simulator, log_mass, log_age, segregation):
         segregation=segregation,
         ellipticity=0.0,
     )
-    _, truth, _ = simulator.populate(clusters)
-    return float(truth["rh_realised_arcsec"].mean())
+    return float(simulator.populate(clusters).truth["rh_realised_arcsec"].mean())
 
 
 @pytest.mark.parametrize("log_mass", [5.0, 6.0, 7.0])
@@ -415,7 +413,7 @@ def test_the_image_is_as_segregated_as_the_stars(simulator):
     """The grid itself, in which nearly all the light of so heavy a cluster is smooth."""
     expected = expected_radius(simulator, 8.0, SLOPE)
     simulator.seed(4)
-    clusters = simulator.sample_prior(2).with_values(
+    clusters = simulator.sample(2).with_values(
         log_age=8.0,
         log_mass=7.0,
         log_rh=np.log10(RADIUS_ARCSEC),
@@ -425,9 +423,10 @@ def test_the_image_is_as_segregated_as_the_stars(simulator):
         x_offset=0.0,
         y_offset=0.0,
     )
-    _, truth, grids = simulator.populate(clusters)
-    listed = 10 ** (-0.4 * (truth["mag_F475W"] - simulator.survey.bands[1].zero_point_ab))
-    light = grids[:, 1].double()
+    population = simulator.populate(clusters)
+    magnitude = population.truth["mag_F475W"] - simulator.survey.bands[1].zero_point_ab
+    listed = 10 ** (-0.4 * magnitude)
+    light = simulator.spread(population)[:, 1].double()
     index = torch.arange(light.shape[-1], dtype=torch.float64)
     x, y = (float((light.sum((0, axis)) @ index) / light.sum()) for axis in (1, 2))
     step_arcsec = simulator.survey.pixel_scale_arcsec / OVERSAMPLING

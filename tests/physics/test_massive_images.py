@@ -48,7 +48,7 @@ def images(simulator, log_mass, log_age, segregation, seed):
     simulator.seed(seed)
     out = []
     for _ in range(N):
-        cluster = simulator.sample_prior(1).with_values(
+        cluster = simulator.sample(1).with_values(
             log_age=log_age,
             log_mass=log_mass,
             log_rh=np.log10(0.5),
@@ -58,8 +58,8 @@ def images(simulator, log_mass, log_age, segregation, seed):
             x_offset=0.0,
             y_offset=0.0,
         )
-        _, _, grids = simulator.populate(cluster, compute_truth=False)
-        out.append(simulator.renderer.convolve(grids)[0])
+        population = simulator.populate(cluster, compute_truth=False)
+        out.append(simulator.render(population)[0])
     noise = simulator.detector.noise.reshape(-1, 1, 1)
     light = (torch.stack(out) / noise).numpy()
     return light + np.random.default_rng(seed).standard_normal(light.shape)

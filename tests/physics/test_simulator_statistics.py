@@ -83,9 +83,9 @@ def test_half_the_light_lies_inside_the_half_light_radius(survey, tables):
     )
     simulator = Simulator(wide, tables=tables, seed=5, n_fields=0, nuisances=False)
     simulator.renderer = Renderer(wide, pad=32)
-    _, truth, grids = simulator.populate(simulator.sample_prior(200))
-    image = simulator.renderer.convolve(grids)[:, 1]
-    listed = 10 ** (-0.4 * (truth["mag_F475W"] - survey.bands[1].zero_point_ab))
+    population = simulator.populate(simulator.sample(200))
+    image = simulator.render(population)[:, 1]
+    listed = 10 ** (-0.4 * (population.truth["mag_F475W"] - survey.bands[1].zero_point_ab))
     mean = (image / listed[:, None, None]).mean(0)
     index = torch.arange(64.0) - 32
     inside = torch.hypot(index[:, None], index) < radius_px
@@ -122,8 +122,8 @@ def singly_drawn(survey, tables):
 def pixels(simulator, seed, n=250):
     """Noiseless pixels 4 px apart as the network sees them, (n, band, 7, 7)."""
     simulator.seed(seed)
-    _, _, grids = simulator.populate(simulator.sample_prior(n))
-    sparse = simulator.renderer.convolve(grids)[:, :, 20:45:4, 20:45:4]
+    population = simulator.populate(simulator.sample(n))
+    sparse = simulator.render(population)[:, :, 20:45:4, 20:45:4]
     scale = torch.tensor([band.asinh_scale for band in simulator.survey.bands])
     return torch.asinh(sparse / scale[:, None, None]).double()
 

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
@@ -73,7 +72,7 @@ def make_mosaic(
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
     x, y = draw_places(n_clusters, size, survey.stamp_size, np.random.default_rng(seed))
     simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0)
-    clusters = simulator.sample_prior(n_clusters)
+    clusters = simulator.sample(n_clusters)
     return render_mosaic(
         survey,
         clusters,
@@ -162,7 +161,7 @@ def render_mosaic(
     truth: Truth = {}
     if clusters is not None:
         truth = _add_clusters(canvas, simulator, clusters, x, y, margin=margin, done=steps)
-    nuisance = simulator._nuisances(1)
+    nuisance = simulator.draw_nuisances(1)
     if drawn is not None:
         drawn |= _by_band(survey, nuisance)
     images = convolve_tiles(
@@ -209,7 +208,7 @@ def _star_field(simulator: Simulator, density: float, size: int, margin: int) ->
         return torch.zeros((len(simulator.survey.bands), side, side))
     field = draw_field(
         simulator.survey,
-        simulator._sampler(simulator.tables.field),
+        simulator.field_stars,
         density,
         shape_px=(size, size),
         generator=simulator.generator,
@@ -241,11 +240,12 @@ def _add_clusters(
     parts: list[Truth] = []
     for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
         batch = slice(start, start + CLUSTERS_AT_ONCE)
-        labels, extra, grids = simulator.populate(clusters.part(batch))
+        population = simulator.populate(clusters.part(batch))
+        grids = simulator.spread(population)
         for grid, left, bottom in zip(grids, corner_x[batch], corner_y[batch], strict=True):
             canvas[:, bottom : bottom + side, left : left + side] += grid
-        known = {p.name: labels[:, i] for i, p in enumerate(PARAMETERS)} | extra
-        parts.append({name: values.numpy().astype(np.float32) for name, values in known.items()})
+        known = population.truth.items()
+        parts.append({name: values.numpy().astype(np.float32) for name, values in known})
         done()
     truth = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return truth | {"x": x.astype(np.float32), "y": y.astype(np.float32)}

@@ -15,7 +15,8 @@ from praesepe.blocks import BLOCK_SIZE, Block, blocks_of
 from praesepe.files import atomic
 from praesepe.quantities import PARAMETERS
 from praesepe.sky.clusters.profiles import PROFILES
-from praesepe.sky.simulator import RANDOM_STREAM, Mocks
+from praesepe.sky.simulator import RANDOM_STREAM
+from praesepe.sky.stamps import Mocks
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.store import key_of
 from praesepe.survey import Survey
@@ -80,9 +81,7 @@ class MockArrays:
     @classmethod
     def of(cls, mocks: Mocks) -> MockArrays:
         """The arrays of simulated stamps."""
-        labels = mocks.labels.cpu().numpy()
-        truth = {parameter.name: labels[:, i] for i, parameter in enumerate(PARAMETERS)}
-        truth |= {name: values.cpu().numpy() for name, values in mocks.truth.items()}
+        truth = {name: values.cpu().numpy() for name, values in mocks.truth.items()}
         columns = {name: values.astype(np.float32) for name, values in truth.items()}
         return cls(mocks.images.cpu().numpy(), columns)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from praesepe.progress import Setup
 from praesepe.sky.fields.simulated import field_extinction
 from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid, check_covers
@@ -18,6 +19,8 @@ METALLICITY_STEP_DEX = 0.05
 
 FIELD_METALLICITY_STEP_DEX = 0.1
 """The same for star fields, whose stars are of all metallicities at once."""
+
+STAGE = "tables of stars"
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,18 @@ class SurveyTables:
     field: StellarTable
 
     @classmethod
-    def build(cls, survey: Survey) -> SurveyTables:
+    def build(cls, survey: Survey, *, setup: Setup | None = None) -> SurveyTables:
         """Integrate the embedded spectra over the survey's filter curves.
+
+        Parameters
+        ----------
+        survey : Survey
+        setup : callable, optional
+            Called with (stage, done, total) before each table and after the last.
+
+        Returns
+        -------
+        SurveyTables
 
         Raises
         ------
@@ -48,8 +61,10 @@ class SurveyTables:
         prior, s = survey.clusters, survey.clusters.stars
         table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
         z_range = as_range(prior.metallicity)
-        clusters = []
-        for name in s.models:
+        clusters, n_tables = [], len(s.models) + 1
+        tell = setup or _silent
+        for i, name in enumerate(s.models):
+            tell(STAGE, i, n_tables)
             grid = load_isochrones(name)
             check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
@@ -58,4 +73,11 @@ class SurveyTables:
         grid = refine_metallicity(
             IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.galaxy.field.metallicity
         )
-        return cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))
+        tell(STAGE, n_tables - 1, n_tables)
+        tables = cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))
+        tell(STAGE, n_tables, n_tables)
+        return tables
+
+
+def _silent(stage: str, done: int, total: int, /) -> None:
+    """Tell nobody."""

@@ -19,7 +19,7 @@ from praesepe.evaluation import Recovery, bins_of, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import Quantity, register, unregister
-from praesepe.sky.simulator import Mocks
+from praesepe.sky.stamps import Mocks
 from praesepe.survey import load_survey
 
 PHAT = load_survey("phat")
@@ -39,7 +39,8 @@ class Fakes:
         labels = low + (high - low) * torch.rand(n, 3, generator=self.generator)
         images = torch.zeros(n, 3, 64, 64)
         images[:, 0, 0, :3] = labels
-        return Mocks(images, labels, {"gamma": torch.full((n,), 3.0)})
+        truth = dict(zip(PARAMETERS, labels.T, strict=True))
+        return Mocks(images, truth | {"gamma": torch.full((n,), 3.0)})
 
 
 class Gaussian(Estimator):

@@ -207,8 +207,8 @@ def test_the_gpu_convolves_alone(survey, tables):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     simulator = Simulator(survey, seed=4, tables=tables, n_fields=2, nuisances=False)
-    grids = simulator.populate(simulator.sample_prior(8))[2]
-    here = simulator.renderer.convolve(grids)
+    grids = simulator.spread(simulator.populate(simulator.sample(8)))
+    here = simulator.render(grids)
     there = RemoteRenderer(survey, "cuda").convolve(grids)
     assert float((here - there).abs().max() / here.max()) < 1e-5
 

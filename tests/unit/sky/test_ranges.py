@@ -123,12 +123,12 @@ def test_the_surface_brightness_of_a_field_does_not_depend_on_its_distance():
 
 def test_a_prior_in_pc_is_turned_by_each_stamps_distance():
     survey = survey_with(distance_pc=(NEAR, FAR), rh_arcsec=None, rh_pc=(1.5, 1.5))
-    clusters = Simulator(survey, seed=5, n_fields=0).sample_prior(50)
+    clusters = Simulator(survey, seed=5, n_fields=0).sample(50)
     pc = 10**clusters.log_rh * clusters.distance_pc * math.radians(1 / 3600)
     np.testing.assert_allclose(pc, 1.5, rtol=1e-4)
     assert survey.rh_arcsec[0] < survey.rh_arcsec[1]
     normal = survey_with(rh_arcsec=None, rh_pc=(0.5, 5.0), log_rh_normal=(0.2, 0.1))
-    clusters = Simulator(normal, seed=5, n_fields=0).sample_prior(500)
+    clusters = Simulator(normal, seed=5, n_fields=0).sample(500)
     log_pc = clusters.log_rh + math.log10(normal.pc_per_arcsec)
     assert float(log_pc.mean()) == pytest.approx(0.2, abs=0.02)
 

@@ -137,7 +137,7 @@ def test_centre_shifts_can_be_switched_off(survey, tables):
 def test_nuisances(survey, tables):
     """Independent for every stamp and band, with the survey's scatter; none when off."""
     simulator = Simulator(survey, tables=tables, n_fields=0)
-    drawn = simulator._nuisances(4000)
+    drawn = simulator.draw_nuisances(4000)
     settings = survey.observation.nuisance
     zero_point = -2.5 * drawn["gain"].log10()
     assert zero_point.std(0).tolist() == pytest.approx([settings.zero_point_mag] * 3, rel=0.05)
@@ -147,7 +147,7 @@ def test_nuisances(survey, tables):
     assert shift.std(0).tolist() == pytest.approx([settings.registration_px] * 6, rel=0.05)
     columns = torch.cat((zero_point, drawn["blur_px"], shift), dim=1).T
     assert (torch.corrcoef(columns) - torch.eye(12)).abs().max() < 0.08
-    assert Simulator(survey, tables=tables, n_fields=0, nuisances=False)._nuisances(5) == {}
+    assert Simulator(survey, tables=tables, n_fields=0, nuisances=False).draw_nuisances(5) == {}
 
 
 def test_errors(survey, tables, simulator):

@@ -60,7 +60,7 @@ def psfs_drawn(survey, tables):
     simulator = Simulator(survey, seed=4, tables=tables, n_fields=0)
     drawn = {}
     for simulator.nuisances in (True, False):
-        drawn[simulator.nuisances] = simulator._nuisances(N)["psf"]
+        drawn[simulator.nuisances] = simulator.draw_nuisances(N)["psf"]
     return drawn
 
 
@@ -78,7 +78,7 @@ def test_stamps_without_nuisances_show_all_places(survey, tables, psf_file):
     grids = simulator.renderer.empty(40)
     middle = torch.full((2, 40), 32.0)
     simulator.renderer.scatter(grids, torch.arange(40), middle, torch.ones(3, 40))
-    seen = simulator.renderer.convolve(grids, **simulator._nuisances(40))
+    seen = simulator.renderer.convolve(grids, **simulator.draw_nuisances(40))
     assert len(set(seen[:, 0, 32, 32].numpy().round(4))) == 3
 
 
@@ -127,14 +127,14 @@ def test_nuisances_and_noise_leave_a_real_background_alone(noisy, tables):
     """Where no cluster is, the result is the background: not its variance alone, every pixel."""
     survey, pixels = noisy
     simulator = Simulator(survey, seed=1, tables=tables)
-    seen, density = simulator._expose(simulator.renderer.empty(16), first=True)
+    seen, observed = simulator.image(simulator.renderer.empty(16))
     for stamp in seen:
         assert any(torch.equal(stamp, way) for way in turns(pixels))
-    assert density.isnan().all()
+    assert observed["field_density"].isnan().all()
     # On a simulated sky the same light gets sky and noise, which the comparison notices.
     simulated = survey.with_values(galaxy={"field": {"files": None}})
     other = Simulator(simulated, seed=1, tables=tables, n_fields=0)
-    seen, _ = other._expose(other.renderer.empty(2), first=True)
+    seen, _ = other.image(other.renderer.empty(2))
     assert float(seen.var((2, 3)).min()) > 0
 
 
@@ -146,7 +146,7 @@ def test_nuisances_act_on_the_cluster_before_a_real_background(noisy, tables):
         grids = simulator.renderer.empty(60)
         middle = torch.full((2, 60), 32.0)
         simulator.renderer.scatter(grids, torch.arange(60), middle, torch.full((3, 60), 300.0))
-        seen, _ = simulator._expose(grids, first=True)
+        seen, _ = simulator.image(grids)
         light[nuisances] = (seen - pixels.mean((1, 2))[:, None, None])[:, 1]
     total = {on: stamps.sum((1, 2)) for on, stamps in light.items()}
     scatter_mag = {on: float((-2.5 * values.log10()).std()) for on, values in total.items()}

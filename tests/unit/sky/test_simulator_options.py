@@ -159,7 +159,7 @@ def test_focus_varies_from_stamp_to_stamp():
     survey = survey_with(observation={"nuisance": {"focus_nm": 60.0}})
     simulator = Simulator(survey, seed=1, n_fields=0)
     assert simulator.renderer.n_psfs == (8, 8, 8)
-    which = simulator._nuisances(200)["psf"]
+    which = simulator.draw_nuisances(200)["psf"]
     assert which.shape == (200, 3)
     assert set(which[:, 0].tolist()) == set(range(8))
     assert torch.equal(which[:, 0], which[:, 1])  # one focus for all bands of a stamp

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.progress import Setup
 from praesepe.rng import on_cpu, stream, uniform
 from praesepe.sky.fields.crops import add_crops
 from praesepe.sky.fields.galaxies import draw_galaxies
@@ -87,6 +88,8 @@ class FieldBank:
     flux_limit : Tensor, shape (band,), optional
         Light below which stars cannot be told apart, e-/s, for surveys with a range of distances;
         by default the sampler's.
+    setup : callable, optional
+        Called with (stage, done, total) as the first fields are drawn.
     """
 
     before_psf = True
@@ -101,10 +104,11 @@ class FieldBank:
         refresh: int = 8,
         seed: tuple[int, ...] = (0,),
         flux_limit: Tensor | None = None,
+        setup: Setup | None = None,
     ) -> None:
         self.survey, self.sampler, self.refresh = survey, sampler, refresh
         self.size_px, self.flux_limit = size_px, flux_limit
-        self._seed = seed
+        self._seed, self._setup = seed, setup
         self.calls = 0
         self.density = torch.zeros(n_fields)
         self.distance_pc = torch.full((n_fields,), survey.distance_pc)
@@ -140,9 +144,14 @@ class FieldBank:
 
     def _draw_due(self, places: list[int]) -> None:
         """Draw those of the fields at the given places that are due."""
+        n = len(self._fields)
         for place in places:
-            if place in self._due:
-                self._draw(self._due.pop(place))
+            if place not in self._due:
+                continue
+            k = self._due.pop(place)
+            self._draw(k)
+            if self._setup is not None and k < n:
+                self._setup("star fields", n - sum(one < n for one in self._due.values()), n)
 
     def _draw(self, k: int) -> None:
         """Draw the k-th field of the pool's history."""

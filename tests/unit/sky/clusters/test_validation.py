@@ -89,7 +89,7 @@ def test_no_clusters(simulator, n):
     with pytest.raises(InputError, match="give at least one"):
         simulator.observe(GIVEN, n)
     with pytest.raises(InputError, match="give at least one"):
-        simulator.observe(simulator.sample_prior(2).part(slice(0)))
+        simulator.observe(simulator.sample(2).part(slice(0)))
 
 
 @pytest.mark.parametrize(

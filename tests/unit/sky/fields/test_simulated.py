@@ -41,7 +41,7 @@ def survey(simulator):
 
 @pytest.fixture(scope="module")
 def sampler(simulator):
-    return simulator._sampler(simulator.tables.field)
+    return simulator.field_stars
 
 
 def with_field(survey, **settings):

@@ -99,14 +99,15 @@ def test_the_image_holds_the_light_of_the_truth(binaries):
     simulator = of_survey(binary_fraction=binaries)
     for log_age in (6.8, 8.0, 10.0):
         simulator.seed(3)
-        clusters = simulator.sample_prior(12).with_values(
+        clusters = simulator.sample(12).with_values(
             log_age=log_age,
             log_mass=np.linspace(3, 7, 12),
             log_rh=-1.0,
             profile=KING,
             concentration=0.7,
         )
-        _, truth, grids = simulator.populate(clusters)
+        population = simulator.populate(clusters)
+        truth, grids = population.truth, simulator.spread(population)
         for i, band in enumerate(simulator.survey.bands):
             listed = 10 ** (-0.4 * (truth[f"mag_{band.name}"].double() - band.zero_point_ab))
             np.testing.assert_allclose(grids[:, i].double().sum((1, 2)), listed, rtol=0.01)

@@ -210,7 +210,7 @@ def test_owners_and_rows(usual, table, generator):
 
 
 def test_row_of_age_and_metallicity(simulator):
-    sampler = simulator._sampler(simulator.tables.field)
+    sampler = simulator.field_stars
     n = len(sampler.metallicity)
     assert sampler.isochrone_at(torch.tensor([3]), 2).tolist() == [3 * n + 2]
 

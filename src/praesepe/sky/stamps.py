@@ -1,0 +1,146 @@
+"""What the simulator's stages hand on: stars of clusters, then stamps, and the truth of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from praesepe import quantities
+from praesepe.errors import InputError, listed
+from praesepe.sky.massive.diffuse import DiffuseLight
+from praesepe.sky.population.points import Stars
+
+
+@dataclass(frozen=True)
+class Population:
+    """Stars of clusters, as light points and diffuse light on their stamps.
+
+    Attributes
+    ----------
+    stars : Stars
+        Light points, e-/s; their populations are the clusters.
+    offset : Tensor, shape (2, point)
+        x and y of each point from the centre of its cluster, pixels.
+    center : Tensor, shape (2, n)
+        x and y of the clusters on their stamps, pixels.
+    diffuse : DiffuseLight
+        Light of massive clusters that no star can be told in.
+    truth : dict of str to Tensor, each of shape (n,)
+        What is known of the clusters.
+    """
+
+    stars: Stars
+    offset: Tensor
+    center: Tensor
+    diffuse: DiffuseLight
+    truth: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return self.center.shape[1]
+
+
+@dataclass(frozen=True)
+class TruthContext:
+    """What quantities that derive from others may need; see `praesepe.quantities.Context`.
+
+    Attributes
+    ----------
+    pc_per_arcsec : float
+        At the galaxy's distance.
+    log_age, present_fraction : ndarray, each of shape (age,)
+        Present-day mass per unit of initial mass, at ages.
+    """
+
+    pc_per_arcsec: float
+    log_age: NDArray[np.float64]
+    present_fraction: NDArray[np.float64]
+
+    def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
+        """Present-day mass per unit of initial mass, between the ages that are known."""
+        return np.interp(np.asarray(log_age, dtype=float), self.log_age, self.present_fraction)
+
+
+@dataclass(frozen=True, repr=False)
+class Mocks:
+    """Simulated stamps and the truth about them.
+
+    Attributes
+    ----------
+    images : Tensor, shape (n, band, y, x)
+        e-/s.
+    truth : dict of str to Tensor, each of shape (n,)
+        What is known of the clusters: their quantities (``log_age`` in dex(yr), ``log_mass`` in
+        dex(Msun), initial, of the stars drawn, ``log_rh`` in dex(arcsec)), profile, place,
+        magnitudes.
+    context : TruthContext, optional
+        What quantities that derive from the truth need.
+    """
+
+    images: Tensor
+    truth: dict[str, Tensor] = field(default_factory=dict)
+    context: TruthContext | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        n, n_bands, height, width = self.images.shape
+        return (
+            f"Mocks: {n} stamps of {width}×{height} px in {n_bands} bands\n"
+            f"  truth: {', '.join(self.truth) or 'none'}"
+        )
+
+    @property
+    def labels(self) -> Tensor:
+        """Log age, log initial mass and log r_h, shape (n, 3): what a model infers by default."""
+        return self.values(quantities.DEFAULT_INFERRED)
+
+    def values(self, names: Iterable[str]) -> Tensor:
+        """The true values of quantities.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Columns of the truth, or quantities that derive from them.
+
+        Returns
+        -------
+        Tensor, shape (n, len(names))
+
+        Raises
+        ------
+        InputError
+            Where one is neither in the truth nor derives from it.
+        """
+        return torch.stack([self._value(name) for name in names], dim=1)
+
+    def _value(self, name: str) -> Tensor:
+        if name in self.truth:
+            return self.truth[name]
+        quantity = quantities.get(name)
+        if not quantity.sources or self.context is None:
+            raise InputError(
+                f"the truth of these stamps does not tell {name!r}",
+                given=name,
+                allowed=tuple(self.truth),
+                remedy=f"it has {listed(self.truth)}",
+            )
+        sources = {source: self._value(source).cpu().numpy() for source in quantity.sources}
+        derived = quantity.derived(sources, self.context)
+        return torch.from_numpy(derived).to(self.images)
+
+
+def joined(parts: list[Mocks]) -> Mocks:
+    """Sets of stamps as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Mocks(
+        torch.cat([part.images for part in parts]),
+        {name: torch.cat([part.truth[name] for part in parts]) for name in parts[0].truth},
+        parts[0].context,
+    )

@@ -1,0 +1,65 @@
+"""What is told about simulated clusters beside the quantities that were asked for."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from praesepe.sky.clusters.parameters import Clusters
+from praesepe.sky.massive.stars import ClusterStars
+from praesepe.survey import Survey, as_range
+
+
+def magnitudes(light: Tensor, survey: Survey, prefix: str) -> dict[str, Tensor]:
+    """AB magnitudes by band, named ``PREFIX_BAND``, from e-/s of shape (n, band)."""
+    return {
+        f"{prefix}_{band.name}": band.zero_point_ab - 2.5 * light[:, i].log10()
+        for i, band in enumerate(survey.bands)
+    }
+
+
+def varying_parameters(clusters: Clusters, survey: Survey) -> dict[str, Tensor]:
+    """Those of the clusters' other parameters that the survey lets vary, by name."""
+    prior, tides = survey.clusters, survey.galaxy.tides
+    eff = "eff" in prior.profiles
+    varies = {
+        "gamma": eff,
+        "tidal_radius": eff and tides is not None,
+        "a_v": as_range(prior.a_v) != (0.0, 0.0),
+        "log_z": isinstance(prior.metallicity, tuple),
+        "distance_pc": survey.varies_in_distance,
+        "model": len(prior.stars.models) > 1,
+        "profile": prior.profiles != ("eff",),
+        "concentration": "king" in prior.profiles,
+        "ellipticity": prior.ellipticity != (0.0, 0.0),
+        "angle": prior.ellipticity != (0.0, 0.0),
+        "segregation": prior.segregation != (0.0, 0.0),
+    }
+    return {name: getattr(clusters, name) for name, wanted in varies.items() if wanted}
+
+
+def what_stars_show(drawn: ClusterStars, survey: Survey) -> dict[str, Tensor]:
+    """What the stars drawn are, apart from their sum.
+
+    Parameters
+    ----------
+    drawn : ClusterStars
+        Drawn with all that can be told of them.
+    survey : Survey
+
+    Returns
+    -------
+    dict of str to Tensor, each of shape (n,)
+        Present-day mass, number of living stars, half-light radius in the middle band, magnitude
+        of the brightest star in every band.
+    """
+    stars = drawn.stars
+    assert stars.present_mass is not None
+    assert stars.n_living is not None
+    assert stars.brightest is not None
+    radius_px = drawn.half_light_radius(len(survey.bands) // 2)
+    return {
+        "log_present_mass": stars.present_mass.log10(),
+        "n_living": stars.n_living,
+        "rh_realised_arcsec": radius_px * survey.pixel_scale_arcsec,
+        **magnitudes(stars.brightest, survey, "brightest"),
+    }
