@@ -44,10 +44,39 @@ def test_shapes_and_types(simulator, survey):
     assert torch.isfinite(mocks.images).all()
     assert torch.isfinite(mocks.labels).all()
     expected = {"log_present_mass", "gamma", "tidal_radius", "x", "y", "n_stars", "field_density"}
-    expected |= {"n_living", "rh_realised_arcsec"}
+    expected |= {"n_living", "rh_realised_arcsec", "log_age", "log_mass", "log_rh"}
     expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("mag", "brightest")}
     assert set(mocks.truth) == expected
     assert all(value.shape == (5,) for value in mocks.truth.values())
+
+
+def test_values_are_columns_of_the_truth_or_derive_from_them(simulator, survey):
+    mocks = simulator.draw(5)
+    values = mocks.values(["log_mass", "rh_arcsec", "rh_pc"])
+    assert torch.equal(values[:, 0], mocks.truth["log_mass"])
+    torch.testing.assert_close(values[:, 1], 10 ** mocks.truth["log_rh"])
+    torch.testing.assert_close(values[:, 2], values[:, 1] * survey.pc_per_arcsec)
+    assert torch.equal(mocks.labels, mocks.values(["log_age", "log_mass", "log_rh"]))
+    with pytest.raises(InputError, match="does not tell 'log_z'; it has log_age"):
+        mocks.values(["log_z"])
+
+
+def test_repr_says_what_they_are(simulator):
+    assert repr(simulator.draw(2)).startswith("Mocks: 2 stamps of 64×64 px in 3 bands\n  truth:")
+    assert repr(simulator).startswith("Simulator of 'phat': 64 px stamps in F336W, F475W and")
+    assert len(repr(simulator).splitlines()) == len(repr(simulator.draw(1)).splitlines()) == 2
+
+
+def test_the_stages_by_themselves_give_what_they_give_together(survey, tables):
+    """Without star fields, for clusters few enough to go through the stages together."""
+    simulator = Simulator(survey, tables=tables, seed=3, n_fields=0)
+    together = simulator.draw(6)
+    simulator.seed(3)
+    population = simulator.populate(simulator.sample(6))
+    images = simulator.render(population, **simulator.draw_nuisances(6))
+    assert torch.equal(simulator.expose(images), together.images)
+    assert all(torch.equal(population.truth[name], together.truth[name]) for name in together.truth)
+    assert not torch.equal(simulator.expose(images), together.images)  # other noise
 
 
 def test_the_same_seed_gives_the_same_stamps(survey, tables):
