@@ -71,6 +71,11 @@ def turn_links(app: object, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({file}", f"]({page}")
 
 
+def turn_included_links(app: object, path: object, name: str, source: list[str]) -> None:
+    """Included documents name files from where they stand themselves."""
+    source[0] = source[0].replace("](docs/", "](")
+
+
 def public_objects(package: str) -> dict[str, object]:
     """Public classes and functions of a package."""
     module = importlib.import_module(package)
@@ -151,4 +156,5 @@ def setup(app: object) -> None:
     """Write the generated pages before Sphinx looks for documents."""
     write_api(HERE / "api")
     write_commands(HERE / "api" / "commands.rst")
+    app.connect("include-read", turn_included_links)  # type: ignore[attr-defined]
     app.connect("source-read", turn_links)  # type: ignore[attr-defined]
