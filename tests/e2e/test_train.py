@@ -18,8 +18,8 @@ from astropy.table import Table
 
 from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
 from praesepe.network.estimator import Estimator
-from praesepe.network.storage import read_checkpoint
 from praesepe.survey import load_survey
+from praesepe.training.checkpoint import read_checkpoint
 
 Run = Callable[..., Any]
 

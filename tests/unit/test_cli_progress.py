@@ -34,7 +34,7 @@ def test_training(clock: list[float]) -> None:
     shown = Display("training", "")
     clock[0] += 30
     now = {"step": 10, "seconds": 10.0, "loss": 1.5, "valid_loss": None, "stamps_per_s": 220.4,
-           "done": 0.5, "seconds_left": 3700.0}  # fmt: skip
+           "progress": 0.5, "seconds_left": 3700.0}  # fmt: skip
     shown.training(now)
     assert shown.setup_seconds == 20  # 10 s of the 30 were training
     assert shown.line() == "training:  50 %  step 10  loss 1.500  220 stamps/s  1:01:40 left"

@@ -70,7 +70,7 @@ class Display:
     def training(self, now: dict[str, Any]) -> None:
         """Tell step, losses, rate and time left of a training."""
         self._note(trained=now["seconds"])
-        self.share = now["done"]
+        self.share = now["progress"]
         valid = "" if now["valid_loss"] is None else f", validation {now['valid_loss']:.3f}"
         loss = "" if now["loss"] is None else f"  loss {now['loss']:.3f}{valid}"
         self.text = (

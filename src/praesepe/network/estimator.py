@@ -25,7 +25,6 @@ from praesepe.network.posterior import Posterior
 from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
 from praesepe.network.storage import read_model, write_model
 from praesepe.network.transform import prior_range
-from praesepe.quantities import DEFAULT_INFERRED
 from praesepe.survey import Survey, parse_survey
 
 log = logging.getLogger(__name__)
@@ -103,8 +102,8 @@ class Estimator:
         encoder: str = "small",
         head: str = "flow",
         head_options: Mapping[str, Any] | None = None,
-        infers: Sequence[str] = DEFAULT_INFERRED,
-        conditions: Mapping[str, tuple[float, float]] | Sequence[str] = (),
+        infers: Sequence[str] | None = None,
+        conditions: Mapping[str, tuple[float, float]] | Sequence[str] | None = None,
         seed: int = 0,
         name: str = "",
     ) -> Estimator:
@@ -119,10 +118,10 @@ class Estimator:
             ``"flow"`` or ``"grid"``.
         head_options : mapping, optional
             Settings of that head; by default those that suit the encoder.
-        infers : sequence of str
-            Names of registered quantities.
-        conditions : mapping of str to (float, float), or sequence of str
-            What the network is told beside the stamp, and the range of it.
+        infers : sequence of str, optional
+            Names of registered quantities; the survey's by default.
+        conditions : mapping of str to (float, float), or sequence of str, optional
+            What the network is told beside the stamp, and the range of it; the survey's by default.
         seed : int
             Of the weights.
         name : str, optional
@@ -133,6 +132,8 @@ class Estimator:
         InputError
             Where an encoder, head, quantity or condition is not known, or the head cannot infer it.
         """
+        infers = survey.network.infers if infers is None else infers
+        conditions = survey.network.conditions if conditions is None else conditions
         infers = tuple(quantities.get(quantity).name for quantity in infers)
         ranges = conditions if isinstance(conditions, Mapping) else standard_ranges(conditions)
         card = make_card(

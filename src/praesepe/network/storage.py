@@ -1,16 +1,13 @@
-"""Files of models and of trainings, written so that a kill at any moment leaves them whole."""
+"""Files of models, written so that a kill at any moment leaves them whole."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from praesepe.errors import InputError
 from praesepe.network.schema import FORMAT, checksum, digest
@@ -128,65 +125,3 @@ def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
                 f"{CONTENT} and {WEIGHTS} is another; copy or train the model again"
             )
     return content, blob
-
-
-def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-    """Write the state of a training to one file that appears whole or not at all."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode  # as the umask has it; safetensors makes files private
-        save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
-        partial.chmod(mode)
-        _to_disk(partial)
-        os.replace(partial, path)
-    except SafetensorError as error:  # a full disk, for instance
-        raise OSError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors (on the CPU) and the progress that `write_checkpoint` wrote.
-
-    Raises
-    ------
-    InputError
-        Where the file is damaged or no checkpoint.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt", device="cpu") as file:
-            progress = json.loads(file.metadata()["progress"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} is no checkpoint of a training, or damaged: {error}; begin anew in another "
-            "folder"
-        ) from error
-    return tensors, progress
-
-
-def truncate_metrics(path: Path, step: int) -> float:
-    """Drop the lines of metrics past a step, to be written anew; returns the step's loss."""
-    loss = math.nan
-    if not path.exists():
-        return loss
-    kept = []
-    for text in path.read_text().splitlines():
-        try:
-            line = json.loads(text)
-            if line["step"] <= step:
-                kept.append(text + "\n")
-            if line["step"] == step and line["loss"] is not None:
-                loss = line["loss"]
-        except (ValueError, LookupError, TypeError):  # a line that a kill cut short
-            continue
-    temporary = path.with_suffix(".partial")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
-    return loss

@@ -1,4 +1,4 @@
-"""How long a training runs: its settings, its pace, and the signals that stop it between steps."""
+"""How a training runs: its settings, its throughput, and the signals that stop it between steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -23,8 +23,11 @@ class Settings:
         Length of the training: exactly one of the two.
     seed : int
         Of the weights and of all simulations.
-    encoder, head : str
-        Parts of the network; see `Estimator.untrained`.
+    encoder, head : str, optional
+        Parts of the network, see `Estimator.untrained`; ``"small"`` and ``"flow"``, or those of
+        the model that the training starts from.
+    head_options : mapping, optional
+        Settings of the head; by default those that suit the encoder.
     batch_size : int
         Stamps per step.
     learning_rate : float
@@ -33,10 +36,10 @@ class Settings:
         Steps over which the learning rate rises.
     weight_decay : float
         Of AdamW.
-    averaging : float
-        Decay per step of the weights' running average, which is what is saved.
-    batch_norm_until : float, optional
-        Share of the training (0 to 1) after which the batch normalisations keep their statistics:
+    ema_decay : float
+        Decay per step of the weights' exponential moving average, which is what is saved.
+    freeze_bn_after : float, optional
+        Fraction of the training (0 to 1) after which batch normalisations keep their statistics:
         one half, or 0 where the training starts from a model. From then on the network that is
         trained is the one that will be used; before, every batch's own mean and variance blur
         what a stamp's brightness says. (A run that is made more than twice as long is below it
@@ -52,14 +55,15 @@ class Settings:
     minutes: float | None = None
     steps: int | None = None
     seed: int = 0
-    encoder: str = "small"
-    head: str = "flow"
+    encoder: str | None = None
+    head: str | None = None
+    head_options: dict[str, Any] | None = None
     batch_size: int = 128
     learning_rate: float = 1.5e-3
     warmup_steps: int = 300
     weight_decay: float = 0.01
-    averaging: float = 0.999
-    batch_norm_until: float | None = None
+    ema_decay: float = 0.999
+    freeze_bn_after: float | None = None
     clip: float = 1.0
     valid_size: int = 2048
     valid_every: int = 250
@@ -75,25 +79,41 @@ class Settings:
         for name, low in least.items():
             if (given := getattr(self, name)) < low:
                 raise InputError(f"{name} = {given}: it must be at least {low}")
-        if self.batch_norm_until is not None and not 0 <= self.batch_norm_until <= 1:
+        if self.freeze_bn_after is not None and not 0 <= self.freeze_bn_after <= 1:
             raise InputError(
-                f"batch_norm_until = {self.batch_norm_until}: it is a share, from 0 to 1"
+                f"freeze_bn_after = {self.freeze_bn_after}: it is a fraction, from 0 to 1"
             )
 
-    def done(self, step: int, seconds: float) -> float:
-        """Share of the training that lies behind, 0 to 1."""
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Default of every setting."""
+        return {field.name: field.default for field in fields(cls)}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Settings that make the data or the network, where they are not the defaults."""
+        neither = {"minutes", "steps", "valid_size", "valid_every", "checkpoint_seconds"}
+        network = {"encoder", "head", "head_options"}  # stand in the model's card
+        return {
+            name: getattr(self, name)
+            for name, default in self.defaults().items()
+            if name not in neither | network and getattr(self, name) != default
+        }
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Fraction of the training that lies behind, 0 to 1."""
         if self.steps is not None:
             return step / self.steps
         assert self.minutes is not None
         return seconds / (60 * self.minutes)
 
-    def rate(self, step: int, done: float) -> float:
+    def learning_rate_at(self, step: int, progress: float) -> float:
         """Learning rate: linear warm-up, then half a cosine down to nothing."""
         rise = min(1.0, (step + 1) / self.warmup_steps)
-        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-class Pace:
+class Throughput:
     """Speed of the latest steps.
 
     Parameters

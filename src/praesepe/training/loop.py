@@ -7,41 +7,45 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from praesepe.errors import InputError, listed, unknown
+from praesepe.errors import InputError, unknown
 from praesepe.network.estimator import Estimator
-from praesepe.network.schema import TrainingRun
-from praesepe.network.storage import (
-    CONTENT,
+from praesepe.network.net import ClusterNet
+from praesepe.network.schema import Hashes, MassCurve, ModelCard, TrainingRun
+from praesepe.network.storage import CONTENT
+from praesepe.progress import Setup
+from praesepe.sky.contents import contents
+from praesepe.sky.tables import SurveyTables
+from praesepe.stars.present_mass import present_mass_curve
+from praesepe.survey import Survey, load_survey
+from praesepe.training.checkpoint import (
+    check_same_run,
     read_checkpoint,
     truncate_metrics,
     write_checkpoint,
 )
-from praesepe.sky.contents import contents
-from praesepe.sky.simulator import Simulator
-from praesepe.sky.tables import SurveyTables
-from praesepe.stars.atmospheres import SpectralLibrary
-from praesepe.stars.present_mass import present_mass_curve
-from praesepe.stars.store import key_of
-from praesepe.survey import Survey, load_survey
-from praesepe.training.config import Pace, Settings, Signals
-from praesepe.training.labelled import Labelled, LabelledSource
+from praesepe.training.config import Settings, Signals, Throughput
+from praesepe.training.labelled import Labelled
+from praesepe.training.sources import (
+    LabelledSource,
+    SimulatedSource,
+    Source,
+)
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-VALIDATION_SEED = 982_451_653
-"""Added to the seed of a run for its validation set."""
 
 STOPPED = "stopped after step %d; %s holds a checkpoint: go on with resume=True"
 
@@ -57,6 +61,7 @@ def train(
     initial: Estimator | str | Path | None = None,
     labelled: Labelled | None = None,
     report: Report | None = None,
+    setup: Setup | None = None,
     tables: SurveyTables | None = None,
     name: str = "",
     **settings: Any,
@@ -66,7 +71,7 @@ def train(
     Parameters
     ----------
     survey : Survey, str or Path
-        What to simulate.
+        What to simulate, and what the network infers.
     out : str or Path
         Folder for the model, the checkpoint, ``metrics.jsonl`` and TensorBoard's files.
     device : str
@@ -74,18 +79,21 @@ def train(
     resume : bool
         Go on from the checkpoint in `out`. With `steps`, the run ends as the unbroken one would.
     initial : Estimator, str or Path, optional
-        Model to start from (fine-tuning) instead of random weights.
+        Model to start from instead of random weights: its bands, stamps, quantities and network
+        must be those of this training; all else may differ.
     labelled : Labelled, optional
         Real clusters with known parameters to train on instead of simulations.
     report : callable, optional
-        Called about every ten steps with a dict: step, loss, valid_loss, stamps_per_s, done,
-        seconds_left.
+        Called about every ten steps with a dict: step, loss, valid_loss, learning_rate,
+        stamps_per_s, progress, seconds, seconds_left.
+    setup : callable, optional
+        Called with the stages before the first step, whose time is not counted.
     tables : SurveyTables, optional
         Ready-made stellar tables.
     name : str, optional
         Name of the model; the folder's by default.
     **settings
-        Fields of `Settings`: `minutes` or `steps`, `seed`, `encoder`, `batch_size`, …
+        Fields of `Settings`: `minutes` or `steps`, `seed`, `encoder`, `head`, `batch_size`, …
 
     Returns
     -------
@@ -104,21 +112,24 @@ def train(
     survey = load_survey(survey)
     _check_names(settings)
     run = Run(survey, Path(out), Settings(**settings), torch.device(device), initial, labelled)
-    run.estimator.describe(name=name or _name_of(run.out, survey))
+    run.describe(name or _name_of(run.out, survey))
     with closing(run):
-        run.open(resume, tables)
+        run.open(resume)
+        run.set_up(tables, setup)
         last_save = last_report = time.monotonic()
         with Signals() as signals:
-            while (done := run.settings.done(run.step, run.seconds)) < 1:
+            while (progress := run.settings.progress(run.step, run.seconds)) < 1:
                 began = time.monotonic()
                 if run.step % run.settings.valid_every == 0:
                     run.validate()
                 ready = time.monotonic()
-                images, labels = run.source.batch(run.step)
-                run.update(images, labels, done)
+                prepared = run.is_prepared
+                images, labels = run.batch()
+                run.update(images, labels, progress)
                 now = time.monotonic()
                 run.seconds += now - began
-                run.pace.add(now - ready)
+                if not prepared:
+                    run.throughput.add(now - ready)
                 if run.step % 10 == 0 or now - last_report > 5:
                     last_report = now
                     run.log(report)
@@ -133,36 +144,8 @@ def train(
         return run.finish(report)
 
 
-class SimulatedSource:
-    """Fresh simulated clusters for every step; step k is the same in every run of a seed."""
-
-    def __init__(
-        self, survey: Survey, settings: Settings, device: torch.device, tables: SurveyTables | None
-    ) -> None:
-        self.settings = settings
-        self.simulator = Simulator(survey, device=device, seed=settings.seed, tables=tables)
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a step."""
-        mocks = self.simulator.draw_block(step, self.settings.batch_size, compute_truth=False)
-        return mocks.images, mocks.labels
-
-    def validation(self) -> tuple[Tensor, Tensor]:
-        """A fixed set that shares neither clusters nor star fields with the training."""
-        own = self.simulator
-        simulator = Simulator(
-            own.survey,
-            device=own.device,
-            seed=self.settings.seed + VALIDATION_SEED,
-            tables=own.tables,
-            n_fields=12,
-        )
-        mocks = simulator.draw(self.settings.valid_size, compute_truth=False)
-        return mocks.images, mocks.labels
-
-
 class Run:
-    """State of a training: network, its average, optimiser, progress."""
+    """State of a training: network, its moving average, optimiser, progress."""
 
     def __init__(
         self,
@@ -173,43 +156,51 @@ class Run:
         initial: Estimator | str | Path | None,
         labelled: Labelled | None,
     ) -> None:
-        if settings.batch_norm_until is None:
-            settings = replace(settings, batch_norm_until=0.5 if initial is None else 0.0)
+        self.estimator, self.initial = _start(survey, settings, initial)
+        self._identity = {
+            "survey": survey.fingerprint(),
+            "initial": "" if self.initial is None else self.initial.version,
+            "network": _network_of(self.estimator.card),
+            "settings": settings.identity,
+        }
+        if settings.freeze_bn_after is None:
+            settings = replace(settings, freeze_bn_after=0.5 if initial is None else 0.0)
         self.survey, self.out, self.settings, self.device = survey, out, settings, device
         self.labelled = labelled
-        self.estimator = _start(survey, settings, initial).to(device)
-        self.net = self.estimator.net.train()
-        self.average = {key: value.detach().clone() for key, value in self.net.state_dict().items()}
+        self.net = self.estimator.to(device).net.train()
+        self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
+        self.average.n_averaged.fill_(1)  # the first average is of the initial weights, too
         self.parameters = list(self.net.parameters())
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.source: SimulatedSource | LabelledSource
+        self.source: Source
         self.step = 0
         self.seconds = 0.0
-        self.pace = Pace()
+        self.throughput = Throughput()
         self.loss = math.nan
         self.valid_loss = math.nan
-        self.half = _fast_half(device)
-        self._valid: tuple[Tensor, Tensor] | None = None
+        self.bfloat16 = _multiplies_bfloat16_fast(device)
+        self._ready: tuple[int, tuple[Tensor, Tensor]] | None = None
+        self._valid: tuple[Tensor, Tensor]
         self._board: Any = None
-        self._identity = {
-            "survey": survey.fingerprint(),
-            "initial": "" if initial is None else self.estimator.version,
-            "settings": {
-                k: v for k, v in asdict(settings).items() if k not in ("minutes", "steps")
-            },
-        }
         if labelled is not None:
             self._identity["labels"] = labelled.fingerprint()
+            none = Hashes(absent_because="trained on labelled clusters, without a simulation")
+            hashes = none if self.initial is None else self.initial.card.hashes
+            self.estimator.describe(hashes=hashes)
             return
-        self._identity["spectra"] = SpectralLibrary.embedded_key()
-        models = survey.clusters.stars.models
-        if models != ("sse",):  # what an imported model's name stands for may change
-            keys = {name: key_of(name) for name in models}
-            self._identity["stars"] = keys
+        hashes = Hashes.model_validate(contents(survey))
+        self.estimator.describe(hashes=hashes)
+        self._identity["spectra"] = hashes.spectra
+        if set(hashes.isochrones) != {"sse"}:  # what an imported model's name stands for may change
+            self._identity["stars"] = hashes.isochrones
 
-    def open(self, resume: bool, tables: SurveyTables | None) -> None:
+    def describe(self, name: str) -> None:
+        """Name the model."""
+        self.estimator.describe(name=name)
+
+    def open(self, resume: bool) -> None:
         """Prepare the output folder, or take up the run that it holds."""
         checkpoint = self.out / CHECKPOINT
         if self.out.exists() and not self.out.is_dir():
@@ -218,7 +209,10 @@ class Run:
             self._load_checkpoint(checkpoint)
         elif checkpoint.exists():
             raise InputError(
-                f"{self.out} holds a training already; resume it or choose another folder"
+                f"{self.out} holds a training already",
+                given=self.out,
+                remedy="resume it, or choose another folder",
+                code="resume=True",
             )
         elif (self.out / CONTENT).exists():
             raise InputError(
@@ -229,34 +223,70 @@ class Run:
             log.warning("no checkpoint in %s; beginning anew", self.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.loss = truncate_metrics(self.out / METRICS, self.step)
-        settings = self.settings
-        if self.labelled is None:
-            self.source = SimulatedSource(self.survey, settings, self.device, tables)
-        else:
-            seed, size = settings.seed, settings.batch_size
-            self.source = LabelledSource(self.labelled, self.survey, seed, size, self.device)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:  # a bare node: metrics.jsonl says the same
             return
         self._board = SummaryWriter(self.out / "tensorboard", purge_step=self.step + 1)
 
+    def set_up(self, tables: SurveyTables | None, setup: Setup | None) -> None:
+        """Make the source, the validation set and the first batch: all that is made once."""
+        began = time.monotonic()
+
+        def tell(stage: str, done: int) -> None:
+            if setup is not None:
+                setup(stage, done, 3)
+
+        settings, infers = self.settings, self.estimator.infers
+        tell("tables of stars", 0)
+        if self.labelled is None:
+            self.source = SimulatedSource(self.survey, settings, infers, self.device, tables)
+        else:
+            self.source = LabelledSource(
+                self.labelled, self.survey, settings.seed, settings.batch_size, self.device
+            )
+        tell("validation set", 1)
+        self._valid = self.source.validation()
+        if self._valid[1].shape[1] != len(infers):
+            raise InputError(
+                f"{self._valid[1].shape[1]} labels a cluster, but the network infers "
+                f"{', '.join(infers)}; give a label for each"
+            )
+        if settings.progress(self.step, self.seconds) < 1:
+            tell("star fields of the training", 2)
+            self._ready = self.step, self.source.batch(self.step)
+        tell("ready", 3)
+        seconds = time.monotonic() - began
+        log.info("set-up took %.1f s, which are not counted as training", seconds)
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the present step's batch was made in the set-up."""
+        return self._ready is not None and self._ready[0] == self.step
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Images and labels of the present step."""
+        if self._ready is not None and self.is_prepared:
+            return self._ready[1]
+        self._ready = None
+        return self.source.batch(self.step)
+
     def close(self) -> None:
         """Close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
 
-    def update(self, images: Tensor, labels: Tensor, done: float) -> None:
+    def update(self, images: Tensor, labels: Tensor, progress: float) -> None:
         """One step of the optimiser; left out where the gradient is not finite."""
         self.net.train()
-        assert self.settings.batch_norm_until is not None
-        if done >= self.settings.batch_norm_until:
+        assert self.settings.freeze_bn_after is not None
+        if progress >= self.settings.freeze_bn_after:
             for module in self.net.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.eval()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.rate(self.step, done)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            group["lr"] = self.settings.learning_rate_at(self.step, progress)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             context = self.net.context(images)
         loss = self.net.loss(labels, context)
         self.optimiser.zero_grad(set_to_none=True)
@@ -266,41 +296,37 @@ class Run:
             self.optimiser.step()
         else:
             log.warning("the gradient of step %d is not finite; the step is left out", self.step)
-            self._heal()
+            self._restore_bn_statistics()
         self.step += 1
-        self._update_average()
+        self.average.update_parameters(self.net)
         self.loss = float(loss.detach())
 
     @torch.no_grad()
-    def _heal(self) -> None:
+    def _restore_bn_statistics(self) -> None:
         """Put the average in the place of running statistics that a bad batch has spoilt."""
+        average = dict(self.average.module.named_buffers())
         for key, value in self.net.named_buffers():
             if not value.isfinite().all():
-                value.copy_(self.average[key])
+                value.copy_(average[key])
 
     @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
-        for key, value in self.net.state_dict().items():
-            if value.is_floating_point():
-                self.average[key].lerp_(value, 1 - decay)
+    def _average(self, average: Sequence[Any], now: Sequence[Any], _: Any) -> None:
+        """Exponential moving average, whose memory grows with the steps at first."""
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        for kept, value in zip(average, now, strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(value, 1 - decay)
             else:
-                self.average[key].copy_(value)
+                kept.copy_(value)
 
     def averaged(self) -> Estimator:
         """The estimator with the averaged weights."""
-        settings = self.settings
-        averaged = Estimator.untrained(self.survey, encoder=settings.encoder, head=settings.head)
-        averaged.net.load_state_dict(self.average)
-        averaged.net.to(self.device).eval()
-        averaged.card = self.estimator.card
-        return averaged
+        net: ClusterNet = self.average.module  # type: ignore[assignment]
+        return Estimator(self.estimator.card, self.survey, net)
 
     @torch.inference_mode()
     def validate(self) -> Tensor:
         """Loss of the averaged network on the validation set; returns the set's features."""
-        if self._valid is None:
-            self._valid = self.source.validation()
         images, labels = self._valid
         net = self.averaged().net
         context = torch.cat([net.context(part) for part in images.split(256)])
@@ -309,26 +335,26 @@ class Run:
 
     def log(self, report: Report | None) -> None:
         """Write one line of metrics."""
-        done = self.settings.done(self.step, self.seconds)
-        per_step = max(self.pace.per_step(self.seconds / max(self.step, 1)), 1e-9)
+        progress = self.settings.progress(self.step, self.seconds)
+        per_step = max(self.throughput.per_step(self.seconds / max(self.step, 1)), 1e-9)
         if self.settings.steps is not None:
             left = per_step * (self.settings.steps - self.step)
         else:
-            left = self.seconds * (1 / max(done, 1e-9) - 1)
+            left = self.seconds * (1 / max(progress, 1e-9) - 1)
         line = {
             "step": self.step,
             "seconds": round(self.seconds, 1),
             "loss": round(self.loss, 4) if math.isfinite(self.loss) else None,
             "valid_loss": round(self.valid_loss, 4) if math.isfinite(self.valid_loss) else None,
-            "rate": self.settings.rate(self.step, done),
+            "learning_rate": self.settings.learning_rate_at(self.step, progress),
             "stamps_per_s": round(self.settings.batch_size / per_step, 1),
-            "done": round(min(done, 1.0), 5),
+            "progress": round(min(progress, 1.0), 5),
             "seconds_left": round(max(left, 0.0), 1),
         }
         with (self.out / METRICS).open("a") as file:
             file.write(json.dumps(line) + "\n")
         if self._board is not None:
-            for key in ("loss", "valid_loss", "rate", "stamps_per_s"):
+            for key in ("loss", "valid_loss", "learning_rate", "stamps_per_s"):
                 if line[key] is not None:
                     self._board.add_scalar(key, line[key], self.step)
         if report is not None:
@@ -337,48 +363,45 @@ class Run:
     def save_checkpoint(self) -> None:
         """Write all that the run needs to go on, in one file that appears whole or not at all."""
         tensors = {f"net.{k}": v.contiguous() for k, v in self.net.state_dict().items()}
-        tensors |= {f"average.{k}": v.contiguous() for k, v in self.average.items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{k}": v.contiguous() for k, v in state.items()}
-        progress = {
+        average = self.average.module.state_dict()
+        tensors |= {f"average.{k}": v.contiguous() for k, v in average.items()}
+        for i, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{k}": v.contiguous() for k, v in moments.items()}
+        state = {
             "step": self.step,
             "seconds": self.seconds,
             "valid_loss": self.valid_loss,
-            **self._identity,
+            "identity": self._identity,
+            "card": self.estimator.card.model_dump(mode="json"),
         }
-        write_checkpoint(self.out / CHECKPOINT, tensors, progress)
+        write_checkpoint(self.out / CHECKPOINT, tensors, state)
         if self._board is not None:
             self._board.flush()
 
     def _load_checkpoint(self, path: Path) -> None:
-        tensors, progress = read_checkpoint(path)
-        for key in ("survey", "initial", "labels", "stars", "spectra", "settings"):
-            theirs, ours = progress.get(key), self._identity.get(key)
-            if theirs != ours:
-                raise InputError(
-                    f"{path} belongs to a run with another {key}: {_difference(theirs, ours)}; "
-                    "resume with what it was begun with or choose another folder"
-                )
+        tensors, state = read_checkpoint(path)
+        if "identity" not in state:
+            raise InputError(f"{path} is of an earlier version; begin anew in another folder")
+        check_same_run(state["identity"], self._identity, path, Settings.defaults())
         self.net.load_state_dict(_part(tensors, "net."))
         # Copied, not replaced: the layout in memory stays, and with it every last bit.
+        average = self.average.module.state_dict()
         for key, value in _part(tensors, "average.").items():
-            self.average[key].copy_(value)
-        state: dict[int, dict[str, Tensor]] = {}
+            average[key].copy_(value)
+        moments: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optimiser.").items():
             number, name = key.split(".", 1)
             index = int(number)
             like = self.parameters[index]
             laid_out = value if name == "step" else torch.empty_like(like).copy_(value)
-            state.setdefault(index, {})[name] = laid_out
+            moments.setdefault(index, {})[name] = laid_out
         groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        self.step, self.seconds = progress["step"], progress["seconds"]
-        self.valid_loss = progress["valid_loss"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.valid_loss = state["valid_loss"]
 
     def finish(self, report: Report | None) -> Path:
         """Write the averaged network as the model."""
-        from praesepe import __version__
-
         context = self.validate()
         truncate_metrics(self.out / METRICS, self.step - 1)  # this step's line is written anew
         self.log(report)
@@ -388,57 +411,95 @@ class Run:
             with torch.inference_mode():
                 familiar = self.source.all_images().split(256)
                 context = torch.cat([model.net.context(part) for part in familiar])
-        log_age, fraction = present_mass_curve(self.survey)
         model.learn_domain(context.clone())
-        run = TrainingRun(
-            data="simulations" if isinstance(self.source, SimulatedSource) else "labelled clusters",
-            steps=self.step,
-            clusters=self.step * self.settings.batch_size,
-            seed=self.settings.seed,
-            learning_rate=self.settings.learning_rate,
-            batch_size=self.settings.batch_size,
-            minutes=round(self.seconds / 60, 1),
-            device=str(self.device),
-            versions={"praesepe": __version__, "torch": torch.__version__},
-            initial=str(self._identity["initial"]),
-            valid_loss=self.valid_loss,
-            survey_fingerprint=self.survey.fingerprint(),
-        )
         model.describe(
-            hashes=contents(self.survey),
-            present_mass={
-                "log_age": np.round(log_age, 4).tolist(),
-                "fraction": np.round(fraction, 5).tolist(),
-            },
-            runs=[*self.estimator.card.runs, run],
+            present_mass=self._present_mass(), runs=[*self.estimator.card.runs, self._record()]
         )
         return model.save(self.out, overwrite=True)
 
-
-def _start(survey: Survey, settings: Settings, initial: Estimator | str | Path | None) -> Estimator:
-    """The network that the training begins with."""
-    if initial is None:
-        return Estimator.untrained(
-            survey, encoder=settings.encoder, head=settings.head, seed=settings.seed
+    def _present_mass(self) -> MassCurve:
+        """That of the survey's stars; labels may be tuned to the initial model's."""
+        labels = isinstance(self.source, LabelledSource)
+        if labels and self.initial is not None and self.initial.card.present_mass is not None:
+            return self.initial.card.present_mass
+        log_age, fraction = present_mass_curve(self.survey)
+        return MassCurve(
+            log_age=tuple(np.round(log_age, 4).tolist()),
+            fraction=tuple(np.round(fraction, 5).tolist()),
         )
-    start = Estimator.load(initial)
+
+    def _record(self) -> TrainingRun:
+        """What the model's card says of this run."""
+        from praesepe import __version__
+
+        settings = self.settings
+        return TrainingRun(
+            data=self.source.name,
+            steps=self.step,
+            clusters=self.step * settings.batch_size,
+            seed=settings.seed,
+            learning_rate=settings.learning_rate,
+            batch_size=settings.batch_size,
+            minutes=round(self.seconds / 60, 1),
+            device=str(self.device),
+            versions={"praesepe": __version__, "torch": torch.__version__, "numpy": np.__version__},
+            initial=str(self._identity["initial"]),
+            valid_loss=self.valid_loss if math.isfinite(self.valid_loss) else None,
+            settings=dict(settings.identity),
+            survey_fingerprint=self.survey.fingerprint(),
+        )
+
+
+def _start(
+    survey: Survey, settings: Settings, initial: Estimator | str | Path | None
+) -> tuple[Estimator, Estimator | None]:
+    """The network that the training begins with, and the model that it is of."""
+    start = None if initial is None else Estimator.load(initial)
+    options = settings.head_options
+    if options is None and start is not None:
+        options = start.card.head.settings
+    fresh = Estimator.untrained(
+        survey,
+        encoder=settings.encoder or ("small" if start is None else start.card.encoder.name),
+        head=settings.head or ("flow" if start is None else start.card.head.name),
+        head_options=options,
+        seed=settings.seed,
+    )
+    if fresh.card.conditions:
+        raise InputError(
+            f"survey {survey.name!r} has network.conditions, which simulations do not tell yet; "
+            "leave them out"
+        )
+    if start is None:
+        return fresh, None
     theirs, ours = start.survey, survey
     if theirs.band_names != ours.band_names or theirs.stamp_size != ours.stamp_size:
         raise InputError(
-            f"model {start.name!r} takes {theirs.stamp_size} px stamps in "
-            f"{listed(theirs.band_names)}, "
-            f"survey {ours.name!r} has {ours.stamp_size} px in "
-            f"{listed(ours.band_names)}; they must agree"
+            f"model {start.name!r} takes {theirs.stamp_size} px stamps in {theirs.band_names}, "
+            f"survey {ours.name!r} has {ours.stamp_size} px in {ours.band_names}; they must agree"
         )
-    encoder = start.card.encoder.name
-    if encoder != settings.encoder:
+    old, new = _network_of(start.card), _network_of(fresh.card)
+    different = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
+    if different:
+        raise InputError(f"model {start.name!r} has {'; '.join(different)}; they must agree")
+    if start.card.head.name == "grid" and start.card.priors != fresh.card.priors:
         raise InputError(
-            f"model {start.name!r} has encoder {encoder!r}, not {settings.encoder!r}; give that"
+            f"the cells of {start.name!r} lie in the prior {start.card.priors}, the survey has "
+            f"{fresh.card.priors}; a network with a grid goes on with its own prior only"
         )
-    fresh = Estimator.untrained(survey, encoder=settings.encoder, head=settings.head)
     fresh.net.load_state_dict(start.net.state_dict())
-    old = start.card
-    return fresh.describe(version=old.version, present_mass=old.present_mass, runs=old.runs)
+    return fresh.describe(runs=start.card.runs), start
+
+
+def _network_of(card: ModelCard) -> dict[str, Any]:
+    """What makes a network, as far as its card says."""
+    return {
+        "encoder": card.encoder.name,
+        "head": card.head.name,
+        "head_options": dict(card.head.settings),
+        "infers": list(card.infers),
+        "conditions": [condition.name for condition in card.conditions],
+    }
 
 
 def _name_of(out: Path, survey: Survey) -> str:
@@ -446,7 +507,7 @@ def _name_of(out: Path, survey: Survey) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", out.resolve().name).strip("-.") or survey.name
 
 
-def _fast_half(device: torch.device) -> bool:
+def _multiplies_bfloat16_fast(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 faster than float32."""
     if device.type != "cpu":
         return True
@@ -465,10 +526,3 @@ def _check_names(settings: dict[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise unknown("training setting", name, known)
-
-
-def _difference(theirs: Any, ours: Any) -> str:
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        keys = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
-        return ", ".join(f"{key} {theirs.get(key)!r}, now {ours.get(key)!r}" for key in keys)
-    return f"{theirs or 'none'!r}, now {ours or 'none'!r}"

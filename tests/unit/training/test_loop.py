@@ -19,14 +19,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeError
 from praesepe.network.estimator import Estimator
-from praesepe.network.storage import read_checkpoint
 from praesepe.network.transform import prior_bounds
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
-from praesepe.training.config import Pace, Signals
+from praesepe.training.checkpoint import read_checkpoint, write_checkpoint
+from praesepe.training.config import Signals, Throughput
 from praesepe.training.labelled import Labelled
 from praesepe.training.loop import Settings, train
 
@@ -75,7 +75,7 @@ QUICK = {
     "encoder": "tiny",
     "batch_size": 16,
     "warmup_steps": 5,
-    "averaging": 0.9,
+    "ema_decay": 0.9,
     "valid_size": 64,
     "valid_every": 7,
 }
@@ -117,12 +117,10 @@ def toy(module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         spoil: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> None:
         class Toy:
+            name = "toys"
+
             def __init__(self, survey: Survey, settings: Settings, *_: object) -> None:
                 self.survey, self.settings = survey, settings
-                stars = SimpleNamespace(
-                    log_age=np.array([6.6, 10.1]), present_fraction=np.array([[1.0], [0.5]])
-                )
-                self.simulator = SimpleNamespace(stars=stars)
 
             def batch(self, step: int) -> tuple[Tensor, Tensor]:
                 size = self.settings.batch_size
@@ -176,7 +174,7 @@ LONG = {
     "batch_size": 64,
     "learning_rate": 4e-3,
     "warmup_steps": 30,
-    "averaging": 0.98,
+    "ema_decay": 0.98,
     "valid_size": 512,
 }
 
@@ -251,7 +249,7 @@ def without_times(folder: Path) -> list[dict[str, Any]]:
 def test_a_run_leaves_a_model_and_its_history(unbroken: Path, survey: Survey) -> None:
     assert [line["step"] for line in lines(unbroken)] == [10, 20, 30]
     last = lines(unbroken)[-1]
-    assert last["done"] == 1
+    assert last["progress"] == 1
     assert last["seconds_left"] == 0
     assert last["valid_loss"] is not None
     estimator = Estimator.load(unbroken)
@@ -338,7 +336,7 @@ def test_batch_normalisations_learn_their_statistics_up_to_a_share_of_the_run(
     toy: Callable[..., None], survey: Survey, tmp_path: Path, until: float | None, batches: int
 ) -> None:
     toy()
-    folder = train(survey, tmp_path / "m", steps=10, batch_norm_until=until, **QUICK)
+    folder = train(survey, tmp_path / "m", steps=10, freeze_bn_after=until, **QUICK)
     assert counted_batches(folder) == {batches}
 
 
@@ -498,7 +496,7 @@ def test_a_failing_write_leaves_the_last_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(safetensors.torch, "save_file", full)
-        with pytest.raises(OSError, match=r"cannot write .*checkpoint.*No space left"):
+        with pytest.raises(PraesepeError, match=r"could not write .*checkpoint.*No space left"):
             train(survey, tmp_path / "m", **settings)
     assert [p.name for p in (tmp_path / "m").glob(".*")] == []
     resumed = train(survey, tmp_path / "m", resume=True, **settings)
@@ -528,7 +526,9 @@ def toy_labelled(n: int, survey: Survey, seed: int) -> Labelled:
         ({"learning_rate": 0.1, "clip": 2.0}, "learning_rate 0.0015, now 0.1, clip 1.0, now 2.0"),
         ({"survey": {"galaxy": {"distance_pc": 1e6}}}, "another survey"),
         ({"labelled": 40}, "another labels: 'none', now"),
-        ({"encoder": "small"}, "encoder 'tiny', now 'small'"),
+        ({"encoder": "small"}, "another network: encoder 'tiny', now 'small'"),
+        ({"head": "grid"}, "another network: head 'flow', now 'grid'"),
+        ({"freeze_bn_after": 0.2}, "another settings: freeze_bn_after None, now 0.2"),
     ],
 )
 def test_another_run_is_not_resumed(
@@ -578,7 +578,7 @@ def test_a_model_is_no_checkpoint(begun: Path, survey: Survey) -> None:
         ({"minutes": 1, "steps": 1}, "either minutes or steps"),
         ({"steps": 0}, "length 0 is none"),
         ({"minutes": -1.0}, "length -1.0 is none"),
-        ({"steps": 5, "batch_norm_until": 1.5}, "batch_norm_until = 1.5: it is a share"),
+        ({"steps": 5, "freeze_bn_after": 1.5}, "freeze_bn_after = 1.5: it is a fraction"),
         ({"steps": 1, "batchsize": 3}, "'batchsize'.*'batch_size'"),
         ({"steps": 1, "batch_size": 1}, "batch_size = 1.*at least 2"),
         ({"steps": 1, "seed": -1}, "seed = -1.*at least 0"),
@@ -611,7 +611,7 @@ def test_the_model_is_named_after_its_folder(
 
 def test_the_learning_rate_rises_and_falls() -> None:
     settings = Settings(steps=1000, warmup_steps=100, learning_rate=2.0)
-    rates = [settings.rate(step, settings.done(step, 0.0)) for step in range(1000)]
+    rates = [settings.learning_rate_at(step, settings.progress(step, 0.0)) for step in range(1000)]
     assert rates[0] == pytest.approx(0.02)
     assert np.argmax(rates) in (98, 99, 100)
     assert max(rates) == pytest.approx(2.0, rel=0.05)
@@ -619,12 +619,12 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert (np.diff(rates[100:]) < 0).all()
 
 
-def test_pace_is_that_of_the_latest_steps() -> None:
-    pace = Pace(window=3)
-    assert pace.per_step(otherwise=7.0) == 7.0
+def test_throughput_is_that_of_the_latest_steps() -> None:
+    throughput = Throughput(window=3)
+    assert throughput.per_step(otherwise=7.0) == 7.0
     for seconds in (100.0, 1.0, 2.0, 3.0):
-        pace.add(seconds)
-    assert pace.per_step(otherwise=7.0) == pytest.approx(2.0)
+        throughput.add(seconds)
+    assert throughput.per_step(otherwise=7.0) == pytest.approx(2.0)
 
 
 def test_a_long_validation_does_not_slow_the_rate(
@@ -656,10 +656,10 @@ def test_minutes_are_kept(
     toy(spoil=taking(0.1, clock))
     told: list[dict[str, Any]] = []
     folder = train(survey, tmp_path / "m", minutes=0.04, report=told.append, **QUICK)
-    assert told[-1]["done"] == 1
+    assert told[-1]["progress"] == 1
     assert told[-1]["seconds"] == pytest.approx(2.4, abs=0.11)
     assert told[-1]["step"] in (24, 25)
-    assert told[-1]["rate"] == pytest.approx(0, abs=1e-9)
+    assert told[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)
     (run,) = Estimator.load(folder).card.runs
     assert run.steps == told[-1]["step"]
 
@@ -720,11 +720,102 @@ def test_fine_tuning_starts_from_a_model(
     assert Estimator.load(tuned).version != version
     with pytest.raises(InputError, match="another initial"):
         train(survey, tuned, steps=12, resume=True, **QUICK)
-    with pytest.raises(InputError, match=r"encoder 'tiny', not 'small'"):
+    with pytest.raises(InputError, match=r"has encoder 'tiny', not 'small'.*must agree"):
         train(survey, tmp_path / "x", steps=2, initial=first, encoder="small")
     wider = make_survey(network={"stamp_size": 32})
     with pytest.raises(InputError, match=r"takes 16 px.*has 32 px"):
         train(wider, tmp_path / "x", steps=2, initial=first, **QUICK)
+
+
+def test_a_training_goes_on_from_a_model_of_another_simulator(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    options = {"groups": [["log_age", "log_rh"], ["log_mass"]], "bins": {"log_age": 4}}
+    settings = {**QUICK, "steps": 3}
+    first = train(survey, tmp_path / "a", head="grid", head_options=options, **settings)
+    farther = make_survey(galaxy={"distance_pc": 9e5})
+    second = train(farther, tmp_path / "b", initial=first, steps=2, batch_size=16, valid_size=64)
+    card = Estimator.load(second).card  # with its network, which need not be said again
+    assert (card.encoder.name, card.head.name) == ("tiny", "grid")
+    assert card.head.settings == options
+    assert [run.steps for run in card.runs] == [3, 2]
+    assert card.runs[0].survey_fingerprint != card.runs[1].survey_fingerprint
+    wider = make_survey(clusters={"log_mass": [2.0, 4.0]})
+    with pytest.raises(InputError, match="a grid goes on with its own prior only"):
+        train(wider, tmp_path / "c", initial=first, **settings)
+
+
+def test_settings_that_change_nothing_end_no_run(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy()
+    train(survey, tmp_path / "m", steps=3, **QUICK)
+    # As a version with a setting more would have it, whose default is what was always done.
+    usual = Settings.defaults.__func__  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        Settings, "defaults", classmethod(lambda cls: usual(cls) | {"dropout": 0.0})
+    )
+    monkeypatch.setattr(Settings, "dropout", 0.0, raising=False)
+    changed = {**QUICK, "valid_every": 2, "valid_size": 32, "checkpoint_seconds": 0.0}
+    train(survey, tmp_path / "m", steps=5, resume=True, **changed)
+    monkeypatch.setattr(Settings, "dropout", 0.5)
+    with pytest.raises(InputError, match=r"another settings: dropout 0\.0, now 0\.5"):
+        train(survey, tmp_path / "m", steps=6, resume=True, **changed)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    train(survey, tmp_path / "m", steps=3, **QUICK)
+    path = tmp_path / "m" / "checkpoint.safetensors"
+    tensors, state = read_checkpoint(path)
+    del state["identity"]
+    write_checkpoint(path, tensors, state)
+    with pytest.raises(InputError, match="of an earlier version"):
+        train(survey, tmp_path / "m", steps=5, resume=True, **QUICK)
+
+
+def test_set_up_is_told_and_not_counted(
+    toy: Callable[..., None],
+    survey: Survey,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    clock: SimpleNamespace,
+) -> None:
+    def slow(step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        clock.seconds += 20.0 if step == 0 else 0.1  # star fields are made for the first batch
+        return images, labels
+
+    toy(spoil=slow)
+    stages: list[tuple[str, int, int]] = []
+    told: list[dict[str, Any]] = []
+    with caplog.at_level(logging.INFO, "praesepe"):
+        train(
+            survey,
+            tmp_path / "m",
+            steps=5,
+            report=told.append,
+            setup=lambda *stage: stages.append(stage),
+            **QUICK,
+        )
+    assert [stage[1:] for stage in stages] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert stages[0][0] == "tables of stars"
+    assert "set-up took 20.0 s" in caplog.text
+    assert told[-1]["seconds"] == pytest.approx(0.4)
+
+
+def test_the_last_validation_is_told(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    told: list[dict[str, Any]] = []
+    settings = {**QUICK, "valid_every": 10, "learning_rate": 4e-3}
+    train(survey, tmp_path / "m", steps=45, report=told.append, **settings)
+    losses = [line["valid_loss"] for line in told if line["step"] % 10 == 0]
+    assert len(set(losses)) == len(losses)  # every line has one of its own
+    assert told[-1]["valid_loss"] not in losses
 
 
 def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
@@ -736,6 +827,12 @@ def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
     assert estimator.card.runs[-1].data == "labelled clusters"
     fraction = estimator.present_mass_fraction([6.6, 10.0])
     assert 1 >= fraction[0] > fraction[1] > 0.3
+    # That of a model that it starts from counts more.
+    first = Estimator.untrained(survey, encoder="tiny")
+    first.describe(present_mass={"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]})
+    start = {"initial": first, "steps": 1, "batch_size": 32, "valid_size": 64}
+    tuned = train(survey, tmp_path / "tuned", labelled=labelled, **start)
+    np.testing.assert_allclose(Estimator.load(tuned).present_mass_fraction(8.0), 0.8)
     # New clusters of the same kind are familiar, though only 200 were seen.
     images, _ = toy_set(400, survey, 5)
     assert (estimator.predict(images, n_samples=1).out_of_domain > 1).mean() < 0.05
@@ -770,7 +867,7 @@ def test_tensorboard_shows_the_same(
     folder = train(survey, tmp_path / "m", resume=True, **settings)
     board = event_accumulator.EventAccumulator(str(folder / "tensorboard")).Reload()
     tags = set(board.Tags()["scalars"])
-    assert tags == {"loss", "valid_loss", "rate", "stamps_per_s"}
+    assert tags == {"loss", "valid_loss", "learning_rate", "stamps_per_s"}
     shown = {event.step: event.value for event in board.Scalars("loss")}
     assert shown == pytest.approx({line["step"]: line["loss"] for line in lines(folder)})
 

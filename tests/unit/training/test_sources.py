@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images import Catalog, Mosaic
 from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
+from praesepe.sky.simulator import Mocks
 from praesepe.survey import Survey, parse_survey
-from praesepe.training.labelled import (
-    MINIMUM,
-    Labelled,
+from praesepe.training.labelled import MINIMUM, Labelled, read_labelled
+from praesepe.training.sources import (
     LabelledSource,
-    read_labelled,
-    turn,
+    dihedral,
+    label_values,
 )
 
 SIDE, N = 200, 30
@@ -123,24 +123,6 @@ def test_pixel_positions_and_log_rh(
     assert by_pixel.fingerprint() != Labelled(by_sky.images, by_sky.labels + 1).fingerprint()
 
 
-def test_images_are_read_as_for_a_prediction(
-    survey: Survey, images: dict[str, Path], catalog: Table
-) -> None:
-    """Units and zero points can be given, and a mosaic that was read before."""
-    plain = read_labelled(survey, images, catalog)
-    fainter = {"F475W": survey.band("F475W").zero_point_ab - 0.5}
-    with pytest.warns(PraesepeWarning, match="25.50 mag"):
-        given = read_labelled(survey, images, catalog, zero_points=fainter)
-    ratio = given.images[:, 0].mean() / plain.images[:, 0].mean()
-    mosaic = Mosaic.read(images, survey)
-    own = mosaic.zero_point_ab("F475W")
-    assert ratio == pytest.approx(10 ** (0.4 * (own - fainter["F475W"])), rel=1e-3)
-    again = read_labelled(survey, mosaic, Catalog.read(catalog))
-    np.testing.assert_array_equal(again.images, plain.images)
-    with pytest.raises(InputError, match="unit"):
-        read_labelled(survey, images, catalog, units={"F475W": "furlong"})
-
-
 def test_rows_that_cannot_be_used_are_left_out(
     survey: Survey, images: dict[str, Path], catalog: Table
 ) -> None:
@@ -155,6 +137,26 @@ def test_rows_that_cannot_be_used_are_left_out(
     assert labelled.left_out == 6
     kept = np.delete(np.linspace(7, 10, N), [1, 3, 5, 6, 8, 9])
     np.testing.assert_allclose(labelled.labels[:, 0], kept, rtol=1e-6)
+
+
+def test_units_zero_points_and_images_without_wcs(
+    survey: Survey, planes: dict[str, np.ndarray], catalog: Table, tmp_path: Path
+) -> None:
+    images = {}
+    for name, plane in planes.items():
+        images[name] = tmp_path / f"{name}.fits"
+        fits.PrimaryHDU(plane).writeto(images[name])
+    settings = {"x": "x0", "y": "y0", "origin": 0, "allow_no_wcs": True}
+    points = {"F475W": 26.0, "F814W": 26.0}
+    units = dict.fromkeys(planes, "electron / s")
+    with pytest.raises(InputError):  # no unit in the file, none given
+        read_labelled(survey, images, catalog, **settings)
+    plain = read_labelled(survey, images, catalog, units=units, zero_points=points, **settings)
+    points["F814W"] = 25.0  # 2.5 times as many e-/s at the survey's zero point
+    with pytest.warns(PraesepeWarning, match="values are scaled"):
+        scaled = read_labelled(survey, images, catalog, units=units, zero_points=points, **settings)
+    np.testing.assert_allclose(scaled.images[:, 0], plain.images[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(scaled.images[:, 1], 10**0.4 * plain.images[:, 1], rtol=1e-4)
 
 
 def test_too_few_are_refused(survey: Survey, images: dict[str, Path], catalog: Table) -> None:
@@ -222,7 +224,7 @@ def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
     seen, offsets = set(), []
     for image, number in zip(images.numpy(), labels[:, 0].long().tolist(), strict=True):
         original = labelled.images[number]
-        ways = [turn(torch.from_numpy(original), k).numpy() for k in range(8)]
+        ways = [dihedral(torch.from_numpy(original), k).numpy() for k in range(8)]
         # One factor per band, whatever the way the stamp lies.
         gain = image.mean((1, 2)) / original.mean((1, 2))
         fits = [np.allclose(image, way * gain[:, None, None], rtol=1e-4) for way in ways]
@@ -238,7 +240,7 @@ def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
 def test_turning_keeps_the_pixel_of_the_cluster(side: int) -> None:
     image = torch.arange(2 * side**2).reshape(2, side, side)
     middle = image[:, side // 2, side // 2]
-    ways = [turn(image, k) for k in range(8)]
+    ways = [dihedral(image, k) for k in range(8)]
     for way in ways:
         assert (way[:, side // 2, side // 2] == middle).all()
         assert (way.flatten().sort().values == image.flatten()).all()
@@ -263,11 +265,26 @@ def test_double_precision_becomes_single(survey: Survey) -> None:
     assert double.fingerprint() == labelled.fingerprint()
 
 
+def test_labels_are_known_or_derived(survey: Survey) -> None:
+    mocks = Mocks(
+        torch.zeros(2, 2, 16, 16),
+        torch.tensor([[7.0, 3.0, -0.5], [8.0, 2.0, -1.0]]),
+        {"a_v": torch.tensor([0.3, 0.1])},
+    )
+    labels = label_values(mocks, ("a_v", "log_rh", "rh_arcsec", "rh_pc"), survey)
+    expected = [[0.3, -0.5, 10**-0.5], [0.1, -1.0, 0.1]]
+    np.testing.assert_allclose(labels[:, :3], expected, rtol=1e-6)
+    np.testing.assert_allclose(labels[:, 3], labels[:, 2] * survey.pc_per_arcsec, rtol=1e-6)
+    assert label_values(mocks, ("log_age", "log_mass", "log_rh"), survey) is mocks.labels
+    with pytest.raises(InputError, match="does not say 'log_z' of its clusters"):
+        label_values(mocks, ("log_z",), survey)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"labels": np.zeros((69, 3))}, "70 stamps but 69 labels"),
-        ({"labels": np.zeros((70, 2))}, r"\(70, 2\).*must be"),
+        ({"labels": np.zeros(70)}, r"\(70,\).*must be"),
         ({"images": np.zeros((70, 16, 16))}, r"\(70, 16, 16\).*must be"),
         ({"images": np.full((70, 2, 16, 16), np.nan)}, "NaN"),
         ({"labels": np.full((70, 3), np.inf)}, "infinite"),

@@ -1,0 +1,204 @@
+"""What a training learns from: fresh simulations, or annotated clusters of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from praesepe import quantities
+from praesepe.errors import InputError
+from praesepe.quantities import DEFAULT_INFERRED, Values
+from praesepe.sky.simulator import Mocks, Simulator
+from praesepe.sky.tables import SurveyTables
+from praesepe.stars.present_mass import present_mass_curve
+from praesepe.survey import Survey
+from praesepe.training.config import Settings
+from praesepe.training.labelled import Labelled
+
+VALIDATION_SEED = 982_451_653
+"""Added to the seed of a run for its validation set."""
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    name: str
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images and labels of a step; the same for the same seed and step."""
+        ...
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """A fixed set that shares nothing with the training."""
+        ...
+
+
+class SimulatedSource:
+    """Fresh simulated clusters for every step; step k is the same in every run of a seed.
+
+    Parameters
+    ----------
+    survey : Survey
+    settings : Settings
+    infers : sequence of str
+        Names of the quantities that the labels hold.
+    device : torch.device
+    tables : SurveyTables, optional
+        Ready-made tables of stars.
+    """
+
+    name = "simulations"
+
+    def __init__(
+        self,
+        survey: Survey,
+        settings: Settings,
+        infers: Sequence[str],
+        device: torch.device,
+        tables: SurveyTables | None,
+    ) -> None:
+        self.settings, self.infers = settings, tuple(infers)
+        self.simulator = Simulator(survey, device=device, seed=settings.seed, tables=tables)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images and labels of a step."""
+        mocks = self.simulator.draw_block(step, self.settings.batch_size, compute_truth=False)
+        return mocks.images, self._labels(mocks)
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """A fixed set that shares neither clusters nor star fields with the training."""
+        own = self.simulator
+        simulator = Simulator(
+            own.survey,
+            device=own.device,
+            seed=self.settings.seed + VALIDATION_SEED,
+            tables=own.tables,
+            n_fields=12,
+        )
+        mocks = simulator.draw(self.settings.valid_size, compute_truth=False)
+        return mocks.images, self._labels(mocks)
+
+    def _labels(self, mocks: Mocks) -> Tensor:
+        return label_values(mocks, self.infers, _Known(self.simulator.survey))
+
+
+class _Known:
+    """What derived quantities may ask for."""
+
+    def __init__(self, survey: Survey) -> None:
+        self.pc_per_arcsec, self._survey = survey.pc_per_arcsec, survey
+
+    def present_mass_fraction(self, log_age: ArrayLike) -> Values:
+        """Present-day mass per unit of initial mass."""
+        return np.interp(np.asarray(log_age, float), *present_mass_curve(self._survey))
+
+
+def label_values(mocks: Mocks, names: Sequence[str], context: quantities.Context) -> Tensor:
+    """Values of quantities of simulated clusters: known, or derived from what is known.
+
+    Parameters
+    ----------
+    mocks : Mocks
+    names : sequence of str
+    context : Context
+        For those that derive from others.
+
+    Returns
+    -------
+    Tensor of float32, shape (n, quantity)
+
+    Raises
+    ------
+    InputError
+        Where the simulation does not know one of them.
+    """
+    if tuple(names) == DEFAULT_INFERRED:
+        return mocks.labels
+    columns = mocks.labels.unbind(1)
+    known: dict[str, Tensor] = dict(zip(DEFAULT_INFERRED, columns, strict=True)) | mocks.truth
+
+    def values(name: str) -> Values:
+        if name in known:
+            return known[name].detach().cpu().numpy().astype(float)
+        quantity = quantities.get(name)
+        if not quantity.sources:
+            raise InputError(
+                f"the simulation does not say {name!r} of its clusters; give it a prior in the "
+                "survey, or infer something else"
+            )
+        return quantity.derived({source: values(source) for source in quantity.sources}, context)
+
+    wanted = [torch.as_tensor(values(name), dtype=torch.float32) for name in names]
+    return torch.stack(wanted, 1).to(mocks.images.device)
+
+
+def dihedral(image: Tensor, k: int) -> Tensor:
+    """Turn and mirror (..., y, x) about pixel n // 2, where clusters lie; k from 0 to 7."""
+    if k & 4:
+        image = image.transpose(-2, -1)
+    axes = [axis for axis, bit in ((-2, 1), (-1, 2)) if k & bit]
+    shifts = [1 - image.shape[axis] % 2 for axis in axes]
+    return image.flip(axes).roll(shifts, axes) if axes else image
+
+
+class LabelledSource:
+    """Batches of real clusters, turned, mirrored and with zero points off by the survey's scatter.
+
+    Parameters
+    ----------
+    labelled : Labelled
+        The clusters; a seventh of them is kept for validation.
+    survey : Survey
+        Gives the scatter of the zero points.
+    seed, batch_size : int
+    device : torch.device
+    """
+
+    name = "labelled clusters"
+
+    def __init__(
+        self, labelled: Labelled, survey: Survey, seed: int, batch_size: int, device: torch.device
+    ) -> None:
+        expected = (len(survey.bands), survey.stamp_size, survey.stamp_size)
+        if labelled.images.shape[1:] != expected:
+            raise InputError(
+                f"labelled stamps have (band, y, x) = {labelled.images.shape[1:]}, survey "
+                f"{survey.name!r} has {expected}; they must agree"
+            )
+        self.survey, self.seed, self.batch_size = survey, seed, batch_size
+        order = np.random.default_rng((seed, 7)).permutation(len(labelled.images))
+        images = torch.from_numpy(labelled.images[order].astype(np.float32)).to(device)
+        labels = torch.from_numpy(labelled.labels[order].astype(np.float32)).to(device)
+        held_out = max(len(order) // 7, 1)
+        self._valid = images[:held_out], labels[:held_out]
+        self._train = images[held_out:], labels[held_out:]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images and labels of a step; the same for the same seed and step."""
+        rng = np.random.default_rng((self.seed, 8, step))
+        images, labels = self._train
+        index = torch.from_numpy(rng.integers(0, len(images), self.batch_size))
+        orientations = rng.integers(0, 8, self.batch_size)
+        turned = [
+            dihedral(image, int(k)) for image, k in zip(images[index], orientations, strict=True)
+        ]
+        gain = rng.normal(
+            0,
+            self.survey.observation.nuisance.zero_point_mag,
+            (self.batch_size, images.shape[1], 1, 1),
+        )
+        factor = torch.from_numpy(10 ** (-0.4 * gain)).to(images)
+        return torch.stack(turned) * factor, labels[index]
+
+    def all_images(self) -> Tensor:
+        """The stamps of all clusters, those kept back last."""
+        return torch.cat((self._train[0], self._valid[0]))
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """The clusters kept back."""
+        return self._valid
