@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from praesepe.errors import InputError, unknown
 from praesepe.network.estimator import Estimator
 from praesepe.network.net import ClusterNet
-from praesepe.network.schema import Hashes, MassCurve, ModelCard, TrainingRun
+from praesepe.network.schema import Hashes, MassCurve, TrainingRun
 from praesepe.network.storage import CONTENT
 from praesepe.progress import Setup
 from praesepe.sky.contents import contents
@@ -35,6 +35,7 @@ from praesepe.training.checkpoint import (
     write_checkpoint,
 )
 from praesepe.training.config import Settings, Signals, Throughput
+from praesepe.training.initial import network_of, start_network
 from praesepe.training.labelled import Labelled
 from praesepe.training.sources import (
     LabelledSource,
@@ -156,11 +157,11 @@ class Run:
         initial: Estimator | str | Path | None,
         labelled: Labelled | None,
     ) -> None:
-        self.estimator, self.initial = _start(survey, settings, initial)
+        self.estimator, self.initial = start_network(survey, settings, initial)
         self._identity = {
             "survey": survey.fingerprint(),
             "initial": "" if self.initial is None else self.initial.version,
-            "network": _network_of(self.estimator.card),
+            "network": network_of(self.estimator.card),
             "settings": settings.identity,
         }
         if settings.freeze_bn_after is None:
@@ -448,58 +449,6 @@ class Run:
             settings=dict(settings.identity),
             survey_fingerprint=self.survey.fingerprint(),
         )
-
-
-def _start(
-    survey: Survey, settings: Settings, initial: Estimator | str | Path | None
-) -> tuple[Estimator, Estimator | None]:
-    """The network that the training begins with, and the model that it is of."""
-    start = None if initial is None else Estimator.load(initial)
-    options = settings.head_options
-    if options is None and start is not None:
-        options = start.card.head.settings
-    fresh = Estimator.untrained(
-        survey,
-        encoder=settings.encoder or ("small" if start is None else start.card.encoder.name),
-        head=settings.head or ("flow" if start is None else start.card.head.name),
-        head_options=options,
-        seed=settings.seed,
-    )
-    if fresh.card.conditions:
-        raise InputError(
-            f"survey {survey.name!r} has network.conditions, which simulations do not tell yet; "
-            "leave them out"
-        )
-    if start is None:
-        return fresh, None
-    theirs, ours = start.survey, survey
-    if theirs.band_names != ours.band_names or theirs.stamp_size != ours.stamp_size:
-        raise InputError(
-            f"model {start.name!r} takes {theirs.stamp_size} px stamps in {theirs.band_names}, "
-            f"survey {ours.name!r} has {ours.stamp_size} px in {ours.band_names}; they must agree"
-        )
-    old, new = _network_of(start.card), _network_of(fresh.card)
-    different = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
-    if different:
-        raise InputError(f"model {start.name!r} has {'; '.join(different)}; they must agree")
-    if start.card.head.name == "grid" and start.card.priors != fresh.card.priors:
-        raise InputError(
-            f"the cells of {start.name!r} lie in the prior {start.card.priors}, the survey has "
-            f"{fresh.card.priors}; a network with a grid goes on with its own prior only"
-        )
-    fresh.net.load_state_dict(start.net.state_dict())
-    return fresh.describe(runs=start.card.runs), start
-
-
-def _network_of(card: ModelCard) -> dict[str, Any]:
-    """What makes a network, as far as its card says."""
-    return {
-        "encoder": card.encoder.name,
-        "head": card.head.name,
-        "head_options": dict(card.head.settings),
-        "infers": list(card.infers),
-        "conditions": [condition.name for condition in card.conditions],
-    }
 
 
 def _name_of(out: Path, survey: Survey) -> str:
