@@ -25,7 +25,7 @@ MODEL = "phat"
 SEEDS = (11, 12, 13)
 N_STAMPS = 16
 N_SAMPLES = 500
-MOSAIC = {"n": 12, "size": 320, "seed": 5}
+MOSAIC = {"n": 12, "size": 320, "seed": 5, "density": 20}  # the density of the record
 EVALUATION = {"n": 4000, "seed": 131}
 
 

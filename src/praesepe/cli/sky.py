@@ -155,8 +155,11 @@ def mosaic(
     ] = None,
     size: Annotated[int, typer.Option(min=16, help="Side in pixels.")] = 4096,
     density: Annotated[
-        float, typer.Option(min=0, help="Surface density of the star field, Msun/pc2.")
-    ] = 20.0,
+        float | None,
+        typer.Option(
+            min=0, help="Surface density of the star field, Msun/pc2; default: the survey's range."
+        ),
+    ] = None,
     seed: Seed = 0,
     no_nuisances: NoNuisances = False,
     centre: Annotated[

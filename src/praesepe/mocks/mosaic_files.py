@@ -87,7 +87,7 @@ def simulate_mosaic(
     clusters: Any = None,
     n: int | None = None,
     size: int = 4096,
-    density: float = 20.0,
+    density: float | None = None,
     seed: int = 0,
     nuisances: bool = True,
     centre_deg: tuple[float, float] | None = None,
@@ -115,7 +115,8 @@ def simulate_mosaic(
     size : int
         Side of the mosaic, pixels.
     density : float
-        Surface density of the star field, initial Msun/pc²; 0: no field stars.
+        Surface density of the star field, initial Msun/pc²; 0: no field stars. By default drawn
+        from the survey's range, by the seed.
     seed : int
         The same seed gives the same mosaic.
     nuisances : bool
@@ -147,8 +148,10 @@ def simulate_mosaic(
         raise InputError("give either a catalogue of clusters or the number of random ones")
     if n is not None and n < 0:
         raise InputError(f"n = {n}: a number of clusters is 0 or more")
-    if not 0 <= density < np.inf or seed < 0:
-        raise InputError(f"density = {density:g}, seed = {seed}: neither can be negative")
+    if density is None and seed >= 0:
+        density = draw_density(survey, seed)
+    if density is None or not 0 <= density < np.inf or seed < 0:
+        raise InputError(f"density = {density}, seed = {seed}: neither can be negative")
     if size < survey.stamp_size:
         raise InputError(
             f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"
@@ -184,6 +187,12 @@ def simulate_mosaic(
 
     write_table(table, folder / TRUTH, overwrite=True)
     return MosaicFiles(images, folder / TRUTH, table)
+
+
+def draw_density(survey: Survey, seed: int) -> float:
+    """A density from the survey's range, evenly in its logarithm."""
+    low, high = survey.galaxy.field.surface_density
+    return float(low * (high / low) ** np.random.default_rng((seed, 2)).random())
 
 
 def _random(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.mocks.mosaic_files import _middle, simulate_mosaic
+from praesepe.mocks.mosaic_files import _middle, draw_density, simulate_mosaic
 from praesepe.survey import load_survey
 
 
@@ -46,3 +46,11 @@ def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path) -> None:
         assert header["XSHIFT"] != header["YSHIFT"]
     clean = simulate_mosaic(survey, tmp_path / "clean", n=0, size=64, density=0.0, nuisances=False)
     assert "ZPOFFSET" not in fits.getheader(next(iter(clean.images.values())))
+
+
+def test_the_density_comes_from_the_surveys_range_by_default():
+    survey = load_survey("phat")
+    low, high = survey.galaxy.field.surface_density
+    drawn = [draw_density(survey, seed) for seed in range(40)]
+    assert low <= min(drawn) < (low * high) ** 0.5 < max(drawn) <= high
+    assert drawn[3] == draw_density(survey, 3)
