@@ -24,7 +24,6 @@ version = release = praesepe.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "myst_parser",
     "numpydoc",
     "sphinx_copybutton",
@@ -42,6 +41,7 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = f"Praesepe {release}"
 html_show_sourcelink = False
@@ -152,9 +152,26 @@ def write_commands(file: Path) -> None:
     file.write_text("\n".join(parts) + "\n", "utf-8")
 
 
+def write_equation(self: object, node: object) -> None:
+    """Write an equation as MathML, which browsers draw themselves: no script from elsewhere."""
+    from docutils.nodes import SkipNode, math_block
+    from docutils.utils.math.latex2mathml import tex2mathml
+
+    tex = node.astext().strip()  # type: ignore[attr-defined]
+    tex = re.sub(r"\{\\rm ([^}]*)\}", r"{\\mathrm{\1}}", tex)
+    tex = tex.replace(r"\Big", "").replace(r"\dots", r"\ldots")
+    block = isinstance(node, math_block)
+    equation = tex2mathml(tex, as_block=block)
+    self.body.append(f'<div class="math">{equation}</div>' if block else equation)  # type: ignore[attr-defined]
+    raise SkipNode
+
+
 def setup(app: object) -> None:
     """Write the generated pages before Sphinx looks for documents."""
     write_api(HERE / "api")
     write_commands(HERE / "api" / "commands.rst")
+    app.add_html_math_renderer(  # type: ignore[attr-defined]
+        "mathml", (write_equation, None), (write_equation, None)
+    )
     app.connect("include-read", turn_included_links)  # type: ignore[attr-defined]
     app.connect("source-read", turn_links)  # type: ignore[attr-defined]
