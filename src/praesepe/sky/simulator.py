@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,8 @@ class Simulator:
         Number of star fields in the bank that the stamps' surroundings are cut from; 0: no field
         stars.
     setup : callable, optional
-        Called with (stage, done, total) while stellar tables and the first star fields are made.
+        Called with (stage, done, total) while tables and samplers of stars and the first star
+        fields are made.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Simulator:
         self.survey = load_survey(survey)
         self.device = torch.device(device)
         self.nuisances = nuisances
+        self._setup = setup
         self.tables = tables or SurveyTables.build(self.survey, setup=setup)
         self.renderer = Renderer(self.survey, device=self.device)
         self.detector = Detector(self.survey, device=self.device)
@@ -89,7 +92,7 @@ class Simulator:
         electron = [1 / band.exposure_range_s[1] for band in self.survey.bands]
         noise = np.maximum(self.detector.noise.cpu().numpy(), electron)
         self.flux_limit = FAINT_STAR_SNR * noise / self.renderer.peak  # (band,), e-/s
-        self.stars = self._sampler(self.tables.cluster)
+        self.stars = self._sampler("stars of clusters", self.tables.cluster)
         self._field_stars: StarSampler | None = None
         self.base_seed, self.n_fields = seed, n_fields
         self.seed(seed)
@@ -116,7 +119,7 @@ class Simulator:
     def field_stars(self) -> StarSampler:
         """The sampler of the stars of star fields; made when it is first needed."""
         if self._field_stars is None:
-            self._field_stars = self._sampler(self.tables.field)
+            self._field_stars = self._sampler("stars of fields", self.tables.field)
         return self._field_stars
 
     @property
@@ -142,7 +145,7 @@ class Simulator:
             f"nuisances, on {self.device}"
         )
 
-    def _sampler(self, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
+    def _sampler(self, stage: str, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
         s = self.survey.clusters.stars
         near, far = self.survey.distance_range_pc
         brightest = (self.survey.distance_pc / near) ** 2
@@ -156,6 +159,7 @@ class Simulator:
             imf=imf_from(s.imf),
             binaries=Binaries(s.binary_fraction, s.binary_mass_ratio, s.binary_mass_ratio_slope),
             device=self.device,
+            progress=None if self._setup is None else partial(self._setup, stage),
         )
 
     @property

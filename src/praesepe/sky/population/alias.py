@@ -36,7 +36,9 @@ class AliasTable:
     flux_weights: np.ndarray
 
     @classmethod
-    def build(cls, inclusion: np.ndarray, fraction: np.ndarray) -> AliasTable:
+    def build(
+        cls, inclusion: np.ndarray, fraction: np.ndarray, *, first_node: int = 0
+    ) -> AliasTable:
         """Tables of one isochrone.
 
         Parameters
@@ -45,6 +47,8 @@ class AliasTable:
             Probability that a star of the interval is individually sampled.
         fraction : ndarray, shape (interval,)
             Fraction of the stars that lies in the interval.
+        first_node : int
+            The isochrone's first node among those of all isochrones.
         """
         level, interval = np.nonzero(inclusion * fraction)
         probability = inclusion[level, interval]
@@ -56,21 +60,20 @@ class AliasTable:
             start=np.cumsum(count) - count,
             count=count,
             threshold=threshold.astype(np.float32),
-            nodes=interval.astype(np.int32)[pair],
+            nodes=(interval + first_node).astype(np.int32)[pair],
             flux_weights=(1 / np.sqrt(probability)).astype(np.float32)[pair],
         )
 
     @classmethod
-    def concatenate(cls, tables: Sequence[AliasTable], n_nodes: int) -> AliasTable:
-        """Tables of all isochrones, each of which has `n_nodes` nodes."""
+    def concatenate(cls, tables: Sequence[AliasTable]) -> AliasTable:
+        """Tables of all isochrones."""
         count = np.array([table.count for table in tables])
-        nodes = [table.nodes + np.int32(i * n_nodes) for i, table in enumerate(tables)]
         return cls(
             fraction=np.array([table.fraction for table in tables]),
             start=np.cumsum(count.ravel()).reshape(count.shape) - count,
             count=count,
             threshold=np.concatenate([table.threshold for table in tables]),
-            nodes=np.concatenate(nodes),
+            nodes=np.concatenate([table.nodes for table in tables]),
             flux_weights=np.concatenate([table.flux_weights for table in tables]),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -111,21 +111,33 @@ class BinaryMoments:
 
 def _weighted(terms: np.ndarray, place: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The integral at each place: its value at the node plus the weighted terms beyond it."""
-    total: np.ndarray = terms[0][:, place]
-    for term, factor in zip(terms[1:], weight, strict=True):
-        total += factor * term[:, place]
-    return total
+    by_node = np.ascontiguousarray(terms.swapaxes(1, 2))  # (4, n, .): what is taken lies together
+    total: np.ndarray = by_node[0].take(place, axis=0)
+    for term, factor in zip(by_node[1:], weight, strict=True):
+        one = term.take(place, axis=0)
+        one *= factor[:, None]
+        total += one
+    return np.ascontiguousarray(total.T)
 
 
 def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Products of pairs, (k (k + 1) / 2, ...), of quantities (k, ...): the upper triangle."""
-    i, j = np.triu_indices(len(one))
-    return one[i] * other[j]
+    i, j = pairs(len(one))
+    out = one[i]
+    out *= other[j]
+    return out
 
 
-def symmetric_matrix(triangle: np.ndarray, size: int) -> np.ndarray:
-    """Symmetric matrices (..., k, k) from pairs (..., k (k + 1) / 2) in the order of `products`."""
+@lru_cache
+def pairs(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two quantities of each product, in the order of `products`."""
     i, j = np.triu_indices(size)
-    out = np.empty((*triangle.shape[:-1], size, size))
-    out[..., i, j] = out[..., j, i] = triangle
+    return i, j
+
+
+def symmetric_places(size: int) -> np.ndarray:
+    """Where the products of a symmetric matrix (k, k) stand in the order of `products`."""
+    i, j = pairs(size)
+    out = np.empty((size, size), int)
+    out[i, j] = out[j, i] = np.arange(len(i))
     return out

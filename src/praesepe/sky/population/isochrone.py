@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -47,31 +47,29 @@ class IsochroneNodes:
     @classmethod
     def build(
         cls,
+        node: np.ndarray,
+        cdf: np.ndarray,
         mass: np.ndarray,
         present_mass: np.ndarray,
         flux: np.ndarray,
         extinction: np.ndarray | None,
         *,
         max_living_mass: float,
-        imf: InitialMassFunction,
-        binaries: Binaries | None,
     ) -> IsochroneNodes:
         """Tabulate an isochrone.
 
         Parameters
         ----------
+        node, cdf : ndarray, shape (node,)
+            Masses from `node_masses`, and the fraction of the stars below them.
         mass, present_mass : ndarray, shape (point,)
             Initial mass, ascending, and present mass, Msun.
         flux : ndarray, shape (point, band)
         extinction : ndarray, shape (point, band, term), or None
             Attenuation in mag: factors of the powers of A_V.
         max_living_mass : float
-        imf : InitialMassFunction
-        binaries : Binaries or None
-            Companions may be lighter than any star of the mass function.
         """
-        lowest = min(LOWEST_STAR, float(mass[0]))
-        node = _node_masses(mass, lowest, imf, binaries)
+        lowest = lowest_star(mass)
         at = np.clip(np.searchsorted(mass, node, side="right") - 1, 0, len(mass) - 2)
         width = mass[at + 1] - mass[at]
         step = np.clip((node - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
@@ -84,8 +82,6 @@ class IsochroneNodes:
         value = np.stack((node, *node_flux.T, node_present))  # (2 + band, node)
         start, rise = value[:, :-1].copy(), np.diff(value, axis=1)
         start[1:-1, off] = rise[1:-1, off] = 0
-        cdf = imf.cdf(node)
-        cdf[0], cdf[-1] = 0.0, 1.0
         if extinction is not None:
             at_node = extinction[at] + step[..., None] * (extinction[at + 1] - extinction[at])
             between = 0.5 * (at_node[:-1] + at_node[1:]) / (-2.5 * np.log10(2))
@@ -133,17 +129,36 @@ class IsochroneNodes:
         return out
 
 
-def _node_masses(
-    mass: np.ndarray, lowest: float, imf: InitialMassFunction, binaries: Binaries | None
+def lowest_star(mass: np.ndarray) -> float:
+    """Lowest mass of a star, Msun; what is lighter is a brown dwarf."""
+    return min(LOWEST_STAR, float(mass[0]))
+
+
+def node_masses(
+    mass: np.ndarray, imf: InitialMassFunction, binaries: Binaries | None
 ) -> np.ndarray:
-    """Masses of the nodes: the isochrone's, a mesh, and the edges of the mass function."""
-    low, high = float(imf.edges[0]), float(imf.edges[-1])
+    """Masses of the nodes: the isochrone's, a mesh, and the edges of the mass function.
+
+    Parameters
+    ----------
+    mass : ndarray, shape (point,)
+        Initial masses of the isochrone, ascending, Msun.
+    imf : InitialMassFunction
+    binaries : Binaries or None
+        Companions may be lighter than any star of the mass function.
+    """
+    low, high, lowest = float(imf.edges[0]), float(imf.edges[-1]), lowest_star(mass)
     if binaries is not None:
         low = min(low, lowest)
     # The mass function bends at its edges, where a node must be.
     edges = [low, *imf.edges, *([lowest] if lowest > low else [])]
-    mesh = np.concatenate((np.geomspace(low, high, MESH)[1:-1], edges))
+    mesh = np.concatenate((_even_mesh(low, high), edges))
     return np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
+
+
+@lru_cache
+def _even_mesh(low: float, high: float) -> np.ndarray:
+    return np.geomspace(low, high, MESH)[1:-1]
 
 
 def _interpolate_flux(flux: np.ndarray, at: np.ndarray, step: np.ndarray) -> np.ndarray:

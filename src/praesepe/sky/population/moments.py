@@ -41,19 +41,18 @@ def interval_sums(nodes: IsochroneNodes, binaries: Binaries | None, a_v: np.ndar
         return np.stack([_with_companions(nodes, companions, quadrature, x) for x in a_v])
     star = nodes.stars(quadrature.interval, quadrature.step)
     sums = quadrature.sum_by_interval(np.concatenate((star, products(star, star))))
-    return np.stack([sums, *(_attenuated(sums, nodes.attenuation(x)) for x in a_v[1:])])
+    return _attenuated(sums, nodes, a_v)
 
 
-def _attenuated(sums: np.ndarray, attenuation: np.ndarray) -> np.ndarray:
-    """Sums behind dust, given its factor (band, interval): one for all stars of an interval."""
-    k = FLUX + len(attenuation)
-    i, j = np.triu_indices(k)
-    out = sums.copy()
-    out[FLUX:k] *= attenuation
-    for row, (of_one, of_other) in enumerate(zip(i, j, strict=True), start=k):
-        for quantity in (of_one, of_other):
-            if quantity >= FLUX:
-                out[row] *= attenuation[quantity - FLUX]
+def _attenuated(sums: np.ndarray, nodes: IsochroneNodes, a_v: np.ndarray) -> np.ndarray:
+    """Sums (k + k (k + 1) / 2, interval) behind dust: one factor for all stars of an interval."""
+    out = np.empty((len(a_v), *sums.shape))
+    out[0] = sums
+    for behind, x in zip(out[1:], a_v[1:], strict=True):
+        light = nodes.attenuation(x)
+        factor = np.concatenate((np.ones((FLUX, light.shape[1])), light))
+        np.multiply(sums[: len(factor)], factor, out=behind[: len(factor)])
+        np.multiply(sums[len(factor) :], products(factor, factor), out=behind[len(factor) :])
     return out
 
 

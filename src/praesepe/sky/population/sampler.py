@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from praesepe.errors import InputError
+from praesepe.progress import Progress
 from praesepe.sky.population.crowded import CrowdedPopulations, diffuse_light
 from praesepe.sky.population.extinction import Extinction
 from praesepe.sky.population.individual import IndividualStars, Populations, Sampled
@@ -60,6 +61,8 @@ class StarSampler:
         Unresolved companions, on the isochrone of their primary.
     device : torch.device or str
         Where stars are drawn.
+    progress : callable, optional
+        Called with (done, total), the numbers of isochrones, as they are tabulated.
 
     Attributes
     ----------
@@ -90,6 +93,7 @@ class StarSampler:
         imf: InitialMassFunction = KROUPA2001,
         binaries: Binaries | None = None,
         device: torch.device | str = "cpu",
+        progress: Progress | None = None,
     ) -> None:
         self._tables = (tables,) if isinstance(tables, StellarTable) else tuple(tables)
         self.device = torch.device(device)
@@ -101,6 +105,7 @@ class StarSampler:
             levels=self.levels,
             imf=imf,
             binaries=self.binaries,
+            progress=progress,
         )
         table = self._tables[0]
         self.n_models = len(self._tables)

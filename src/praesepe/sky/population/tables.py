@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from praesepe.errors import InputError, listed
+from praesepe.progress import Counter, Progress
 from praesepe.sky.population.alias import AliasTable
-from praesepe.sky.population.binaries import symmetric_matrix
+from praesepe.sky.population.binaries import symmetric_places
 from praesepe.sky.population.importance import ImportanceSampling
-from praesepe.sky.population.isochrone import FLUX, IsochroneNodes
-from praesepe.sky.population.levels import COMPLETE, Levels
-from praesepe.sky.population.mass_bins import mass_bins
+from praesepe.sky.population.isochrone import FLUX, IsochroneNodes, node_masses
+from praesepe.sky.population.levels import COMPLETE, N_IMPORTANCE, Levels
+from praesepe.sky.population.mass_bins import N_BINS, mass_bins
 from praesepe.sky.population.moments import interval_sums
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import InitialMassFunction
@@ -90,6 +91,7 @@ def tabulate(
     levels: Levels,
     imf: InitialMassFunction,
     binaries: Binaries | None,
+    progress: Progress | None = None,
 ) -> IsochroneTables:
     """Tabulate the isochrones of all tables, one after another, age by age.
 
@@ -103,6 +105,8 @@ def tabulate(
         With flux limits in this unit.
     imf : InitialMassFunction
     binaries : Binaries or None
+    progress : callable, optional
+        Called with (done, total), the numbers of isochrones.
 
     Raises
     ------
@@ -110,23 +114,30 @@ def tabulate(
         For tables that do not belong together, or another number of bands.
     """
     check_tables(tables, unit_magnitude)
-    a_v = _extinctions(tables[0])
-    nodes, entries = [], []
+    mass = [
+        own
+        for table in tables
+        for own in table.initial_mass.reshape(-1, table.initial_mass.shape[-1])
+    ]
+    nodes = [node_masses(own, imf, binaries) for own in mass]
+    counter = Counter(len(nodes), progress)
+    filled = _Arrays(nodes, imf, levels, _extinctions(tables[0]), tables[0])
     for table in tables:
         flux = 10 ** (-0.4 * (table.mag_ab - unit_magnitude))
-        for i, j in np.ndindex(table.mag_ab.shape[:2]):
+        for at in np.ndindex(table.mag_ab.shape[:2]):
+            i = counter.done
             isochrone = IsochroneNodes.build(
-                table.initial_mass[i, j],
-                table.present_mass[i, j],
-                flux[i, j],
-                None if table.dust is None else table.dust[i, j],
-                max_living_mass=float(table.dead_mass[i, j]),
-                imf=imf,
-                binaries=binaries,
+                nodes[i],
+                filled.cdf[i, : len(nodes[i])],
+                table.initial_mass[at],
+                table.present_mass[at],
+                flux[at],
+                None if table.dust is None else table.dust[at],
+                max_living_mass=float(table.dead_mass[at]),
             )
-            entries.append(_Entry.of(isochrone, levels, binaries, a_v))
-            nodes.append(isochrone)
-    return _concatenate(nodes, entries, levels, a_v)
+            filled.add(i, isochrone, binaries)
+            counter.add()
+    return filled.tables()
 
 
 def check_tables(tables: Sequence[StellarTable], unit_magnitude: np.ndarray) -> None:
@@ -156,49 +167,120 @@ def _extinctions(table: StellarTable) -> np.ndarray:
     return 0.5 * (high - low) * place
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What `IsochroneTables` holds of one isochrone; moments for all extinctions (x, level, …)."""
+class _Arrays:
+    """The arrays of `IsochroneTables`, filled with one isochrone after another.
 
-    mean: np.ndarray
-    second: np.ndarray
-    numbers: np.ndarray
-    mass_bins: np.ndarray
-    below: np.ndarray
-    individual: AliasTable
-    companions: AliasTable | None
+    Parameters
+    ----------
+    nodes : sequence of ndarray
+        Masses of the nodes of each isochrone.
+    imf : InitialMassFunction
+    levels : Levels
+    a_v : ndarray, shape (x,)
+        Extinctions at which moments are taken; the first is 0.
+    table : StellarTable
+        As all of them: bands, and terms of the dust.
+    """
 
-    @classmethod
-    def of(
-        cls, nodes: IsochroneNodes, levels: Levels, binaries: Binaries | None, a_v: np.ndarray
-    ) -> _Entry:
+    def __init__(
+        self,
+        nodes: Sequence[np.ndarray],
+        imf: InitialMassFunction,
+        levels: Levels,
+        a_v: np.ndarray,
+        table: StellarTable,
+    ) -> None:
+        self.levels, self.a_v = levels, a_v
+        n, n_nodes, n_bands = len(nodes), max(map(len, nodes)), len(table.band_names)
+        shape = n, n_nodes
+        size = FLUX + n_bands
+        self.mass = np.empty(shape)
+        for row, own in zip(self.mass, nodes, strict=True):
+            row[: len(own)], row[len(own) :] = own, own[-1]
+        self.cdf = imf.cdf(self.mass)
+        self.cdf[:, 0] = 0.0
+        self.cdf[self.mass == self.mass[:, -1:]] = 1.0
+        self.start = np.empty((2 + n_bands, *shape), np.float32)
+        self.rise = np.zeros((2 + n_bands, *shape), np.float32)
+        self.extinction: np.ndarray | None = None
+        if table.dust is not None:
+            self.extinction = np.zeros((table.dust.shape[-1], n_bands, *shape), np.float32)
+        self.moments = np.empty((n, len(a_v), levels.n, size + size * (size + 1) // 2))
+        self.of_isochrone = np.empty((3, n))
+        self.below = np.empty((n, levels.n))
+        self.numbers = np.empty((n, N_IMPORTANCE - 1))
+        self.mass_bins = np.empty((n, levels.n, N_BINS, 1 + n_bands), np.float32)
+        self.individual: list[AliasTable] = []
+        self.companions: list[AliasTable] = []
+
+    def add(self, i: int, nodes: IsochroneNodes, binaries: Binaries | None) -> None:
+        """Fill in isochrone `i`, the next one."""
+        self._add_nodes(i, nodes)
+        levels, first_node = self.levels, i * self.mass.shape[1]
         importance = ImportanceSampling(nodes, levels.limit, binaries)
         inclusion = np.concatenate((_inclusion(nodes, levels), importance.inclusion))
-        individual = AliasTable.build(inclusion, nodes.fraction)
-        sums = interval_sums(nodes, binaries, a_v)  # (x, moment, interval)
+        individual = AliasTable.build(inclusion, nodes.fraction, first_node=first_node)
+        sums = interval_sums(nodes, binaries, self.a_v)  # (x, moment, interval)
         # One product of matrices of one layout for each extinction: the covariance's root magnifies
         # rounding, and a seed is to give the same stars whatever the number of extinctions.
-        unresolved = 1 - inclusion
-        moments = np.array([unresolved @ each.T.copy() for each in sums])  # (x, level, moment)
-        companions = None
+        unresolved, moments = 1 - inclusion, self.moments[i]
+        for of_x, each in zip(moments, sums, strict=True):
+            np.matmul(unresolved, each.T.copy(), out=of_x)  # (level, moment)
         if binaries is not None:
-            companions = _companion_table(importance, levels)
-            for each, x in zip(moments, a_v, strict=True):
-                each[levels.importance :] -= importance.sampled_companions(x)
+            self.companions.append(_companion_table(importance, levels, first_node))
+            for of_x, x in zip(moments, self.a_v, strict=True):
+                of_x[levels.importance :] -= importance.sampled_companions(x)
         of_all = individual.fraction
         moments /= np.where(of_all >= 1, 1.0, 1.0 - of_all)[:, None]
         size = 1 + nodes.start.shape[0]
         always = np.column_stack((inclusion >= 1, np.ones(levels.n, bool)))
+        self.below[i] = nodes.cdf[always.argmax(1)]
+        self.numbers[i] = importance.numbers
         # A star that is sampled takes the light of 1 / sqrt(inclusion) stars out of the sums.
         mass_light = sums[0, size + FLUX : 2 * size]  # products with the first quantity, the mass
-        return cls(
+        self.mass_bins[i] = mass_bins(1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light)
+        self.individual.append(individual)
+
+    def _add_nodes(self, i: int, nodes: IsochroneNodes) -> None:
+        n = nodes.start.shape[1]
+        self.start[:, i, :n], self.rise[:, i, :n] = nodes.start, nodes.rise
+        # The last node of an isochrone ends its last interval: as one of its own it does not rise.
+        self.start[:, i, n:] = (nodes.start[:, -1] + nodes.rise[:, -1])[:, None]
+        if self.extinction is not None and nodes.extinction is not None:
+            self.extinction[:, :, i, :n] = nodes.extinction.swapaxes(0, 1)
+        own = nodes.lowest_mass, nodes.max_living_mass, nodes.present_fraction
+        self.of_isochrone[:, i] = own
+
+    def tables(self) -> IsochroneTables:
+        """The tables, once all isochrones are filled in."""
+        n_nodes = self.mass.shape[1]
+        size = 1 + len(self.start)
+        places = symmetric_places(size)
+        moments = self.moments[:, 0]  # (isochrone, level, moment)
+        terms = None if self.extinction is None else _extinction_terms(self.moments, self.a_v)
+        lowest_mass, max_living_mass, present_fraction = self.of_isochrone
+        return IsochroneTables(
+            levels=self.levels,
+            n_nodes=n_nodes,
+            lowest_mass=lowest_mass,
+            max_living_mass=max_living_mass,
+            present_fraction=present_fraction,
+            cdf=self.cdf,
+            mass=self.mass,
+            start=self.start.reshape(len(self.start), -1),
+            rise=self.rise.reshape(len(self.rise), -1),
+            extinction=None
+            if self.extinction is None
+            else self.extinction.reshape(-1, self.mass.size),
+            below=self.below,
             mean=moments[..., :size],
-            second=symmetric_matrix(moments[..., size:], size),
-            numbers=importance.numbers,
-            mass_bins=mass_bins(1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light),
-            below=nodes.cdf[always.argmax(1)],
-            individual=individual,
-            companions=companions,
+            second=moments[..., size:].take(places, axis=2),
+            mean_extinction=None if terms is None else terms[..., :size, :],
+            second_extinction=None if terms is None else terms[..., size:, :].take(places, axis=2),
+            numbers=self.numbers,
+            mass_bins=self.mass_bins,
+            individual=AliasTable.concatenate(self.individual),
+            companions=AliasTable.concatenate(self.companions) if self.companions else None,
         )
 
 
@@ -213,65 +295,17 @@ def _inclusion(nodes: IsochroneNodes, levels: Levels) -> np.ndarray:
     return inclusion
 
 
-def _companion_table(importance: ImportanceSampling, levels: Levels) -> AliasTable:
+def _companion_table(importance: ImportanceSampling, levels: Levels, first_node: int) -> AliasTable:
     number, _ = importance.companions
     never = np.zeros((levels.importance, len(number)))
-    return AliasTable.build(np.concatenate((never, importance.probability)), number)
-
-
-def _concatenate(
-    nodes: list[IsochroneNodes], entries: list[_Entry], levels: Levels, a_v: np.ndarray
-) -> IsochroneTables:
-    n_nodes = max(len(each.cdf) for each in nodes)
-    mean = np.array([entry.mean for entry in entries])  # (isochrone, x, level, 3 + band)
-    second = np.array([entry.second for entry in entries])
-    companions = [entry.companions for entry in entries if entry.companions is not None]
-    dust = [each.extinction for each in nodes if each.extinction is not None]
-    # The last node of an isochrone ends its last interval: as one of its own it does not rise.
-    start = [np.column_stack((each.start, each.start[:, -1] + each.rise[:, -1])) for each in nodes]
-    return IsochroneTables(
-        levels=levels,
-        n_nodes=n_nodes,
-        lowest_mass=np.array([each.lowest_mass for each in nodes]),
-        max_living_mass=np.array([each.max_living_mass for each in nodes]),
-        present_fraction=np.array([each.present_fraction for each in nodes]),
-        cdf=_padded([each.cdf for each in nodes], n_nodes, repeat=True),
-        mass=_padded([values[0] for values in start], n_nodes, repeat=True),
-        start=_side_by_side(_padded(start, n_nodes, repeat=True)),
-        rise=_side_by_side(_padded([each.rise for each in nodes], n_nodes)),
-        extinction=_side_by_side(_padded(dust, n_nodes).swapaxes(1, 2)) if dust else None,
-        below=np.array([entry.below for entry in entries]),
-        mean=mean[:, 0],
-        second=second[:, 0],
-        mean_extinction=_extinction_terms(mean, a_v) if dust else None,
-        second_extinction=_extinction_terms(second, a_v) if dust else None,
-        numbers=np.array([entry.numbers for entry in entries]),
-        mass_bins=np.array([entry.mass_bins for entry in entries]),
-        individual=AliasTable.concatenate([entry.individual for entry in entries], n_nodes),
-        companions=AliasTable.concatenate(companions, n_nodes) if companions else None,
-    )
-
-
-def _padded(values: list[np.ndarray], length: int, *, repeat: bool = False) -> np.ndarray:
-    """Stack arrays (..., n) to (isochrone, ..., length), padded by zeros or the last value."""
-    out = np.zeros((len(values), *values[0].shape[:-1], length))
-    for row, each in zip(out, values, strict=True):
-        row[..., : each.shape[-1]] = each
-        if repeat:
-            row[..., each.shape[-1] :] = each[..., -1:]
-    return out
-
-
-def _side_by_side(values: np.ndarray) -> np.ndarray:
-    """(..., isochrone node) from (isochrone, ..., node); all axes between become one."""
-    n, length = len(values), values.shape[-1]
-    return values.reshape(n, -1, length).swapaxes(0, 1).reshape(-1, n * length)
+    inclusion = np.concatenate((never, importance.probability))
+    return AliasTable.build(inclusion, number, first_node=first_node)
 
 
 def _extinction_terms(values: np.ndarray, a_v: np.ndarray) -> np.ndarray:
     """Polynomials (isochrone, ..., term) through log2 of the attenuation of (isochrone, x, ...)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log2(values[:, 1:] / values[:, :1])
-    ratio = np.where(np.isfinite(ratio), ratio, 0.0)
+    ratio[~np.isfinite(ratio)] = 0.0
     inverse = np.linalg.inv(a_v[1:, None] ** np.arange(1, len(a_v)))
-    return np.moveaxis(np.tensordot(inverse, ratio, axes=(1, 1)), 0, -1)
+    return np.ascontiguousarray(np.moveaxis(np.tensordot(inverse, ratio, axes=(1, 1)), 0, -1))
