@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def map_blocks(
     *,
     workers: int = 1,
     run: int = 1,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Do a task for every block, here or in processes of their own.
 
     Parameters

@@ -25,8 +25,8 @@ class Context(Protocol):
     """What a derived quantity may need beside the quantities that it derives from."""
 
     @property
-    def pc_per_arcsec(self) -> float:
-        """Length at the galaxy's distance that one arcsec spans, pc."""
+    def pc_per_arcsec(self) -> float | Values:
+        """Length at the galaxy's distance, or at each value's, that one arcsec spans, pc."""
         ...
 
     def present_mass_fraction(self, log_age: ArrayLike) -> Values:

@@ -14,9 +14,9 @@ from praesepe.evaluation.bins import bins_of
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
-from praesepe.inference.prediction import provenance
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Counter, Progress
+from praesepe.provenance import now, provenance
 from praesepe.sky.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -197,7 +197,15 @@ def evaluate(
     bins = bins_of(
         recovery.truth, recovery.quantities, estimator.card.priors, estimator.survey.evaluation.bins
     )
-    made_by = provenance(estimator, n=n, seed=seed, nuisances=nuisances, n_samples=n_samples)
+    made_by = provenance(
+        estimator.survey,
+        model=estimator,
+        date=now(),
+        n=n,
+        seed=seed,
+        nuisances=nuisances,
+        n_samples=n_samples,
+    )
     evaluation = Evaluation({"provenance": made_by, **metrics_of(recovery, bins)}, recovery)
     if out is not None:
         evaluation.save(out, overwrite=overwrite)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import warnings
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from praesepe.inference.measuring import Sampling, measure
 from praesepe.inference.result import Result
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
+from praesepe.provenance import now, provenance
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -127,7 +127,12 @@ def predict(
     clusters = Catalog.read(catalog, x=x, y=y, origin=origin)
     positions = clusters.on(mosaic.wcs)
     made_by = provenance(
-        estimator, command=command or "praesepe.predict", seed=int(seed), n_samples=int(n_samples)
+        estimator.survey,
+        model=estimator,
+        date=now(),
+        command=command or "praesepe.predict",
+        seed=int(seed),
+        n_samples=int(n_samples),
     )
     table = clusters.table.copy()
     values, std, draws = _measured(
@@ -263,18 +268,3 @@ def _mosaic(images: Any, model: Estimator, reading: dict[str, Any]) -> Mosaic:
     from praesepe.images.mosaic import Mosaic
 
     return Mosaic.read(images, model.survey, **reading)
-
-
-def provenance(estimator: Estimator, **settings: Any) -> dict[str, Any]:
-    """What produced a table or metrics: model, survey, version, date and the given settings."""
-    from praesepe import __version__
-
-    return {
-        "model": estimator.name,
-        "model_version": str(estimator.version),
-        "survey": estimator.survey.name,
-        "survey_fingerprint": estimator.survey.fingerprint(),
-        "praesepe_version": __version__,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **settings,
-    }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ from praesepe.mocks.places import (
     saturation_e_s,
     scan,
 )
+from praesepe.progress import Progress
+from praesepe.provenance import now, provenance
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.survey import Survey, load_survey
 
@@ -71,7 +72,7 @@ def build_fields(
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
     command: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> StarFields:
     """Cut star fields at clean places of mosaics.
 
@@ -184,12 +185,11 @@ def _description(
     command: str | None,
 ) -> dict[str, Any]:
     """What the fields are and where they are from."""
-    from praesepe import __version__
-
     survey = mosaic.survey
+    made_by = provenance(survey, seed=seed, command=command, date=now())
     bands = []
     for band in survey.bands:
-        image = None if images is mosaic else images[band.name]
+        image = images[band.name] if isinstance(images, Mapping) else None
         bands.append(
             {
                 "name": band.name,
@@ -209,13 +209,9 @@ def _description(
         "size": size,
         "unit": "electron/s",
         "pixel_scale_arcsec": mosaic.pixel_scale_arcsec,
-        "survey": survey.name,
-        "survey_fingerprint": survey.fingerprint(),
         "bands": bands,
-        "seed": seed,
-        "command": command,
-        "praesepe": __version__,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "praesepe": made_by.pop("praesepe_version"),
+        **made_by,
     }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from praesepe.progress import Counter, Progress
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ def _cell_shape(mosaic: Mosaic) -> tuple[int, int]:
     return mosaic.shape[0] // CELL_PX, mosaic.shape[1] // CELL_PX
 
 
-def scan(
-    mosaic: Mosaic, progress: Callable[[int, int], None] | None
-) -> tuple[NDArray[np.int32], Cells]:
+def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], Cells]:
     """Look through a mosaic once, in strips.
 
     Parameters
@@ -110,14 +108,12 @@ def scan(
     missing = np.zeros((rows, columns), np.int32)
     saturated = np.zeros((rows, columns), bool)
     height = rows * CELL_PX
+    count = Counter(height, progress)
     for y0 in range(0, height, _ROWS):
-        if progress is not None:
-            progress(y0, height)
         n = min(_ROWS, height - y0)
         part = slice(y0 // CELL_PX, (y0 + n) // CELL_PX)
         missing[part], saturated[part] = _scan_rows(mosaic, y0, n)
-    if progress is not None:
-        progress(height, height)
+        count.add(n)
     grow = round(SATURATED_MARGIN_ARCSEC / mosaic.pixel_scale_arcsec / CELL_PX)
     return missing, _grown(saturated, grow)
 
@@ -143,7 +139,8 @@ def _scan_rows(mosaic: Mosaic, y0: int, n: int) -> tuple[NDArray[np.int32], Cell
         gaps = [gap | zero_everywhere for gap in gaps]
     inner = slice(_MARGIN_ROWS, -_MARGIN_ROWS)
     counts = [_in_cells(gap[inner]).sum(axis=(1, 3), dtype=np.int32) for gap in gaps]
-    return np.max(counts, axis=0), _in_cells(bright[inner]).any(axis=(1, 3))
+    saturated = np.asarray(_in_cells(bright[inner]).any(axis=(1, 3)))
+    return np.max(counts, axis=0), saturated
 
 
 def _in_cells(mask: Cells) -> Cells:

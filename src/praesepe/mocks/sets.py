@@ -286,19 +286,13 @@ def _open_folder(
 def _manifest(
     whole: MockSet, size: int, form: str, parts: list[tuple[Path, MockSet]]
 ) -> dict[str, Any]:
-    own = whole.identity()
+    made_by = whole.made_by()
+    del made_by["first"]
     return {
-        "survey": whole.survey.name,
-        "survey_fingerprint": own["SURVHASH"],
-        "n": whole.n,
-        "seed": whole.seed,
-        "nuisances": whole.nuisances,
+        "praesepe": made_by.pop("praesepe_version"),
+        **made_by,
         "shard_size": size,
         "format": form,
-        "praesepe": own["PRAESEPE"],
-        "stream": own["STREAM"],
-        "spectra": own["SPECTRA"],
-        "stars": own["STARKEYS"],
         "shards": [{"file": file.name, "first": p.first, "n": p.n} for file, p in parts],
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 
 from praesepe.blocks import BLOCK_SIZE, Block, blocks_of
 from praesepe.files import atomic
-from praesepe.quantities import PARAMETERS
+from praesepe.provenance import cards, now, provenance
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.sky.stamps import Mocks
+from praesepe.sky.truth import describe
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.store import key_of
 from praesepe.survey import Survey
@@ -32,36 +32,24 @@ SUFFIXES = (*FITS_SUFFIXES, ZARR_SUFFIX)
 ZARR_CHUNK = 32
 """Stamps in a compressed chunk: about a megabyte and a half for three bands of 64 × 64 pixels."""
 
-TRUTH_COLUMNS: dict[str, tuple[str | None, str]] = {
-    **{p.name: (None, f"{p.description} [{p.unit}]") for p in PARAMETERS},
-    "log_present_mass": (None, "log10 of the present mass, stars and remnants [dex(Msun)]"),
-    "log_z": (None, "log10 of the mass fraction of metals"),
-    "a_v": ("mag", "extinction of the cluster"),
-    "model": (None, "which of the survey's stellar models, counted from 0"),
-    "profile": (None, "0: EFF, 1: King, 2: Plummer"),
-    "gamma": (None, "slope of the EFF profile"),
-    "tidal_radius": ("arcsec", "where the EFF profile ends; infinite where none does"),
-    "concentration": (None, "log10 of tidal over core radius of the King profile"),
-    "ellipticity": (None, "1 - b/a"),
-    "angle": ("rad", "of the long axis, from x to y"),
-    "segregation": (None, "exponent of the mass segregation"),
-    "x": ("pixel", "x of the centre: pixels of the stamp, the first is 0"),
-    "y": ("pixel", "y of the centre: pixels of the stamp, the first is 0"),
-    "n_stars": (None, "number of stars drawn, companions not counted"),
-    "n_living": (None, "number of living stars, companions included"),
-    "rh_realised_arcsec": ("arcsec", "half-light radius of the stars drawn"),
-    "field_density": ("solMass / pc2", "initial mass of the field stars per area"),
-}
-"""Unit and description of the columns of the truth; FITS has no logarithmic units."""
-
 
 def truth_column(name: str) -> tuple[str | None, str]:
-    """Unit, where it is one that FITS knows, and description of a column of the truth."""
-    if name.startswith("mag_"):
-        return "mag", f"AB magnitude of the cluster in {name.removeprefix('mag_')}"
-    if name.startswith("brightest_"):
-        return "mag", f"AB magnitude of the brightest star in {name.removeprefix('brightest_')}"
-    return TRUTH_COLUMNS.get(name, (None, name.replace("_", " ")))
+    """Unit and description of a column of the truth; FITS has no logarithmic units."""
+    unit, description = describe(name)
+    if unit.startswith("dex"):
+        return None, f"{description} [{unit}]"
+    return unit or None, description
+
+
+def simulated_by(survey: Survey, **settings: Any) -> dict[str, Any]:
+    """The provenance of what was simulated: also the random stream, and what the stars are."""
+    return provenance(
+        survey,
+        stream=RANDOM_STREAM,
+        spectra=SpectralLibrary.embedded_key(),
+        stars=" ".join(key_of(model)[:12] for model in survey.clusters.stars.models),
+        **settings,
+    )
 
 
 @dataclass(frozen=True)
@@ -108,49 +96,28 @@ class MockSet:
     first: int = 0
     command: str | None = None
 
-    def identity(self) -> dict[str, Any]:
-        """What two files must share to hold the same mocks, by FITS keyword."""
-        from praesepe import __version__
-
-        return {
-            "SURVHASH": self.survey.fingerprint(),
-            "SEED": self.seed,
-            "NUISANCE": self.nuisances,
-            "FIRST": self.first,
-            "NMOCKS": self.n,
-            "PRAESEPE": __version__,
-            "STREAM": RANDOM_STREAM,
-            "SPECTRA": SpectralLibrary.embedded_key(),
-            "STARKEYS": " ".join(key_of(m)[:12] for m in self.survey.clusters.stars.models),
-        }
+    def made_by(self) -> dict[str, Any]:
+        """What two files must share to hold the same mocks."""
+        return simulated_by(
+            self.survey, seed=self.seed, nuisances=self.nuisances, first=self.first, n=self.n
+        )
 
     def cards(self) -> list[tuple[str, Any, str]]:
         """Keywords, values and comments: FITS cards, or Zarr attributes."""
-        own = self.identity()
-        cards: list[tuple[str, Any, str]] = [
+        found: list[tuple[str, Any, str]] = [
             ("BUNIT", "electron/s", ""),
-            ("SURVEY", self.survey.name, "survey of the simulation"),
-            ("SURVHASH", own["SURVHASH"], ""),
-            ("SEED", own["SEED"], "of the simulator"),
-            ("FIRST", own["FIRST"], "number of the first cluster in the set, from 0"),
-            ("NMOCKS", own["NMOCKS"], "clusters in this file"),
-            ("NUISANCE", own["NUISANCE"], "random zero points, blur, registration"),
+            *cards({**self.made_by(), "date": now()}),
             ("PIXSCALE", self.survey.pixel_scale_arcsec, "[arcsec] side of a pixel"),
             ("DISTANCE", self.survey.distance_pc, "[pc]"),
-            ("PRAESEPE", own["PRAESEPE"], "version of the code"),
-            ("STREAM", own["STREAM"], "number of the code's random sequence"),
-            ("SPECTRA", own["SPECTRA"], "content of the stellar spectra"),
-            ("STARKEYS", own["STARKEYS"], "content of the stellar models"),
-            ("DATE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), ""),
         ]
         for i, band in enumerate(self.survey.bands, start=1):
-            cards.append((f"BAND{i}", band.name, f"{band.instrument} {band.filter}"[:45]))
-            cards.append((f"ABZP{i}", band.zero_point_ab, "[mag] AB magnitude of 1 e-/s"))
+            found.append((f"BAND{i}", band.name, f"{band.instrument} {band.filter}"[:45]))
+            found.append((f"ABZP{i}", band.zero_point_ab, "[mag] AB magnitude of 1 e-/s"))
         for number, name in enumerate(self.survey.clusters.stars.models):
-            cards.append((f"MODEL{number}", name, f"stellar model {number} of the truth"))
+            found.append((f"MODEL{number}", name, f"stellar model {number} of the truth"))
         for number, name in enumerate(PROFILES):
-            cards.append((f"PROFILE{number}", name, f"profile {number} of the truth"))
-        return cards
+            found.append((f"PROFILE{number}", name, f"profile {number} of the truth"))
+        return found
 
     def blocks(self, size: int = BLOCK_SIZE) -> list[Block]:
         """The blocks of the set that the file holds."""
@@ -204,7 +171,7 @@ def holds(path: Path, mocks: MockSet) -> bool:
                 found = file["IMAGES"].header
     except (OSError, KeyError, ValueError):
         return False
-    return all(found.get(key) == value for key, value in mocks.identity().items())
+    return all(found.get(key) == value for key, value, _ in cards(mocks.made_by()))
 
 
 def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from praesepe import quantities
 from praesepe.errors import InputError, listed
 from praesepe.sky.massive.diffuse import DiffuseLight
 from praesepe.sky.population.points import Stars
+from praesepe.survey.schema import ARCSEC
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class TruthContext:
 
     Attributes
     ----------
-    pc_per_arcsec : float
-        At the galaxy's distance.
+    pc_per_arcsec : float or ndarray, shape (n,)
+        At the galaxy's distance, or at that of each stamp.
     log_age, present_fraction : ndarray, each of shape (age,)
         Present-day mass per unit of initial mass, at ages.
     """
 
-    pc_per_arcsec: float
+    pc_per_arcsec: float | NDArray[np.float64]
     log_age: NDArray[np.float64]
     present_fraction: NDArray[np.float64]
 
@@ -130,8 +131,12 @@ class Mocks:
                 allowed=tuple(self.truth),
                 remedy=f"it has {listed(self.truth)}",
             )
+        context = self.context
+        if "distance_pc" in self.truth:
+            distance_pc = self.truth["distance_pc"].cpu().numpy().astype(float)
+            context = replace(context, pc_per_arcsec=ARCSEC * distance_pc)
         sources = {source: self._value(source).cpu().numpy() for source in quantity.sources}
-        derived = quantity.derived(sources, self.context)
+        derived = quantity.derived(sources, context)
         return torch.from_numpy(derived).to(self.images)
 
 

@@ -4,9 +4,41 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from praesepe import quantities
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.massive.stars import ClusterStars
 from praesepe.survey import Survey, as_range
+
+NO_QUANTITIES = {
+    "model": ("", "which of the survey's stellar models, counted from 0"),
+    "x": ("pixel", "x of the centre: pixels of the stamp, the first is 0"),
+    "y": ("pixel", "y of the centre: pixels of the stamp, the first is 0"),
+    "n_stars": ("", "number of stars drawn, companions not counted"),
+    "n_living": ("", "number of living stars, companions included"),
+    "rh_realised_arcsec": ("arcsec", "half-light radius of the stars drawn"),
+    "field_density": ("solMass / pc2", "initial mass of the field stars per area"),
+    "distance_pc": ("pc", "distance of the galaxy"),
+}
+"""Unit and description of what the truth tells beside the quantities of the registry."""
+
+BY_BAND = {
+    "mag_": ("mag", "AB magnitude of the cluster in"),
+    "brightest_": ("mag", "AB magnitude of the brightest star in"),
+    "exposure_": ("s", "exposure time in"),
+}
+"""The same of what it tells for each band, by the beginning of the name."""
+
+
+def describe(name: str) -> tuple[str, str]:
+    """Unit, as tables write it, and description of a column of the truth."""
+    for prefix, (unit, words) in BY_BAND.items():
+        if name.startswith(prefix):
+            return unit, f"{words} {name.removeprefix(prefix)}"
+    if name in NO_QUANTITIES:
+        return NO_QUANTITIES[name]
+    quantity = quantities.get(name)
+    categories = ", ".join(f"{i}: {word}" for i, word in enumerate(quantity.categories))
+    return quantity.unit, quantity.description + (f"; {categories}" if categories else "")
 
 
 def magnitudes(light: Tensor, survey: Survey, prefix: str) -> dict[str, Tensor]:

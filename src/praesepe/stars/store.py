@@ -7,16 +7,15 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from praesepe import __version__
 from praesepe.errors import InputError, already_exists, unknown
 from praesepe.files import atomic
+from praesepe.provenance import now, version
 from praesepe.stars.assembly import assemble
 from praesepe.stars.embedded import ISOCHRONES, embedded_key
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
@@ -170,8 +169,7 @@ def write_grid(
     """
     path = Path(path)
     _refuse_existing(path, overwrite)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    record = {**(record or {}), "date": now, "version": __version__, "key": grid.key}
+    record = {**(record or {}), "date": now(), "version": version(), "key": grid.key}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path, overwrite=overwrite) as part, part.open("wb") as file:
         np.savez_compressed(

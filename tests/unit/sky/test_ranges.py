@@ -136,3 +136,15 @@ def test_a_prior_in_pc_is_turned_by_each_stamps_distance():
 def test_real_fields_have_one_distance_and_one_depth():
     with pytest.raises(InputError, match="real star fields have one distance and one depth"):
         PHAT.with_values(galaxy={"distance_pc": (7e5, 9e5), "field": {"files": "fields"}})
+
+
+def test_the_radius_in_pc_is_that_at_the_stamps_own_distance() -> None:
+    survey = survey_with(distance_pc=(NEAR, FAR))
+    mocks = Simulator(survey, seed=3, n_fields=0).draw(6)
+    distance = mocks.truth["distance_pc"]
+    assert distance.max() > 1.05 * distance.min()
+    rh_pc, rh_arcsec = mocks.values(["rh_pc", "rh_arcsec"]).T
+    expected = rh_arcsec * distance * math.radians(1 / 3600)
+    np.testing.assert_allclose(rh_pc, expected, rtol=1e-5)
+    at_one_distance = rh_arcsec * survey.pc_per_arcsec  # what was wrong
+    assert (rh_pc / at_one_distance - 1).abs().max() > 0.02

@@ -1,0 +1,86 @@
+"""What made an output: one record for tables, metrics, manifests and FITS headers."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from praesepe.survey import Survey
+
+
+class Model(Protocol):
+    """What is told of a model: any object that has these."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Which of all models of this name."""
+        ...
+
+
+KEYWORDS = {
+    "survey": ("SURVEY", "survey of the simulation"),
+    "survey_fingerprint": ("SURVHASH", ""),
+    "seed": ("SEED", "of the simulator"),
+    "first": ("FIRST", "number of the first cluster in the set, from 0"),
+    "n": ("NMOCKS", "clusters in this file"),
+    "field_density": ("FIELDDEN", "[solMass/pc2] initial mass of field stars"),
+    "nuisances": ("NUISANCE", "random zero points, blur, registration"),
+    "praesepe_version": ("PRAESEPE", "version of the code"),
+    "stream": ("STREAM", "number of the code's random sequence"),
+    "spectra": ("SPECTRA", "content of the stellar spectra"),
+    "stars": ("STARKEYS", "content of the stellar models"),
+    "date": ("DATE", ""),
+}
+"""FITS keyword and comment of what a record may hold."""
+
+
+def provenance(survey: Survey, *, model: Model | None = None, **settings: Any) -> dict[str, Any]:
+    """Tell what made an output.
+
+    Parameters
+    ----------
+    survey : Survey
+        Told by its name and the fingerprint of its content.
+    model : Model, optional
+        Told by its name and version.
+    **settings
+        What else the output depends on: seed, options, command, date (see `now`).
+
+    Returns
+    -------
+    dict of str to object
+        Plain values, for JSON and the metadata of tables.
+    """
+    named = {} if model is None else {"model": model.name, "model_version": str(model.version)}
+    return {
+        **named,
+        "survey": survey.name,
+        "survey_fingerprint": survey.fingerprint(),
+        "praesepe_version": version(),
+        **settings,
+    }
+
+
+def cards(record: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
+    """Keyword, value and comment of what `KEYWORDS` lists of a record: FITS cards."""
+    told = [(record[name], KEYWORDS[name]) for name in KEYWORDS if name in record]
+    return [(keyword, value, comment) for value, (keyword, comment) in told]
+
+
+def version() -> str:
+    """Version of Praesepe that runs."""
+    from praesepe import __version__
+
+    return __version__
+
+
+def now() -> str:
+    """Date and time in UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
