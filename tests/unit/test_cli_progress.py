@@ -30,6 +30,23 @@ def test_set_up_is_shown_and_not_counted(clock: list[float]) -> None:
     assert shown.line() == ("measuring:  25 %  250 of 1,000 clusters, 50 per second, 0:15 left")
 
 
+def test_the_stages_of_the_set_up_are_told(clock: list[float]) -> None:
+    shown = Display("training", "")
+    clock[0] += 12
+    shown.setup("stars of clusters", 640, 1278)
+    assert shown.line() == "training: getting ready, stars of clusters, 640 of 1,278 … 12 s"
+    shown(0, 10)
+    clock[0] += 8
+    shown.setup("star fields", 3, 24)  # nothing is done yet
+    assert shown.line() == "training: getting ready, star fields, 3 of 24 … 20 s"
+    shown(2, 10)
+    clock[0] += 4
+    shown(4, 10)
+    shown.setup("star fields", 4, 24)  # of fields that are made later
+    assert shown.setup_seconds == 20
+    assert shown.line() == "training:  40 %  4 of 10 , 0.5 per second, 0:12 left"
+
+
 def test_training(clock: list[float]) -> None:
     shown = Display("training", "")
     clock[0] += 30

@@ -115,6 +115,7 @@ def train(
             initial=start,
             labelled=labelled,
             report=progress.training,
+            setup=progress.setup,
         )
     say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
     say(f"Wrote the model to {folder}. Judge it, then use it:")
@@ -238,6 +239,7 @@ def evaluate(
             device=device,
             workers=workers,
             progress=progress,
+            setup=progress.setup,
         )
     console_on().print(metrics_table(evaluation))
     say(f"Wrote {', '.join(PRODUCTS)} in {out}.")

@@ -22,7 +22,8 @@ GETTING_READY = "getting ready"
 class Display:
     """What a command is doing: set-up first, then how much of the work is done.
 
-    Called by the library with (done, total), or with the dictionary of a training.
+    Called by the library with (done, total), or with the dictionary of a training; before, its
+    method `setup` with the stages of a set-up.
 
     Parameters
     ----------
@@ -46,6 +47,7 @@ class Display:
         self._made = time.perf_counter()
         self._first: float | None = None
         self._latest = self._made
+        self._done = self._done_at_first = 0
 
     @property
     def setup_seconds(self) -> float:
@@ -59,17 +61,29 @@ class Display:
 
     def __call__(self, done: int, total: int) -> None:
         """Tell how many of all things are done; the first call starts the time."""
+        if self._first is None:
+            self._done_at_first = done
         self._note()
+        self._done = done
         self.share = done / total if total else 1.0
         self.text = f"{done:,} of {total:,} {self.things}"
-        if done and self.seconds > 0:
-            rate = done / self.seconds
+        if done > self._done_at_first and self.seconds > 0:
+            rate = (done - self._done_at_first) / self.seconds
             shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
             self.text += f", {shown} per second, {_minutes((total - done) / rate)} left"
+
+    def setup(self, stage: str, done: int, total: int) -> None:
+        """Tell how far the set-up is, in (stage, done, total); later calls are not shown."""
+        if self._done == self._done_at_first:  # work that is told of may begin with a set-up
+            self._first = None
+            self._latest = time.perf_counter()
+            self.share = done / total if total else 1.0
+            self.text = f"{GETTING_READY}, {stage}, {done:,} of {total:,}"
 
     def training(self, now: dict[str, Any]) -> None:
         """Tell step, losses, rate and time left of a training."""
         self._note(trained=now["seconds"])
+        self._done = 1 + self._done_at_first  # star fields that are made later are no set-up
         self.share = now["progress"]
         valid = "" if now["valid_loss"] is None else f", validation {now['valid_loss']:.3f}"
         loss = "" if now["loss"] is None else f"  loss {now['loss']:.3f}{valid}"

@@ -139,6 +139,7 @@ def simulate(
             device=device,
             command=command_line(),
             progress=progress,
+            setup=progress.setup,
         )
     say(f"Wrote {n} clusters to {path}.")
 

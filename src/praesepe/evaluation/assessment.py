@@ -15,7 +15,7 @@ from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
 from praesepe.network.estimator import Estimator
-from praesepe.progress import Counter, Progress
+from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import now, provenance
 from praesepe.sky.simulator import Simulator
 
@@ -140,6 +140,7 @@ def evaluate(
     device: str | None = None,
     workers: int = 1,
     progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> Evaluation:
     """Measure artificial clusters whose truth is known.
 
@@ -166,6 +167,8 @@ def evaluate(
         Processes that share the work; the result is the same. See `praesepe.blocks.map_blocks`.
     progress : callable, optional
         Called with (clusters done, all clusters), first with none done.
+    setup : callable, optional
+        Called with (stage, done, total) as the simulator is made, where one process works.
 
     Returns
     -------
@@ -191,7 +194,7 @@ def evaluate(
             raise InputError(f"{name} = {value}: the least that is allowed is 1.")
     estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
-    task = _Task(estimator, seed, nuisances, n_samples)
+    task = _Task(estimator, seed, nuisances, n_samples, setup if workers == 1 else None)
     parts = map_blocks(task, blocks_of(n), workers=workers)
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
     bins = bins_of(
@@ -220,10 +223,13 @@ class _Task:
     seed: int
     nuisances: bool
     n_samples: int
+    setup: Setup | None
 
     def __call__(self) -> Callable[[Block], Recovery]:
         survey, device = self.estimator.survey, self.estimator.device
-        simulator = Simulator(survey, device=device, seed=self.seed, nuisances=self.nuisances)
+        simulator = Simulator(
+            survey, device=device, seed=self.seed, nuisances=self.nuisances, setup=self.setup
+        )
 
         def work(block: Block) -> Recovery:
             mocks = simulator.draw_block(block.number, block.n)

@@ -37,7 +37,7 @@ from praesepe.mocks.stamps import (
     holds,
     write_mocks,
 )
-from praesepe.progress import Counter, Progress
+from praesepe.progress import Counter, Progress, Setup
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey, load_survey
@@ -66,6 +66,7 @@ def simulate(
     device: str = "cpu",
     command: str | None = None,
     progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> Path:
     """Write mock clusters of a survey: one FITS or Zarr file, or a folder of shards.
 
@@ -101,6 +102,8 @@ def simulate(
         The command line, for the header.
     progress : callable, optional
         Called with (clusters done, all clusters), first with what is there already.
+    setup : callable, optional
+        Called with (stage, done, total) as the simulator is made, where one process draws.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def simulate(
             "and a seed of 0 or more."
         )
     whole = MockSet(survey, seed, nuisances, n, command=command)
-    source = DrawMocks(survey, seed, nuisances, device)
+    source = DrawMocks(survey, seed, nuisances, device, setup if workers == 1 else None)
     path = Path(out).expanduser()
     if shards is None and shard_size is None:
         path = _check_file(path, form, overwrite=overwrite)
@@ -185,16 +188,21 @@ class DrawMocks:
     nuisances : bool
     device : str
         Where the images are convolved.
+    setup : callable, optional
+        Called with (stage, done, total) as the simulator is made.
     """
 
     survey: Survey
     seed: int
     nuisances: bool
     device: str = "cpu"
+    setup: Setup | None = None
 
     def __call__(self) -> Callable[[Block], MockArrays]:
         """Make a simulator, and return what it does with a block."""
-        simulator = Simulator(self.survey, seed=self.seed, nuisances=self.nuisances)
+        simulator = Simulator(
+            self.survey, seed=self.seed, nuisances=self.nuisances, setup=self.setup
+        )
         if torch.device(self.device).type != "cpu":
             simulator.renderer = RemoteRenderer(self.survey, self.device)
         return partial(_draw_arrays, simulator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -22,11 +23,10 @@ from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.massive.stars import draw_cluster_stars
 from praesepe.sky.population.sampler import StarSampler
+from praesepe.sky.samplers import survey_sampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
-from praesepe.stars.binaries import Binaries
-from praesepe.stars.imf import imf_from
 from praesepe.stars.population import StellarTable
 from praesepe.survey import Survey, load_survey
 
@@ -94,6 +94,10 @@ class Simulator:
         self.flux_limit = FAINT_STAR_SNR * noise / self.renderer.peak  # (band,), e-/s
         self.stars = self._sampler("stars of clusters", self.tables.cluster)
         self._field_stars: StarSampler | None = None
+        self._begin(seed, n_fields)
+
+    def _begin(self, seed: int, n_fields: int) -> None:
+        """Start the stream of clusters, and make the star fields."""
         self.base_seed, self.n_fields = seed, n_fields
         self.seed(seed)
         self.bank: Bank | None = None
@@ -108,8 +112,14 @@ class Simulator:
                 n_fields=n_fields,
                 seed=(seed, 1),
                 flux_limit=self._limit,
-                setup=setup,
+                setup=self._setup,
             )
+
+    def another(self, seed: int, *, n_fields: int) -> Simulator:
+        """Make the simulator that `Simulator` makes of another seed; both share what costs time."""
+        other = copy(self)
+        other._begin(seed, n_fields)
+        return other
 
     def seed(self, *seed: int) -> None:
         """Start the stream of clusters anew from one or more integers; the star fields stay."""
@@ -146,18 +156,10 @@ class Simulator:
         )
 
     def _sampler(self, stage: str, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
-        s = self.survey.clusters.stars
-        near, far = self.survey.distance_range_pc
-        brightest = (self.survey.distance_pc / near) ** 2
-        return StarSampler(
+        return survey_sampler(
+            self.survey,
             tables,
-            unit_magnitude=[
-                band.zero_point_ab - self.survey.distance_modulus for band in self.survey.bands
-            ],
-            flux_limit=(self.flux_limit / brightest).tolist(),
-            flux_limit_range=(far / near) ** 2,
-            imf=imf_from(s.imf),
-            binaries=Binaries(s.binary_fraction, s.binary_mass_ratio, s.binary_mass_ratio_slope),
+            flux_limit=self.flux_limit,
             device=self.device,
             progress=None if self._setup is None else partial(self._setup, stage),
         )

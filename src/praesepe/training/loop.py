@@ -241,7 +241,7 @@ class Run:
         settings, infers = self.settings, self.estimator.infers
         tell("tables of stars", 0)
         if self.labelled is None:
-            self.source = SimulatedSource(self.survey, settings, infers, self.device, tables)
+            self.source = SimulatedSource(self.survey, settings, infers, self.device, tables, setup)
         else:
             self.source = LabelledSource(
                 self.labelled, self.survey, settings.seed, settings.batch_size, self.device

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from praesepe import quantities
 from praesepe.errors import InputError
+from praesepe.progress import Setup
 from praesepe.quantities import DEFAULT_INFERRED, Values
 from praesepe.sky.simulator import Mocks, Simulator
 from praesepe.sky.tables import SurveyTables
@@ -50,6 +51,8 @@ class SimulatedSource:
     device : torch.device
     tables : SurveyTables, optional
         Ready-made tables of stars.
+    setup : callable, optional
+        Called with (stage, done, total) as the simulator is made.
     """
 
     name = "simulations"
@@ -61,9 +64,12 @@ class SimulatedSource:
         infers: Sequence[str],
         device: torch.device,
         tables: SurveyTables | None,
+        setup: Setup | None = None,
     ) -> None:
         self.settings, self.infers = settings, tuple(infers)
-        self.simulator = Simulator(survey, device=device, seed=settings.seed, tables=tables)
+        self.simulator = Simulator(
+            survey, device=device, seed=settings.seed, tables=tables, setup=setup
+        )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a step."""
@@ -72,14 +78,7 @@ class SimulatedSource:
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """A fixed set that shares neither clusters nor star fields with the training."""
-        own = self.simulator
-        simulator = Simulator(
-            own.survey,
-            device=own.device,
-            seed=self.settings.seed + VALIDATION_SEED,
-            tables=own.tables,
-            n_fields=12,
-        )
+        simulator = self.simulator.another(self.settings.seed + VALIDATION_SEED, n_fields=12)
         mocks = simulator.draw(self.settings.valid_size, compute_truth=False)
         return mocks.images, self._labels(mocks)
 

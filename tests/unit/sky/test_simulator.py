@@ -35,6 +35,25 @@ def many(survey, tables):
     return Simulator(survey, tables=tables, seed=2, n_fields=0).draw(600)
 
 
+def test_another_is_the_simulator_of_another_seed(simulator, survey, tables):
+    before = simulator.draw_block(3, 4).images
+    another = simulator.another(7, n_fields=1).draw(4).images
+    assert torch.equal(another, Simulator(survey, tables=tables, seed=7, n_fields=1).draw(4).images)
+    assert torch.equal(simulator.draw_block(3, 4).images, before)
+    assert not torch.equal(another, before)
+
+
+def test_the_set_up_tells_its_stages(survey):
+    told = []
+    Simulator(survey, seed=1, n_fields=2, setup=lambda *now: told.append(now)).draw(64)
+    stages = "tables of stars", "stars of clusters", "stars of fields", "star fields"
+    assert tuple(dict.fromkeys(stage for stage, _, _ in told)) == stages
+    for stage in stages:
+        done = [done for name, done, _ in told if name == stage]
+        assert done == sorted(done)
+        assert (stage, done[-1], done[-1]) in told
+
+
 def test_shapes_and_types(simulator, survey):
     mocks = simulator.draw(5)
     assert len(mocks) == 5
