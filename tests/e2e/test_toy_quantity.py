@@ -1,18 +1,23 @@
-"""A quantity is described once: a new one is trained on and predicted without touching a module."""
+"""A quantity is described once: a new one is trained on, predicted, evaluated and drawn."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from praesepe import Estimator, Simulator, quantities, train
+from praesepe import Estimator, Simulator, evaluate, quantities, train
+from praesepe.plots import figure_posterior
 from praesepe.quantities import Quantity
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey, parse_survey
 
+# One metallicity: tables of ten would take most of the time.
+FIELD = {"surface_density": [0.02, 0.1], "metallicity": [0.0142, 0.0142]}
 SURVEY = {
     "name": "toy",
     "observation": {
@@ -28,7 +33,7 @@ SURVEY = {
             }
         ],
     },
-    "galaxy": {"distance_pc": 785000.0, "field": {"surface_density": [0.02, 0.1]}},
+    "galaxy": {"distance_pc": 785000.0, "field": FIELD},
     "clusters": {"log_mass": [2.0, 3.5], "rh_arcsec": [0.1, 0.4]},
     "network": {"stamp_size": 16},
 }
@@ -71,12 +76,12 @@ def toys() -> Iterator[None]:
         ("grid", ("log_density", "compactness", "log_age", "log_mass", "log_rh")),
     ],
 )
-def test_it_is_trained_on_and_predicted(
+def test_it_is_trained_on_predicted_evaluated_and_drawn(
     toys: None, tmp_path: Path, head: str, infers: tuple[str, ...]
 ) -> None:
     survey: Survey = parse_survey({**SURVEY, "network": {"stamp_size": 16, "infers": list(infers)}})
     tables = SurveyTables.build(survey)
-    settings = {"encoder": "tiny", "head": head, "batch_size": 64, "valid_size": 64, "steps": 40}
+    settings = {"encoder": "tiny", "head": head, "batch_size": 64, "valid_size": 64, "steps": 60}
     settings |= {"warmup_steps": 5, "ema_decay": 0.9, "learning_rate": 4e-3}
     model = Estimator.load(train(survey, tmp_path / "model", tables=tables, **settings))
     assert model.infers == infers
@@ -84,10 +89,14 @@ def test_it_is_trained_on_and_predicted(
     posterior = model.predict(mocks.images, n_samples=200)
     assert posterior.samples.shape == (150, 200, len(infers))
     assert [quantity.name for quantity in posterior.quantities] == list(infers)
+    values = mocks.values(infers).numpy()
+    truth = values[:, infers.index("log_density")]
     log_mass, log_rh = mocks.labels[:, 1].numpy(), mocks.labels[:, 2].numpy()
-    truth = log_mass - 2 * log_rh
+    np.testing.assert_allclose(truth, log_mass - 2 * log_rh, rtol=1e-5)
     found = posterior.samples[:, :, infers.index("log_density")]
     assert np.corrcoef(truth, found.mean(1))[0, 1] > 0.3
+    figure = figure_posterior(posterior.samples[0], posterior.quantities, truth=values[0])
+    assert r"$\log_{10}\,\Sigma$" in labels(figure)
     if head == "grid":
         probability = posterior.probabilities["compactness"]
         np.testing.assert_allclose(probability.sum(1), 1, rtol=1e-5)
@@ -97,3 +106,37 @@ def test_it_is_trained_on_and_predicted(
         low, high = model.card.priors["log_density"]
         assert found.min() >= low - 1e-4
         assert found.max() <= high + 1e-4
+    it_is_evaluated(model, tmp_path / "evaluation")
+
+
+def it_is_evaluated(model: Estimator, folder: Path) -> None:
+    """Metrics, bins, the table and the figures have the toys as they have the usual quantities."""
+    evaluation = evaluate(model, n=128, seed=9, n_samples=100, out=folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert set(model.infers) < set(metrics["all"])
+    assert metrics["all"]["log_density"]["mad_sigma"] > 0
+    binned = [part["n"] for name, part in metrics.items() if name.startswith("density_")]
+    assert len(binned) >= 4  # 2.8 to 5.5, half a dex each
+    assert sum(binned) == 128
+    assert metrics["calibration"]["ks_distance"]["log_density"] > 0
+    assert "log_density_p50" in evaluation.recovery.to_table().colnames
+    shown = {name: labels(figure) for name, figure in evaluation.figures()}
+    assert r"true $\log_{10}\,\Sigma$" in shown["recovered.png"]
+    assert r"$\Delta$ $\log_{10}\,\Sigma$ [dex]" in shown["residuals.png"]
+    assert r"$\log_{10}\,\Sigma$" in shown["calibration.png"]
+    if "compactness" not in model.infers:
+        return
+    assert metrics["compactness_loose"]["n"] + metrics["compactness_compact"]["n"] == 128
+    assert 0.5 < metrics["all"]["compactness"]["accuracy"] <= 1
+    assert "true compactness" in shown["recovered.png"]
+    assert "compactness" in shown["calibration.png"]
+    assert "compactness: accuracy" in repr(evaluation)
+
+
+def labels(figure: Figure) -> set[str]:
+    """Labels of axes and titles in a figure, and entries of its legends."""
+    found = set()
+    for ax in figure.axes:
+        found |= {ax.get_xlabel(), ax.get_ylabel(), ax.get_title(), ax.get_title("left")}
+        found |= {text.get_text() for text in getattr(ax.get_legend(), "texts", ())}
+    return found

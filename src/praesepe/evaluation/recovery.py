@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from praesepe import statistics
-from praesepe.errors import InputError
-from praesepe.quantities import DEFAULT_INFERRED, Quantity, get
+from praesepe.quantities import Quantity, get
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
     from praesepe.network.estimator import Estimator
     from praesepe.network.posterior import Posterior
-    from praesepe.sky.simulator import Mocks
+    from praesepe.sky.stamps import Mocks
 
 PERCENTILES = (16, 50, 84)
-LABELS = DEFAULT_INFERRED
-"""Columns of the simulator's labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +156,7 @@ def recover(
     posterior = estimator.predict(mocks.images, n_samples=n_samples, rows=rows)
     quantities = posterior.quantities
     known = {key: value.cpu().numpy() for key, value in mocks.truth.items()}
-    truth = true_values(mocks, quantities, _Galaxy(estimator))
+    truth = mocks.values(posterior.names).cpu().numpy().astype(np.float64)
     continuous = [i for i, quantity in enumerate(quantities) if not quantity.is_categorical]
     pit = np.full(truth.shape, np.nan)
     drawn = posterior.samples[..., continuous]
@@ -179,41 +175,6 @@ def recover(
         probabilities=_probabilities(posterior, quantities),
         extra=known,
     )
-
-
-def true_values(mocks: Mocks, quantities: tuple[Quantity, ...], galaxy: Any) -> np.ndarray:
-    """True values of simulated clusters.
-
-    Parameters
-    ----------
-    mocks : Mocks
-    quantities : tuple of Quantity
-    galaxy : Context
-        For quantities that derive from others.
-
-    Returns
-    -------
-    (N, Q) ndarray of float64
-
-    Raises
-    ------
-    InputError
-        Where the simulator does not know a quantity.
-    """
-    labels = mocks.labels.cpu().numpy().astype(np.float64)
-    known: dict[str, ArrayLike] = dict(zip(LABELS, labels.T, strict=True))
-    known |= {key: value.cpu().numpy() for key, value in mocks.truth.items() if key not in known}
-    columns = []
-    for quantity in quantities:
-        if quantity.name not in known and set(quantity.sources) - set(known):
-            raise InputError(
-                f"the simulator does not tell the true {quantity.name!r}, which this model infers; "
-                f"it tells {', '.join(known)}"
-            )
-        if quantity.name not in known:
-            known[quantity.name] = quantity.derived(known, galaxy)
-        columns.append(np.asarray(known[quantity.name], dtype=np.float64))
-    return np.stack(columns, axis=-1)
 
 
 def _probabilities(posterior: Posterior, quantities: tuple[Quantity, ...]) -> dict[str, np.ndarray]:
@@ -235,11 +196,3 @@ def _tarp(samples: np.ndarray, truth: np.ndarray, generator: np.random.Generator
         return np.full(n, np.nan)
     reference = statistics.uniform_references(np.zeros(size), np.ones(size), n, generator=generator)
     return statistics.tarp_levels(samples, truth, reference)
-
-
-class _Galaxy:
-    """What a derived quantity may ask: the survey's distance, the model's curve of masses."""
-
-    def __init__(self, estimator: Estimator) -> None:
-        self.pc_per_arcsec = estimator.survey.pc_per_arcsec
-        self.present_mass_fraction = estimator.present_mass_fraction

@@ -72,11 +72,13 @@ def gaussian(monkeypatch: pytest.MonkeyPatch) -> Gaussian:
 @pytest.fixture
 def tiny() -> Estimator:
     """A model with random weights, for few stars on small stamps of one band."""
-    changes = {"field": PHAT.galaxy.field.model_copy(update={"surface_density": (0.02, 0.1)})}
-    observation = PHAT.observation.model_copy(update={"bands": PHAT.bands[:1], "stamp_size": 16})
+    few = {"surface_density": (0.02, 0.1), "metallicity": (0.02, 0.02)}
+    changes = {"field": PHAT.galaxy.field.model_copy(update=few)}
+    observation = PHAT.observation.model_copy(update={"bands": PHAT.bands[:1]})
+    network = PHAT.network.model_copy(update={"stamp_size": 16})
     clusters = PHAT.clusters.model_copy(update={"log_mass": (2.0, 2.5), "rh_arcsec": (0.1, 0.3)})
     galaxy = PHAT.galaxy.model_copy(update=changes)
-    parts = {"observation": observation, "galaxy": galaxy, "clusters": clusters}
+    parts = {"observation": observation, "galaxy": galaxy, "clusters": clusters, "network": network}
     return Estimator.untrained(PHAT.model_copy(update=parts), encoder="tiny")
 
 
