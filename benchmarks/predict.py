@@ -23,8 +23,7 @@ import torch
 from astropy.table import Table
 
 from praesepe.inference.prediction import predict
-from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
-from praesepe.mocks.mosaics import make_mosaic
+from praesepe.mocks.mosaic_files import mosaic_wcs, simulate_mosaic
 from praesepe.network.estimator import Estimator, model_names
 from praesepe.survey import load_survey
 
@@ -44,12 +43,8 @@ STAGES = {
 def make_field(folder: Path, n: int) -> tuple[dict[str, Path], Path]:
     """Write a mock mosaic in three bands and a catalogue of n positions on it."""
     survey = load_survey("phat")
-    planes, _ = make_mosaic(survey, n_clusters=60, size=SIZE, seed=1)
+    images = simulate_mosaic(survey, folder, n=60, size=SIZE, seed=1, density=20.0).images
     wcs = mosaic_wcs(survey, SIZE)
-    images = {}
-    for band in survey.bands:
-        images[band.name] = folder / f"{band.name}.fits"
-        mosaic_hdus(planes[band.name], band, wcs, survey).writeto(images[band.name])
     ra, dec = wcs.pixel_to_world_values(*np.random.default_rng(2).uniform(40, SIZE - 40, (2, n)))
     catalog = folder / "catalogue.csv"
     Table({"id": np.arange(n), "ra": ra, "dec": dec}).write(catalog, format="ascii.csv")

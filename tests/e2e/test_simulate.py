@@ -94,7 +94,7 @@ def test_zarr(run_cli: Run, survey: Path, whole: np.ndarray, tmp_path: Path) -> 
     (tmp_path / "b.zarr").mkdir()
     (tmp_path / "b.zarr" / "notes.txt").touch()
     other = run_cli(*words[:-1], tmp_path / "b.zarr", "--overwrite", check=False)
-    assert "is no Zarr group" in other.stderr
+    assert "holds no Zarr group" in other.stderr
 
 
 def _group_lives(group: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from praesepe import quantities
 from praesepe.errors import InputError, PraesepeWarning, unknown
-from praesepe.files import atomic, check_space, output_folder
-from praesepe.mocks.mosaics import draw_places, render_mosaic
-from praesepe.mocks.stamps import truth_column
-from praesepe.quantities import PARAMETERS
-from praesepe.sky.clusters.parameters import PROFILES, Clusters, draw_clusters
+from praesepe.files import check_space, output_folder, replace_set
+from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
+from praesepe.mocks.stamps import simulated_by
+from praesepe.progress import Progress
+from praesepe.provenance import cards, provenance
+from praesepe.quantities import LOG_PRESENT_MASS, LOG_Z
+from praesepe.rng import stream
+from praesepe.sky.clusters.parameters import PARAMETERS, Clusters, draw_clusters
+from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
-from praesepe.sky.fields.simulated import stream
 from praesepe.sky.tables import SurveyTables
+from praesepe.sky.truth import BY_BAND, NO_QUANTITIES, describe
 from praesepe.survey import Band, Survey, load_survey
 
 if TYPE_CHECKING:
@@ -33,12 +37,22 @@ CENTRE_DEG = (11.10, 41.56)
 
 TRUTH = "truth.ecsv"
 
-NEEDED = ("log_age", "log_mass", "rh_arcsec")
-ASIDE = ("a_v", "gamma", "tidal_radius", "concentration", "ellipticity", "angle", "segregation")
-"""What the truth tells about every cluster beside age, mass, size and metallicity."""
+GIVEN = {
+    quantity.linear or quantity.name: quantity
+    for quantity in quantities.registered()
+    if quantity.name in PARAMETERS and not quantity.is_categorical
+}
+"""Quantities of a cluster by the columns of a catalogue, which has no logarithms of radii."""
 
-OPTIONAL = (*ASIDE, "metallicity")
+NEEDED = tuple(name for name, q in GIVEN.items() if q.name in quantities.DEFAULT_INFERRED)
+OPTIONAL = tuple(name for name in GIVEN if name not in NEEDED)
 """Columns of a catalogue that are drawn from the prior where they are missing."""
+
+CHOICES = ("profile", "model")
+"""Columns of names or indices: the profile, and the stellar model of the survey."""
+
+NO_PARAMETERS = {"id", "name", "ra", "dec", LOG_PRESENT_MASS.name, *NO_QUANTITIES}
+"""Columns that say nothing new about a cluster, such as those of a table of truth."""
 
 NUISANCE_CARDS = {
     "zero_point_mag": ("ZPOFFSET", "[mag] added to magnitudes"),
@@ -47,18 +61,6 @@ NUISANCE_CARDS = {
     "y_shift_px": ("YSHIFT", "[px] shift of the band in y"),
 }
 """Keywords and comments of what was drawn for a band."""
-
-CHOICES = ("profile", "model")
-"""Columns of names or indices: the profile, and the stellar model of the survey."""
-
-LOGARITHMIC = {"rh_arcsec": "log_rh", "metallicity": "log_z"}
-"""Columns of which `Clusters` has the logarithm, under another name."""
-
-NO_PARAMETERS = {
-    "id", "name", "ra", "dec", "x", "y", "log_rh", "log_present_mass", "n_stars", "field_density",
-    "n_living", "rh_realised_arcsec",
-}  # fmt: skip
-"""Columns that say nothing new about a cluster, such as those of a table of truth."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def simulate_mosaic(
     origin: int | None = None,
     overwrite: bool = False,
     command: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> MosaicFiles:
     """Write an artificial mosaic: an image per band with a WCS, and the truth.
 
@@ -143,6 +145,8 @@ def simulate_mosaic(
         Where the catalogue lacks columns, holds impossible values or no cluster on the mosaic, or
         the output cannot be written.
     """
+    from praesepe.images.tables import write_table
+
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
     if (clusters is None) == (n is None):
         raise InputError("give either a catalogue of clusters or the number of random ones")
@@ -162,30 +166,32 @@ def simulate_mosaic(
             "field, real ones are for stamps; leave `files` out of the survey, or ask for no field "
             "(density 0)"
         )
-    folder = output_folder(
-        out, [*(image_name(survey, b) for b in survey.bands), TRUTH], overwrite=overwrite
-    )
+    names = [*(image_name(survey, band) for band in survey.bands), TRUTH]
+    folder = output_folder(out, names, overwrite=overwrite)
     check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
     tables = SurveyTables.build(survey)
     if clusters is None:
         wcs = mosaic_wcs(survey, size, centre_deg=centre_deg or CENTRE_DEG)
-        given, x_px, y_px, ids = _random(survey, int(n or 0), size, seed)
+        given, x_px, y_px, ids = None, np.empty(0), np.empty(0), []
+        if n:
+            given, x_px, y_px = scatter_clusters(survey, n, size, seed)
+            ids = [f"mock-{i:04d}" for i in range(1, n + 1)]
     else:
         read = _read_clusters(survey, clusters, size, centre_deg, seed, (x, y, origin), tables)
         wcs, given, x_px, y_px, ids = read
-    drawn: dict[str, dict[str, float]] = {}
-    planes, known = render_mosaic(
+    made = render_mosaic(
         survey, given, x_px, y_px, size=size, seed=seed, field_density=density,
-        nuisances=nuisances, tables=tables, drawn=drawn, progress=progress,
+        nuisances=nuisances, tables=tables, progress=progress,
     )  # fmt: skip
-    made = {"SEED": seed, "FIELDDEN": density, "NUISANCE": nuisances}
-    images = write_images(folder, survey, planes, wcs, made=made, drawn=drawn, command=command)
-    table = _truth_table(survey, given, known, wcs, ids)
-    table.meta |= {"survey": survey.name, "survey_fingerprint": survey.fingerprint(), **made}
-    table.meta["nuisances"] = drawn
-    from praesepe.images.tables import write_table
-
-    write_table(table, folder / TRUTH, overwrite=True)
+    made_by = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
+    table = _truth_table(survey, given, made.truth, wcs, ids)
+    settings = {name: made_by[name] for name in ("seed", "field_density", "nuisances")}
+    table.meta |= provenance(survey) | {keyword: value for keyword, value, _ in cards(settings)}
+    table.meta["nuisances"] = made.nuisances
+    with replace_set(folder, names) as part:
+        _write_images(part, survey, made, wcs, made_by=made_by, command=command)
+        write_table(table, part / TRUTH)
+    images = {band.name: folder / image_name(survey, band) for band in survey.bands}
     return MosaicFiles(images, folder / TRUTH, table)
 
 
@@ -193,19 +199,6 @@ def draw_density(survey: Survey, seed: int) -> float:
     """A density from the survey's range, evenly in its logarithm."""
     low, high = survey.galaxy.field.surface_density
     return float(low * (high / low) ** np.random.default_rng((seed, 2)).random())
-
-
-def _random(
-    survey: Survey, n: int, size: int, seed: int
-) -> tuple[Clusters | None, np.ndarray, np.ndarray, list[str]]:
-    """Clusters from the prior, at random places, which keep their distance."""
-    if n == 0:
-        return None, np.empty(0), np.empty(0), []
-    column, row = draw_places(n, size, survey.stamp_size, np.random.default_rng(seed))
-    clusters = draw_clusters(survey, n, generator=stream((seed, 0), torch.device("cpu")))
-    ids = [f"mock-{i:04d}" for i in range(1, n + 1)]
-    x, y = column + clusters.x_offset.numpy(), row + clusters.y_offset.numpy()
-    return clusters, x.astype(float), y.astype(float), ids
 
 
 # The catalogue of clusters
@@ -281,20 +274,21 @@ def _parameters(
     """The clusters' parameters, by the names that `Clusters` has."""
     missing = [name for name in NEEDED if name not in table.colnames]
     if missing:
+        units = ", ".join(_column(name)[0] for name in NEEDED)
         raise InputError(
             f"{label} lacks {', '.join(missing)}; it has {', '.join(table.colnames)}. Needed are "
-            f"{', '.join(NEEDED)} (dex(yr), dex(Msun), arcsec) and positions; optional are "
+            f"{', '.join(NEEDED)} ({units}) and positions; optional are "
             f"{', '.join((*OPTIONAL, *CHOICES))}"
         )
     _check_names(table.colnames, label, positions)
     values = {}
-    for name in (*NEEDED, *OPTIONAL):
+    for name, quantity in GIVEN.items():
         if name not in table.colnames:
             continue
         if table[name].dtype.kind not in "iuf":
             raise InputError(f"{label}: column {name} holds {table[name].dtype}, not numbers")
         column: np.ndarray = np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
-        logarithmic = name in LOGARITHMIC
+        logarithmic = bool(quantity.linear)
         good = np.isfinite(column) & (column > 0) if logarithmic else np.isfinite(column)
         if name == "tidal_radius":  # infinite where a profile has no end
             good |= np.isposinf(column)
@@ -304,7 +298,7 @@ def _parameters(
             raise InputError(
                 f"{label}, row {row + 1}: {name} = {column[row]:g}; allowed are {allowed}"
             )
-        values[LOGARITHMIC.get(name, name)] = np.log10(column) if logarithmic else column
+        values[quantity.name] = np.log10(column) if logarithmic else column
     choices = {name: table[name] for name in CHOICES if name in table.colnames}
     values |= names_to_indices(choices, survey, source=label)
     return values
@@ -312,14 +306,16 @@ def _parameters(
 
 def _check_names(names: list[str], label: str, positions: set[str]) -> None:
     """Stop at a column that looks like a misspelt parameter; warn about others of no use."""
-    parameters = (*NEEDED, *OPTIONAL, *CHOICES)
+    parameters = (*GIVEN, *CHOICES)
+    logarithms = {quantity.name for name, quantity in GIVEN.items() if name in names}
+    silent = {*NO_PARAMETERS, *logarithms}
     ignored = []
     for name in names:
-        if name in parameters or name in positions or name.lower() in NO_PARAMETERS:
+        if name in parameters or name in positions or name.lower() in silent:
             continue
         if difflib.get_close_matches(name.lower(), parameters, n=1, cutoff=0.75):
             raise unknown(f"column in {label}:", name, parameters, "Rename it or remove it.")
-        if not name.startswith(("mag_", "brightest_")):
+        if not name.startswith(tuple(BY_BAND)):
             ignored.append(name)
     if ignored:
         warnings.warn(
@@ -351,28 +347,33 @@ def _truth_table(
     place = "position on the mosaic, where the centre of the first pixel is 0"
     for name in "xy":
         table[name] = Column(known[name], unit="pixel", description=place)
-    for parameter in PARAMETERS:
-        table[parameter.name] = Column(
-            known[parameter.name], unit=parameter.unit, description=parameter.description
-        )
-    table["rh_arcsec"] = Column(
-        10 ** known["log_rh"], unit="arcsec", description="half-light radius of the profile"
-    )
-    aimed = vars(clusters)
-    table["profile"] = [PROFILES[i] for i in aimed["profile"].tolist()]
-    table["model"] = [survey.clusters.stars.models[i] for i in aimed["model"].tolist()]
-    table["metallicity"] = Column(
-        (10 ** aimed["log_z"]).numpy(), description="mass fraction of metals"
-    )
-    for name in ASIDE:
-        unit, description = truth_column(name)
-        values = getattr(clusters, name).numpy()
-        table[name] = Column(values, unit=unit, description=description)
+    aimed = {quantity.name: getattr(clusters, quantity.name) for quantity in GIVEN.values()}
+    for name, quantity in GIVEN.items():
+        log = known.get(quantity.name, aimed[quantity.name].numpy())
+        if name in NEEDED:
+            _add(table, quantity.name, log)
+        _add(table, name, 10**log if quantity.linear else log)
+    table["profile"] = [PROFILES[i] for i in clusters.profile.tolist()]
+    table["model"] = [survey.clusters.stars.models[i] for i in clusters.model.tolist()]
     for name, values in known.items():
-        if name not in table.colnames:
-            unit, description = truth_column(name)
-            table[name] = Column(values, unit=unit, description=description)
+        _add(table, name, values)
     return table
+
+
+def _add(table: Table, name: str, values: np.ndarray) -> None:
+    """Add a described column, unless it is there."""
+    from astropy.table import Column
+
+    if name not in table.colnames:
+        unit, description = _column(name)
+        table[name] = Column(values, unit=unit or None, description=description)
+
+
+def _column(name: str) -> tuple[str, str]:
+    """Unit and description of a column of catalogue or truth."""
+    if name == LOG_Z.linear:
+        return "", LOG_Z.description.removeprefix("log10 of the ")
+    return describe(name)
 
 
 # Images
@@ -383,50 +384,23 @@ def image_name(survey: Survey, band: Band) -> str:
     return f"{survey.name}_{band.name.lower()}.fits"
 
 
-def write_images(
+def _write_images(
     folder: Path,
     survey: Survey,
-    planes: dict[str, np.ndarray],
+    made: RenderedMosaic,
     wcs: WCS,
     *,
-    made: dict[str, Any] | None = None,
-    drawn: dict[str, dict[str, float]] | None = None,
-    command: str | None = None,
-) -> dict[str, Path]:
-    """Write one FITS file per band; existing ones are replaced.
-
-    Parameters
-    ----------
-    folder : Path
-        Must exist.
-    survey : Survey
-    planes : dict of str to ndarray, each of shape (y, x)
-        e-/s by band.
-    wcs : WCS
-    made : dict, optional
-        Further keywords of the primary header.
-    drawn : dict, optional
-        Nuisances of each band, as `render_mosaic` gives them; they go into the primary header.
-    command : str, optional
-        The command line, for the history.
-
-    Returns
-    -------
-    dict of str to Path
-        The files by band.
-    """
-    images = {}
+    made_by: dict[str, Any],
+    command: str | None,
+) -> None:
+    """Write one FITS file per band."""
     for band in survey.bands:
-        hdus = mosaic_hdus(planes[band.name], band, wcs, survey)
-        hdus[0].header.update(made or {})
-        for name, value in (drawn or {}).get(band.name, {}).items():
+        hdus = mosaic_hdus(made.images[band.name], band, wcs, survey, made_by=made_by)
+        for name, value in made.nuisances.get(band.name, {}).items():
             hdus[0].header[NUISANCE_CARDS[name][0]] = (round(value, 6), NUISANCE_CARDS[name][1])
         if command:
             hdus[0].header["HISTORY"] = command
-        images[band.name] = folder / image_name(survey, band)
-        with atomic(images[band.name]) as part:
-            hdus.writeto(part)
-    return images
+        hdus.writeto(folder / image_name(survey, band))
 
 
 def mosaic_wcs(survey: Survey, size: int, *, centre_deg: tuple[float, float] = CENTRE_DEG) -> WCS:
@@ -451,11 +425,16 @@ def mosaic_wcs(survey: Survey, size: int, *, centre_deg: tuple[float, float] = C
     return wcs
 
 
-def mosaic_hdus(plane: np.ndarray, band: Band, wcs: WCS, survey: Survey) -> fits.HDUList:
+def mosaic_hdus(
+    plane: np.ndarray,
+    band: Band,
+    wcs: WCS,
+    survey: Survey,
+    *,
+    made_by: dict[str, Any] | None = None,
+) -> fits.HDUList:
     """A mosaic as the archive delivers it: instrument in the primary header, image in SCI."""
     from astropy.io import fits
-
-    from praesepe import __version__
 
     pivot = _pivot_angstrom(band)
     # zero point = -2.5 log PHOTFLAM - 21.10 - 5 log PHOTPLAM + 18.692
@@ -470,11 +449,9 @@ def mosaic_hdus(plane: np.ndarray, band: Band, wcs: WCS, survey: Survey) -> fits
             "FILTER": band.name,
             "TARGNAME": f"MOCK-{survey.name.upper()}",
             "EXPTIME": (band.typical_exposure_s, "[s]"),
-            "SURVEY": (survey.name, "survey of the simulation"),
-            "SURVHASH": survey.fingerprint(),
-            "PRAESEPE": (__version__, "version of the code"),
         }
     )
+    primary.header.extend(cards(made_by or provenance(survey)))
     header = wcs.to_header()
     science = fits.ImageHDU(np.asarray(plane, dtype=np.float32), header=header, name="SCI")
     science.header.update(

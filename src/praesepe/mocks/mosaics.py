@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.sky.clusters.parameters import Clusters
+from praesepe.progress import Counter, Progress
+from praesepe.rng import stream
+from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.simulator import Simulator
@@ -27,63 +29,28 @@ PSF_REACH_PX = 80
 
 CLUSTERS_AT_ONCE = 32
 
-Images = dict[str, NDArray[np.float32]]
 Truth = dict[str, NDArray[np.float32]]
+Places = NDArray[np.float64]
 
 
-def make_mosaic(
-    survey: Survey | str | Path,
-    *,
-    n_clusters: int,
-    size: int,
-    seed: int,
-    field_density: float = 20.0,
-    nuisances: bool = True,
-) -> tuple[Images, Truth]:
-    """Make a mosaic with clusters drawn from the survey's prior.
+@dataclass(frozen=True)
+class RenderedMosaic:
+    """A mosaic in memory.
 
-    Parameters
+    Attributes
     ----------
-    survey : Survey, str or Path
-        The survey.
-    n_clusters : int
-        Number of clusters, at least half a stamp from the edges and 3/4 of a stamp apart.
-    size : int
-        Side of the mosaic, pixels.
-    seed : int
-        The same seed gives the same mosaic.
-    field_density : float
-        Surface density of the star field, initial Msun/pc².
-    nuisances : bool
-        Whether each band of the mosaic has a zero point, blur and registration of its own.
-
-    Returns
-    -------
     images : dict of str to ndarray, each of shape (size, size)
         e-/s by band.
-    truth : dict of str to ndarray, each of shape (n_clusters,)
-        x, y (zero-based pixels), log_age, log_mass, log_rh, and what else is known.
-
-    Raises
-    ------
-    InputError
-        Where the clusters do not fit into the mosaic.
+    truth : dict of str to ndarray, each of shape (n,)
+        Labels, places and what else is known of the clusters; empty without clusters.
+    nuisances : dict of str to dict
+        What was drawn for each band: ``zero_point_mag`` (positive: stars are fainter), ``blur_px``,
+        ``x_shift_px``, ``y_shift_px``; empty without nuisances.
     """
-    survey = load_survey(survey).fixed()  # one image has one depth and one distance
-    x, y = draw_places(n_clusters, size, survey.stamp_size, np.random.default_rng(seed))
-    simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0)
-    clusters = simulator.sample(n_clusters)
-    return render_mosaic(
-        survey,
-        clusters,
-        x + clusters.x_offset.numpy(),
-        y + clusters.y_offset.numpy(),
-        size=size,
-        seed=seed,
-        field_density=field_density,
-        nuisances=nuisances,
-        tables=simulator.tables,
-    )
+
+    images: dict[str, NDArray[np.float32]]
+    truth: Truth
+    nuisances: dict[str, dict[str, float]]
 
 
 def render_mosaic(
@@ -97,9 +64,8 @@ def render_mosaic(
     field_density: float = 20.0,
     nuisances: bool = True,
     tables: SurveyTables | None = None,
-    drawn: dict[str, dict[str, float]] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[Images, Truth]:
+    progress: Progress | None = None,
+) -> RenderedMosaic:
     """Render given clusters at given places of a mosaic.
 
     Parameters
@@ -120,18 +86,12 @@ def render_mosaic(
         Whether each band of the mosaic has a zero point, blur and registration of its own.
     tables : SurveyTables, optional
         Ready-made stellar tables.
-    drawn : dict, optional
-        Is filled with the nuisances of each band: ``zero_point_mag`` (positive: stars are fainter),
-        ``blur_px``, ``x_shift_px``, ``y_shift_px``.
     progress : callable, optional
         Called with (steps done, all steps): batches of clusters and tiles.
 
     Returns
     -------
-    images : dict of str to ndarray, each of shape (size, size)
-        e-/s by band.
-    truth : dict of str to ndarray, each of shape (n,)
-        Labels, places and what else is known of the clusters; empty without clusters.
+    RenderedMosaic
 
     Raises
     ------
@@ -150,26 +110,25 @@ def render_mosaic(
         )
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if clusters is not None:
-        _check_places(x, y, len(clusters), size)
+        check_places(x, y, len(clusters), (size, size))
     simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0, tables=tables)
     simulator.seed(seed, 1)  # the clusters' parameters may come from stream (seed,)
     margin = max(survey.stamp_size // 2 + survey.stamp_size, PSF_REACH_PX)
     canvas = _star_field(simulator, field_density, size, margin)
     corners = tiles(size, TILE_PX)
     n_batches = 0 if clusters is None else math.ceil(len(clusters) / CLUSTERS_AT_ONCE)
-    steps = _Steps(n_batches + len(corners) ** 2, progress)
+    count = Counter(n_batches + len(corners) ** 2, progress)
     truth: Truth = {}
     if clusters is not None:
-        truth = _add_clusters(canvas, simulator, clusters, x, y, margin=margin, done=steps)
+        truth = _add_clusters(canvas, simulator, clusters, x, y, margin=margin, count=count)
     nuisance = simulator.draw_nuisances(1)
-    if drawn is not None:
-        drawn |= _by_band(survey, nuisance)
     images = convolve_tiles(
-        canvas, survey, size=size, margin=margin, nuisances=nuisance, done=steps
+        canvas, survey, size=size, margin=margin, nuisances=nuisance, count=count
     )
     del canvas
     exposed = simulator.detector.expose(images[None], generator=simulator.generator)[0].numpy()
-    return {band.name: exposed[i] for i, band in enumerate(survey.bands)}, truth
+    planes = {band.name: exposed[i] for i, band in enumerate(survey.bands)}
+    return RenderedMosaic(planes, truth, _by_band(survey, nuisance))
 
 
 def _by_band(survey: Survey, nuisance: dict[str, Tensor]) -> dict[str, dict[str, float]]:
@@ -185,19 +144,6 @@ def _by_band(survey: Survey, nuisance: dict[str, Tensor]) -> dict[str, dict[str,
         }
         for i, band in enumerate(survey.bands)
     }
-
-
-class _Steps:
-    """Counts steps and tells the caller's progress."""
-
-    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
-        self._done, self._total, self._progress = -1, total, progress
-        self()
-
-    def __call__(self) -> None:
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)
 
 
 def _star_field(simulator: Simulator, density: float, size: int, margin: int) -> Tensor:
@@ -221,17 +167,16 @@ def _add_clusters(
     canvas: Tensor,
     simulator: Simulator,
     clusters: Clusters,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+    x: Places,
+    y: Places,
     *,
     margin: int,
-    done: Callable[[], None],
+    count: Counter,
 ) -> Truth:
     """Add clusters to the canvas, a batch at a time; return what is known of them."""
     survey = simulator.survey
     reach = survey.stamp_size // 2 + survey.stamp_size
-    simulator.renderer = Renderer(survey, pad=survey.stamp_size)
-    side = simulator.renderer.grid
+    wide = Renderer(survey, pad=survey.stamp_size)
     column, row = np.floor(x + 0.5), np.floor(y + 0.5)
     clusters = clusters.with_values(x_offset=x - column, y_offset=y - row)
     corner_x, corner_y = (
@@ -240,13 +185,13 @@ def _add_clusters(
     parts: list[Truth] = []
     for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
         batch = slice(start, start + CLUSTERS_AT_ONCE)
-        population = simulator.populate(clusters.part(batch))
-        grids = simulator.spread(population)
+        population = simulator.populate(clusters.part(batch), renderer=wide)
+        grids = simulator.spread(population, renderer=wide)
         for grid, left, bottom in zip(grids, corner_x[batch], corner_y[batch], strict=True):
-            canvas[:, bottom : bottom + side, left : left + side] += grid
+            canvas[:, bottom : bottom + wide.grid, left : left + wide.grid] += grid
         known = population.truth.items()
         parts.append({name: values.numpy().astype(np.float32) for name, values in known})
-        done()
+        count.add()
     truth = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return truth | {"x": x.astype(np.float32), "y": y.astype(np.float32)}
 
@@ -266,7 +211,7 @@ def convolve_tiles(
     margin: int,
     nuisances: dict[str, Tensor] | None = None,
     largest: int = TILE_PX,
-    done: Callable[[], None] | None = None,
+    count: Counter | None = None,
 ) -> Tensor:
     """See a wide grid through the telescope, tile by tile.
 
@@ -284,8 +229,8 @@ def convolve_tiles(
         As for `Renderer.convolve`, for one image; the same for all tiles.
     largest : int
         Largest side of a tile, pixels.
-    done : callable, optional
-        Called after each tile.
+    count : Counter, optional
+        Counts the tiles.
 
     Returns
     -------
@@ -302,22 +247,56 @@ def convolve_tiles(
             top, left = OVERSAMPLING * y, OVERSAMPLING * x
             piece = canvas[None, :, top : top + side, left : left + side]
             images[:, y : y + tile, x : x + tile] = renderer.convolve(piece, **(nuisances or {}))[0]
-            if done is not None:
-                done()
+            if count is not None:
+                count.add()
     return images
 
 
-def _check_places(x: NDArray[np.float64], y: NDArray[np.float64], n: int, size: int) -> None:
+def check_places(x: Places, y: Places, n: int, shape: tuple[int, int]) -> None:
+    """Stop where n clusters do not have places on an image of a shape (y, x)."""
     if not x.shape == y.shape == (n,):
         raise InputError(f"{n} clusters need {n} places; x has shape {x.shape}, y {y.shape}")
-    inside = (x >= -0.5) & (x < size - 0.5) & (y >= -0.5) & (y < size - 0.5)
+    height, width = shape
+    inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     if not inside.all():
         first = int(np.argmin(inside))
         raise InputError(
-            f"{n - int(inside.sum())} of {n} clusters lie outside the mosaic of {size}×{size} px, "
-            f"first number {first + 1}: x = {x[first]:g}, y = {y[first]:g}; make the mosaic larger "
-            "or leave them out"
+            f"{n - int(inside.sum())} of {n} clusters lie outside the image of {width}×{height} "
+            f"px, first number {first + 1}: x = {x[first]:g}, y = {y[first]:g}; leave them out or "
+            "make the image larger"
         )
+
+
+def scatter_clusters(
+    survey: Survey, n: int, size: int, seed: int
+) -> tuple[Clusters, Places, Places]:
+    """Draw clusters from the prior, and places on a mosaic that keep their distance.
+
+    Parameters
+    ----------
+    survey : Survey
+    n : int
+        Number of clusters, at least half a stamp from the edges and 3/4 of a stamp apart.
+    size : int
+        Side of the mosaic, pixels.
+    seed : int
+        The same seed gives the same clusters.
+
+    Returns
+    -------
+    clusters : Clusters
+    x, y : ndarray, each of shape (n,)
+        Centres, pixels.
+
+    Raises
+    ------
+    InputError
+        Where they do not fit.
+    """
+    column, row = draw_places(n, size, survey.stamp_size, np.random.default_rng(seed))
+    clusters = draw_clusters(survey, n, generator=stream((seed, 0), torch.device("cpu")))
+    x, y = column + clusters.x_offset.numpy(), row + clusters.y_offset.numpy()
+    return clusters, x.astype(float), y.astype(float)
 
 
 def draw_places(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.files import output_folder
-from praesepe.mocks.mosaic_files import image_name, mosaic_wcs, write_images
+from praesepe.mocks.mosaic_files import image_name, simulate_mosaic
 from praesepe.quantities import LOG_AGE, LOG_MASS, PARAMETERS
 from praesepe.statistics import bias, interval_coverage, robust_scatter
-from praesepe.survey import Survey, load_survey
+from praesepe.survey import Survey
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -25,13 +25,10 @@ N_CLUSTERS = 60
 SIZE = 1024
 """Side of the mosaic, pixels."""
 
-TRUTH_COLUMNS: dict[str, tuple[str, str]] = {
-    "x": ("pixel", "position on the mosaic, where the centre of the first pixel is 0"),
-    "y": ("pixel", "position on the mosaic, where the centre of the first pixel is 0"),
-    **{p.name: (p.unit, p.description) for p in PARAMETERS},
-    "log_present_mass": (LOG_MASS.unit, "log10 of the present mass, stars and remnants"),
-}
-"""Unit and description of the columns of the truth."""
+FIELD_DENSITY = 20.0
+"""Of the star field, initial Msun/pc²."""
+
+TRUTH_COLUMNS = ("x", "y", *(p.name for p in PARAMETERS), "log_present_mass")
 
 CATALOG, TRUTH = "catalogue.ecsv", "truth.ecsv"
 PRODUCTS = ("clusters.ecsv", "clusters.reg", "demo.png")
@@ -234,30 +231,15 @@ def make_inputs(
     truth : dict of (N,) ndarray
         ``x``, ``y`` (zero-based), ``log_age``, ``log_mass``, ``log_rh``, ``log_present_mass``.
     """
-    from astropy.table import Column, Table
+    from praesepe.images.tables import write_table
 
-    from praesepe.mocks.mosaics import make_mosaic
-
-    survey = load_survey(survey)
-    planes, known = make_mosaic(survey, n_clusters=n_clusters, size=SIZE, seed=seed)
-    truth = {name: known[name] for name in TRUTH_COLUMNS}
-    wcs = mosaic_wcs(survey, SIZE)
-    images = write_images(folder, survey, planes, wcs)
-    ra, dec = wcs.pixel_to_world_values(truth["x"], truth["y"])
-    catalog = folder / CATALOG
-    table = Table(
-        {
-            "id": [f"mock-{i:03d}" for i in range(1, n_clusters + 1)],
-            "ra": Column(np.round(ra, 7), unit="deg"),
-            "dec": Column(np.round(dec, 7), unit="deg"),
-        }
+    made = simulate_mosaic(
+        survey, folder, n=n_clusters, size=SIZE, seed=seed, density=FIELD_DENSITY, overwrite=True
     )
-    table.write(catalog, format="ascii.ecsv", overwrite=True)
-    for name, values in truth.items():
-        unit, description = TRUTH_COLUMNS[name]
-        table[name] = Column(values, unit=unit, description=description)
-    table.write(folder / TRUTH, format="ascii.ecsv", overwrite=True)
-    return images, catalog, truth
+    catalog = folder / CATALOG
+    write_table(made.table["id", "ra", "dec"], catalog, overwrite=True)
+    truth = {name: np.asarray(made.table[name]) for name in TRUTH_COLUMNS}
+    return made.images, catalog, truth
 
 
 def _stamps(images: dict[str, Path], survey: Survey, measured: Table) -> np.ndarray:

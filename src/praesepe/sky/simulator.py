@@ -187,13 +187,17 @@ class Simulator:
         u = torch.rand(n, generator=self.generator, device=self.device)
         return near * (far / near) ** u
 
-    def populate(self, clusters: Clusters, *, compute_truth: bool = True) -> Population:
+    def populate(
+        self, clusters: Clusters, *, renderer: Renderer | None = None, compute_truth: bool = True
+    ) -> Population:
         """Second stage: draw the stars of clusters.
 
         Parameters
         ----------
         clusters : Clusters
             Their parameters, n of them.
+        renderer : Renderer, optional
+            As for `spread`: stars are drawn as far out as its grid reaches.
         compute_truth : bool
             As for `draw`.
 
@@ -201,6 +205,7 @@ class Simulator:
         -------
         Population
         """
+        renderer = renderer or self.renderer
         light_scale = flux_limit = None
         if self.survey.varies_in_distance:
             shape = (len(clusters), len(self.survey.bands))
@@ -211,8 +216,8 @@ class Simulator:
             clusters,
             clusters.spatial_profile(self.survey.pixel_scale_arcsec),
             generator=self.generator,
-            psf_px=float(self.renderer.peak.max()) ** -0.5,
-            visible_px=self.renderer.grid / OVERSAMPLING / 2**0.5
+            psf_px=float(renderer.peak.max()) ** -0.5,
+            visible_px=renderer.grid / OVERSAMPLING / 2**0.5
             + torch.hypot(clusters.x_offset, clusters.y_offset),
             a_v_scatter=self.survey.clusters.a_v_scatter,
             light_scale=light_scale,

@@ -115,13 +115,12 @@ class Clusters:
             For an unknown parameter, a value that is not a finite number, a fraction in place of
             an index, or a wrong number of values.
         """
-        names = [*(field.name for field in fields(self)), "tidal_radius"]
         if {"tidal_radius", "tidal_scale"} <= set(given):
             raise InputError("tidal_radius and tidal_scale are both given; give one of them")
         changed = {}
         for name, values in given.items():
-            if name not in names:
-                raise unknown("cluster parameter", name, names)
+            if name not in PARAMETERS:
+                raise unknown("cluster parameter", name, PARAMETERS)
             like = getattr(self, name)
             numbers = _numbers(
                 name,
@@ -140,6 +139,10 @@ class Clusters:
         if radius is None:
             return made
         return replace(made, tidal_scale=radius / 10 ** (made.log_mass / 3))
+
+
+PARAMETERS = (*(field.name for field in fields(Clusters)), "tidal_radius")
+"""What can be given of clusters: a tidal radius in place of its scale."""
 
 
 def _numbers(name: str, values: Any, *, whole: bool, infinite: bool) -> Tensor:

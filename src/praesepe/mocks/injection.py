@@ -1,0 +1,196 @@
+"""Artificial clusters on real images: what an artificial-cluster test injects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from praesepe.errors import InputError
+from praesepe.mocks.mosaics import check_places
+from praesepe.sky.clusters.parameters import Clusters
+from praesepe.sky.clusters.validation import validate_clusters
+from praesepe.sky.instrument.render import Renderer
+from praesepe.sky.simulator import Simulator
+
+CLUSTERS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Injected:
+    """Images with artificial clusters, and what is known of these.
+
+    Attributes
+    ----------
+    images : ndarray of float32, of the shape that was given
+        e-/s.
+    truth : dict of str to ndarray, each of shape (n,)
+        Quantities, places (``x``, ``y``) and magnitudes of the clusters, as in `Mocks`; magnitudes
+        are those before the nuisances of a band.
+    """
+
+    images: NDArray[np.float32]
+    truth: dict[str, NDArray[np.float32]]
+
+
+def inject(
+    simulator: Simulator,
+    images: ArrayLike,
+    clusters: Clusters,
+    x: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    *,
+    seed: int | tuple[int, ...] = 0,
+    exposure_s: ArrayLike | None = None,
+) -> Injected:
+    """Lay artificial clusters on real images: on stamps, one on each, or into a mosaic.
+
+    A cluster brings its light and the photon noise of that light; the images keep their sky, noise
+    and artefacts.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Of the survey; made with ``n_fields=0`` it starts faster. With nuisances, each image and
+        band has a zero point, blur and registration of its own.
+    images : array_like, shape (n, band, y, x) or (band, y, x)
+        n stamps of any size, or one mosaic, e-/s; missing pixels (NaN) stay missing.
+    clusters : Clusters
+        n of them, as from ``simulator.sample``.
+    x, y : array_like, shape (n,), optional
+        Centres, pixels; the centre of the first pixel is (0, 0). A mosaic needs them; on stamps
+        they are by default the middle pixel and the clusters' own offsets, which they replace.
+    seed : int or tuple of int
+        Of stars, nuisances and photons: the same seed gives the same images. Give each of several
+        passes one of its own, such as ``(seed, number)``. The simulator's stream is left as it is.
+    exposure_s : array_like, shape (band,) or (n, band), optional
+        Exposure times of the mosaic, or of each stamp; by default the survey's.
+
+    Returns
+    -------
+    Injected
+
+    Raises
+    ------
+    InputError
+        For shapes that do not fit together, a centre outside the image, and clusters that the
+        simulator cannot make.
+
+    Notes
+    -----
+    Stars are drawn, and images changed, up to a stamp and a half from a cluster's centre in x and
+    y. Memory beside the copy of the images does not grow with their size.
+    """
+    stack = np.array(images, np.float32)
+    mosaic = stack.ndim == 3
+    stack = stack[None] if mosaic else stack
+    survey = simulator.survey
+    n = len(clusters)
+    _check_shape(stack, n, len(survey.bands), mosaic=mosaic)
+    place = _places(stack.shape[-2:], clusters, x, y, mosaic=mosaic)
+    validate_clusters(clusters, survey, simulator.tables.cluster)
+    pixel = np.floor(place + 0.5).astype(int)  # (2, n)
+    clusters = clusters.with_values(x_offset=place[0] - pixel[0], y_offset=place[1] - pixel[1])
+    image = np.zeros(n, int) if mosaic else np.arange(n)  # that each cluster lies on
+    kept = simulator.generator
+    try:
+        simulator.seed(*((seed,) if isinstance(seed, int) else seed))
+        times = _exposures(simulator, stack, exposure_s)
+        truth = _add(simulator, stack, clusters, pixel, image, times)
+    finally:
+        simulator.generator = kept
+    truth |= {"x": place[0].astype(np.float32), "y": place[1].astype(np.float32)}
+    return Injected(stack[0] if mosaic else stack, truth)
+
+
+def _add(
+    simulator: Simulator,
+    stack: NDArray[np.float32],
+    clusters: Clusters,
+    pixel: NDArray[np.int64],
+    image: NDArray[np.int64],
+    exposure_s: torch.Tensor | None,
+) -> dict[str, NDArray[np.float32]]:
+    """Add clusters to the images in place, one after the other; return what is known of them."""
+    stamp, device = simulator.survey.stamp_size, simulator.device
+    renderer = Renderer(simulator.survey, size=3 * stamp, pad=stamp // 2, device=device)
+    middle = renderer.size // 2
+    nuisances = simulator.draw_nuisances(len(stack))
+    parts: dict[str, list[NDArray[np.float32]]] = {}
+    for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
+        some = slice(start, start + CLUSTERS_AT_ONCE)
+        on = torch.as_tensor(image[some], device=device)
+        population = simulator.populate(clusters.part(some), renderer=renderer)
+        for name, values in population.truth.items():
+            parts.setdefault(name, []).append(values.cpu().numpy().astype(np.float32))
+        there = replace(population, center=population.center + middle - stamp // 2)
+        grids = simulator.spread(there, renderer=renderer)
+        light = renderer.convolve(grids, **{k: values[on] for k, values in nuisances.items()})
+        for one, number, column, row in zip(light, image[some], *pixel[:, some], strict=True):
+            rows, columns = (
+                _overlap(at - middle, renderer.size, side)
+                for at, side in zip((row, column), stack.shape[-2:], strict=True)
+            )
+            here = stack[number, :, rows[0], columns[0]]
+            exposed = simulator.expose(
+                one[None, :, rows[1], columns[1]],
+                background=torch.as_tensor(here, device=device)[None],
+                exposure_s=None if exposure_s is None else exposure_s[number : number + 1],
+            )
+            here[:] = exposed[0].cpu().numpy()
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _overlap(first: int, size: int, side: int) -> tuple[slice, slice]:
+    """Pixels that a piece from `first` on shares with an image: in the image, and in the piece."""
+    low, high = max(first, 0), min(first + size, side)
+    return slice(low, high), slice(low - first, high - first)
+
+
+def _exposures(
+    simulator: Simulator, stack: NDArray[np.float32], exposure_s: ArrayLike | None
+) -> torch.Tensor | None:
+    """Exposure times (image, band) in s: given, or drawn where the survey has a range."""
+    shape = stack.shape[:2]
+    if exposure_s is None:
+        return simulator.detector.draw_exposures(shape[0], generator=simulator.generator)
+    given = np.asarray(exposure_s, np.float32)
+    if given.shape not in (shape, shape[1:]) or not (np.isfinite(given) & (given > 0)).all():
+        raise InputError(
+            f"exposure_s of shape {given.shape}: give positive times, one for each band, or for "
+            "each stamp and band"
+        )
+    return torch.as_tensor(np.broadcast_to(given, shape).copy(), device=simulator.device)
+
+
+def _check_shape(stack: NDArray[np.float32], n: int, n_bands: int, *, mosaic: bool) -> None:
+    if stack.ndim != 4 or stack.shape[1] != n_bands:
+        raise InputError(
+            f"images of shape {stack.shape[int(mosaic) :]}: a mosaic is (band, y, x), stamps are "
+            f"(n, band, y, x), with {n_bands} bands"
+        )
+    if not mosaic and len(stack) != n:
+        raise InputError(f"{n} clusters for {len(stack)} stamps; give one for each stamp")
+
+
+def _places(
+    shape: tuple[int, ...],
+    clusters: Clusters,
+    x: ArrayLike | None,
+    y: ArrayLike | None,
+    *,
+    mosaic: bool,
+) -> NDArray[np.float64]:
+    """Centres x, y on the images, (2, n)."""
+    height, width = shape
+    if x is None and y is None and not mosaic:
+        offset = torch.stack((clusters.x_offset, clusters.y_offset)).cpu().double().numpy()
+        x_px, y_px = offset + np.array([[width // 2], [height // 2]])
+    elif x is None or y is None:
+        raise InputError("give both x and y, the centres of the clusters in pixels")
+    else:
+        x_px, y_px = (np.asarray(values, np.float64) for values in (x, y))
+    check_places(x_px, y_px, len(clusters), (height, width))
+    return np.stack((x_px, y_px))
