@@ -184,8 +184,7 @@ class Simulator:
         if isinstance(self.bank, FieldBank):
             return self.bank.draw_distances(n, generator=self.generator)
         near, far = self.survey.distance_range_pc
-        u = torch.rand(n, generator=self.generator, device=self.device)
-        return near * (far / near) ** u
+        return near * (far / near) ** torch.rand(n, generator=self.generator, device=self.device)
 
     def populate(
         self, clusters: Clusters, *, renderer: Renderer | None = None, compute_truth: bool = True
@@ -205,8 +204,7 @@ class Simulator:
         -------
         Population
         """
-        renderer = renderer or self.renderer
-        light_scale = flux_limit = None
+        renderer, light_scale, flux_limit = renderer or self.renderer, None, None
         if self.survey.varies_in_distance:
             shape = (len(clusters), len(self.survey.bands))
             scale = (self.survey.distance_pc / clusters.distance_pc) ** 2
@@ -254,8 +252,7 @@ class Simulator:
         Tensor, shape (n, band, grid, grid)
             e-/s; twice as fine as pixels, and wider than the stamp.
         """
-        renderer = renderer or self.renderer
-        stars = population.stars
+        renderer, stars = renderer or self.renderer, population.stars
         grids = renderer.empty(len(population))
         place = population.offset + population.center.index_select(1, stars.population)
         renderer.scatter(grids, stars.population, place, stars.flux)
@@ -351,11 +348,11 @@ class Simulator:
         """
         if n < 1:
             raise InputError(f"{n} stamps asked for; ask for at least one")
-        sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
         parts = []
-        for size in sizes:
+        for start in range(0, n, batch_size):
             self._next_fields()  # before the clusters, which are as far as their fields
-            parts.append(self._simulate(self.sample(size), compute_truth))
+            clusters = self.sample(min(batch_size, n - start))
+            parts.append(self._simulate(clusters, compute_truth))
         return joined(parts)
 
     def _next_fields(self) -> None:
@@ -419,6 +416,7 @@ class Simulator:
         torch.Size([2, 3, 64, 64])
         """
         given: set[str] = set()
+        self._next_fields()
         if not isinstance(clusters, Clusters):
             given = set(clusters) - {"x_offset", "y_offset"}
             sizes = {int(np.prod(np.shape(values))) for values in clusters.values()} - {1}
@@ -426,10 +424,7 @@ class Simulator:
                 n = sizes.pop() if len(sizes) == 1 else 1
             if n < 1:
                 raise InputError(f"{n} clusters are given; give at least one")
-            self._next_fields()
             clusters = self.sample(n).with_values(**names_to_indices(clusters, self.survey))
-        else:
-            self._next_fields()
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._simulate(clusters, compute_truth=True)
         for name in sorted(given - set(mocks.truth)):
@@ -466,8 +461,7 @@ class Simulator:
         observed : dict of str to Tensor, each of shape (n,)
             Density of the field stars, and exposure times where they vary.
         """
-        n, bank, observed = len(grids), self.bank, {}
-        background: Tensor | None = None
+        n, bank, observed, background = len(grids), self.bank, {}, None
         if distance_pc is None:
             distance_pc = torch.full((n,), self.survey.distance_pc, device=self.device)
         if bank is not None and bank.before_psf:
@@ -478,8 +472,8 @@ class Simulator:
             observed["field_density"] = self.add_field(background, distance_pc)
         exposure_s = self.detector.draw_exposures(n, generator=self.generator)
         if exposure_s is not None:
-            names = self.survey.band_names
-            observed |= {f"exposure_{name}": exposure_s[:, i] for i, name in enumerate(names)}
+            for i, name in enumerate(self.survey.band_names):
+                observed[f"exposure_{name}"] = exposure_s[:, i]
         return self.expose(images, background=background, exposure_s=exposure_s), observed
 
     def draw_nuisances(self, n: int) -> dict[str, Tensor]:
