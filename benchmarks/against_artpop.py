@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the numbers")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     bands = tuple(band.model_copy(update={"sky_left": (0.0, 0.0)}) for band in survey.bands)
     survey = survey.with_values(observation={"bands": bands})  # the sky is subtracted, as in ArtPop
     simulator = Simulator(survey, seed=1, n_fields=0, nuisances=False)

@@ -57,7 +57,7 @@ def watch(owner: Any, name: str, seen: Callable[[float, Any], None]) -> None:
 def measure(log_mass: float, threads: int) -> dict:
     """Cost of batches of clusters of one mass; alone in its process, for the memory's sake."""
     torch.set_num_threads(threads)
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     survey = survey.with_values(clusters={"log_mass": (log_mass, log_mass)})
     simulator = Simulator(survey, seed=1, n_fields=4)
     before = peak_gb()

@@ -112,7 +112,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--survey", default="phat")
+    parser.add_argument("--survey", default="phat-nodust")
     args = parser.parse_args()
     as_on_a_gpu()
     n = simulator.STAMPS_AT_ONCE["cuda"]

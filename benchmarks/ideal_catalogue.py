@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1600)
     parser.add_argument("--seed", type=int, default=909)
     options = parser.parse_args()
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     simulator = Simulator(survey, seed=options.seed)
     scale, side = survey.pixel_scale_arcsec, survey.stamp_size
     area = (side * scale * survey.pc_per_arcsec) ** 2

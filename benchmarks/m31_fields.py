@@ -613,7 +613,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=384, help="side of the fields, pixels")
     args = parser.parse_args()
     matplotlib.use("Agg")
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     if args.cost:
         cost(phat)
         return

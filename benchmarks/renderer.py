@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    simulator = Simulator("phat", seed=options.seed, n_fields=4)
+    simulator = Simulator("phat-nodust", seed=options.seed, n_fields=4)
     n, n_galsim, n_stars, repeats = (64, 3, 20, 2) if options.quick else (256, 9, 50, 5)
     with torch.inference_mode():
         result = {"threads": options.threads, "seed": options.seed, "quick": options.quick}

@@ -1,4 +1,4 @@
-"""The golden record: what `phat` gave before the house was rebuilt (now `phat-nodust`).
+"""The golden record: what `phat-nodust`, then `phat`, gave before the house was rebuilt.
 
     python tools/golden.py make        # write tests/golden/ (once, by the reference code)
     python tools/golden.py evaluate    # evaluate again as the record did, and print both
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 FOLDER = Path(__file__).parents[1] / "tests" / "golden"
-MODEL = "phat"
+MODEL = "phat-nodust"
 SEEDS = (11, 12, 13)
 N_STAMPS = 16
 N_SAMPLES = 500
@@ -83,9 +83,9 @@ def mosaic(folder: Path) -> dict[str, Any]:
     program = Path(sys.executable).with_name("praesepe")
     settings = [part for key, value in MOSAIC.items() for part in (f"--{key}", str(value))]
     out = folder / "mosaic"
-    subprocess.run([program, "mosaic", "phat", *settings, "--out", out], check=True)
+    subprocess.run([program, "mosaic", MODEL, *settings, "--out", out], check=True)
     bands = ("F336W", "F475W", "F814W")
-    images = {band: out / f"phat_{band.lower()}.fits" for band in bands}
+    images = {band: out / f"{MODEL}_{band.lower()}.fits" for band in bands}
     flags = [part for band, path in images.items() for part in ("--image", f"{band}={path}")]
     table = folder / "table.ecsv"
     command = [program, "predict", MODEL, *flags, "--catalog", out / "truth.ecsv", "--out", table]

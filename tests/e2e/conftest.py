@@ -45,7 +45,7 @@ class Field:
 
 @pytest.fixture(scope="session")
 def phat() -> Survey:
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def simulate(run_cli: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """Run ``praesepe simulate`` for the phat survey in one band, with other lines in its file."""
 
     def run(before: str = "", after: str = "") -> Any:
-        phat = load_survey("phat")
+        phat = load_survey("phat-nodust")
         text = phat.with_values(
             name="small", observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32}
         ).to_toml()

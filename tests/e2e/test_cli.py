@@ -32,7 +32,7 @@ def test_version_and_help(run_cli: Run) -> None:
 
 
 def test_the_entry_point_of_the_package(run_cli: Run) -> None:
-    assert run_cli("survey", "list", separate=True).stdout.count("phat") == 1
+    assert run_cli("survey", "list", separate=True).stdout.split().count("phat") == 1
 
 
 def test_survey_show_prints_toml(run_cli: Run, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A survey file of one band and small stamps."""
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     small = phat.with_values(
         name="small", observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32}
     )

@@ -18,7 +18,7 @@ CENTER = torch.tensor([[32.3], [31.8]])
 
 @pytest.fixture(scope="module")
 def simulator():
-    return Simulator("phat", n_fields=0)
+    return Simulator("phat-nodust", n_fields=0)
 
 
 def profile_of(kind, r_h_px, gamma, concentration=1.0):

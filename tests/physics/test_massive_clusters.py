@@ -46,7 +46,7 @@ CASES = [
 def simulators():
     """Of star clusters near by, and of some so far away that few of their stars are bright."""
     return {
-        "phat": Simulator("phat", n_fields=0),
+        "phat": Simulator("phat-nodust", n_fields=0),
         "acsvcs": Simulator(load_survey(str(ACSVCS)), n_fields=0),
     }
 

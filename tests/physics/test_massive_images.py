@@ -28,7 +28,7 @@ CASES = [(5.5, 7.0, 0.0), (6.3, 8.0, 0.0), (6.3, 9.5, 0.0), (6.3, 8.0, 0.5), (6.
 
 @pytest.fixture(scope="module")
 def simulator():
-    survey = load_survey("phat").with_values(network={"stamp_size": SIZE})
+    survey = load_survey("phat-nodust").with_values(network={"stamp_size": SIZE})
     return Simulator(survey, n_fields=0, nuisances=False)
 
 

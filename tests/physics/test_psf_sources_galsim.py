@@ -150,7 +150,7 @@ def sources(request, tmp_path_factory):
 
 
 def band_of(psf):
-    band = load_survey("phat").bands[1]
+    band = load_survey("phat-nodust").bands[1]
     return band.model_copy(update={"psf": psf})
 
 
@@ -226,7 +226,7 @@ def test_the_comparison_notices(sources, name, wrong, monkeypatch):
 def test_the_renderer_draws_stars_of_files(sources, name):
     """The whole way of a simulated star: file, grid, spline, Fourier transform, pixels."""
     source = sources(name)
-    survey = load_survey("phat").with_values(observation={"bands": (band_of(source.psf),)})
+    survey = load_survey("phat-nodust").with_values(observation={"bands": (band_of(source.psf),)})
     renderer = Renderer(survey, size=SIZE, pad=SIZE // 2)
     for x, y in [(0.31, -0.17), (-0.44, 0.23)]:
         grids = renderer.empty(1)

@@ -21,7 +21,7 @@ BANDS = ("F336W", "F475W", "F814W")
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="module")

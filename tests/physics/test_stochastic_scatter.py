@@ -22,7 +22,7 @@ MASSES = {1e3: 3000, 1e4: 1500, 1e5: 500}
 
 @pytest.fixture(scope="module")
 def simulator():
-    return Simulator("phat", n_fields=0)
+    return Simulator("phat-nodust", n_fields=0)
 
 
 def moments(simulator, log_age, imf=KROUPA2001):

@@ -49,7 +49,7 @@ def changed(where: tuple, key: str, value: object) -> dict:
 
 
 def test_phat_is_what_the_survey_is() -> None:
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     assert phat.band_names == ("F336W", "F475W", "F814W")
     assert phat.pixel_scale_arcsec == 0.05
     assert phat.stamp_size == 64
@@ -246,7 +246,7 @@ def test_unknown_survey_and_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_sound_survey_passes_the_check() -> None:
-    check_survey(load_survey("phat"))
+    check_survey(load_survey("phat-nodust"))
     check_survey(parse_survey(content()))
 
 
@@ -307,11 +307,11 @@ def test_file_names_are_relative_to_the_survey_file(tmp_path: Path) -> None:
 
 
 def test_band_by_name() -> None:
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     assert phat.band("F475W").instrument == "ACS/WFC"
     with pytest.raises(InputError, match=r"Did you mean 'F475W'\?"):
         phat.band("F475")
 
 
 def test_survey_is_a_survey() -> None:
-    assert isinstance(load_survey("phat"), Survey)
+    assert isinstance(load_survey("phat-nodust"), Survey)

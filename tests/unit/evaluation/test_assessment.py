@@ -22,7 +22,7 @@ from praesepe.quantities import Quantity, register, unregister
 from praesepe.sky.stamps import Mocks
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 PARAMETERS = ("log_age", "log_mass", "log_rh")
 METRICS = {"median", "mad_sigma", "rms", "coverage68", "coverage95"}
 
@@ -160,7 +160,7 @@ def test_what_is_written(gaussian: Gaussian, tmp_path: Path) -> None:
     assert json.loads((out / "metrics.json").read_text()) == metrics
     assert metrics["provenance"]["seed"] == 2
     assert metrics["provenance"]["n"] == 300
-    assert metrics["provenance"]["model"] == "phat"
+    assert metrics["provenance"]["model"] == PHAT.name
     assert metrics["provenance"]["survey_fingerprint"] == PHAT.fingerprint()
     table = Table.read(out / "clusters.ecsv")
     assert len(table) == 300

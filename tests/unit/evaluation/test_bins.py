@@ -10,7 +10,7 @@ from praesepe.evaluation import bins_of
 from praesepe.quantities import A_V, LOG_AGE, LOG_MASS, LOG_RH, Quantity
 from praesepe.survey import load_survey
 
-BINS = load_survey("phat").evaluation.bins
+BINS = load_survey("phat-nodust").evaluation.bins
 THREE = (LOG_AGE, LOG_MASS, LOG_RH)
 PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.097, -0.097)}
 LOG_3_GYR = np.log10(3e9)

@@ -23,13 +23,13 @@ PHOTOMETRY = {
 
 @pytest.fixture(scope="session")
 def phat() -> Survey:
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="session")
 def two_bands() -> Survey:
     """F475W and F814W of phat, for shorter tests."""
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     return phat.with_values(name="two", observation={"bands": phat.bands[1:]})
 
 

@@ -16,7 +16,7 @@ from praesepe.survey import Survey, load_survey, parse_survey
 
 def survey_of(*bands: tuple[str, str]) -> Survey:
     """Survey with bands of the given names and filter curves."""
-    content = load_survey("phat").model_dump()
+    content = load_survey("phat-nodust").model_dump()
     like = content["observation"]["bands"][1]
     content["observation"]["bands"] = [
         {**like, "name": name, "filter": curve} for name, curve in bands

@@ -28,7 +28,7 @@ from praesepe.quantities import DEFAULT_INFERRED, reported
 from praesepe.survey import load_survey, parse_survey
 
 SIZE = 200
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 OFF_IMAGE, MISSING, BAD_COORDINATE = 1, 2, 8
 
 
@@ -283,8 +283,8 @@ def test_table_files(
 
 def test_metadata_say_where_it_comes_from(central: CentralPixels, images: Any, wcs: WCS) -> None:
     meta = predict(central, images, at_pixels(wcs, [50], [60]), seed=4, command="praesepe …").meta
-    assert meta["model"] == "phat"
-    assert meta["survey"] == "phat"
+    assert meta["model"] == PHAT.name
+    assert meta["survey"] == PHAT.name
     assert meta["survey_fingerprint"] == PHAT.fingerprint()
     assert meta["praesepe_version"] == praesepe.__version__
     assert meta["command"] == "praesepe …"
@@ -459,7 +459,7 @@ def test_draws_say_what_they_are(
         median = np.median(np.array(table[name].to_pylist()), axis=1)
         np.testing.assert_allclose(median, result[f"{name}_p50"], atol=1e-4)
     content = json.loads(table.schema.metadata[b"praesepe"])
-    assert content["model"] == "phat"
+    assert content["model"] == PHAT.name
     assert content["seed"] == 3
     assert [q["name"] for q in content["quantities"]] == ["log_age", "log_mass", "rh_arcsec"]
     np.testing.assert_allclose(read_samples(path), result.samples, atol=1e-6)

@@ -19,7 +19,7 @@ from praesepe.network.estimator import Estimator
 from praesepe.quantities import Quantity
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_it_reads_like_its_table(kept: Result) -> None:
     table = kept.to_table()
     assert len(kept) == len(table) == 301
     assert kept.colnames == table.colnames
-    assert kept.meta["model"] == "phat"
+    assert kept.meta["model"] == PHAT.name
     good = kept[kept["flags"] == 0]
     assert isinstance(good, Table)
     assert len(good) == np.count_nonzero(table["flags"] == 0)

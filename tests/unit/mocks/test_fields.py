@@ -31,7 +31,7 @@ FIELD = 72
 @pytest.fixture(scope="module")
 def survey():
     """Two bands of the built-in survey."""
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     return phat.with_values(observation={"bands": phat.bands[1:]})
 
 

@@ -13,7 +13,7 @@ from praesepe.survey import load_survey
 
 
 def test_real_star_fields_are_not_for_mosaics(tmp_path: Path) -> None:
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     field = phat.galaxy.field.model_copy(update={"files": "fields"})
     survey = phat.with_values(galaxy={"field": field})
     with pytest.raises(InputError, match=r"simulated star field.*density 0"):
@@ -35,7 +35,7 @@ def test_the_middle_of_a_catalogue_is_that_of_most_positions() -> None:
 def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path) -> None:
     from astropy.io import fits
 
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     survey = phat.with_values(observation={"bands": phat.bands[1:]}, network={"stamp_size": 32})
     made = simulate_mosaic(survey, tmp_path / "sky", n=0, size=64, density=0.0, seed=5)
     for band, path in made.images.items():
@@ -49,7 +49,7 @@ def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path) -> None:
 
 
 def test_the_density_comes_from_the_surveys_range_by_default():
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     low, high = survey.galaxy.field.surface_density
     drawn = [draw_density(survey, seed) for seed in range(40)]
     assert low <= min(drawn) < (low * high) ** 0.5 < max(drawn) <= high

@@ -25,7 +25,7 @@ from praesepe.survey import load_survey
 @pytest.fixture(scope="module")
 def survey():
     """One band of the built-in survey, in small stamps."""
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     return phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
 
 

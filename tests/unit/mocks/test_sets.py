@@ -26,7 +26,7 @@ from praesepe.survey import load_survey
 @pytest.fixture(scope="module")
 def survey():
     """One band of the built-in survey, in small stamps."""
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     return phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
 
 
@@ -221,7 +221,7 @@ def test_another_stellar_model_of_the_same_name_is_another_set(
     from praesepe.stars.store import write_grid
 
     monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
-    phat, grid = load_survey("phat"), IsochroneGrid.embedded()
+    phat, grid = load_survey("phat-nodust"), IsochroneGrid.embedded()
     other = phat.with_values(clusters={"stars": {"isochrones": "mine"}})
     one = MockSet(other, seed=1, nuisances=True, n=1)
     identities = []

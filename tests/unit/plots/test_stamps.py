@@ -16,7 +16,7 @@ from praesepe.plots import (
 from praesepe.stars.passbands import load_passband
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 SCALE = color_scale(PHAT.bands)
 
 

@@ -8,7 +8,7 @@ import pytest
 from praesepe.report.demo import figure_demo
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 
 
 @pytest.fixture

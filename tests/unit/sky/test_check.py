@@ -22,7 +22,7 @@ def cube(tmp_path):
 
 
 def survey_with(psf, **nuisance):
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     first = survey.bands[0]
     band = first.model_copy(update={"psf": first.psf.model_copy(update=psf)})
     return survey.with_values(

@@ -9,7 +9,7 @@ from praesepe.sky.contents import contents
 from praesepe.stars import load_passband
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 
 
 @pytest.fixture

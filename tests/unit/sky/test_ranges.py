@@ -11,7 +11,7 @@ from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 NEAR, FAR = 6e5, 9e5
 SHORT, LONG = 800.0, 2000.0
 GIVEN = {"log_age": 9.5, "log_mass": 4.5, "log_rh": -0.6, "x_offset": 0.0, "y_offset": 0.0}

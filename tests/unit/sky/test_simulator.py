@@ -15,7 +15,7 @@ from praesepe.survey import load_survey
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ N = 300
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ GIVEN = {"log_age": 8.0, "log_mass": 4.0, "log_rh": -0.5}
 
 
 def survey_with(**tables):
-    return load_survey("phat").with_values(**tables)
+    return load_survey("phat-nodust").with_values(**tables)
 
 
 def with_bands(survey, **changes):
@@ -33,7 +33,7 @@ def observed(survey, n=60, seed=3, given=GIVEN, **settings):
 
 @pytest.fixture(scope="module")
 def plain():
-    return observed(load_survey("phat"))
+    return observed(load_survey("phat-nodust"))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_differential_extinction_scatters_the_stars():
 
 def test_an_extinction_outside_the_surveys_range():
     with pytest.raises(InputError, match="wider range"):
-        observed(load_survey("phat"), given={**GIVEN, "a_v": 1.0})
+        observed(load_survey("phat-nodust"), given={**GIVEN, "a_v": 1.0})
 
 
 def test_binaries_add_light_and_mass(plain):

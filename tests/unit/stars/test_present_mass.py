@@ -9,7 +9,7 @@ from praesepe.stars.present_mass import present_mass_curve
 from praesepe.stars.store import write_grid
 from praesepe.survey import load_survey
 
-PHAT = load_survey("phat")
+PHAT = load_survey("phat-nodust")
 DOUBLE = {"binary_fraction": 0.6, "binary_mass_ratio": (0.3, 1.0)}
 
 

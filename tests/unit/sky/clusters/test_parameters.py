@@ -19,7 +19,7 @@ N = 4000
 
 def survey_with(**tables):
     """The phat survey with some keys of its tables changed."""
-    return load_survey("phat").with_values(**tables)
+    return load_survey("phat-nodust").with_values(**tables)
 
 
 VARIED = survey_with(
@@ -74,7 +74,7 @@ def test_each_prior_has_its_distribution(name):
 
 
 def test_sizes_are_uniform_in_the_logarithm_by_default():
-    values = drawn(load_survey("phat")).log_rh.double().numpy()
+    values = drawn(load_survey("phat-nodust")).log_rh.double().numpy()
     assert stats.kstest(values, uniform(LOW, HIGH).cdf).pvalue > 0.003
     assert stats.kstest(values, truncated(-0.6, 0.3, LOW, HIGH).cdf).pvalue < 1e-6
 
@@ -99,8 +99,8 @@ def test_parameters_are_independent():
 
 
 def test_tidal_radii_are_those_of_orbits_in_the_galaxy():
-    clusters = drawn(load_survey("phat"))
-    scale_pc = clusters.tidal_scale.double().numpy() * load_survey("phat").pc_per_arcsec
+    clusters = drawn(load_survey("phat-nodust"))
+    scale_pc = clusters.tidal_scale.double().numpy() * load_survey("phat-nodust").pc_per_arcsec
     angular = 250.0 / (scale_pc**3 * 2 * 250.0**2 / GRAVITY) ** 0.5  # km/s/pc: V / R
     distance = stats.kstest(250.0 / angular / 1e3, uniform(4.0, 18.0).cdf)
     assert distance.pvalue > 0.003
@@ -112,7 +112,7 @@ def test_tidal_radii_are_those_of_orbits_in_the_galaxy():
 
 def test_the_tidal_radius_grows_with_mass_and_holds_the_cluster():
     given = {"tidal_scale": 0.4, "log_mass": [3.0, 4.5, 2.0], "log_rh": [-1.0, -1.0, 0.0]}
-    clusters = drawn(load_survey("phat"), n=3).with_values(**given)
+    clusters = drawn(load_survey("phat-nodust"), n=3).with_values(**given)
     torch.testing.assert_close(clusters.tidal_radius, torch.tensor([4.0, 0.4 * 10**1.5, 2.0]))
     torch.testing.assert_close(
         clusters.spatial_profile(0.05).tidal_radius, clusters.tidal_radius / 0.05
@@ -120,7 +120,7 @@ def test_the_tidal_radius_grows_with_mass_and_holds_the_cluster():
 
 
 def test_a_tidal_radius_can_be_given():
-    clusters = drawn(load_survey("phat"), n=2)
+    clusters = drawn(load_survey("phat-nodust"), n=2)
     changed = clusters.with_values(log_mass=[2.5, 4.0], log_rh=-1.0, tidal_radius=[3.0, math.inf])
     torch.testing.assert_close(changed.tidal_radius, torch.tensor([3.0, math.inf]))
     assert torch.isinf(changed.with_values(profile=1).tidal_radius).all()  # King: its own end

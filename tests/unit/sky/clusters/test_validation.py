@@ -31,7 +31,7 @@ GIVEN = {"log_age": 8.0, "log_mass": 3.0, "log_rh": -0.5}
 
 
 def survey_with(**tables):
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     return phat.with_values(observation={"bands": phat.bands[1:2]}, **tables)
 
 
@@ -178,7 +178,7 @@ def test_each_model_has_its_own_ages(tmp_path):
 @pytest.mark.parametrize(
     "survey",
     [
-        load_survey("phat"),
+        load_survey("phat-nodust"),
         survey_with(
             clusters={
                 "metallicity": (0.03, 0.045),

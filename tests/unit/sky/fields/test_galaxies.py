@@ -23,7 +23,7 @@ from praesepe.survey import load_survey
 
 @pytest.fixture(scope="module")
 def survey():
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     return phat.with_values(galaxy={"field": {"galaxies_per_arcmin2": 90.0}})
 
 
@@ -157,7 +157,7 @@ def test_a_spiral_is_smoother_than_random_points():
 
 
 def test_no_galaxies(generator):
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     place, flux = draw(phat, generator)
     assert place.shape == (2, 0)
     assert flux.shape == (3, 0)

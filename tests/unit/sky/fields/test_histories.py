@@ -27,7 +27,7 @@ class Grid:
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 def with_field(survey, **settings):

@@ -20,7 +20,7 @@ N, SIZE = 3, 70
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def simulator():
-    return Simulator("phat", n_fields=0)
+    return Simulator("phat-nodust", n_fields=0)
 
 
 @pytest.fixture(scope="module")

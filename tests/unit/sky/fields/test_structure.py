@@ -23,7 +23,7 @@ class Stars:
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 def with_field(survey, **settings):

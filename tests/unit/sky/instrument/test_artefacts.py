@@ -17,7 +17,7 @@ KERNEL = ((0.1, 0.3, 0.0), (0.4, 1.0, 0.3), (0.1, 0.4, 0.2))
 
 def survey_with(*, faults=None, **settings):
     """phat under a fixed sky that is subtracted, with other settings of all bands."""
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     settings = {"sky_e_s": (0.05, 0.05), "sky_left": (0.0, 0.0), **settings}
     bands = tuple(band.model_copy(update=settings) for band in survey.bands)
     return survey.with_values(observation={"bands": bands, "detector": faults or {}})
@@ -180,7 +180,7 @@ def test_cosmic_rays_of_a_survey_add_to_its_images(generator):
     )
     hit = Detector(survey_with(faults=faults)).expose(uniform(0.1), generator=generator)
     added = (hit - clean).double()
-    for band, settings in enumerate(load_survey("phat").bands):
+    for band, settings in enumerate(load_survey("phat-nodust").bands):
         electrons = float(added[:, band].sum()) * settings.exposure_s
         n = 20 * 40 * 64**2 / 1e4
         assert electrons / 2000 == pytest.approx(n, abs=4.5 * n**0.5 + 0.04 * n)
@@ -250,7 +250,7 @@ def test_on_a_background_only_the_light_brings_noise(generator, light):
 
 
 def detector_bands():
-    return load_survey("phat").bands
+    return load_survey("phat-nodust").bands
 
 
 def test_a_second_sky_would_be_noticed(generator):

@@ -11,7 +11,7 @@ from praesepe.survey import load_survey
 
 @pytest.fixture(scope="module")
 def phat():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 def with_bands(survey, **settings):

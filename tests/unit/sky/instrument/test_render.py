@@ -16,7 +16,7 @@ SIZE, PAD = 64, 8
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="module")

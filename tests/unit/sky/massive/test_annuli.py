@@ -89,7 +89,7 @@ def test_all_annuli_of_segregated_clusters_are_visible():
 
 
 def of_survey(**stars):
-    survey = load_survey("phat").with_values(clusters={"stars": stars})
+    survey = load_survey("phat-nodust").with_values(clusters={"stars": stars})
     return Simulator(survey, n_fields=0)
 
 
@@ -127,7 +127,7 @@ def test_companions_shine_as_their_mass_says():
     table = of_survey().tables.cluster[0]
     own = table.initial_mass[isochrone, 0]
     lit = np.isfinite(table.mag_ab[isochrone, 0]).all(1)
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     for i, band in enumerate(survey.bands):
         magnitude = np.interp(mass, own[lit], table.mag_ab[isochrone, 0, lit, i], right=np.inf)
         magnitude[mass > own[lit].max()] = np.inf

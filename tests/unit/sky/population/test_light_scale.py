@@ -19,12 +19,12 @@ RANGE = 30.0
 
 @pytest.fixture(scope="module")
 def tables():
-    return SurveyTables.build(load_survey("phat")).cluster
+    return SurveyTables.build(load_survey("phat-nodust")).cluster
 
 
 @pytest.fixture(scope="module")
 def unit():
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     return np.array([band.zero_point_ab - survey.distance_modulus for band in survey.bands])
 
 

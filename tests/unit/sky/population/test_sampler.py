@@ -20,7 +20,7 @@ ABOVE_THE_LIMIT = 0.1
 
 @pytest.fixture(scope="module")
 def simulator():
-    return Simulator("phat", n_fields=0)
+    return Simulator("phat-nodust", n_fields=0)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ AGES = (7.0, 8.0, 9.5)
 
 @pytest.fixture(scope="module")
 def survey():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 @pytest.fixture(scope="module")

@@ -265,7 +265,7 @@ def test_dust_enters_the_moments(table):
 @pytest.fixture(scope="module")
 def phat():
     """Stars of the survey `phat`, and the magnitude of 1 e-/s in its bands."""
-    survey = load_survey("phat")
+    survey = load_survey("phat-nodust")
     zero_points = np.array([band.zero_point_ab for band in survey.bands])
     return SurveyTables.build(survey).cluster[0], zero_points - survey.distance_modulus
 
