@@ -127,7 +127,8 @@ def listed(names: object, last: str = "and") -> str:
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """Return the member of `choices` most like `name`, or None where nothing comes close.
 
-    A difference of upper and lower case counts half.
+    A difference of upper and lower case counts half; of two that are as like, the one of the same
+    letters in another order is taken.
     """
 
     def likeness(one: str, other: str) -> float:
@@ -138,7 +139,9 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
         for choice in choices
     }
     close = {choice: sum(score) for choice, score in scores.items() if score[0] >= 0.5}
-    return max(close, key=lambda choice: close[choice]) if close else None
+    letters = sorted(name.lower())
+    ranked = {c: (round(score, 9), sorted(c.lower()) == letters) for c, score in close.items()}
+    return max(ranked, key=lambda choice: ranked[choice]) if ranked else None
 
 
 def unknown(

@@ -377,7 +377,7 @@ def test_empty_catalogue(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"empty{suffix}"
     table = Table({"ra": np.zeros(0), "dec": np.zeros(0)})
     table.write(path, **({"format": "votable"} if suffix == ".vot" else {}))
-    with pytest.raises(InputError, match=r"is empty: it has columns \(ra, dec\) but no rows"):
+    with pytest.raises(InputError, match=r"is empty: it has columns \(ra and dec\) but no rows"):
         read_catalog(path, phat_wcs())
 
 
@@ -394,7 +394,7 @@ def test_missing_columns(tmp_path: Path) -> None:
     path.write_text("id,right,dec\n1,2,3\n")
     with pytest.raises(InputError) as caught:
         read_catalog(path, phat_wcs())
-    assert "it has: id, right, dec" in str(caught.value)
+    assert "it has id, right and dec" in str(caught.value)
     assert "right ascension (ra, ra_deg" in str(caught.value)
 
 

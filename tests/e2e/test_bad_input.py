@@ -282,7 +282,7 @@ def test_missing_columns(refused: Any, model: Path, field: Any) -> None:
     field.catalog.write_text("name,ra\nc1,11.1\n")
     message = refused(model, *field.arguments)
     assert "no position columns" in message
-    assert "name, ra" in message
+    assert "name and ra" in message
 
 
 def test_no_such_catalogue(refused: Any, model: Path, field: Any) -> None:

@@ -106,18 +106,18 @@ def mocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from praesepe.mocks.sets import simulate
 
     path = tmp_path_factory.mktemp("mocks") / "mocks.fits"
-    return simulate("phat", path, n=260, seed=3, command="praesepe simulate phat")
+    return simulate("phat-nodust", path, n=260, seed=3, command="praesepe simulate phat")
 
 
 def test_simulate(run_cli: Run, mocks: Path, tmp_path: Path, phat: Survey) -> None:
     out = tmp_path / "again.fits"
-    run_cli("simulate", "phat", "--n", 260, "--seed", 3, "--out", out)
+    run_cli("simulate", "phat-nodust", "--n", 260, "--seed", 3, "--out", out)
     with fits.open(out) as ours, fits.open(mocks) as theirs:
         images, truth = ours["IMAGES"], Table(ours["TRUTH"].data)
         assert images.data.shape == (260, 3, 64, 64)
         assert images.data.dtype == np.dtype(">f4")
         assert images.header["BUNIT"] == "electron/s"
-        assert images.header["SURVEY"] == "phat"
+        assert images.header["SURVEY"] == phat.name
         assert images.header["SURVHASH"] == phat.fingerprint()
         assert images.header["SEED"] == 3
         assert [images.header[f"BAND{i}"] for i in (1, 2, 3)] == list(phat.band_names)
@@ -180,7 +180,7 @@ def test_predict(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
     assert "12 of 12 clusters measured" in finished.stdout
     table = Table.read(out)
     assert list(table["name"]) == [f"c{i}" for i in range(12)]
-    assert table.meta["model"] == "phat"
+    assert table.meta["model"] == "phat-nodust"
     assert table.meta["command"].startswith("praesepe predict")
     assert str(field.catalog) in table.meta["command"]
     for name in ("log_age", "log_mass", "log_present_mass", "rh_arcsec", "rh_pc"):
@@ -416,7 +416,7 @@ def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
     assert done.truth.shape == (20, 3)
     assert [name for name, *_ in done.summary()] == ["log age", "log mass", "log r_h"]
     assert sorted(p.name for p in done.images.values()) == [
-        "phat_f336w.fits", "phat_f475w.fits", "phat_f814w.fits",
+        *(f"phat-nodust_{band}.fits" for band in ("f336w", "f475w", "f814w")),
     ]  # fmt: skip
     with fits.open(done.images["F475W"]) as hdus:
         header = hdus["SCI"].header

@@ -322,6 +322,6 @@ def test_fields_build_refuses(refused: Any, field: Any) -> None:
     )
     assert "no smaller than a stamp" in refused(*words, "--size", 32)
     assert "no catalogue at" in refused(*words, "--catalog", "none.csv")
-    images = words[4:-2]
+    images = words[3:-2]
     assert "no image for band 'F814W'" in refused(*words[:3], *images[:-2], "--out", "f")
     assert "no images" in refused(*words[:3], "--out", "f")

@@ -32,7 +32,7 @@ TOLERANCE = 0.1  # rare bright stars make the variance of one field uncertain by
 @pytest.fixture(scope="module")
 def simulator(repository):
     """Galaxies at 20 Mpc: 4000 stars in a pixel, none of which could be seen alone."""
-    return Simulator(repository / "docs" / "examples" / "acsvcs.toml", n_fields=0)
+    return Simulator(repository / "examples" / "real_images" / "acsvcs.toml", n_fields=0)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001
 from praesepe.survey import load_survey
 
-ACSVCS = Path(__file__).parents[2] / "docs" / "examples" / "acsvcs.toml"
+ACSVCS = Path(__file__).parents[2] / "examples" / "real_images" / "acsvcs.toml"
 
 CELLS = np.arange(1.0, 241.0)
 CHANCE = CELLS**-0.8 / (CELLS**-0.8).sum()

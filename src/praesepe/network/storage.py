@@ -107,7 +107,7 @@ def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
             f"{path} is not a Praesepe model: {error}. A model is a folder with {CONTENT} and "
             f"{WEIGHTS}, as `praesepe train` writes it"
         ) from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or "format" not in content:
         raise InputError(f"{path} is not a Praesepe model: its {CONTENT} lacks the usual entries")
     if content.get("format") not in (2, FORMAT):
         raise InputError(

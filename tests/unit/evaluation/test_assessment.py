@@ -220,7 +220,7 @@ def test_calibration_of_the_joint_posterior(gaussian: Gaussian) -> None:
 
 def test_an_evaluation_says_what_it_is(gaussian: Gaussian) -> None:
     evaluation = evaluate(gaussian, n=64, seed=2)
-    assert "64 artificial clusters of 'phat', seed 2; age: bias" in repr(evaluation)
+    assert f"64 artificial clusters of {PHAT.name!r}, seed 2; age: bias" in repr(evaluation)
     assert repr(evaluation.recovery) == (
         "<Recovery of log_age, log_mass, log_rh of 64 artificial clusters>"
     )

@@ -268,14 +268,19 @@ def test_double_precision_becomes_single(survey: Survey) -> None:
 def test_labels_are_known_or_derived(survey: Survey) -> None:
     mocks = Mocks(
         torch.zeros(2, 2, 16, 16),
-        torch.tensor([[7.0, 3.0, -0.5], [8.0, 2.0, -1.0]]),
-        {"a_v": torch.tensor([0.3, 0.1])},
+        {
+            "log_age": torch.tensor([7.0, 8.0]),
+            "log_mass": torch.tensor([3.0, 2.0]),
+            "log_rh": torch.tensor([-0.5, -1.0]),
+            "a_v": torch.tensor([0.3, 0.1]),
+        },
     )
     labels = label_values(mocks, ("a_v", "log_rh", "rh_arcsec", "rh_pc"), survey)
     expected = [[0.3, -0.5, 10**-0.5], [0.1, -1.0, 0.1]]
     np.testing.assert_allclose(labels[:, :3], expected, rtol=1e-6)
     np.testing.assert_allclose(labels[:, 3], labels[:, 2] * survey.pc_per_arcsec, rtol=1e-6)
-    assert label_values(mocks, ("log_age", "log_mass", "log_rh"), survey) is mocks.labels
+    default = label_values(mocks, ("log_age", "log_mass", "log_rh"), survey)
+    torch.testing.assert_close(default, mocks.labels)
     with pytest.raises(InputError, match="does not say 'log_z' of its clusters"):
         label_values(mocks, ("log_z",), survey)
 
