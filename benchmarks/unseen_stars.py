@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from praesepe import Estimator, Simulator, Survey, load_survey
-from praesepe.statistics import bias, interval_coverage, robust_scatter
 from praesepe.stars.store import import_models
+from praesepe.statistics import bias, interval_coverage, robust_scatter
 
 ISOCHRONES = "isochrones/parsec_v1.2S_wfc3_Z0.019.dat"
 PSF_FILES = {

@@ -62,6 +62,7 @@ PAGES = {
     "../CHANGELOG.md": "changelog.md",
     "../README.md": "index.md",
     "../src/praesepe/data/weights/phat/README.md": "model_phat.md",
+    "../src/praesepe/data/weights/phat-nodust/README.md": "model_phat_nodust.md",
 }
 
 
