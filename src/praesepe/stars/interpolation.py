@@ -66,13 +66,18 @@ def refine_metallicity(
     ends = np.clip([low, high], first, last)
     steps = int(np.ceil(np.log10(ends[1] / ends[0]) / step_dex - 1e-9))
     wanted = np.geomspace(ends[0], ends[1], steps + 1) if steps else ends[:1]
-    return IsochroneGrid(
-        grid.log_age, wanted, tuple(_row(grid, float(metallicity)) for metallicity in wanted)
-    )
+    joined: dict[int, list[_Joined]] = {}
+    rows = tuple(_row(grid, float(metallicity), joined) for metallicity in wanted)
+    return IsochroneGrid(grid.log_age, wanted, rows)
 
 
-def _row(grid: IsochroneGrid, metallicity: float) -> tuple[Isochrone, ...]:
-    """Isochrones of all ages at one metallicity inside the grid."""
+def _row(
+    grid: IsochroneGrid, metallicity: float, joined: dict[int, list[_Joined]]
+) -> tuple[Isochrone, ...]:
+    """Isochrones of all ages at one metallicity inside the grid.
+
+    Neighbours are joined once for all metallicities between them: `joined`, by the upper one.
+    """
     log_z = np.log10(grid.metallicity)
     at = np.log10(metallicity)
     nearest = int(np.abs(log_z - at).argmin())
@@ -80,8 +85,10 @@ def _row(grid: IsochroneGrid, metallicity: float) -> tuple[Isochrone, ...]:
         return grid.isochrones[nearest]
     upper = int(np.clip(np.searchsorted(log_z, at), 1, len(log_z) - 1))
     share = float((at - log_z[upper - 1]) / (log_z[upper] - log_z[upper - 1]))
-    pairs = zip(grid.isochrones[upper - 1], grid.isochrones[upper], strict=True)
-    return tuple(between(poor, rich, share) for poor, rich in pairs)
+    if upper not in joined:
+        pairs = zip(grid.isochrones[upper - 1], grid.isochrones[upper], strict=True)
+        joined[upper] = [_Joined.of(poor, rich) for poor, rich in pairs]
+    return tuple(pair.at(share) for pair in joined[upper])
 
 
 def between(first: Isochrone, second: Isochrone, share: float) -> Isochrone:
@@ -109,14 +116,39 @@ def between(first: Isochrone, second: Isochrone, share: float) -> Isochrone:
     The idea of equivalent evolutionary points is that of Prather (1976) and Bergbusch &
     VandenBerg (1992, ApJS 81, 163), with the stellar types of SSE as points.
     """
-    with_eep = first.eep is not None and second.eep is not None
-    names = (*COLUMNS, "eep") if with_eep else COLUMNS
-    parts = [_blend(first, second, pair, share, names, with_eep) for pair in _phases(first, second)]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    mass = columns["initial_mass"]
-    steps = APART * np.arange(len(mass))
-    columns["initial_mass"] = np.maximum.accumulate(mass * (1 - steps)) * (1 + steps)
-    return Isochrone(**columns)
+    return _Joined.of(first, second).at(share)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Two isochrones of one age, point by point: columns at both ends, and the kind of star."""
+
+    first: dict[str, np.ndarray]
+    second: dict[str, np.ndarray]
+    kind: np.ndarray
+
+    @classmethod
+    def of(cls, first: Isochrone, second: Isochrone) -> _Joined:
+        """Join two isochrones phase by phase."""
+        with_eep = first.eep is not None and second.eep is not None
+        names = [*(name for name in COLUMNS if name != "kind"), *(["eep"] if with_eep else [])]
+        phases = _phases(first, second)
+        parts = [_join(first, second, pair, names, with_eep) for pair in phases]
+        low, high = (
+            {name: np.concatenate([part[side][name] for part in parts]) for name in names}
+            for side in (0, 1)
+        )
+        return cls(low, high, np.concatenate([kind for _, _, kind in parts]))
+
+    def at(self, share: float) -> Isochrone:
+        """The isochrone part of the way from the first to the second."""
+        columns = {
+            name: (1 - share) * low + share * self.second[name] for name, low in self.first.items()
+        }
+        mass = columns["initial_mass"]
+        steps = APART * np.arange(len(mass))
+        columns["initial_mass"] = np.maximum.accumulate(mass * (1 - steps)) * (1 + steps)
+        return Isochrone(**columns, kind=self.kind)
 
 
 @dataclass(frozen=True)
@@ -171,33 +203,23 @@ def _edge(isochrone: Isochrone, runs: list[slice], index: int) -> float:
     return float(0.5 * (mass[at - 1] + mass[at]))
 
 
-def _blend(
-    first: Isochrone,
-    second: Isochrone,
-    pair: _Pair,
-    share: float,
-    names: tuple[str, ...],
-    with_eep: bool,
-) -> dict[str, np.ndarray]:
-    """Columns of one phase of the isochrone in between."""
+def _join(
+    first: Isochrone, second: Isochrone, pair: _Pair, names: list[str], with_eep: bool
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Columns of one phase at either end, at the same points, and their kind of star."""
     if pair.first is None or pair.second is None:
         own, run = (first, pair.first) if pair.second is None else (second, pair.second)
-        weight = 1 - share if pair.second is None else share
-        part = {name: getattr(own, name)[run] for name in names}
-        part["initial_mass"] = weight * part["initial_mass"] + (1 - weight) * pair.gap
-        return part
+        there = {name: getattr(own, name)[run] for name in names}
+        gone = {**there, "initial_mass": np.full_like(there["initial_mass"], pair.gap)}
+        return *((there, gone) if own is first else (gone, there)), own.kind[run]
     sides = (first, pair.first), (second, pair.second)
     progress = _progress(sides, with_eep)
     grid = max(progress, key=len)
-    part = {}
-    for name in names:
-        low, high = (
-            np.interp(grid, own, getattr(one, name)[run])
-            for own, (one, run) in zip(progress, sides, strict=True)
-        )
-        part[name] = (1 - share) * low + share * high
-    part["kind"] = np.full(len(grid), first.kind[pair.first.start])
-    return part
+    low, high = (
+        {name: np.interp(grid, own, getattr(one, name)[run]) for name in names}
+        for own, (one, run) in zip(progress, sides, strict=True)
+    )
+    return low, high, np.full(len(grid), first.kind[pair.first.start])
 
 
 def _progress(
