@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from praesepe import quantities
 from praesepe.errors import InputError
 from praesepe.network.heads.base import Axis
-from praesepe.quantities import DEFAULT_INFERRED, Quantity, Values
+from praesepe.quantities import DEFAULT_INFERRED, Values
 from praesepe.survey import Survey
 
 
@@ -112,7 +112,7 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
         return 0.0, float(len(quantity.categories) - 1)
     bounds = np.full(2, np.nan)
     if quantity.prior:
-        bounds = _drawn_range(survey, quantity)
+        bounds = np.array(survey.drawn_range(quantity))
     elif quantity.sources:
         corners = itertools.product(*(prior_range(survey, source) for source in quantity.sources))
         columns = dict(zip(quantity.sources, np.array(list(corners)).T, strict=True))
@@ -126,18 +126,6 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
             "give it limits in the registry"
         )
     return float(bounds[0]), float(bounds[1])
-
-
-def _drawn_range(survey: Survey, quantity: Quantity) -> Values:
-    """Range that a survey draws a quantity from, in the quantity's own values."""
-    if quantity.prior == "rh_arcsec":  # which may be given in pc
-        given: object = survey.rh_arcsec
-    elif hasattr(survey.clusters, quantity.prior):
-        given = getattr(survey.clusters, quantity.prior)
-    else:
-        raise InputError(f"survey {survey.name!r} has no prior {quantity.prior!r}")
-    bounds = np.broadcast_to(np.asarray(given, float), 2)
-    return np.log10(bounds) if quantity.linear == quantity.prior else np.array(bounds)
 
 
 def prior_bounds(survey: Survey, names: Sequence[str] = DEFAULT_INFERRED) -> tuple[Tensor, Tensor]:

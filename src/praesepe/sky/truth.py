@@ -66,7 +66,9 @@ def varying_parameters(clusters: Clusters, survey: Survey) -> dict[str, Tensor]:
         "angle": prior.ellipticity != (0.0, 0.0),
         "segregation": prior.segregation != (0.0, 0.0),
     }
-    return {name: getattr(clusters, name) for name, wanted in varies.items() if wanted}
+    return {
+        name: getattr(clusters, name) for name, wanted in varies.items() if wanted
+    } | clusters.more
 
 
 def what_stars_show(drawn: ClusterStars, survey: Survey) -> dict[str, Tensor]:

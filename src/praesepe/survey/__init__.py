@@ -4,7 +4,7 @@ It is checked when it is read, and frozen. `praesepe.survey.schema` joins the fo
 """
 
 from praesepe.survey.bands import Band
-from praesepe.survey.clusters import SHAPE_LIMITS, ClusterPrior, MassFunction, Stars
+from praesepe.survey.clusters import ClusterPrior, MassFunction, Stars
 from praesepe.survey.evaluation import EvaluationSettings
 from praesepe.survey.galaxy import Galaxy, StarField, Tides
 from praesepe.survey.network import NetworkSettings
@@ -18,7 +18,6 @@ __all__ = [
     "LOG_AGES",
     "METALLICITIES",
     "PSF",
-    "SHAPE_LIMITS",
     "Band",
     "ClusterPrior",
     "DetectorErrors",

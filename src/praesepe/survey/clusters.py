@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
-from praesepe.quantities import CONCENTRATION, ELLIPTICITY, LOG_MASS, SEGREGATION
+from praesepe import quantities
+from praesepe.errors import listed
+from praesepe.quantities import Quantity
 from praesepe.survey.settings import (
     Fraction,
     NonNegative,
@@ -17,17 +28,14 @@ from praesepe.survey.settings import (
     as_range,
     check_ages,
     check_metallicities,
-    shown,
 )
+
+Given = ValueOrRange | str | Annotated[tuple[str, ...], Field(min_length=1)]
+"""What a quantity may be drawn from: a value, a range, or one or more categories."""
 
 ProfileName = Literal["eff", "king", "plummer"]
 
 DEFAULT_RH_ARCSEC: Range = (0.08, 0.8)
-
-SHAPE_LIMITS: dict[str, Range] = {
-    quantity.prior: quantity.limits for quantity in (CONCENTRATION, ELLIPTICITY, SEGREGATION)
-}
-"""Lowest and highest values of a profile's shape that clusters can be made with."""
 
 
 class MassFunction(Settings):
@@ -89,7 +97,14 @@ class Stars(Settings):
 
 
 class ClusterPrior(Settings):
-    """What the simulated clusters are drawn from, uniformly in the logarithm."""
+    """What the simulated clusters are drawn from, uniformly in the logarithm.
+
+    Beside the fields below, a key may be the ``prior`` of any registered quantity, with a value, a
+    range, or names of categories: see `drawn_beside`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Given]
 
     log_age: Range = (6.6, 10.1)
     log_mass: Range = (2.0, 4.5)
@@ -127,6 +142,27 @@ class ClusterPrior(Settings):
     )
     stars: Stars = Stars()
 
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """The fields, and the priors of quantities that were registered beside them."""
+        fields = tuple(cls.model_fields)
+        return fields + tuple(q.prior for q in quantities.drawn() if q.prior not in fields)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _no_unknown_keys(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(given, dict) or not (unknown := set(given) - set(cls.keys())):
+            return handler(given)
+        wrong: list[Any] = [
+            InitErrorDetails(type="extra_forbidden", loc=(key,), input=given[key])
+            for key in sorted(unknown)
+        ]
+        try:
+            handler({key: value for key, value in given.items() if key not in unknown})
+        except ValidationError as error:
+            wrong += error.errors()
+        raise ValidationError.from_exception_data(cls.__name__, wrong)
+
     @model_validator(mode="before")
     @classmethod
     def _one_radius(cls, given: Any) -> Any:
@@ -146,9 +182,9 @@ class ClusterPrior(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        low, high = LOG_MASS.limits
-        if not (self.log_mass[0] >= low and self.log_mass[1] <= high):
-            raise ValueError(f"log_mass = {list(self.log_mass)}: allowed are {low:g} to {high:g}")
+        if self.stars.models == ("sse",):  # those of other models are known when they are read
+            check_ages(self.log_age)
+            check_metallicities(self.metallicity)
         for name in ("rh_arcsec", "rh_pc"):
             radii = getattr(self, name)
             if radii is not None and radii[0] <= 0:
@@ -157,24 +193,77 @@ class ClusterPrior(Settings):
             raise ValueError(
                 f"gamma = {list(self.gamma)}: an EFF profile has finite light only for gamma > 2"
             )
-        for name, (low, high) in SHAPE_LIMITS.items():
-            given = getattr(self, name)
-            if given[0] < low or given[1] > high:
-                raise ValueError(f"{name} = {list(given)}: allowed are {low:g} to {high:g}")
-        return self
-
-    @model_validator(mode="after")
-    def _stars_are_known(self) -> Self:
-        if self.stars.models == ("sse",):  # those of other models are known when they are read
-            check_ages(self.log_age)
-            check_metallicities(self.metallicity)
-        if as_range(self.metallicity)[0] <= 0:
-            raise ValueError(f"metallicity = {shown(self.metallicity)}: Z must be positive")
-        if as_range(self.a_v)[0] < 0:
-            raise ValueError(f"a_v = {shown(self.a_v)}: give numbers greater than or equal to 0")
+        for quantity in quantities.drawn():
+            if getattr(self, quantity.prior, None) is not None and quantity != quantities.PROFILE:
+                _check(quantity, getattr(self, quantity.prior))
         return self
 
     @property
     def profiles(self) -> tuple[ProfileName, ...]:
         """Names of the profiles, at least one."""
         return (self.profile,) if isinstance(self.profile, str) else self.profile
+
+    def drawn_beside(self) -> tuple[Quantity, ...]:
+        """Registered quantities that it gives beside its fields, in the order of the registry.
+
+        They are drawn uniformly, and stand in the truth of what is simulated.
+        """
+        beside = self.model_extra or {}
+        return tuple(quantity for quantity in quantities.drawn() if quantity.prior in beside)
+
+    def categories_of(self, quantity: Quantity) -> tuple[int, ...]:
+        """Categories of a quantity that are drawn, each as often, by their numbers."""
+        names = getattr(self, quantity.prior)
+        names = (names,) if isinstance(names, str) else names
+        return tuple(quantity.categories.index(name) for name in names)
+
+
+def range_of(quantity: Quantity, given: ValueOrRange) -> Range:
+    """Ends of what a survey gives for a quantity, in the quantity's own values.
+
+    Parameters
+    ----------
+    quantity : Quantity
+        Where it is the logarithm of what the survey gives, so are the ends returned.
+    given : float or tuple of float
+        A value, or a range.
+    """
+    low, high = as_range(given)
+    return (math.log10(low), math.log10(high)) if _is_linear(quantity) else (low, high)
+
+
+def _is_linear(quantity: Quantity) -> bool:
+    """Whether surveys give a logarithmic quantity as the number itself."""
+    return quantity.linear == quantity.prior
+
+
+def _check(quantity: Quantity, given: Given) -> None:
+    """Refuse what a quantity cannot be drawn from."""
+    written = list(given) if isinstance(given, tuple) else given
+    key = f"{quantity.prior} = {written}"
+    names, numbers = _parted(given)
+    if quantity.is_categorical:
+        if numbers or not set(names) <= set(quantity.categories):
+            raise ValueError(f"{key}: allowed are {listed(quantity.categories)}")
+        return
+    if names:
+        raise ValueError(f"{key}: give a number, or a range [low, high]")
+    low, high = quantity.limits
+    if _is_linear(quantity):
+        if not numbers[0] > 0:
+            raise ValueError(f"{key}: it must be positive")
+        low, high = 10**low, 10**high
+    if numbers[0] < low or numbers[-1] > high:
+        allowed = (
+            f"{low:g} to {high:g}"
+            if math.isfinite(high)
+            else f"numbers greater than or equal to {low:g}"
+        )
+        raise ValueError(f"{key}: allowed are {allowed}")
+
+
+def _parted(given: Given) -> tuple[list[str], list[float]]:
+    """The names and the numbers that a survey gives for a quantity."""
+    values = given if isinstance(given, tuple) else (given,)
+    names = [value for value in values if isinstance(value, str)]
+    return names, [value for value in values if not isinstance(value, str)]

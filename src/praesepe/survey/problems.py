@@ -6,22 +6,23 @@ import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from praesepe.errors import nearest
+from praesepe.survey.settings import Settings
 
 OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
 """What pydantic says of a value that is of another kind than it tried."""
 
 
-def explained(error: ValidationError, root: type[BaseModel]) -> str:
+def explained(error: ValidationError, root: type[Settings]) -> str:
     """One line for each mistake, with the nearest valid key.
 
     Parameters
     ----------
     error : ValidationError
         Of the content that was given.
-    root : type of BaseModel
+    root : type of Settings
         What the content should have been.
 
     Returns
@@ -65,12 +66,12 @@ def _keys(loc: tuple[int | str, ...]) -> list[str]:
     return [str(part) for part in loc if re.fullmatch(r"\w+", str(part)) and part not in kinds]
 
 
-def _explain(problem: Any, root: type[BaseModel]) -> str:
+def _explain(problem: Any, root: type[Settings]) -> str:
     """One line for one of pydantic's findings, with the nearest valid key."""
     where = _keys(problem["loc"])
     if problem["type"] == "extra_forbidden":
         model = _model_at(where[:-1], root)
-        keys = tuple(model.model_fields)
+        keys = model.keys()
         close = nearest(where[-1], keys)
         hint = f" Did you mean {close!r}?" if close else ""
         return f"unknown key {'.'.join(where)!r}.{hint} Allowed here: {', '.join(keys)}."
@@ -82,7 +83,7 @@ def _explain(problem: Any, root: type[BaseModel]) -> str:
     return f"{'.'.join(where) or 'survey'}: {message}{shown}"
 
 
-def _model_at(where: list[str], root: type[BaseModel]) -> type[BaseModel]:
+def _model_at(where: list[str], root: type[Settings]) -> type[Settings]:
     """The settings that stand at a place in a survey."""
     model = root
     for key in where:
@@ -92,9 +93,9 @@ def _model_at(where: list[str], root: type[BaseModel]) -> type[BaseModel]:
     return model
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models_in(annotation: Any) -> Iterator[type[Settings]]:
     """Settings among the kinds of values that an annotation admits."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
         yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from praesepe.errors import InputError, unknown
+from praesepe.quantities import Quantity
 from praesepe.survey.bands import Band
-from praesepe.survey.clusters import ClusterPrior
+from praesepe.survey.clusters import ClusterPrior, range_of
 from praesepe.survey.contents import file_hashes
 from praesepe.survey.evaluation import EvaluationSettings
 from praesepe.survey.galaxy import Galaxy
@@ -136,6 +137,33 @@ class Survey(Settings):
             return low / (far * ARCSEC), high / (near * ARCSEC)
         assert self.clusters.rh_arcsec is not None
         return self.clusters.rh_arcsec
+
+    def drawn_range(self, quantity: Quantity) -> Range:
+        """Lowest and highest value of a continuous quantity in the clusters' prior.
+
+        Parameters
+        ----------
+        quantity : Quantity
+            One with a `prior`.
+
+        Returns
+        -------
+        tuple of float
+            In the quantity's own values, of a logarithmic one its log10.
+
+        Raises
+        ------
+        InputError
+            Where the survey gives no such prior.
+        """
+        key = quantity.prior
+        given = self.rh_arcsec if key == "rh_arcsec" else getattr(self.clusters, key, None)
+        if given is None:
+            raise InputError(
+                f"survey {self.name!r} does not say what {quantity.name!r} is drawn from",
+                remedy=f"give it {key} = [low, high] in its clusters" if key else "",
+            )
+        return range_of(quantity, given)
 
     def band(self, name: str) -> Band:
         """Return the band called `name`; raise `InputError` where there is none."""

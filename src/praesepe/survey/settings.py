@@ -60,6 +60,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """Keys that a table of a survey file may have."""
+        return tuple(cls.model_fields)
+
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:
         for name, value in self:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe import quantities
 from praesepe.errors import InputError, unknown
-from praesepe.sky.clusters.profiles import EFF, PROFILES, SpatialProfile
-from praesepe.survey import Survey, as_range
+from praesepe.quantities import Quantity
+from praesepe.sky.clusters.profiles import EFF, SpatialProfile
+from praesepe.survey import Survey
 from praesepe.survey.schema import ARCSEC
 
 LEAST_TIDAL_RADIUS = 2.0
@@ -55,6 +57,8 @@ class Clusters:
         Centre from the middle pixel of the stamp, pixels.
     distance_pc : Tensor
         Of the galaxy, pc: that of the star field that the cluster lies on.
+    more : dict of str to Tensor
+        Other registered quantities that the survey draws, by name; those of a category as int64.
     """
 
     log_age: Tensor
@@ -73,13 +77,23 @@ class Clusters:
     x_offset: Tensor
     y_offset: Tensor
     distance_pc: Tensor
+    more: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.log_age)
 
     def part(self, rows: slice | Tensor) -> Clusters:
         """Some of the clusters, by a slice or their numbers."""
-        return Clusters(**{name: values[rows] for name, values in vars(self).items()})
+        return self._with({name: values[rows] for name, values in self.parameters().items()})
+
+    def parameters(self) -> dict[str, Tensor]:
+        """All parameters by name, those in `more` too."""
+        return {name: values for name, values in vars(self).items() if name != "more"} | self.more
+
+    def _with(self, values: dict[str, Tensor]) -> Clusters:
+        """The same with other values of some parameters."""
+        more = {name: values.pop(name, old) for name, old in self.more.items()}
+        return replace(self, **values, more=more)
 
     @property
     def tidal_radius(self) -> Tensor:
@@ -115,13 +129,14 @@ class Clusters:
             For an unknown parameter, a value that is not a finite number, a fraction in place of
             an index, or a wrong number of values.
         """
+        known = self.parameters() | {"tidal_radius": self.tidal_radius}
         if {"tidal_radius", "tidal_scale"} <= set(given):
             raise InputError("tidal_radius and tidal_scale are both given; give one of them")
         changed = {}
         for name, values in given.items():
-            if name not in PARAMETERS:
-                raise unknown("cluster parameter", name, PARAMETERS)
-            like = getattr(self, name)
+            if name not in known:
+                raise unknown("cluster parameter", name, known)
+            like = known[name]
             numbers = _numbers(
                 name,
                 values,
@@ -135,13 +150,13 @@ class Clusters:
                 )
             changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
         radius = changed.pop("tidal_radius", None)
-        made = replace(self, **changed)
+        made = self._with(changed)
         if radius is None:
             return made
         return replace(made, tidal_scale=radius / 10 ** (made.log_mass / 3))
 
 
-PARAMETERS = (*(field.name for field in fields(Clusters)), "tidal_radius")
+PARAMETERS = (*(f.name for f in fields(Clusters) if f.name != "more"), "tidal_radius")
 """What can be given of clusters: a tidal radius in place of its scale."""
 
 
@@ -195,6 +210,12 @@ def draw_clusters(
     def one_of(k: int) -> Tensor:
         return torch.randint(k, (n,), generator=generator, device=device)
 
+    def draw(quantity: Quantity) -> Tensor:
+        if not quantity.is_categorical:
+            return uniform(*survey.drawn_range(quantity))
+        allowed = torch.tensor(prior.categories_of(quantity), device=device)
+        return allowed[one_of(len(allowed))]
+
     if distance_pc is None:
         distance_pc = torch.full((n,), survey.distance_pc, device=device)
         pc_per_arcsec: Tensor | float = survey.pc_per_arcsec
@@ -209,20 +230,19 @@ def draw_clusters(
     if in_pc:
         log_rh = log_rh - torch.as_tensor(pc_per_arcsec, device=device).log10()
     reach = prior.center_shift_px
-    known = torch.tensor([PROFILES.index(name) for name in prior.profiles], device=device)
     return Clusters(
-        log_age=uniform(*prior.log_age),
-        log_mass=uniform(*prior.log_mass),
+        log_age=draw(quantities.LOG_AGE),
+        log_mass=draw(quantities.LOG_MASS),
         log_rh=log_rh,
-        log_z=uniform(*(math.log10(z) for z in as_range(prior.metallicity))),
-        a_v=uniform(*as_range(prior.a_v)),
+        log_z=draw(quantities.LOG_Z),
+        a_v=draw(quantities.A_V),
         model=one_of(len(prior.stars.models)),
-        profile=known[one_of(len(known))],
-        gamma=uniform(*prior.gamma),
-        concentration=uniform(*prior.king_concentration),
-        ellipticity=uniform(*prior.ellipticity),
+        profile=draw(quantities.PROFILE),
+        gamma=draw(quantities.GAMMA),
+        concentration=draw(quantities.CONCENTRATION),
+        ellipticity=draw(quantities.ELLIPTICITY),
         angle=uniform(0.0, math.pi),
-        segregation=uniform(*prior.segregation),
+        segregation=draw(quantities.SEGREGATION),
         x_offset=uniform(-reach, reach),
         y_offset=uniform(-reach, reach),
         distance_pc=distance_pc,
@@ -232,6 +252,7 @@ def draw_clusters(
             else tidal_scale_pc(tides.circular_speed_km_s, 1e3 * uniform(*tides.galactocentric_kpc))
             / pc_per_arcsec
         ),
+        more={quantity.name: draw(quantity) for quantity in prior.drawn_beside()},
     )
 
 

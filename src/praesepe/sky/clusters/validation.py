@@ -94,7 +94,7 @@ def validate_clusters(
     """
     if not len(clusters):
         raise InputError("no clusters are given; give at least one")
-    value = {name: v.double().cpu().numpy() for name, v in vars(clusters).items()}
+    value = {name: v.double().cpu().numpy() for name, v in clusters.parameters().items()}
     called = names or [f"cluster {i}" for i in range(1, len(clusters) + 1)]
 
     def demand(name: str, good: NDArray[np.bool_], allowed: str) -> None:
@@ -140,7 +140,8 @@ def validate_clusters(
 
 
 def _choices(survey: Survey) -> dict[str, tuple[str, ...]]:
-    return {"profile": PROFILES, "model": survey.clusters.stars.models}
+    beside = {q.name: q.categories for q in survey.clusters.drawn_beside() if q.is_categorical}
+    return {"profile": PROFILES, "model": survey.clusters.stars.models, **beside}
 
 
 def _advice(name: str) -> str:
