@@ -249,4 +249,4 @@ def _refuse_training_seed(estimator: Estimator, seed: int) -> None:
 
 
 def _check_folder(out: str | Path, *, overwrite: bool) -> Path:
-    return output_folder(out, ["metrics.json"], overwrite=overwrite)
+    return output_folder(out, PRODUCTS, overwrite=overwrite)

@@ -6,6 +6,7 @@ a new quantity gets its columns without a change here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,9 @@ class ModelContext:
 
     @property
     def pc_per_arcsec(self) -> float:
-        """Length at the galaxy's distance that one arcsec spans, pc."""
+        """Length at the galaxy's distance that one arcsec spans, pc; NaN where it varies."""
+        if self.model.survey.varies_in_distance:
+            return math.nan
         return self.model.survey.pc_per_arcsec
 
     def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:

@@ -142,6 +142,14 @@ def predict(
     note = append_columns(table, values, sampling.infers)
     if note:
         warnings.warn(note, PraesepeWarning, stacklevel=2)
+    if estimator.survey.varies_in_distance and "rh_pc_p50" in table.colnames:
+        low, high = estimator.survey.distance_range_pc
+        warnings.warn(
+            f"survey {estimator.survey.name!r} has distances from {low:g} to {high:g} pc: sizes in "
+            "pc are left empty; multiply rh_arcsec by the distance of each cluster",
+            PraesepeWarning,
+            stacklevel=2,
+        )
     table.meta.update(made_by)
     result = Result(table, std, estimator, mosaic, clusters, sampling, positions, draws)
     _write(result, outputs, overwrite=overwrite)

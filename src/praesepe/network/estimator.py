@@ -319,7 +319,7 @@ class Estimator:
             or the new one; other files in the folder stay.
         half : bool
             Store the weights in half precision (float16), the statistics of the normalisations in
-            single.
+            single. The weights in memory are rounded too, so that they are those of the file.
 
         Returns
         -------
@@ -350,6 +350,10 @@ class Estimator:
             prefix = self.card.out_of_domain.tensors
             tensors |= {f"{prefix}.{k}": v.cpu() for k, v in self.domain.tensors().items()}
         blob = save({key: value.contiguous() for key, value in tensors.items()})
+        if half:  # the memory agrees with the file, whose version it has from now on
+            with torch.no_grad():
+                for key, weight in self.net.named_parameters():
+                    weight.copy_(tensors[key])
         self.describe(version=digest(blob), weights="float16" if half else "float32", checksum="")
         write_model(path, blob, self.card.model_dump(mode="json", exclude={"checksum"}))
         return path

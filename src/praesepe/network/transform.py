@@ -16,6 +16,7 @@ from praesepe.errors import InputError
 from praesepe.network.heads.base import Axis
 from praesepe.quantities import DEFAULT_INFERRED, Values
 from praesepe.survey import Survey
+from praesepe.survey.schema import ARCSEC
 
 
 class StampTransform(nn.Module):
@@ -100,7 +101,8 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     """Lowest and highest value of a quantity in a survey's prior.
 
     Of a categorical quantity these are its first and its last category; of one that derives from
-    others, its extremes at the corners of their priors, or else its limits.
+    others, its extremes at the corners of their priors and at the survey's nearest and farthest
+    distance, or else its limits.
 
     Raises
     ------
@@ -116,7 +118,9 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     elif quantity.sources:
         corners = itertools.product(*(prior_range(survey, source) for source in quantity.sources))
         columns = dict(zip(quantity.sources, np.array(list(corners)).T, strict=True))
-        values = quantity.derived(columns, _OfSurvey(survey.pc_per_arcsec))
+        values = np.stack(
+            [quantity.derived(columns, _OfSurvey(pc * ARCSEC)) for pc in survey.distance_range_pc]
+        )
         bounds = np.array([values.min(), values.max()])
     if not np.isfinite(bounds).all():
         bounds = np.array(quantity.limits)

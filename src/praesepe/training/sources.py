@@ -7,16 +7,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from praesepe import quantities
 from praesepe.errors import InputError
 from praesepe.progress import Setup
-from praesepe.quantities import DEFAULT_INFERRED, Values
 from praesepe.sky.simulator import Mocks, Simulator
 from praesepe.sky.tables import SurveyTables
-from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey
 from praesepe.training.config import Settings
 from praesepe.training.labelled import Labelled
@@ -83,57 +79,7 @@ class SimulatedSource:
         return mocks.images, self._labels(mocks)
 
     def _labels(self, mocks: Mocks) -> Tensor:
-        return label_values(mocks, self.infers, _Known(self.simulator.survey))
-
-
-class _Known:
-    """What derived quantities may ask for."""
-
-    def __init__(self, survey: Survey) -> None:
-        self.pc_per_arcsec, self._survey = survey.pc_per_arcsec, survey
-
-    def present_mass_fraction(self, log_age: ArrayLike) -> Values:
-        """Present-day mass per unit of initial mass."""
-        return np.interp(np.asarray(log_age, float), *present_mass_curve(self._survey))
-
-
-def label_values(mocks: Mocks, names: Sequence[str], context: quantities.Context) -> Tensor:
-    """Values of quantities of simulated clusters: known, or derived from what is known.
-
-    Parameters
-    ----------
-    mocks : Mocks
-    names : sequence of str
-    context : Context
-        For those that derive from others.
-
-    Returns
-    -------
-    Tensor of float32, shape (n, quantity)
-
-    Raises
-    ------
-    InputError
-        Where the simulation does not know one of them.
-    """
-    if tuple(names) == DEFAULT_INFERRED:
-        return mocks.labels
-    columns = mocks.labels.unbind(1)
-    known: dict[str, Tensor] = dict(zip(DEFAULT_INFERRED, columns, strict=True)) | mocks.truth
-
-    def values(name: str) -> Values:
-        if name in known:
-            return known[name].detach().cpu().numpy().astype(float)
-        quantity = quantities.get(name)
-        if not quantity.sources:
-            raise InputError(
-                f"the simulation does not say {name!r} of its clusters; give it a prior in the "
-                "survey, or infer something else"
-            )
-        return quantity.derived({source: values(source) for source in quantity.sources}, context)
-
-    wanted = [torch.as_tensor(values(name), dtype=torch.float32) for name in names]
-    return torch.stack(wanted, 1).to(mocks.images.device)
+        return mocks.values(self.infers).float()
 
 
 def dihedral(image: Tensor, k: int) -> Tensor:

@@ -15,7 +15,7 @@ from astropy.table import Table
 
 from praesepe import evaluate as _public
 from praesepe.errors import InputError
-from praesepe.evaluation import Recovery, bins_of, evaluate, metrics_of
+from praesepe.evaluation import PRODUCTS, Recovery, bins_of, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import Quantity, register, unregister
@@ -240,3 +240,11 @@ def test_workers_change_nothing(tiny: Estimator) -> None:
 
 def test_public_name() -> None:
     assert _public is evaluate
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_no_file_of_the_user_is_overwritten(gaussian: Gaussian, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"already holds {name}"):
+        evaluate(gaussian, n=2, out=tmp_path)
+    assert (tmp_path / name).read_text() == "mine"

@@ -507,3 +507,14 @@ def test_a_mosaic_of_another_survey_is_refused(
         predict(central, Mosaic.read(images, other), catalog)
     with pytest.raises(InputError, match="read already"):
         predict(central, mosaic, catalog, units={"F475W": "MJy/sr"})
+
+
+def test_sizes_in_pc_are_empty_where_the_distance_varies(
+    central: CentralPixels, images: Any, wcs: WCS
+) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    central.survey = PHAT.with_values(galaxy={"distance_pc": (5e5, 1e6)})
+    with pytest.warns(PraesepeWarning, match="sizes in pc are left empty"):
+        table = predict(central, images, catalog)
+    assert np.ma.is_masked(table["rh_pc_p50"])
+    assert not np.ma.is_masked(table["rh_arcsec_p50"])

@@ -693,3 +693,13 @@ def test_damaged_weights_are_refused(saved: Path, damage: str, versioned: bool) 
         edit(saved)
     with pytest.raises(InputError, match="damaged"):
         Estimator.load(saved)
+
+
+def test_rounded_weights_are_those_in_memory(survey: Survey, tmp_path: Path) -> None:
+    """One version, one set of weights: the model in memory answers as its file does."""
+    estimator = Estimator.untrained(survey, encoder="tiny", seed=4)
+    estimator.save(tmp_path / "half", half=True)
+    loaded = Estimator.load(tmp_path / "half")
+    assert loaded.version == estimator.version
+    for key, value in loaded.net.state_dict().items():
+        assert torch.equal(value, estimator.net.state_dict()[key]), key

@@ -12,6 +12,7 @@ from praesepe.errors import InputError
 from praesepe.network.transform import LabelTransform, StampTransform, prior_bounds, prior_range
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
 from praesepe.survey import Survey, load_survey
+from praesepe.survey.schema import ARCSEC
 
 
 def make_transform(survey: Survey, *names: str) -> LabelTransform:
@@ -97,3 +98,10 @@ def test_a_quantity_of_ones_own(survey: Survey) -> None:
     finally:
         quantities.unregister("log_density")
         quantities.unregister("kind")
+
+
+def test_the_prior_of_a_length_spans_near_to_far(survey: Survey) -> None:
+    ranged = survey.with_values(galaxy={"distance_pc": (5e5, 1e6)})
+    near, far = ARCSEC * 5e5, ARCSEC * 1e6
+    expected = 0.1 * near, 0.4 * far
+    assert prior_range(ranged, "rh_pc") == pytest.approx(expected)

@@ -14,13 +14,11 @@ from astropy.table import MaskedColumn, Table
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
 from praesepe.sky.simulator import Mocks
+from praesepe.sky.stamps import TruthContext
 from praesepe.survey import Survey, parse_survey
+from praesepe.survey.schema import ARCSEC
 from praesepe.training.labelled import MINIMUM, Labelled, read_labelled
-from praesepe.training.sources import (
-    LabelledSource,
-    dihedral,
-    label_values,
-)
+from praesepe.training.sources import LabelledSource, SimulatedSource, dihedral
 
 SIDE, N = 200, 30
 
@@ -265,24 +263,27 @@ def test_double_precision_becomes_single(survey: Survey) -> None:
     assert double.fingerprint() == labelled.fingerprint()
 
 
-def test_labels_are_known_or_derived(survey: Survey) -> None:
+def test_labels_have_the_distance_of_each_stamp(survey: Survey) -> None:
+    """Labels of simulations, derived or not, are the stamps' own truth."""
     mocks = Mocks(
         torch.zeros(2, 2, 16, 16),
         {
-            "log_age": torch.tensor([7.0, 8.0]),
-            "log_mass": torch.tensor([3.0, 2.0]),
             "log_rh": torch.tensor([-0.5, -1.0]),
             "a_v": torch.tensor([0.3, 0.1]),
+            "distance_pc": torch.tensor([5e5, 1e6]),
         },
+        TruthContext(survey.pc_per_arcsec, np.array([6.0, 10.0]), np.array([1.0, 0.5])),
     )
-    labels = label_values(mocks, ("a_v", "log_rh", "rh_arcsec", "rh_pc"), survey)
+    source = object.__new__(SimulatedSource)
+    source.infers = ("a_v", "log_rh", "rh_arcsec", "rh_pc")
+    labels = source._labels(mocks)
     expected = [[0.3, -0.5, 10**-0.5], [0.1, -1.0, 0.1]]
     np.testing.assert_allclose(labels[:, :3], expected, rtol=1e-6)
-    np.testing.assert_allclose(labels[:, 3], labels[:, 2] * survey.pc_per_arcsec, rtol=1e-6)
-    default = label_values(mocks, ("log_age", "log_mass", "log_rh"), survey)
-    torch.testing.assert_close(default, mocks.labels)
-    with pytest.raises(InputError, match="does not say 'log_z' of its clusters"):
-        label_values(mocks, ("log_z",), survey)
+    np.testing.assert_allclose(
+        labels[:, 3], labels[:, 2].numpy() * ARCSEC * np.array([5e5, 1e6]), rtol=1e-6
+    )
+    with pytest.raises(InputError, match="does not tell 'log_z'"):
+        mocks.values(("log_z",))
 
 
 @pytest.mark.parametrize(
