@@ -22,7 +22,7 @@ PLACES = ([40.3, 60.0, 130.45], [80.2, 100.4, 29.75])
 @pytest.fixture(scope="module")
 def simulator() -> Simulator:
     """One band of the built-in survey, in small stamps."""
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     survey = phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
     return Simulator(survey, seed=1, n_fields=0, nuisances=False)
 

@@ -162,7 +162,7 @@ def test_places_keep_their_distance(rng):
 
 @pytest.fixture(scope="module")
 def phat():
-    return load_survey("phat")
+    return load_survey("phat-nodust")
 
 
 PEAKED = {"rh_arcsec": (0.08, 0.1), "log_mass": (4.3, 4.5), "log_age": (8.0, 8.5)}

@@ -36,7 +36,7 @@ def toys() -> Iterator[None]:
 
 
 def survey_with(**clusters: Any) -> Survey:
-    phat = load_survey("phat")
+    phat = load_survey("phat-nodust")
     return phat.with_values(observation={"bands": phat.bands[1:2]}, clusters=clusters)
 
 
