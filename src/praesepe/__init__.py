@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from praesepe.lazy import lazy_names
+from praesepe.version import __version__
 
 if TYPE_CHECKING:
     from praesepe.evaluation import Evaluation, evaluate
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from praesepe.sky.simulator import Simulator
     from praesepe.survey import Survey, load_survey, survey_names
     from praesepe.training.loop import train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Catalog",

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from praesepe.survey import Survey
+from praesepe.version import __version__
+
+
+class Described(Protocol):
+    """What is told of a survey: any object that has these."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Checksum of its content."""
+        ...
 
 
 class Model(Protocol):
@@ -41,12 +53,12 @@ KEYWORDS = {
 """FITS keyword and comment of what a record may hold."""
 
 
-def provenance(survey: Survey, *, model: Model | None = None, **settings: Any) -> dict[str, Any]:
+def provenance(survey: Described, *, model: Model | None = None, **settings: Any) -> dict[str, Any]:
     """Tell what made an output.
 
     Parameters
     ----------
-    survey : Survey
+    survey : Survey or the like
         Told by its name and the fingerprint of its content.
     model : Model, optional
         Told by its name and version.
@@ -63,7 +75,7 @@ def provenance(survey: Survey, *, model: Model | None = None, **settings: Any) -
         **named,
         "survey": survey.name,
         "survey_fingerprint": survey.fingerprint(),
-        "praesepe_version": version(),
+        "praesepe_version": __version__,
         **settings,
     }
 
@@ -72,13 +84,6 @@ def cards(record: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
     """Keyword, value and comment of what `KEYWORDS` lists of a record: FITS cards."""
     told = [(record[name], KEYWORDS[name]) for name in KEYWORDS if name in record]
     return [(keyword, value, comment) for value, (keyword, comment) in told]
-
-
-def version() -> str:
-    """Version of Praesepe that runs."""
-    from praesepe import __version__
-
-    return __version__
 
 
 def now() -> str:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from praesepe import __version__
 from praesepe.cli.models import demo, evaluate, predict, train
 from praesepe.cli.sky import fields_build, mosaic, simulate
 from praesepe.cli.stars import stars_import, stars_list, stars_show
 from praesepe.cli.survey import survey_init, survey_list, survey_show, survey_upgrade
 from praesepe.cli.verbs import VERBOSITY, Verbose, verb
 from praesepe.cli.waiting import wait_shortly
+from praesepe.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict,

@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from praesepe import __version__
 from praesepe.cli.waiting import use_threads
 from praesepe.errors import InputError
+from praesepe.version import __version__
 
 Model = Annotated[str, typer.Argument(help="Name of a model that is included, or its folder.")]
 SurveyName = Annotated[

@@ -15,11 +15,12 @@ import numpy as np
 
 from praesepe.errors import InputError, already_exists, unknown
 from praesepe.files import atomic
-from praesepe.provenance import now, version
+from praesepe.provenance import now
 from praesepe.stars.assembly import assemble
 from praesepe.stars.embedded import ISOCHRONES, embedded_key
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
 from praesepe.stars.readers import read_isochrones
+from praesepe.version import __version__
 
 EMBEDDED = "sse"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -169,7 +170,7 @@ def write_grid(
     """
     path = Path(path)
     _refuse_existing(path, overwrite)
-    record = {**(record or {}), "date": now(), "version": version(), "key": grid.key}
+    record = {**(record or {}), "date": now(), "version": __version__, "key": grid.key}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path, overwrite=overwrite) as part, part.open("wb") as file:
         np.savez_compressed(

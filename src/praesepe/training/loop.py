@@ -42,6 +42,7 @@ from praesepe.training.sources import (
     SimulatedSource,
     Source,
 )
+from praesepe.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -431,8 +432,6 @@ class Run:
 
     def _record(self) -> TrainingRun:
         """What the model's card says of this run."""
-        from praesepe import __version__
-
         settings = self.settings
         return TrainingRun(
             data=self.source.name,
