@@ -36,7 +36,7 @@ from praesepe.cli.common import (
     positive,
 )
 from praesepe.cli.progress import display
-from praesepe.cli.screen import console_on, demo_table, metrics_table, say, say_measured, say_note
+from praesepe.cli.screen import console_on, demo_table, metrics_tables, say, say_measured, say_note
 from praesepe.errors import InputError
 
 if TYPE_CHECKING:
@@ -241,7 +241,9 @@ def evaluate(
             progress=progress,
             setup=progress.setup,
         )
-    console_on().print(metrics_table(evaluation))
+    console = console_on()
+    for table in metrics_tables(evaluation, console.width):
+        console.print(table, "")
     say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
 
 

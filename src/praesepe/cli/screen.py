@@ -19,11 +19,12 @@ from praesepe.errors import InputError, PraesepeError
 
 if TYPE_CHECKING:
     from praesepe.evaluation import Evaluation
+    from praesepe.quantities import Quantity
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ENOUGH_FOR_A_RATE = 1000
-WIDEST_LABEL = 20
-"""Characters of a bin's label that the table of metrics has room for."""
+ROOM_FOR_LABELS = 18
+"""Characters that a table of metrics keeps for the labels of bins; longer ones are broken."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """Of the messages that are shown: usually, with ``-v`` and with ``-vv``."""
 
@@ -162,42 +163,58 @@ def demo_table(summary: list[tuple[str, float, float, float]]) -> ScreenTable:
     return table
 
 
-def metrics_table(evaluation: Evaluation) -> ScreenTable:
+def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     """Bias, scatter and coverage of every quantity in every bin.
 
-    It is 80 characters wide for three quantities; labels of bins that are wider than their column
-    stand below.
+    Parameters
+    ----------
+    evaluation : Evaluation
+    width : int
+        Characters on a line of the screen. Quantities that find no room beside each other follow
+        in tables of their own, so that no number is cut.
+
+    Returns
+    -------
+    list of Table
     """
+    parts = [part for part in evaluation.values() if "label" in part and part["n"]]
+    heads = ("N", *(str(part["n"]) for part in parts))
+    taken = ROOM_FOR_LABELS + 1 + max(map(len, heads))
+    groups: list[list[Quantity]] = []
+    room = 0
+    for quantity in evaluation.recovery.quantities:
+        rows = [_heads(quantity), *(_cells(part[quantity.name]) for part in parts)]
+        needed = sum(1 + max(map(len, column)) for column in zip(*rows, strict=True))
+        if not groups or needed > room:
+            groups.append([])
+            room = width - taken
+        groups[-1].append(quantity)
+        room -= needed
     made_by = evaluation["provenance"]
-    table = ScreenTable(
-        title=f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, its "
-        "scatter (±), and the coverage of the 68 % credible interval",
-        title_justify="left",
-        caption_justify="left",
-        box=None,
-        header_style="bold",
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
+    tables = [_metrics_of(group, parts) for group in groups]
+    tables[0].title = (
+        f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, its "
+        "scatter (±), and the coverage of the 68 % credible interval"
     )
-    table.add_column("clusters", no_wrap=True)
-    table.add_column("number", justify="right", no_wrap=True)
-    quantities = evaluation.recovery.quantities
-    for quantity in quantities:
-        heads = ("correct",) if quantity.is_categorical else ("±", "68 %")
-        for head in (quantity.word, *heads):
-            table.add_column(head, justify="right", no_wrap=True)
-    below = []
-    for name, part in evaluation.items():
-        if not part.get("n") or name == "provenance":
-            continue
-        label = part["label"]
-        if len(label) > WIDEST_LABEL:
-            below.append(f"{name}: {label}")
-            label = name
-        cells = [cell for quantity in quantities for cell in _cells(part[quantity.name])]
-        table.add_row(label, str(part["n"]), *cells)
-    table.caption = "\n".join(below)
+    return tables
+
+
+def _metrics_of(group: list[Quantity], parts: list[dict[str, Any]]) -> ScreenTable:
+    """A table of some quantities."""
+    table = ScreenTable(
+        title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column("clusters")
+    for head in ("N", *(head for quantity in group for head in _heads(quantity))):
+        table.add_column(head, justify="right", no_wrap=True)
+    for part in parts:
+        cells = [cell for quantity in group for cell in _cells(part[quantity.name])]
+        table.add_row(part["label"], str(part["n"]), *cells)
     return table
+
+
+def _heads(quantity: Quantity) -> tuple[str, ...]:
+    return (quantity.word, "correct") if quantity.is_categorical else (quantity.word, "±", "68 %")
 
 
 def _cells(metrics: dict[str, float]) -> tuple[str, ...]:

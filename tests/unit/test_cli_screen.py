@@ -1,0 +1,67 @@
+"""Tables on the screen: every number can be read, whatever the width."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from praesepe.cli.screen import metrics_tables
+from praesepe.evaluation import Evaluation, Recovery, bins_of, metrics_of
+from praesepe.survey import load_survey
+
+PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.1, -0.1), "a_v": (0, 2.5)}
+MADE_BY = {"model": "phat", "model_version": "0123456789ab"}
+
+
+def evaluation_of(names: tuple[str, ...]) -> Evaluation:
+    """Of 300 clusters whose medians are a little off."""
+    rng = np.random.default_rng(1)
+    ends = np.array([PRIORS[name] for name in names]).T
+    truth = rng.uniform(*ends, (300, len(names)))
+    nothing = np.zeros(300)
+    recovery = Recovery(
+        names=names,
+        truth=truth,
+        percentiles=truth + rng.normal(0, 0.1, (3, 1, 1)),
+        pit=rng.uniform(size=truth.shape),
+        log_prob=nothing,
+        tarp=nothing,
+    )
+    bins = bins_of(truth, recovery.quantities, PRIORS, load_survey("phat-nodust").evaluation.bins)
+    return Evaluation({"provenance": MADE_BY, **metrics_of(recovery, bins)}, recovery)
+
+
+def printed(evaluation: Any, width: int) -> str:
+    """What a screen of this width shows."""
+    console = Console(width=width)
+    with console.capture() as shown:
+        for table in metrics_tables(evaluation, console.width):
+            console.print(table)
+    return shown.get()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("names", [tuple(PRIORS)[:3], tuple(PRIORS)])
+def test_no_number_of_an_evaluation_is_cut(names: tuple[str, ...], width: int) -> None:
+    evaluation = evaluation_of(names)
+    text = printed(evaluation, width)
+    assert "…" not in text
+    for name in names:
+        for bin_name in ("all", "seed_range"):
+            assert f"{evaluation[bin_name][name]['coverage68']:.2f}" in text
+    # in words, over more than one line where there is no room
+    assert "seed_range" not in text
+    assert "rh_-1" not in text
+    assert re.search(r"250–4000\s+M☉", text)
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_eighty_characters_hold_three_quantities() -> None:
+    evaluation = evaluation_of(tuple(PRIORS)[:3])
+    assert len(metrics_tables(evaluation, 80)) == 1
+    assert len(metrics_tables(evaluation_of(tuple(PRIORS)), 80)) == 2
+    assert len(metrics_tables(evaluation, 60)) == 2
