@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from praesepe.blocks import Block, blocks_of, map_blocks
 from praesepe.errors import InputError
-from praesepe.evaluation.bins import bins_of
+from praesepe.evaluation.bins import bins_of, usable
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
@@ -194,12 +194,11 @@ def evaluate(
             raise InputError(f"{name} = {value}: the least that is allowed is 1.")
     estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
+    survey_bins = usable(estimator.survey.evaluation.bins, estimator.infers)
     task = _Task(estimator, seed, nuisances, n_samples, setup if workers == 1 else None)
     parts = map_blocks(task, blocks_of(n), workers=workers)
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
-    bins = bins_of(
-        recovery.truth, recovery.quantities, estimator.card.priors, estimator.survey.evaluation.bins
-    )
+    bins = bins_of(recovery.truth, recovery.quantities, estimator.card.priors, survey_bins)
     made_by = provenance(
         estimator.survey,
         model=estimator,

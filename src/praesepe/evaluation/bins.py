@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import PraesepeWarning, listed
 from praesepe.quantities import Quantity
 
 BIN_DEX = 0.5
 """Width of the bins of a logarithmic quantity."""
+
+ROUNDING = 1e-6
+"""Share of a bin's width by which rounding may put a value off the edge that it is on."""
 
 Ranges = Mapping[str, tuple[float, float]]
 """Name of a quantity: lowest and highest value."""
@@ -51,43 +55,61 @@ def bins_of(
     quantities : sequence of Q Quantity
         Columns of `truth`.
     priors : mapping
-        Range of each continuous quantity in the prior. It is cut into bins of half a dex, or of a
-        round number, which hold their lower edge. A truth can lie beyond the prior, because the
-        stars drawn exceed the mass that was asked for; then there are more bins, so that none is
-        left out.
+        Range of each quantity in the prior. That of a continuous one is cut into bins of half a
+        dex, or of a round number, which hold their lower edge. A truth can lie beyond the prior,
+        because the stars drawn exceed the mass that was asked for; then there are more bins, so
+        that none is left out.
     named : mapping, optional
-        The survey's own bins by name, each a range of one or more quantities, both ends included.
+        The survey's own bins by name, each a range of one or more of the quantities, both ends
+        included; see `usable`.
 
     Returns
     -------
     list of Bin
         ``all``; those of the survey; ``age_6.5_7.0``, ``mass_2.0_2.5``, …: a bin for each part of
         each quantity's prior, and for each category.
-
-    Raises
-    ------
-    InputError
-        Where a bin is of a quantity that `truth` does not have.
     """
     names = [quantity.name for quantity in quantities]
     bins = [Bin("all", "all", np.ones(len(truth), dtype=bool))]
     for name, ranges in (named or {}).items():
         selected = np.ones(len(truth), dtype=bool)
         for of, (low, high) in ranges.items():
-            if of not in names:
-                raise InputError(
-                    f"bin {name!r} of the survey is one of {of!r}, which this model does not "
-                    f"infer; it infers {', '.join(names)}"
-                )
             values = truth[:, names.index(of)]
             selected &= (values >= low) & (values <= high)
         bins.append(Bin(name, _label(ranges, quantities, priors), selected))
     for i, quantity in enumerate(quantities):
-        bins += _parts(quantity, truth[:, i], priors.get(quantity.name))
+        bins += _parts(quantity, truth[:, i], priors)
     return bins
 
 
-def _parts(quantity: Quantity, values: np.ndarray, prior: tuple[float, float] | None) -> list[Bin]:
+def usable(named: Mapping[str, Ranges], inferred: Sequence[str]) -> dict[str, Ranges]:
+    """Those of the survey's own bins whose quantities a model infers.
+
+    Parameters
+    ----------
+    named : mapping
+        The survey's bins by name.
+    inferred : sequence of str
+        Names of the quantities.
+
+    Warns
+    -----
+    PraesepeWarning
+        For each bin that is left out.
+    """
+    used = {name: ranges for name, ranges in named.items() if set(ranges) <= set(inferred)}
+    for name in (name for name in named if name not in used):
+        others = listed([of for of in named[name] if of not in inferred])
+        warnings.warn(
+            f"the survey's bin {name!r} is left out: it is one of {others}, and the model infers "
+            f"{listed(inferred)}",
+            PraesepeWarning,
+            stacklevel=3,
+        )
+    return used
+
+
+def _parts(quantity: Quantity, values: np.ndarray, priors: Ranges) -> list[Bin]:
     """Bins of one quantity."""
     short = quantity.name.removeprefix("log_")
     if quantity.is_categorical:
@@ -95,22 +117,20 @@ def _parts(quantity: Quantity, values: np.ndarray, prior: tuple[float, float] | 
             Bin(f"{short}_{name}", f"{quantity.word}: {name}", values == k)
             for k, name in enumerate(quantity.categories)
         ]
-    ends = np.concatenate([values, np.asarray(prior or ())])
-    if ends.size == 0:
-        return []
-    step = BIN_DEX if quantity.logarithmic else _round_step(float(np.ptp(ends)))
-    member = np.floor(values / step).astype(int)
-    first = math.floor(ends.min() / step)
-    last = int(member.max()) if len(values) else first
-    if prior is not None:  # one that ends on an edge needs no bin beyond it
-        last = max(last, math.ceil(prior[1] / step) - 1)
+    low, high = priors[quantity.name]
+    # The step follows from the prior alone, so that keys do not move with the sample.
+    step = BIN_DEX if quantity.logarithmic else _round_step(high - low)
+    member = np.floor(values / step + ROUNDING).astype(int)
+    first = min([math.floor(low / step + ROUNDING), *member])
+    last = max([first, math.ceil(high / step - ROUNDING) - 1, *member])
     digits = max(1, -math.floor(math.log10(step)))
     word = f"log {quantity.word}" if quantity.logarithmic else quantity.word
     unit = "" if quantity.logarithmic or not quantity.unit else f" {quantity.unit}"
     parts = []
     for k in range(first, last + 1):
-        low, high = f"{k * step:.{digits}f}", f"{(k + 1) * step:.{digits}f}"
-        parts.append(Bin(f"{short}_{low}_{high}", f"{word} {low} to {high}{unit}", member == k))
+        ends = [f"{edge * step:.{digits}f}" for edge in (k, k + 1)]
+        label = f"{word} {' to '.join(ends)}{unit}"
+        parts.append(Bin("_".join([short, *ends]), label, member == k))
     return parts
 
 
@@ -118,6 +138,7 @@ def _round_step(width: float) -> float:
     """A round number that divides a width into four to ten parts."""
     if not width > 0:
         return 1.0
+    width *= 1 + ROUNDING
     power = 10.0 ** math.floor(math.log10(width / 4))
     return next(factor * power for factor in (5, 2, 1) if width / (factor * power) >= 4)
 

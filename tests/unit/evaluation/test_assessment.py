@@ -14,7 +14,7 @@ import torch
 from astropy.table import Table
 
 from praesepe import evaluate as _public
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.evaluation import PRODUCTS, Recovery, bins_of, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
@@ -24,6 +24,7 @@ from praesepe.survey import load_survey
 
 PHAT = load_survey("phat-nodust")
 PARAMETERS = ("log_age", "log_mass", "log_rh")
+PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.097, -0.097)}
 METRICS = {"median", "mad_sigma", "rms", "coverage68", "coverage95"}
 
 
@@ -126,7 +127,7 @@ def recovery(truth: np.ndarray, **changes: Any) -> Recovery:
 
 def test_empty_bins_are_null_in_valid_json() -> None:
     one = recovery(np.array([[9.8, 2.2, -0.5]]))
-    metrics = metrics_of(one, bins_of(one.truth, one.quantities, {}, PHAT.evaluation.bins))
+    metrics = metrics_of(one, bins_of(one.truth, one.quantities, PRIORS, PHAT.evaluation.bins))
     assert metrics["seed_range"]["n"] == 0
     assert metrics["seed_range"]["log_age"] == dict.fromkeys(METRICS)
     assert metrics["all"]["log_age"]["median"] == 0
@@ -197,6 +198,15 @@ def test_bad_arguments(gaussian: Gaussian, tmp_path: Path) -> None:
         evaluate(gaussian, n=5, seed=1, out=tmp_path / "file")
     with pytest.raises(InputError, match="no-such-model"):
         evaluate("no-such-model", n=5, seed=1)
+
+
+@pytest.mark.filterwarnings("error::praesepe.errors.PraesepeWarning")
+def test_a_bin_of_what_is_not_inferred_is_told_before_the_work(gaussian: Gaussian) -> None:
+    gaussian.survey = PHAT.with_values(evaluation={"bins": {"dusty": {"a_v": (1.0, 2.0)}}})
+    seen: list[tuple[int, int]] = []
+    with pytest.raises(PraesepeWarning, match="'dusty' is left out"):
+        evaluate(gaussian, n=10, seed=2, progress=lambda *at: seen.append(at))
+    assert seen == []
 
 
 def test_table_of_clusters() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from praesepe.errors import InputError
-from praesepe.evaluation import bins_of
+from praesepe.errors import PraesepeWarning
+from praesepe.evaluation.bins import bins_of, usable
 from praesepe.quantities import A_V, LOG_AGE, LOG_MASS, LOG_RH, Quantity
 from praesepe.survey import load_survey
 
@@ -94,6 +94,29 @@ def test_every_value_has_one_bin(rng: np.random.Generator, width: float) -> None
     assert (np.sum(members, axis=0) == 1).all()
 
 
-def test_a_bin_of_an_unknown_quantity_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'young'.*'log_age'.*a_v"):
-        bins_of(np.zeros((2, 1)), (A_V,), {}, {"young": {"log_age": (6, 7)}})
+def test_keys_do_not_move_with_the_sample(rng: np.random.Generator) -> None:
+    def keys(high: float) -> list[str]:
+        values = rng.uniform(0, high, 50)[:, None]
+        return [one.name for one in bins_of(values, (A_V,), {"a_v": (0.0, 1.9)})]
+
+    assert keys(0.3) == keys(1.8) == ["all", "a_v_0.0_0.2", *keys(1.8)[2:]]
+    assert set(keys(0.3)) < set(keys(6.0))  # beyond the prior there are more of the same width
+
+
+def test_rounding_moves_nothing_over_an_edge() -> None:
+    """0.3 / 0.1 is less than 3, and 0.7 - 0.3 less than 0.4."""
+    bins = bins_of(np.array([[0.3], [0.6], [0.7 - 1e-9]]), (A_V,), {"a_v": (0.3, 0.7)})
+    assert [(one.name, one.selected.tolist()) for one in bins[1:]] == [
+        ("a_v_0.3_0.4", [True, False, False]),
+        ("a_v_0.4_0.5", [False, False, False]),
+        ("a_v_0.5_0.6", [False, False, False]),
+        ("a_v_0.6_0.7", [False, True, False]),
+        ("a_v_0.7_0.8", [False, False, True]),
+    ]
+
+
+def test_a_bin_of_what_is_not_inferred_is_left_out() -> None:
+    named = {"young": {"log_age": (6, 7)}, "dusty": {"a_v": (1, 2)}}
+    with pytest.warns(PraesepeWarning, match=r"'young' is left out: .* log_age.* infers a_v"):
+        assert usable(named, ["a_v"]) == {"dusty": {"a_v": (1, 2)}}
+    assert usable(named, ["a_v", "log_age"]) == named
