@@ -9,7 +9,7 @@ from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.passbands import load_passband
 from praesepe.stars.store import key_of
 from praesepe.survey import Survey
-from praesepe.survey.contents import file_hashes
+from praesepe.survey.contents import checksum
 
 Keys = dict[str, str]
 
@@ -34,12 +34,11 @@ def contents(survey: Survey) -> dict[str, Keys]:
     InputError
         Where a filter or a stellar model is not known.
     """
-    files = file_hashes(survey)
     psfs = {}
     for band in survey.bands:
         model = band.psf.model_dump(mode="json", exclude_none=True)
         if band.psf.file is not None:
-            model["file"] = files[f"bands.{band.name}.psf.file"]
+            model["file"] = checksum(band.psf.file)
         psfs[band.name] = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
     return {
         "curves": {band.name: load_passband(band.filter).key for band in survey.bands},

@@ -46,6 +46,16 @@ class Band(Settings):
     )
     psf: PSF = PSF()
 
+    def __repr__(self) -> str:
+        on = f" on {self.instrument}" if self.instrument else ""
+        shortest, longest = (f"{value:g}" for value in self.exposure_range_s)
+        return (
+            f"<Band {self.name!r}: filter {self.filter}{on}, zero point {self.zero_point_ab:g} "
+            f"AB mag, {shortest if shortest == longest else f'{shortest} to {longest}'} s>"
+        )
+
+    __str__ = __repr__
+
     @field_validator("noise_kernel")
     @classmethod
     def _kernel_is_square(

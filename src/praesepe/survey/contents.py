@@ -7,43 +7,44 @@ soon as a PSF or a filter curve is replaced. So fingerprints are of contents, ne
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from praesepe.survey.schema import Survey
+FILES = (("observation", "bands", "psf", "file"), ("galaxy", "field", "files"))
+"""Keys of a survey that name a file or a folder."""
+
+WORDS_OR_FILES = (("observation", "bands", "filter"), ("galaxy", "field", "history"))
+"""Keys that name a file, or something known by a word: the filter ``acs_wfc_f814w``."""
 
 
-def file_hashes(survey: Survey) -> dict[str, str]:
-    """Checksums of the files and folders that a survey names.
+def with_files(
+    content: Any, change: Callable[[str, bool], str], place: tuple[str, ...] = ()
+) -> Any:
+    """Change the names of files in a survey.
 
     Parameters
     ----------
-    survey : Survey
+    content : dict
+        The survey as nested dictionaries; it may be faulty, and is left as it is.
+    change : callable
+        From a name, and whether it may be a word of `WORDS_OR_FILES`, to a new name.
+    place : tuple of str
+        Keys that lead to `content`.
 
     Returns
     -------
-    dict of str to str
-        By the place in the survey, such as ``"bands.F814W.psf.file"``. A file that is not there is
-        told by its name without its folder. Isochrones have keys of their own (`praesepe.stars`).
+    dict
     """
-    return {place: _checksum(Path(name)) for place, name in _named_files(survey)}
-
-
-def _named_files(survey: Survey) -> Iterator[tuple[str, str]]:
-    """Places in a survey that name a file or a folder, and the names."""
-    for band in survey.bands:
-        if is_path(band.filter):
-            yield f"bands.{band.name}.filter", band.filter
-        if band.psf.file is not None:
-            yield f"bands.{band.name}.psf.file", band.psf.file
-    field = survey.galaxy.field
-    if field.files is not None:
-        yield "field.files", field.files
-    if is_path(field.history):
-        yield "field.history", field.history
+    if isinstance(content, dict):
+        return {key: with_files(value, change, (*place, key)) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [with_files(value, change, place) for value in content]
+    may_be_word = place in WORDS_OR_FILES
+    if isinstance(content, str) and (may_be_word or place in FILES):
+        return change(content, may_be_word)
+    return content
 
 
 def is_path(name: str) -> bool:
@@ -51,7 +52,19 @@ def is_path(name: str) -> bool:
     return bool(Path(name).suffix) or len(Path(name).parts) > 1
 
 
-def _checksum(path: Path) -> str:
+def checksum(name: str, may_be_word: bool = False) -> str:
+    """SHA-256 of a file, or of a folder with its files' names.
+
+    Parameters
+    ----------
+    name : str
+        A file that is not there is told by its name without its folder.
+    may_be_word : bool
+        Whether a name without ending and folder stands for itself.
+    """
+    path = Path(name)
+    if may_be_word and not is_path(name):
+        return name
     if path.is_dir():
         total = hashlib.sha256()
         for file in sorted(p for p in path.rglob("*") if p.is_file()):

@@ -16,7 +16,7 @@ from praesepe.errors import InputError, unknown
 from praesepe.quantities import Quantity
 from praesepe.survey.bands import Band
 from praesepe.survey.clusters import ClusterPrior, range_of
-from praesepe.survey.contents import file_hashes
+from praesepe.survey.contents import checksum, with_files
 from praesepe.survey.evaluation import EvaluationSettings
 from praesepe.survey.galaxy import Galaxy
 from praesepe.survey.network import NetworkSettings
@@ -52,6 +52,17 @@ class Survey(Settings):
     clusters: ClusterPrior = ClusterPrior()
     network: NetworkSettings = NetworkSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    def __repr__(self) -> str:
+        low, high = (f"{value / 1e3:.4g}" for value in self.distance_range_pc)
+        return (
+            f"<Survey {self.name!r}: {', '.join(self.band_names)}; {self.stamp_size} px stamps of "
+            f"{self.pixel_scale_arcsec:g} arcsec pixels, "
+            f"{low if low == high else f'{low} to {high}'} kpc; infers "
+            f"{', '.join(self.network.infers)}>"
+        )
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
     def _clusters_fit_the_stamp(self) -> Self:
@@ -231,18 +242,9 @@ class Survey(Settings):
         called; see `praesepe.survey.contents`. Isochrones count by name alone: what they hold is in
         `praesepe.sky.contents`.
         """
-        content = self.model_dump(mode="json", exclude_none=True)
-        files = file_hashes(self)
-        field, stars = content["galaxy"]["field"], content["clusters"]["stars"]
-        for band in content["observation"]["bands"]:
-            place = f"bands.{band['name']}"
-            band["filter"] = files.get(f"{place}.filter", band["filter"])
-            if "file" in band["psf"]:
-                band["psf"]["file"] = files[f"{place}.psf.file"]
-        for key in ("files", "history"):
-            if f"field.{key}" in files:
-                field[key] = files[f"field.{key}"]
-        stars["isochrones"] = [Path(name).name for name in self.clusters.stars.models]
+        content = with_files(self.model_dump(mode="json", exclude_none=True), checksum)
+        names = [Path(name).name for name in self.clusters.stars.models]
+        content["clusters"]["stars"]["isochrones"] = names
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

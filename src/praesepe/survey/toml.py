@@ -10,14 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from praesepe.errors import InputError, unknown
+from praesepe.survey.contents import with_files
 from praesepe.survey.old_form import is_old_form, upgrade, upgraded
 from praesepe.survey.problems import explained
 from praesepe.survey.schema import Survey
 
 __all__ = ["load_survey", "parse_survey", "survey_names", "survey_text", "upgrade"]
-
-FIELD_FILES = ("files", "history")
-"""Keys of the star field whose values may name a file or a folder."""
 
 
 def survey_names() -> tuple[str, ...]:
@@ -133,27 +131,8 @@ def parse_survey(
 def _with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Resolve the names of files and folders against the survey file's folder."""
 
-    def resolve(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        candidate = folder / value
-        return str(candidate.resolve()) if candidate.exists() else value
+    def resolve(name: str, _may_be_word: bool) -> str:
+        candidate = folder / name
+        return str(candidate.resolve()) if candidate.exists() else name
 
-    def resolve_in(table: Any, keys: tuple[str, ...]) -> Any:
-        if not isinstance(table, dict):
-            return table
-        return {key: resolve(value) if key in keys else value for key, value in table.items()}
-
-    content = dict(content)
-    galaxy, observation = content.get("galaxy"), content.get("observation")
-    if isinstance(galaxy, dict) and "field" in galaxy:
-        content["galaxy"] = {**galaxy, "field": resolve_in(galaxy["field"], FIELD_FILES)}
-    if isinstance(observation, dict) and isinstance(observation.get("bands"), list):
-        bands = []
-        for band in observation["bands"]:
-            resolved = resolve_in(band, ("filter",))
-            if isinstance(band, dict) and "psf" in band:
-                resolved["psf"] = resolve_in(band["psf"], ("file",))
-            bands.append(resolved)
-        content["observation"] = {**observation, "bands": bands}
-    return content
+    return dict(with_files(content, resolve))
