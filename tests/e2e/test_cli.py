@@ -314,16 +314,16 @@ asinh_scale = 0.03
 def test_train_resume_and_evaluate(
     run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from praesepe.training.loop import Settings
+    from praesepe.training.loop import TrainingSettings
 
     @dataclass(frozen=True)
-    class Quick(Settings):
+    class Quick(TrainingSettings):
         """A small validation set, for speed."""
 
         valid_size: int = 64
 
     # `praesepe.train` is the function, not the module
-    monkeypatch.setattr(sys.modules["praesepe.training.loop"], "Settings", Quick)
+    monkeypatch.setattr(sys.modules["praesepe.training.loop"], "TrainingSettings", Quick)
     model, survey = tmp_path / "model", tmp_path / "toy.toml"
     survey.write_text(TOY)  # one band, small stamps, few stars: quick
     words = ("train", survey, "--out", model, "--encoder", "tiny", "--batch-size", 8)

@@ -23,10 +23,10 @@ from praesepe.survey import (
     NetworkSettings,
     Nuisance,
     Observation,
-    Settings,
     StarField,
     Stars,
     Survey,
+    SurveySettings,
     Tides,
     parse_survey,
 )
@@ -68,7 +68,7 @@ def test_the_example_survey_is_one(repository: Path) -> None:
         EvaluationSettings,
     ],
 )
-def test_every_key_of_a_survey_is_explained(repository: Path, model: type[Settings]) -> None:
+def test_every_key_of_a_survey_is_explained(repository: Path, model: type[SurveySettings]) -> None:
     text = (repository / "docs/surveys.md").read_text("utf-8")
     rows = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
     tables = {"observation", "galaxy", "clusters", "network", "evaluation", "nuisance", "detector"}

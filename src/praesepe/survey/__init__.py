@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from praesepe.survey.old_form import upgrade
     from praesepe.survey.psf import PSF
     from praesepe.survey.schema import Survey
-    from praesepe.survey.settings import LOG_AGES, METALLICITIES, Settings, as_range
+    from praesepe.survey.settings import LOG_AGES, METALLICITIES, SurveySettings, as_range
     from praesepe.survey.toml import load_survey, parse_survey, survey_names, survey_text
 
 __all__ = [
@@ -33,10 +33,10 @@ __all__ = [
     "NetworkSettings",
     "Nuisance",
     "Observation",
-    "Settings",
     "StarField",
     "Stars",
     "Survey",
+    "SurveySettings",
     "Tides",
     "as_range",
     "load_survey",
@@ -61,7 +61,7 @@ __getattr__, __dir__ = lazy_names(
         "NetworkSettings": "praesepe.survey.network",
         "Nuisance": "praesepe.survey.observation",
         "Observation": "praesepe.survey.observation",
-        "Settings": "praesepe.survey.settings",
+        "SurveySettings": "praesepe.survey.settings",
         "StarField": "praesepe.survey.galaxy",
         "Stars": "praesepe.survey.clusters",
         "Survey": "praesepe.survey.schema",

@@ -12,13 +12,13 @@ from praesepe.survey.settings import (
     Positive,
     PositiveOrRange,
     Range,
-    Settings,
+    SurveySettings,
     as_range,
     typical,
 )
 
 
-class Band(Settings):
+class Band(SurveySettings):
     """One filter on one instrument, as it appears in the mosaic."""
 
     name: str

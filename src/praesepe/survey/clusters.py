@@ -23,7 +23,7 @@ from praesepe.survey.settings import (
     NonNegative,
     Positive,
     Range,
-    Settings,
+    SurveySettings,
     ValueOrRange,
     as_range,
     check_ages,
@@ -38,7 +38,7 @@ ProfileName = Literal["eff", "king", "plummer"]
 DEFAULT_RH_ARCSEC: Range = (0.08, 0.8)
 
 
-class MassFunction(Settings):
+class MassFunction(SurveySettings):
     """An initial mass function of one's own: a broken power law, dN/dm ~ m^-slope."""
 
     edges: Annotated[tuple[Positive, ...], Field(min_length=2)] = Field(
@@ -60,7 +60,7 @@ class MassFunction(Settings):
         return self
 
 
-class Stars(Settings):
+class Stars(SurveySettings):
     """The stellar population of the clusters."""
 
     isochrones: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
@@ -96,7 +96,7 @@ class Stars(Settings):
         return (self.isochrones,) if isinstance(self.isochrones, str) else self.isochrones
 
 
-class ClusterPrior(Settings):
+class ClusterPrior(SurveySettings):
     """What the simulated clusters are drawn from, uniformly in the logarithm.
 
     Beside the fields below, a key may be the ``prior`` of any registered quantity, with a value, a

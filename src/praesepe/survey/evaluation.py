@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from praesepe.quantities import get
-from praesepe.survey.settings import Range, Settings
+from praesepe.survey.settings import Range, SurveySettings
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(SurveySettings):
     """Bins of true values that the galaxy asks for, each a range of one or more quantities.
 
     Attributes

@@ -11,13 +11,13 @@ from praesepe.survey.settings import (
     Positive,
     PositiveOrRange,
     Range,
-    Settings,
+    SurveySettings,
     check_ages,
     check_metallicities,
 )
 
 
-class Tides(Settings):
+class Tides(SurveySettings):
     """The galaxy's tides, which end the EFF profiles of clusters."""
 
     circular_speed_km_s: Positive = Field(description="of the galaxy, the same at every radius")
@@ -32,7 +32,7 @@ class Tides(Settings):
         return self
 
 
-class StarField(Settings):
+class StarField(SurveySettings):
     """The star field behind (and before) the clusters: simulated, or cut from real mosaics."""
 
     files: str | None = Field(
@@ -93,7 +93,7 @@ class StarField(Settings):
         return self
 
 
-class Galaxy(Settings):
+class Galaxy(SurveySettings):
     """What depends on the galaxy, and neither on its clusters nor on the telescope."""
 
     distance_pc: PositiveOrRange = Field(

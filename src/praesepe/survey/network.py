@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from praesepe.quantities import DEFAULT_INFERRED, get
-from praesepe.survey.settings import Settings
+from praesepe.survey.settings import SurveySettings
 
 
-class NetworkSettings(Settings):
+class NetworkSettings(SurveySettings):
     """What the network maps: stamps of a size, to quantities."""
 
     stamp_size: Annotated[int, Field(ge=16, le=256, multiple_of=2)] = Field(

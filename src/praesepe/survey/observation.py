@@ -7,10 +7,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from praesepe.survey.bands import Band
-from praesepe.survey.settings import NonNegative, Positive, Range, Settings
+from praesepe.survey.settings import NonNegative, Positive, Range, SurveySettings
 
 
-class Nuisance(Settings):
+class Nuisance(SurveySettings):
     """What differs from image to image; drawn for every stamp and every band on its own."""
 
     zero_point_mag: NonNegative = Field(0.03, description="standard deviation of the zero point")
@@ -23,7 +23,7 @@ class Nuisance(Settings):
     )
 
 
-class DetectorErrors(Settings):
+class DetectorErrors(SurveySettings):
     """What a calibrated mosaic keeps of the detector's faults."""
 
     flat_field: Annotated[float, Field(ge=0, le=0.5)] = Field(
@@ -46,7 +46,7 @@ class DetectorErrors(Settings):
         return self
 
 
-class Observation(Settings):
+class Observation(SurveySettings):
     """The telescope, its bands, and the errors that calibrated images keep."""
 
     telescope: str = ""

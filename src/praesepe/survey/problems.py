@@ -9,20 +9,20 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from praesepe.errors import nearest
-from praesepe.survey.settings import Settings
+from praesepe.survey.settings import SurveySettings
 
 OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
 """What pydantic says of a value that is of another kind than it tried."""
 
 
-def explained(error: ValidationError, root: type[Settings]) -> str:
+def explained(error: ValidationError, root: type[SurveySettings]) -> str:
     """One line for each mistake, with the nearest valid key.
 
     Parameters
     ----------
     error : ValidationError
         Of the content that was given.
-    root : type of Settings
+    root : type of SurveySettings
         What the content should have been.
 
     Returns
@@ -66,7 +66,7 @@ def _keys(loc: tuple[int | str, ...]) -> list[str]:
     return [str(part) for part in loc if re.fullmatch(r"\w+", str(part)) and part not in kinds]
 
 
-def _explain(problem: Any, root: type[Settings]) -> str:
+def _explain(problem: Any, root: type[SurveySettings]) -> str:
     """One line for one of pydantic's findings, with the nearest valid key."""
     where = _keys(problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -83,7 +83,7 @@ def _explain(problem: Any, root: type[Settings]) -> str:
     return f"{'.'.join(where) or 'survey'}: {message}{shown}"
 
 
-def _model_at(where: list[str], root: type[Settings]) -> type[Settings]:
+def _model_at(where: list[str], root: type[SurveySettings]) -> type[SurveySettings]:
     """The settings that stand at a place in a survey."""
     model = root
     for key in where:
@@ -93,9 +93,9 @@ def _model_at(where: list[str], root: type[Settings]) -> type[Settings]:
     return model
 
 
-def _models_in(annotation: Any) -> Iterator[type[Settings]]:
+def _models_in(annotation: Any) -> Iterator[type[SurveySettings]]:
     """Settings among the kinds of values that an annotation admits."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
+    if isinstance(annotation, type) and issubclass(annotation, SurveySettings):
         yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from praesepe.survey.settings import Fraction, NonNegative, Positive, Settings
+from praesepe.survey.settings import Fraction, NonNegative, Positive, SurveySettings
 
 
-class PSF(Settings):
+class PSF(SurveySettings):
     """Point spread function of one band: a FITS file, or an optical model of the telescope."""
 
     file: str | None = Field(

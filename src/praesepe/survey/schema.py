@@ -22,13 +22,13 @@ from praesepe.survey.galaxy import Galaxy
 from praesepe.survey.network import NetworkSettings
 from praesepe.survey.observation import Observation
 from praesepe.survey.problems import explained
-from praesepe.survey.settings import Range, Settings, as_range, typical
+from praesepe.survey.settings import Range, SurveySettings, as_range, typical
 
 ARCSEC = math.radians(1 / 3600)
 """rad"""
 
 
-class Survey(Settings):
+class Survey(SurveySettings):
     """A telescope and its bands, a galaxy, the priors of the clusters in it, and a network.
 
     Attributes

@@ -55,7 +55,7 @@ def check_metallicities(given: ValueOrRange) -> None:
         )
 
 
-class Settings(BaseModel):
+class SurveySettings(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent infinities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

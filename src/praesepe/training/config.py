@@ -14,7 +14,7 @@ from praesepe.errors import InputError
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How a network is trained; recorded with the model.
 
     Attributes

@@ -9,11 +9,11 @@ from praesepe.errors import InputError
 from praesepe.network.estimator import Estimator
 from praesepe.network.schema import ModelCard
 from praesepe.survey import Survey
-from praesepe.training.config import Settings
+from praesepe.training.config import TrainingSettings
 
 
 def start_network(
-    survey: Survey, settings: Settings, initial: Estimator | str | Path | None
+    survey: Survey, settings: TrainingSettings, initial: Estimator | str | Path | None
 ) -> tuple[Estimator, Estimator | None]:
     """The network that the training begins with, and the model that it is of."""
     start = None if initial is None else Estimator.load(initial)

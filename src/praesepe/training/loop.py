@@ -34,7 +34,7 @@ from praesepe.training.checkpoint import (
     truncate_metrics,
     write_checkpoint,
 )
-from praesepe.training.config import Settings, Signals, Throughput
+from praesepe.training.config import Signals, Throughput, TrainingSettings
 from praesepe.training.initial import network_of, start_network
 from praesepe.training.labelled import Labelled
 from praesepe.training.sources import (
@@ -95,7 +95,7 @@ def train(
     name : str, optional
         Name of the model; the folder's by default.
     **settings
-        Fields of `Settings`: `minutes` or `steps`, `seed`, `encoder`, `head`, `batch_size`, …
+        Fields of `TrainingSettings`: `minutes` or `steps`, `seed`, `encoder`, `head`, …
 
     Returns
     -------
@@ -113,7 +113,9 @@ def train(
     """
     survey = load_survey(survey)
     _check_names(settings)
-    run = Run(survey, Path(out), Settings(**settings), torch.device(device), initial, labelled)
+    run = Run(
+        survey, Path(out), TrainingSettings(**settings), torch.device(device), initial, labelled
+    )
     run.describe(name or _name_of(run.out, survey))
     with closing(run):
         run.open(resume)
@@ -153,7 +155,7 @@ class Run:
         self,
         survey: Survey,
         out: Path,
-        settings: Settings,
+        settings: TrainingSettings,
         device: torch.device,
         initial: Estimator | str | Path | None,
         labelled: Labelled | None,
@@ -384,7 +386,7 @@ class Run:
         tensors, state = read_checkpoint(path)
         if "identity" not in state:
             raise InputError(f"{path} is of an earlier version; begin anew in another folder")
-        check_same_run(state["identity"], self._identity, path, Settings.defaults())
+        check_same_run(state["identity"], self._identity, path, TrainingSettings.defaults())
         self.net.load_state_dict(_part(tensors, "net."))
         # Copied, not replaced: the layout in memory stays, and with it every last bit.
         average = self.average.module.state_dict()
@@ -470,7 +472,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _check_names(settings: dict[str, Any]) -> None:
-    known = [field.name for field in fields(Settings)]
+    known = [field.name for field in fields(TrainingSettings)]
     for name in settings:
         if name not in known:
             raise unknown("training setting", name, known)

@@ -14,7 +14,7 @@ from praesepe.progress import Setup
 from praesepe.sky.simulator import Mocks, Simulator
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey
-from praesepe.training.config import Settings
+from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import Labelled
 
 VALIDATION_SEED = 982_451_653
@@ -41,7 +41,7 @@ class SimulatedSource:
     Parameters
     ----------
     survey : Survey
-    settings : Settings
+    settings : TrainingSettings
     infers : sequence of str
         Names of the quantities that the labels hold.
     device : torch.device
@@ -56,7 +56,7 @@ class SimulatedSource:
     def __init__(
         self,
         survey: Survey,
-        settings: Settings,
+        settings: TrainingSettings,
         infers: Sequence[str],
         device: torch.device,
         tables: SurveyTables | None,

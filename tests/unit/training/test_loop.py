@@ -28,7 +28,7 @@ from praesepe.survey import Survey, parse_survey
 from praesepe.training.checkpoint import read_checkpoint, write_checkpoint
 from praesepe.training.config import Signals, Throughput
 from praesepe.training.labelled import Labelled
-from praesepe.training.loop import Settings, train
+from praesepe.training.loop import TrainingSettings, train
 
 SCALE = 0.03
 NOISE = 0.3
@@ -119,7 +119,7 @@ def toy(module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         class Toy:
             name = "toys"
 
-            def __init__(self, survey: Survey, settings: Settings, *_: object) -> None:
+            def __init__(self, survey: Survey, settings: TrainingSettings, *_: object) -> None:
                 self.survey, self.settings = survey, settings
 
             def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -610,7 +610,7 @@ def test_the_model_is_named_after_its_folder(
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    settings = Settings(steps=1000, warmup_steps=100, learning_rate=2.0)
+    settings = TrainingSettings(steps=1000, warmup_steps=100, learning_rate=2.0)
     rates = [settings.learning_rate_at(step, settings.progress(step, 0.0)) for step in range(1000)]
     assert rates[0] == pytest.approx(0.02)
     assert np.argmax(rates) in (98, 99, 100)
@@ -752,14 +752,14 @@ def test_settings_that_change_nothing_end_no_run(
     toy()
     train(survey, tmp_path / "m", steps=3, **QUICK)
     # As a version with a setting more would have it, whose default is what was always done.
-    usual = Settings.defaults.__func__  # type: ignore[attr-defined]
+    usual = TrainingSettings.defaults.__func__  # type: ignore[attr-defined]
     monkeypatch.setattr(
-        Settings, "defaults", classmethod(lambda cls: usual(cls) | {"dropout": 0.0})
+        TrainingSettings, "defaults", classmethod(lambda cls: usual(cls) | {"dropout": 0.0})
     )
-    monkeypatch.setattr(Settings, "dropout", 0.0, raising=False)
+    monkeypatch.setattr(TrainingSettings, "dropout", 0.0, raising=False)
     changed = {**QUICK, "valid_every": 2, "valid_size": 32, "checkpoint_seconds": 0.0}
     train(survey, tmp_path / "m", steps=5, resume=True, **changed)
-    monkeypatch.setattr(Settings, "dropout", 0.5)
+    monkeypatch.setattr(TrainingSettings, "dropout", 0.5)
     with pytest.raises(InputError, match=r"another settings: dropout 0\.0, now 0\.5"):
         train(survey, tmp_path / "m", steps=6, resume=True, **changed)
 
