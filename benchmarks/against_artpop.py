@@ -49,8 +49,8 @@ def isochrone_of(simulator: Simulator) -> tuple[np.ndarray, np.ndarray, np.ndarr
     """Initial and present masses (n,) and magnitudes (n, band) of the living stars."""
     table = simulator.tables.cluster[0]
     age = int(np.abs(table.log_age - LOG_AGE).argmin())
-    lit = np.isfinite(table.mag_ab[age, 0]).all(axis=1)
-    last = int(np.argmin(lit)) if not lit.all() else len(lit)
+    luminous = np.isfinite(table.mag_ab[age, 0]).all(axis=1)
+    last = int(np.argmin(luminous)) if not luminous.all() else len(luminous)
     initial = table.initial_mass[age, 0, :last].copy()
     initial[0] = min(initial[0], KROUPA2001.edges[0])
     return initial, table.present_mass[age, 0, :last], table.mag_ab[age, 0, :last]

@@ -22,7 +22,7 @@ import numpy as np
 from praesepe.stars import KROUPA2001, BrokenPowerLaw, build_table, load_passband
 from praesepe.stars.atmospheres import SpectralLibrary, metals_dex
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
-from praesepe.stars.population import imf_weights
+from praesepe.stars.magnitudes import imf_weights
 from praesepe.stars.readers import IsochroneFile, read_isochrones
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))

@@ -44,7 +44,7 @@ from praesepe.stars import build_table, load_passband
 from praesepe.stars.imf import KROUPA2001
 from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid
-from praesepe.stars.population import StellarTable, imf_weights
+from praesepe.stars.magnitudes import StellarTable, imf_weights
 from praesepe.survey import Band, Survey, load_survey
 
 CPU = torch.device("cpu")
@@ -236,9 +236,9 @@ def pixel_distribution(
                 continue
             flux = 10 ** (-0.4 * (magnitudes[age, z] + DISTANCE_MODULUS - zero_point))
             weight = imf_weights(place.table.initial_mass[age, z], KROUPA2001)
-            lit = flux > 0
-            value = (flux[lit, None] * share / width).ravel()
-            often = (weight[lit, None] * pixels * per_pixel * of_mass * part).ravel()
+            luminous = flux > 0
+            value = (flux[luminous, None] * share / width).ravel()
+            often = (weight[luminous, None] * pixels * per_pixel * of_mass * part).ravel()
             low = np.floor(value).astype(int)
             # Shared between two neighbouring values, so that the mean stays the same.
             rate += np.bincount(low, often * (1 - (value - low)), minlength=n)[:n]

@@ -19,13 +19,13 @@ METALLICITIES = (0.0002, 0.0006, 0.002, 0.004, 0.008, 0.014, 0.02, 0.03)
 LOW_MASS, HIGH_MASS, N_START = 0.08, 120.0, 110
 MAX_STEP_LOG_L, MAX_STEP_LOG_TEFF = 0.15, 0.03
 JUMP = 1e-8  # relative width in mass below which an interval is a jump of the track
-DARK_LOG_L = -1.0  # white dwarfs fainter than this are dark
+LEAST_LOG_L = -1.0  # white dwarfs fainter than this count as non-luminous
 MAX_ROUNDS = 60
 CHUNK = 2000  # stars handed to COSMIC at once
 COOLEST_BY_MASS = ((8.0, 3000.0), (10.0, 3600.0))  # (initial mass, K)
 COOLEST_BY_LOG_L = ((5.5, 3600.0), (5.55, 15000.0))  # (log10 of solar luminosities, K)
 GIANTS = (2, 3, 4, 5)
-WHITE_DWARFS, FIRST_DARK_KIND = (10, 11, 12), 13
+WHITE_DWARFS, FIRST_NON_LUMINOUS_KIND = (10, 11, 12), 13
 
 
 def default_settings() -> dict:
@@ -99,18 +99,18 @@ def _evolve_chunk(
     return np.column_stack([last["mass_1"], log_l, log_teff, last["kstar_1"]])
 
 
-def is_lit(state: np.ndarray) -> np.ndarray:
-    """Whether a star gives light: living, or a white dwarf above `DARK_LOG_L`. Shape (n,)."""
-    young = np.isin(state[:, 3], WHITE_DWARFS) & (state[:, 1] > DARK_LOG_L)
+def is_luminous(state: np.ndarray) -> np.ndarray:
+    """Whether a star gives light: living, or a white dwarf above `LEAST_LOG_L`. Shape (n,)."""
+    young = np.isin(state[:, 3], WHITE_DWARFS) & (state[:, 1] > LEAST_LOG_L)
     return (state[:, 3] < WHITE_DWARFS[0]) | young
 
 
 def intervals_to_halve(mass: np.ndarray, state: np.ndarray) -> np.ndarray:
     """Indices i of the intervals (i, i + 1) of one isochrone that are still too wide."""
-    lit = is_lit(state)
+    luminous = is_luminous(state)
     step = np.abs(np.diff(state[:, 1:3], axis=0))
     large = (step[:, 0] > 0.99 * MAX_STEP_LOG_L) | (step[:, 1] > 0.99 * MAX_STEP_LOG_TEFF)
-    both, either = lit[1:] & lit[:-1], lit[1:] | lit[:-1]
+    both, either = luminous[1:] & luminous[:-1], luminous[1:] | luminous[:-1]
     wide = np.diff(mass) / mass[1:] > JUMP
     return np.flatnonzero(wide & ((both & large) | (either & ~both)))
 

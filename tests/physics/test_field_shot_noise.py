@@ -19,7 +19,7 @@ from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.simulator import Simulator
 from praesepe.stars.imf import KROUPA2001
-from praesepe.stars.population import imf_weights
+from praesepe.stars.magnitudes import imf_weights
 
 CPU = torch.device("cpu")
 SIDE = 384

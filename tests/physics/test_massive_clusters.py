@@ -61,8 +61,8 @@ def kinds(simulator, log_age):
     survey, table = simulator.survey, simulator.tables.cluster[0]
     age = int(np.abs(table.log_age - log_age).argmin())
     mass, magnitude = table.initial_mass[age, 0], table.mag_ab[age, 0]
-    lit = np.isfinite(magnitude).all(1)
-    pieces = np.flatnonzero(lit[1:] & lit[:-1])
+    luminous = np.isfinite(magnitude).all(1)
+    pieces = np.flatnonzero(luminous[1:] & luminous[:-1])
     fine = 4
     step = (np.arange(fine) + 0.5) / fine
     zero = np.array([band.zero_point_ab for band in survey.bands]) - survey.distance_modulus

@@ -14,7 +14,7 @@ import torch
 
 from praesepe.sky.simulator import Simulator
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
-from praesepe.stars.population import imf_weights
+from praesepe.stars.magnitudes import imf_weights
 
 MASSES = {1e3: 3000, 1e4: 1500, 1e5: 500}
 """Masses of the clusters, Msun, and the number of them."""

@@ -61,11 +61,11 @@ def plot_hr_diagram(
         shared = [age for age, _ in _rows(grid.log_age, log_ages)]
         for _, row in _rows(compare.log_age, shared):
             one = compare.isochrone(row, column)
-            ax.plot(*_broken(one.lit, one.log_teff, one.log_l, jump=LEAP_HR), **OTHER)
+            ax.plot(*_broken(one.luminous, one.log_teff, one.log_l, jump=LEAP_HR), **OTHER)
     column = grid.nearest_metallicity(metallicity)
     for color, age, row in _colored(grid.log_age, log_ages):
         one = grid.isochrone(row, column)
-        x, y = _broken(one.lit, one.log_teff, one.log_l, jump=LEAP_HR)
+        x, y = _broken(one.luminous, one.log_teff, one.log_l, jump=LEAP_HR)
         ax.plot(x, y, color=color, lw=1.2, label=f"{age:.1f}")
     ax.set(
         xlabel=r"$\log_{10}(T_\mathrm{eff}/\mathrm{K})$",

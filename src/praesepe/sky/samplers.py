@@ -11,7 +11,7 @@ from praesepe.progress import Progress
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import imf_from
-from praesepe.stars.population import StellarTable
+from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import Survey
 
 

@@ -27,7 +27,7 @@ from praesepe.sky.samplers import survey_sampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
-from praesepe.stars.population import StellarTable
+from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import Survey, load_survey
 
 FAINT_STAR_SNR = 0.3

@@ -9,8 +9,8 @@ from praesepe.progress import Setup
 from praesepe.sky.fields.simulated import field_extinction
 from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid, check_covers
+from praesepe.stars.magnitudes import StellarTable, a_v_range, build_table
 from praesepe.stars.passbands import load_passband
-from praesepe.stars.population import StellarTable, a_v_range, build_table
 from praesepe.stars.store import load_isochrones
 from praesepe.survey import Survey, as_range
 

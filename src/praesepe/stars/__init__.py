@@ -1,7 +1,7 @@
 """From age, metallicity and initial mass to light in any filter.
 
 Isochrones (embedded, or read from the files their authors distribute), spectra, filter curves,
-dust, mass functions and binaries; `praesepe.stars.population` joins them.
+dust, mass functions and binaries; `praesepe.stars.magnitudes` joins them.
 """
 
 from typing import TYPE_CHECKING
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from praesepe.stars.atmospheres import SpectralLibrary
     from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
     from praesepe.stars.isochrones import Isochrone, IsochroneGrid
+    from praesepe.stars.magnitudes import StellarTable, build_table
     from praesepe.stars.passbands import Passband, load_passband
-    from praesepe.stars.population import StellarTable, build_table
     from praesepe.stars.store import load_isochrones
 
 __all__ = [
@@ -38,8 +38,8 @@ __getattr__, __dir__ = lazy_names(
         "IsochroneGrid": "praesepe.stars.isochrones",
         "Passband": "praesepe.stars.passbands",
         "SpectralLibrary": "praesepe.stars.atmospheres",
-        "StellarTable": "praesepe.stars.population",
-        "build_table": "praesepe.stars.population",
+        "StellarTable": "praesepe.stars.magnitudes",
+        "build_table": "praesepe.stars.magnitudes",
         "load_isochrones": "praesepe.stars.store",
         "load_passband": "praesepe.stars.passbands",
     },

@@ -24,7 +24,7 @@ APART = 1e-9
 SAME_Z = 1e-3
 LIMITS = {"log_l": (-9.0, 9.0), "log_teff": (2.0, 7.0), "log_g": (-4.0, 12.0)}
 """Numbers outside stand for stars that do not exist (PARSEC writes -9.999)."""
-DARK = (-4.0, 3.7, 8.0)
+NON_LUMINOUS = (-4.0, 3.7, 8.0)
 """log L, log T_eff, log g written for dead stars; they give no light."""
 
 Row = tuple[IsochroneFile, np.ndarray]
@@ -38,7 +38,7 @@ def assemble(
     Ages are thinned to the one nearest each multiple of 0.05 dex between 6.6 and 10.1, and only
     those that every metallicity has are kept. Masses are sorted, and equal ones set apart by
     1e-9. Stars lighter than the first are given its light where it has at most 0.15 Msun, else
-    they come from `complement`. Stars heavier than the last one are dead and dark, with the
+    they come from `complement`. Stars heavier than the last one are dead and non-luminous, with the
     remnants of `complement`.
 
     Parameters
@@ -229,6 +229,6 @@ def _dead(last: float, i_age: int, i_z: int, base: IsochroneGrid) -> Isochrone:
     if at[-1] < MASSES[1]:
         at = np.append(at, MASSES[1])
     nearest = np.clip(np.searchsorted(mass, at), 0, len(mass) - 1)
-    log_l, log_teff, log_g = (np.full(len(at), value) for value in DARK)
+    log_l, log_teff, log_g = (np.full(len(at), value) for value in NON_LUMINOUS)
     remnants = np.interp(at, mass, remnant)
     return Isochrone(at, remnants, log_l, log_teff, log_g, kind[nearest])

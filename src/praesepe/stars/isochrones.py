@@ -13,7 +13,7 @@ from praesepe.errors import InputError
 from praesepe.stars.embedded import ISOCHRONES, read_embedded
 
 FIRST_WHITE_DWARF, LAST_WHITE_DWARF = 10, 12
-DARK_LOG_L = -1.0
+LEAST_LOG_L = -1.0
 """White dwarfs fainter than this (log10 of solar luminosities) give no light."""
 METALLICITY_REACH_DEX = 0.2
 """How far beyond the ends of a grid a metallicity may lie before it is refused."""
@@ -57,9 +57,9 @@ class Isochrone:
         return self.kind < FIRST_WHITE_DWARF
 
     @property
-    def lit(self) -> np.ndarray:
+    def luminous(self) -> np.ndarray:
         """Whether each point gives light, bool (n,): living, or a young white dwarf."""
-        young = (self.kind <= LAST_WHITE_DWARF) & (self.log_l > DARK_LOG_L)
+        young = (self.kind <= LAST_WHITE_DWARF) & (self.log_l > LEAST_LOG_L)
         return self.living | young
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import imf_from
-from praesepe.stars.population import present_mass_fraction
+from praesepe.stars.magnitudes import present_mass_fraction
 from praesepe.stars.store import load_isochrones
 from praesepe.survey import Survey, as_range
 

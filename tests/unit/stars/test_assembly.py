@@ -90,8 +90,8 @@ def test_the_dead_are_dark_and_leave_remnants():
     one = assemble([isochrones([(0.02, 9.0)])]).isochrone(0, 0)
     assert one.initial_mass[[0, -1]] == pytest.approx([0.08, 120.0])
     dead = one.initial_mass > 3.0 * (1 + 1e-8)
-    assert not one.lit[dead].any()
-    assert one.lit[~dead].all()
+    assert not one.luminous[dead].any()
+    assert one.luminous[~dead].all()
     assert (one.kind[dead] >= 10).all()
     remnants = one.present_mass[dead]
     assert remnants[0] == pytest.approx(0.75, abs=0.15)  # white dwarf of a star of 3 Msun

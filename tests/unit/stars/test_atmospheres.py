@@ -119,8 +119,8 @@ def test_filter_outside_the_law(library):
 
 def test_a_v_is_the_extinction_in_v():
     for law in ("F99", "CCM89", "F19", "G23"):
-        dimming = -2.5 * np.log10(transmission(np.array([5470.0]), a_v=1.0, law=law))
-        assert dimming[0] == pytest.approx(1.0, abs=0.04)
+        attenuation = -2.5 * np.log10(transmission(np.array([5470.0]), a_v=1.0, law=law))
+        assert attenuation[0] == pytest.approx(1.0, abs=0.04)
 
 
 def test_dust_reddens(library, curves, corrections):
@@ -130,11 +130,11 @@ def test_dust_reddens(library, curves, corrections):
 
 
 def test_dust_acts_on_the_spectrum(library, curves, corrections):
-    """A red star's light sits at the red end of a wide filter, so it is dimmed less."""
+    """A red star's light sits at the red end of a wide filter, so it is attenuated less."""
     dusty = library.bolometric_corrections(curves, a_v=3.0)
     red, blue = (0.0, np.log10(3600.0), 1.0, 0.0), (0.0, np.log10(30000.0), 4.0, 0.0)
-    dimming = [(dusty(*star) - corrections(*star))[1] for star in (red, blue)]
-    assert dimming[1] - dimming[0] > 0.1
+    attenuation = [(dusty(*star) - corrections(*star))[1] for star in (red, blue)]
+    assert attenuation[1] - attenuation[0] > 0.1
 
 
 def test_r_v_matters():

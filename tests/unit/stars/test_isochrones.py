@@ -5,7 +5,7 @@ import pytest
 
 from praesepe.errors import InputError
 from praesepe.stars import IsochroneGrid
-from praesepe.stars.isochrones import DARK_LOG_L
+from praesepe.stars.isochrones import LEAST_LOG_L
 
 MAX_LOG_L, MAX_LOG_TEFF, JUMP = 0.15, 0.03, 1e-8
 ROUNDING_L, ROUNDING_TEFF = 6e-4, 2e-4  # of the stored values
@@ -17,15 +17,15 @@ def grid():
 
 
 def coarse_steps(isochrone, thinning=1):
-    """Neighbouring lit points that are further apart than the grid promises."""
+    """Neighbouring luminous points that are further apart than the grid promises."""
     mass = isochrone.initial_mass[::thinning]
     log_l, log_teff = isochrone.log_l[::thinning], isochrone.log_teff[::thinning]
-    lit = isochrone.lit[::thinning]
+    luminous = isochrone.luminous[::thinning]
     far = (np.abs(np.diff(log_l)) > MAX_LOG_L + ROUNDING_L) | (
         np.abs(np.diff(log_teff)) > MAX_LOG_TEFF + ROUNDING_TEFF
     )
     resolvable = np.diff(mass) / mass[1:] > JUMP
-    return int((far & resolvable & lit[1:] & lit[:-1]).sum())
+    return int((far & resolvable & luminous[1:] & luminous[:-1]).sum())
 
 
 def all_isochrones(grid):
@@ -67,12 +67,12 @@ def test_evolved_phases_hold_many_points(grid):
 
 def test_remnants_are_dark_except_young_white_dwarfs(grid):
     isochrone = grid.isochrone(len(grid.log_age) - 1, 6)
-    dark = ~isochrone.lit
+    dark = ~isochrone.luminous
     assert set(np.unique(isochrone.kind[dark])) >= {10, 11, 13, 14} - {10}
     dwarfs = (isochrone.kind >= 10) & (isochrone.kind <= 12)
-    assert (isochrone.lit & dwarfs).any()
-    assert (isochrone.log_l[isochrone.lit & dwarfs] > DARK_LOG_L).all()
-    assert not (isochrone.lit & (isochrone.kind >= 13)).any()
+    assert (isochrone.luminous & dwarfs).any()
+    assert (isochrone.log_l[isochrone.luminous & dwarfs] > LEAST_LOG_L).all()
+    assert not (isochrone.luminous & (isochrone.kind >= 13)).any()
 
 
 def test_the_sun(grid):

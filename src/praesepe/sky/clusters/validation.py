@@ -13,7 +13,7 @@ from praesepe import quantities
 from praesepe.errors import InputError, unknown
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.clusters.profiles import PROFILES
-from praesepe.stars.population import StellarTable
+from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import Survey, as_range
 
 METALLICITY_TOLERANCE_DEX = 0.025

@@ -28,7 +28,7 @@ from praesepe.sky.population.tables import IsochroneTables, tabulate
 from praesepe.sky.population.unresolved import Unresolved, UnresolvedStars
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
-from praesepe.stars.population import StellarTable
+from praesepe.stars.magnitudes import StellarTable
 
 MAX_POINTS = 1 << 13
 """Most individually sampled stars of one population, unless the flux limit is zero, a mean number;
@@ -180,7 +180,7 @@ class StarSampler:
         a_v_scatter : float
             Differential extinction, mag: each star has its own A_V, normally distributed about the
             mean with this standard deviation, negative values being set to zero. Values outside
-            the tables' range take its end; see `praesepe.stars.population.a_v_range`.
+            the tables' range take its end; see `praesepe.stars.magnitudes.a_v_range`.
         light_scale : Tensor, shape (population, band), optional
             Factor on all light: zero point and distance, where they differ between populations.
             By default 1.

@@ -18,7 +18,7 @@ from praesepe.sky.population.mass_bins import N_BINS, mass_bins
 from praesepe.sky.population.moments import interval_sums
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import InitialMassFunction
-from praesepe.stars.population import StellarTable
+from praesepe.stars.magnitudes import StellarTable
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def tabulate(
                 table.present_mass[at],
                 flux[at],
                 None if table.dust is None else table.dust[at],
-                max_living_mass=float(table.dead_mass[at]),
+                max_living_mass=float(table.max_living_mass[at]),
             )
             filled.add(i, isochrone, binaries)
             counter.add()

@@ -126,11 +126,12 @@ def test_companions_shine_as_their_mass_says():
     mass = value[0].double().numpy() - primary
     table = of_survey().tables.cluster[0]
     own = table.initial_mass[isochrone, 0]
-    lit = np.isfinite(table.mag_ab[isochrone, 0]).all(1)
+    luminous = np.isfinite(table.mag_ab[isochrone, 0]).all(1)
+    shining = table.mag_ab[isochrone, 0, luminous]
     survey = load_survey("phat-nodust")
     for i, band in enumerate(survey.bands):
-        magnitude = np.interp(mass, own[lit], table.mag_ab[isochrone, 0, lit, i], right=np.inf)
-        magnitude[mass > own[lit].max()] = np.inf
+        magnitude = np.interp(mass, own[luminous], shining[:, i], right=np.inf)
+        magnitude[mass > own[luminous].max()] = np.inf
         flux = 10 ** (0.4 * (band.zero_point_ab - survey.distance_modulus - magnitude))
         drawn = value[1 + i].double().numpy()
         np.testing.assert_allclose(drawn.mean(), flux.mean(), rtol=0.02)

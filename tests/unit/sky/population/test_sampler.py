@@ -12,7 +12,7 @@ from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
-from praesepe.stars.population import StellarTable, imf_weights
+from praesepe.stars.magnitudes import StellarTable, imf_weights
 
 ABOVE_THE_LIMIT = 0.1
 """e-/s; well above the simulator's flux limits, so that no shared point counts."""

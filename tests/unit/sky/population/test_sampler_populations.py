@@ -12,7 +12,7 @@ from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
 from praesepe.stars import KROUPA2001, BrokenPowerLaw, IsochroneGrid, build_table, load_passband
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import CHABRIER2003, SALPETER1955
-from praesepe.stars.population import StellarTable
+from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import load_survey
 
 AGES = (7.0, 8.0, 9.5)
@@ -202,8 +202,8 @@ def test_dust_dims_each_star_as_its_spectrum_demands(survey, build, dusty):
     behind = draw(sampler_of(survey, dusty), 0, [30_000.0], a_v=torch.tensor([1.3]))
     direct = draw(sampler_of(survey, build(1.3)), 0, [30_000.0])
     np.testing.assert_allclose(behind.star_mass, direct.star_mass)
-    lit = (direct.flux > 0).all(0)
-    off = 2.5 * torch.log10(behind.flux[:, lit] / direct.flux[:, lit])
+    luminous = (direct.flux > 0).all(0)
+    off = 2.5 * torch.log10(behind.flux[:, luminous] / direct.flux[:, luminous])
     # Between the points of an isochrone, the light is interpolated, and so is its dimming.
     assert float(off.abs().quantile(0.98)) < 0.01
     assert float(off.abs().max()) < 0.03
@@ -344,7 +344,7 @@ def test_living_stars_are_counted(survey, clear, limit):
     sampler = sampler_of(survey, clear, limit)
     for age in range(3):
         drawn = draw(sampler, age, [stars] * n)
-        alive = KROUPA2001.cdf(clear.dead_mass[age, 0])
+        alive = KROUPA2001.cdf(clear.max_living_mass[age, 0])
         dead = stars - drawn.n_living.double()
         error = np.sqrt(stars * alive * (1 - alive) / n)
         assert float(dead.mean()) == pytest.approx(stars * (1 - alive), abs=4 * error)

@@ -12,7 +12,7 @@ from praesepe.sky.population.tables import tabulate
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
-from praesepe.stars.population import StellarTable
+from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import load_survey
 
 
@@ -91,7 +91,7 @@ def table():
         present[None, None],
         magnitude[None, None],
         ("a", "b"),
-        dead_mass=np.array([[mass[alive].max()]]),
+        max_living_mass=np.array([[mass[alive].max()]]),
         a_v=(0.0, 2.0),
         dust=dust,
     )
@@ -116,7 +116,7 @@ def star(mass, last):
 
 def by_quadrature(table, low, high, binaries=None):
     """Mean and mean products of the stars between two masses, by sums over a fine mesh."""
-    last = table.dead_mass.item()
+    last = table.max_living_mass.item()
     share = (np.arange(40_000) + 0.5) / 40_000
     below, above = KROUPA2001.cdf([low, high])
     mass = KROUPA2001.ppf(below + share * (above - below))

@@ -37,13 +37,13 @@ class StellarTable:
     metallicity : ndarray, shape (Zn,)
         Mass fraction of metals of each isochrone.
     initial_mass, present_mass : ndarray, shape (A, Zn, N)
-        Solar masses. The initial mass ascends strictly; rows shorter than N end in dark points
-        beyond the last mass, which no star of the initial mass function reaches.
+        Solar masses. The initial mass ascends strictly; rows shorter than N end in
+        non-luminous points beyond the last mass, which no star of the mass function reaches.
     mag_ab : ndarray, shape (A, Zn, N, B)
-        Absolute AB magnitudes at the lowest extinction; infinity where a star is dark.
+        Absolute AB magnitudes at the lowest extinction; infinity where a star is non-luminous.
     band_names : tuple of str
         Names of the B filters.
-    dead_mass : ndarray, shape (A, Zn)
+    max_living_mass : ndarray, shape (A, Zn)
         Stars of a higher initial mass (solar) have ended their lives. By default the highest mass
         that gives light, which counts young white dwarfs among the living.
     a_v : tuple of float
@@ -59,15 +59,15 @@ class StellarTable:
     present_mass: np.ndarray
     mag_ab: np.ndarray
     band_names: tuple[str, ...]
-    dead_mass: np.ndarray = None  # type: ignore[assignment]  # filled in below
+    max_living_mass: np.ndarray = None  # type: ignore[assignment]  # filled in below
     a_v: tuple[float, float] = (0.0, 0.0)
     dust: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.dead_mass is None:
-            lit = np.isfinite(self.mag_ab).any(-1)
-            highest = np.where(lit, self.initial_mass, 0.0).max(-1)
-            object.__setattr__(self, "dead_mass", highest)
+        if self.max_living_mass is None:
+            luminous = np.isfinite(self.mag_ab).any(-1)
+            highest = np.where(luminous, self.initial_mass, 0.0).max(-1)
+            object.__setattr__(self, "max_living_mass", highest)
 
     def magnitudes(self, a_v: float) -> np.ndarray:
         """Absolute AB magnitudes (A, Zn, N, B) of all stars behind dust of A_V = `a_v` mag.
@@ -293,7 +293,7 @@ def build_table(
     rows = [[grid.isochrone(a, z) for z in columns] for a in range(len(grid.log_age))]
     longest = max(len(isochrone.initial_mass) for row in rows for isochrone in row)
     shape = (len(rows), len(columns), longest)
-    initial, present, dead = np.empty(shape), np.empty(shape), np.empty(shape[:2])
+    initial, present, living = np.empty(shape), np.empty(shape), np.empty(shape[:2])
     magnitude = np.full((*shape, len(passbands)), np.inf)
     dust = None if dust_table is None else np.zeros((*magnitude.shape, DUST_TERMS), np.float32)
     for a, c in np.ndindex(shape[:2]):
@@ -303,30 +303,30 @@ def build_table(
         initial[a, c] = np.append(isochrone.initial_mass, beyond)
         present[a, c] = np.pad(isochrone.present_mass, (0, longest - n), mode="edge")
         magnitude[a, c, :n] = star_magnitudes(isochrone, metals, at_low)
-        dead[a, c] = _dead_mass(isochrone)
+        living[a, c] = _max_living_mass(isochrone)
         if dust is not None and dust_table is not None:
             dust[a, c, :n] = _star_dust(isochrone, metals, dust_table)
     names = tuple(passband.name for passband in passbands)
     metallicity = grid.metallicity[columns]
     return StellarTable(
-        grid.log_age, metallicity, initial, present, magnitude, names, dead, (low, high), dust
+        grid.log_age, metallicity, initial, present, magnitude, names, living, (low, high), dust
     )
 
 
 def star_magnitudes(
     isochrone: Isochrone, metallicity: float, corrections: MagnitudeTable
 ) -> np.ndarray:
-    """Absolute AB magnitudes of every point of an isochrone, (n, B); infinity where dark."""
+    """Absolute AB magnitudes of every point of an isochrone, (n, B); inf where non-luminous."""
     magnitude = corrections(
         isochrone.log_l, isochrone.log_teff, isochrone.log_g, metals_dex(metallicity)
     )
-    return np.where(isochrone.lit[:, None], magnitude, np.inf)
+    return np.where(isochrone.luminous[:, None], magnitude, np.inf)
 
 
 def _dust_table(
     at_low: MagnitudeTable, corrections: Callable[..., MagnitudeTable], low: float, high: float
 ) -> MagnitudeTable:
-    """Coefficients of the dimming by dust on the grid of the spectra, (..., B K) for (..., B)."""
+    """Coefficients of the attenuation, mag, on the grid of the spectra, (..., B K) for (..., B)."""
     k = np.arange(1, DUST_TERMS + 1)
     x = 0.5 * (high - low) * (1 - np.cos(np.pi * k / DUST_TERMS))  # Chebyshev-Lobatto, without 0
     rise = np.stack([corrections(a_v=low + at).magnitude - at_low.magnitude for at in x], axis=-1)
@@ -336,16 +336,16 @@ def _dust_table(
 
 
 def _star_dust(isochrone: Isochrone, metallicity: float, table: MagnitudeTable) -> np.ndarray:
-    """Coefficients of the dimming of every point of an isochrone, (n, B, K); zero where dark."""
-    lit = isochrone.lit
-    # Hotter stars than the hottest spectrum keep its shape, and so its dimming.
-    log_teff = np.minimum(isochrone.log_teff[lit], table.log_teff[-1])
-    dust = np.zeros((len(lit), table.magnitude.shape[-1]))
-    dust[lit] = table(0.0, log_teff, isochrone.log_g[lit], metals_dex(metallicity))
-    return dust.reshape(len(lit), -1, DUST_TERMS)
+    """Coefficients of the attenuation, mag, (n, B, K); zero where a point is non-luminous."""
+    luminous = isochrone.luminous
+    # Hotter stars than the hottest spectrum keep its shape, and so its attenuation.
+    log_teff = np.minimum(isochrone.log_teff[luminous], table.log_teff[-1])
+    dust = np.zeros((len(luminous), table.magnitude.shape[-1]))
+    dust[luminous] = table(0.0, log_teff, isochrone.log_g[luminous], metals_dex(metallicity))
+    return dust.reshape(len(luminous), -1, DUST_TERMS)
 
 
-def _dead_mass(isochrone: Isochrone) -> float:
+def _max_living_mass(isochrone: Isochrone) -> float:
     """Initial mass above which stars have ended: that of the first remnant beyond the living."""
     last = int(np.flatnonzero(isochrone.living).max(initial=-1))
     return float(isochrone.initial_mass[min(last + 1, len(isochrone.living) - 1)])

@@ -8,7 +8,7 @@ import pytest
 from praesepe.errors import InputError
 from praesepe.stars import KROUPA2001, BrokenPowerLaw, StellarTable, build_table, load_passband
 from praesepe.stars.isochrones import IsochroneGrid
-from praesepe.stars.population import a_v_range, imf_weights
+from praesepe.stars.magnitudes import a_v_range, imf_weights
 
 NAMES = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 
@@ -100,8 +100,8 @@ def test_a_steeper_mass_function_is_fainter(table):
 
 def test_dust_enters_the_table(curves, table):
     dusty = build_table(curves, metallicities=[0.02], a_v=1.0, r_v=3.1)
-    dimming = dusty.integrated_magnitudes(8, 0.02, 1) - table.integrated_magnitudes(8, 0.02, 1)
-    assert dimming[0] > dimming[1] > dimming[2] > 0.5
+    attenuation = dusty.integrated_magnitudes(8, 0.02, 1) - table.integrated_magnitudes(8, 0.02, 1)
+    assert attenuation[0] > attenuation[1] > attenuation[2] > 0.5
 
 
 @pytest.fixture(scope="module")
@@ -115,19 +115,19 @@ def behind_dust(curves):
 def test_magnitudes_at_any_extinction_are_those_of_the_dimmed_spectrum(behind_dust, a_v):
     wide, table = behind_dust
     direct = build_table(wide, metallicities=[0.02], a_v=a_v).mag_ab
-    lit = np.isfinite(direct)
-    np.testing.assert_array_equal(np.isfinite(table.magnitudes(a_v)), lit)
-    np.testing.assert_allclose(table.magnitudes(a_v)[lit], direct[lit], atol=0.01)
+    luminous = np.isfinite(direct)
+    np.testing.assert_array_equal(np.isfinite(table.magnitudes(a_v)), luminous)
+    np.testing.assert_allclose(table.magnitudes(a_v)[luminous], direct[luminous], atol=0.01)
 
 
 def test_one_coefficient_per_band_would_not_do(behind_dust):
-    """Negative control: dimming by the same magnitude for all stars, in proportion to A_V."""
+    """Negative control: attenuation by the same magnitude for all stars, in proportion to A_V."""
     wide, table = behind_dust
     direct = build_table(wide, metallicities=[0.02], a_v=2.3).mag_ab
     brightest = int(np.argmin(table.mag_ab[0, 0, :, 3]))
     per_mag = table.dust[0, 0, brightest].sum(-1)  # (B,) for one more magnitude of A_V
-    lit = np.isfinite(direct).all(-1)
-    off = table.mag_ab[lit] + per_mag * 2.1 - direct[lit]
+    luminous = np.isfinite(direct).all(-1)
+    off = table.mag_ab[luminous] + per_mag * 2.1 - direct[luminous]
     assert (np.abs(off).max(0) > [0.2, 0.2, 0.1, 2.0, 0.015]).all()
 
 
@@ -156,20 +156,20 @@ def test_range_of_extinction_for_a_scatter():
     assert a_v_range(0.5, 0.1) == pytest.approx((0.1, 0.9))
 
 
-def test_dead_mass_parts_the_living_from_the_dead(table):
+def test_maximum_living_mass_parts_the_living_from_the_dead(table):
     """All stars live at 4 Myr up to 40 Msun; at 12 Gyr those above 1.1 Msun are dead."""
     grid = IsochroneGrid.embedded()
     for i in (0, 30, 70):
         isochrone = grid.isochrone(i, 3)
-        above = isochrone.initial_mass > table.dead_mass[i, 3]
+        above = isochrone.initial_mass > table.max_living_mass[i, 3]
         assert not isochrone.living[above].any()
         assert (~isochrone.living[~above]).sum() <= 1
-    assert (table.dead_mass[0] > 40).all()
-    assert ((table.dead_mass[-1] > 0.75) & (table.dead_mass[-1] < 1.1)).all()
+    assert (table.max_living_mass[0] > 40).all()
+    assert ((table.max_living_mass[-1] > 0.75) & (table.max_living_mass[-1] < 1.1)).all()
 
 
-def test_a_table_without_a_dead_mass_takes_the_last_star_that_shines():
+def test_a_table_without_a_maximum_living_mass_takes_the_last_star_that_shines():
     mass = np.linspace(0.5, 10, 20)[None, None]
     magnitude = np.where(mass < 5, 0.0, np.inf)[..., None]
     plain = StellarTable(np.array([8.0]), np.array([0.02]), mass, mass, magnitude, ("a",))
-    assert plain.dead_mass.item() == mass[mass < 5].max()
+    assert plain.max_living_mass.item() == mass[mass < 5].max()
