@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from astropy.wcs import WCS
 
+PIXEL_AGREEMENT = 0.5
+"""Median distance, px, between pixel and sky positions of the same rows that says nothing."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Catalog:
@@ -43,13 +46,16 @@ class Catalog:
     sky : (ndarray, ndarray) or None
         Right ascension and declination, ICRS, degrees; NaN where a row has none.
     pixel : (ndarray, ndarray) or None
-        x and y in pixels, where the centre of the first pixel is (0, 0); instead of `sky`.
+        x and y in pixels, where the center of the first pixel is (0, 0); instead of `sky`.
+    origin : int or None
+        Coordinate of the center of the first pixel in the columns of `pixel`.
     """
 
     table: Table
     label: str
     sky: tuple[FloatArray, FloatArray] | None = None
     pixel: tuple[FloatArray, FloatArray] | None = None
+    origin: int | None = None
 
     @classmethod
     def read(
@@ -99,11 +105,19 @@ class Catalog:
             raise InputError("give the names of both pixel columns, x and y, or of neither")
         sky = None if x is not None else sky_positions(table, label=label)
         if sky is not None:
+            if origin is not None:
+                warnings.warn(
+                    f"{label}: its sky positions are used, which have no origin; for pixel "
+                    "positions, name the columns x and y",
+                    PraesepeWarning,
+                    stacklevel=2,
+                )
             return cls(table, label, sky=sky)
         names = (
             (x, y) if x is not None else (find_column(table, X_NAMES), find_column(table, Y_NAMES))
         )
-        return cls(table, label, pixel=_pixel_columns(table, label, names, origin))
+        pixel = _pixel_columns(table, label, names, origin)
+        return cls(table, label, pixel=pixel, origin=origin)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -139,6 +153,8 @@ class Catalog:
             Where there are sky positions but no WCS.
         """
         if self.pixel is not None:
+            if wcs is not None:
+                self._compare_with_sky(wcs)
             return self.pixel
         assert self.sky is not None
         if wcs is None:
@@ -149,6 +165,34 @@ class Catalog:
         x, y = pixel_positions(wcs, *self.sky)
         _warn_if_all_outside(wcs, x, y, self.label)
         return x, y
+
+    def _compare_with_sky(self, wcs: WCS) -> None:
+        """Warn where the table's sky positions lie elsewhere on the image than its pixels."""
+        assert self.pixel is not None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PraesepeWarning)
+                sky = sky_positions(self.table, label=self.label)
+        except InputError:  # columns that are not used need not be good
+            return
+        if sky is None:
+            return
+        offsets = np.subtract(self.pixel, pixel_positions(wcs, *sky))  # (2, N)
+        offsets = offsets[:, np.isfinite(offsets).all(axis=0)]
+        if not offsets.size or np.median(np.hypot(*offsets)) <= PIXEL_AGREEMENT:
+            return
+        dx, dy = np.round(np.median(offsets, axis=1), 2) + 0.0  # no "-0.00"
+        other = None if self.origin is None else self.origin + round(dx)
+        if other in (0, 1) and other != self.origin and np.allclose((dx, dy), round(dx), atol=0.2):
+            advice = f"that is a matter of the origin: give {other}, not {self.origin}"
+        else:
+            advice = "are x and y of another image? Leave them out to use the sky positions"
+        warnings.warn(
+            f"{self.label}: x and y are {dx:+.2f} and {dy:+.2f} px (median) off the positions on "
+            f"the sky in the same rows; x and y are used. {advice[0].upper()}{advice[1:]}",
+            PraesepeWarning,
+            stacklevel=3,
+        )
 
 
 def read_catalog(

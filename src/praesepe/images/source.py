@@ -217,6 +217,7 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
         raise InputError(f"image of band {name!r}: {path} is {what}")
     with _uncompressed(path, label) as plain, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        check_fits(plain, label)
         try:
             with fits.open(plain) as hdus:
                 chosen = choose_hdu(hdus, label, extension)
@@ -234,11 +235,28 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
             raise InputError(f"{label}: no permission to read {path}") from error
         except Exception as error:  # astropy raises many kinds for broken files
             raise InputError(
-                f"{label}: not a readable FITS file, or a truncated one: {error}",
+                f"{label}: a damaged or truncated FITS file: {error}",
                 given=path,
                 remedy="fetch it again",
             ) from error
     return Source(label, pixels, headers, wcs, path=f"{path.resolve()}[{extension or ''}]")
+
+
+def check_fits(path: str | Path, label: str) -> None:
+    """Refuse a file that is no FITS; astropy would answer with advice about its own options."""
+    try:
+        with (_decompressor(Path(path)) or open)(path, "rb") as file:
+            start = file.read(9)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise InputError(f"{label}: cannot read {path}: {error}", given=os.fspath(path)) from error
+    if not start.startswith(b"SIMPLE  ="):
+        raise InputError(
+            f"{label} is {'not a FITS file' if start else 'empty'}",
+            given=os.fspath(path),
+            allowed="FITS, also compressed as .gz, .bz2, .xz or .fz",
+            remedy="give a FITS file (it may be compressed as .gz, .bz2, .xz or .fz), or fetch it "
+            "again where it should be one",
+        )
 
 
 def split_extension(text: str) -> tuple[Path, str | None]:
@@ -250,17 +268,20 @@ def split_extension(text: str) -> tuple[Path, str | None]:
     return path, None
 
 
+def _decompressor(path: Path) -> Any:
+    """What opens a file that is compressed, by its first bytes; None for a plain one."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    return next((open_ for magic, open_ in _DECOMPRESS.items() if start.startswith(magic)), None)
+
+
 @contextmanager
 def _uncompressed(path: Path, label: str) -> Iterator[str]:
     """Yield a path to the plain file: itself, or a temporary copy of a .gz, .bz2 or .xz file."""
     try:
-        with path.open("rb") as file:
-            start = file.read(6)
+        opener = _decompressor(path)
     except OSError as error:
         raise InputError(f"{label}: cannot read {path}: {error.strerror}") from error
-    opener = next(
-        (opener for magic, opener in _DECOMPRESS.items() if start.startswith(magic)), None
-    )
     if opener is None:
         yield str(path)
         return

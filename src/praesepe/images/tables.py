@@ -53,7 +53,7 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
     """
     from astropy.table import Column, Table
 
-    from praesepe.images.source import split_extension
+    from praesepe.images.source import check_fits, split_extension
 
     if isinstance(source, Table):
         return Table(source), "the catalogue"
@@ -70,6 +70,8 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
     )
     if form == "ascii.csv":
         options = {"encoding": "utf-8-sig", "comment": "#"}
+    if form == "fits":
+        check_fits(path, path.name)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeError, PraesepeWarning, unknown
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning, listed, unknown
 from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import Sampling, measure
@@ -116,6 +116,7 @@ def predict(
         raise unknown("value of keep", str(keep), ("percentiles", "draws"))
     outputs = _check_outputs(out, regions, samples, overwrite=overwrite)
     estimator = _loaded(model, device)
+    _check_conditions(estimator)
     sampling = Sampling(estimator.infers, n_samples, seed)
     reading = {
         "units": units,
@@ -223,6 +224,20 @@ def _loaded(model: Estimator | str | Path, device: str | None) -> Estimator:
                 code=f"Estimator.load(…, device={device!r})",
             )
     return model
+
+
+def _check_conditions(model: Estimator) -> None:
+    """Stop where a model must be told what is not measured on images."""
+    conditions = [condition.name for condition in model.card.conditions]
+    if conditions:
+        raise InputError(
+            f"model {model.name!r} is told {listed(conditions)} beside every stamp, which are not "
+            "read from images",
+            given=conditions,
+            allowed="models without conditions",
+            remedy="cut the stamps (praesepe.images.extract_stamps) and tell the model itself",
+            code="Estimator.predict(stamps, conditions={…})",
+        )
 
 
 @dataclass(frozen=True)

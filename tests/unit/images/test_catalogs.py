@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -229,6 +230,45 @@ def test_pixel_columns_need_an_origin(catalog: Table, wcs: WCS) -> None:
     catalog.remove_columns(["RA", "Dec"])
     with pytest.raises(InputError, match="pixel columns x and y need an origin"):
         read_catalog(catalog, wcs)
+
+
+@pytest.mark.parametrize(
+    ("shift", "origin", "said"),
+    [
+        ((1, 1), 1, None),
+        ((0.8, 1.2), 1, None),
+        ((0, 0), 1, r"x and y are -1.00 and -1.00 px .* origin: give 0, not 1"),
+        ((1, 1), 0, r"x and y are \+1.00 and \+1.00 px .* origin: give 1, not 0"),
+        ((0, 0), 0, None),
+        ((2, 2), 1, r"\+1.00 px .* of another image\?"),
+        ((13.5, 1), 1, r"x and y are \+12.50 and \+0.00 px .*Leave them out"),
+    ],
+)
+def test_pixels_that_disagree_with_the_sky(
+    catalog: Table, wcs: WCS, shift: tuple[float, float], origin: int, said: str | None
+) -> None:
+    """They are used, as the user says, but not without a word."""
+    catalog["x"], catalog["y"] = (
+        np.add(catalog.meta[k], d) for k, d in zip("xy", shift, strict=True)
+    )
+    catalog["RA"][3] = np.nan
+    expected = np.array(catalog.meta["x"]) + shift[0] - origin
+    with contextlib.ExitStack() as stack:
+        if said is not None:
+            stack.enter_context(pytest.warns(PraesepeWarning, match=said))
+        _, x, _ = read_catalog(catalog, wcs, x="x", y="y", origin=origin)
+    np.testing.assert_allclose(x, expected)
+
+
+def test_sky_positions_that_are_not_used_may_be_anything(catalog: Table, wcs: WCS) -> None:
+    catalog["x"] = catalog["y"] = 5.0
+    catalog["RA"] = ["somewhere"] * 20
+    read_catalog(catalog, wcs, x="x", y="y", origin=1)
+
+
+def test_an_origin_that_is_not_used_is_no_secret(catalog: Table, wcs: WCS) -> None:
+    with pytest.warns(PraesepeWarning, match="sky positions are used"):
+        read_catalog(catalog, wcs, origin=1)
 
 
 def test_sky_positions_need_a_wcs(catalog: Table) -> None:
