@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from praesepe.errors import InputError
+from praesepe.files import atomic, remove_debris, replace_set
 from praesepe.network.schema import FORMAT, checksum, digest
 
 WEIGHTS = "weights.safetensors"
 CONTENT = "model.json"
 PREVIOUS = ".weights.previous.safetensors"
-"""The old weights, for as long as ``model.json`` still speaks of them."""
+"""The old weights, for as long as ``model.json`` still speaks of them: a kill between the renaming
+of the two files leaves the new weights beside the old ``model.json``."""
 
 
 def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:
@@ -30,48 +29,33 @@ def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:
         The weights.
     content : dict
         What goes into ``model.json``; the checksum is added.
+
+    Raises
+    ------
+    PraesepeError
+        Where the disk is full, for instance; the old model stays.
     """
     content = {**content, "checksum": checksum(content, blob)}
     files = {WEIGHTS: blob, CONTENT: json.dumps(content, indent=1).encode()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        _replace(path, files)
+    if not path.exists():
+        with atomic(path) as folder:
+            folder.mkdir()
+            _write(folder, files)
         return
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        for name, data in files.items():
-            _write(folder / name, data)
-        folder.chmod(0o755)
-        os.replace(folder, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _replace(path: Path, files: dict[str, bytes]) -> None:
-    partial = {name: path / f".{name}.partial" for name in files}
-    try:
-        for name, data in files.items():
-            _write(partial[name], data)
-        old = _matching_weights(path)
-        if old is not None:
-            _write(path / PREVIOUS, old)
-        for name in files:  # the weights first: until model.json follows, the old ones count
-            os.replace(partial[name], path / name)
-    finally:
-        for file in partial.values():
-            file.unlink(missing_ok=True)
+    remove_debris(path)
+    old = _matching_weights(path)
+    if old is not None:
+        with atomic(path / PREVIOUS) as part:
+            part.write_bytes(old)
+    with replace_set(path, list(files)) as folder:  # the weights first
+        _write(folder, files)
     (path / PREVIOUS).unlink(missing_ok=True)
 
 
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-    _to_disk(path)
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until the disk holds a file, which is then safe to rename over another."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
 
 
 def _matching_weights(path: Path) -> bytes | None:
