@@ -42,8 +42,8 @@ _DESCRIPTIONS = {
     Flag.BAD_COORDINATE: "the catalogue has no usable position",
     Flag.EDGE: "the stamp reaches over the edge of the mosaic",
     Flag.AT_PRIOR_EDGE: (
-        "the 68 % interval reaches an edge of the prior (other than the age of the Universe); "
-        "the truth may lie beyond"
+        "the 68 % interval reaches an edge of the prior (other than the age of the Universe and "
+        "no extinction); the truth may lie beyond"
     ),
     Flag.OUT_OF_DOMAIN: "unlike anything the model was trained on; do not trust the values",
 }

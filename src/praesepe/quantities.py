@@ -60,6 +60,8 @@ class Quantity:
         ``"rh_arcsec"`` for ``"log_rh"``.
     limits : tuple of float
         Lowest and highest value that clusters can be made with at all; both allowed.
+    physical : tuple of float
+        Beyond these there are no clusters, so that a prior that ends there cuts nothing off.
     prior : str
         Key of a survey's ``clusters`` that says what it is drawn from; empty: it is not drawn.
     categories : tuple of str
@@ -84,6 +86,7 @@ class Quantity:
     logarithmic: bool = False
     linear: str = ""
     limits: tuple[float, float] = (-np.inf, np.inf)
+    physical: tuple[float, float] = (-np.inf, np.inf)
     prior: str = ""
     categories: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -237,6 +240,7 @@ LOG_AGE = register(
         "log10 of the age in years",
         unit_symbol=r"\mathrm{yr}",
         logarithmic=True,
+        physical=(-np.inf, 10.05),  # the oldest clusters
         prior="log_age",
         word="age",
     )
@@ -317,6 +321,7 @@ A_V = register(
         "extinction in the V band inside the galaxy",
         unit_symbol=r"\mathrm{mag}",
         limits=(0.0, np.inf),
+        physical=(0.0, np.inf),
         prior="a_v",
         word="extinction",
         bins=10,
@@ -357,7 +362,15 @@ CONCENTRATION = register(
     )
 )
 ELLIPTICITY = register(
-    Quantity("ellipticity", "e", "", "1 - b/a", limits=(0.0, 0.9), prior="ellipticity")
+    Quantity(
+        "ellipticity",
+        "e",
+        "",
+        "1 - b/a",
+        limits=(0.0, 0.9),
+        physical=(0.0, 1.0),
+        prior="ellipticity",
+    )
 )
 SEGREGATION = register(
     Quantity(

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from praesepe.cli.screen import metrics_tables
-from praesepe.evaluation import Evaluation, Recovery, bins_of, metrics_of
+from praesepe.evaluation import Evaluation, Recovery, metrics_of
 from praesepe.survey import load_survey
 
 PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.1, -0.1), "a_v": (0, 2.5)}
@@ -31,8 +31,8 @@ def evaluation_of(names: tuple[str, ...]) -> Evaluation:
         log_prob=nothing,
         tarp=nothing,
     )
-    bins = bins_of(truth, recovery.quantities, PRIORS, load_survey("phat-nodust").evaluation.bins)
-    return Evaluation({"provenance": MADE_BY, **metrics_of(recovery, bins)}, recovery)
+    metrics = metrics_of(recovery, PRIORS, load_survey("phat-nodust").evaluation.bins)
+    return Evaluation({"provenance": MADE_BY, **metrics}, recovery)
 
 
 def printed(evaluation: Any, width: int) -> str:

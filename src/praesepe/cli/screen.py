@@ -164,7 +164,7 @@ def demo_table(summary: list[tuple[str, float, float, float]]) -> ScreenTable:
 
 
 def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
-    """Bias, scatter and coverage of every quantity in every bin.
+    """Bias, scatter and coverage of every quantity, in bins of the truth and of the median.
 
     Parameters
     ----------
@@ -177,7 +177,11 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     -------
     list of Table
     """
-    parts = [part for part in evaluation.values() if "label" in part and part["n"]]
+    by_truth, by_median = (
+        [part for part in some.values() if "label" in part and part["n"]]
+        for some in (evaluation, evaluation["by_median"])
+    )
+    parts = by_truth + by_median[1:]  # all clusters stand once
     heads = ("N", *(str(part["n"]) for part in parts))
     taken = ROOM_FOR_LABELS + 1 + max(map(len, heads))
     groups: list[list[Quantity]] = []
@@ -191,7 +195,7 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
         groups[-1].append(quantity)
         room -= needed
     made_by = evaluation["provenance"]
-    tables = [_metrics_of(group, parts) for group in groups]
+    tables = [_metrics_of(group, by_truth, by_median[1:]) for group in groups]
     tables[0].title = (
         f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, its "
         "scatter (±), and the coverage of the 68 % credible interval"
@@ -199,17 +203,23 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     return tables
 
 
-def _metrics_of(group: list[Quantity], parts: list[dict[str, Any]]) -> ScreenTable:
+def _metrics_of(
+    group: list[Quantity], by_truth: list[dict[str, Any]], by_median: list[dict[str, Any]]
+) -> ScreenTable:
     """A table of some quantities."""
     table = ScreenTable(
         title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0)
     )
-    table.add_column("clusters")
+    table.add_column("true value")
     for head in ("N", *(head for quantity in group for head in _heads(quantity))):
         table.add_column(head, justify="right", no_wrap=True)
-    for part in parts:
-        cells = [cell for quantity in group for cell in _cells(part[quantity.name])]
-        table.add_row(part["label"], str(part["n"]), *cells)
+    for parts in (by_truth, by_median):
+        if parts is by_median:
+            table.add_row()
+            table.add_row("[bold]posterior median")
+        for part in parts:
+            cells = [cell for quantity in group for cell in _cells(part[quantity.name])]
+            table.add_row(part["label"], str(part["n"]), *cells)
     return table
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from praesepe.blocks import Block, blocks_of, map_blocks
 from praesepe.errors import InputError
-from praesepe.evaluation.bins import bins_of, usable
+from praesepe.evaluation.bins import usable
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
@@ -35,8 +35,9 @@ class Evaluation(Mapping[str, Any]):
     Attributes
     ----------
     metrics : dict
-        Valid JSON: ``provenance``; ``calibration``; and for each bin its ``label``, the number
-        ``n`` of clusters, and the metrics of each quantity. docs/evaluation.md describes it.
+        Valid JSON: ``provenance``; ``calibration``; for each bin of the truth its ``label``, the
+        number ``n`` of clusters, and the metrics of each quantity; the same ``by_median`` of the
+        posterior. docs/evaluation.md describes it.
     recovery : Recovery
         Truth and posterior of every cluster.
     """
@@ -162,7 +163,8 @@ def evaluate(
     n_samples : int
         Posterior draws for each cluster.
     device : str, optional
-        Where to simulate and infer; default: where the model is, the CPU for one that is loaded.
+        Where to simulate and infer with a model that is given by name; default: the CPU. A loaded
+        model stays where it is; another device is refused.
     workers : int
         Processes that share the work; the result is the same. See `praesepe.blocks.map_blocks`.
     progress : callable, optional
@@ -198,7 +200,7 @@ def evaluate(
     task = _Task(estimator, seed, nuisances, n_samples, setup if workers == 1 else None)
     parts = map_blocks(task, blocks_of(n), workers=workers)
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
-    bins = bins_of(recovery.truth, recovery.quantities, estimator.card.priors, survey_bins)
+    metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
     made_by = provenance(
         estimator.survey,
         model=estimator,
@@ -208,7 +210,7 @@ def evaluate(
         nuisances=nuisances,
         n_samples=n_samples,
     )
-    evaluation = Evaluation({"provenance": made_by, **metrics_of(recovery, bins)}, recovery)
+    evaluation = Evaluation({"provenance": made_by, **metrics}, recovery)
     if out is not None:
         evaluation.save(out, overwrite=overwrite)
     return evaluation

@@ -1,4 +1,4 @@
-"""Which clusters are judged together: bins of the true values."""
+"""Which clusters are judged together: bins of the true or of the inferred values."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class Bin:
 
 
 def bins_of(
-    truth: np.ndarray,
+    values: np.ndarray,
     quantities: Sequence[Quantity],
     priors: Ranges,
     named: Mapping[str, Ranges] | None = None,
 ) -> list[Bin]:
-    """Sort clusters into bins by their true values.
+    """Sort clusters into bins by their true values, or by the estimates.
 
     Parameters
     ----------
-    truth : (N, Q) ndarray
+    values : (N, Q) ndarray
     quantities : sequence of Q Quantity
-        Columns of `truth`.
+        Columns of `values`.
     priors : mapping
         Range of each quantity in the prior. That of a continuous one is cut into bins of half a
         dex, or of a round number, which hold their lower edge. A truth can lie beyond the prior,
@@ -70,15 +70,15 @@ def bins_of(
         each quantity's prior, and for each category.
     """
     names = [quantity.name for quantity in quantities]
-    bins = [Bin("all", "all", np.ones(len(truth), dtype=bool))]
+    bins = [Bin("all", "all", np.ones(len(values), dtype=bool))]
     for name, ranges in (named or {}).items():
-        selected = np.ones(len(truth), dtype=bool)
+        selected = np.ones(len(values), dtype=bool)
         for of, (low, high) in ranges.items():
-            values = truth[:, names.index(of)]
-            selected &= (values >= low) & (values <= high)
+            column = values[:, names.index(of)]
+            selected &= (column >= low) & (column <= high)
         bins.append(Bin(name, _label(ranges, quantities, priors), selected))
     for i, quantity in enumerate(quantities):
-        bins += _parts(quantity, truth[:, i], priors)
+        bins += _parts(quantity, values[:, i], priors)
     return bins
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from praesepe import statistics
-from praesepe.evaluation.bins import Bin
+from praesepe.evaluation.bins import Bin, Ranges, bins_of
 from praesepe.evaluation.recovery import Recovery
 from praesepe.quantities import Quantity
 
@@ -17,25 +17,43 @@ CATEGORICAL = ("accuracy", "brier", "log_score")
 """Metrics of a quantity; docs/evaluation.md says what each is."""
 
 
-def metrics_of(recovery: Recovery, bins: Iterable[Bin]) -> dict[str, Any]:
+def metrics_of(
+    recovery: Recovery, priors: Ranges, named: Mapping[str, Ranges] | None = None
+) -> dict[str, Any]:
     """Bias, scatter and coverage in every bin, and the calibration of all clusters.
 
     Parameters
     ----------
     recovery : Recovery
-    bins : iterable of Bin
+    priors : mapping
+        Range of each quantity in the prior.
+    named : mapping, optional
+        The survey's own bins; see `praesepe.evaluation.bins_of`.
 
     Returns
     -------
     dict
         Valid JSON; docs/evaluation.md describes it. None where a bin is empty.
     """
-    metrics: dict[str, Any] = {"calibration": _calibration(recovery)}
-    for one in bins:
-        metrics[one.name] = {"label": one.label, "n": int(one.selected.sum())}
-        for i, quantity in enumerate(recovery.quantities):
-            metrics[one.name][quantity.name] = _of_quantity(recovery, one.selected, i, quantity)
-    return metrics
+
+    def in_bins_of(values: np.ndarray) -> dict[str, Any]:
+        bins = bins_of(values, recovery.quantities, priors, named)
+        return {one.name: _in_bin(recovery, one) for one in bins}
+
+    return {
+        "calibration": _calibration(recovery),
+        **in_bins_of(recovery.truth),
+        "by_median": in_bins_of(recovery.estimate),
+    }
+
+
+def _in_bin(recovery: Recovery, one: Bin) -> dict[str, Any]:
+    """The metrics of every quantity in one bin."""
+    metrics = {
+        quantity.name: _of_quantity(recovery, one.selected, i, quantity)
+        for i, quantity in enumerate(recovery.quantities)
+    }
+    return {"label": one.label, "n": int(one.selected.sum()), **metrics}
 
 
 def _of_quantity(
@@ -65,11 +83,14 @@ def _calibration(recovery: Recovery) -> dict[str, Any]:
         for i, quantity in enumerate(recovery.quantities)
         if not quantity.is_categorical
     }
+    log_prob = recovery.log_prob
+    possible = ~np.isneginf(log_prob)  # a head may give no density to what is outside its prior
     return {
         "ks_bound": statistics.ks_bound(len(recovery)),
         "ks_distance": distances,
         "tarp_ks_distance": _number(statistics.ks_distance(recovery.tarp)),
-        "log_score": _number(np.mean(recovery.log_prob)),
+        "log_score": _number(np.mean(log_prob[possible])) if possible.any() else None,
+        "n_zero_density": int(np.sum(~possible)),
     }
 
 

@@ -67,6 +67,14 @@ class Recovery:
         return tuple(get(name) for name in self.names)
 
     @property
+    def estimate(self) -> np.ndarray:
+        """Posterior median (N, Q); of a categorical quantity, the most probable category."""
+        estimate = np.array(self.percentiles[1])
+        for name, chances in self.probabilities.items():
+            estimate[:, self.names.index(name)] = chances.argmax(axis=1)
+        return estimate
+
+    @property
     def residual(self) -> np.ndarray:
         """Posterior median minus truth (N, Q)."""
         return np.asarray(self.percentiles[1] - self.truth)

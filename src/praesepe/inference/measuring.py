@@ -24,8 +24,6 @@ ROWS_AT_ONCE = 256
 """Rows cut and inferred together: what is in memory at once."""
 
 EDGE_FRACTION = 0.02
-OLDEST_LOG_AGE = 10.05
-"""A prior that reaches this log age ends where clusters do."""
 
 
 @dataclass(frozen=True)
@@ -163,15 +161,17 @@ def at_prior_edge(
     -------
     ndarray of bool, shape (n,)
         True where one of them lies within 2 % of the prior's range from its edge, or beyond. An
-        upper edge at the age of the Universe does not count.
+        edge at the end of what is physical (the age of the Universe, no extinction) does not count.
     """
     found = [np.zeros(np.shape(next(iter(low.values()))), bool)]
     for name, (bottom, top) in priors.items():
-        if quantities.get(name).is_categorical:
+        quantity = quantities.get(name)
+        if quantity.is_categorical:
             continue
         margin = EDGE_FRACTION * (top - bottom)
-        found.append(np.asarray(low[name]) < bottom + margin)
-        if name != "log_age" or top < OLDEST_LOG_AGE:
+        if bottom > quantity.physical[0]:
+            found.append(np.asarray(low[name]) < bottom + margin)
+        if top < quantity.physical[1]:
             found.append(np.asarray(high[name]) > top - margin)
     return np.any(found, axis=0)
 

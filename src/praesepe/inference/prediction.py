@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, listed, unknown
@@ -115,7 +114,7 @@ def predict(
     if keep not in ("percentiles", "draws"):
         raise unknown("value of keep", str(keep), ("percentiles", "draws"))
     outputs = _check_outputs(out, regions, samples, overwrite=overwrite)
-    estimator = _loaded(model, device)
+    estimator = Estimator.load(model, device=device)
     _check_conditions(estimator)
     sampling = Sampling(estimator.infers, n_samples, seed)
     reading = {
@@ -207,23 +206,6 @@ def _identities(clusters: Catalog, values: Mapping[str, NDArray[Any]]) -> dict[s
     if clusters.sky is not None:
         found["ra"], found["dec"] = clusters.sky
     return {**found, "x": values["x"], "y": values["y"]}
-
-
-def _loaded(model: Estimator | str | Path, device: str | None) -> Estimator:
-    """Load a model given by name; one that is loaded must be where it is wanted."""
-    if not isinstance(model, Estimator):
-        return Estimator.load(model, device=device or "cpu")
-    if device is not None:
-        wanted, found = torch.device(device), model.device
-        if wanted.type != found.type or wanted.index not in (None, found.index):
-            raise InputError(
-                f"device {device!r}, but the model that was given is on {str(found)!r}",
-                given=device,
-                allowed=str(found),
-                remedy="load it there",
-                code=f"Estimator.load(…, device={device!r})",
-            )
-    return model
 
 
 def _check_conditions(model: Estimator) -> None:

@@ -370,7 +370,7 @@ class Estimator:
             ``"phat"``, or a folder that `save` or ``praesepe train`` wrote.
         device : str or torch.device, optional
             Where the network shall run: the CPU by default. An estimator that is given stays
-            where it is, or is moved there.
+            where it is; another device is refused.
 
         Returns
         -------
@@ -379,10 +379,20 @@ class Estimator:
         Raises
         ------
         InputError
-            Where there is no such model or the folder does not hold one.
+            Where there is no such model, the folder does not hold one, or the estimator that is
+            given is on another device.
         """
         if isinstance(source, Estimator):
-            return source if device is None else source.to(device)
+            wanted, found = torch.device(source.device if device is None else device), source.device
+            if wanted.type != found.type or wanted.index not in (None, found.index):
+                raise InputError(
+                    f"device {str(device)!r}, but the model that was given is on {str(found)!r}",
+                    given=str(device),
+                    allowed=str(found),
+                    remedy="move it there before",
+                    code=f"model.to({str(device)!r})",
+                )
+            return source
         content, blob = read_model(_find(source))
         return cls._from_content(content, blob, str(source)).to(device or "cpu")
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from scipy import stats
 
 from praesepe import evaluate as _public
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.evaluation import PRODUCTS, Recovery, bins_of, evaluate, metrics_of
+from praesepe.evaluation import PRODUCTS, Recovery, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import Quantity, register, unregister
@@ -127,7 +128,7 @@ def recovery(truth: np.ndarray, **changes: Any) -> Recovery:
 
 def test_empty_bins_are_null_in_valid_json() -> None:
     one = recovery(np.array([[9.8, 2.2, -0.5]]))
-    metrics = metrics_of(one, bins_of(one.truth, one.quantities, PRIORS, PHAT.evaluation.bins))
+    metrics = metrics_of(one, PRIORS, PHAT.evaluation.bins)
     assert metrics["seed_range"]["n"] == 0
     assert metrics["seed_range"]["log_age"] == dict.fromkeys(METRICS)
     assert metrics["all"]["log_age"]["median"] == 0
@@ -145,12 +146,46 @@ def test_categories_are_scored(kind: Quantity) -> None:
     truth = np.array([[0.0], [1.0], [1.0]])
     chances = {"kind": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])}
     one = recovery(truth, names=("kind",), probabilities=chances, tarp=np.full(3, np.nan))
-    metrics = metrics_of(one, bins_of(truth, one.quantities, {}))
+    metrics = metrics_of(one, {})
     assert metrics["all"]["kind"]["accuracy"] == pytest.approx(2 / 3)
     assert metrics["kind_cluster"]["kind"]["brier"] == pytest.approx(0.02)
     assert metrics["calibration"]["tarp_ks_distance"] is None
     json.loads(json.dumps(metrics, allow_nan=False))
     assert {"kind_true", "kind_p_cluster"} <= set(one.to_table().colnames)
+    assert metrics["kind_nothing"]["n"] == 2
+    assert metrics["by_median"]["kind_nothing"]["n"] == 1  # taken for nothing, most probably
+
+
+def test_bins_of_the_median_are_calibrated_where_bins_of_the_truth_are_not(
+    rng: np.random.Generator,
+) -> None:
+    """The known posterior of a truth drawn from a normal prior and measured with an error."""
+    truth = rng.normal(7.0, 0.5, (20_000, 1))
+    measured = truth + rng.normal(0, 0.5, truth.shape)
+    median, sigma = (measured + 7.0) / 2, 0.5 / np.sqrt(2)
+    low, high = median - sigma, median + sigma
+    pit = stats.norm.cdf((truth - median) / sigma)
+    one = recovery(truth, names=("log_age",), percentiles=np.stack([low, median, high]), pit=pit)
+    metrics = metrics_of(one, {"log_age": (5.5, 8.5)})
+    assert metrics["age_8.0_8.5"]["log_age"]["median"] < -0.4
+    assert metrics["age_8.0_8.5"]["log_age"]["coverage68"] < 0.45
+    for name in ("age_6.5_7.0", "age_7.5_8.0"):
+        values = metrics["by_median"][name]["log_age"]
+        assert values["median"] == pytest.approx(0, abs=0.04)
+        assert values["coverage68"] == pytest.approx(0.6827, abs=0.04)
+
+
+def test_a_truth_without_density_does_not_hide_the_log_score_of_the_others() -> None:
+    truth = np.zeros((4, 3))
+    scores = np.array([1.0, -np.inf, 2.0, -np.inf])
+    calibration = metrics_of(recovery(truth, log_prob=scores), PRIORS)["calibration"]
+    assert (calibration["log_score"], calibration["n_zero_density"]) == (1.5, 2)
+    scores = np.full(4, -np.inf)
+    calibration = metrics_of(recovery(truth, log_prob=scores), PRIORS)["calibration"]
+    assert (calibration["log_score"], calibration["n_zero_density"]) == (None, 4)
+    scores = np.array([1.0, np.nan, 2.0, 3.0])  # a density that is not known stays so
+    calibration = metrics_of(recovery(truth, log_prob=scores), PRIORS)["calibration"]
+    assert (calibration["log_score"], calibration["n_zero_density"]) == (None, 0)
 
 
 def test_what_is_written(gaussian: Gaussian, tmp_path: Path) -> None:

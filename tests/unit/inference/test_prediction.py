@@ -246,6 +246,12 @@ def test_prior_edges() -> None:
     assert found(width) == [False, True, True, True, True]
 
 
+def test_no_extinction_is_no_edge_of_a_prior() -> None:
+    low, high = {"a_v": [0.0, 0.9, 2.3]}, {"a_v": [0.2, 1.1, 2.5]}
+    assert at_prior_edge(low, high, {"a_v": (0.0, 2.5)}).tolist() == [False, False, True]
+    assert at_prior_edge(low, high, {"a_v": (0.1, 2.5)}).tolist() == [True, False, True]
+
+
 def test_flags_of_the_posterior(central: CentralPixels, images: Any, wcs: WCS) -> None:
     catalog = at_pixels(wcs, [100], [100])
     assert predict(central, images, catalog)["flags"][0] == 0

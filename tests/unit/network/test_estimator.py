@@ -17,7 +17,7 @@ from praesepe.network.estimator import Estimator, model_names
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import checksum, digest
 from praesepe.network.transform import prior_bounds
-from praesepe.quantities import PARAMETERS
+from praesepe.quantities import DEFAULT_INFERRED
 from praesepe.survey import Survey
 
 
@@ -55,7 +55,7 @@ def test_posterior_holds_what_it_says(posterior: Posterior, stamps: np.ndarray) 
     assert posterior.samples.dtype == np.float32
     assert len(posterior) == len(stamps)
     assert posterior.names == ("log_age", "log_mass", "log_rh")
-    assert posterior.quantities == PARAMETERS
+    assert posterior.names == DEFAULT_INFERRED
     assert posterior.out_of_domain.shape == (len(stamps),)
     assert np.isnan(posterior.out_of_domain).all()  # this model has not learnt what is familiar
 
@@ -422,11 +422,13 @@ def test_a_failed_first_save_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_estimator_is_taken_as_it_is_or_moved(survey: Survey) -> None:
+def test_an_estimator_is_taken_as_it_is_and_where_it_is(survey: Survey) -> None:
     estimator = make_estimator(survey)
     assert Estimator.load(estimator) is estimator
-    assert Estimator.load(estimator, device="meta") is estimator
-    assert estimator.device.type == "meta"
+    assert Estimator.load(estimator, device="cpu") is estimator
+    with pytest.raises(InputError, match=r"device 'meta', but .* is on 'cpu'; .*model\.to\('meta'"):
+        Estimator.load(estimator, device="meta")
+    assert Estimator.load(estimator.to("meta"), device="meta") is estimator
 
 
 def test_its_words_say_what_it_is(estimator: Estimator, posterior: Posterior) -> None:
