@@ -43,7 +43,6 @@ ACS_HALO_ARCSEC = 0.5
 light out of the box. This is about what WFC3/UVIS has."""
 
 BOX_ARCSEC = 12.8
-N_FREQUENCY = 1200
 
 
 @dataclass(frozen=True)
@@ -89,13 +88,13 @@ def uvis_curve(name: str, table: dict) -> Curve:
     else:
         band = SimpleNamespace(psf=PSF(), filter=f"wfc3_uvis_{name.lower()}")
         wavelengths = band_wavelengths(band)
-    transfer = sum(
-        optical_transfer(PSF(), wavelength, BOX_ARCSEC, N_FREQUENCY) for wavelength in wavelengths
-    ) / len(wavelengths)
-    index = np.fft.fftfreq(N_FREQUENCY, 1 / N_FREQUENCY)
-    pixel = np.sinc(index / BOX_ARCSEC * UVIS_PIXEL)
-    square = np.rint(index[:, None] ** 2 + index[None, :] ** 2).astype(int)
-    rings = np.bincount(square.ravel(), (transfer * pixel[:, None] * pixel[None, :]).ravel())
+    transfer = optical_transfer(PSF(), wavelengths, BOX_ARCSEC).real
+    n = len(transfer)
+    along_y, along_x = np.fft.fftfreq(n, 1 / n)[:, None], np.fft.rfftfreq(n, 1 / n)
+    for index in (along_y, along_x):
+        transfer = transfer * np.sinc(index / BOX_ARCSEC * UVIS_PIXEL)
+    transfer[:, 1:] *= 2  # the other half of the plane, which is the same turned by 180 degrees
+    rings = np.bincount(np.rint(along_y**2 + along_x**2).astype(int).ravel(), transfer.ravel())
     occupied = np.flatnonzero(rings)
     frequency = np.maximum(np.sqrt(occupied) / BOX_ARCSEC, 1e-9)
     radii, energy = radii[use], energy[use]

@@ -1,10 +1,11 @@
 """The point spread function of a band: telescope optics, detector, drizzle and scattered light.
 
-The optical model multiplies transfer functions: diffraction by the pupil, the native pixel, charge
-diffusion, jitter, a halo of scattered light, and what drizzling adds. The optical transfer function
-is the autocorrelation of the pupil; with the pupil sampled at ``wavelength / box`` metres (box in
-radians) its lags fall exactly on the frequencies of a periodic image of that box, so that the point
-spread function is exact at the points of the output grid, without interpolation.
+A telescope's image of a star is the squared Fourier transform of its pupil. Sampled at
+``wavelength / box`` metres (box in radians), the pupil gives every wavelength on the same points of
+a periodic image of that box, close enough together to hold all frequencies that the telescope lets
+through. The native pixel, charge diffusion, jitter, a halo of scattered light, and what drizzling
+adds are factors on that image's transform, the optical transfer function, whose inverse is exact at
+the points of any grid that fits the box, without interpolation.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def band_psf(
     half_size_px: int,
     pixel_scale_arcsec: float | None = None,
     wavelengths_angstrom: ArrayLike | None = None,
-    defocus_nm: float = 0.0,
+    defocus_nm: ArrayLike = 0.0,
     position: int | None = None,
 ) -> Array:
     """Point spread function of a band as a pixel of the mosaic sees it.
@@ -72,16 +73,15 @@ def band_psf(
     wavelengths_angstrom : array_like, optional
         Wavelengths averaged with equal weight; default: `psf.wavelength_angstrom`, or else
         `N_WAVELENGTHS` equal shares of the filter's light.
-    defocus_nm : float
-        R.m.s. wavefront error by defocus, nm, of the optical model. A file's optics are what they
-        are: without their wavefront no other focus follows from an image, so that a file allows 0
-        only.
+    defocus_nm : array_like
+        R.m.s. wavefront errors by defocus, nm, of the optical model; several at once cost less
+        than one by one. From an image no other focus follows: a file allows a single 0 only.
     position : int, optional
         Which of the `psf_variants` of a position-dependent file; default: the mean of them all.
 
     Returns
     -------
-    ndarray, shape (2 * half_size_px + 1, 2 * half_size_px + 1)
+    ndarray, shape (*defocus, 2 * half_size_px + 1, 2 * half_size_px + 1)
         Its sum is the share of a star's light inside the stamp; some 0.996 lie within 6 arcsec.
 
     Raises
@@ -107,16 +107,17 @@ def band_psf(
         wavelengths = np.atleast_1d(np.asarray(wavelengths_angstrom, dtype=float))
     if wavelengths.size == 0 or not np.all(np.isfinite(wavelengths) & (wavelengths > 0)):
         raise InputError(f"wavelengths {wavelengths} of band {band.name!r}: give positive numbers.")
-    if not math.isfinite(defocus_nm) or (psf.file is not None and defocus_nm != 0):
+    defocus = np.asarray(defocus_nm, dtype=float)
+    if not np.isfinite(defocus).all() or (psf.file is not None and (defocus.ndim or defocus != 0)):
         raise InputError(
-            f"defocus_nm = {defocus_nm} for band {band.name!r}: give a finite number, and 0 for a "
-            "PSF from a file, whose focus cannot be changed."
+            f"defocus_nm = {defocus} for band {band.name!r}: give finite numbers, and a single 0 "
+            "for a PSF from a file, whose focus cannot be changed."
         )
     if psf.file is None:
         if position not in (None, 0):
             raise InputError(f"position {position}: the optical model has one, 0.")
         return optical_psf(
-            psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus_nm
+            psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus
         )
     file = load_psf_file(psf)
     check_sampling(psf, file, pixel_scale_arcsec=pixel_scale_arcsec)
@@ -166,9 +167,9 @@ def optical_psf(
     half_size_px: int,
     squares_arcsec: tuple[float, ...] = (),
     *,
-    defocus_nm: float = 0.0,
+    defocus_nm: ArrayLike = 0.0,
 ) -> Array:
-    """Point spread function of the optical model, sampled on a grid.
+    """Point spread functions of the optical model, sampled on a grid.
 
     Parameters
     ----------
@@ -182,91 +183,100 @@ def optical_psf(
         The result has ``2 * half_size_px + 1`` elements a side.
     squares_arcsec : tuple of float, optional
         Sides of squares to convolve with besides the native pixel.
-    defocus_nm : float
-        R.m.s. wavefront error by defocus, nm.
+    defocus_nm : array_like
+        R.m.s. wavefront errors by defocus, nm.
 
     Returns
     -------
-    ndarray, shape (2 * half_size_px + 1, 2 * half_size_px + 1)
+    ndarray, shape (*defocus, 2 * half_size_px + 1, 2 * half_size_px + 1)
         Point values times the area of a grid cell.
     """
     n_grid = _fast_size(math.ceil(max(MIN_BOX_ARCSEC / grid_scale_arcsec, 4 * half_size_px + 2)))
     box_arcsec = n_grid * grid_scale_arcsec
-    highest = (
-        psf.diameter_m / (float(np.min(wavelengths_angstrom)) * _ANGSTROM) * _ARCSEC
-    )  # cycles/arcsec
-    n_fold = max(1, math.ceil((2 * highest * box_arcsec + 8) / n_grid))
+    optics = optical_transfer(psf, wavelengths_angstrom, box_arcsec, defocus_nm=defocus_nm)
+    n = optics.shape[-2]
+    along_y, along_x = np.fft.fftfreq(n, box_arcsec / n), np.fft.rfftfreq(n, box_arcsec / n)
+    detector = radial_transfer(psf, along_y[:, None] ** 2 + along_x**2)
+    for side in (psf.native_pixel_arcsec, *squares_arcsec):
+        detector *= np.sinc(side * along_y)[:, None] * np.sinc(side * along_x)
+    images = [
+        _sample(transfer * detector, n_grid, half_size_px)
+        for transfer in optics.reshape(-1, *optics.shape[-2:])
+    ]
+    return np.reshape(images, (*np.shape(defocus_nm), *images[0].shape))
+
+
+def _sample(transfer: NDArray[Any], n_grid: int, half_size: int) -> Array:
+    """Middle of an image, given its transform in the order of `rfft2`, at `n_grid` points a box."""
+    n, n_half = transfer.shape
+    n_fold = math.ceil(n / n_grid)
     n_fine = n_fold * n_grid
-    transfer = np.zeros((n_fine, n_fine), dtype=complex if defocus_nm else float)
-    for wavelength in wavelengths_angstrom:
-        transfer += optical_transfer(psf, wavelength, box_arcsec, n_fine, defocus_nm=defocus_nm)
-    transfer /= len(wavelengths_angstrom)
-    frequency = np.fft.fftfreq(n_fine, grid_scale_arcsec / n_fold)  # cycles/arcsec
-    transfer *= detector_transfer(psf, frequency, squares_arcsec)
-    folded = transfer.reshape(n_fold, n_grid, n_fold, n_grid).sum(axis=(0, 2))
-    image = np.fft.ifft2(folded).real
-    index = np.arange(-half_size_px, half_size_px + 1)
-    return image[np.ix_(index, index)]
+    padded = np.zeros((n_fine, n_half), dtype=complex)
+    padded[: n // 2], padded[n_fine - n // 2 :] = transfer[: n // 2], transfer[n // 2 :]
+    index = np.arange(-half_size, half_size + 1)
+    # Every n_fold-th row alone is kept: adding the parts of the spectrum samples them.
+    rows = np.fft.ifft(padded.reshape(n_fold, n_grid, n_half).sum(axis=0), axis=0)[index]
+    return np.fft.irfft(rows, n_fine, axis=1)[:, n_fold * index] * n_fold
 
 
 def optical_transfer(
-    psf: PSF,
-    wavelength_angstrom: float,
-    box_arcsec: float,
-    n_frequency: int,
-    *,
-    defocus_nm: float = 0.0,
-) -> NDArray[Any]:
-    """Transfer function of the telescope's pupil: its normalised autocorrelation.
+    psf: PSF, wavelengths_angstrom: Array, box_arcsec: float, *, defocus_nm: ArrayLike = 0.0
+) -> NDArray[np.complexfloating[Any]]:
+    """Optical transfer function of the telescope's pupil: the transform of a star's image.
 
     Parameters
     ----------
     psf : praesepe.survey.PSF
         Diameter, central obscuration and struts.
-    wavelength_angstrom : float
-        Wavelength, Angstrom.
+    wavelengths_angstrom : ndarray
+        Wavelengths averaged with equal weight.
     box_arcsec : float
         Side of the periodic image, arcsec; frequencies are multiples of its inverse.
-    n_frequency : int
-        Frequencies a side, in the order of `numpy.fft.fftfreq`.
-    defocus_nm : float
-        R.m.s. wavefront error by defocus, nm.
+    defocus_nm : array_like
+        R.m.s. wavefront errors by defocus, nm.
 
     Returns
     -------
-    ndarray, shape (n_frequency, n_frequency)
-        1 at zero frequency. Real without defocus; with it complex, although the values are real
-        where the pupil is the same when turned by 180 degrees.
+    ndarray, shape (*defocus, n, n // 2 + 1)
+        In the order of `numpy.fft.rfft2`, with an even n that holds all frequencies of the optics;
+        1 at zero frequency.
     """
-    step_m = wavelength_angstrom * _ANGSTROM / (box_arcsec * _ARCSEC)
-    aperture = pupil(psf, step_m)
-    reach = aperture.shape[0] - 1  # largest lag with overlap
-    n_lag = _fast_size(2 * reach + 1)
-    shape = (n_lag, n_lag)
-    correlation: NDArray[Any]
-    if defocus_nm:
-        wavefront_m = defocus_nm * 1e-9 * defocus(psf, step_m)
-        phase = 2 * np.pi / (wavelength_angstrom * _ANGSTROM) * wavefront_m
-        correlation = np.fft.ifft2(np.abs(np.fft.fft2(aperture * np.exp(1j * phase), shape)) ** 2)
-    else:
-        correlation = np.fft.irfft2(np.abs(np.fft.rfft2(aperture, shape)) ** 2, shape)
-    lag = np.arange(-min(reach, (n_frequency - 1) // 2), min(reach, (n_frequency - 1) // 2) + 1)
-    transfer = np.zeros((n_frequency, n_frequency), dtype=correlation.dtype)
-    transfer[np.ix_(lag, lag)] = correlation[np.ix_(lag, lag)] / aperture.sum()
-    transfer[0, 0] = 1  # soft edges smooth the cusp at zero lag, and nothing else
-    return transfer
+    steps_m = wavelengths_angstrom * _ANGSTROM / (box_arcsec * _ARCSEC)
+    n = _fast_size(math.ceil(2 * psf.diameter_m / steps_m.min() + 8))
+    pupils = [pupil(psf, step) for step in steps_m]
+    transfers = []
+    for rms_nm in np.ravel(defocus_nm):
+        light = np.zeros((n, n))
+        for aperture, step, wavelength in zip(pupils, steps_m, wavelengths_angstrom, strict=True):
+            phase = defocus_phase(psf, step, rms_nm * 1e-9 / (wavelength * _ANGSTROM))
+            field = np.fft.fft2(aperture * phase[:, None] * phase, (n, n))
+            light += (field.real**2 + field.imag**2) / (aperture.sum() * len(pupils) * n**2)
+        transfer = np.fft.rfft2(light)
+        transfer[0, 0] = 1  # soft edges smooth the cusp at zero frequency, and nothing else
+        transfers.append(transfer)
+    return np.reshape(transfers, (*np.shape(defocus_nm), *transfers[0].shape))
 
 
-def defocus(psf: PSF, step_m: float) -> Array:
-    """Wavefront of defocus of unit r.m.s. over the annular pupil, on the grid of `pupil`.
+def defocus_phase(psf: PSF, step_m: float, rms: float) -> NDArray[np.complexfloating[Any]]:
+    """Factor on the field in the pupil by defocus, along either axis of the grid of `pupil`.
 
-    The annular Zernike polynomial 3^1/2 (2 r² - 1 - e²) / (1 - e²), with r the radius over that of
-    the pupil and e the obscuration (Mahajan 1981, J. Opt. Soc. Am. 71, 75).
+    The wavefront is the annular Zernike polynomial 3^1/2 (2 r² - 1 - e²) / (1 - e²), with r the
+    radius over that of the pupil and e the obscuration (Mahajan 1981, J. Opt. Soc. Am. 71, 75).
+    Without its constant, which no image shows, its factor is the product of one in x and the same
+    in y.
+
+    Parameters
+    ----------
+    psf : praesepe.survey.PSF
+        Diameter and obscuration.
+    step_m : float
+        Sampling of the pupil, metres.
+    rms : float
+        R.m.s. of the wavefront over the annulus, wavelengths.
     """
-    x = _pupil_grid(psf, step_m)
-    square = (x[:, None] ** 2 + x[None, :] ** 2) / (psf.diameter_m / 2) ** 2
-    inner = psf.obscuration**2
-    return math.sqrt(3) * (2 * square - 1 - inner) / (1 - inner)
+    square = (_pupil_grid(psf, step_m) / (psf.diameter_m / 2)) ** 2
+    wavefront = rms * 2 * math.sqrt(3) / (1 - psf.obscuration**2) * square
+    return np.exp(-2j * np.pi * wavefront)
 
 
 def _pupil_grid(psf: PSF, step_m: float) -> Array:
@@ -292,30 +302,6 @@ def pupil(psf: PSF, step_m: float) -> Array:
         shadow = inside(psf.strut_width * psf.diameter_m / 2 - np.abs(across))
         aperture *= 1 - np.where(along > 0, shadow, 0.0)
     return aperture
-
-
-def detector_transfer(psf: PSF, frequency: Array, squares_arcsec: tuple[float, ...] = ()) -> Array:
-    """Transfer function of all that follows the pupil: pixel, `radial_transfer`, further squares.
-
-    Parameters
-    ----------
-    psf : praesepe.survey.PSF
-        The model's parameters.
-    frequency : ndarray, shape (n,)
-        Frequencies along each axis, cycles per arcsec.
-    squares_arcsec : tuple of float, optional
-        Sides of squares to convolve with besides the native pixel.
-
-    Returns
-    -------
-    ndarray, shape (n, n)
-        1 at zero frequency.
-    """
-    line = np.prod(
-        [np.sinc(side * frequency) for side in (psf.native_pixel_arcsec, *squares_arcsec)], axis=0
-    )
-    square = frequency[:, None] ** 2 + frequency[None, :] ** 2
-    return line[:, None] * line[None, :] * radial_transfer(psf, square)
 
 
 def radial_transfer(psf: PSF, frequency_squared: Array) -> Array:
@@ -362,37 +348,12 @@ def encircled_energy(psf: ArrayLike, scale_arcsec: float, radii_arcsec: ArrayLik
     -------
     ndarray, shape (R,)
     """
+    from photutils.aperture import CircularAperture
+
     image = np.asarray(psf, dtype=float)
-    edges_y = (np.arange(image.shape[0] + 1) - image.shape[0] // 2 - 0.5) * scale_arcsec
-    edges_x = (np.arange(image.shape[1] + 1) - image.shape[1] // 2 - 0.5) * scale_arcsec
-    energy = []
-    for radius in np.atleast_1d(np.asarray(radii_arcsec, dtype=float)):
-        corner = disc_quadrant(edges_x[None, :], edges_y[:, None], radius)  # (H + 1, W + 1)
-        overlap = np.diff(np.diff(corner, axis=0), axis=1) / scale_arcsec**2  # (H, W)
-        energy.append(float((overlap * image).sum()))
-    return np.array(energy)
-
-
-def disc_quadrant(x: Array, y: Array, radius: float) -> Array:
-    """Signed area of the disc between the axes and the corner (x, y).
-
-    Parameters
-    ----------
-    x, y : ndarray
-        Corners relative to the disc's centre; they broadcast.
-    radius : float
-        In the same unit; the area is in its square.
-    """
-
-    def height(u: Array) -> Array:  # rounding can make the difference negative
-        return np.sqrt(np.maximum(radius**2 - u**2, 0))
-
-    def integral(u: Array) -> Array:
-        return 0.5 * (u * height(u) + radius**2 * np.arcsin(u / radius))
-
-    a, b = np.minimum(np.abs(x), radius), np.minimum(np.abs(y), radius)
-    start = np.minimum(height(b), a)  # where the circle leaves the top side
-    return np.sign(x) * np.sign(y) * (start * b + integral(a) - integral(start))
+    center = (image.shape[1] // 2, image.shape[0] // 2)
+    radii = np.atleast_1d(np.asarray(radii_arcsec, dtype=float)) / scale_arcsec
+    return np.array([CircularAperture(center, r).do_photometry(image)[0][0] for r in radii])
 
 
 def _file_psf(
@@ -459,12 +420,6 @@ def _convolve_squares(image: Array, step: float, sides: tuple[float, ...]) -> Ar
 
 def _fast_size(minimum: int) -> int:
     """Smallest even number from `minimum` on without prime factors above 5."""
-    size = minimum + minimum % 2
-    while True:
-        rest = size
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return size
-        size += 2
+    from scipy.fft import next_fast_len
+
+    return 2 * next_fast_len(math.ceil(minimum / 2), real=True)

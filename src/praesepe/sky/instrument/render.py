@@ -286,7 +286,7 @@ def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
         return seen()[None]
     shares = torch.linspace(0.5, 1.0, 2 * FOCI + 1, dtype=torch.float64)[1::2]
     defocus_nm = (sigma * torch.special.ndtri(shares)).tolist()
-    return np.stack([seen(defocus_nm=focus) for focus in defocus_nm])
+    return seen(defocus_nm=defocus_nm)
 
 
 def chunks(n: int, device: torch.device) -> Iterator[slice]:

@@ -366,12 +366,20 @@ def test_defocus_against_the_transform_of_the_complex_pupil(struts):
     assert np.abs(focused / focused.max() - image / image.max()).max() > 0.02
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_several_defocus_samples_at_once_are_the_same():
+    values = [0.0, 20.0, 60.0]
+    together = psf_of(band(None, struts=3), defocus_nm=values)
+    for nm, image in zip(values, together, strict=True):
+        np.testing.assert_array_equal(image, psf_of(band(None, struts=3), defocus_nm=nm))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, [0.0, np.nan]])
 def test_an_impossible_defocus(value):
     with pytest.raises(InputError, match="defocus_nm"):
         psf_of(band(None), defocus_nm=value)
 
 
-def test_a_file_cannot_be_defocused(cube):
+@pytest.mark.parametrize("value", [20.0, [0.0]])
+def test_a_file_cannot_be_defocused(cube, value):
     with pytest.raises(InputError, match="focus cannot be changed"):
-        psf_of(band(cube), defocus_nm=20.0)
+        psf_of(band(cube), defocus_nm=value)
