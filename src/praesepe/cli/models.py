@@ -164,7 +164,7 @@ def predict(
     no_wcs: NoWcs = False,
     regions: Annotated[Path | None, typer.Option(help="DS9 regions to write: .reg.")] = None,
     samples: Annotated[
-        Path | None, typer.Option(help="Posterior draws to write: .parquet.")
+        Path | None, typer.Option(help="Posterior draws to write: .parquet or .zarr.")
     ] = None,
     n_samples: Samples = 500,
     overwrite: Overwrite = False,

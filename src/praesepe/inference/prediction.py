@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, listed, unknown
+from praesepe.files import check_output, check_whole_folder
 from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import Sampling, measure
@@ -70,7 +71,7 @@ def predict(
     regions : path, optional
         DS9 region file to write: a circle of the median half-light radius for every cluster.
     samples : path, optional
-        Posterior draws to write: ``.parquet``; see `praesepe.inference.draws`.
+        Posterior draws to write: ``.parquet`` or ``.zarr``; see `praesepe.inference.draws`.
     overwrite : bool
         Replace output files that exist.
     n_samples : int
@@ -239,14 +240,17 @@ def _check_outputs(
     overwrite: bool,
 ) -> _Outputs:
     """Refuse output paths that cannot be written, before anything is computed."""
-    from praesepe.files import check_output
     from praesepe.images.tables import TABLE_SUFFIXES
 
     wanted = ((out, TABLE_SUFFIXES), (regions, (".reg",)), (samples, WRITTEN_SUFFIXES))
-    paths = [
-        None if path is None else check_output(path, suffixes, overwrite=overwrite)
-        for path, suffixes in wanted
-    ]
+    paths: list[Path | None] = []
+    for path, suffixes in wanted:
+        if path is None:
+            paths.append(None)
+        elif ".zarr" in suffixes and Path(path).suffix.lower() == ".zarr":
+            paths.append(check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite))
+        else:
+            paths.append(check_output(path, suffixes, overwrite=overwrite))
     given = [path.resolve() for path in paths if path is not None]
     if len(set(given)) < len(given):
         raise InputError("the table, the regions and the samples need different paths.")

@@ -449,7 +449,7 @@ def test_an_interrupted_run_leaves_no_samples(tmp_path: Path) -> None:
 
 
 def test_draws_say_what_they_are(
-    central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
+    central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path, repository: Path
 ) -> None:
     """Identifier, position, and the units of the table."""
     import pyarrow.parquet as pq
@@ -465,6 +465,10 @@ def test_draws_say_what_they_are(
     assert table["id"].to_pylist() == [100, 101, 102]
     np.testing.assert_allclose(table["ra"].to_numpy(), catalog["ra"])
     np.testing.assert_allclose(table["x"].to_numpy(), result["x"], atol=1e-3)
+    documents = (repository / "docs/images.md").read_text("utf-8")
+    for name in table.column_names:
+        assert table.schema.field(name).metadata[b"description"]
+        assert f"`{name}`" in documents
     for name in ("log_age", "log_mass", "rh_arcsec"):
         unit = table.schema.field(name).metadata[b"unit"].decode()
         assert Unit(unit) == result[f"{name}_p50"].unit
@@ -475,6 +479,39 @@ def test_draws_say_what_they_are(
     assert content["seed"] == 3
     assert [q["name"] for q in content["quantities"]] == ["log_age", "log_mass", "rh_arcsec"]
     np.testing.assert_allclose(read_samples(path), result.samples, atol=1e-6)
+
+
+def test_draws_as_zarr(central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path) -> None:
+    """The same columns, units and numbers as in Parquet; other folders are never replaced."""
+    import pyarrow.parquet as pq
+    import zarr
+
+    central.spread = 0.1
+    catalog = at_pixels(wcs, np.full(300, 60), np.full(300, 70))
+    catalog["id"] = [f"{i:05d}" for i in range(300)]
+    for name in ("a.parquet", "a.zarr"):
+        predict(central, images, catalog, samples=tmp_path / name, n_samples=8)
+    table = pq.read_table(tmp_path / "a.parquet")
+    root: Any = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    assert sorted(root.array_keys()) == sorted(table.column_names)
+    for name in table.column_names:
+        np.testing.assert_array_equal(root[name][:], table[name].to_pylist())
+        metadata = table.schema.field(name).metadata
+        for key in ("unit", "description"):
+            assert root[name].attrs[key] == metadata[key.encode()].decode()
+    about = json.loads(table.schema.metadata[b"praesepe"])
+    assert {**root.attrs["praesepe"], "date": about["date"]} == about
+    draws = read_samples(tmp_path / "a.zarr")
+    assert draws.shape == (300, 8, 3)
+    np.testing.assert_array_equal(draws, read_samples(tmp_path / "a.parquet"))
+    with pytest.raises(InputError, match="exists"):
+        predict(central, images, catalog, samples=tmp_path / "a.zarr")
+    predict(central, images, catalog[:2], samples=tmp_path / "a.zarr", overwrite=True, n_samples=4)
+    assert read_samples(tmp_path / "a.zarr").shape == (2, 4, 3)
+    (tmp_path / "mine.zarr").mkdir()
+    (tmp_path / "mine.zarr" / "notes.txt").touch()
+    with pytest.raises(InputError, match="holds no Zarr group"):
+        predict(central, images, catalog, samples=tmp_path / "mine.zarr", overwrite=True)
 
 
 def test_draws_of_earlier_versions_are_read(tmp_path: Path) -> None:
@@ -489,12 +526,14 @@ def test_draws_of_earlier_versions_are_read(tmp_path: Path) -> None:
 def test_what_is_no_file_of_draws(tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("no")
     (tmp_path / "text.h5").write_text("no")
+    (tmp_path / "empty.zarr").mkdir()
     Table({"a": [1]}).write(tmp_path / "table.parquet")
     for name, said in (
         ("draws.csv", r"\.parquet"),
         ("none.parquet", "no file"),
         ("text.parquet", "damaged"),
         ("text.h5", "damaged"),
+        ("empty.zarr", "damaged"),
         ("table.parquet", "damaged"),
     ):
         with pytest.raises(InputError, match=said):
