@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
 from praesepe.errors import InputError, PraesepeError
@@ -110,7 +111,7 @@ def map_blocks(
     Raises
     ------
     PraesepeError
-        Where a worker process dies. Errors of the task itself are raised as they are.
+        Where a worker process dies, or never begins. Errors of the task are raised as they are.
     """
     if workers < 1 or run < 1:
         raise InputError(f"workers = {workers}, run = {run}: the least that is allowed is 1")
@@ -129,11 +130,13 @@ def _in_processes(
 ) -> Iterator[Result]:
     """Do runs of blocks in a pool of local processes."""
     threads = max(1, (os.cpu_count() or 1) // workers)
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
     pool = ProcessPoolExecutor(
         workers,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=context,
         initializer=_start_worker,
-        initargs=(task, threads),
+        initargs=(task, threads, begun),
     )
     ahead: deque[Future[list[Result]]] = deque()
     try:
@@ -144,6 +147,12 @@ def _in_processes(
         while ahead:
             yield from ahead.popleft().result()
     except BrokenProcessPool as error:
+        if not begun.is_set():
+            raise PraesepeError(
+                "the worker processes ended before they began. Each of them imports the script "
+                'that asked for them: put its main part under if __name__ == "__main__":, or use '
+                "one worker"
+            ) from error
         raise PraesepeError(
             "a worker process died, perhaps for lack of memory; use fewer workers"
         ) from error
@@ -155,8 +164,9 @@ _work: Work[Any] | None = None
 """What this process does with a block, where it is a worker."""
 
 
-def _start_worker(task: Task[Any], threads: int) -> None:
+def _start_worker(task: Task[Any], threads: int, begun: Event) -> None:
     global _work
+    begun.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch

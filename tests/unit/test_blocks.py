@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -75,6 +77,20 @@ def test_what_is_not_asked_for_is_not_done():
 def test_a_dead_worker_is_told():
     with pytest.raises(PraesepeError, match="a worker process died"):
         list(map_blocks(start_dying, blocks_of(4, size=1), workers=2))
+
+
+def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path):
+    """Its workers import it, and so ask for workers themselves."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from praesepe.blocks import blocks_of, map_blocks\n"
+        "def start(): return print\n"
+        "list(map_blocks(start, blocks_of(4, size=1), workers=2))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    found = "PraesepeError: the worker processes ended before they began. Each of them imports the "
+    told = done.stderr.partition(found)[2].partition("\n")[0]
+    assert 'put its main part under if __name__ == "__main__":' in told
 
 
 def test_an_error_of_the_task_comes_through_whole():

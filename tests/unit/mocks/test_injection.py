@@ -140,6 +140,27 @@ def test_gaps_stay_and_clusters_may_lie_at_the_edge(
     assert made.images[0, 159, 0] > background[0, 159, 0] + 1
 
 
+def test_saturation_ends_the_sum_and_leaves_the_image_alone(
+    simulator: Simulator, clusters: Clusters, background: np.ndarray
+) -> None:
+    """Real pixels may be brighter than the survey says, by a longer exposure for instance."""
+    (band,) = simulator.survey.bands
+    full = 200.0 * band.n_exposures / band.typical_exposure_s  # e-/s
+    survey = simulator.survey.with_values(
+        observation={"bands": (band.model_copy(update={"saturation_e": 200.0}),)}
+    )
+    shallow = Simulator(survey, n_fields=0, nuisances=False, tables=simulator.tables)
+    background[0, 70:75, 50:55] = 3 * full  # beside the first two clusters
+    free = inject(simulator, background, clusters, *PLACES, seed=5).images
+    made = inject(shallow, background, clusters, *PLACES, seed=5).images
+    bright = background == np.float32(3 * full)
+    assert (made[bright] == background[bright]).all()
+    clipped = (free > full) & ~bright
+    assert clipped.sum() > 20
+    np.testing.assert_allclose(made[clipped], full, rtol=1e-6)
+    np.testing.assert_array_equal(made[~clipped & ~bright], free[~clipped & ~bright])
+
+
 def test_a_stamp_is_as_one_of_the_simulator(simulator: Simulator, clusters: Clusters) -> None:
     """The light of clusters in a stamp, whichever way it was made."""
     many = clusters.part(torch.arange(40) % 3)

@@ -181,8 +181,8 @@ class Detector:
         expected = (images * exposure).clamp_(min=0)
         electrons = self._correlated(expected, self._photons, generator)
         total = electrons.div_(exposure).add_(background)
-        if self.full is not None:
-            total = torch.minimum(total, self.full / exposure)
+        if self.full is not None:  # a real pixel that is brighter stays as it is
+            total = torch.minimum(total, torch.maximum(self.full / exposure, background))
         return total
 
     def _electrons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
