@@ -30,7 +30,7 @@ LIMIT_GB = 2.0
 STAGES = {
     "draw stars": ("stars", "draw"),
     "place on grid": ("renderer", "scatter"),
-    "star fields": ("bank", "add_to"),
+    "star fields": ("field_pool", "add_to"),
     "convolve": ("renderer", "convolve"),
     "expose": ("detector", "expose"),
 }
@@ -80,8 +80,8 @@ def measure(log_mass: float, threads: int) -> dict:
         peak = peak_gb()
         for stage, (part, method) in STAGES.items():
             watch(getattr(simulator, part), method, count if stage == "draw stars" else add(stage))
-        if simulator.bank is not None:
-            simulator.bank.refresh = 0  # renewing fields is the same for all masses
+        if simulator.field_pool is not None:
+            simulator.field_pool.refresh = 0  # renewing fields is the same for all masses
         start, wall = time.process_time(), time.perf_counter()
         for _ in range(REPEATS):
             simulator.draw(BATCH, batch_size=BATCH)

@@ -22,8 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from praesepe.sky import simulator
-from praesepe.sky.fields import crops as pieces
-from praesepe.sky.fields import simulated as fields
+from praesepe.sky.fields import crops, pool
 from praesepe.sky.instrument import detector, render
 from praesepe.sky.population import individual
 
@@ -90,9 +89,9 @@ def as_on_a_gpu() -> None:
         steps["cpu"] = steps["cuda"]
 
     def add_crops(light: torch.Tensor, fields: torch.Tensor, choice: torch.Tensor) -> None:
-        light += pieces.gather(fields, choice, light.shape[-1])
+        light += crops.gather(fields, choice, light.shape[-1])
 
-    fields.add_crops = add_crops  # type: ignore[attr-defined]
+    pool.add_crops = add_crops  # type: ignore[attr-defined]
 
 
 def measure(survey: str, n: int, batches: int = 20) -> float:

@@ -92,7 +92,7 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
     sigma = 1.4826 * np.median(spread, 2)
     log_density = np.log10(mocks.truth["field_density"].numpy())
     noise = tuple(np.polyfit(log_density, np.log10(of_band), 1) for of_band in sigma.T)
-    sampler, generator, stars, mass = simulator.bank.sampler, simulator.generator, [], 0.0
+    sampler, generator, stars, mass = simulator.field_pool.sampler, simulator.generator, [], 0.0
     for _ in range(80):
         share = age_metallicity_shares(simulator.survey, sampler, generator=generator)
         expected = 200.0 * area_pc2 / sampler.mean_mass * share.flatten()

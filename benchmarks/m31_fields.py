@@ -573,7 +573,7 @@ def default_range(phat: Survey) -> None:
 
 
 def cost(phat: Survey) -> None:
-    """Print the CPU time of one wide field of the bank with each feature, ms."""
+    """Print the CPU time of one wide field of the pool with each feature, ms."""
     filters = [band.filter for band in phat.bands]
     table = field_table(filters, phat.galaxy.field.metallicity, (0.0, 1.5))
     noise = Detector(phat, device=CPU).noise.numpy()

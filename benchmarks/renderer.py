@@ -144,13 +144,13 @@ def time_stages(simulator: Simulator, n: int, batches: int) -> dict:
     stages["scatter"] = best_seconds(
         lambda: renderer.scatter(grids, stars.population, position, stars.flux), batches
     )
-    bank = simulator.bank
-    if bank is not None:
-        refresh, bank.refresh = bank.refresh, 0
-        assert len(bank.fields)  # all are drawn, so that only adding is timed
-        stages["add field"] = best_seconds(lambda: bank.add_to(grids, generator=generator), batches)
-        bank.refresh = refresh
-        once = best_seconds(lambda: bank._draw(0), 2)
+    pool = simulator.field_pool
+    if pool is not None:
+        refresh, pool.refresh = pool.refresh, 0
+        assert len(pool.fields)  # all are drawn, so that only adding is timed
+        stages["add field"] = best_seconds(lambda: pool.add_to(grids, generator=generator), batches)
+        pool.refresh = refresh
+        once = best_seconds(lambda: pool._draw(0), 2)
         stages["renew fields"] = once / refresh if refresh else 0.0
     nuisances = simulator.draw_nuisances(n)
     images = renderer.convolve(grids, **nuisances)

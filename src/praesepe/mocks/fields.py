@@ -42,7 +42,7 @@ class StarFields:
     Attributes
     ----------
     folder : Path
-        For `praesepe.sky.fields.real.RealFieldBank`, or ``galaxy.field.files`` of a survey.
+        For `praesepe.sky.fields.real.RealFieldPool`, or ``galaxy.field.files`` of a survey.
     n : int
         Number of fields.
     removed : Removed

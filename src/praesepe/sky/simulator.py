@@ -16,8 +16,8 @@ from praesepe.progress import Setup
 from praesepe.rng import stream
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
-from praesepe.sky.fields.real import RealFieldBank
-from praesepe.sky.fields.simulated import Bank, FieldBank
+from praesepe.sky.fields.pool import FieldPool, SimulatedFieldPool
+from praesepe.sky.fields.real import RealFieldPool
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
@@ -56,7 +56,7 @@ class Simulator:
     tables : SurveyTables, optional
         Ready-made stellar tables; built from the survey by default.
     n_fields : int
-        Number of star fields in the bank that the stamps' surroundings are cut from; 0: no field
+        Number of star fields in the pool that the stamps' surroundings are cut from; 0: no field
         stars.
     setup : callable, optional
         Called with (stage, done, total) while tables and samplers of stars and the first star
@@ -100,13 +100,13 @@ class Simulator:
         """Start the stream of clusters, and make the star fields."""
         self.base_seed, self.n_fields = seed, n_fields
         self.seed(seed)
-        self.bank: Bank | None = None
+        self.field_pool: FieldPool | None = None
         if n_fields and self.survey.galaxy.field.files is not None:
-            self.bank = RealFieldBank(
+            self.field_pool = RealFieldPool(
                 self.survey.galaxy.field.files, self.survey, device=self.device
             )
         elif n_fields:
-            self.bank = FieldBank(
+            self.field_pool = SimulatedFieldPool(
                 self.survey,
                 self.field_stars,
                 n_fields=n_fields,
@@ -142,9 +142,9 @@ class Simulator:
         )
 
     def __repr__(self) -> str:
-        if self.bank is None:
+        if self.field_pool is None:
             fields = "no star fields"
-        elif self.bank.before_psf:
+        elif self.field_pool.before_psf:
             fields = f"{self.n_fields} simulated star fields"
         else:
             fields = f"real star fields of {self.survey.galaxy.field.files}"
@@ -181,8 +181,8 @@ class Simulator:
         """Distances of stamps, pc, (n,): those of the star fields; None where all have one."""
         if not self.survey.varies_in_distance:
             return None
-        if isinstance(self.bank, FieldBank):
-            return self.bank.draw_distances(n, generator=self.generator)
+        if isinstance(self.field_pool, SimulatedFieldPool):
+            return self.field_pool.draw_distances(n, generator=self.generator)
         near, far = self.survey.distance_range_pc
         return near * (far / near) ** torch.rand(n, generator=self.generator, device=self.device)
 
@@ -266,8 +266,8 @@ class Simulator:
         Parameters
         ----------
         light : Tensor
-            Where the fields are simulated (``bank.before_psf``), grids as from `spread`; where they
-            are real, images.
+            Where the fields are simulated (``field_pool.before_psf``), grids as from `spread`;
+            where they are real, images.
         distance_pc : Tensor, shape (n,)
             Of the clusters, whose fields are as far.
 
@@ -276,9 +276,9 @@ class Simulator:
         Tensor, shape (n,)
             Surface density of the field stars, initial Msun/pc²; NaN where nobody counted them.
         """
-        if self.bank is None:
+        if self.field_pool is None:
             raise InputError("this simulator has no star fields; make it with n_fields above 0")
-        density = self.bank.add_to(light, generator=self.generator, distance_pc=distance_pc)
+        density = self.field_pool.add_to(light, generator=self.generator, distance_pc=distance_pc)
         return density.to(self.device)
 
     def render(self, light: Population | Tensor, **nuisances: Tensor) -> Tensor:
@@ -357,8 +357,8 @@ class Simulator:
 
     def _next_fields(self) -> None:
         """Go on to the next batch, for which some of the star fields may be renewed."""
-        if self.bank is not None:
-            self.bank.advance()
+        if self.field_pool is not None:
+            self.field_pool.seek(self.field_pool.step + 1)
 
     def draw_block(self, block: int, n: int, *, compute_truth: bool = True) -> Mocks:
         """Draw one block of the endless set that the simulator's seed gives.
@@ -380,8 +380,8 @@ class Simulator:
         Mocks
         """
         self.seed(self.base_seed, block)
-        if self.bank is not None and self.bank.calls != block:
-            self.bank.rewind(block)
+        if self.field_pool is not None:
+            self.field_pool.seek(block)
         return self.draw(n, batch_size=n, compute_truth=compute_truth)
 
     def observe(self, clusters: Clusters | Mapping[str, Any], n: int | None = None) -> Mocks:
@@ -461,13 +461,13 @@ class Simulator:
         observed : dict of str to Tensor, each of shape (n,)
             Density of the field stars, and exposure times where they vary.
         """
-        n, bank, observed, background = len(grids), self.bank, {}, None
+        n, pool, observed, background = len(grids), self.field_pool, {}, None
         if distance_pc is None:
             distance_pc = torch.full((n,), self.survey.distance_pc, device=self.device)
-        if bank is not None and bank.before_psf:
+        if pool is not None and pool.before_psf:
             observed["field_density"] = self.add_field(grids, distance_pc)
         images = self.render(grids, **self.draw_nuisances(n))
-        if bank is not None and not bank.before_psf:
+        if pool is not None and not pool.before_psf:
             background = torch.zeros_like(images)
             observed["field_density"] = self.add_field(background, distance_pc)
         exposure_s = self.detector.draw_exposures(n, generator=self.generator)

@@ -21,7 +21,7 @@ from praesepe.mocks.places import (
     clean_places,
     saturation_e_s,
 )
-from praesepe.sky.fields.real import RealFieldBank
+from praesepe.sky.fields.real import RealFieldPool
 from praesepe.survey import load_survey
 
 SIDE = 400
@@ -109,9 +109,9 @@ def test_the_description(built, survey):
 
 
 def test_the_bank_reads_what_was_built(built, survey, generator):
-    pieces = RealFieldBank(built.folder, survey).cut(50, generator=generator)
-    assert float(pieces.mean()) == pytest.approx(0.05, abs=1e-3)
-    assert float(pieces.std()) == pytest.approx(0.01, rel=0.05)
+    crops = RealFieldPool(built.folder, survey).cut(50, generator=generator)
+    assert float(crops.mean()) == pytest.approx(0.05, abs=1e-3)
+    assert float(crops.std()) == pytest.approx(0.01, rel=0.05)
 
 
 def test_the_same_seed_chooses_the_same_places(survey, sky, tmp_path):
@@ -190,13 +190,13 @@ def test_real_images(shared_data: Path, repository: Path, tmp_path: Path) -> Non
     built = build_fields(survey, images, tmp_path / "f", n=10, size=128, edge_px=80, seed=1)
     assert built.n == 10
     assert 0.01 < built.removed.saturated / built.removed.places < 0.9
-    bank = RealFieldBank(built.folder, survey)
-    pieces = bank.cut(100, generator=torch.Generator().manual_seed(1))
-    assert pieces.shape == (100, 2, 64, 64)
-    assert torch.isfinite(pieces).all()
-    brightest = pieces.amax((0, 2, 3)).tolist()
+    pool = RealFieldPool(built.folder, survey)
+    crops = pool.cut(100, generator=torch.Generator().manual_seed(1))
+    assert crops.shape == (100, 2, 64, 64)
+    assert torch.isfinite(crops).all()
+    brightest = crops.amax((0, 2, 3)).tolist()
     limits = saturation_e_s(survey).values()
     assert all(value < limit for value, limit in zip(brightest, limits, strict=True))
     # stars stand out of the sky and the noise
-    second = pieces[:, 1].flatten(1)
+    second = crops[:, 1].flatten(1)
     assert (second.amax(1) > 10 * second.median(1).values).float().mean() > 0.8

@@ -53,7 +53,7 @@ def test_a_block_depends_on_its_number_alone(survey, tables):
     assert same(drawn(late, 2), straight[2])
     assert not same(drawn(late, 3), straight[2])
     # the negative control: without putting the fields back the block would be another one
-    late.bank.rewind = lambda calls: None
+    late.field_pool.seek = lambda step: None
     assert not same(drawn(late, 9), straight[9])
 
 
@@ -61,7 +61,7 @@ def test_convolving_elsewhere_changes_nothing_but_the_place(survey, tables):
     simulator = Simulator(survey, seed=4, tables=tables, n_fields=2)
     here = drawn(simulator, 0)
     simulator.renderer = RemoteRenderer(survey, "cpu")
-    simulator.bank.rewind(0)
+    simulator.field_pool.seek(0)
     assert same(drawn(simulator, 0), here)
 
 

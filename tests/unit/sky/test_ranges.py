@@ -99,7 +99,7 @@ def test_a_range_gives_what_the_fixed_distance_gives(ranged):
 
 def test_a_stamp_lies_on_a_field_at_its_distance(ranged):
     mocks = ranged.draw(40)
-    distances = set(ranged.bank.distance_pc.tolist())
+    distances = set(ranged.field_pool.distance_pc.tolist())
     assert set(mocks.truth["distance_pc"].tolist()) <= distances
     assert len(distances) == 4
     assert NEAR <= min(distances) < max(distances) <= FAR
@@ -115,7 +115,7 @@ def test_the_surface_brightness_of_a_field_does_not_depend_on_its_distance():
             "field": {"surface_density": (50.0, 50.0), "burstiness": 0.0, "log_age": (9.5, 10.0)},
         },
     )
-    pool = Simulator(survey, seed=4, n_fields=3).bank
+    pool = Simulator(survey, seed=4, n_fields=3).field_pool
     assert float(pool.distance_pc.max() / pool.distance_pc.min()) > 2
     light = pool.fields.sum((1, 2, 3))
     np.testing.assert_allclose(light / light.mean(), 1, atol=0.15)

@@ -118,7 +118,7 @@ def noisy(survey, tmp_path_factory):
 
 
 def turns(pixels):
-    """All eight ways in which a piece can lie, (8, band, y, x)."""
+    """All eight ways in which a crop can lie, (8, band, y, x)."""
     ways = [torch.rot90(pixels, k, (1, 2)) for k in range(4)]
     return torch.stack(ways + [way.flip(2) for way in ways])
 

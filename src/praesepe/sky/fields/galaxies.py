@@ -1,4 +1,4 @@
-"""Background galaxies: counts, sizes, shapes and colours, drawn as points of equal light.
+"""Background galaxies: counts, sizes, shapes and colors, drawn as points of equal light.
 
 A galaxy is a sunflower spiral of points whose radii are the quantiles of its profile: the renderer
 then treats galaxies as it treats stars, without a pixel's error, and the light is smooth because
@@ -35,12 +35,12 @@ COUNT_LOG = np.array(
 """log10 of galaxies per deg² and mag."""
 
 PIVOT_F814W_ANGSTROM = 8045.0
-BULGE_SHARE = 0.1
+BULGE_FRACTION = 0.1
 SIZE_SCATTER_DEX = 0.2
-COLOUR_MAG = (1.5, -0.16, 0.4)
+COLOR_MAG = (1.5, -0.16, 0.4)
 """F475W - F814W (AB) at F814W = 21, its change per mag, and its standard deviation."""
 
-COLOUR_BASE = math.log10(PIVOT_F814W_ANGSTROM / 4747.0)
+COLOR_BASE = math.log10(PIVOT_F814W_ANGSTROM / 4747.0)
 POINT_MAG = 29.0
 """Points fainter than this in F814W cannot be told apart."""
 
@@ -53,7 +53,7 @@ GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 def draw_galaxies(
     survey: Survey, *, shape_px: tuple[int, int], a_v: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw the galaxies behind a field.
+    """Draw the background galaxies of a field.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def draw_galaxies(
     u = torch.rand((6, n), generator=rng, dtype=torch.float64).numpy()
     normal = torch.randn((2, n), generator=rng, dtype=torch.float64).numpy()
     magnitude = magnitudes(u[0])
-    is_bulge = u[1] < BULGE_SHARE
+    is_bulge = u[1] < BULGE_FRACTION
     radius_px = half_light_radius_arcsec(magnitude) * 10 ** (SIZE_SCATTER_DEX * normal[0]) / scale
     flux = _fluxes(survey, magnitude, normal[1], a_v)  # (galaxy, band)
     # Thick discs seen from every side, and rounder bulges.
@@ -93,15 +93,15 @@ def draw_galaxies(
     parts = [
         _spiral(count, 4 if bulge else 1) for count, bulge in zip(counts, is_bulge, strict=True)
     ]
-    owner = np.repeat(np.arange(n), counts)
+    galaxy = np.repeat(np.arange(n), counts)  # (point,)
     shape = np.concatenate(parts, axis=1) if n else np.zeros((2, 0))
-    major, minor = shape * radius_px[owner]
-    minor = minor * axis_ratio[owner]
-    angle = np.pi * u[3][owner]
+    major, minor = shape * radius_px[galaxy]
+    minor = minor * axis_ratio[galaxy]
+    angle = np.pi * u[3][galaxy]
     x = major * np.cos(angle) - minor * np.sin(angle)
     y = major * np.sin(angle) + minor * np.cos(angle)
-    place = np.stack((u[4][owner] + x / width, u[5][owner] + y / height)) % 1
-    light = (flux / counts[:, None])[owner].T
+    place = np.stack((u[4][galaxy] + x / width, u[5][galaxy] + y / height)) % 1
+    light = (flux / counts[:, None])[galaxy].T
     return (
         torch.from_numpy(place).float().to(device),
         torch.from_numpy(np.ascontiguousarray(light)).float().to(device),
@@ -121,8 +121,8 @@ def magnitudes(u: np.ndarray) -> np.ndarray:
     log_count = np.where(fine < COUNT_MAG[0], before, log_count)
     log_count = np.where(fine > COUNT_MAG[-1], after, log_count)
     count = 10**log_count
-    share = np.concatenate(([0.0], np.cumsum((count[1:] + count[:-1]) / 2)))
-    return np.interp(u, share / share[-1], fine)
+    fraction = np.concatenate(([0.0], np.cumsum((count[1:] + count[:-1]) / 2)))
+    return np.interp(u, fraction / fraction[-1], fine)
 
 
 def half_light_radius_arcsec(magnitude: np.ndarray) -> np.ndarray:
@@ -140,15 +140,15 @@ def _pivot_angstrom(spec: str) -> float:
 def _fluxes(survey: Survey, magnitude: np.ndarray, normal: np.ndarray, a_v: float) -> np.ndarray:
     """Light of each galaxy in each band, e-/s, (galaxy, band): a power law through two bands."""
     pivot = np.array([_pivot_angstrom(band.filter) for band in survey.bands])
-    at_21, slope, scatter = COLOUR_MAG
-    colour = at_21 + slope * (magnitude - 21) + scatter * normal
-    bluer = np.log10(PIVOT_F814W_ANGSTROM / pivot) / COLOUR_BASE
-    in_band = magnitude[:, None] + colour[:, None] * bluer
+    at_21, slope, scatter = COLOR_MAG
+    color = at_21 + slope * (magnitude - 21) + scatter * normal
+    bluer = np.log10(PIVOT_F814W_ANGSTROM / pivot) / COLOR_BASE
+    in_band = magnitude[:, None] + color[:, None] * bluer
     zero_point = np.array([band.zero_point_ab for band in survey.bands])
-    seen = transmission(
+    transmitted = transmission(
         pivot, a_v=a_v, r_v=survey.clusters.stars.r_v, law=survey.clusters.stars.extinction_law
     )
-    return 10 ** (0.4 * (zero_point - in_band)) * seen
+    return 10 ** (0.4 * (zero_point - in_band)) * transmitted
 
 
 def _spiral(n: int, sersic: int) -> np.ndarray:
@@ -160,7 +160,7 @@ def _spiral(n: int, sersic: int) -> np.ndarray:
         term = term * gamma / (k + 1)
     inside = 1 - np.exp(-gamma) * left
     b = np.interp(0.5, inside, gamma)
-    share = (np.arange(n) + 0.5) / n
-    radius = (np.interp(share, inside, gamma) / b) ** sersic
+    fraction = (np.arange(n) + 0.5) / n
+    radius = (np.interp(fraction, inside, gamma) / b) ** sersic
     angle = GOLDEN_ANGLE * np.arange(n)
     return np.stack((radius * np.cos(angle), radius * np.sin(angle)))

@@ -25,10 +25,10 @@ AGE_TOLERANCE_DEX = 0.026
 """A bin belongs to a range of ages that its middle misses by no more than this: half a step."""
 
 
-def age_metallicity_shares(
+def age_metallicity_fractions(
     survey: Survey, sampler: StarSampler, *, generator: torch.Generator
 ) -> Tensor:
-    """Share of a field's initial mass at each age and metallicity of the sampler.
+    """Fraction of a field's initial mass at each age and metallicity of the sampler.
 
     The rate of star formation follows the survey's history on average and varies from bin to bin
     by its burstiness; metallicity is uniform in its logarithm. The mass of a burst comes on top.
@@ -63,8 +63,8 @@ def age_metallicity_shares(
         burst = torch.as_tensor(burst_per_bin(settings, sampler.log_age))
         weight = (1 - share) * weight + share * burst
     inside = torch.as_tensor(_metallicities(settings, sampler.metallicity), dtype=torch.float64)
-    shares = weight[:, None] * inside
-    return shares / shares.sum()
+    fractions = weight[:, None] * inside
+    return fractions / fractions.sum()
 
 
 def mass_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def mass_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        See `age_metallicity_shares`.
+        See `age_metallicity_fractions`.
 
     Notes
     -----
@@ -102,8 +102,8 @@ def mass_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
     if settings.history == "declining":
         rate = np.exp((years - 10 ** log_age[-1]) / (1e9 * settings.decline_gyr))
     elif settings.history not in HISTORIES:
-        at, given = read_history(settings.history)
-        rate = np.interp(point, at, given, left=0.0, right=0.0)
+        at, rates = read_history(settings.history)
+        rate = np.interp(point, at, rates, left=0.0, right=0.0)
     mean_rate = (rate * years).sum(1) / years.sum(1)
     mass = np.where(inside, 10 ** (log_age - 10) * mean_rate, 0.0)
     if not mass.sum() > 0:
@@ -116,7 +116,7 @@ def mass_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
 
 
 def burst_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
-    """Share of a burst's mass in each bin of age: a constant rate between the burst's ages.
+    """Fraction of a burst's mass in each bin of age: a constant rate between the burst's ages.
 
     Parameters
     ----------

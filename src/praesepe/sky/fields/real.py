@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.sky.fields.crops import gather
+from praesepe.rng import on_cpu
+from praesepe.sky.fields.crops import add_crops
 from praesepe.survey import Survey
 
 FIELDS, DESCRIPTION = "fields.npy", "fields.json"
@@ -26,11 +27,11 @@ SCALE_TOLERANCE = 0.02
 """Largest differences between the fields and the survey; the second is relative."""
 
 
-class RealFieldBank:
+class RealFieldPool:
     """Random crops of real star fields, in e-/s at the survey's zero points.
 
     The fields stay in their file, which is mapped into memory: several processes share one copy.
-    On a GPU they are copied to its memory. The bank has no state: what it gives depends on the
+    On a GPU they are copied to its memory. The pool has no state: what it gives depends on the
     generator alone.
 
     Parameters
@@ -69,34 +70,28 @@ class RealFieldBank:
         self.size = survey.stamp_size if size is None else size
         self.device = torch.device(device)
         self.description = read_description(folder)
-        self._fields = _open(Path(folder).expanduser(), self.description)
-        self.n_fields, _, self.field_size, _ = self._fields.shape
-        self._bands = _check_fit(self.description, survey, self.field_size, self.size, str(folder))
-        in_order = self._bands == list(range(self._fields.shape[1]))
-        if not in_order:  # a copy in memory, of the wanted bands only
-            self._fields = np.ascontiguousarray(self._fields[:, self._bands])
-        self._on_device: Tensor | None = None
-        if self.device.type != "cpu":
-            self._on_device = torch.from_numpy(np.array(self._fields)).to(self.device)
+        fields = torch.from_numpy(_open(Path(folder).expanduser(), self.description))
+        self.n_fields, n_bands, self.field_size, _ = fields.shape
+        bands = _check_fit(self.description, survey, self.field_size, self.size, str(folder))
+        if bands != list(range(n_bands)):  # a copy in memory, of the wanted bands only
+            fields = fields[:, bands]
+        self._fields = fields.to(self.device)
 
     before_psf = False
-    calls = 0
+    step = 0
 
-    def advance(self) -> None:
-        """Go on to the next batch: nothing changes, the fields are those of the files."""
-
-    def rewind(self, calls: int) -> None:
-        """Put the pool to where it stood after `calls` batches: it always stands there."""
+    def seek(self, step: int) -> None:
+        """Go to a batch: nothing changes, the fields are those of the files."""
 
     def add_to(
         self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
     ) -> Tensor:
-        """Add a random crop to each exposed image, in place.
+        """Add a random crop of a random field to each exposed image, in a random orientation.
 
         Parameters
         ----------
         light : Tensor, shape (n, band, size, size)
-            e-/s.
+            e-/s; changed in place.
         generator : torch.Generator
             Source of randomness.
         distance_pc : Tensor, shape (n,), optional
@@ -107,7 +102,10 @@ class RealFieldBank:
         Tensor, shape (n,)
             NaN: the surface density of a real field is not known.
         """
-        light += self.cut(len(light), generator=generator)
+        room = self.field_size - self.size + 1
+        high = torch.tensor([[self.n_fields], [room], [room], [8]])
+        u = torch.rand((4, len(light)), generator=on_cpu(generator), dtype=torch.float64)
+        add_crops(light, self._fields, (u * high).long())
         return torch.full((len(light),), math.nan)
 
     def cut(self, n: int, *, generator: torch.Generator) -> Tensor:
@@ -125,30 +123,9 @@ class RealFieldBank:
         Tensor, shape (n, band, size, size)
             e-/s, on the device of the pool. They hold the sky and the noise of the images.
         """
-        seeded = generator
-        if generator.device.type != "cpu":  # small choices are made on the CPU
-            seed = torch.randint(2**62, (), generator=generator, device=generator.device)
-            seeded = torch.Generator().manual_seed(int(seed))
-        room = self.field_size - self.size + 1
-        high = torch.tensor([[self.n_fields], [room], [room], [8]])
-        choice = (torch.rand((4, n), generator=seeded, dtype=torch.float64) * high).long()
-        if self._on_device is not None:
-            return gather(self._on_device, choice.to(self.device), self.size)
-        return self._copy(choice)
-
-    def _copy(self, choice: Tensor) -> Tensor:
-        """Copy the crops out of the mapped file, one by one: rows are read in order."""
-        size = self.size
-        crops = torch.empty((choice.shape[1], self._fields.shape[1], size, size))
-        for out, (field, row, column, orientation) in zip(
-            crops.numpy(), choice.T.tolist(), strict=True
-        ):
-            crop = self._fields[field, :, row : row + size, column : column + size]
-            if orientation & 2:
-                crop = crop[:, :, ::-1]
-            if orientation & 4:
-                crop = crop[:, ::-1]
-            out[...] = crop.swapaxes(1, 2) if orientation & 1 else crop
+        shape = (n, self._fields.shape[1], self.size, self.size)
+        crops = torch.zeros(shape, device=self.device)
+        self.add_to(crops, generator=generator)
         return crops
 
 
@@ -183,7 +160,8 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
     size = description["size"]
     shape = (description["n"], len(description["bands"]), size, size)
     try:
-        fields = np.load(path, mmap_mode="r", allow_pickle=False)
+        # "c": what torch takes for writable memory, and still the file's own pages.
+        fields = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}; build the fields again") from None
     if fields.shape != shape or fields.dtype != np.float32:
@@ -191,7 +169,7 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
             f"{path} holds {fields.dtype} of shape {fields.shape}, but {DESCRIPTION} beside it "
             f"says float32 of shape {shape}; build the fields again"
         )
-    return np.asarray(fields)  # a plain view of the map: slicing a memmap is slow
+    return np.asarray(fields)
 
 
 def _check_fit(

@@ -86,15 +86,15 @@ class Gradient:
 
     @cached_property
     def _quantiles(self) -> Tensor:
-        """Place within a wave below which each of 1024 equal shares of its stars lies."""
+        """Place within a wave below which each multiple of 1/1024 of its stars lies."""
         edge = np.linspace(0.0, 1.0, 4097)
         middle = (edge[1:] + edge[:-1]) / 2
         density = 10 ** (self.amplitude_dex * np.cos(2 * np.pi * middle))
-        share = np.concatenate(([0.0], np.cumsum(density) / density.sum()))
-        return torch.from_numpy(np.interp(np.linspace(0.0, 1.0, 1025), share, edge)).float()
+        fraction = np.concatenate(([0.0], np.cumsum(density) / density.sum()))
+        return torch.from_numpy(np.interp(np.linspace(0.0, 1.0, 1025), fraction, edge)).float()
 
     def place(self, u: Tensor) -> Tensor:
-        """Turn places spread evenly over the field into places that follow the density.
+        """Move places spread evenly over the field so that they follow the density.
 
         Parameters
         ----------
@@ -111,13 +111,12 @@ class Gradient:
         main = 0 if self.waves[0] else 1
         n, other = self.waves[main], self.waves[1 - main]
         table = self._quantiles.to(u.device)
-        turns = n * u[main]
-        whole = torch.floor(turns)
-        at = (turns - whole) * (len(table) - 1)
+        wave = torch.floor(n * u[main])
+        at = (n * u[main] - wave) * (len(table) - 1)
         low = at.long().clamp(max=len(table) - 2)
         within = torch.lerp(table[low], table[low + 1], at - low)
         # Sliding along one axis in proportion to the other tilts the crests and keeps areas.
-        moved = (whole + within - self.phase) / n - (other // n) * u[1 - main]
+        moved = (wave + within - self.phase) / n - (other // n) * u[1 - main]
         out = torch.empty_like(u)
         out[main], out[1 - main] = moved % 1, u[1 - main]
         return out
@@ -145,19 +144,19 @@ class Clumps:
 
     Attributes
     ----------
-    row : Tensor of int64, shape (clump,)
-        Isochrone of each clump.
+    isochrone : Tensor of int64, shape (clump,)
+        Index of each clump's isochrone.
     expected : Tensor of float64, shape (clump,)
         Mean number of stars.
-    centre : Tensor, shape (2, clump)
+    center : Tensor, shape (2, clump)
         x and y as fractions of the field's width and height.
     radius_px : Tensor, shape (clump,)
         Projected radius that holds half of a clump's stars (Plummer's profile).
     """
 
-    row: Tensor
+    isochrone: Tensor
     expected: Tensor
-    centre: Tensor
+    center: Tensor
     radius_px: Tensor
 
     @classmethod
@@ -178,10 +177,10 @@ class Clumps:
             Range of the radii.
         sampler : StarSampler
             Mean mass of a star.
-        expected : Tensor, shape (row,)
+        expected : Tensor, shape (isochrone,)
             Stars in clumps at each isochrone, on average.
         gradient : Gradient
-            The clumps' centres follow it, too.
+            The clumps' centers follow it, too.
         generator : torch.Generator
             Source of randomness.
 
@@ -205,16 +204,15 @@ class Clumps:
         mass = 1 / ((1 - u[0]) / low + u[0] / high)
         smallest, largest = (math.log(pc) for pc in survey.galaxy.field.clump_pc)
         radius_pc = torch.exp(smallest + (largest - smallest) * u[1])
+        isochrone = torch.zeros(0, dtype=torch.long)
         if n:
-            row = torch.multinomial(expected, n, replacement=True, generator=cpu)
-        else:
-            row = torch.zeros(0, dtype=torch.long)
+            isochrone = torch.multinomial(expected, n, replacement=True, generator=cpu)
         pixel_pc = survey.pixel_scale_arcsec * survey.pc_per_arcsec
         device = sampler.device
         return cls(
-            row=row.to(device),
+            isochrone=isochrone.to(device),
             expected=(mass / sampler.mean_mass).to(device),
-            centre=gradient.place(u[2:].float()).to(device),
+            center=gradient.place(u[2:].float()).to(device),
             radius_px=(radius_pc / pixel_pc).float().to(device),
         )
 
@@ -241,4 +239,4 @@ class Clumps:
         radius = self.radius_px[clump]
         offset_px = sample_eff(radius, torch.full_like(radius, PLUMMER), generator=generator)
         side = torch.tensor(shape_px[::-1], device=radius.device)[:, None]
-        return (self.centre[:, clump] + offset_px / side) % 1
+        return (self.center[:, clump] + offset_px / side) % 1

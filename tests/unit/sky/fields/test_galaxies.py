@@ -81,9 +81,9 @@ def test_light_of_all_galaxies(survey, generator):
 def test_dust_dims_and_reddens(survey):
     clear = draw(survey, torch.Generator().manual_seed(3))[1]
     dusty = draw(survey, torch.Generator().manual_seed(3), a_v=1.0)[1]
-    dimming = -2.5 * torch.log10(dusty / clear)
-    assert float(dimming.std(1).max()) < 1e-3  # alike for all galaxies
-    ultraviolet, blue, red = dimming.mean(1).tolist()
+    attenuation = -2.5 * torch.log10(dusty / clear)
+    assert float(attenuation.std(1).max()) < 1e-3  # alike for all galaxies
+    ultraviolet, blue, red = attenuation.mean(1).tolist()
     assert ultraviolet > blue > 1 > red > 0.4  # about 1.6, 1.2 and 0.6
 
 
@@ -135,15 +135,15 @@ def test_a_spiral_is_smoother_than_random_points():
         return np.histogram2d(x, y, bins=[edges, edges])[0]
 
     b = gammaincinv(2, 0.5)
-    centre = (edges[1:] + edges[:-1]) / 2
+    center = (edges[1:] + edges[:-1]) / 2
 
     def light(i, j):
         def row(y):
-            return quad(lambda x: np.exp(-b * np.hypot(x, y)), centre[i] - 0.25, centre[i] + 0.25)[
+            return quad(lambda x: np.exp(-b * np.hypot(x, y)), center[i] - 0.25, center[i] + 0.25)[
                 0
             ]
 
-        return quad(row, centre[j] - 0.25, centre[j] + 0.25)[0]
+        return quad(row, center[j] - 0.25, center[j] + 0.25)[0]
 
     expected = np.array([[light(i, j) for j in range(4)] for i in range(4)])
     expected *= 1024 * b**2 / (2 * np.pi)

@@ -8,7 +8,7 @@ import torch
 
 from praesepe.errors import InputError
 from praesepe.sky.fields.histories import (
-    age_metallicity_shares,
+    age_metallicity_fractions,
     burst_per_bin,
     mass_per_bin,
     read_history,
@@ -47,7 +47,7 @@ def declining(tau_gyr):
 
 def shares_of(survey, generator, **settings):
     given = with_field(survey, **{"burstiness": 0.0, **settings})
-    return age_metallicity_shares(given, Grid, generator=generator)
+    return age_metallicity_fractions(given, Grid, generator=generator)
 
 
 def differs(shares, expected):
@@ -55,7 +55,7 @@ def differs(shares, expected):
 
 
 def test_shares_of_age_and_metallicity(survey, generator):
-    shares = age_metallicity_shares(survey, Grid, generator=generator)
+    shares = age_metallicity_fractions(survey, Grid, generator=generator)
     assert shares.shape == (len(Grid.log_age), len(Grid.metallicity))
     assert float(shares.sum()) == pytest.approx(1)
     assert (shares >= 0).all()

@@ -1,4 +1,4 @@
-"""Real star fields: pieces are what the file holds, and only fields that fit are accepted."""
+"""Real star fields: crops are what the file holds, and only fields that fit are accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from praesepe.errors import InputError
 from praesepe.sky.fields.crops import add_crops, gather
-from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT, RealFieldBank
+from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT, RealFieldPool
 from praesepe.survey import load_survey
 
 N, SIZE = 3, 70
@@ -56,11 +56,11 @@ def changed(folder, tmp_path):
     return change
 
 
-def test_pieces_are_connected_and_bands_aligned(folder, survey, generator):
-    pieces = RealFieldBank(folder, survey).cut(200, generator=generator)
-    assert pieces.shape == (200, 3, 64, 64)
-    assert pieces.dtype == torch.float32
-    where = pieces.long()
+def test_crops_are_connected_and_bands_aligned(folder, survey, generator):
+    crops = RealFieldPool(folder, survey).cut(200, generator=generator)
+    assert crops.shape == (200, 3, 64, 64)
+    assert crops.dtype == torch.float32
+    where = crops.long()
     band = (where % 30000) // 10000
     assert (band == torch.arange(3)[:, None, None]).all()
     place = where % 10000
@@ -76,69 +76,70 @@ def test_pieces_are_connected_and_bands_aligned(folder, survey, generator):
             strict=True,
         )
     }
-    assert len(steps) == 8  # turned and mirrored in every way
+    assert len(steps) == 8  # all of the dihedral group
     assert set((where[:, 0, 0, 0] // 30000).tolist()) == {0, 1, 2}
     corners = y.flatten(1).min(1).values
     assert set(corners.tolist()) == set(range(7))
 
 
 def test_the_generator_decides_alone(folder, survey):
-    bank = RealFieldBank(folder, survey)
-    first = bank.cut(5, generator=torch.Generator().manual_seed(1))
-    bank.cut(9, generator=torch.Generator().manual_seed(2))
-    again = bank.cut(5, generator=torch.Generator().manual_seed(1))
-    other = bank.cut(5, generator=torch.Generator().manual_seed(3))
+    pool = RealFieldPool(folder, survey)
+    first = pool.cut(5, generator=torch.Generator().manual_seed(1))
+    pool.cut(9, generator=torch.Generator().manual_seed(2))
+    again = pool.cut(5, generator=torch.Generator().manual_seed(1))
+    other = pool.cut(5, generator=torch.Generator().manual_seed(3))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_the_ways_of_cpu_and_gpu_agree(folder, survey):
-    bank = RealFieldBank(folder, survey)
+def test_the_ways_of_cpu_and_gpu_agree(folder):
     choice = torch.stack(
         [torch.arange(24) % 3, torch.arange(24) % 7, torch.arange(24) % 5, torch.arange(24) % 8]
     )
     fields = torch.from_numpy(np.load(folder / FIELDS))
-    assert torch.equal(gather(fields, choice, 64), bank._copy(choice))
+    crops = torch.zeros(24, 3, 64, 64)
+    add_crops(crops, fields, choice)
+    assert torch.equal(gather(fields, choice, 64), crops)
 
 
 def test_bands_in_another_order(folder, survey, generator):
     turned = survey.with_values(observation={"bands": survey.bands[:0:-1]})
-    pieces = RealFieldBank(folder, turned).cut(4, generator=generator)
-    assert ((pieces.long() % 30000) // 10000 == torch.tensor([2, 1])[:, None, None]).all()
+    crops = RealFieldPool(folder, turned).cut(4, generator=generator)
+    assert ((crops.long() % 30000) // 10000 == torch.tensor([2, 1])[:, None, None]).all()
 
 
 def test_a_missing_band(changed, survey):
     only = changed(bands=[{"name": "F475W", "zero_point_ab": survey.bands[1].zero_point_ab}])
     np.save(only / FIELDS, np.load(only / FIELDS)[:, 1:2])
     with pytest.raises(InputError, match=r"have the bands F475W.*F336W, F814W missing"):
-        RealFieldBank(only, survey)
+        RealFieldPool(only, survey)
 
 
 def test_another_zero_point(changed, survey):
     bands = [{"name": b.name, "zero_point_ab": b.zero_point_ab} for b in survey.bands]
     bands[2]["zero_point_ab"] = 25.0
     with pytest.raises(InputError, match=r"'F814W': 1 e-/s is 25 mag .* but 25\.9"):
-        RealFieldBank(changed(bands=bands), survey)
+        RealFieldPool(changed(bands=bands), survey)
 
 
 def test_another_pixel_scale(changed, survey):
     with pytest.raises(InputError, match=r"pixels of 0\.04 arcsec.* of 0\.05"):
-        RealFieldBank(changed(pixel_scale_arcsec=0.04), survey)
+        RealFieldPool(changed(pixel_scale_arcsec=0.04), survey)
 
 
 def test_fields_smaller_than_a_stamp(folder, survey):
     with pytest.raises(InputError, match=r"70 px wide.* 80 px"):
-        RealFieldBank(folder, survey, size=80)
+        RealFieldPool(folder, survey, size=80)
 
 
 def test_no_fields(tmp_path, survey):
     with pytest.raises(InputError, match="praesepe fields build"):
-        RealFieldBank(tmp_path, survey)
+        RealFieldPool(tmp_path, survey)
 
 
 def test_other_formats_and_damage(changed, survey):
     with pytest.raises(InputError, match="format 'new'"):
-        RealFieldBank(changed(format="new"), survey)
+        RealFieldPool(changed(format="new"), survey)
 
 
 def test_a_truncated_file(changed, survey):
@@ -146,15 +147,15 @@ def test_a_truncated_file(changed, survey):
     whole = (folder / FIELDS).read_bytes()
     (folder / FIELDS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot be read"):
-        RealFieldBank(folder, survey)
+        RealFieldPool(folder, survey)
 
 
 def test_a_wrong_shape(changed, survey):
     with pytest.raises(InputError, match="says float32 of shape"):
-        RealFieldBank(changed(n=7), survey)
+        RealFieldPool(changed(n=7), survey)
 
 
-def test_pieces_are_added_one_by_one_as_all_at_once():
+def test_crops_are_added_one_by_one_as_all_at_once():
     """What a CPU does stamp by stamp and a GPU in one go is the same."""
     generator = torch.Generator().manual_seed(1)
     fields = torch.rand((3, 2, 20, 20), generator=generator)

@@ -1,4 +1,4 @@
-"""Star fields: surface density, dust, clumps, edges, and the bank's history."""
+"""Star fields: surface density, dust, clumps, edges, and the pool's history."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from praesepe.errors import InputError
 from praesepe.rng import stream
 from praesepe.sky.fields import simulated as fields
-from praesepe.sky.fields.histories import age_metallicity_shares
+from praesepe.sky.fields.histories import age_metallicity_fractions
+from praesepe.sky.fields.pool import SimulatedFieldPool
 from praesepe.sky.fields.simulated import (
-    FieldBank,
     _add_diffuse,
     _spread_periodic,
     draw_field,
@@ -48,15 +48,15 @@ def with_field(survey, **settings):
     return survey.with_values(galaxy={"field": settings})
 
 
-def bank_of(survey, sampler, **settings):
+def pool_of(survey, sampler, **settings):
     given = {"n_fields": 3, "size_px": 96, "refresh": 2, "seed": (5,)}
-    return FieldBank(survey, sampler, **{**given, **settings})
+    return SimulatedFieldPool(survey, sampler, **{**given, **settings})
 
 
-def add(bank, seed, n=2, side=64):
-    grids = torch.zeros(n, bank.fields.shape[1], side, side)
-    bank.advance()
-    density = bank.add_to(grids, generator=torch.Generator().manual_seed(seed))
+def add(pool, seed, n=2, side=64):
+    grids = torch.zeros(n, pool.fields.shape[1], side, side)
+    pool.seek(pool.step + 1)
+    density = pool.add_to(grids, generator=torch.Generator().manual_seed(seed))
     return grids, density
 
 
@@ -77,7 +77,7 @@ def expected_light(survey, sampler, table, density, pixels, shares):
 def test_surface_density_and_its_light(simulator, survey, sampler):
     """A field of 3 to 12 Gyr old stars: light within 2 per cent and the sampling error."""
     quiet = with_field(survey, burstiness=0.0, log_age=(9.5, 10.1))
-    shares = age_metallicity_shares(quiet, sampler, generator=stream((1,), CPU)).numpy()
+    shares = age_metallicity_fractions(quiet, sampler, generator=stream((1,), CPU)).numpy()
     side, density, n = 80, 50.0, 24
     light = torch.stack(
         [
@@ -134,65 +134,65 @@ def test_x_and_y_of_a_field_that_is_not_square():
 
 def test_densities_are_spread_over_the_range(survey, sampler):
     """One field in each of n equal parts of the logarithmic range, also after renewal."""
-    bank = bank_of(survey, sampler, n_fields=6, size_px=16)
+    pool = pool_of(survey, sampler, n_fields=6, size_px=16)
     low, high = survey.galaxy.field.surface_density
 
     def strata():
-        share = torch.log(bank.density / low) / np.log(high / low)
+        share = torch.log(pool.density / low) / np.log(high / low)
         return sorted((share * 6).long().tolist())
 
     assert strata() == [0, 1, 2, 3, 4, 5]
-    before = bank.density.clone()
-    bank._plan(6)
+    before = pool.density.clone()
+    pool._plan(6)
     assert strata() == [0, 1, 2, 3, 4, 5]
-    assert bank.density[0] != before[0]
-    assert torch.equal(bank.density[1:], before[1:])
+    assert pool.density[0] != before[0]
+    assert torch.equal(pool.density[1:], before[1:])
 
 
 def test_denser_fields_are_brighter(survey, sampler):
-    bank = bank_of(survey, sampler, n_fields=4, size_px=48)
-    order = bank.density.argsort()
-    light = bank.fields[:, 2].sum((1, 2))[order]
+    pool = pool_of(survey, sampler, n_fields=4, size_px=48)
+    order = pool.density.argsort()
+    light = pool.fields[:, 2].sum((1, 2))[order]
     assert float(light[-1]) > 10 * float(light[0])
 
 
-def test_the_bank_renews_one_field_after_another(survey, sampler):
-    bank = bank_of(survey, sampler)
-    before = bank.fields.clone()
-    add(bank, 0)
-    assert torch.equal(bank.fields, before)
-    add(bank, 0)
-    assert not torch.equal(bank.fields[0], before[0])
-    assert torch.equal(bank.fields[1:], before[1:])
-    fixed = bank_of(survey, sampler, refresh=0)
+def test_the_pool_renews_one_field_after_another(survey, sampler):
+    pool = pool_of(survey, sampler)
+    before = pool.fields.clone()
+    add(pool, 0)
+    assert torch.equal(pool.fields, before)
+    add(pool, 0)
+    assert not torch.equal(pool.fields[0], before[0])
+    assert torch.equal(pool.fields[1:], before[1:])
+    fixed = pool_of(survey, sampler, refresh=0)
     for _ in range(3):
         add(fixed, 0)
     assert torch.equal(fixed.fields, before)
 
 
-@pytest.mark.parametrize("calls", [0, 1, 2, 5, 9])
-def test_rewinding_brings_history_back(survey, sampler, calls):
-    """A bank put back, or forward, to a call adds exactly what an unbroken one adds."""
-    straight, jumping = bank_of(survey, sampler), bank_of(survey, sampler)
-    for k in range(calls):
+@pytest.mark.parametrize("step", [0, 1, 2, 5, 9])
+def test_seeking_brings_history_back(survey, sampler, step):
+    """A pool put back, or forward, to a step adds exactly what an unbroken one adds."""
+    straight, jumping = pool_of(survey, sampler), pool_of(survey, sampler)
+    for k in range(step):
         add(straight, k)
     for k in range(4):
         add(jumping, 100 + k)
-    jumping.rewind(calls)
-    for k in range(calls, calls + 3):
+    jumping.seek(step)
+    for k in range(step, step + 3):
         expected, density = add(straight, k)
         image, its_density = add(jumping, k)
         assert torch.equal(image, expected)
         assert torch.equal(its_density, density)
 
 
-def test_pieces_are_turned_and_mirrored_copies_of_a_field(survey, sampler):
-    """Every piece, turned back, is found in the field that its density names."""
-    bank = bank_of(survey, sampler, refresh=0, n_fields=2, size_px=16)
-    grids, density = add(bank, 3, n=40, side=30)
+def test_crops_are_turned_and_mirrored_copies_of_a_field(survey, sampler):
+    """Every crop, turned back, is found in the field that its density names."""
+    pool = pool_of(survey, sampler, refresh=0, n_fields=2, size_px=16)
+    grids, density = add(pool, 3, n=40, side=30)
     ways = set()
     for grid, value in zip(grids, density, strict=True):
-        field = bank.fields[int((bank.density == value).nonzero())]
+        field = pool.fields[int((pool.density == value).nonzero())]
         room = range(field.shape[-1] - 30 + 1)
         for k in range(8):
             turned = torch.rot90(grid, k % 4, (1, 2))
@@ -203,21 +203,21 @@ def test_pieces_are_turned_and_mirrored_copies_of_a_field(survey, sampler):
                 ways.add(k)
                 break
         else:
-            pytest.fail("a piece is not part of its field")
+            pytest.fail("a crop is not part of its field")
     assert len(ways) == 8
 
 
-def test_pieces_are_added_to_what_is_there(survey, sampler):
-    bank = bank_of(survey, sampler, refresh=0)
-    alone, _ = add(bank, 1)
+def test_crops_are_added_to_what_is_there(survey, sampler):
+    pool = pool_of(survey, sampler, refresh=0)
+    alone, _ = add(pool, 1)
     grids = torch.ones(2, 3, 64, 64)
-    bank.add_to(grids, generator=torch.Generator().manual_seed(1))
+    pool.add_to(grids, generator=torch.Generator().manual_seed(1))
     np.testing.assert_allclose(grids, 1 + alone, rtol=1e-6)
 
 
 def test_seeds(survey, sampler):
-    first, again = bank_of(survey, sampler), bank_of(survey, sampler)
-    other = bank_of(survey, sampler, seed=(6,))
+    first, again = pool_of(survey, sampler), pool_of(survey, sampler)
+    other = pool_of(survey, sampler, seed=(6,))
     assert torch.equal(first.fields, again.fields)
     assert not torch.equal(first.fields, other.fields)
 
@@ -239,17 +239,17 @@ ALL_FEATURES = {
 
 def test_a_field_with_everything_depends_on_its_seed_alone(survey, sampler):
     full = with_field(survey, **ALL_FEATURES)
-    first, again = bank_of(full, sampler), bank_of(full, sampler)
+    first, again = pool_of(full, sampler), pool_of(full, sampler)
     for k in range(5):
         add(again, k)
-    again.rewind(0)
+    again.seek(0)
     assert torch.equal(first.fields, again.fields)
     assert first.gradients == again.gradients
-    assert not torch.equal(first.fields, bank_of(full, sampler, seed=(6,)).fields)
-    straight, jumping = bank_of(full, sampler), bank_of(full, sampler)
+    assert not torch.equal(first.fields, pool_of(full, sampler, seed=(6,)).fields)
+    straight, jumping = pool_of(full, sampler), pool_of(full, sampler)
     for k in range(5):
         add(straight, k)
-    jumping.rewind(5)
+    jumping.seek(5)
     for one, other in zip(add(straight, 9), add(jumping, 9), strict=True):
         assert torch.equal(one, other)
 
@@ -270,16 +270,16 @@ def test_every_feature_changes_the_field(survey, sampler, feature):
     assert not torch.equal(draw(), draw(**settings))
 
 
-def test_the_density_of_a_piece_is_that_of_its_place(survey, sampler):
-    """Counts of light in pieces follow the density returned, not the mean of their field."""
+def test_the_density_of_a_crop_is_that_of_its_place(survey, sampler):
+    """Counts of light in crops follow the density returned, not the mean of their field."""
     quiet = {"burstiness": 0.0, "log_age": (9.5, 10.1), "surface_density": (100.0, 100.0)}
     steep = with_field(survey, gradient_dex=0.6, **quiet)
-    bank = bank_of(steep, sampler, size_px=384, refresh=0, n_fields=2)
-    grids, density = add(bank, 4, n=60)
+    pool = pool_of(steep, sampler, size_px=384, refresh=0, n_fields=2)
+    grids, density = add(pool, 4, n=60)
     assert float(density.max() / density.min()) > 1.5
     faint = grids[:, 1].clamp(max=float(grids[:, 1].quantile(0.9))).sum((1, 2))
     assert np.corrcoef(faint.log(), density.log())[0, 1] > 0.9
-    even = bank_of(with_field(survey, **quiet), sampler, size_px=384, refresh=0, n_fields=2)
+    even = pool_of(with_field(survey, **quiet), sampler, size_px=384, refresh=0, n_fields=2)
     assert len(set(add(even, 4, n=60)[1].tolist())) == 1
 
 
@@ -377,22 +377,22 @@ def test_young_stars_cluster_and_old_ones_do_not(survey, sampler):
 
 
 class Reddened:
-    """A sampler whose dust dims each band by a known factor, and notes what was asked."""
+    """A sampler whose dust attenuates each band by a known factor, and notes what was asked."""
 
-    dimming = torch.tensor([1.6, 1.2, 0.6])[:, None]  # A_band / A_V
+    attenuation = torch.tensor([1.6, 1.2, 0.6])[:, None]  # A_band / A_V
 
     def __init__(self, sampler):
         self.sampler, self.asked = sampler, []
         self.log_age, self.metallicity = sampler.log_age, sampler.metallicity
         self.mean_mass, self.device = sampler.mean_mass, sampler.device
 
-    def draw(self, row, n_stars, *, a_v, **settings):
-        assert a_v.shape == row.shape
+    def draw(self, isochrone, n_stars, *, a_v, **settings):
+        assert a_v.shape == isochrone.shape
         self.asked.append((n_stars, a_v))
-        stars = self.sampler.draw(row, n_stars, **settings)
-        dimmed = stars.flux * 10 ** (-0.4 * self.dimming * a_v[stars.population])
-        diffuse = stars.diffuse * 10 ** (-0.4 * self.dimming.T * a_v[:, None])
-        return replace(stars, flux=dimmed, diffuse=diffuse)
+        stars = self.sampler.draw(isochrone, n_stars, **settings)
+        attenuated = stars.flux * 10 ** (-0.4 * self.attenuation * a_v[stars.population])
+        diffuse = stars.diffuse * 10 ** (-0.4 * self.attenuation.T * a_v[:, None])
+        return replace(stars, flux=attenuated, diffuse=diffuse)
 
 
 def test_a_dust_layer_reddens_the_stars_behind_it(survey, sampler):
@@ -410,7 +410,7 @@ def test_a_dust_layer_reddens_the_stars_behind_it(survey, sampler):
         )
 
     seen = light(dusty, red) / light(with_field(survey, **quiet), sampler)
-    per_band = Reddened.dimming[:, 0].double()
+    per_band = Reddened.attenuation[:, 0].double()
     expected = 10 ** (-0.08 * per_band) * (0.6 + 0.4 * 10 ** (-0.4 * per_band))
     np.testing.assert_allclose(seen[1:], expected[1:], rtol=0.06)
     colour = -2.5 * torch.log10(seen[1] / seen[2])
@@ -505,7 +505,7 @@ def test_dust_with_the_stars_own_extinction(survey):
         ]
         return sum(field.double().sum((1, 2)) for field in fields).numpy()
 
-    dimming = -2.5 * np.log10(light(dusty) / light(quiet))
+    attenuation = -2.5 * np.log10(light(dusty) / light(quiet))
     magnitude = [table.integrated_magnitudes(9.95, 0.02, 1.0, a_v=a_v) for a_v in (0.0, 1.0)]
-    np.testing.assert_allclose(dimming, magnitude[1] - magnitude[0], atol=0.06)
-    assert dimming[1] - dimming[2] > 0.4
+    np.testing.assert_allclose(attenuation, magnitude[1] - magnitude[0], atol=0.06)
+    assert attenuation[1] - attenuation[2] > 0.4

@@ -133,7 +133,7 @@ def test_clumps_hold_the_mass_that_was_asked_for(survey, generator):
 
 def test_masses_radii_and_ages_of_clumps(survey, generator):
     clumps = clumps_of(survey, generator, 3e5)
-    assert len(clumps.row) > 400
+    assert len(clumps.isochrone) > 400
     pixel_pc = survey.pixel_scale_arcsec * survey.pc_per_arcsec
     log_pc = np.log(clumps.radius_px.numpy() * pixel_pc)
     span = math.log(10)
@@ -146,16 +146,16 @@ def test_masses_radii_and_ages_of_clumps(survey, generator):
         return (1 / low - 1 / m) / (1 / low - 1 / high)
 
     assert kstest(mass, share_below).pvalue > 0.01
-    shares = torch.bincount(clumps.row, minlength=3) / len(clumps.row)
+    shares = torch.bincount(clumps.isochrone, minlength=3) / len(clumps.isochrone)
     assert shares[0] == 0
     assert float(shares[2]) == pytest.approx(0.75, abs=0.08)
 
 
 def test_half_of_a_clumps_stars_lie_inside_its_radius(generator):
     clumps = Clumps(
-        row=torch.tensor([0]),
+        isochrone=torch.tensor([0]),
         expected=torch.tensor([1.0]),
-        centre=torch.tensor([[0.99], [0.02]]),
+        center=torch.tensor([[0.99], [0.02]]),
         radius_px=torch.tensor([20.0]),
     )
     place = clumps.place(
@@ -163,7 +163,7 @@ def test_half_of_a_clumps_stars_lie_inside_its_radius(generator):
     )
     assert place.min() >= 0
     assert place.max() <= 1
-    apart = (place - clumps.centre + 0.5) % 1 - 0.5
+    apart = (place - clumps.center + 0.5) % 1 - 0.5
     radius = torch.hypot(apart[0] * 600, apart[1] * 300)
     assert float((radius < 20).double().mean()) == pytest.approx(0.5, abs=0.012)
 
@@ -188,11 +188,11 @@ def test_clumps_have_an_excess_of_close_pairs(survey, generator):
 def test_clumps_follow_the_gradient(survey, generator):
     steep = Gradient(1.0, (1, 0), 0.0)
     clumps = clumps_of(survey, generator, 3e5, gradient=steep)
-    crest = torch.cos(2 * math.pi * clumps.centre[0]) > 0
+    crest = torch.cos(2 * math.pi * clumps.center[0]) > 0
     assert float(crest.double().mean()) > 0.8
 
 
 def test_no_mass_no_clumps(survey, generator):
     clumps = clumps_of(survey, generator, 1e-9)
-    assert len(clumps.row) == 0
-    assert clumps.centre.shape == (2, 0)
+    assert len(clumps.isochrone) == 0
+    assert clumps.center.shape == (2, 0)

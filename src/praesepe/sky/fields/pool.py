@@ -1,0 +1,219 @@
+"""Pools of star fields, from which the surroundings of stamps are cut at random."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from praesepe.progress import Setup
+from praesepe.rng import on_cpu, stream
+from praesepe.sky.fields.crops import add_crops
+from praesepe.sky.fields.simulated import draw_field
+from praesepe.sky.fields.structure import Gradient
+from praesepe.sky.instrument.render import OVERSAMPLING
+from praesepe.sky.population.sampler import StarSampler
+from praesepe.survey import Survey
+
+
+class FieldPool(Protocol):
+    """Surroundings, simulated or real, that stamps are laid on.
+
+    Attributes
+    ----------
+    before_psf : bool
+        True: `add_to` takes the renderer's grids, (n, band, grid, grid), before the PSF. False: it
+        takes exposed images, (n, band, y, x), and what it adds brings its own noise and sky.
+    step : int
+        Number of the batch that the pool stands at; see `seek`.
+    """
+
+    before_psf: bool
+    step: int
+
+    def seek(self, step: int) -> None:
+        """Go to a batch, forward or back: some of the fields may differ from batch to batch."""
+        ...
+
+    def add_to(
+        self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
+    ) -> Tensor:
+        """Add a random crop to each stamp, in place, e-/s: of a field at the stamp's distance.
+
+        Returns
+        -------
+        Tensor, shape (n,)
+            Surface density of each crop, initial Msun/pc²; NaN where nobody knows.
+        """
+        ...
+
+
+class SimulatedFieldPool:
+    """A pool of wide simulated star fields.
+
+    Fields are drawn when they are first needed, and kept as light on the renderer's grid, before
+    the PSF: a stamp's PSF, zero point and registration then act on field and cluster alike. One
+    field after another is drawn anew, so that training never sees the same sky for long.
+
+    Parameters
+    ----------
+    survey : Survey
+        Describes the fields; see docs/fields.md.
+    sampler : StarSampler
+        As for `praesepe.sky.fields.simulated.draw_field`.
+    n_fields : int
+        Number of fields kept.
+    size_px : int
+        Side of a field in image pixels.
+    refresh : int
+        A field is replaced after this many steps; 0: never.
+    seed : tuple of int
+        Of the fields. The k-th field drawn depends on the seed and k alone.
+    flux_limit : Tensor, shape (band,), optional
+        Light below which stars cannot be told apart, e-/s, for surveys with a range of distances;
+        by default the sampler's.
+    setup : callable, optional
+        Called with (stage, done, total) as the first fields are drawn.
+    """
+
+    before_psf = True
+
+    def __init__(
+        self,
+        survey: Survey,
+        sampler: StarSampler,
+        *,
+        n_fields: int = 24,
+        size_px: int = 384,
+        refresh: int = 8,
+        seed: tuple[int, ...] = (0,),
+        flux_limit: Tensor | None = None,
+        setup: Setup | None = None,
+    ) -> None:
+        self.survey, self.sampler, self.refresh = survey, sampler, refresh
+        self.size_px, self.flux_limit = size_px, flux_limit
+        self._seed, self._setup = seed, setup
+        self.step = 0
+        self.density = torch.zeros(n_fields)
+        self.distance_pc = torch.full((n_fields,), survey.distance_pc)
+        self.gradients = [Gradient()] * n_fields
+        side = OVERSAMPLING * size_px
+        self._fields = torch.zeros((n_fields, len(survey.bands), side, side), device=sampler.device)
+        self._due: dict[int, int] = {}
+        # Densities and distances are stratified, so that even a small pool spans their ranges.
+        self._order = np.random.default_rng(seed).permutation(n_fields)
+        self._distance_order = np.random.default_rng((*seed, 1)).permutation(n_fields)
+        for k in range(n_fields):
+            self._plan(k)
+
+    @property
+    def fields(self) -> Tensor:
+        """Light of all fields, (field, band, grid, grid), e-/s."""
+        self._draw_due(list(self._due))
+        return self._fields
+
+    def seek(self, step: int) -> None:
+        """Go to a batch, forward or back; every `refresh` batches one field is drawn anew."""
+        n = len(self._fields)
+        now, then = (n + (s // self.refresh if self.refresh else 0) for s in (self.step, step))
+        if now != then:
+            there = now if then > now else 0  # going on, the latest are there already
+            for k in range(max(then - n, there), then):
+                self._plan(k)
+        self.step = step
+
+    def _plan(self, k: int) -> None:
+        """Let the k-th field of the pool's history follow the oldest one, once it is needed."""
+        place = k % len(self._fields)
+        self.density[place] = self._stratified(
+            self.survey.galaxy.field.surface_density, self._order[place], (k,)
+        )
+        if self.survey.varies_in_distance:
+            self.distance_pc[place] = self._stratified(
+                self.survey.distance_range_pc, self._distance_order[place], (k, 1)
+            )
+        self._due[place] = k
+
+    def _stratified(
+        self, limits: tuple[float, float], stratum: int, numbers: tuple[int, ...]
+    ) -> float:
+        """A log-uniform deviate in one stratum of a range; there are as many strata as fields."""
+        low, high = limits
+        within = np.random.default_rng((*self._seed, *numbers)).random()
+        return float(low * (high / low) ** ((stratum + within) / len(self._fields)))
+
+    def _draw_due(self, places: list[int]) -> None:
+        """Draw those of the fields at the given places that are due."""
+        n = len(self._fields)
+        for place in places:
+            if place not in self._due:
+                continue
+            k = self._due.pop(place)
+            self._draw(k)
+            if self._setup is not None and k < n:
+                self._setup("star fields", n - sum(one < n for one in self._due.values()), n)
+
+    def _draw(self, k: int) -> None:
+        """Draw the k-th field of the pool's history."""
+        place = k % len(self._fields)
+        generator = stream((*self._seed, k), self.sampler.device)
+        survey, scale = self.survey, None
+        if survey.varies_in_distance:
+            survey = survey.with_values(galaxy={"distance_pc": float(self.distance_pc[place])})
+            scale = (self.survey.distance_pc / survey.distance_pc) ** 2
+        shape = (self.size_px, self.size_px)
+        self.gradients[place] = Gradient.draw(survey, shape_px=shape, generator=generator)
+        self._fields[place] = draw_field(
+            survey,
+            self.sampler,
+            float(self.density[place]),
+            shape_px=shape,
+            generator=generator,
+            gradient=self.gradients[place],
+            light_scale=scale,
+            flux_limit=self.flux_limit,
+        )
+
+    def draw_distances(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """Draw distances of stamps among those of the fields, pc, (n,)."""
+        which = torch.randint(len(self.distance_pc), (n,), generator=on_cpu(generator))
+        return self.distance_pc[which].to(generator.device)
+
+    def add_to(
+        self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
+    ) -> Tensor:
+        """Add to each grid a random crop of a random field, in a random orientation.
+
+        Parameters
+        ----------
+        light : Tensor, shape (n, band, grid, grid)
+            The renderer's grids; changed in place.
+        generator : torch.Generator
+            Source of randomness of the choice.
+        distance_pc : Tensor, shape (n,), optional
+            Distances of the stamps: each lies on the field nearest in distance. By default each
+            lies on any field.
+
+        Returns
+        -------
+        Tensor, shape (n,)
+            Surface density of the field stars where each stamp's center is, initial Msun/pc².
+        """
+        side, width = light.shape[-1], self._fields.shape[-1]
+        u = torch.rand((4, len(light)), generator=on_cpu(generator))
+        which = (u[0] * len(self._fields)).long()
+        if distance_pc is not None and self.survey.varies_in_distance:
+            which = (self.distance_pc[:, None] - distance_pc.cpu()).abs().argmin(0)
+        self._draw_due(which.unique().tolist())
+        row, column = (u[1:3] * (width - side + 1)).long()
+        orientation = (u[3] * 8).long()
+        add_crops(light, self._fields, torch.stack((which, row, column, orientation)))
+        density = self.density[which]
+        if self.survey.galaxy.field.gradient_dex:
+            y, x = ((first + side / 2) / width for first in (row, column))
+            for k, gradient in enumerate(self.gradients):
+                here = which == k
+                density[here] *= gradient.factor(x[here], y[here])
+        return density
