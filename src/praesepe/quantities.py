@@ -403,6 +403,3 @@ TIDAL_RADIUS = register(
 
 DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")
 """What a model infers where its survey does not say otherwise."""
-
-PARAMETERS = tuple(get(name) for name in DEFAULT_INFERRED)
-PARAMETER_NAMES = DEFAULT_INFERRED

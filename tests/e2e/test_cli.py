@@ -413,8 +413,12 @@ def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     done = run_demo(folder, model=model, n_clusters=20)
     assert len(done.measured) == 20
-    assert done.truth.shape == (20, 3)
-    assert [name for name, *_ in done.summary()] == ["log age", "log mass", "log r_h"]
+    recovery = done.evaluation.recovery
+    assert recovery.truth.shape == (20, 3)
+    assert done.evaluation["all"]["log_age"]["mad_sigma"] > 0
+    np.testing.assert_allclose(
+        recovery.percentiles[1, :, 0], done.measured["log_age_p50"], atol=1e-4
+    )
     assert sorted(p.name for p in done.images.values()) == [
         *(f"phat-nodust_{band}.fits" for band in ("f336w", "f475w", "f814w")),
     ]  # fmt: skip
@@ -429,7 +433,7 @@ def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
     truth, catalog = Table.read(done.truth_table), Table.read(done.catalog)
     assert list(truth["id"]) == list(catalog["id"])
     assert str(truth["log_age"].unit) == "dex(yr)"
-    np.testing.assert_allclose(truth["log_mass"], done.truth[:, 1])
+    np.testing.assert_allclose(truth["log_mass"], recovery.truth[:, 1])
     assert (truth["log_present_mass"] < truth["log_mass"] + 1e-6).all()
     # none of the files is replaced unless that is wanted
     made = sorted(folder.iterdir())

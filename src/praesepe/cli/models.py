@@ -36,10 +36,11 @@ from praesepe.cli.common import (
     positive,
 )
 from praesepe.cli.progress import display
-from praesepe.cli.screen import console_on, demo_table, metrics_tables, say, say_measured, say_note
+from praesepe.cli.screen import console_on, metrics_tables, say, say_measured, say_note
 from praesepe.errors import InputError
 
 if TYPE_CHECKING:
+    from praesepe.evaluation import Evaluation
     from praesepe.survey import Survey
     from praesepe.training.labelled import Labelled
 
@@ -241,10 +242,15 @@ def evaluate(
             progress=progress,
             setup=progress.setup,
         )
+    _show(evaluation)
+    say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
+
+
+def _show(evaluation: Evaluation) -> None:
+    """Print the tables of an evaluation."""
     console = console_on()
     for table in metrics_tables(evaluation, console.width):
         console.print(table, "")
-    say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
 
 
 def demo(
@@ -261,7 +267,7 @@ def demo(
     say(f"A mock field of M31 was simulated and measured in {time.perf_counter() - start:.0f} s.")
     say("As in real mosaics, zero points, sharpness and registration are slightly off.")
     say_measured(done.measured)
-    console_on().print(demo_table(done.summary()))
+    _show(done.evaluation)
     say(f"\nFigure   {done.figure}\nTable    {done.table}\nTruth    {done.truth_table}")
     say(f"Regions  {done.regions}")
     images = " ".join(f"--image {band}={path}" for band, path in done.images.items())

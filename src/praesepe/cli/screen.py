@@ -152,17 +152,6 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
             say(f"  flag {int(flag):3d} {flag.name}: {count}: {flag.description}")
 
 
-def demo_table(summary: list[tuple[str, float, float, float]]) -> ScreenTable:
-    """How well the demonstration recovered the truth."""
-    table = ScreenTable(box=None, header_style="bold")
-    table.add_column("recovered - true")
-    for column in ("median", "scatter", "truth within 68 %"):
-        table.add_column(column, justify="right")
-    for name, median, scatter, inside in summary:
-        table.add_row(name, f"{median:+.3f} dex", f"{scatter:.3f} dex", f"{inside:.0%}")
-    return table
-
-
 def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     """Bias, scatter and coverage of every quantity, in bins of the truth and of the median.
 
@@ -179,7 +168,7 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     """
     by_truth, by_median = (
         [part for part in some.values() if "label" in part and part["n"]]
-        for some in (evaluation, evaluation["by_median"])
+        for some in (evaluation, evaluation.get("by_median", {}))
     )
     parts = by_truth + by_median[1:]  # all clusters stand once
     heads = ("N", *(str(part["n"]) for part in parts))
@@ -214,7 +203,7 @@ def _metrics_of(
     for head in ("N", *(head for quantity in group for head in _heads(quantity))):
         table.add_column(head, justify="right", no_wrap=True)
     for parts in (by_truth, by_median):
-        if parts is by_median:
+        if parts and parts is by_median:
             table.add_row()
             table.add_row("[bold]posterior median")
         for part in parts:

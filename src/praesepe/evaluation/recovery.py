@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from praesepe.network.estimator import Estimator
-    from praesepe.network.posterior import Posterior
     from praesepe.sky.stamps import Mocks
 
 PERCENTILES = (16, 50, 84)
@@ -162,45 +161,70 @@ def recover(
     """
     rows = np.arange(first, first + len(mocks))
     posterior = estimator.predict(mocks.images, n_samples=n_samples, rows=rows)
-    quantities = posterior.quantities
-    known = {key: value.cpu().numpy() for key, value in mocks.truth.items()}
     truth = mocks.values(posterior.names).cpu().numpy().astype(np.float64)
-    continuous = [i for i, quantity in enumerate(quantities) if not quantity.is_categorical]
-    pit = np.full(truth.shape, np.nan)
-    drawn = posterior.samples[..., continuous]
-    pit[:, continuous] = statistics.probability_integral_transform(drawn, truth[:, continuous])
-    ranges = estimator.card.priors
-    low, high = np.array([ranges[quantities[i].name] for i in continuous]).reshape(-1, 2).T
-    width = np.where(high > low, high - low, 1.0)
-    scaled = (drawn - low) / width, (truth[:, continuous] - low) / width
-    return Recovery(
-        names=posterior.names,
-        truth=truth,
-        percentiles=np.asarray(posterior.percentile(PERCENTILES), dtype=np.float64),
-        pit=pit,
+    return compare(
+        posterior.names,
+        truth,
+        posterior.samples,
+        estimator.card.priors,
         log_prob=np.asarray(posterior.log_prob(truth), dtype=np.float64),
-        tarp=_tarp(*scaled, np.random.default_rng((seed, first))),
-        probabilities=_probabilities(posterior, quantities),
-        extra=known,
+        probabilities=posterior.probabilities,
+        extra={key: value.cpu().numpy() for key, value in mocks.truth.items()},
+        generator=np.random.default_rng((seed, first)),
     )
 
 
-def _probabilities(posterior: Posterior, quantities: tuple[Quantity, ...]) -> dict[str, np.ndarray]:
-    """Probabilities of categories: the head's own, else from the draws."""
-    exact: Mapping[str, np.ndarray] = posterior.probabilities
-    return {
-        quantity.name: np.asarray(exact[quantity.name], dtype=np.float64)
-        if quantity.name in exact
-        else statistics.category_probabilities(posterior.samples[..., i], len(quantity.categories))
-        for i, quantity in enumerate(quantities)
-        if quantity.is_categorical
-    }
+def compare(
+    names: tuple[str, ...],
+    truth: np.ndarray,
+    samples: np.ndarray,
+    priors: Mapping[str, tuple[float, float]],
+    *,
+    log_prob: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    extra: dict[str, np.ndarray],
+    generator: np.random.Generator,
+) -> Recovery:
+    """Compare posterior draws with the truth.
 
-
-def _tarp(samples: np.ndarray, truth: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Levels by distance from random points of the prior, whose ranges are 0 to 1."""
-    n, size = truth.shape
-    if size == 0:
-        return np.full(n, np.nan)
-    reference = statistics.uniform_references(np.zeros(size), np.ones(size), n, generator=generator)
-    return statistics.tarp_levels(samples, truth, reference)
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the quantities.
+    truth : (N, Q) ndarray
+    samples : (N, n_samples, Q) ndarray
+        Posterior draws.
+    priors : mapping
+        Range of each quantity in the prior.
+    log_prob, extra
+        See `Recovery`.
+    probabilities : mapping of str to (N, n_categories) ndarray
+        Of categorical quantities, where they are known better than by counting draws.
+    generator : Generator
+        Of the reference points of TARP.
+    """
+    quantities = tuple(get(name) for name in names)
+    continuous = [i for i, quantity in enumerate(quantities) if not quantity.is_categorical]
+    drawn, true = samples[..., continuous], truth[:, continuous]
+    pit = np.full(truth.shape, np.nan)
+    pit[:, continuous] = statistics.probability_integral_transform(drawn, true)
+    low, high = np.array([priors[names[i]] for i in continuous]).reshape(-1, 2).T
+    width = np.where(high > low, high - low, 1.0)
+    reference = generator.uniform(size=true.shape)  # points of the prior, whose ranges are 0 to 1
+    tarp = statistics.tarp_levels((drawn - low) / width, (true - low) / width, reference)
+    return Recovery(
+        names=names,
+        truth=truth,
+        percentiles=np.percentile(samples, PERCENTILES, axis=1).astype(np.float64),
+        pit=pit,
+        log_prob=log_prob,
+        tarp=tarp if continuous else np.full(len(truth), np.nan),
+        probabilities={
+            quantity.name: np.asarray(probabilities[quantity.name], dtype=np.float64)
+            if quantity.name in probabilities
+            else statistics.category_probabilities(samples[..., i], len(quantity.categories))
+            for i, quantity in enumerate(quantities)
+            if quantity.is_categorical
+        },
+        extra=extra,
+    )

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         probability_integral_transform,
         ranks,
         tarp_levels,
-        uniform_references,
     )
     from praesepe.statistics.categories import (
         accuracy,
@@ -50,7 +49,6 @@ __all__ = [
     "rms",
     "robust_scatter",
     "tarp_levels",
-    "uniform_references",
 ]
 
 __getattr__, __dir__ = lazy_names(

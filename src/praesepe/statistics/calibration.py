@@ -178,8 +178,8 @@ def tarp_levels(samples: ArrayLike, truth: ArrayLike, reference: ArrayLike) -> V
         Joint posterior draws.
     truth : array_like, shape (N, D)
     reference : array_like, shape (N, D)
-        A point for every truth, drawn without knowledge of that truth, e.g. by
-        `uniform_references`. Distances are Euclidean: bring the D quantities to one scale before.
+        A point for every truth, drawn without knowledge of that truth, e.g. evenly over the prior.
+        Distances are Euclidean: bring the D quantities to one scale before.
 
     Returns
     -------
@@ -201,26 +201,6 @@ def tarp_levels(samples: ArrayLike, truth: ArrayLike, reference: ArrayLike) -> V
     drawn = np.square(samples - reference[:, None]).sum(axis=-1)  # (N, n_samples)
     true = np.square(truth - reference).sum(axis=-1)
     return ((drawn < true[:, None]).sum(axis=1) + 0.5) / (samples.shape[1] + 1)
-
-
-def uniform_references(
-    low: ArrayLike, high: ArrayLike, n: int, *, generator: np.random.Generator
-) -> Values:
-    """Reference points for `tarp_levels`, uniform in a box.
-
-    Parameters
-    ----------
-    low, high : array_like, shape (D,)
-        Corners of the box, for instance the limits of the prior.
-    n : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (n, D)
-    """
-    low = np.asarray(low, dtype=float)
-    return generator.uniform(low, np.asarray(high, dtype=float), (n, len(low)))
 
 
 def _paired(samples: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.floating], Values]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from praesepe.errors import InputError
-from praesepe.quantities import PARAMETERS
+from praesepe.quantities import DEFAULT_INFERRED
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
@@ -57,7 +57,7 @@ def test_shapes_and_types(simulator, survey):
     mocks = simulator.draw(5)
     assert len(mocks) == 5
     assert mocks.images.shape == (5, 3, survey.stamp_size, survey.stamp_size)
-    assert mocks.labels.shape == (5, len(PARAMETERS))
+    assert mocks.labels.shape == (5, len(DEFAULT_INFERRED))
     assert mocks.images.dtype == mocks.labels.dtype == torch.float32
     assert torch.isfinite(mocks.images).all()
     assert torch.isfinite(mocks.labels).all()
