@@ -88,9 +88,13 @@ def training() -> Callable[[], Any]:
     import praesepe
 
     folder = tempfile.TemporaryDirectory()
-    part = "encoder" if "encoder" in inspect.getsource(praesepe.train) else "preset"
+    code = inspect.getsource(praesepe.train)
+    part = "encoder" if "encoder" in code else "preset"
+    train = praesepe.train
+    if "out: str | Path | None" not in code:  # it was to be the second argument
+        train = lambda survey, *, out, **rest: praesepe.train(survey, out, **rest)  # noqa: E731
     settings = {part: "small", "batch_size": 128, "valid_size": 128, "steps": 30, "seed": 3}
-    return lambda: (praesepe.train(model(), f"{folder.name}/model", **settings), folder.cleanup())
+    return lambda: (train(model(), out=f"{folder.name}/model", **settings), folder.cleanup())
 
 
 TASKS = {task.__name__: task for task in (draw, posteriors, evaluation, catalog, training)}

@@ -11,8 +11,9 @@ from praesepe import Estimator, Simulator, load_survey, train
 survey = load_survey("phat").with_values(
     name="m33", galaxy={"distance_pc": 8.4e5}, clusters={"log_mass": (2.5, 4.5)}
 )
-folder = train(survey, "runs/m33", steps=4, batch_size=16, valid_size=32, seed=1)
-model = Estimator.load(folder)
+training = train(survey, out="runs/m33", steps=4, batch_size=16, valid_size=32, seed=1)
+print(training)
+model = Estimator.load("runs/m33")
 print(model)
 
 posterior = model.predict(Simulator(model.survey, seed=2).draw(4).images)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -286,88 +283,6 @@ def test_pixel_positions(run_cli: Run, model: Path, field: Any, tmp_path: Path) 
     run_cli(*words, "--x", "px", "--y", "py", "--origin", 1)
     table = Table.read(tmp_path / "a.ecsv")
     np.testing.assert_allclose(table["x"], table["px"])
-
-
-TOY = """
-name = "toy"
-[galaxy]
-distance_pc = 785000.0
-[galaxy.field]
-surface_density = [0.02, 0.1]
-[clusters]
-log_mass = [2.0, 3.5]
-rh_arcsec = [0.1, 0.4]
-[network]
-stamp_size = 16
-[observation]
-pixel_scale_arcsec = 0.1
-[[observation.bands]]
-name = "F475W"
-filter = "acs_wfc_f475w"
-zero_point_ab = 26.06
-exposure_s = 1700.0
-sky_e_s = [0.1, 0.2]
-asinh_scale = 0.03
-"""
-
-
-def test_train_resume_and_evaluate(
-    run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from praesepe.training.loop import TrainingSettings
-
-    @dataclass(frozen=True)
-    class Quick(TrainingSettings):
-        """A small validation set, for speed."""
-
-        valid_size: int = 64
-
-    # `praesepe.train` is the function, not the module
-    monkeypatch.setattr(sys.modules["praesepe.training.loop"], "TrainingSettings", Quick)
-    model, survey = tmp_path / "model", tmp_path / "toy.toml"
-    survey.write_text(TOY)  # one band, small stamps, few stars: quick
-    words = ("train", survey, "--out", model, "--encoder", "tiny", "--batch-size", 8)
-    finished = run_cli(*words, "--steps", 2, "--seed", 1)
-    assert f"praesepe predict {model}" in finished.stdout
-    refused = run_cli(*words, "--steps", 4, "--seed", 1, check=False)
-    assert refused.returncode == 2
-    assert "resume" in refused.stderr
-    run_cli(*words, "--steps", 3, "--seed", 1, "--resume")
-
-    out = tmp_path / "evaluation"
-    shown = run_cli("evaluate", model, "--n", 40, "--seed", 2, "--out", out, "--n-samples", 50)
-    assert "log age" in shown.stdout
-    metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["all"]["n"] == 40
-    assert metrics["provenance"]["nuisances"] is True
-    for name in ("metrics.json", "clusters.ecsv", "calibration.png"):
-        assert (out / name).exists()
-        assert name in shown.stdout
-    seen = run_cli("evaluate", model, "--n", 4, "--seed", 1, "--out", out, check=False)
-    assert seen.returncode == 2
-    refused = run_cli("evaluate", model, "--n", 4, "--seed", 2, "--out", out, check=False)
-    assert "already holds metrics.json" in refused.stderr
-    assert "--overwrite" in refused.stderr
-
-
-def test_fine_tuning_on_annotated_clusters(
-    run_cli: Run, model: Path, field: Any, tmp_path: Path, rng: np.random.Generator
-) -> None:
-    n = 40
-    table = Table({"x": rng.uniform(40, 150, n), "y": rng.uniform(40, 150, n)})
-    table["log_age"], table["log_mass"], table["rh_arcsec"] = 8.0, 3.5, 0.3
-    labels = tmp_path / "known.csv"
-    table.write(labels, format="ascii.csv")
-    images = field.arguments[:6]
-    finished = run_cli(
-        "train", "phat", "--out", tmp_path / "tuned", "--from", model, "--steps", 2,
-        "--catalog", labels, *images, "--x", "x", "--y", "y", "--origin", 0, "--batch-size", 8,
-    )  # fmt: skip
-    assert "40 annotated clusters, 0 rows left out" in finished.stdout
-    assert (tmp_path / "tuned" / "model.json").exists()
-    alone = run_cli("train", "phat", "--out", tmp_path / "t", "--catalog", labels, check=False)
-    assert alone.returncode == 2
-    assert "--image" in alone.stderr
 
 
 def test_length_of_the_training(run_cli: Run, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_it_is_trained_on_predicted_evaluated_and_drawn(
     tables = SurveyTables.build(survey)
     settings = {"encoder": "tiny", "head": head, "batch_size": 64, "valid_size": 64, "steps": 60}
     settings |= {"warmup_steps": 5, "ema_decay": 0.9, "learning_rate": 4e-3}
-    model = Estimator.load(train(survey, tmp_path / "model", tables=tables, **settings))
+    model = train(survey, tables=tables, **settings).estimator
     assert model.infers == infers
     mocks = Simulator(survey, seed=5, tables=tables).draw(150)
     posterior = model.predict(mocks.images, n_samples=200)

@@ -56,8 +56,8 @@ def hold(now):
     if now["step"] >= int(sys.argv[4]):
         sys.stdin.read()  # for ever: the test will kill
 
-train(sys.argv[1], sys.argv[2], steps=int(sys.argv[3]), resume=True, encoder="tiny", batch_size=16,
-      warmup_steps=5, valid_size=64, valid_every=25, report=hold)
+train(sys.argv[1], out=sys.argv[2], steps=int(sys.argv[3]), resume=True, encoder="tiny",
+      batch_size=16, warmup_steps=5, valid_size=64, valid_every=25, report=hold)
 """
 
 
@@ -160,7 +160,8 @@ def test_the_command_line_trains_and_resumes(
     model = tmp_path / "model"
     words = ("train", survey_file, "--out", model, "--encoder", "tiny", "--batch-size", 8)
     done = run_cli(*words, "--steps", 6)
-    assert f"praesepe evaluate {model}" in done.output.replace("\n", "")
+    for verb in ("evaluate", "predict"):
+        assert f"praesepe {verb} {model}" in done.output.replace("\n", "")
     assert Estimator.load(model).card.runs[-1].steps == 6
     refused = run_cli(*words, "--steps", 9, check=False)
     assert refused.returncode == 2
@@ -174,6 +175,22 @@ def test_the_command_line_trains_and_resumes(
     assert {6, 9} <= set(steps)
     assert steps == sorted(set(steps))
 
+    out = tmp_path / "evaluation"
+    words = ("evaluate", model, "--out", out, "--n", 40, "--n-samples", 50)
+    shown = run_cli(*words, "--seed", 2)
+    assert "log age" in shown.stdout
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["all"]["n"] == 40
+    assert metrics["provenance"]["nuisances"] is True
+    for name in ("metrics.json", "clusters.ecsv", "calibration.png"):
+        assert (out / name).exists()
+        assert name in shown.stdout
+    seen = run_cli(*words, "--seed", 0, check=False)
+    assert seen.returncode == 2
+    refused = run_cli(*words, "--seed", 2, check=False)
+    assert "already holds metrics.json" in refused.stderr
+    assert "--overwrite" in refused.stderr
+
 
 def test_the_command_line_tunes_on_annotated_clusters(
     run_cli: Run, tmp_path: Path, survey_file: Path
@@ -185,14 +202,17 @@ def test_the_command_line_tunes_on_annotated_clusters(
     plane = rng.normal(0.1, 0.03, (128, 128)).astype(np.float32)
     image, labels, tuned = tmp_path / "f475w.fits", tmp_path / "known.csv", tmp_path / "tuned"
     mosaic_hdus(plane, survey.bands[0], wcs, survey).writeto(image)
-    ra, dec = wcs.pixel_to_world_values(*rng.uniform(10, 118, (2, 40)))
-    known = Table({"ra": ra, "dec": dec})
+    known = Table(rng.uniform(10, 118, (40, 2)), names=("x", "y"))
     known["log_age"] = rng.uniform(7, 10, 40)
     known["log_mass"] = rng.uniform(2, 3.5, 40)
     known["rh_arcsec"] = rng.uniform(0.1, 0.4, 40)
     known.write(labels)
     words = ("train", survey_file, "--out", tuned, "--from", first, "--catalog", labels)
-    done = run_cli(*words, "--image", f"F475W={image}", "--steps", 5, "--batch-size", 8)
+    alone = run_cli(*words, "--steps", 5, check=False)
+    assert alone.returncode == 2
+    assert "--image" in alone.stderr
+    words += ("--image", f"F475W={image}", "--x", "x", "--y", "y", "--origin", 0)
+    done = run_cli(*words, "--steps", 5, "--batch-size", 8)
     assert "40 annotated clusters, 0 rows left out" in done.output
     run = Estimator.load(tuned).card.runs[-1]
     assert run.data == "labelled clusters"

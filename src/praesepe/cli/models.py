@@ -103,14 +103,15 @@ def train(
     reading = {"x": x, "y": y, "origin": origin, "allow_no_wcs": no_wcs}
     labelled = _labelled(described, image, catalog, unit, zero_point, reading)
     with display("training") as progress, _how_to_go_on(out):
-        folder = train_model(
+        train_model(
             described,
-            out,
+            out=out,
             minutes=minutes,
             steps=steps,
             seed=seed,
             device=device,
-            **_network(encoder, head, start),
+            encoder=encoder,
+            head=head,
             batch_size=batch_size,
             resume=resume,
             initial=start,
@@ -119,10 +120,10 @@ def train(
             setup=progress.setup,
         )
     say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
-    say(f"Wrote the model to {folder}. Judge it, then use it:")
-    say(f"  praesepe evaluate {folder} --seed {seed + 1} --out {folder / 'evaluation'}")
+    say(f"Wrote the model to {out}. Judge it, then use it:")
+    say(f"  praesepe evaluate {out} --seed {seed + 1} --out {out / 'evaluation'}")
     bands = " ".join(f"--image {band}=…" for band in described.band_names)
-    say(f"  praesepe predict {folder} {bands} --catalog … --out measured.ecsv")
+    say(f"  praesepe predict {out} {bands} --catalog … --out measured.ecsv")
 
 
 def _labelled(
@@ -286,14 +287,3 @@ def _how_to_go_on(out: Path) -> Iterator[None]:
         if (out / "checkpoint.safetensors").exists():
             say_note(f"Go on later with the same command and --resume; {out} holds a checkpoint.")
         raise
-
-
-def _network(encoder: str | None, head: str | None, start: str | None) -> dict[str, Any]:
-    """Parts of the network that were named; else those of the model to start from."""
-    from praesepe.network.estimator import Estimator
-
-    parts = {"encoder": encoder, "head": head}
-    if start is not None:
-        card = Estimator.load(start).card
-        parts = {"encoder": encoder or card.encoder.name, "head": head or card.head.name}
-    return {part: name for part, name in parts.items() if name is not None}

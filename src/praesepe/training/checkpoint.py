@@ -1,9 +1,8 @@
-"""Checkpoints and metrics of a training: whole at any moment, and of one run only."""
+"""Checkpoints of a training: whole at any moment, and of one run only."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,23 +90,3 @@ def _difference(then: Any, now: Any, defaults: Mapping[str, Any]) -> str:
         ]
         return ", ".join(f"{key} {a!r}, now {b!r}" for key, a, b in values if a != b)
     return f"{then or 'none'!r}, now {now or 'none'!r}"
-
-
-def truncate_metrics(path: Path, step: int) -> float:
-    """Drop the lines of metrics past a step, to be written anew; returns the step's loss."""
-    loss = math.nan
-    if not path.exists():
-        return loss
-    kept = []
-    for text in path.read_text().splitlines():
-        try:
-            line = json.loads(text)
-            if line["step"] <= step:
-                kept.append(text + "\n")
-            if line["step"] == step and line["loss"] is not None:
-                loss = line["loss"]
-        except (ValueError, LookupError, TypeError):  # a line that a kill cut short
-            continue
-    with atomic(path) as partial:
-        partial.write_text("".join(kept))
-    return loss

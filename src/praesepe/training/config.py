@@ -1,16 +1,12 @@
-"""How a training runs: its settings, its throughput, and the signals that stop it between steps."""
+"""How a training runs: its settings."""
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections import deque
 from dataclasses import dataclass, fields
-from types import FrameType, TracebackType
 from typing import Any, Self
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -85,6 +81,14 @@ class TrainingSettings:
             )
 
     @classmethod
+    def of(cls, **given: Any) -> Self:
+        """Settings by name; raise `InputError` for a name that is none, with the nearest."""
+        for name in given:
+            if name not in cls.defaults():
+                raise unknown("training setting", name, cls.defaults())
+        return cls(**given)
+
+    @classmethod
     def defaults(cls) -> dict[str, Any]:
         """Default of every setting."""
         return {field.name: field.default for field in fields(cls)}
@@ -111,74 +115,3 @@ class TrainingSettings:
         """Learning rate: linear warm-up, then half a cosine down to nothing."""
         rise = min(1.0, (step + 1) / self.warmup_steps)
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-class Throughput:
-    """Speed of the latest steps.
-
-    Parameters
-    ----------
-    window : int
-        Number of steps that count.
-    """
-
-    def __init__(self, window: int = 50) -> None:
-        self._seconds: deque[float] = deque(maxlen=window)
-
-    def add(self, seconds: float) -> None:
-        """Note how long a step took, without validation and checkpoint."""
-        self._seconds.append(seconds)
-
-    def per_step(self, otherwise: float) -> float:
-        """Seconds per step; `otherwise` where no step was made yet."""
-        return sum(self._seconds) / len(self._seconds) if self._seconds else otherwise
-
-
-class Signals:
-    """Notes Ctrl-C and SIGTERM while it is open, so that a training can stop between two steps.
-
-    The second signal takes its usual course at once. Outside the main thread, where Python hands
-    out no signals, nothing is noted.
-
-    Attributes
-    ----------
-    received : int or None
-        The signal that came.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._usual: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                usual = signal.getsignal(number)
-                if usual not in (None, signal.SIG_IGN):  # None: set outside Python
-                    self._usual[number] = usual
-                    signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._restore()
-        if kind is None:
-            self.deliver()
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = number
-        self._restore()
-
-    def _restore(self) -> None:
-        while self._usual:
-            signal.signal(*self._usual.popitem())
-
-    def deliver(self) -> None:
-        """Let the signal that came take its usual course: `KeyboardInterrupt`, or the end."""
-        if self.received is not None:
-            number, self.received = self.received, None
-            signal.raise_signal(number)

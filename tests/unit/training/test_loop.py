@@ -25,10 +25,12 @@ from praesepe.network.transform import prior_bounds
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
+from praesepe.training import run
 from praesepe.training.checkpoint import read_checkpoint, write_checkpoint
-from praesepe.training.config import Signals, Throughput
+from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import Labelled
-from praesepe.training.loop import TrainingSettings, train
+from praesepe.training.loop import train
+from praesepe.training.signals import Signals
 
 SCALE = 0.03
 NOISE = 0.3
@@ -65,10 +67,11 @@ def tables(survey: Survey) -> SurveyTables:
     return SurveyTables.build(survey)
 
 
-@pytest.fixture(scope="module")
-def module() -> Any:
-    """The module; `praesepe.train` names the function once the package has handed it out."""
-    return sys.modules["praesepe.training.loop"]
+def train_into(survey: Survey, out: Path, **settings: Any) -> Path:
+    """The folder of a model that was trained there."""
+    folder = train(survey, out=out, **settings).path
+    assert folder is not None
+    return folder
 
 
 QUICK = {
@@ -110,7 +113,7 @@ def toy_set(n: int, survey: Survey, *seed: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture
-def toy(module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put toy stamps in the place of simulations: ``toy(spoil=…)`` may change each batch."""
 
     def install(
@@ -130,7 +133,7 @@ def toy(module: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             def validation(self) -> tuple[Tensor, Tensor]:
                 return toy_set(self.settings.valid_size, self.survey, self.settings.seed, 0, 9)
 
-        monkeypatch.setattr(module, "SimulatedSource", Toy)
+        monkeypatch.setattr(run, "SimulatedSource", Toy)
 
     return install
 
@@ -183,7 +186,7 @@ def test_a_known_problem_is_solved_and_calibrated(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy()
-    folder = train(survey, tmp_path / "m", steps=300, **LONG)
+    folder = train_into(survey, tmp_path / "m", steps=300, **LONG)
     losses = [line["valid_loss"] for line in lines(folder)]
     assert losses[-1] < losses[0] - 2.0
     estimator = Estimator.load(folder)
@@ -207,7 +210,7 @@ def test_shuffled_labels_give_back_the_prior(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy(spoil=lambda _, images, labels: (images, labels.roll(1, 0)))
-    estimator = Estimator.load(train(survey, tmp_path / "m", steps=150, **LONG))
+    estimator = Estimator.load(train_into(survey, tmp_path / "m", steps=150, **LONG))
     images, labels = toy_set(500, survey, 77)
     width = relative_width(estimator, images)
     assert (width > 0.88).all()
@@ -226,7 +229,7 @@ def unbroken(
 ) -> Path:
     """A run over simulations, long enough for star fields to be drawn anew three times."""
     out = tmp_path_factory.mktemp("train") / "unbroken"
-    return train(survey, out, steps=STEPS, tables=tables, **QUICK)
+    return train_into(survey, out, steps=STEPS, tables=tables, **QUICK)
 
 
 class Kill(Exception):
@@ -269,7 +272,7 @@ def test_the_same_seed_gives_the_same_weights(
     unbroken: Path, survey: Survey, tables: SurveyTables, tmp_path: Path
 ) -> None:
     torch.manual_seed(123)  # global generators have no say
-    again = train(survey, tmp_path / "again", steps=STEPS, tables=tables, **QUICK)
+    again = train_into(survey, tmp_path / "again", steps=STEPS, tables=tables, **QUICK)
     assert (again / WEIGHTS).read_bytes() == (unbroken / WEIGHTS).read_bytes()
     assert without_times(again) == without_times(unbroken)
 
@@ -277,7 +280,7 @@ def test_the_same_seed_gives_the_same_weights(
 def test_another_seed_gives_other_weights(
     survey: Survey, unbroken: Path, tables: SurveyTables, tmp_path: Path
 ) -> None:
-    other = train(survey, tmp_path / "other", steps=2, seed=1, tables=tables, **QUICK)
+    other = train_into(survey, tmp_path / "other", steps=2, seed=1, tables=tables, **QUICK)
     assert (other / WEIGHTS).read_bytes() != (unbroken / WEIGHTS).read_bytes()
 
 
@@ -286,13 +289,13 @@ def test_a_broken_run_ends_as_the_unbroken_one(
 ) -> None:
     settings = {"steps": STEPS, "tables": tables, "checkpoint_seconds": 0.0, **QUICK}
     with pytest.raises(Kill):
-        train(survey, tmp_path / "m", report=kill_at(10), **settings)
+        train_into(survey, tmp_path / "m", report=kill_at(10), **settings)
     with pytest.raises(Kill):
-        train(survey, tmp_path / "m", report=kill_at(20), resume=True, **settings)
+        train_into(survey, tmp_path / "m", report=kill_at(20), resume=True, **settings)
     # What a kill in the middle of a line leaves behind.
     with (tmp_path / "m" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 20, "seco')
-    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    resumed = train_into(survey, tmp_path / "m", resume=True, **settings)
     assert (resumed / WEIGHTS).read_bytes() == (unbroken / WEIGHTS).read_bytes()
     assert without_times(resumed) == without_times(unbroken)
 
@@ -301,7 +304,7 @@ def test_a_finished_run_can_be_resumed(
     unbroken: Path, survey: Survey, tables: SurveyTables
 ) -> None:
     weights, history = (unbroken / WEIGHTS).read_bytes(), without_times(unbroken)
-    again = train(survey, unbroken, steps=STEPS, tables=tables, resume=True, **QUICK)
+    again = train_into(survey, unbroken, steps=STEPS, tables=tables, resume=True, **QUICK)
     assert again == unbroken
     assert (unbroken / WEIGHTS).read_bytes() == weights
     assert without_times(unbroken) == history
@@ -313,14 +316,14 @@ def test_a_kill_before_the_first_checkpoint_begins_anew(
     toy()
     settings = {"steps": 12, **QUICK, "valid_every": 50}
     with pytest.raises(Kill):
-        train(survey, tmp_path / "m", report=kill_at(10), **settings)
+        train_into(survey, tmp_path / "m", report=kill_at(10), **settings)
     assert not (tmp_path / "m" / "checkpoint.safetensors").exists()
     assert not caplog.records
-    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+    resumed = train_into(survey, tmp_path / "m", resume=True, **settings)
     assert [r.getMessage() for r in caplog.records] == [
         f"no checkpoint in {tmp_path / 'm'}; beginning anew"
     ]
-    straight = train(survey, tmp_path / "s", **settings)
+    straight = train_into(survey, tmp_path / "s", **settings)
     assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
     assert [line["step"] for line in lines(resumed)] == [10, 12]
 
@@ -336,7 +339,7 @@ def test_batch_normalisations_learn_their_statistics_up_to_a_share_of_the_run(
     toy: Callable[..., None], survey: Survey, tmp_path: Path, until: float | None, batches: int
 ) -> None:
     toy()
-    folder = train(survey, tmp_path / "m", steps=10, freeze_bn_after=until, **QUICK)
+    folder = train_into(survey, tmp_path / "m", steps=10, freeze_bn_after=until, **QUICK)
     assert counted_batches(folder) == {batches}
 
 
@@ -344,8 +347,8 @@ def test_a_model_that_is_trained_further_keeps_its_statistics(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy()
-    first = train(survey, tmp_path / "a", steps=6, **QUICK)
-    second = train(survey, tmp_path / "b", steps=4, initial=first, **QUICK)
+    first = train_into(survey, tmp_path / "a", steps=6, **QUICK)
+    second = train_into(survey, tmp_path / "b", steps=4, initial=first, **QUICK)
     assert counted_batches(second) == counted_batches(first) == {3}
     before, after = (Estimator.load(folder).net.state_dict() for folder in (first, second))
     same = {key for key, value in before.items() if torch.equal(value, after[key])}
@@ -357,10 +360,30 @@ def test_a_longer_training_goes_on(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy()
-    train(survey, tmp_path / "m", steps=10, **QUICK)
-    folder = train(survey, tmp_path / "m", steps=19, resume=True, **QUICK)
+    train_into(survey, tmp_path / "m", steps=10, **QUICK)
+    folder = train_into(survey, tmp_path / "m", steps=19, resume=True, **QUICK)
     assert [line["step"] for line in lines(folder)] == [10, 19]
     assert Estimator.load(folder).card.runs[-1].steps == 19
+
+
+def test_without_a_folder_nothing_is_written(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy()
+    monkeypatch.chdir(tmp_path)
+    training = train(survey, steps=12, **QUICK)
+    assert list(tmp_path.iterdir()) == []
+    assert training.path is None
+    assert [line["step"] for line in training.metrics if line["step"] % 10 == 0] == [10]
+    assert repr(training) == (
+        "<Training of 'toy' unsaved on toys: 12 steps, 192 clusters, validation loss "
+        f"{training.metrics[-1]['valid_loss']:.3f}; not saved>"
+    )
+    saved = Estimator.load(training.save(tmp_path / "m"))
+    kept = Estimator.load(train_into(survey, tmp_path / "toy", steps=12, **QUICK))
+    assert saved.version == kept.version == training.estimator.version
+    with pytest.raises(InputError, match="cannot be resumed; give its folder as out"):
+        train(survey, steps=12, resume=True, **QUICK)
 
 
 # Stopped by a signal
@@ -389,7 +412,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_step(
     usual = {n: signal.signal(n, end) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(KeyboardInterrupt):
-            train(survey, tmp_path / "m", **settings)
+            train_into(survey, tmp_path / "m", **settings)
         assert signal.getsignal(number) is end  # as it was found
     finally:
         for n, handler in usual.items():
@@ -400,8 +423,8 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_step(
     assert "stopped after step 9" in caplog.text
     assert "resume=True" in caplog.text
     armed = False
-    resumed = train(survey, tmp_path / "m", resume=True, **settings)
-    straight = train(survey, tmp_path / "s", **settings)
+    resumed = train_into(survey, tmp_path / "m", resume=True, **settings)
+    straight = train_into(survey, tmp_path / "s", **settings)
     assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
 
 
@@ -441,7 +464,7 @@ def test_files_have_the_mode_of_the_umask(
     toy()
     before = os.umask(0o027)
     try:
-        folder = train(survey, tmp_path / "m", steps=2, **QUICK)
+        folder = train_into(survey, tmp_path / "m", steps=2, **QUICK)
     finally:
         os.umask(before)
     for name in ("checkpoint.safetensors", WEIGHTS, "model.json", "metrics.jsonl"):
@@ -460,7 +483,7 @@ def test_checkpoints_keep_to_their_interval(
             found.append((now["step"], read_checkpoint(checkpoint)[1]["step"]))
 
     settings = {**QUICK, "valid_every": 1000, "checkpoint_seconds": 0.3}
-    train(survey, tmp_path / "m", steps=90, report=report, **settings)
+    train_into(survey, tmp_path / "m", steps=90, report=report, **settings)
     assert len({written for _, written in found[:-1]}) >= 3
     assert max(now - written for now, written in found) <= 0.3 / 0.02 + 1  # steps
     assert [p.name for p in (tmp_path / "m").glob(".*")] == []
@@ -472,7 +495,7 @@ def test_a_checkpoint_precedes_each_validation(
     # A validation may take long, and a kill in it must not cost what lies before it.
     toy()
     with pytest.raises(Kill):
-        train(survey, tmp_path / "m", steps=20, report=kill_at(10), **QUICK)
+        train_into(survey, tmp_path / "m", steps=20, report=kill_at(10), **QUICK)
     _, progress = read_checkpoint(tmp_path / "m" / "checkpoint.safetensors")
     assert progress["step"] == 7
 
@@ -497,10 +520,10 @@ def test_a_failing_write_leaves_the_last_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(safetensors.torch, "save_file", full)
         with pytest.raises(PraesepeError, match=r"could not write .*checkpoint.*No space left"):
-            train(survey, tmp_path / "m", **settings)
+            train_into(survey, tmp_path / "m", **settings)
     assert [p.name for p in (tmp_path / "m").glob(".*")] == []
-    resumed = train(survey, tmp_path / "m", resume=True, **settings)
-    straight = train(survey, tmp_path / "s", **settings)
+    resumed = train_into(survey, tmp_path / "m", resume=True, **settings)
+    straight = train_into(survey, tmp_path / "s", **settings)
     assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
 
 
@@ -510,7 +533,7 @@ def test_a_failing_write_leaves_the_last_checkpoint(
 @pytest.fixture
 def begun(toy: Callable[..., None], survey: Survey, tmp_path: Path) -> Path:
     toy()
-    return train(survey, tmp_path / "begun", steps=3, **QUICK)
+    return train_into(survey, tmp_path / "begun", steps=3, **QUICK)
 
 
 def toy_labelled(n: int, survey: Survey, seed: int) -> Labelled:
@@ -540,35 +563,35 @@ def test_another_run_is_not_resumed(
     if "labelled" in settings:
         settings["labelled"] = toy_labelled(settings["labelled"], survey, 0)
     with pytest.raises(InputError, match=message):
-        train(survey, begun, steps=5, resume=True, **settings)
+        train_into(survey, begun, steps=5, resume=True, **settings)
     assert {p.name: p.read_bytes() for p in begun.iterdir() if p.is_file()} == before
 
 
 def test_a_folder_in_use_is_refused(
-    begun: Path, survey: Survey, module: Any, monkeypatch: pytest.MonkeyPatch
+    begun: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SimulatedSource", None)  # refused before the costly part
+    monkeypatch.setattr(run, "SimulatedSource", None)  # refused before the costly part
     with pytest.raises(InputError, match=r"begun holds a training already; resume it"):
-        train(survey, begun, steps=5, **QUICK)
+        train_into(survey, begun, steps=5, **QUICK)
     with pytest.raises(InputError, match=r"metrics\.jsonl is a file; a training needs a folder"):
-        train(survey, begun / "metrics.jsonl", steps=5, **QUICK)
+        train_into(survey, begun / "metrics.jsonl", steps=5, **QUICK)
     (begun / "checkpoint.safetensors").unlink()
     for resume in (False, True):
         with pytest.raises(InputError, match="no checkpoint"):
-            train(survey, begun, steps=5, resume=resume, **QUICK)
+            train_into(survey, begun, steps=5, resume=resume, **QUICK)
 
 
 @pytest.mark.parametrize("blob", [b"", b"nonsense" * 50])
 def test_a_damaged_checkpoint_is_refused(begun: Path, survey: Survey, blob: bytes) -> None:
     (begun / "checkpoint.safetensors").write_bytes(blob)
     with pytest.raises(InputError, match="damaged"):
-        train(survey, begun, steps=5, resume=True, **QUICK)
+        train_into(survey, begun, steps=5, resume=True, **QUICK)
 
 
 def test_a_model_is_no_checkpoint(begun: Path, survey: Survey) -> None:
     (begun / WEIGHTS).rename(begun / "checkpoint.safetensors")
     with pytest.raises(InputError, match="no checkpoint of a training"):
-        train(survey, begun, steps=5, resume=True, **QUICK)
+        train_into(survey, begun, steps=5, resume=True, **QUICK)
 
 
 @pytest.mark.parametrize(
@@ -589,7 +612,7 @@ def test_impossible_settings(
     survey: Survey, tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        train(survey, tmp_path / "m", **settings)
+        train_into(survey, tmp_path / "m", **settings)
     assert not (tmp_path / "m").exists()
 
 
@@ -601,7 +624,7 @@ def test_the_model_is_named_after_its_folder(
     toy: Callable[..., None], survey: Survey, tmp_path: Path, folder: str, given: str, expected: str
 ) -> None:
     toy()
-    estimator = Estimator.load(train(survey, tmp_path / folder, steps=2, name=given, **QUICK))
+    estimator = Estimator.load(train_into(survey, tmp_path / folder, steps=2, name=given, **QUICK))
     assert estimator.name == expected
     assert estimator.survey.name == "toy"
 
@@ -619,31 +642,22 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert (np.diff(rates[100:]) < 0).all()
 
 
-def test_throughput_is_that_of_the_latest_steps() -> None:
-    throughput = Throughput(window=3)
-    assert throughput.per_step(otherwise=7.0) == 7.0
-    for seconds in (100.0, 1.0, 2.0, 3.0):
-        throughput.add(seconds)
-    assert throughput.per_step(otherwise=7.0) == pytest.approx(2.0)
-
-
 def test_a_long_validation_does_not_slow_the_rate(
     toy: Callable[..., None],
     survey: Survey,
-    module: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     clock: SimpleNamespace,
 ) -> None:
     toy(spoil=taking(0.01, clock))
-    validate = module.Run.validate
+    validate = run.Run.validate
 
-    def slow(run: Any) -> Tensor:
+    def slow(state: run.Run) -> Tensor:
         clock.seconds += 1.5
-        return validate(run)
+        return validate(state)
 
-    monkeypatch.setattr(module.Run, "validate", slow)
-    folder = train(survey, tmp_path / "m", steps=20, **{**QUICK, "valid_every": 100})
+    monkeypatch.setattr(run.Run, "validate", slow)
+    folder = train_into(survey, tmp_path / "m", steps=20, **{**QUICK, "valid_every": 100})
     first = lines(folder)[0]
     assert first["step"] == 10
     assert first["stamps_per_s"] == pytest.approx(16 / 0.01)
@@ -655,7 +669,7 @@ def test_minutes_are_kept(
 ) -> None:
     toy(spoil=taking(0.1, clock))
     told: list[dict[str, Any]] = []
-    folder = train(survey, tmp_path / "m", minutes=0.04, report=told.append, **QUICK)
+    folder = train_into(survey, tmp_path / "m", minutes=0.04, report=told.append, **QUICK)
     assert told[-1]["progress"] == 1
     assert told[-1]["seconds"] == pytest.approx(2.4, abs=0.11)
     assert told[-1]["step"] in (24, 25)
@@ -678,9 +692,9 @@ def test_a_bad_batch_does_no_harm(
     toy(spoil)
     told: list[dict[str, Any]] = []
     with caplog.at_level(logging.WARNING, "praesepe"):
-        folder = train(survey, tmp_path / "m", steps=20, report=told.append, **QUICK)
+        folder = train_into(survey, tmp_path / "m", steps=20, report=told.append, **QUICK)
     assert [r.args[0] for r in caplog.records] == [9, 11]
-    assert not np.isfinite(told[0]["loss"])
+    assert told[0]["loss"] is None
     assert lines(folder)[0]["loss"] is None  # JSON knows no NaN
     assert np.isfinite([line["valid_loss"] for line in lines(folder)]).all()
     assert lines(folder)[-1]["loss"] is not None
@@ -692,7 +706,7 @@ def test_the_model_is_the_average(toy: Callable[..., None], survey: Survey, tmp_
     toy()
     from safetensors.torch import load_file
 
-    folder = train(survey, tmp_path / "m", steps=10, **QUICK)
+    folder = train_into(survey, tmp_path / "m", steps=10, **QUICK)
     state = load_file(folder / "checkpoint.safetensors")
     model = Estimator.load(folder).net.state_dict()
     assert all(torch.equal(value, state[f"average.{key}"]) for key, value in model.items())
@@ -709,9 +723,9 @@ def test_fine_tuning_starts_from_a_model(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy()
-    first = train(survey, tmp_path / "first", steps=60, learning_rate=4e-3, **QUICK)
+    first = train_into(survey, tmp_path / "first", steps=60, learning_rate=4e-3, **QUICK)
     version = Estimator.load(first).version
-    tuned = train(survey, tmp_path / "tuned", steps=10, initial=first, **QUICK)
+    tuned = train_into(survey, tmp_path / "tuned", steps=10, initial=first, **QUICK)
     before, after = lines(first)[0]["valid_loss"], lines(first)[-1]["valid_loss"]
     assert lines(tuned)[0]["valid_loss"] < before - 0.5 * (before - after)
     runs = Estimator.load(tuned).card.runs
@@ -719,12 +733,12 @@ def test_fine_tuning_starts_from_a_model(
     assert [run.initial for run in runs] == ["", version]
     assert Estimator.load(tuned).version != version
     with pytest.raises(InputError, match="another initial"):
-        train(survey, tuned, steps=12, resume=True, **QUICK)
+        train_into(survey, tuned, steps=12, resume=True, **QUICK)
     with pytest.raises(InputError, match=r"has encoder 'tiny', not 'small'.*must agree"):
-        train(survey, tmp_path / "x", steps=2, initial=first, encoder="small")
+        train_into(survey, tmp_path / "x", steps=2, initial=first, encoder="small")
     wider = make_survey(network={"stamp_size": 32})
     with pytest.raises(InputError, match=r"takes 16 px.*has 32 px"):
-        train(wider, tmp_path / "x", steps=2, initial=first, **QUICK)
+        train_into(wider, tmp_path / "x", steps=2, initial=first, **QUICK)
 
 
 def test_a_training_goes_on_from_a_model_of_another_simulator(
@@ -733,9 +747,11 @@ def test_a_training_goes_on_from_a_model_of_another_simulator(
     toy()
     options = {"groups": [["log_age", "log_rh"], ["log_mass"]], "bins": {"log_age": 4}}
     settings = {**QUICK, "steps": 3}
-    first = train(survey, tmp_path / "a", head="grid", head_options=options, **settings)
+    first = train_into(survey, tmp_path / "a", head="grid", head_options=options, **settings)
     farther = make_survey(galaxy={"distance_pc": 9e5})
-    second = train(farther, tmp_path / "b", initial=first, steps=2, batch_size=16, valid_size=64)
+    second = train_into(
+        farther, tmp_path / "b", initial=first, steps=2, batch_size=16, valid_size=64
+    )
     card = Estimator.load(second).card  # with its network, which need not be said again
     assert (card.encoder.name, card.head.name) == ("tiny", "grid")
     assert card.head.settings == options
@@ -743,14 +759,14 @@ def test_a_training_goes_on_from_a_model_of_another_simulator(
     assert card.runs[0].survey_fingerprint != card.runs[1].survey_fingerprint
     wider = make_survey(clusters={"log_mass": [2.0, 4.0]})
     with pytest.raises(InputError, match="a grid goes on with its own prior only"):
-        train(wider, tmp_path / "c", initial=first, **settings)
+        train_into(wider, tmp_path / "c", initial=first, **settings)
 
 
 def test_settings_that_change_nothing_end_no_run(
     toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy()
-    train(survey, tmp_path / "m", steps=3, **QUICK)
+    train_into(survey, tmp_path / "m", steps=3, **QUICK)
     # As a version with a setting more would have it, whose default is what was always done.
     usual = TrainingSettings.defaults.__func__  # type: ignore[attr-defined]
     monkeypatch.setattr(
@@ -758,23 +774,23 @@ def test_settings_that_change_nothing_end_no_run(
     )
     monkeypatch.setattr(TrainingSettings, "dropout", 0.0, raising=False)
     changed = {**QUICK, "valid_every": 2, "valid_size": 32, "checkpoint_seconds": 0.0}
-    train(survey, tmp_path / "m", steps=5, resume=True, **changed)
+    train_into(survey, tmp_path / "m", steps=5, resume=True, **changed)
     monkeypatch.setattr(TrainingSettings, "dropout", 0.5)
     with pytest.raises(InputError, match=r"another settings: dropout 0\.0, now 0\.5"):
-        train(survey, tmp_path / "m", steps=6, resume=True, **changed)
+        train_into(survey, tmp_path / "m", steps=6, resume=True, **changed)
 
 
 def test_a_checkpoint_of_an_earlier_version_is_refused(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy()
-    train(survey, tmp_path / "m", steps=3, **QUICK)
+    train_into(survey, tmp_path / "m", steps=3, **QUICK)
     path = tmp_path / "m" / "checkpoint.safetensors"
     tensors, state = read_checkpoint(path)
     del state["identity"]
     write_checkpoint(path, tensors, state)
     with pytest.raises(InputError, match="of an earlier version"):
-        train(survey, tmp_path / "m", steps=5, resume=True, **QUICK)
+        train_into(survey, tmp_path / "m", steps=5, resume=True, **QUICK)
 
 
 def test_set_up_is_told_and_not_counted(
@@ -792,7 +808,7 @@ def test_set_up_is_told_and_not_counted(
     stages: list[tuple[str, int, int]] = []
     told: list[dict[str, Any]] = []
     with caplog.at_level(logging.INFO, "praesepe"):
-        train(
+        train_into(
             survey,
             tmp_path / "m",
             steps=5,
@@ -812,7 +828,7 @@ def test_the_last_validation_is_told(
     toy()
     told: list[dict[str, Any]] = []
     settings = {**QUICK, "valid_every": 10, "learning_rate": 4e-3}
-    train(survey, tmp_path / "m", steps=45, report=told.append, **settings)
+    train_into(survey, tmp_path / "m", steps=45, report=told.append, **settings)
     losses = [line["valid_loss"] for line in told if line["step"] % 10 == 0]
     assert len(set(losses)) == len(losses)  # every line has one of its own
     assert told[-1]["valid_loss"] not in losses
@@ -821,7 +837,7 @@ def test_the_last_validation_is_told(
 def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
     labelled = toy_labelled(200, survey, 4)
     settings = {**QUICK, "learning_rate": 4e-3, "steps": 60, "batch_size": 32}
-    folder = train(survey, tmp_path / "m", labelled=labelled, **settings)
+    folder = train_into(survey, tmp_path / "m", labelled=labelled, **settings)
     assert lines(folder)[-1]["valid_loss"] < lines(folder)[0]["valid_loss"]
     estimator = Estimator.load(folder)
     assert estimator.card.runs[-1].data == "labelled clusters"
@@ -831,23 +847,23 @@ def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
     first = Estimator.untrained(survey, encoder="tiny")
     first.describe(present_mass={"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]})
     start = {"initial": first, "steps": 1, "batch_size": 32, "valid_size": 64}
-    tuned = train(survey, tmp_path / "tuned", labelled=labelled, **start)
+    tuned = train_into(survey, tmp_path / "tuned", labelled=labelled, **start)
     np.testing.assert_allclose(Estimator.load(tuned).present_mass_fraction(8.0), 0.8)
     # New clusters of the same kind are familiar, though only 200 were seen.
     images, _ = toy_set(400, survey, 5)
     assert (estimator.predict(images, n_samples=1).out_of_domain > 1).mean() < 0.05
     assert (estimator.predict(100 * images, n_samples=1).out_of_domain > 1).mean() > 0.9
     with pytest.raises(InputError, match="another labels"):
-        train(survey, folder, labelled=toy_labelled(200, survey, 6), resume=True, **settings)
+        train_into(survey, folder, labelled=toy_labelled(200, survey, 6), resume=True, **settings)
 
 
 def test_a_broken_run_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
     labelled = toy_labelled(40, survey, 4)
     settings = {**QUICK, "steps": 15, "labelled": labelled, "checkpoint_seconds": 0.0}
-    straight = train(survey, tmp_path / "s", **settings)
+    straight = train_into(survey, tmp_path / "s", **settings)
     with pytest.raises(Kill):
-        train(survey, tmp_path / "m", report=kill_at(10), **settings)
-    resumed = train(survey, tmp_path / "m", resume=True, **settings)
+        train_into(survey, tmp_path / "m", report=kill_at(10), **settings)
+    resumed = train_into(survey, tmp_path / "m", resume=True, **settings)
     assert (resumed / WEIGHTS).read_bytes() == (straight / WEIGHTS).read_bytes()
 
 
@@ -863,8 +879,8 @@ def test_tensorboard_shows_the_same(
     toy()
     settings = {"steps": 20, "checkpoint_seconds": 0.0, **QUICK}
     with pytest.raises(Kill):
-        train(survey, tmp_path / "m", report=kill_at(10), **settings)
-    folder = train(survey, tmp_path / "m", resume=True, **settings)
+        train_into(survey, tmp_path / "m", report=kill_at(10), **settings)
+    folder = train_into(survey, tmp_path / "m", resume=True, **settings)
     board = event_accumulator.EventAccumulator(str(folder / "tensorboard")).Reload()
     tags = set(board.Tags()["scalars"])
     assert tags == {"loss", "valid_loss", "learning_rate", "stamps_per_s"}
@@ -877,7 +893,7 @@ def test_without_tensorboard(
 ) -> None:
     toy()
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    folder = train(survey, tmp_path / "m", steps=3, **QUICK)
+    folder = train_into(survey, tmp_path / "m", steps=3, **QUICK)
     assert not (folder / "tensorboard").exists()
     assert [line["step"] for line in lines(folder)] == [3]
 
@@ -886,7 +902,7 @@ def test_the_library_is_silent(
     toy: Callable[..., None], survey: Survey, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     toy()
-    train(survey, tmp_path / "m", steps=3, **QUICK)
+    train_into(survey, tmp_path / "m", steps=3, **QUICK)
     assert capfd.readouterr() == ("", "")
 
 
@@ -904,9 +920,9 @@ def test_a_run_on_other_isochrones_of_the_same_name_is_not_resumed(
         changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
         write_grid(tmp_path / "stars" / "mine.npz", changed, overwrite=True)
         if n_ages == 71:
-            train(survey, tmp_path / "run", steps=1, **QUICK)
+            train_into(survey, tmp_path / "run", steps=1, **QUICK)
     with pytest.raises(InputError, match="another stars: mine"):
-        train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
+        train_into(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
 
 
 def test_a_run_on_other_spectra_is_not_resumed(
@@ -914,10 +930,10 @@ def test_a_run_on_other_spectra_is_not_resumed(
 ) -> None:
     from praesepe.stars.atmospheres import SpectralLibrary
 
-    train(survey, tmp_path / "run", steps=1, **QUICK)
+    train_into(survey, tmp_path / "run", steps=1, **QUICK)
     monkeypatch.setattr(SpectralLibrary, "embedded_key", staticmethod(lambda: "others"))
     with pytest.raises(InputError, match=r"another spectra: .*now 'others'"):
-        train(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
+        train_into(survey, tmp_path / "run", steps=2, resume=True, **QUICK)
 
 
 def test_a_run_goes_on_after_its_files_have_moved(toy: Any, tmp_path: Path) -> None:
@@ -933,13 +949,13 @@ def test_a_run_goes_on_after_its_files_have_moved(toy: Any, tmp_path: Path) -> N
     (tmp_path / "here").mkdir()
     table = np.c_[curve.wavelength_angstrom, curve.throughput]
     np.savetxt(tmp_path / "here" / "curve.txt", table)
-    train(survey_in("here"), tmp_path / "m", steps=2, **QUICK)
+    train_into(survey_in("here"), tmp_path / "m", steps=2, **QUICK)
     (tmp_path / "here").rename(tmp_path / "there")
-    train(survey_in("there"), tmp_path / "m", steps=4, resume=True, **QUICK)
+    train_into(survey_in("there"), tmp_path / "m", steps=4, resume=True, **QUICK)
     (run,) = Estimator.load(tmp_path / "m").card.runs
     assert run.steps == 4
     hashes = Estimator.load(tmp_path / "m").card.hashes
     assert hashes.curves == {"F475W": load_passband(tmp_path / "there" / "curve.txt").key}
     np.savetxt(tmp_path / "there" / "curve.txt", table * [[1.0, 0.9]])
     with pytest.raises(InputError, match="another survey"):
-        train(survey_in("there"), tmp_path / "m", steps=6, resume=True, **QUICK)
+        train_into(survey_in("there"), tmp_path / "m", steps=6, resume=True, **QUICK)

@@ -1,0 +1,381 @@
+"""State of a training: the network, its average, the optimiser, and what identifies the run."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from praesepe.errors import InputError
+from praesepe.network.estimator import Estimator
+from praesepe.network.net import ClusterNet
+from praesepe.network.schema import Hashes, MassCurve, TrainingRun
+from praesepe.network.storage import CONTENT
+from praesepe.progress import Setup
+from praesepe.sky.contents import contents
+from praesepe.sky.tables import SurveyTables
+from praesepe.stars.present_mass import present_mass_curve
+from praesepe.survey import Survey
+from praesepe.training.checkpoint import check_same_run, read_checkpoint, write_checkpoint
+from praesepe.training.config import TrainingSettings
+from praesepe.training.initial import network_of, start_network
+from praesepe.training.labelled import Labelled
+from praesepe.training.metrics import MetricsLog, Report
+from praesepe.training.sources import LabelledSource, SimulatedSource, Source
+from praesepe.version import __version__
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.safetensors"
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Run:
+    """State of a training, and the parts of a step; `loop` has their order."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        out: Path | None,
+        settings: TrainingSettings,
+        *,
+        device: torch.device,
+        initial: Estimator | str | Path | None,
+        labelled: Labelled | None,
+        report: Report | None,
+        name: str,
+    ) -> None:
+        self.estimator, self.initial = start_network(survey, settings, initial)
+        self.estimator.describe(name=name or _name_of(out) or survey.name)
+        self.survey, self.out, self.labelled, self.device = survey, out, labelled, device
+        self.identity = self._identify(settings)
+        if settings.freeze_bn_after is None:
+            settings = replace(settings, freeze_bn_after=0.5 if initial is None else 0.0)
+        self.settings = settings
+        self.net = self.estimator.to(device).net.train()
+        self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
+        self.average.n_averaged.fill_(1)  # the first average is of the initial weights, too
+        self.parameters = list(self.net.parameters())
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.metrics = MetricsLog(out, report)
+        self.source: Source
+        self.validation_set: Batch
+        self.first_batch: Batch | None = None
+        self.step = 0
+        self.seconds = 0.0
+        self.step_seconds: deque[float] = deque(maxlen=50)
+        self.latest_loss = self.valid_loss = math.nan
+        self.bfloat16 = _multiplies_bfloat16_fast(device)
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the training that lies behind; 1 at its end."""
+        return self.settings.progress(self.step, self.seconds)
+
+    def _identify(self, settings: TrainingSettings) -> dict[str, Any]:
+        """What makes the data and the network; the model's card gets the hashes of the files."""
+        identity = {
+            "survey": self.survey.fingerprint(),
+            "initial": "" if self.initial is None else self.initial.version,
+            "network": network_of(self.estimator.card),
+            "settings": settings.identity,
+        }
+        if self.labelled is not None:
+            none = Hashes(absent_because="trained on labelled clusters, without a simulation")
+            hashes = none if self.initial is None else self.initial.card.hashes
+            identity["labels"] = self.labelled.fingerprint()
+        else:
+            hashes = Hashes.model_validate(contents(self.survey))
+            identity["spectra"] = hashes.spectra
+            if set(hashes.isochrones) != {"sse"}:  # what an imported name stands for may change
+                identity["stars"] = hashes.isochrones
+        self.estimator.describe(hashes=hashes)
+        return identity
+
+    # Before the first step
+
+    def open(self, resume: bool) -> None:
+        """Prepare the output folder, or take up the run that it holds."""
+        if self.out is None:
+            if resume:
+                raise InputError("a run without a folder cannot be resumed; give its folder as out")
+            return
+        checkpoint = self.out / CHECKPOINT
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"{self.out} is a file; a training needs a folder, choose another")
+        if resume and checkpoint.exists():
+            self._load_checkpoint(checkpoint)
+        elif checkpoint.exists():
+            raise InputError(
+                f"{self.out} holds a training already",
+                given=self.out,
+                remedy="resume it, or choose another folder",
+                code="resume=True",
+            )
+        elif (self.out / CONTENT).exists():
+            raise InputError(
+                f"{self.out} holds a model, but no checkpoint that a training could resume from; "
+                "choose another folder"
+            )
+        elif resume:
+            log.warning("no checkpoint in %s; beginning anew", self.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.metrics.open(self.step)
+        last = self.metrics.lines[-1] if self.metrics.lines else {"step": 0}
+        if last["step"] == self.step and last.get("loss") is not None:
+            self.latest_loss = last["loss"]
+
+    def set_up(self, tables: SurveyTables | None, setup: Setup | None) -> None:
+        """Make the source, the validation set and the first batch: all that is made once."""
+        began = time.monotonic()
+
+        def tell(stage: str, done: int) -> None:
+            if setup is not None:
+                setup(stage, done, 3)
+
+        settings, infers = self.settings, self.estimator.infers
+        tell("tables of stars", 0)
+        if self.labelled is None:
+            self.source = SimulatedSource(self.survey, settings, infers, self.device, tables, setup)
+        else:
+            self.source = LabelledSource(
+                self.labelled, self.survey, settings.seed, settings.batch_size, self.device
+            )
+        tell("validation set", 1)
+        self.validation_set = self.source.validation()
+        if (n_labels := self.validation_set[1].shape[1]) != len(infers):
+            raise InputError(
+                f"{n_labels} labels a cluster, but the network infers {', '.join(infers)}; give a "
+                "label for each"
+            )
+        if self.progress < 1:
+            tell("star fields of the training", 2)
+            self.first_batch = self.source.batch(self.step)
+        tell("ready", 3)
+        seconds = time.monotonic() - began
+        log.info("set-up took %.1f s, which are not counted as training", seconds)
+
+    # A step
+
+    @torch.inference_mode()
+    def validate(self) -> Tensor:
+        """Loss of the averaged network on the validation set; returns the set's features."""
+        images, labels = self.validation_set
+        net = self.averaged().net
+        context = torch.cat([net.context(part) for part in images.split(256)])
+        self.valid_loss = float(net.loss(labels, context))
+        return context
+
+    def next_batch(self) -> Batch:
+        """Images and labels of the present step; the first were made in the set-up."""
+        ready, self.first_batch = self.first_batch, None
+        return self.source.batch(self.step) if ready is None else ready
+
+    def set_learning_rate(self, progress: float) -> None:
+        """Let the optimiser have the learning rate of this step."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate_at(self.step, progress)
+
+    def freeze_batch_norms(self, progress: float) -> None:
+        """Keep the statistics of batch normalisations from a fraction of the training on."""
+        self.net.train()
+        assert self.settings.freeze_bn_after is not None
+        if progress >= self.settings.freeze_bn_after:
+            for module in self.net.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean of minus the log-density of the labels."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            context = self.net.context(images)
+        return self.net.loss(labels, context)
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of the optimiser; left out where the gradient is not finite."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        else:
+            log.warning("the gradient of step %d is not finite; the step is left out", self.step)
+            self._restore_bn_statistics()
+        self.latest_loss = float(loss.detach())
+        self.step += 1
+
+    @torch.no_grad()
+    def _restore_bn_statistics(self) -> None:
+        """Put the average in the place of running statistics that a bad batch has spoilt."""
+        average = dict(self.average.module.named_buffers())
+        for key, value in self.net.named_buffers():
+            if not value.isfinite().all():
+                value.copy_(average[key])
+
+    def update_average(self) -> None:
+        """Move the averaged weights, which are what is saved, towards the present ones."""
+        self.average.update_parameters(self.net)
+
+    @torch.no_grad()
+    def _average(self, average: Sequence[Any], now: Sequence[Any], _: Any) -> None:
+        """Exponential moving average, whose memory grows with the steps at first."""
+        decay = min(self.settings.ema_decay, (1 + self.step) / (10 + self.step))
+        for kept, value in zip(average, now, strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(value, 1 - decay)
+            else:
+                kept.copy_(value)
+
+    def averaged(self) -> Estimator:
+        """The estimator with the averaged weights."""
+        net: ClusterNet = self.average.module  # type: ignore[assignment]
+        return Estimator(self.estimator.card, self.survey, net)
+
+    def log(self) -> None:
+        """Write one line of metrics."""
+        latest, progress = self.step_seconds, self.progress
+        per_step = sum(latest) / len(latest) if latest else self.seconds / max(self.step, 1)
+        if self.settings.steps is not None:
+            left = per_step * (self.settings.steps - self.step)
+        else:
+            left = self.seconds * (1 / max(progress, 1e-9) - 1)
+        self.metrics.write(
+            {
+                "step": self.step,
+                "seconds": round(self.seconds, 1),
+                "loss": _rounded(self.latest_loss),
+                "valid_loss": _rounded(self.valid_loss),
+                "learning_rate": self.settings.learning_rate_at(self.step, progress),
+                "stamps_per_s": round(self.settings.batch_size / max(per_step, 1e-9), 1),
+                "progress": round(min(progress, 1.0), 5),
+                "seconds_left": round(max(left, 0.0), 1),
+            }
+        )
+
+    # Checkpoints
+
+    def save_checkpoint(self) -> None:
+        """Write all that the run needs to go on, in one file that appears whole or not at all."""
+        if self.out is None:
+            return
+        tensors = {f"net.{k}": v.contiguous() for k, v in self.net.state_dict().items()}
+        average = self.average.module.state_dict()
+        tensors |= {f"average.{k}": v.contiguous() for k, v in average.items()}
+        for i, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{k}": v.contiguous() for k, v in moments.items()}
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "valid_loss": self.valid_loss,
+            "identity": self.identity,
+            "card": self.estimator.card.model_dump(mode="json"),
+        }
+        write_checkpoint(self.out / CHECKPOINT, tensors, state)
+        self.metrics.flush()
+
+    def _load_checkpoint(self, path: Path) -> None:
+        tensors, state = read_checkpoint(path)
+        if "identity" not in state:
+            raise InputError(f"{path} is of an earlier version; begin anew in another folder")
+        check_same_run(state["identity"], self.identity, path, TrainingSettings.defaults())
+        self.net.load_state_dict(_part(tensors, "net."))
+        # Copied, not replaced: the layout in memory stays, and with it every last bit.
+        average = self.average.module.state_dict()
+        for key, value in _part(tensors, "average.").items():
+            average[key].copy_(value)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "optimiser.").items():
+            number, name = key.split(".", 1)
+            like = self.parameters[int(number)]
+            laid_out = value if name == "step" else torch.empty_like(like).copy_(value)
+            moments.setdefault(int(number), {})[name] = laid_out
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.valid_loss = state["valid_loss"]
+
+    # The end
+
+    def finish(self) -> Estimator:
+        """The model: the averaged network, where its features lie, and how it was made."""
+        context = self.validate()
+        self.metrics.drop_after(self.step - 1)  # this step's line is written anew
+        self.log()
+        self.save_checkpoint()
+        model = self.averaged()
+        if isinstance(self.source, LabelledSource):
+            with torch.inference_mode():
+                familiar = self.source.all_images().split(256)
+                context = torch.cat([model.net.context(part) for part in familiar])
+        model.learn_domain(context.clone())
+        return model.describe(
+            present_mass=self._present_mass(), runs=[*self.estimator.card.runs, self._record()]
+        )
+
+    def _present_mass(self) -> MassCurve:
+        """That of the survey's stars; labels may be tuned to the initial model's."""
+        start = None if self.labelled is None else self.initial
+        if start is not None and start.card.present_mass is not None:
+            return start.card.present_mass
+        log_age, fraction = present_mass_curve(self.survey)
+        return MassCurve(
+            log_age=tuple(np.round(log_age, 4).tolist()),
+            fraction=tuple(np.round(fraction, 5).tolist()),
+        )
+
+    def _record(self) -> TrainingRun:
+        """What the model's card says of this run."""
+        settings = self.settings
+        return TrainingRun(
+            data=self.source.name,
+            steps=self.step,
+            clusters=self.step * settings.batch_size,
+            seed=settings.seed,
+            learning_rate=settings.learning_rate,
+            batch_size=settings.batch_size,
+            minutes=round(self.seconds / 60, 1),
+            device=str(self.device),
+            versions={"praesepe": __version__, "torch": torch.__version__, "numpy": np.__version__},
+            initial=str(self.identity["initial"]),
+            valid_loss=self.valid_loss if math.isfinite(self.valid_loss) else None,
+            settings=dict(settings.identity),
+            survey_fingerprint=self.survey.fingerprint(),
+        )
+
+
+def _name_of(out: Path | None) -> str:
+    """Name of the model that a folder will hold: the folder's, in letters that fit any header."""
+    name = "" if out is None else out.resolve().name
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
+
+
+def _multiplies_bfloat16_fast(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type != "cpu":
+        return True
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())
+
+
+def _rounded(loss: float) -> float | None:
+    return round(loss, 4) if math.isfinite(loss) else None
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
