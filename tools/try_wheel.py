@@ -26,7 +26,7 @@ bands, size = len(estimator.survey.bands), estimator.survey.stamp_size
 stamps = torch.zeros(2, bands, size, size)
 assert len(estimator.predict(stamps, n_samples=10).samples) == 2
 try:
-    praesepe.read_mosaic
+    praesepe.Mosaic
 except praesepe.errors.MissingDependencyError as error:
     assert "praesepe[images]" in str(error), error
 else:

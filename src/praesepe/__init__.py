@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from praesepe.evaluation import Evaluation, evaluate
     from praesepe.flags import Flag
     from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic, read_mosaic
+    from praesepe.images.mosaic import Mosaic
     from praesepe.inference.prediction import predict
     from praesepe.inference.result import Result
     from praesepe.mocks.fields import build_fields
@@ -50,7 +50,6 @@ __all__ = [
     "evaluate",
     "load_survey",
     "predict",
-    "read_mosaic",
     "run_demo",
     "simulate",
     "simulate_mosaic",
@@ -72,7 +71,6 @@ _HOME = {
     "evaluate": "praesepe.evaluation",
     "load_survey": "praesepe.survey",
     "predict": "praesepe.inference.prediction",
-    "read_mosaic": "praesepe.images.mosaic",
     "run_demo": "praesepe.report.demo",
     "simulate": "praesepe.mocks.sets",
     "simulate_mosaic": "praesepe.mocks.mosaic_files",

@@ -16,11 +16,11 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import (
+    Catalog,
     Flag,
+    Mosaic,
     extract_stamps,
     iter_stamps,
-    read_catalog,
-    read_mosaic,
     write_table,
 )
 from praesepe.survey import load_survey
@@ -73,7 +73,7 @@ class Field:
         return path
 
     def read(self, **options: Any) -> Any:
-        return read_mosaic(self.paths, self.survey, **options)
+        return Mosaic.read(self.paths, self.survey, **options)
 
     def refuses(self, *expected: str, **options: Any) -> None:
         """The message holds every one of the expected words."""
@@ -216,8 +216,8 @@ def test_no_wcs(field: Field) -> None:
     assert mosaic.shape == SHAPE
     catalog = Table({"ra": [11.0], "dec": [41.5], "x": [76.0], "y": [76.0]})
     with pytest.raises(InputError, match="images have no WCS; give columns x and y"):
-        read_catalog(catalog, mosaic.wcs)
-    _, x, y = read_catalog(catalog, mosaic.wcs, x="x", y="y", origin=1)
+        Catalog.read(catalog).on(mosaic.wcs)
+    x, y = Catalog.read(catalog, x="x", y="y", origin=1).on(mosaic.wcs)
     assert (x[0], y[0]) == (75, 75)
     assert extract_stamps(mosaic, x, y, 64).flags[0] == 0
 
@@ -378,7 +378,7 @@ def test_empty_catalogue(tmp_path: Path, suffix: str) -> None:
     table = Table({"ra": np.zeros(0), "dec": np.zeros(0)})
     table.write(path, **({"format": "votable"} if suffix == ".vot" else {}))
     with pytest.raises(InputError, match=r"is empty: it has columns \(ra and dec\) but no rows"):
-        read_catalog(path, phat_wcs())
+        Catalog.read(path)
 
 
 def test_file_without_content(tmp_path: Path) -> None:
@@ -386,26 +386,26 @@ def test_file_without_content(tmp_path: Path) -> None:
         path = tmp_path / f"nothing{suffix}"
         path.touch()
         with pytest.raises(InputError, match=f"nothing{suffix} (is empty|cannot be read as)"):
-            read_catalog(path, phat_wcs())
+            Catalog.read(path)
 
 
 def test_missing_columns(tmp_path: Path) -> None:
     path = tmp_path / "cat.csv"
     path.write_text("id,right,dec\n1,2,3\n")
     with pytest.raises(InputError) as caught:
-        read_catalog(path, phat_wcs())
+        Catalog.read(path)
     assert "it has id, right and dec" in str(caught.value)
     assert "right ascension (ra, ra_deg" in str(caught.value)
 
 
 def test_unknown_kinds_of_catalogue(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no catalogue at"):
-        read_catalog(tmp_path / "none.csv", phat_wcs())
+        Catalog.read(tmp_path / "none.csv")
     (tmp_path / "cat.doc").write_text("ra,dec\n1,2\n")
     with pytest.raises(InputError, match=r"'.doc' is not one of .ecsv, .csv"):
-        read_catalog(tmp_path / "cat.doc", phat_wcs())
+        Catalog.read(tmp_path / "cat.doc")
     with pytest.raises(InputError, match="not a list"):
-        read_catalog([1, 2], phat_wcs())
+        Catalog.read([1, 2])
 
 
 def test_several_tables_in_one_file(tmp_path: Path) -> None:
@@ -413,8 +413,8 @@ def test_several_tables_in_one_file(tmp_path: Path) -> None:
     tables = [fits.table_to_hdu(Table({"ra": [r], "dec": [41.5]})) for r in (11.0, 11.001)]
     fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(path)
     with pytest.raises(InputError, match=r"several tables; name one, for instance two.fits\[1\]"):
-        read_catalog(path, phat_wcs())
-    table, _, _ = read_catalog(f"{path}[2]", phat_wcs())
+        Catalog.read(path)
+    table = Catalog.read(f"{path}[2]").table
     assert table["ra"][0] == 11.001
 
 
@@ -422,7 +422,8 @@ def test_nan_coordinates_keep_their_row(field: Field, tmp_path: Path) -> None:
     path = tmp_path / "cat.csv"
     path.write_text("id,ra,dec\na,11.0,41.5\nb,nan,41.5\nc,,41.5\nd,11.0,41.5\n")
     mosaic = field.read()
-    table, x, y = read_catalog(path, mosaic.wcs)
+    clusters = Catalog.read(path)
+    table, (x, y) = clusters.table, clusters.on(mosaic.wcs)
     stamps = extract_stamps(mosaic, x, y, 64)
     assert stamps.flags.tolist() == [0, Flag.BAD_COORDINATE, Flag.BAD_COORDINATE, 0]
     assert list(table["id"]) == ["a", "b", "c", "d"]
@@ -480,11 +481,11 @@ def test_a_large_mosaic_under_a_memory_limit(
     code = f"""
 import resource
 import numpy as np
-from praesepe.images import extract_stamps, read_mosaic
+from praesepe.images import Mosaic, extract_stamps
 from praesepe.survey import load_survey
 survey = load_survey("phat")
 resource.setrlimit(resource.RLIMIT_DATA, (10**9, 10**9))
-mosaic = read_mosaic({{b: f"{tmp_path}/{{b}}.fits" for b in survey.band_names}}, survey)
+mosaic = Mosaic.read({{b: f"{tmp_path}/{{b}}.fits" for b in survey.band_names}}, survey)
 x, y = np.random.default_rng(1).uniform(100, 49900, (2, 500))
 stamps = extract_stamps(mosaic, x, y, 64)
 assert mosaic.shape == (50_000, 50_000)

@@ -68,7 +68,7 @@ def objects() -> dict[str, Any]:
     wcs.wcs.crpix, wcs.wcs.crval = [48, 48], [11.0, 41.0]
     wcs.wcs.cdelt = [-0.05 / 3600, 0.05 / 3600]
     images = dict.fromkeys(survey.band_names, (plane + 0.05, wcs))
-    mosaic = praesepe.read_mosaic(images, survey)
+    mosaic = praesepe.Mosaic.read(images, survey)
     simulator = praesepe.Simulator(survey, seed=1, n_fields=0)
     catalog = {"ra": [11.0], "dec": [41.0]}
     return {

@@ -108,7 +108,7 @@ def test_a_missing_library_names_its_extra(run_python: Callable[..., Any]) -> No
     finished = run_python(
         "import sys; sys.modules['astropy'] = None\n"
         "import praesepe\n"
-        "try: praesepe.read_mosaic\n"
+        "try: praesepe.Mosaic\n"
         "except praesepe.errors.MissingDependencyError as error: print(error)"
     )
     assert finished.stdout.startswith("astropy is not installed; it comes with: pip install"), (

@@ -15,8 +15,6 @@ __getattr__, __dir__ = lazy_names(
         "check_output": "praesepe.files",
         "extract_stamps": "praesepe.images.cutouts",
         "iter_stamps": "praesepe.images.cutouts",
-        "read_catalog": "praesepe.images.catalogs",
-        "read_mosaic": "praesepe.images.mosaic",
         "write_regions": "praesepe.images.region_files",
         "write_table": "praesepe.images.tables",
     },

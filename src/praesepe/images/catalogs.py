@@ -195,34 +195,6 @@ class Catalog:
         )
 
 
-def read_catalog(
-    source: Catalog | Table | str | os.PathLike[str],
-    wcs: WCS | None,
-    *,
-    x: str | None = None,
-    y: str | None = None,
-    origin: int | None = None,
-) -> tuple[Table, FloatArray, FloatArray]:
-    """Read a catalogue and find its positions on an image: `Catalog.read` and `Catalog.on`.
-
-    Parameters
-    ----------
-    source, x, y, origin
-        See `Catalog.read`.
-    wcs : WCS or None
-        Of the image.
-
-    Returns
-    -------
-    table : Table
-        A copy. Columns of a QTable keep their units.
-    x_pixel, y_pixel : ndarray, each of shape (N,)
-        Positions in pixels; the centre of the first pixel is (0, 0). NaN where a row has none.
-    """
-    catalog = Catalog.read(source, x=x, y=y, origin=origin)
-    return catalog.table, *catalog.on(wcs)
-
-
 def _pixel_columns(
     table: Table, label: str, names: tuple[str | None, str | None], origin: int | None
 ) -> tuple[FloatArray, FloatArray]:

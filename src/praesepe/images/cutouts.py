@@ -145,7 +145,7 @@ def iter_stamps(
 def _release(mosaic: Mosaic) -> None:
     """Keep large files from filling the process's memory page by page."""
     for name in mosaic.band_names:
-        pixels = mosaic.band(name)
+        pixels = mosaic.band(name).pixels
         if pixels.raw.nbytes > _LARGE_BYTES:
             pixels.release()
 
@@ -170,7 +170,7 @@ def _cut(
     images = np.empty((len(first_row), len(mosaic.band_names), size, size), np.float32)
     corners = list(zip(first_row.tolist(), first_column.tolist(), strict=True))
     for i_band, name in enumerate(mosaic.band_names):
-        pixels = mosaic.band(name)
+        pixels = mosaic.band(name).pixels
         for out, (y0, x0) in zip(images[:, i_band], corners, strict=True):
             pixels.read_into(out, y0, x0)
     return images
@@ -179,7 +179,7 @@ def _cut(
 def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
     """Scale to e-/s and fill what is missing, in place; return flags and missing fractions."""
     missing = ~np.isfinite(images)  # (n, B, y, x)
-    integers = [mosaic.band(name).integers for name in mosaic.band_names]
+    integers = [mosaic.band(name).pixels.integers for name in mosaic.band_names]
     zero = images == 0
     for i_band, stored_as_integers in enumerate(integers):
         suspects = np.flatnonzero(zero[:, i_band].any(axis=(-1, -2)))
@@ -189,7 +189,7 @@ def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArr
             )
     if len(integers) > 1 and not any(integers) and zero.any():
         missing |= zero.all(axis=1, keepdims=True)
-    images *= np.array([mosaic.factor(name) for name in mosaic.band_names], np.float32)[
+    images *= np.array([mosaic.band(name).factor for name in mosaic.band_names], np.float32)[
         :, None, None
     ]
 

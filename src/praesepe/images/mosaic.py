@@ -16,7 +16,6 @@ from praesepe.errors import InputError, PraesepeWarning, listed, nearest, unknow
 from praesepe.images import grid
 from praesepe.images.band_images import BandImage, calibrated
 from praesepe.images.filters import check_filters
-from praesepe.images.pixels import Pixels
 from praesepe.images.source import ImageLike, Source, open_image
 from praesepe.images.units import Headers
 from praesepe.survey import Survey, load_survey
@@ -191,66 +190,11 @@ class Mosaic:
         """Bands whose pixels were resampled onto the common grid."""
         return tuple(name for name, band in self.bands.items() if band.reprojected)
 
-    def band(self, name: str) -> Pixels:
-        """Pixels of a band in the image's own unit, read in windows: ``pixels[y0:y1, x0:x1]``."""
-        return self._band(name).pixels
-
-    def factor(self, name: str) -> float:
-        """Return what turns a band's pixel values into e-/s at the survey's zero point."""
-        return self._band(name).factor
-
-    def zero_point_ab(self, name: str) -> float:
-        """AB magnitude of a source of 1 e-/s in the image of a band."""
-        return self._band(name).calibration.zero_point_ab
-
-    def zero_point_offset_mag(self, name: str) -> float:
-        """Zero point of the image minus that of the survey, mag."""
-        return self.zero_point_ab(name) - self.survey.band(name).zero_point_ab
-
-    def exposure_s(self, name: str) -> float | None:
-        """Exposure time of a band's image in s; None where the header does not tell."""
-        return self._band(name).calibration.exposure_s
-
-    def unit(self, name: str) -> str:
-        """Unit of a band's pixel values as the header writes it."""
-        return self._band(name).calibration.unit
-
-    def _band(self, name: str) -> BandImage:
+    def band(self, name: str) -> BandImage:
+        """Image of a band with its calibration."""
         if name not in self.bands:
             raise unknown("band", name, self.bands)
         return self.bands[name]
-
-
-def read_mosaic(
-    images: Mapping[str, ImageLike] | Mosaic,
-    survey: Survey | str,
-    *,
-    reproject: Literal["auto", "never"] = "auto",
-    units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float] | None = None,
-    hdu: Hdus = None,
-    allow_no_wcs: bool = False,
-) -> Mosaic:
-    """Read one image for every band of a survey; the function for `Mosaic.read`.
-
-    Parameters
-    ----------
-    images, survey, reproject, units, zero_points, hdu, allow_no_wcs
-        See `Mosaic.read`.
-
-    Returns
-    -------
-    Mosaic
-    """
-    return Mosaic.read(
-        images,
-        survey,
-        reproject=reproject,
-        units=units,
-        zero_points=zero_points,
-        hdu=hdu,
-        allow_no_wcs=allow_no_wcs,
-    )
 
 
 def _assemble(

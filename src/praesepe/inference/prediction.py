@@ -83,7 +83,7 @@ def predict(
     origin : int, optional
         Pixel coordinate of the centre of the first pixel: 1 (FITS, DS9) or 0 (numpy).
     units, zero_points, allow_no_wcs, reproject
-        How the images are read; see `praesepe.images.read_mosaic`.
+        How the images are read; see `praesepe.images.Mosaic.read`.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.

@@ -198,9 +198,9 @@ def _description(
                 "image": str(image)
                 if isinstance(image, str | Path)
                 else mosaic.bands[band.name].label,
-                "image_zero_point_ab": mosaic.zero_point_ab(band.name),
-                "exposure_s": mosaic.exposure_s(band.name),
-                "reprojected": band.name in mosaic.reprojected,
+                "image_zero_point_ab": mosaic.band(band.name).calibration.zero_point_ab,
+                "exposure_s": mosaic.band(band.name).calibration.exposure_s,
+                "reprojected": mosaic.band(band.name).reprojected,
             }
         )
     return {

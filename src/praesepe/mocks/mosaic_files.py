@@ -127,7 +127,7 @@ def simulate_mosaic(
         Right ascension and declination of the centre; by default the middle of the catalogue's sky
         positions, otherwise a place in M31.
     x, y, origin
-        As for `praesepe.images.read_catalog`.
+        As for `praesepe.images.Catalog.read`.
     overwrite : bool
         Replace files that exist.
     command : str, optional

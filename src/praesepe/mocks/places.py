@@ -128,14 +128,14 @@ def _scan_rows(mosaic: Mosaic, y0: int, n: int) -> tuple[NDArray[np.int32], Cell
     zero_everywhere = np.ones(shape, bool)
     gaps, bright = [], np.zeros(shape, bool)
     for name in names:
-        pixels = mosaic.band(name)
+        pixels = mosaic.band(name).pixels
         values = pixels.read(y0 - _MARGIN_ROWS, 0, *shape)
         gaps.append(~np.isfinite(values) | zero_gaps(values, integers=pixels.integers))
         zero_everywhere &= values == 0
         with np.errstate(invalid="ignore"):
-            bright |= values * mosaic.factor(name) >= limits[name]
+            bright |= values * mosaic.band(name).factor >= limits[name]
         pixels.release()
-    if len(names) > 1 and not any(mosaic.band(name).integers for name in names):
+    if len(names) > 1 and not any(mosaic.band(name).pixels.integers for name in names):
         gaps = [gap | zero_everywhere for gap in gaps]
     inner = slice(_MARGIN_ROWS, -_MARGIN_ROWS)
     counts = [_in_cells(gap[inner]).sum(axis=(1, 3), dtype=np.int32) for gap in gaps]

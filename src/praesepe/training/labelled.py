@@ -99,9 +99,9 @@ def read_labelled(
     """
     from praesepe.images.catalogs import Catalog
     from praesepe.images.cutouts import extract_stamps
-    from praesepe.images.mosaic import read_mosaic
+    from praesepe.images.mosaic import Mosaic
 
-    mosaic = read_mosaic(images, survey, **reading)
+    mosaic = Mosaic.read(images, survey, **reading)
     clusters = Catalog.read(catalog, x=x, y=y, origin=origin)
     x_pixel, y_pixel = clusters.on(mosaic.wcs)
     labels = _labels(clusters.table, survey.network.infers)

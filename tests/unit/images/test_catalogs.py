@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -16,12 +17,20 @@ from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images import read_catalog
+from praesepe.images import Catalog
 from praesepe.images.coordinates import pixel_positions, sky_positions
 from praesepe.images.source import open_image
 
 MakeWCS = Callable[..., WCS]
 SHAPE = (200, 220)
+
+
+def positions_in(
+    source: Any, wcs: WCS | None, **columns: Any
+) -> tuple[Table, np.ndarray, np.ndarray]:
+    """The table of a catalog, and where its rows lie on an image."""
+    catalog = Catalog.read(source, **columns)
+    return catalog.table, *catalog.on(wcs)
 
 
 @pytest.fixture
@@ -54,14 +63,14 @@ def test_formats(tmp_path: Path, catalog: Table, wcs: WCS, suffix: str) -> None:
     plain.meta.clear()
     form = {".vot": "votable", ".xml": "votable"}.get(suffix)
     plain.write(path, **({"format": form} if form else {}))
-    table, x, y = read_catalog(path, wcs)
+    table, x, y = positions_in(path, wcs)
     check(table, x, y, catalog)
     assert table.colnames == catalog.colnames
     assert np.array_equal(table["n"], np.arange(20))
 
 
 def test_table_is_copied(catalog: Table, wcs: WCS) -> None:
-    table, x, y = read_catalog(catalog, wcs)
+    table, x, y = positions_in(catalog, wcs)
     check(table, x, y, catalog)
     table["mag"] = 0
     assert catalog["mag"].any()
@@ -75,7 +84,7 @@ def test_csv_from_a_spreadsheet(tmp_path: Path, catalog: Table, wcs: WCS) -> Non
     lines[-1] = "last,,,"
     path = tmp_path / "cat.csv"
     path.write_bytes(("\ufeff" + "\r\n".join(lines) + "\r\n").encode())
-    table, x, y = read_catalog(path, wcs)
+    table, x, y = positions_in(path, wcs)
     np.testing.assert_allclose(x[:-1], catalog.meta["x"][:-1], atol=1e-4)
     assert np.isnan([x[-1], y[-1]]).all()
     assert table.colnames == ["name", "RA", "Dec", "note"]
@@ -89,7 +98,7 @@ def test_csv_from_a_spreadsheet(tmp_path: Path, catalog: Table, wcs: WCS) -> Non
 )  # fmt: skip
 def test_usual_names(catalog: Table, wcs: WCS, names: tuple[str, str]) -> None:
     catalog.rename_columns(["RA", "Dec"], names)
-    check(*read_catalog(catalog, wcs), catalog)
+    check(*positions_in(catalog, wcs), catalog)
 
 
 @pytest.mark.parametrize("sep", [":", "hms", " "])
@@ -98,32 +107,32 @@ def test_sexagesimal(catalog: Table, wcs: WCS, sep: str) -> None:
     catalog["RA"] = sky.ra.to_string("hourangle", sep=sep, precision=5, pad=True)
     dec_sep = "dms" if sep == "hms" else sep
     catalog["Dec"] = sky.dec.to_string("deg", sep=dec_sep, precision=4, pad=True, alwayssign=True)
-    check(*read_catalog(catalog, wcs), catalog, atol=5e-3)
+    check(*positions_in(catalog, wcs), catalog, atol=5e-3)
 
 
 def test_right_ascension_in_degrees_minutes_seconds(catalog: Table, wcs: WCS) -> None:
     sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg")
     catalog["RA"] = sky.ra.to_string("deg", sep="dms", precision=4)
-    check(*read_catalog(catalog, wcs), catalog, atol=5e-3)
+    check(*positions_in(catalog, wcs), catalog, atol=5e-3)
     catalog["RA"] = Column(sky.ra.to_string("deg", sep=":", precision=4), unit="deg")
-    check(*read_catalog(catalog, wcs), catalog, atol=5e-3)
+    check(*positions_in(catalog, wcs), catalog, atol=5e-3)
 
 
 @pytest.mark.parametrize("unit", ["hourangle", "deg", "rad"])
 def test_units_of_numbers(catalog: Table, wcs: WCS, unit: str) -> None:
     catalog["RA"] = Column((catalog["RA"] * u.deg).to(unit).value, unit=unit)
-    check(*read_catalog(catalog, wcs), catalog)
+    check(*positions_in(catalog, wcs), catalog)
 
 
 def test_hours_by_name(catalog: Table, wcs: WCS) -> None:
     catalog["ra_hours"] = catalog["RA"] / 15
     catalog.remove_column("RA")
-    check(*read_catalog(catalog, wcs), catalog)
+    check(*positions_in(catalog, wcs), catalog)
 
 
 def test_decimal_degrees_as_text(catalog: Table, wcs: WCS) -> None:
     catalog["RA"] = [f"{value:.8f}" for value in catalog["RA"]]
-    check(*read_catalog(catalog, wcs), catalog, atol=1e-2)
+    check(*positions_in(catalog, wcs), catalog, atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +166,7 @@ def test_nonsense_names_the_row(text: str) -> None:
 def test_impossible_coordinates_are_missing(catalog: Table, wcs: WCS) -> None:
     catalog["Dec"][3] = -999.0
     with pytest.warns(PraesepeWarning, match="1 row has impossible coordinates, row 4"):
-        _, x, y = read_catalog(catalog, wcs)
+        _, x, y = positions_in(catalog, wcs)
     assert np.isnan(x[3])
     assert np.isnan(y[3])
     assert np.isfinite(np.delete(x, 3)).all()
@@ -166,7 +175,7 @@ def test_impossible_coordinates_are_missing(catalog: Table, wcs: WCS) -> None:
 def test_two_impossible_rows(catalog: Table, wcs: WCS) -> None:
     catalog["Dec"][[3, 5]] = -999.0
     with pytest.warns(PraesepeWarning, match="2 rows have impossible coordinates, first row 4"):
-        read_catalog(catalog, wcs)
+        positions_in(catalog, wcs)
 
 
 @pytest.mark.parametrize("unit", ["deg", "rad", "hourangle", None])
@@ -177,13 +186,13 @@ def test_quantities(catalog: Table, wcs: WCS, unit: str | None) -> None:
         given["RA"] = (catalog["RA"].data * u.deg).to(unit)
         given["Dec"] = Masked(catalog["Dec"].data, mask=np.arange(20) == 5) * u.deg
     given["age"] = np.full(20, 8.0) * u.dex(u.yr)
-    table, x, y = read_catalog(given, wcs)
+    table, x, y = positions_in(given, wcs)
     lost = [] if unit is None else [5]
     assert np.flatnonzero(np.isnan(x)).tolist() == lost
     np.testing.assert_allclose(np.delete(x, lost), np.delete(catalog.meta["x"], lost), atol=1e-4)
     assert str(table["age"].unit) == "dex(yr)"
     given = QTable({"x": np.array(catalog.meta["x"]) * u.pix, "y": catalog.meta["y"] * u.pix})
-    _, x, y = read_catalog(given, wcs, origin=0)
+    _, x, y = positions_in(given, wcs, origin=0)
     np.testing.assert_allclose(y, catalog.meta["y"])
 
 
@@ -191,15 +200,15 @@ def test_quantities(catalog: Table, wcs: WCS, unit: str | None) -> None:
 def test_column_of_sky_coordinates(tmp_path: Path, catalog: Table, wcs: WCS, frame: str) -> None:
     sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg").transform_to(frame)
     given = QTable({"name": catalog["name"], "sky_centroid": sky}, meta=catalog.meta)
-    check(*read_catalog(given, wcs), catalog)
+    check(*positions_in(given, wcs), catalog)
     given.write(tmp_path / "a.ecsv")
-    check(*read_catalog(tmp_path / "a.ecsv", wcs), catalog)
+    check(*positions_in(tmp_path / "a.ecsv", wcs), catalog)
 
 
 def test_nan_and_masked(catalog: Table, wcs: WCS) -> None:
     catalog["RA"][2] = np.nan
     catalog["Dec"] = MaskedColumn(catalog["Dec"], mask=np.arange(20) == 5)
-    table, x, y = read_catalog(catalog, wcs)
+    table, x, y = positions_in(catalog, wcs)
     assert np.flatnonzero(np.isnan(x)).tolist() == [2, 5]
     assert np.flatnonzero(np.isnan(y)).tolist() == [2, 5]
     assert len(table) == 20
@@ -209,27 +218,27 @@ def test_nan_and_masked(catalog: Table, wcs: WCS) -> None:
 def test_pixel_columns(catalog: Table, origin: int) -> None:
     catalog["xx"] = np.array(catalog.meta["x"]) + origin
     catalog["yy"] = np.array(catalog.meta["y"]) + origin
-    check(*read_catalog(catalog, None, x="xx", y="yy", origin=origin), catalog)
+    check(*positions_in(catalog, None, x="xx", y="yy", origin=origin), catalog)
     catalog.remove_columns(["RA", "Dec"])
     catalog.rename_columns(["xx", "yy"], ["X_IMAGE", "Y_IMAGE"])
-    check(*read_catalog(catalog, None, origin=origin), catalog)
+    check(*positions_in(catalog, None, origin=origin), catalog)
 
 
 def test_pixel_columns_need_an_origin(catalog: Table, wcs: WCS) -> None:
     catalog["x"] = catalog["y"] = 5.0
     with pytest.raises(InputError, match="need an origin"):
-        read_catalog(catalog, wcs, x="x", y="y")
+        positions_in(catalog, wcs, x="x", y="y")
     with pytest.raises(InputError, match="origin = 2"):
-        read_catalog(catalog, wcs, x="x", y="y", origin=2)
+        positions_in(catalog, wcs, x="x", y="y", origin=2)
     with pytest.raises(InputError, match="both pixel columns"):
-        read_catalog(catalog, wcs, x="x", origin=1)
+        positions_in(catalog, wcs, x="x", origin=1)
     with pytest.raises(InputError, match="unknown column of the catalogue 'x_pos'"):
-        read_catalog(catalog, wcs, x="x_pos", y="y", origin=1)
+        positions_in(catalog, wcs, x="x_pos", y="y", origin=1)
     with pytest.raises(InputError, match="column name holds"):
-        read_catalog(catalog, wcs, x="name", y="y", origin=1)
+        positions_in(catalog, wcs, x="name", y="y", origin=1)
     catalog.remove_columns(["RA", "Dec"])
     with pytest.raises(InputError, match="pixel columns x and y need an origin"):
-        read_catalog(catalog, wcs)
+        positions_in(catalog, wcs)
 
 
 @pytest.mark.parametrize(
@@ -256,24 +265,24 @@ def test_pixels_that_disagree_with_the_sky(
     with contextlib.ExitStack() as stack:
         if said is not None:
             stack.enter_context(pytest.warns(PraesepeWarning, match=said))
-        _, x, _ = read_catalog(catalog, wcs, x="x", y="y", origin=origin)
+        _, x, _ = positions_in(catalog, wcs, x="x", y="y", origin=origin)
     np.testing.assert_allclose(x, expected)
 
 
 def test_sky_positions_that_are_not_used_may_be_anything(catalog: Table, wcs: WCS) -> None:
     catalog["x"] = catalog["y"] = 5.0
     catalog["RA"] = ["somewhere"] * 20
-    read_catalog(catalog, wcs, x="x", y="y", origin=1)
+    positions_in(catalog, wcs, x="x", y="y", origin=1)
 
 
 def test_an_origin_that_is_not_used_is_no_secret(catalog: Table, wcs: WCS) -> None:
     with pytest.warns(PraesepeWarning, match="sky positions are used"):
-        read_catalog(catalog, wcs, origin=1)
+        positions_in(catalog, wcs, origin=1)
 
 
 def test_sky_positions_need_a_wcs(catalog: Table) -> None:
     with pytest.raises(InputError, match="images have no WCS"):
-        read_catalog(catalog, None)
+        positions_in(catalog, None)
 
 
 def test_positions_with_distortion(shared_data: Path) -> None:
@@ -314,7 +323,7 @@ def test_galactic_image(wcs: WCS, catalog: Table) -> None:
 def test_all_outside_warns(catalog: Table, wcs: WCS) -> None:
     catalog["RA"] += 1.0
     with pytest.warns(PraesepeWarning, match="none of its 20 positions is on the image"):
-        read_catalog(catalog, wcs)
+        positions_in(catalog, wcs)
 
 
 def test_a_hundred_thousand_rows(tmp_path: Path, wcs: WCS, rng: np.random.Generator) -> None:
@@ -324,10 +333,10 @@ def test_a_hundred_thousand_rows(tmp_path: Path, wcs: WCS, rng: np.random.Genera
     path = tmp_path / "big.csv"
     table.write(path)
     start = time.process_time()
-    read, x_read, y_read = read_catalog(path, wcs)
+    read, x_read, y_read = positions_in(path, wcs)
     assert len(read) == 100_000
     np.testing.assert_allclose((x_read, y_read), (x, y), atol=1e-4)
     table["ra"] = [f"{a // 15:02.0f}:{a / 15 % 1 * 60:010.7f}" for a in sky.ra.deg]
-    _, x_read, _ = read_catalog(table, wcs)
+    _, x_read, _ = positions_in(table, wcs)
     np.testing.assert_allclose(x_read, x, atol=1e-2)
     assert time.process_time() - start < 20

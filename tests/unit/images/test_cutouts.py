@@ -10,7 +10,7 @@ import pytest
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images import Flag, Mosaic, extract_stamps, iter_stamps, read_mosaic
+from praesepe.images import Flag, Mosaic, extract_stamps, iter_stamps
 from praesepe.survey import Survey, parse_survey
 
 SIZE = 32
@@ -22,7 +22,7 @@ def make_mosaic(two_bands: Survey, make_wcs: Callable[..., WCS]) -> MakeMosaic:
     def make(first: np.ndarray, second: np.ndarray | None = None) -> Mosaic:
         second = first if second is None else second
         wcs = make_wcs(first.shape)
-        return read_mosaic({"F475W": (first, wcs), "F814W": (second, wcs)}, two_bands)
+        return Mosaic.read({"F475W": (first, wcs), "F814W": (second, wcs)}, two_bands)
 
     return make
 
@@ -54,7 +54,7 @@ def test_odd_size(make_mosaic: MakeMosaic, image: np.ndarray) -> None:
 
 def test_values_are_scaled(make_mosaic: MakeMosaic, image: np.ndarray, two_bands: Survey) -> None:
     with pytest.warns(PraesepeWarning, match="but 26.06 mag in the survey"):
-        mosaic = read_mosaic(
+        mosaic = Mosaic.read(
             dict.fromkeys(two_bands.band_names, image),
             two_bands,
             units={"F475W": "e-/s"},
@@ -175,7 +175,7 @@ def test_speed(write_image, phat: Survey, make_wcs, rng: np.random.Generator) ->
     """Three bands of 64 pixels from memory-mapped files; 9000 in a second of processor time."""
     image = rng.normal(5, 1, (1500, 1500)).astype("f4")
     paths = {band: write_image(band, image) for band in phat.band_names}
-    mosaic = read_mosaic(paths, parse_survey(phat.model_dump()))
+    mosaic = Mosaic.read(paths, parse_survey(phat.model_dump()))
     x, y = rng.uniform(32, 1468, (2, 2000))
     best = 0.0
     for _ in range(3):
