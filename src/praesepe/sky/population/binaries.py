@@ -2,102 +2,150 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from praesepe.sky.population.isochrone import LIVING, MASS, PRESENT, IsochroneNodes
 from praesepe.stars.binaries import Binaries
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _AT, _WEIGHT = np.polynomial.legendre.leggauss(3)
 _AT, _WEIGHT = 0.5 + 0.5 * _AT, 0.5 * _WEIGHT
 
+GAUSS = 0.5 + np.array([-0.5, 0.5]) / np.sqrt(3)
+"""Gauss points in an interval: exact for products of two linear functions."""
 
-@dataclass(frozen=True)
-class BinaryMoments:
-    """Mean quantities of the companions of given primaries, and the means of their products.
 
-    Attributes
-    ----------
-    node : ndarray, shape (n + 1,)
-        Masses of companions, ascending: from the lowest companion of any primary to the highest.
-    mass : ndarray, shape (p,)
-        Masses of the primaries. One without a companion counts as zero.
-    binaries : Binaries
-        Fraction and mass ratios.
+class Companions:
+    """What companions add to the sums over the stars of each interval of an isochrone.
 
-    Notes
-    -----
     The mean of any quantity over the mass ratio is the difference of one cumulative integral at two
     masses, so that no narrow range of masses is missed, such as that of the giants among the
-    companions of dead primaries.
+    companions of dead primaries. All is linear in the integrals up to the nodes and in the
+    quantities there. Dust, the same for all companions in an interval, changes these alone.
+
+    Parameters
+    ----------
+    nodes : IsochroneNodes
+    binaries : Binaries
+        Fraction and mass ratios.
     """
 
-    node: np.ndarray
-    mass: np.ndarray
-    binaries: Binaries
+    def __init__(self, nodes: IsochroneNodes, binaries: Binaries) -> None:
+        self.binaries = binaries
+        self.start, middle, end = (nodes.stars(slice(None), at) for at in (0.0, 0.5, 1.0))
+        # An interval is alive or not as a whole: its ends belong to its neighbours as well.
+        self.start[LIVING] = end[LIVING] = middle[LIVING]
+        self.rise = end - self.start
+        interval, step, fraction = self._points(nodes)
+        mass = self.start[MASS, interval] + step * self.rise[MASS, interval]
+        # Brown dwarfs may be lighter than all that is tabulated.
+        edges = nodes.mass_edges
+        lowest = min(binaries.mass_ratio[0] * mass[0], 0.99 * edges[0])
+        self.node = np.concatenate(([lowest], edges))
+        brown = np.zeros((len(self.start), 2))
+        brown[[MASS, PRESENT]] = self.node[0], edges[0] - self.node[0]
+        self.terms = self._terms(
+            np.concatenate((brown[:, :1], self.start), axis=1),
+            np.concatenate((brown[:, 1:], self.rise), axis=1),
+        )
+        self.by_interval, self.by_place = self._operators(interval, step, fraction, mass)
 
-    def moments(self, start: np.ndarray, rise: np.ndarray) -> np.ndarray:
-        """Mean quantities of the companion of each primary, and their mean products.
+    def sums(self, attenuation: np.ndarray) -> np.ndarray:
+        """Sums of the companions' quantities, and of all products in which these stand.
 
         Parameters
         ----------
-        start, rise : ndarray, shape (k, n)
-            Quantities of a companion at each node, not negative, and their change to the next one,
-            linear in mass.
+        attenuation : ndarray, shape (k + k (k + 1) / 2, interval)
+            Factor of the dust on each quantity and on each of their products.
 
         Returns
         -------
-        ndarray, shape (k + k (k + 1) / 2, p)
+        ndarray, shape (k + k (k + 1) / 2, interval)
             The products in the order of `products`.
         """
-        low, high = self.binaries.mass_ratio
-        fraction, power = self.binaries.fraction, self.binaries.slope + 1
-        if low == high:
-            place, step = self._place(low * self.mass)
-            value = start[:, place] + step * rise[:, place]
-            return fraction * np.concatenate((value, products(value, value)))
-        terms = self._terms(start, rise)
-        (to_high, high_weight), (to_low, low_weight) = self._ends
-        integral = _weighted(terms, to_high, high_weight)
-        integral -= _weighted(terms, to_low, low_weight)
-        integral *= fraction * power / (high**power - low**power) / self.mass**power
-        return np.maximum(integral, 0, out=integral)
+        k = len(self.start)
+        brown = np.ones((1, len(attenuation)))
+        terms = self.terms * np.concatenate((brown, attenuation.T))
+        np.cumsum(terms[0, :-1], axis=0, out=terms[0, 1:])
+        terms[0, 0] = 0
+        terms = terms.reshape(-1, len(attenuation))
+        sums = np.maximum((self.by_interval @ terms).T, 0)
+        at_place = (self.by_place @ terms[:, :k]).T
+        for star, companion in ((self.start, sums[:k]), (self.rise, at_place)):
+            seen = star * attenuation[:k]
+            sums[k:] += products(seen, companion) + products(companion, seen)
+        return sums
+
+    def _points(self, nodes: IsochroneNodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points at which primaries are summed: interval, place in it, fraction of the stars.
+
+        Two Gauss points in each part of an interval between masses at which the heaviest or the
+        lightest companion passes from one interval to the next.
+        """
+        edges, width = nodes.mass_edges, nodes.rise[0]
+        ratios = set(self.binaries.mass_ratio) - {1.0}
+        bends = np.concatenate([edges[:-1], *(edges[:-1] / ratio for ratio in ratios)])
+        bends = np.sort(bends[bends < edges[-1]])
+        interval = np.searchsorted(edges, bends, side="right") - 1
+        step = (bends - edges[interval]) / width[interval]
+        last = np.append(interval[1:] != interval[:-1], True)
+        part = np.where(last, 1.0, np.append(step[1:], 1.0)) - step
+        place = step[:, None] + part[:, None] * GAUSS
+        fraction = nodes.fraction[interval] * part / 2
+        return np.repeat(interval, 2), place.ravel(), np.repeat(fraction, 2)
 
     def _terms(self, start: np.ndarray, rise: np.ndarray) -> np.ndarray:
-        """The integral up to each node, and what the three integrals beyond multiply, (4, ., n)."""
-        cross = products(start, rise) + products(rise, start)
+        """The integral over each interval, and what the integrals to a place in it multiply.
+
+        Shape (4, interval, k + k (k + 1) / 2), of quantities `start` + t `rise`.
+        """
         k, n = start.shape
-        terms = np.zeros((4, k + len(cross), n))
+        terms = np.zeros((4, k + k * (k + 1) // 2, n))
         terms[1, :k], terms[1, k:] = start, products(start, start)
-        terms[2, :k], terms[2, k:] = rise, cross
+        terms[2, :k], terms[2, k:] = rise, products(start, rise) + products(rise, start)
         terms[3, k:] = products(rise, rise)
-        inside = np.einsum("tn,tkn->kn", self._whole, terms[1:])
-        np.cumsum(inside[:, :-1], axis=1, out=terms[0, :, 1:])
-        return terms
+        terms[0] = np.einsum("tn,tkn->kn", self._integrals(np.arange(n), np.ones(n)), terms[1:])
+        return np.ascontiguousarray(terms.swapaxes(1, 2))
 
-    @cached_property
-    def _ends(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Intervals of the heaviest and of the lightest companions, and factors of the terms."""
-        ends = []
-        for ratio in self.binaries.mass_ratio[::-1]:
-            place, step = self._place(ratio * self.mass)
-            ends.append((place, self._beyond(place, step)))
-        return ends
+    def _operators(
+        self, interval: np.ndarray, step: np.ndarray, fraction: np.ndarray, mass: np.ndarray
+    ) -> tuple[csr_array, csr_array]:
+        """Matrices that make of the terms the sums over primaries, and those times their places."""
+        from scipy.sparse import csr_array
 
-    @cached_property
-    def _whole(self) -> np.ndarray:
-        """Factors of the terms for the integral over each whole interval, (3, n)."""
+        low, high = self.binaries.mass_ratio
         n = len(self.node) - 1
-        return self._beyond(np.arange(n), np.ones(n))
+        if low == high:
+            place, t = self._place(low * mass)
+            places, factors = [place], [np.stack((0 * t, t**0, t, t**2))]
+            weight = self.binaries.fraction * fraction
+        else:
+            places, factors = [], []
+            for sign, ratio in ((1, high), (-1, low)):
+                place, t = self._place(ratio * mass)
+                places.append(place)
+                factors.append(sign * np.stack((t**0, *self._integrals(place, t))))
+            power = self.binaries.slope + 1
+            weight = self.binaries.fraction * fraction * power / (high**power - low**power)
+            weight /= mass**power
+        column = np.concatenate([place + n * np.arange(4)[:, None] for place in places])
+        value = np.concatenate(factors) * weight
+        at = np.broadcast_to(interval, value.shape).ravel(), column.ravel()
+        shape = len(self.start[0]), 4 * n
+        return tuple(csr_array((v.ravel(), at), shape=shape) for v in (value, value * step))
 
     def _place(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        last = len(self.node) - 2
-        place = np.clip(np.searchsorted(self.node, mass, side="right") - 1, 0, last)
+        """The interval of each mass, and its place in it, 0 to 1."""
+        place = np.clip(np.searchsorted(self.node, mass, side="right") - 1, 0, len(self.node) - 2)
         width = self.node[place + 1] - self.node[place]
         return place, np.clip((mass - self.node[place]) / width, 0, 1)
 
-    def _beyond(self, place: np.ndarray, step: np.ndarray) -> np.ndarray:
+    def _integrals(self, place: np.ndarray, step: np.ndarray) -> np.ndarray:
         """Integrals of u^s, u^s t and u^s t² du from a node to a step beyond it, (3, p).
 
         t counts from 0 at the node to 1 at the next. Three Gauss points: exact for s = 0.
@@ -107,17 +155,6 @@ class BinaryMoments:
         density = (self.node[place, None] + width * t) ** self.binaries.slope
         density *= width * step[:, None] * _WEIGHT
         return np.stack((density.sum(1), (density * t).sum(1), (density * t * t).sum(1)))
-
-
-def _weighted(terms: np.ndarray, place: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The integral at each place: its value at the node plus the weighted terms beyond it."""
-    by_node = np.ascontiguousarray(terms.swapaxes(1, 2))  # (4, n, .): what is taken lies together
-    total: np.ndarray = by_node[0].take(place, axis=0)
-    for term, factor in zip(by_node[1:], weight, strict=True):
-        one = term.take(place, axis=0)
-        one *= factor[:, None]
-        total += one
-    return np.ascontiguousarray(total.T)
 
 
 def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -7,10 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from praesepe.sky.population.binaries import products
+from praesepe.sky.population.binaries import GAUSS, products
 from praesepe.sky.population.isochrone import IsochroneNodes
 from praesepe.sky.population.levels import N_IMPORTANCE
-from praesepe.sky.population.moments import GAUSS
 from praesepe.stars.binaries import Binaries
 
 NUMBERS = 4.0 ** np.arange(-60, 31)
@@ -100,12 +99,12 @@ class ImportanceSampling:
         """
         assert self.binaries is not None
         (interval,) = np.nonzero(self.negligible)
-        primary = self.nodes.stars(interval, np.full(len(interval), 0.5))
-        fraction = self.binaries.fraction * self.nodes.fraction[interval]
-        ratio = self.nodes.mass_edges / primary[:1].T
-        each = fraction[:, None] * np.diff(self.binaries.cdf(ratio), axis=1)
-        number = np.where(self.negligible, 0, each.sum(0))
-        return number, np.where(self.negligible, 0, primary @ each)
+        primary = self.nodes.stars(interval, 0.5)
+        weight = self.binaries.fraction * self.nodes.fraction[interval]
+        up_to = self.binaries.cdf(self.nodes.mass_edges / primary[:1].T)  # (primary, node)
+        each = np.diff(np.concatenate((weight[None], weight * primary)) @ up_to, axis=1)
+        each = np.where(self.negligible, 0, each)
+        return each[0], each[1:]
 
     def sampled_companions(self, a_v: float) -> np.ndarray:
         """What individually sampled companions of negligible primaries take out of the sums.
@@ -120,10 +119,10 @@ class ImportanceSampling:
         ndarray, shape (level, k + k (k + 1) / 2)
         """
         number, primary = self.companions
-        every, taken = np.arange(len(number)), np.zeros(())
-        for place in GAUSS:
-            star = self.nodes.stars(every, np.full(len(number), place), a_v)
-            own = number * np.concatenate((star, products(star, star)))
-            own[len(star) :] += products(star, primary) + products(primary, star)
-            taken = taken + own / 2
-        return self.probability @ taken.T
+        stars = [self.nodes.stars(slice(None), place) for place in GAUSS]
+        own = 0.5 * number * sum(np.concatenate((star, products(star, star))) for star in stars)
+        factor = self.nodes.attenuation(a_v)
+        own *= np.concatenate((factor, products(factor, factor)))
+        seen = factor * sum(stars) / len(stars)
+        own[len(seen) :] += products(seen, primary) + products(primary, seen)
+        return self.probability @ own.T

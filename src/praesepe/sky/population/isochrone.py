@@ -112,20 +112,19 @@ class IsochroneNodes:
         return float(total[1] / total[0])
 
     def attenuation(self, a_v: float) -> np.ndarray:
-        """Factor of the dust on the light of each interval, (band, interval)."""
-        if self.extinction is None or a_v == 0:
-            return np.ones((len(self.start) - 2, self.start.shape[1]))
-        powers = a_v ** np.arange(1, self.extinction.shape[1] + 1)
-        return np.exp2(np.einsum("bti,t->bi", self.extinction, powers))
+        """Factor of the dust on each quantity, the same in an interval, (3 + band, interval)."""
+        factor = np.ones((len(self.start) + 1, self.start.shape[1]))
+        if self.extinction is not None and a_v > 0:
+            powers = a_v ** np.arange(1, self.extinction.shape[1] + 1)
+            factor[FLUX:] = np.exp2(np.einsum("bti,t->bi", self.extinction, powers))
+        return factor
 
-    def stars(self, interval: np.ndarray, step: np.ndarray, a_v: float = 0.0) -> np.ndarray:
+    def stars(self, interval: np.ndarray | slice, step: np.ndarray | float) -> np.ndarray:
         """Quantities of stars at a place (0 to 1) within their intervals, (3 + band, star)."""
         value = self.start[:, interval] + step * self.rise[:, interval]
         out = np.empty((len(value) + 1, value.shape[1]))
         out[MASS], out[PRESENT], out[FLUX:] = value[0], value[-1], value[1:-1]
         out[LIVING] = (value[0] >= self.lowest_mass) & (value[0] <= self.max_living_mass)
-        if a_v > 0 and self.extinction is not None:
-            out[FLUX:] *= self.attenuation(a_v)[:, interval]
         return out
 
 
