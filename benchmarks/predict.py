@@ -43,7 +43,7 @@ STAGES = {
 def make_field(folder: Path, n: int) -> tuple[dict[str, Path], Path]:
     """Write a mock mosaic in three bands and a catalogue of n positions on it."""
     survey = load_survey("phat")
-    images = simulate_mosaic(survey, folder, n=60, size=SIZE, seed=1, density=20.0).images
+    images = simulate_mosaic(survey, n=60, size=SIZE, seed=1, density=20.0, out=folder).images
     wcs = mosaic_wcs(survey, SIZE)
     ra, dec = wcs.pixel_to_world_values(*np.random.default_rng(2).uniform(40, SIZE - 40, (2, n)))
     catalog = folder / "catalogue.csv"

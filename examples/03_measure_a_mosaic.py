@@ -11,7 +11,7 @@ from astropy.table import Table
 
 import praesepe
 
-simulated = praesepe.simulate_mosaic("phat", "sky", n=8, size=512, seed=3, overwrite=True)
+simulated = praesepe.simulate_mosaic("phat", n=8, size=512, seed=3, out="sky", overwrite=True)
 images = {"F336W": "f336w", "F475W": "f475w", "F814W": "f814w"}
 images = {band: f"sky/phat_{name}.fits" for band, name in images.items()}
 truth = Table.read("sky/truth.ecsv")

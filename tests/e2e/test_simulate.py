@@ -210,7 +210,7 @@ def test_mosaic_of_a_catalogue(run_cli: Run, survey: Path, catalog: Table, tmp_p
 
 
 def test_mosaic_of_the_prior(run_cli: Run, survey: Path, tmp_path: Path) -> None:
-    words = ("mosaic", survey, "--n", 2, "--size", 96, "--centre", "24.17,15.78")
+    words = ("mosaic", survey, "--n", 2, "--size", 96, "--center", "24.17,15.78")
     for name in ("one", "two"):
         run_cli(*words, "--out", name, cwd=tmp_path)
     one, two = (fits.getdata(tmp_path / n / "small_f475w.fits", "SCI") for n in ("one", "two"))
@@ -273,7 +273,7 @@ def test_mosaic_refuses_a_catalogue(
     catalog.write(tmp_path / "c.csv")
     words = ("mosaic", survey, "--catalog", "c.csv", "--size", 128, "--out", "sky")
     if column == "dec":
-        words = (*words, "--centre", "0,30")
+        words = (*words, "--center", "0,30")
     assert message in refused(*words)
 
 
@@ -284,8 +284,8 @@ def test_mosaic_refuses(refused: Any, survey: Path) -> None:
     assert "no catalogue at" in refused(*words, "--catalog", "c.csv")
     assert "of 900 clusters fit" in refused(*words, "--n", 900, "--size", 128)
     assert "holds no stamp" in refused(*words, "--n", 1, "--size", 20)
-    assert "write RA,DEC" in refused(*words, "--n", 1, "--size", 96, "--centre", "north")
-    assert "declination" in refused(*words, "--n", 1, "--size", 96, "--centre", "10,100")
+    assert "write RA,DEC" in refused(*words, "--n", 1, "--size", 96, "--center", "north")
+    assert "declination" in refused(*words, "--n", 1, "--size", 96, "--center", "10,100")
     assert "GB free" in refused(*words, "--n", 1, "--size", 10**7)
 
 

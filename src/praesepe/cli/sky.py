@@ -163,7 +163,7 @@ def mosaic(
     ] = None,
     seed: Seed = 0,
     no_nuisances: NoNuisances = False,
-    centre: Annotated[
+    center: Annotated[
         str | None,
         typer.Option(metavar="RA,DEC", help="Degrees; default: the middle of the catalogue."),
     ] = None,
@@ -181,20 +181,20 @@ def mosaic(
     Columns that may be missing are drawn from the survey's prior: a_v, metallicity, gamma,
     tidal_radius, concentration, ellipticity, angle, segregation, profile, model.
     """
-    from praesepe.mocks.mosaic_files import simulate_mosaic
+    from praesepe.mocks.mosaic_files import TRUTH, simulate_mosaic
 
     begun = time.perf_counter()
     with display("making the mosaic", "steps") as progress:
         made = simulate_mosaic(
             survey,
-            out,
-            clusters=catalog,
+            catalog,
             n=n,
             size=size,
             density=density,
             seed=seed,
             nuisances=not no_nuisances,
-            centre_deg=_degrees(centre),
+            center_deg=_degrees(center),
+            out=out,
             x=x,
             y=y,
             origin=origin,
@@ -203,10 +203,10 @@ def mosaic(
             progress=progress,
         )
     seconds = time.perf_counter() - begun
-    say(f"Made a mosaic of {size}×{size} px with {len(made.table)} clusters in {seconds:.0f} s.")
+    say(f"Made a mosaic of {size}×{size} px with {len(made.truth)} clusters in {seconds:.0f} s.")
     for band, path in made.images.items():
         say(f"  {band}  {path}")
-    say(f"  truth  {made.truth}")
+    say(f"  truth  {out / TRUTH}")
 
 
 def _degrees(text: str | None) -> tuple[float, float] | None:
@@ -216,5 +216,5 @@ def _degrees(text: str | None) -> tuple[float, float] | None:
     try:
         ra, dec = map(float, text.split(","))
     except ValueError:
-        raise InputError(f"--centre {text}: write RA,DEC in degrees, e.g. 11.10,41.56") from None
+        raise InputError(f"--center {text}: write RA,DEC in degrees, e.g. 11.10,41.56") from None
     return ra, dec

@@ -97,9 +97,15 @@ def run_demo(
     names = [image_name(survey, band) for band in survey.bands]
     folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite=overwrite)
     made = simulate_mosaic(
-        survey, folder, n=n_clusters, size=SIZE, seed=SEED, density=FIELD_DENSITY, overwrite=True
+        survey,
+        n=n_clusters,
+        size=SIZE,
+        seed=SEED,
+        density=FIELD_DENSITY,
+        out=folder,
+        overwrite=True,
     )
-    write_table(made.table["id", "ra", "dec"], folder / CATALOG, overwrite=True)
+    write_table(made.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
     table, regions, picture = (folder / name for name in PRODUCTS)
     result = predict(
         estimator, made.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
@@ -109,7 +115,7 @@ def run_demo(
     context = ModelContext(estimator)
     recovery = compare(
         result.infers,
-        np.stack([_truth(made.table, name, context)[known] for name in result.infers], axis=-1),
+        np.stack([_truth(made.truth, name, context)[known] for name in result.infers], axis=-1),
         result.samples[known],
         estimator.card.priors,
         log_prob=np.full(known.sum(), np.nan),
@@ -125,7 +131,7 @@ def run_demo(
     return Demonstration(
         images=made.images,
         catalog=folder / CATALOG,
-        truth_table=made.truth,
+        truth_table=folder / TRUTH,
         table=table,
         regions=regions,
         figure=picture,

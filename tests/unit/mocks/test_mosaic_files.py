@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
+from praesepe import quantities
 from praesepe.errors import InputError
 from praesepe.mocks.mosaic_files import _middle, draw_density, simulate_mosaic
+from praesepe.quantities import Quantity
 from praesepe.survey import load_survey
 
 
@@ -17,7 +22,7 @@ def test_real_star_fields_are_not_for_mosaics(tmp_path: Path) -> None:
     field = phat.galaxy.field.model_copy(update={"files": "fields"})
     survey = phat.with_values(galaxy={"field": field})
     with pytest.raises(InputError, match=r"simulated star field.*density 0"):
-        simulate_mosaic(survey, tmp_path / "sky", n=1, size=64)
+        simulate_mosaic(survey, n=1, size=64, out=tmp_path / "sky")
     assert not (tmp_path / "sky").exists()
 
 
@@ -33,19 +38,66 @@ def test_the_middle_of_a_catalogue_is_that_of_most_positions() -> None:
 
 
 def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path) -> None:
-    from astropy.io import fits
-
     phat = load_survey("phat-nodust")
     survey = phat.with_values(observation={"bands": phat.bands[1:]}, network={"stamp_size": 32})
-    made = simulate_mosaic(survey, tmp_path / "sky", n=0, size=64, density=0.0, seed=5)
+    made = simulate_mosaic(survey, n=0, size=64, density=0.0, seed=5, out=tmp_path / "sky")
     for band, path in made.images.items():
         header = fits.getheader(path)
-        drawn = made.table.meta["nuisances"][band]
+        drawn = made.truth.meta["nuisances"][band]
         assert header["ZPOFFSET"] == pytest.approx(drawn["zero_point_mag"], abs=1e-6)
         assert 0 <= header["BLURPX"] <= 0.8
         assert header["XSHIFT"] != header["YSHIFT"]
-    clean = simulate_mosaic(survey, tmp_path / "clean", n=0, size=64, density=0.0, nuisances=False)
-    assert "ZPOFFSET" not in fits.getheader(next(iter(clean.images.values())))
+    clean = simulate_mosaic(survey, n=0, size=64, density=0.0, nuisances=False)
+    assert all("ZPOFFSET" not in hdus[0].header for hdus in clean.images.values())
+
+
+@pytest.fixture
+def toys() -> Iterator[tuple[str, ...]]:
+    """Three quantities that change no star: a number, a logarithm, and a category."""
+    for toy in (
+        Quantity("toy", "q", "mag", "a toy", limits=(0.0, 4.0), prior="toy"),
+        Quantity("log_p", "P", "dex(yr)", "log10 of the period", logarithmic=True, linear="period",
+                 prior="period"),
+        Quantity("kind", "k", "", "a class", categories=("a", "b"), prior="kind"),
+    ):  # fmt: skip
+        quantities.register(toy)
+    yield ("toy", "log_p", "kind")
+    for name in ("toy", "log_p", "kind"):
+        quantities.unregister(name)
+
+
+def test_a_drawn_quantity_comes_from_the_catalog_or_the_prior(
+    tmp_path: Path, toys: tuple[str, ...]
+) -> None:
+    phat = load_survey("phat-nodust")
+    survey = phat.with_values(
+        observation={"bands": phat.bands[1:2]},
+        network={"stamp_size": 32},
+        clusters={"toy": (0.0, 1.0), "period": (10.0, 1000.0), "kind": ("a", "b")},
+    )
+    options = {"size": 128, "density": 0.0, "seed": 4}
+    truth = simulate_mosaic(survey, n=3, **options).truth
+    assert ((truth["toy"] >= 0) & (truth["toy"] <= 1)).all()
+    np.testing.assert_allclose(truth["period"], 10 ** truth["log_p"], rtol=1e-5)
+    assert str(truth["period"].unit) == "yr"
+    assert set(truth["kind"]) <= {"a", "b"}
+    truth["toy"], truth["period"], truth["kind"] = [0.1, 0.2, 0.3], [20.0, 30.0, 40.0], list("bab")
+    made = simulate_mosaic(survey, truth, **options)
+    saved = made.save(tmp_path / "sky")
+    again = Table.read(saved.path / "truth.ecsv")
+    np.testing.assert_allclose(again["toy"], [0.1, 0.2, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(again["log_p"], np.log10([20, 30, 40]), rtol=1e-6)
+    assert list(again["kind"]) == list("bab")
+    (band,) = survey.band_names
+    plane = fits.getdata(saved.images[band], "SCI")
+    np.testing.assert_array_equal(plane, made.images[band]["SCI"].data)
+    assert repr(saved).startswith("<SimulatedMosaic of survey 'phat-nodust': F475W; 3 clusters; in")
+    truth["toy"][1] = 5.0
+    with pytest.raises(InputError, match=r"row 2: toy = 5; allowed are 0 to 4"):
+        simulate_mosaic(survey, truth, **options)
+    truth.rename_column("toy", "toyy")
+    with pytest.raises(InputError, match=r"'toyy'\. Did you mean 'toy'"):
+        simulate_mosaic(survey, truth, **options)
 
 
 def test_the_density_comes_from_the_surveys_range_by_default():

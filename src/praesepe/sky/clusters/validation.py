@@ -49,7 +49,7 @@ def names_to_indices(
         For a name that is not among the profiles or the survey's models.
     """
     found = dict(given)
-    for name, allowed in _choices(survey).items():
+    for name, allowed in choices(survey).items():
         values = found.get(name)
         if values is None or isinstance(values, Tensor):
             continue
@@ -102,7 +102,7 @@ def validate_clusters(
             i = int(np.flatnonzero(~good)[0])
             raise InputError(f"{called[i]}: {name} = {_shown(name, value[name][i])}; {allowed}")
 
-    for name, known in _choices(survey).items():
+    for name, known in choices(survey).items():
         listed = ", ".join(f"{i} ({one})" for i, one in enumerate(known))
         demand(
             name, np.isin(value[name], range(len(known))), f"allowed are {listed}{_advice(name)}"
@@ -139,7 +139,8 @@ def validate_clusters(
            "its clusters")  # fmt: skip
 
 
-def _choices(survey: Survey) -> dict[str, tuple[str, ...]]:
+def choices(survey: Survey) -> dict[str, tuple[str, ...]]:
+    """Parameters that are one of several things: the names of these, which count from 0."""
     beside = {q.name: q.categories for q in survey.clusters.drawn_beside() if q.is_categorical}
     return {"profile": PROFILES, "model": survey.clusters.stars.models, **beside}
 
