@@ -17,7 +17,13 @@ import torch
 
 from praesepe import Estimator, Simulator, Survey
 from praesepe.sky.clusters.profiles import eff_scale_radius
-from praesepe.statistics import bias, interval_coverage, robust_scatter
+from praesepe.statistics import (
+    CENTRAL_68,
+    bias,
+    coverage,
+    probability_integral_transform,
+    robust_scatter,
+)
 
 QUANTITIES = ("log age", "log mass", "log r_h")
 ENDLESS = "EFF without an end"
@@ -63,8 +69,8 @@ def show(what: str, draws: np.ndarray, labels: np.ndarray, used: np.ndarray) -> 
     """Print median, scatter and coverage of each quantity."""
     draws, labels = draws[used], labels[used]
     off = np.median(draws, axis=1) - labels
-    low, high = np.percentile(draws, [15.865, 84.135], axis=1)
-    columns = zip(bias(off), robust_scatter(off), interval_coverage(labels, low, high), strict=True)
+    inside = coverage(probability_integral_transform(draws, labels), CENTRAL_68)
+    columns = zip(bias(off), robust_scatter(off), inside, strict=True)
     cells = (f"{m:+.3f} {s:.3f} {c:.2f}" for m, s, c in columns)
     print(f"{what:32}{used.sum():5}   " + "   ".join(cells), flush=True)
 

@@ -331,7 +331,7 @@ class Comparison:
             return {"n": n, "median": np.nan, "error": np.nan, "scatter": np.nan, "expected": 0.0}
         median = float(np.median(values))
         with np.errstate(invalid="ignore"):
-            scatter = float(robust_scatter(values, axis=None))
+            scatter = float(robust_scatter(values))
         return {
             "n": n,
             "median": median,

@@ -19,7 +19,13 @@ import numpy as np
 
 from praesepe import Estimator, Simulator, Survey, load_survey
 from praesepe.stars.store import import_models
-from praesepe.statistics import bias, interval_coverage, robust_scatter
+from praesepe.statistics import (
+    CENTRAL_68,
+    bias,
+    coverage,
+    probability_integral_transform,
+    robust_scatter,
+)
 
 ISOCHRONES = "isochrones/parsec_v1.2S_wfc3_Z0.019.dat"
 PSF_FILES = {
@@ -68,13 +74,9 @@ def main() -> None:
                         used = (truth[:, 0] <= np.log10(3e9)) & (truth[:, 1] >= low_mass)
                         used &= truth[:, 1] <= high_mass
                         off = np.median(draws[used], axis=1) - truth[used]
-                        low, high = np.percentile(draws[used], [15.865, 84.135], axis=1)
-                        columns = zip(
-                            bias(off),
-                            robust_scatter(off),
-                            interval_coverage(truth[used], low, high),
-                            strict=True,
-                        )
+                        pit = probability_integral_transform(draws[used], truth[used])
+                        inside = coverage(pit, CENTRAL_68)
+                        columns = zip(bias(off), robust_scatter(off), inside, strict=True)
                         cells += [f"{m:+.3f}/{s:.3f}/{c:.2f}" for m, s, c in columns]
                     print(f"{what:28}{name:12}" + "  ".join(cells), flush=True)
 

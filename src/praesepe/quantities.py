@@ -48,13 +48,10 @@ class Quantity:
     symbol : str
         In matplotlib's mathtext; of a logarithmic quantity, without its logarithm.
     unit : str
-        Of the values, as written in tables: ``"dex(yr)"``, ``"mag"``; empty: none.
+        Of the values, as written in tables: ``"mag"``; empty: none. ``"dex(yr)"`` and ``"dex"``
+        are those of a logarithm to base 10.
     description : str
         One line for table headers and documentation.
-    unit_symbol : str
-        The unit in mathtext; of a logarithmic quantity, that of the number itself.
-    logarithmic : bool
-        Whether the values are log10 of something.
     linear : str
         Of a logarithmic quantity, the name of what it is the logarithm of, as catalogues have it:
         ``"rh_arcsec"`` for ``"log_rh"``.
@@ -82,8 +79,6 @@ class Quantity:
     symbol: str
     unit: str
     description: str
-    unit_symbol: str = ""
-    logarithmic: bool = False
     linear: str = ""
     limits: tuple[float, float] = (-np.inf, np.inf)
     physical: tuple[float, float] = (-np.inf, np.inf)
@@ -109,6 +104,21 @@ class Quantity:
         return bool(self.categories)
 
     @property
+    def logarithmic(self) -> bool:
+        """Whether its values are log10 of something."""
+        return self.unit.startswith("dex")
+
+    @property
+    def linear_unit(self) -> str:
+        """Unit of the number itself, of which a logarithmic quantity is the logarithm."""
+        return self.unit.removeprefix("dex").strip("()") if self.logarithmic else self.unit
+
+    @property
+    def residual_unit(self) -> str:
+        """Unit of a difference of two values: ``dex`` of a logarithmic quantity."""
+        return "dex" if self.logarithmic else self.unit
+
+    @property
     def label(self) -> str:
         """Short label, for a figure's legend."""
         return rf"$\log_{{10}}\,{self.symbol}$" if self.logarithmic else rf"${self.symbol}$"
@@ -116,16 +126,12 @@ class Quantity:
     @property
     def axis_label(self) -> str:
         """Label with the unit, for a figure's axis: log10 (t / yr)."""
-        if not self.unit_symbol:
+        unit = {"": "", "Msun": r"M_\odot"}.get(self.linear_unit, rf"\mathrm{{{self.linear_unit}}}")
+        if not unit:
             return self.label
         if self.logarithmic:
-            return rf"$\log_{{10}}\,({self.symbol}\,/\,{self.unit_symbol})$"
-        return rf"${self.symbol}$ / ${self.unit_symbol}$"
-
-    @property
-    def residual_unit(self) -> str:
-        """Unit of a difference of two values: ``dex`` of a logarithmic quantity."""
-        return "dex" if self.logarithmic else self.unit
+            return rf"$\log_{{10}}\,({self.symbol}\,/\,{unit})$"
+        return rf"${self.symbol}$ / ${unit}$"
 
     def value_text(self, value: float, digits: int = 3) -> str:
         """Write a value as in a sentence: ``12 Myr``, ``4000 M☉``, ``0.32″``, a category's name.
@@ -139,36 +145,19 @@ class Quantity:
         """
         if self.is_categorical:
             return self.categories[round(value)]
-        unit = self.unit.removeprefix("dex").strip("()") if self.logarithmic else self.unit
-        number = float(10**value if self.logarithmic else value)
-        for name, size in (("Gyr", 1e9), ("Myr", 1e6)) if unit == "yr" else ():
-            if number * (1 + 0.5 * 10**-digits) >= size or name == "Myr":
-                number, unit = number / size, name
-                break
+        number, unit = float(10**value if self.logarithmic else value), self.linear_unit
+        if unit == "yr":
+            older = number * (1 + 0.5 * 10**-digits) >= 1e9
+            number, unit = (number / 1e9, "Gyr") if older else (number / 1e6, "Myr")
         number = float(f"{number:.{digits}g}")
-        written = (
-            f"{number:,.0f}".replace(",", "\N{THIN SPACE}") if number >= 1e4 else f"{number:g}"
-        )
-        unit = {"Msun": "M☉", "arcsec": "″"}.get(unit, unit)
-        return f"{written} {unit}".strip() if unit != "″" else f"{written}″"
+        text = f"{number:,.0f}".replace(",", "\N{THIN SPACE}") if number >= 1e4 else f"{number:g}"
+        return text + {"": "", "Msun": " M☉", "arcsec": "″"}.get(unit, f" {unit}")
 
-    def within(self, values: ArrayLike, *, slack: float = 1e-5) -> NDArray[np.bool_]:
-        """Whether values lie within the limits.
-
-        Parameters
-        ----------
-        values : array_like
-        slack : float
-            How far beyond still counts: single precision may put a value so far off.
-
-        Returns
-        -------
-        ndarray of bool
-            False for NaN.
-        """
+    def within(self, values: ArrayLike) -> NDArray[np.bool_]:
+        """Whether values lie within the limits, as single precision has them; NaN does not."""
         low, high = self.limits
         values = np.asarray(values, dtype=float)
-        return np.asarray((values >= low - slack) & (values <= high + slack))
+        return np.asarray((values >= low - 1e-5) & (values <= high + 1e-5))
 
     def derived(self, values: Mapping[str, Any], context: Context) -> Values:
         """Its values from those of its sources."""
@@ -238,8 +227,6 @@ LOG_AGE = register(
         "t",
         "dex(yr)",
         "log10 of the age in years",
-        unit_symbol=r"\mathrm{yr}",
-        logarithmic=True,
         physical=(-np.inf, 10.05),  # the oldest clusters
         prior="log_age",
         word="age",
@@ -251,8 +238,6 @@ LOG_MASS = register(
         "M",
         "dex(Msun)",
         "log10 of the initial mass of all stars, living or dead, in solar masses",
-        unit_symbol=r"M_\odot",
-        logarithmic=True,
         limits=(0.0, 8.0),
         prior="log_mass",
         word="mass",
@@ -265,8 +250,6 @@ LOG_PRESENT_MASS = register(
         r"M_\mathrm{now}",
         "dex(Msun)",
         "log10 of the present mass, stars and remnants",
-        unit_symbol=r"M_\odot",
-        logarithmic=True,
         sources=("log_age", "log_mass"),
         derive=lambda of, context: (
             of["log_mass"] + np.log10(context.present_mass_fraction(of["log_age"]))
@@ -280,8 +263,6 @@ LOG_RH = register(
         r"r_\mathrm{h}",
         "dex(arcsec)",
         "log10 of the projected half-light radius of the profile, in arcsec",
-        unit_symbol=r"\mathrm{arcsec}",
-        logarithmic=True,
         linear="rh_arcsec",
         prior="rh_arcsec",
         word="size",
@@ -294,9 +275,8 @@ RH_ARCSEC = register(
         r"r_\mathrm{h}",
         "arcsec",
         "projected half-light radius of the profile",
-        unit_symbol=r"\mathrm{arcsec}",
         sources=("log_rh",),
-        derive=lambda of, context: 10 ** of["log_rh"],
+        derive=lambda of, _: 10 ** of["log_rh"],
         decimals=5,
         word="half-light radius",
     )
@@ -307,7 +287,6 @@ RH_PC = register(
         r"r_\mathrm{h}",
         "pc",
         "projected half-light radius at the survey's distance",
-        unit_symbol=r"\mathrm{pc}",
         sources=("log_rh",),
         derive=lambda of, context: 10 ** of["log_rh"] * context.pc_per_arcsec,
         word="half-light radius",
@@ -319,7 +298,6 @@ A_V = register(
         "A_V",
         "mag",
         "extinction in the V band inside the galaxy",
-        unit_symbol=r"\mathrm{mag}",
         limits=(0.0, np.inf),
         physical=(0.0, np.inf),
         prior="a_v",
@@ -333,13 +311,11 @@ LOG_Z = register(
         "Z",
         "dex",
         "log10 of the mass fraction of metals",
-        logarithmic=True,
         linear="metallicity",
         prior="metallicity",
         word="metallicity",
     )
 )
-
 PROFILE = register(
     Quantity(
         "profile",
@@ -382,23 +358,9 @@ SEGREGATION = register(
         prior="segregation",
     )
 )
-ANGLE = register(
-    Quantity(
-        "angle",
-        r"\theta",
-        "rad",
-        "angle of the long axis from x to y",
-        unit_symbol=r"\mathrm{rad}",
-    )
-)
+ANGLE = register(Quantity("angle", r"\theta", "rad", "angle of the long axis from x to y"))
 TIDAL_RADIUS = register(
-    Quantity(
-        "tidal_radius",
-        r"r_\mathrm{t}",
-        "arcsec",
-        "where the EFF profile ends",
-        unit_symbol=r"\mathrm{arcsec}",
-    )
+    Quantity("tidal_radius", r"r_\mathrm{t}", "arcsec", "where the EFF profile ends")
 )
 
 DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")

@@ -48,7 +48,6 @@ def toys() -> Iterator[None]:
             r"\Sigma",
             "dex",
             "log10 of mass over the square of the radius, Msun / arcsec2",
-            logarithmic=True,
             sources=("log_mass", "log_rh"),
             derive=lambda of, _: of["log_mass"] - 2 * of["log_rh"],
         )

@@ -76,47 +76,25 @@ class Evaluation(Mapping[str, Any]):
         """File names and figures: recovered against true, bias and scatter, calibration."""
         from praesepe import plots
 
-        r, chances = self.recovery, self.recovery.probabilities
+        r = self.recovery
+        chances = {"probabilities": r.probabilities}
+        tarp = r.tarp if sum(not q.is_categorical for q in r.quantities) > 1 else None
         yield (
             "recovered.png",
-            plots.figure_recovered(r.truth, r.percentiles, r.quantities, probabilities=chances),
+            plots.figure_recovered(r.truth, r.percentiles, r.quantities, **chances),
         )
         yield "residuals.png", plots.figure_residuals(r.truth, r.residual, r.quantities)
-        several = sum(not quantity.is_categorical for quantity in r.quantities) > 1
-        yield (
-            "calibration.png",
-            plots.figure_calibration(
-                r.pit,
-                r.quantities,
-                tarp=r.tarp if several else None,
-                truth=r.truth,
-                probabilities=chances,
-            ),
-        )
+        calibration = plots.figure_calibration(r.truth, r.pit, r.quantities, tarp=tarp, **chances)
+        yield "calibration.png", calibration
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write metrics, the table of clusters and figures; see `PRODUCTS`.
+        """Write metrics, the table of clusters and figures (`PRODUCTS`) into a folder.
 
-        Parameters
-        ----------
-        folder : path
-            Made if needed.
-        overwrite : bool
-            Whether an earlier evaluation in that folder may be replaced.
-
-        Returns
-        -------
-        Path
-            The folder.
-
-        Raises
-        ------
-        InputError
-            Where the folder holds an evaluation that may not be replaced.
+        The folder is made if needed; one that holds such files is refused unless `overwrite`.
         """
         from praesepe.images.tables import write_table
 
-        folder = _check_folder(folder, overwrite=overwrite)
+        folder = output_folder(folder, PRODUCTS, overwrite=overwrite)
         table = self.recovery.to_table()
         table.meta.update(self.metrics["provenance"])
         # The metrics come last: they say what the other files are.
@@ -147,8 +125,8 @@ def evaluate(
 
     Parameters
     ----------
-    model : Estimator, str or Path
-        A loaded model, the name of one that comes with the package, or a model's folder.
+    model, device
+        As for `praesepe.predict`.
     n : int
         Number of clusters, drawn from the model's survey.
     seed : int
@@ -162,20 +140,12 @@ def evaluate(
         Replace the results of an earlier run in that folder.
     n_samples : int
         Posterior draws for each cluster.
-    device : str, optional
-        Where to simulate and infer with a model that is given by name; default: the CPU. A loaded
-        model stays where it is; another device is refused.
     workers : int
         Processes that share the work; the result is the same. See `praesepe.blocks.map_blocks`.
     progress : callable, optional
         Called with (clusters done, all clusters), first with none done.
     setup : callable, optional
         Called with (stage, done, total) as the simulator is made, where one process works.
-
-    Returns
-    -------
-    Evaluation
-        The metrics, as a mapping, and the clusters.
 
     Raises
     ------
@@ -190,7 +160,7 @@ def evaluate(
     64
     """
     if out is not None:
-        _check_folder(out, overwrite=overwrite)
+        output_folder(out, PRODUCTS, overwrite=overwrite)
     for name, value in (("n", n), ("n_samples", n_samples)):
         if value < 1:
             raise InputError(f"{name} = {value}: the least that is allowed is 1.")
@@ -201,15 +171,8 @@ def evaluate(
     parts = map_blocks(task, blocks_of(n), workers=workers)
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
-    made_by = provenance(
-        estimator.survey,
-        model=estimator,
-        date=now(),
-        n=n,
-        seed=seed,
-        nuisances=nuisances,
-        n_samples=n_samples,
-    )
+    settings = {"n": n, "seed": seed, "nuisances": nuisances, "n_samples": n_samples}
+    made_by = provenance(estimator.survey, model=estimator, date=now(), **settings)
     evaluation = Evaluation({"provenance": made_by, **metrics}, recovery)
     if out is not None:
         evaluation.save(out, overwrite=overwrite)
@@ -234,8 +197,9 @@ class _Task:
 
         def work(block: Block) -> Recovery:
             mocks = simulator.draw_block(block.number, block.n)
-            settings = {"first": block.first, "seed": self.seed, "n_samples": self.n_samples}
-            return recover(self.estimator, mocks, **settings)
+            return recover(
+                self.estimator, mocks, first=block.first, seed=self.seed, n_samples=self.n_samples
+            )
 
         return work
 
@@ -247,7 +211,3 @@ def _refuse_training_seed(estimator: Estimator, seed: int) -> None:
             f"seed {seed} is the one that {estimator.name!r} was trained with: it would be judged "
             f"on clusters it has seen. Choose another, e.g. {seed + 1}."
         )
-
-
-def _check_folder(out: str | Path, *, overwrite: bool) -> Path:
-    return output_folder(out, PRODUCTS, overwrite=overwrite)

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+N_BINS_PIT, N_BINS = 20, 10
+"""Of the PIT, and of the probability of a category."""
+
 
 def plot_coverage(ax: Axes, pit: np.ndarray, quantities: Sequence[Quantity]) -> Axes:
     """Share of truths inside central credible intervals, against the intervals' level.
+
+    Below the diagonal, posteriors are too narrow. Grey: two standard deviations.
 
     Parameters
     ----------
@@ -24,11 +29,6 @@ def plot_coverage(ax: Axes, pit: np.ndarray, quantities: Sequence[Quantity]) -> 
     pit : (N, Q) ndarray
         Probability integral transform of each quantity.
     quantities : sequence of Q Quantity
-
-    Returns
-    -------
-    Axes
-        Below the diagonal, posteriors are too narrow. Grey: two standard deviations.
     """
     level = _diagonal(ax, len(pit))
     smallest = np.abs(pit - 0.5) * 2  # (N, Q): level of the interval that just holds the truth
@@ -41,58 +41,32 @@ def plot_coverage(ax: Axes, pit: np.ndarray, quantities: Sequence[Quantity]) -> 
     return ax
 
 
-def plot_pit(
-    ax: Axes, pit: np.ndarray, quantity: Quantity, *, bins: int = 20, color: str = BLUE
-) -> Axes:
-    """Histogram of the probability integral transform of one quantity; flat if calibrated.
+def plot_pit(ax: Axes, pit: np.ndarray, quantity: Quantity, *, color: str = BLUE) -> Axes:
+    """Histogram of the probability integral transform (N,) of one quantity; flat if calibrated.
 
-    Parameters
-    ----------
-    ax : Axes
-    pit : (N,) ndarray
-    quantity : Quantity
-    bins : int
-    color : str
-
-    Returns
-    -------
-    Axes
-        A hump: posteriors are too wide; a bowl: too narrow; a slope: shifted. Grey: two standard
-        deviations.
+    A hump: posteriors are too wide; a bowl: too narrow; a slope: shifted. Grey: two standard
+    deviations.
     """
     tidy(ax)
-    expected = len(pit) / bins
-    ax.axhspan(
-        expected - 2 * expected**0.5, expected + 2 * expected**0.5, color=GREY, alpha=0.3, lw=0
-    )
-    ax.hist(pit, bins=np.linspace(0, 1, bins + 1).tolist(), color=color, alpha=0.8)
+    expected = len(pit) / N_BINS_PIT
+    low, high = expected - 2 * expected**0.5, expected + 2 * expected**0.5
+    ax.hist(pit, bins=N_BINS_PIT, range=(0, 1), color=color, alpha=0.8)
+    ax.axhspan(low, high, color=GREY, alpha=0.4, lw=0)
     ax.axhline(expected, color=INK, lw=0.8)
     ax.set(xlim=(0, 1), xlabel=f"PIT of {quantity.label}", ylabel="number of clusters")
     return ax
 
 
-def plot_tarp(ax: Axes, levels: np.ndarray, *, color: str = BLUE) -> Axes:
-    """Expected coverage of the joint posterior (TARP; Lemos et al. 2023, arXiv:2302.03026).
-
-    Parameters
-    ----------
-    ax : Axes
-    levels : (N,) ndarray
-        From `praesepe.statistics.tarp_levels`.
-    color : str
-
-    Returns
-    -------
-    Axes
-    """
+def plot_tarp(ax: Axes, levels: np.ndarray) -> Axes:
+    """Expected coverage of the joint posterior; `levels` (N,) are `statistics.tarp_levels`."""
     grid = _diagonal(ax, len(levels))
-    ax.plot(grid, (levels[:, None] <= grid).mean(axis=0), color=color, lw=1.6)
+    ax.plot(grid, (levels[:, None] <= grid).mean(axis=0), color=BLUE, lw=1.6)
     ax.set(xlabel="credible level", ylabel="expected coverage probability")
     return ax
 
 
 def plot_reliability(
-    ax: Axes, truth: np.ndarray, probabilities: np.ndarray, quantity: Quantity, *, bins: int = 10
+    ax: Axes, truth: np.ndarray, probabilities: np.ndarray, quantity: Quantity
 ) -> Axes:
     """How often a category is true, against the probability that it was given.
 
@@ -104,20 +78,14 @@ def plot_reliability(
     probabilities : (N, n_categories) ndarray
     quantity : Quantity
         A categorical one.
-    bins : int
-        Of the probability, equally wide; empty ones are left out.
-
-    Returns
-    -------
-    Axes
     """
     tidy(ax)
     ax.plot([0, 1], [0, 1], color=INK, lw=0.8)
-    member = np.minimum((probabilities * bins).astype(int), bins - 1)
+    member = np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
     for k, name in enumerate(quantity.categories):
         points = [
             (probabilities[here, k].mean(), share, np.sqrt(share * (1 - share) / here.sum()))
-            for here in (member[:, k] == b for b in range(bins))
+            for here in (member[:, k] == b for b in range(N_BINS))
             if here.any()
             for share in [np.mean(truth[here] == k)]
         ]
@@ -130,29 +98,25 @@ def plot_reliability(
 
 
 def figure_calibration(
+    truth: np.ndarray,
     pit: np.ndarray,
     quantities: Sequence[Quantity],
     *,
     tarp: np.ndarray | None = None,
-    truth: np.ndarray | None = None,
     probabilities: Mapping[str, np.ndarray] | None = None,
 ) -> Figure:
     """Coverage of credible intervals, TARP, histograms of the PIT, and reliability.
 
     Parameters
     ----------
+    truth : (N, Q) ndarray
     pit : (N, Q) ndarray
         Probability integral transform of each quantity.
     quantities : sequence of Q Quantity
     tarp : (N,) ndarray, optional
         Levels from `praesepe.statistics.tarp_levels`.
-    truth : (N, Q) ndarray, optional
     probabilities : mapping of str to (N, n_categories) ndarray, optional
-        Of the categorical quantities, by name; `truth` belongs to it.
-
-    Returns
-    -------
-    Figure
+        Of the categorical quantities, by name.
     """
     import matplotlib as mpl
 
@@ -176,13 +140,9 @@ def figure_calibration(
         if tarp is not None:
             plot_tarp(next(squares), tarp).set_title("joint posterior (TARP)", fontsize=9)
         for i in categorical:
-            quantity = quantities[i]
-            if truth is None or probabilities is None:
-                raise ValueError(f"{quantity.name} is categorical: give truth and probabilities")
-            ax = plot_reliability(
-                next(squares), truth[:, i], probabilities[quantity.name], quantity
-            )
-            ax.set_title(quantity.word, fontsize=9)
+            chances = (probabilities or {})[quantities[i].name]
+            ax = plot_reliability(next(squares), truth[:, i], chances, quantities[i])
+            ax.set_title(quantities[i].word, fontsize=9)
         return figure
 
 

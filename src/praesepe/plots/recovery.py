@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+N_BINS = 14
 LEAST_IN_BIN = 5
 """Clusters that a bin must hold for its percentiles to be drawn."""
 
@@ -32,9 +33,7 @@ LEAST_IN_BIN = 5
 def plot_recovered(
     ax: Axes,
     truth: np.ndarray,
-    p16: np.ndarray,
-    p50: np.ndarray,
-    p84: np.ndarray,
+    percentiles: np.ndarray,
     quantity: Quantity,
     *,
     color: str = BLUE,
@@ -44,16 +43,14 @@ def plot_recovered(
     Parameters
     ----------
     ax : Axes
-    truth, p16, p50, p84 : (N,) ndarray
-        True values, and percentiles of the posteriors.
+    truth : (N,) ndarray
+    percentiles : (3, N) ndarray
+        Posterior percentiles 16, 50 and 84.
     quantity : Quantity
         Says how the axes are labelled.
     color : str
-
-    Returns
-    -------
-    Axes
     """
+    p16, p50, p84 = percentiles
     few = len(truth) <= FEW
     low, high = limits(truth, p16, p84) if few else limits(truth, p50)
     tidy(ax)
@@ -81,19 +78,8 @@ def plot_categories(
 ) -> Axes:
     """Mean posterior probability of every category, for clusters of each true one.
 
-    Parameters
-    ----------
-    ax : Axes
-    truth : (N,) ndarray
-        True categories: 0, 1, …
-    probabilities : (N, n_categories) ndarray
-    quantity : Quantity
-        A categorical one.
-
-    Returns
-    -------
-    Axes
-        Each column of cells adds up to one; a category without clusters is empty.
+    Each column of cells adds up to one; a category without clusters is empty. The arguments are
+    those of `praesepe.plots.plot_reliability`.
     """
     n = len(quantity.categories)
     mean = np.full((n, n), np.nan)  # (inferred, true)
@@ -112,15 +98,7 @@ def plot_categories(
     return ax
 
 
-def plot_residuals(
-    ax: Axes,
-    truth: np.ndarray,
-    residual: np.ndarray,
-    quantity: Quantity,
-    *,
-    bins: int = 14,
-    color: str = ORANGE,
-) -> Axes:
+def plot_residuals(ax: Axes, truth: np.ndarray, residual: np.ndarray, quantity: Quantity) -> Axes:
     """Residuals against a true quantity, with the running median and the 16 to 84 % band.
 
     Parameters
@@ -132,9 +110,6 @@ def plot_residuals(
         Posterior median minus truth, of any quantity.
     quantity : Quantity
         That of `truth`.
-    bins : int
-        Bins of equal width; those with fewer than five clusters are left out.
-    color : str
 
     Returns
     -------
@@ -147,16 +122,16 @@ def plot_residuals(
     if len(truth) == 0:
         return ax
     ax.plot(truth, residual, color=GREY, **dots(len(truth)))
-    edges = np.linspace(truth.min(), truth.max() + 1e-9, bins + 1)
+    edges = np.linspace(truth.min(), truth.max() + 1e-9, N_BINS + 1)
     member = np.digitize(truth, edges) - 1
-    full = [k for k in range(bins) if (member == k).sum() >= LEAST_IN_BIN]
+    full = [k for k in range(N_BINS) if (member == k).sum() >= LEAST_IN_BIN]
     if full:
         centers = (edges[:-1] + edges[1:])[full] / 2
         low, middle, high = np.array(
             [np.percentile(residual[member == k], (16, 50, 84)) for k in full]
         ).T
-        ax.fill_between(centers, low, high, color=color, alpha=0.25, lw=0)
-        ax.plot(centers, middle, color=color, lw=1.6)
+        ax.fill_between(centers, low, high, color=ORANGE, alpha=0.25, lw=0)
+        ax.plot(centers, middle, color=ORANGE, lw=1.6)
     reach = max(0.1, float(np.percentile(np.abs(residual), 99)))
     ax.set_ylim(-reach, reach)
     return ax
@@ -179,10 +154,6 @@ def figure_recovered(
     quantities : sequence of Q Quantity
     probabilities : mapping of str to (N, n_categories) ndarray, optional
         Of the categorical quantities, by name.
-
-    Returns
-    -------
-    Figure
     """
     import matplotlib as mpl
 
@@ -190,17 +161,16 @@ def figure_recovered(
     with mpl.rc_context(STYLE):
         figure = new_figure(max(3.4 * n, 4), 4.9)
         top, bottom = figure.subplots(2, n, height_ratios=(3, 1), squeeze=False)
-        p16, p50, p84 = percentiles
         for i, quantity in enumerate(quantities):
             if quantity.is_categorical:
                 bottom[i].set_axis_off()
                 plot_categories(top[i], truth[:, i], (probabilities or {})[quantity.name], quantity)
                 continue
-            plot_recovered(top[i], truth[:, i], p16[:, i], p50[:, i], p84[:, i], quantity)
+            plot_recovered(top[i], truth[:, i], percentiles[..., i], quantity)
             top[i].set_aspect("auto")
             top[i].set(xlabel="", ylabel="posterior median" if i == 0 else "")
             top[i].tick_params(labelbottom=False)
-            plot_residuals(bottom[i], truth[:, i], p50[:, i] - truth[:, i], quantity)
+            plot_residuals(bottom[i], truth[:, i], percentiles[1, :, i] - truth[:, i], quantity)
             bottom[i].set_xlim(top[i].get_xlim())
             bottom[i].set_ylabel(f"residual [{quantity.residual_unit}]")
         return figure
@@ -217,10 +187,6 @@ def figure_residuals(
         True values, and posterior median minus truth.
     quantities : sequence of Q Quantity
         Categorical ones are left out.
-
-    Returns
-    -------
-    Figure
     """
     import matplotlib as mpl
 

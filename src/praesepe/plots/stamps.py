@@ -127,10 +127,6 @@ def plot_stamp(ax: Axes, stamp: np.ndarray, scale: ColorScale, *, label: str = "
         See `color_scale`.
     label : str
         Written into the upper left corner.
-
-    Returns
-    -------
-    Axes
     """
     ax.imshow(rgb(stamp, scale), origin="lower", interpolation="nearest")
     ax.set(xticks=[], yticks=[])
@@ -155,10 +151,6 @@ def plot_scale_bar(ax: Axes, length_px: float, label: str, *, side_px: int) -> A
         Written above the bar: ``"1″"``.
     side_px : int
         Side of the stamp.
-
-    Returns
-    -------
-    Axes
     """
     left, foot = 0.06 * side_px, 0.07 * side_px
     ax.plot([left, left + length_px], [foot, foot], color="white", lw=1.6)
@@ -188,10 +180,6 @@ def figure_gallery(
         Titles above the columns and beside the rows.
     caption : str
         Below the grid.
-
-    Returns
-    -------
-    Figure
     """
     import matplotlib as mpl
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from praesepe.errors import InputError
-from praesepe.plots.style import BLUE, GREY, INK, ORANGE, STYLE, new_figure
+from praesepe.plots.style import BLUE, GREY, INK, ORANGE, STYLE, new_figure, tidy
 from praesepe.stars import IsochroneGrid, Passband, StellarTable, build_table
 
 if TYPE_CHECKING:
@@ -21,26 +21,13 @@ FAINTEST = 12.0
 """Absolute AB magnitude at the foot of the color-magnitude diagram."""
 LEAP_HR, LEAP_COLOR = (0.2, 0.5), (1.5, 1.5)
 """Steps (dex, mag) between neighbouring stars that are no evolution: end of the giant branches."""
+Curve = tuple[np.ndarray, np.ndarray]
 OTHER: Any = {"color": GREY, "lw": 0.9, "zorder": 1}
 """How the model drawn for comparison looks."""
 
 
-def ages_to_show(known: np.ndarray) -> tuple[float, ...]:
-    """The ages of `AGES` that a model has, or up to five of its own where it has too few."""
-    usual = tuple(age for age, _ in _rows(known, AGES))
-    if len(usual) > 1:
-        return usual
-    some = np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))
-    return tuple(float(age) for age in known[some])
-
-
 def plot_hr_diagram(
-    ax: Axes,
-    grid: IsochroneGrid,
-    *,
-    metallicity: float,
-    log_ages: Sequence[float] | None = None,
-    compare: IsochroneGrid | None = None,
+    ax: Axes, grid: IsochroneGrid, *, metallicity: float, compare: IsochroneGrid | None = None
 ) -> Axes:
     """Isochrones in temperature and luminosity, living stars and bright white dwarfs.
 
@@ -50,23 +37,15 @@ def plot_hr_diagram(
     grid : IsochroneGrid
     metallicity : float
         Mass fraction of metals; the nearest one is drawn.
-    log_ages : sequence of float, optional
-        Those that the grid has within 0.05 dex are drawn; default: `ages_to_show`.
     compare : IsochroneGrid, optional
         Drawn in grey behind.
     """
-    log_ages = ages_to_show(grid.log_age) if log_ages is None else log_ages
-    if compare is not None:
-        column = compare.nearest_metallicity(metallicity)
-        shared = [age for age, _ in _rows(grid.log_age, log_ages)]
-        for _, row in _rows(compare.log_age, shared):
-            one = compare.isochrone(row, column)
-            ax.plot(*_broken(one.luminous, one.log_teff, one.log_l, jump=LEAP_HR), **OTHER)
-    column = grid.nearest_metallicity(metallicity)
-    for color, age, row in _colored(grid.log_age, log_ages):
-        one = grid.isochrone(row, column)
-        x, y = _broken(one.luminous, one.log_teff, one.log_l, jump=LEAP_HR)
-        ax.plot(x, y, color=color, lw=1.2, label=f"{age:.1f}")
+
+    def curve(model: IsochroneGrid, age_index: int) -> Curve:
+        one = model.isochrone(age_index, model.nearest_metallicity(metallicity))
+        return _broken(one.luminous, one.log_teff, one.log_l, jump=LEAP_HR)
+
+    _plot_isochrones(ax, grid, compare, curve)
     ax.set(
         xlabel=r"$\log_{10}(T_\mathrm{eff}/\mathrm{K})$",
         ylabel=r"$\log_{10}(L/\mathrm{L}_\odot)$",
@@ -78,40 +57,27 @@ def plot_hr_diagram(
 
 
 def plot_color_magnitude(
-    ax: Axes,
-    table: StellarTable,
-    *,
-    metallicity: float,
-    log_ages: Sequence[float] | None = None,
-    compare: StellarTable | None = None,
+    ax: Axes, table: StellarTable, *, metallicity: float, compare: StellarTable | None = None
 ) -> Axes:
     """Isochrones in the color of the first two bands and the magnitude of the second, AB.
 
-    Parameters
-    ----------
-    ax : Axes
-    table : StellarTable
-        At least two bands.
-    metallicity, log_ages : float, sequence of float
-        As in `plot_hr_diagram`.
-    compare : StellarTable, optional
-        Drawn in grey behind, in the same bands.
+    Parameters are those of `plot_hr_diagram`, with tables of at least two bands, the same ones.
     """
-    log_ages = ages_to_show(table.log_age) if log_ages is None else log_ages
-    blue, red = table.band_names[:2]
-    if compare is not None:
-        shared = [age for age, _ in _rows(table.log_age, log_ages)]
-        for _, row in _rows(compare.log_age, shared):
-            ax.plot(*_color(compare, row, metallicity), **OTHER)
-    brightest = []
-    for color, _, row in _colored(table.log_age, log_ages):
-        index, magnitude = _color(table, row, metallicity)
-        ax.plot(index, magnitude, color=color, lw=1.2)
-        brightest.append(np.nanmin(magnitude))
+
+    def curve(model: StellarTable, age_index: int) -> Curve:
+        column = int(np.abs(np.log10(model.metallicity / metallicity)).argmin())
+        blue, red = (model.mag_ab[age_index, column, :, i] for i in (0, 1))
+        with np.errstate(invalid="ignore"):
+            color = blue - red
+        return _broken(np.isfinite(color), color, red, jump=LEAP_COLOR)
+
+    drawn = _plot_isochrones(ax, table, compare, curve)
+    brightest = min((np.nanmin(magnitude) for _, magnitude in drawn), default=-8.0)
+    blue, red = map(_short, table.band_names[:2])
     ax.set(
-        xlabel=f"{_short(blue)} − {_short(red)}  [AB mag]",
-        ylabel=f"$M$ ({_short(red)})  [AB mag]",
-        ylim=(FAINTEST, min(brightest, default=-8.0) - 1.0),
+        xlabel=f"{blue} − {red}  [AB mag]",
+        ylabel=f"$M$ ({red})  [AB mag]",
+        ylim=(FAINTEST, brightest - 1.0),
     )
     return ax
 
@@ -196,8 +162,8 @@ def figure_stellar_model(
 
     if not passbands:
         raise InputError("a figure of a stellar model needs at least one band")
-    column = grid.nearest_metallicity(metallicity) if metallicity else _middle(grid)
-    z = float(grid.metallicity[column])
+    solar = np.abs(np.log10(grid.metallicity / 0.0142)).argmin()
+    z = float(grid.metallicity[grid.nearest_metallicity(metallicity) if metallicity else solar])
     if compare is not None:
         # For a fair comparison only the embedded model's nearest metallicity is computed.
         other = build_table(passbands, metallicities=[z], grid=compare)
@@ -218,50 +184,49 @@ def figure_stellar_model(
             title += f"     (grey, dashed: sse, Z = {other_z:g})"
         drawing.suptitle(title, color=INK, fontsize=10)
         for ax in axes:
-            ax.tick_params(labelsize=8)
-            ax.spines[["top", "right"]].set_visible(False)
+            tidy(ax)
     return drawing
 
 
-def _middle(grid: IsochroneGrid) -> int:
-    return int(np.abs(np.log10(grid.metallicity / 0.0142)).argmin())
-
-
-def _rows(known: np.ndarray, log_ages: Sequence[float]) -> list[tuple[float, int]]:
-    """The ages that a grid has, with their positions."""
-    pairs = [(age, int(np.abs(known - age).argmin())) for age in log_ages]
-    return [(age, row) for age, row in pairs if abs(known[row] - age) < 0.051]
-
-
-def _colored(
-    known: np.ndarray, log_ages: Sequence[float]
-) -> list[tuple[tuple[float, ...], float, int]]:
-    """Positions of the ages, each with a color from blue (young) to red (old)."""
+def _plot_isochrones(
+    ax: Axes, model: Any, compare: Any, curve: Callable[[Any, int], Curve]
+) -> list[Curve]:
+    """Isochrones from blue (young) to red (old), before those of another model in grey."""
     from matplotlib import colormaps
 
-    shades = colormaps["turbo"](np.linspace(0.08, 0.92, len(log_ages)))
-    shade_of = dict(zip(log_ages, map(tuple, shades), strict=True))
-    return [(shade_of[age], age, row) for age, row in _rows(known, log_ages)]
+    ages = _ages_to_show(model.log_age)
+    if compare is not None:
+        for index in _indices(compare.log_age, ages):
+            ax.plot(*curve(compare, index), **OTHER)
+    curves = [curve(model, index) for index in _indices(model.log_age, ages)]
+    shades = colormaps["turbo"](np.linspace(0.08, 0.92, len(ages)))
+    for age, xy, shade in zip(ages, curves, shades, strict=True):
+        ax.plot(*xy, color=tuple(shade), lw=1.2, label=f"{age:.1f}")
+    return curves
 
 
-def _broken(
-    lit: np.ndarray, x: np.ndarray, y: np.ndarray, *, jump: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _ages_to_show(known: np.ndarray) -> list[float]:
+    """The ages of `AGES` that a model has, or up to five of its own where it has too few."""
+    usual = [age for age in AGES if _indices(known, [age])]
+    if len(usual) > 1:
+        return usual
+    some = np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))
+    return [float(age) for age in known[some]]
+
+
+def _indices(known: np.ndarray, ages: Sequence[float]) -> list[int]:
+    """Where the ages stand that a model has within 0.05 dex."""
+    nearest = [int(np.abs(known - age).argmin()) for age in ages]
+    return [i for i, age in zip(nearest, ages, strict=True) if abs(known[i] - age) < 0.051]
+
+
+def _broken(shown: np.ndarray, x: np.ndarray, y: np.ndarray, *, jump: tuple[float, float]) -> Curve:
     """Columns with a gap where stars are dark or leap, so that no line crosses it."""
-    leap = np.zeros(len(lit), dtype=bool)
+    leap = np.zeros(len(shown), dtype=bool)
     with np.errstate(invalid="ignore"):
         leap[1:] = (np.abs(np.diff(x)) > jump[0]) | (np.abs(np.diff(y)) > jump[1])
-    seen = lit & ~leap
-    return np.where(seen, x, np.nan), np.where(seen, y, np.nan)
-
-
-def _color(table: StellarTable, row: int, metallicity: float) -> tuple[np.ndarray, np.ndarray]:
-    column = int(np.abs(np.log10(table.metallicity / metallicity)).argmin())
-    blue, red = table.mag_ab[row, column, :, 0], table.mag_ab[row, column, :, 1]
-    lit = np.isfinite(blue) & np.isfinite(red)
-    with np.errstate(invalid="ignore"):
-        difference = blue - red
-    return _broken(lit, difference, red, jump=LEAP_COLOR)
+    shown = shown & ~leap
+    return np.where(shown, x, np.nan), np.where(shown, y, np.nan)
 
 
 def _band_colors(n: int) -> list[Any]:

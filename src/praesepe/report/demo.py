@@ -218,8 +218,7 @@ def _draw_recovery(figure: SubFigure, recovery: Recovery) -> None:
         if quantity.is_categorical:
             plot_categories(ax, truth[:, i], recovery.probabilities[quantity.name], quantity)
             continue
-        low, middle, high = recovery.percentiles[..., i]
-        plot_recovered(ax, truth[:, i], low, middle, high, quantity, color=color_of(i))
+        plot_recovered(ax, truth[:, i], recovery.percentiles[..., i], quantity, color=color_of(i))
         if i > 0:
             ax.set_ylabel("")
         if len(truth):

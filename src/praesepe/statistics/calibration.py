@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
+from praesepe.statistics.residuals import at_least_one
 
 Values = NDArray[np.float64]
 
@@ -47,28 +48,17 @@ def ranks(samples: ArrayLike, truth: ArrayLike) -> NDArray[np.int64]:
 
 
 def probability_integral_transform(samples: ArrayLike, truth: ArrayLike) -> Values:
-    """Share of the posterior below the truth: (rank + 1/2) / (n_samples + 1).
-
-    Parameters
-    ----------
-    samples : array_like, shape (N, n_samples, …)
-        Posterior draws.
-    truth : array_like, shape (N, …)
+    """Share of the posterior below the truth: (rank + 1/2) / (n_samples + 1); see `ranks`.
 
     Returns
     -------
     ndarray, shape (N, …)
         Between 0 and 1, both excluded; uniform for a calibrated posterior.
-
-    Raises
-    ------
-    InputError
-        Where the shapes do not belong together, or there are no draws.
     """
     return (ranks(samples, truth) + 0.5) / (np.shape(samples)[1] + 1)
 
 
-def coverage(pit: ArrayLike, level: float, axis: int | None = 0) -> Any:
+def coverage(pit: ArrayLike, level: float) -> Any:
     """Share of truths inside the central credible interval of a given level.
 
     Parameters
@@ -77,47 +67,16 @@ def coverage(pit: ArrayLike, level: float, axis: int | None = 0) -> Any:
         Probability integral transform of the truths.
     level : float
         Probability of the interval, 0 to 1.
-    axis : int, optional
-        Along which the clusters lie; None: all values.
 
     Returns
     -------
     ndarray or float
-        `level`, for a calibrated posterior; NaN for no truths.
+        `level`, for a calibrated posterior; NaN for no truths, or where one is NaN.
     """
     if not 0 <= level <= 1:
         raise InputError(f"level = {level:g}: a credible level lies between 0 and 1")
-    pit = np.asarray(pit, dtype=float)
-    inside = np.where(np.isnan(pit), np.nan, np.abs(pit - 0.5) <= level / 2)
-    if pit.size == 0:
-        return np.full(np.sum(inside, axis=axis).shape, np.nan)[()]
-    return np.mean(inside, axis=axis)
-
-
-def interval_coverage(
-    truth: ArrayLike, low: ArrayLike, high: ArrayLike, axis: int | None = 0
-) -> Any:
-    """Share of truths between two bounds each, where only the bounds are known.
-
-    Parameters
-    ----------
-    truth, low, high : array_like, shape (N, …)
-        Truths, and percentiles of their posteriors: 16 and 84 for the level 0.68. Bounds count
-        as inside.
-    axis : int, optional
-        Along which the clusters lie; None: all values.
-
-    Returns
-    -------
-    ndarray or float
-        NaN where a bound or truth is NaN, or there are none.
-    """
-    truth, low, high = (np.asarray(values, dtype=float) for values in (truth, low, high))
-    known = np.isfinite(truth) & ~np.isnan(low) & ~np.isnan(high)
-    inside = np.where(known, (low <= truth) & (truth <= high), np.nan)
-    if inside.size == 0:
-        return np.full(np.sum(inside, axis=axis).shape, np.nan)[()]
-    return np.mean(inside, axis=axis)
+    pit = at_least_one(pit)
+    return np.mean(np.where(np.isnan(pit), np.nan, np.abs(pit - 0.5) <= level / 2), axis=0)
 
 
 def ks_distance(pit: ArrayLike) -> Any:
@@ -134,10 +93,8 @@ def ks_distance(pit: ArrayLike) -> Any:
         Largest distance of the cumulative distributions; compare it with `ks_bound`. NaN for no
         values, or where one is NaN.
     """
-    pit = np.sort(np.asarray(pit, dtype=float), axis=0)  # NaN last
+    pit = np.sort(at_least_one(pit), axis=0)  # NaN last
     n = len(pit)
-    if n == 0:
-        return np.full(pit.shape[1:], np.nan)[()]
     above = np.arange(1, n + 1).reshape(-1, *[1] * (pit.ndim - 1)) / n
     distance = np.maximum(above - pit, pit - (above - 1 / n))
     return np.max(distance, axis=0)

@@ -70,16 +70,12 @@ def _numbers(values: ArrayLike, n_categories: int) -> NDArray[np.int64]:
     """Categories as integers that exist."""
     values = np.asarray(values)
     rounded = np.asarray(np.nan_to_num(values, nan=-1.0)).astype(int)
-    if n_categories < 1 or np.any(rounded != values) or not _within(rounded, n_categories):
+    if np.any(rounded != values) or np.any((rounded < 0) | (rounded >= n_categories)):
         raise InputError(
             f"a categorical quantity of {n_categories} categories has the values 0 to "
             f"{n_categories - 1}; others were given"
         )
     return rounded
-
-
-def _within(values: NDArray[np.int64], n_categories: int) -> bool:
-    return values.size == 0 or (int(values.min()) >= 0 and int(values.max()) < n_categories)
 
 
 def _checked(probabilities: ArrayLike, truth: ArrayLike) -> tuple[Values, NDArray[np.int64]]:

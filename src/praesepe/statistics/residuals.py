@@ -1,6 +1,8 @@
 """How far estimates lie from the truth: bias, robust scatter, root mean square.
 
-A value that is not finite makes the result NaN: whoever leaves values out does so before.
+All take residuals (estimate minus truth) of shape (N, …) and return an array of the remaining
+shape: NaN where a residual is not finite, or there are none. Whoever leaves values out does so
+before.
 """
 
 from __future__ import annotations
@@ -14,59 +16,27 @@ NORMAL_PER_MAD = 1.482602218505602
 """Standard deviations of a normal distribution in one median absolute deviation."""
 
 
-def bias(residual: ArrayLike, axis: int | None = 0) -> Any:
-    """Median of the residuals.
-
-    Parameters
-    ----------
-    residual : array_like
-        Estimate minus truth.
-    axis : int, optional
-        Along which the clusters lie; None: all values.
-
-    Returns
-    -------
-    ndarray or float
-        The residuals' shape without `axis`; NaN for no residuals.
-    """
-    residual = np.asarray(residual, dtype=float)
-    if residual.size == 0:
-        return _nothing(residual, axis)
-    return np.median(residual, axis=axis)
+def bias(residual: ArrayLike) -> Any:
+    """Median of the residuals."""
+    return np.median(at_least_one(residual), axis=0)
 
 
-def robust_scatter(residual: ArrayLike, axis: int | None = 0) -> Any:
+def robust_scatter(residual: ArrayLike) -> Any:
     """Scatter around the median that outliers do not rule.
 
     1.4826 times the median absolute deviation: the standard deviation, where the residuals are
     normal.
-
-    Parameters
-    ----------
-    residual : array_like
-    axis : int, optional
-        Along which the clusters lie; None: all values.
-
-    Returns
-    -------
-    ndarray or float
-        The residuals' shape without `axis`; NaN for no residuals.
     """
-    residual = np.asarray(residual, dtype=float)
-    if residual.size == 0:
-        return _nothing(residual, axis)
-    center = np.median(residual, axis=axis, keepdims=True)
-    return NORMAL_PER_MAD * np.median(np.abs(residual - center), axis=axis)
+    residual = at_least_one(residual)
+    return NORMAL_PER_MAD * np.median(np.abs(residual - np.median(residual, axis=0)), axis=0)
 
 
-def rms(residual: ArrayLike, axis: int | None = 0) -> Any:
-    """Root mean square of the residuals, bias included; see `bias` for the arguments."""
-    residual = np.asarray(residual, dtype=float)
-    if residual.size == 0:
-        return _nothing(residual, axis)
-    return np.sqrt(np.mean(residual**2, axis=axis))
+def rms(residual: ArrayLike) -> Any:
+    """Root mean square of the residuals, bias included."""
+    return np.sqrt(np.mean(at_least_one(residual) ** 2, axis=0))
 
 
-def _nothing(residual: NDArray[np.float64], axis: int | None) -> Any:
-    """NaN in the shape of a result, without numpy's warning."""
-    return np.full(np.sum(residual, axis=axis).shape, np.nan)[()]
+def at_least_one(values: ArrayLike) -> NDArray[np.float64]:
+    """The values (N, …), or one NaN each where N is 0."""
+    values = np.asarray(values, dtype=float)
+    return values if len(values) else np.full((1, *values.shape[1:]), np.nan)

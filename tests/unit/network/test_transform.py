@@ -82,7 +82,7 @@ def test_any_quantities_of_the_registry(survey: Survey) -> None:
 
 def test_a_quantity_of_ones_own(survey: Survey) -> None:
     density = Quantity(
-        "log_density", "n", "dex", "a toy", logarithmic=True, sources=("log_mass", "log_rh"),
+        "log_density", "n", "dex", "a toy", sources=("log_mass", "log_rh"),
         derive=lambda of, _: of["log_mass"] - 2 * of["log_rh"],
     )  # fmt: skip
     try:

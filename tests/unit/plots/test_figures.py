@@ -13,7 +13,7 @@ from praesepe import plots
 from praesepe.quantities import A_V, LOG_AGE, LOG_MASS, LOG_RH, Quantity
 
 KIND = Quantity("kind", "k", "", "what it is", categories=("cluster", "nothing"))
-SPIN = Quantity("spin", "s", "km/s", "how fast it turns", unit_symbol=r"\mathrm{km/s}")
+SPIN = Quantity("spin", "s", "km/s", "how fast it turns")
 LISTS = [
     (LOG_AGE, LOG_MASS, LOG_RH),
     (LOG_AGE, LOG_MASS, LOG_RH, A_V),
@@ -53,9 +53,7 @@ def test_any_list_of_quantities(
     for figure in (
         plots.figure_recovered(truth, percentiles, quantities, probabilities=probabilities),
         plots.figure_residuals(truth, percentiles[1] - truth, quantities),
-        plots.figure_calibration(
-            pit, quantities, tarp=tarp, truth=truth, probabilities=probabilities
-        ),
+        plots.figure_calibration(truth, pit, quantities, tarp=tarp, probabilities=probabilities),
         plots.figure_posterior(draws, quantities, truth=list(truth[0])),
     ):
         figure.canvas.draw()
@@ -64,8 +62,8 @@ def test_any_list_of_quantities(
 def test_recovered_against_true(rng: np.random.Generator) -> None:
     ax = plots.new_figure(3, 3).subplots()
     truth = rng.uniform(7, 9, 30)
-    given = plots.plot_recovered(ax, truth, truth - 0.1, truth, truth + 0.1, LOG_AGE)
-    assert given is ax
+    percentiles = np.stack([truth - 0.1, truth, truth + 0.1])
+    assert plots.plot_recovered(ax, truth, percentiles, LOG_AGE) is ax
     assert LOG_AGE.axis_label in ax.get_xlabel()
     assert ax.get_ylabel() == "posterior median"
     assert ax.get_xlim() == ax.get_ylim()
@@ -162,7 +160,7 @@ def test_no_global_state_is_touched(run_python: Callable[..., Any]) -> None:
         "before = dict(mpl.rcParams)\n"
         "from praesepe import plots, quantities as q\n"
         "pit = np.random.default_rng(0).uniform(size=(50, 3))\n"
-        "plots.figure_calibration(pit, [q.LOG_AGE, q.LOG_MASS, q.LOG_RH])\n"
+        "plots.figure_calibration(pit, pit, [q.LOG_AGE, q.LOG_MASS, q.LOG_RH])\n"
         "print('matplotlib.pyplot' in sys.modules, before == dict(mpl.rcParams))"
     )
     assert run_python(code).stdout.split() == ["False", "True"]

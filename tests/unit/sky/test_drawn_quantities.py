@@ -19,7 +19,7 @@ from praesepe.survey import Survey, load_survey, parse_survey
 
 TOYS = (
     Quantity("toy", "q", "", "one that changes no star", limits=(0.0, 4.0), prior="toy"),
-    Quantity("log_toy", "T", "dex", "a logarithm", logarithmic=True, linear="size", prior="size"),
+    Quantity("log_toy", "T", "dex", "a logarithm", linear="size", prior="size"),
     Quantity("kind", "k", "", "a class", categories=("a", "b", "c"), prior="kind"),
     Quantity("twice", "2q", "", "derives", sources=("toy",), derive=lambda of, _: 2 * of["toy"]),
 )

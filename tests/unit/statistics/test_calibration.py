@@ -9,7 +9,6 @@ from scipy.stats import kstest
 from praesepe.errors import InputError
 from praesepe.statistics import (
     coverage,
-    interval_coverage,
     ks_bound,
     ks_distance,
     probability_integral_transform,
@@ -110,18 +109,11 @@ def test_the_bound_is_seldom_exceeded(rng: np.random.Generator) -> None:
     assert np.mean(distances > ks_bound(200, 0.05)) == pytest.approx(0.04, abs=0.02)
 
 
-def test_coverage_of_intervals() -> None:
-    truth = np.array([0.0, 1.0, 2.0, 3.0])
-    assert interval_coverage(truth, truth - 1, [1.0, 1.0, 1.5, 2.5]) == 0.5
-    assert interval_coverage([[1.0, 5.0]], [[0.0, 0.0]], [[2.0, 2.0]]).tolist() == [1, 0]
-
-
 def test_what_is_not_known_is_not_known() -> None:
     assert np.isnan(coverage([0.5, np.nan], 0.68))
-    assert np.isnan(interval_coverage([1.0, 2.0], [0.0, np.nan], [3.0, 3.0]))
     assert np.isnan(ks_distance([0.5, np.nan]))
-    for nothing in (coverage(np.zeros(0), 0.68), interval_coverage([], [], []), ks_distance([])):
-        assert np.isnan(nothing)
+    assert np.isnan(coverage([], 0.68))
+    assert np.isnan(ks_distance([]))
 
 
 def test_what_does_not_fit_is_refused() -> None:
