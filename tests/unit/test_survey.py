@@ -289,11 +289,11 @@ def test_a_filter_beyond_the_extinction_law_is_named(tmp_path: Path) -> None:
     curve = tmp_path / "far.txt"
     curve.write_text("40000 0\n45000 1\n50000 0\n")
     given = content()
-    given["observation"]["bands"][0]["filter"] = str(curve)
+    given["observation"]["bands"][0] |= {"name": "far", "filter": str(curve)}
     for a_v, law in ((0.0, "F99"), (0.5, "G23")):
         clusters = {"a_v": a_v, "stars": {"extinction_law": law}}
         check_survey(parse_survey({**given, "clusters": clusters}))
-    with pytest.raises(InputError, match=r"band 'F814W': .*outside the law F99"):
+    with pytest.raises(InputError, match=r"band 'far': .*outside the law F99"):
         check_survey(parse_survey({**given, "clusters": {"a_v": 0.5}}))
 
 

@@ -326,6 +326,6 @@ def mosaic_hdus(
 
 
 def _pivot_angstrom(band: Band) -> float:
-    from praesepe.stars.passbands import load_passband
+    from praesepe.stars.curves import band_curve
 
-    return float(load_passband(band.filter).pivot_angstrom)
+    return float(band_curve(band).pivot_angstrom)

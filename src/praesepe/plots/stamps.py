@@ -55,9 +55,9 @@ def color_scale(bands: Sequence[Band], *, stretch: float | None = None) -> Color
     InputError
         For bands whose filters cannot be read.
     """
-    from praesepe.stars import load_passband
+    from praesepe.stars.curves import band_curve
 
-    curves = [load_passband(band.filter) for band in bands]
+    curves = [band_curve(band) for band in bands]
     vega = np.array([b.zero_point_ab + c.vega_minus_ab for b, c in zip(bands, curves, strict=True)])
     return ColorScale(
         weights=10 ** (0.4 * (vega[-1] - vega)),

@@ -8,8 +8,8 @@ from pathlib import Path
 from praesepe.errors import InputError, PraesepeWarning, unknown
 from praesepe.sky.instrument.psf_files import check_sampling, chosen_position, load_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
+from praesepe.stars.curves import band_curve
 from praesepe.stars.extinction import covered_angstrom
-from praesepe.stars.passbands import load_passband
 from praesepe.survey import StarField, Survey, as_range
 
 HISTORIES = ("constant", "declining", "burst")
@@ -49,7 +49,7 @@ def check_survey(survey: Survey) -> None:
     library = SpectralLibrary.embedded()
     for band in survey.bands:
         try:
-            passband = load_passband(band.filter)
+            passband = band_curve(band)
             library.bolometric_corrections([passband], **dust, law=stars.extinction_law)
             if band.psf.file is not None:
                 file = load_psf_file(band.psf)

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from praesepe.stars.atmospheres import SpectralLibrary
-from praesepe.stars.passbands import load_passband
+from praesepe.stars.curves import band_curve
 from praesepe.stars.store import key_of
 from praesepe.survey import Survey
 from praesepe.survey.contents import checksum
@@ -41,7 +41,7 @@ def contents(survey: Survey) -> dict[str, Keys]:
             model["file"] = checksum(band.psf.file)
         psfs[band.name] = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
     return {
-        "curves": {band.name: load_passband(band.filter).key for band in survey.bands},
+        "curves": {band.name: band_curve(band).key for band in survey.bands},
         "psfs": psfs,
         "isochrones": {name: key_of(name) for name in survey.clusters.stars.models},
         "spectra": {"embedded": SpectralLibrary.embedded_key()},

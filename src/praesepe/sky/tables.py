@@ -7,10 +7,10 @@ from functools import partial
 
 from praesepe.progress import Setup
 from praesepe.sky.fields.simulated import field_extinction
+from praesepe.stars.curves import band_curve
 from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid, check_covers
 from praesepe.stars.magnitudes import StellarTable, a_v_range, build_table
-from praesepe.stars.passbands import load_passband
 from praesepe.stars.store import load_isochrones
 from praesepe.survey import Survey, as_range
 
@@ -57,7 +57,7 @@ class SurveyTables:
         InputError
             Where a stellar model is not known, or does not cover the survey's prior.
         """
-        bands = [load_passband(band.filter) for band in survey.bands]
+        bands = [band_curve(band) for band in survey.bands]
         prior, s = survey.clusters, survey.clusters.stars
         table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
         z_range = as_range(prior.metallicity)

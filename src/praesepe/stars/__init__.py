@@ -10,10 +10,11 @@ from praesepe.lazy import lazy_names
 
 if TYPE_CHECKING:
     from praesepe.stars.atmospheres import SpectralLibrary
+    from praesepe.stars.curves import load_passband
     from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
     from praesepe.stars.isochrones import Isochrone, IsochroneGrid
     from praesepe.stars.magnitudes import StellarTable, build_table
-    from praesepe.stars.passbands import Passband, load_passband
+    from praesepe.stars.passbands import Passband
     from praesepe.stars.store import load_isochrones
 
 __all__ = [
@@ -41,6 +42,6 @@ __getattr__, __dir__ = lazy_names(
         "StellarTable": "praesepe.stars.magnitudes",
         "build_table": "praesepe.stars.magnitudes",
         "load_isochrones": "praesepe.stars.store",
-        "load_passband": "praesepe.stars.passbands",
+        "load_passband": "praesepe.stars.curves",
     },
 )

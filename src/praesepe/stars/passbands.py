@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from praesepe.errors import InputError, MissingDependencyError, unknown
-from praesepe.survey.contents import is_path
+from praesepe.errors import InputError, MissingDependencyError
 
 SPEED_OF_LIGHT_ANGSTROM_S = 2.99792458e18
 PLANCK_ERG_S = 6.62607015e-27
 AB_FLUX = 10.0 ** (-0.4 * 48.6)  # erg/s/cm2/Hz
 HST_AREA_CM2 = 45238.93416  # STScI's collecting area of the 2.4 m primary
-NEGLIGIBLE = 1e-5  # of the curve's peak: where a curve is cut off
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,61 +116,8 @@ class Passband:
         return float(2.5 * np.log10(area_cm2 * photons))
 
 
-def passband_names() -> tuple[str, ...]:
-    """Names of the filter curves that `astro-sedpy` holds."""
-    return tuple(sorted(path.stem for path in (_sedpy_data() / "filters").glob("*.par")))
-
-
-def load_passband(spec: str | Path) -> Passband:
-    """A filter curve by name, or from the user's file.
-
-    Parameters
-    ----------
-    spec : str or Path
-        Name of a curve in `astro-sedpy` (``"acs_wfc_f814w"``), or the path of a text file with
-        two columns, wavelength (Angstrom) and throughput; ``#`` starts a comment.
-
-    Raises
-    ------
-    InputError
-        For an unknown name (with the nearest ones), or a file that is not a filter curve.
-    MissingDependencyError
-        Where a name is given and `astro-sedpy` is not installed.
-    """
-    path = Path(spec)
-    if is_path(str(spec)):
-        if not path.is_file():
-            raise InputError(f"there is no filter file {spec!s}")
-        return _read_curve(path, path.stem)
-    name = str(spec)
-    known = passband_names()
-    if name not in known:
-        near = sorted(
-            known, key=lambda other: -len(set(name.lower().split("_")) & set(other.split("_")))
-        )
-        advice = "Or give a file with two columns, wavelength [Angstrom] and throughput."
-        raise unknown("filter", name, near[:8], advice)
-    return _read_curve(_sedpy_data() / "filters" / f"{name}.par", name)
-
-
-def _read_curve(path: Path, name: str) -> Passband:
-    try:
-        table = np.loadtxt(path, usecols=(0, 1), ndmin=2)
-    except (ValueError, OSError, UnicodeDecodeError, IndexError) as error:
-        raise InputError(
-            f"{path.name} is not a filter curve ({error}); give a text file with two columns, "
-            "wavelength [Angstrom] and throughput"
-        ) from error
-    table = table[np.isfinite(table).all(axis=1)]
-    table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
-    if len(table) < 3 or table[:, 1].max() <= 0:
-        raise InputError(f"filter {name!r}: needs at least three points and a positive throughput")
-    seen = np.flatnonzero(table[:, 1] > NEGLIGIBLE * table[:, 1].max())
-    table = table[max(seen[0] - 1, 0) : seen[-1] + 2]
-    return Passband(name, table[:, 0], table[:, 1])
-
-
-def _sedpy_data() -> Path:
+def sedpy_data() -> Path:
+    """Folder of the filter curves and of Vega's spectrum; `MissingDependencyError` without."""
     from importlib.util import find_spec
 
     found = find_spec("sedpy")
@@ -187,6 +132,6 @@ def _sedpy_data() -> Path:
 def _vega() -> tuple[np.ndarray, np.ndarray]:
     from astropy.io import fits
 
-    with fits.open(_sedpy_data() / "alpha_lyr_stis_011.fits") as hdus:
+    with fits.open(sedpy_data() / "alpha_lyr_stis_011.fits") as hdus:
         table = hdus[1].data
         return table["WAVELENGTH"].astype(float), table["FLUX"].astype(float)

@@ -23,9 +23,9 @@ class Band(SurveySettings):
 
     name: str
     filter: str = Field(
-        description="name in astro-sedpy, or a file: wavelength [Angstrom], throughput"
+        description="camera and filter, or a file: wavelength [Angstrom], throughput"
     )
-    instrument: str = ""
+    instrument: str = Field("", description="the camera, where `filter` does not name it")
     zero_point_ab: float = Field(description="AB magnitude of 1 e-/s")
     exposure_s: PositiveOrRange = Field(
         description="total exposure; a range: drawn for every stamp, uniform in the logarithm"

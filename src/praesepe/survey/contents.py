@@ -7,6 +7,7 @@ soon as a PSF or a filter curve is replaced. So fingerprints are of contents, ne
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,8 @@ FILES = (("observation", "bands", "psf", "file"), ("galaxy", "field", "files"))
 
 WORDS_OR_FILES = (("observation", "bands", "filter"), ("galaxy", "field", "history"))
 """Keys that name a file, or something known by a word: the filter ``acs_wfc_f814w``."""
+
+_CAMERA_AND_FILTER = re.compile(r"[A-Z0-9]+/[A-Z0-9]+ [A-Z]+[0-9]*[A-Z0-9]*", re.IGNORECASE)
 
 
 def with_files(
@@ -48,7 +51,9 @@ def with_files(
 
 
 def is_path(name: str) -> bool:
-    """Whether a name means a file: it has an ending, or a folder."""
+    """Whether a name means a file: it has an ending, or a folder; not so ``"ACS/WFC F814W"``."""
+    if _CAMERA_AND_FILTER.fullmatch(name):
+        return False
     return bool(Path(name).suffix) or len(Path(name).parts) > 1
 
 

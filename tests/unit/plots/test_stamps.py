@@ -13,7 +13,7 @@ from praesepe.plots import (
     plot_stamp,
     rgb,
 )
-from praesepe.stars.passbands import load_passband
+from praesepe.stars.curves import load_passband
 from praesepe.survey import load_survey
 
 PHAT = load_survey("phat-nodust")

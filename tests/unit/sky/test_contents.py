@@ -44,7 +44,7 @@ def test_a_folder_may_move(folder, tmp_path):
 def test_other_content_is_another_survey(folder, name):
     before, keys = survey_in(folder).fingerprint(), contents(survey_in(folder))
     with (folder / name).open("a") as file:
-        file.write("9900 0.1\n")
+        file.write("5600.5 0.1\n")
     assert survey_in(folder).fingerprint() != before
     changed = {"curve.txt": "curves", "psf.fits": "psfs"}.get(name)
     now = contents(survey_in(folder))

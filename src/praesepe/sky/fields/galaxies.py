@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from praesepe.rng import on_cpu
+from praesepe.stars.curves import load_passband
 from praesepe.stars.extinction import transmission
-from praesepe.stars.passbands import load_passband
 from praesepe.survey import Survey
 
 COUNT_MAG = np.arange(19.25, 26.0, 0.5)
@@ -132,14 +132,14 @@ def half_light_radius_arcsec(magnitude: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def _pivot_angstrom(spec: str) -> float:
+def _pivot_angstrom(spec: str, instrument: str) -> float:
     """Pivot wavelength of a filter; fields are drawn far more often than filters change."""
-    return load_passband(spec).pivot_angstrom
+    return load_passband(spec, instrument).pivot_angstrom
 
 
 def _fluxes(survey: Survey, magnitude: np.ndarray, normal: np.ndarray, a_v: float) -> np.ndarray:
     """Light of each galaxy in each band, e-/s, (galaxy, band): a power law through two bands."""
-    pivot = np.array([_pivot_angstrom(band.filter) for band in survey.bands])
+    pivot = np.array([_pivot_angstrom(band.filter, band.instrument) for band in survey.bands])
     at_21, slope, scatter = COLOR_MAG
     color = at_21 + slope * (magnitude - 21) + scatter * normal
     bluer = np.log10(PIVOT_F814W_ANGSTROM / pivot) / COLOR_BASE

@@ -142,9 +142,9 @@ def band_wavelengths(band: Band) -> Array:
     """
     if band.psf.wavelength_angstrom is not None:
         return np.array([band.psf.wavelength_angstrom])
-    from praesepe.stars.passbands import load_passband
+    from praesepe.stars.curves import band_curve
 
-    passband = load_passband(band.filter)
+    passband = band_curve(band)
     wavelength = np.asarray(passband.wavelength_angstrom, dtype=float)
     photons = np.asarray(passband.throughput, dtype=float) / wavelength
     steps = 0.5 * (photons[1:] + photons[:-1]) * np.diff(wavelength)

@@ -1,0 +1,217 @@
+"""Filter curves by the names that people write, or from the user's file.
+
+Most come from `astro-sedpy`; those that it lacks lie in `praesepe/data/filters`, each with its
+origin in its header (`tools/build_filters.py` rebuilds them). All of HST are total throughputs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from praesepe.errors import InputError, MissingDependencyError, listed, unknown
+from praesepe.stars.passbands import Passband, sedpy_data
+from praesepe.survey import Band
+from praesepe.survey.contents import is_path
+
+NEGLIGIBLE = 1e-5  # of the curve's peak: where a curve is cut off
+PIVOTS_ANGSTROM = (900.0, 3e5)  # what curves in the right unit have
+PIVOT_TOLERANCE = 0.15  # two cameras' filters of one name differ by up to 3 %
+FILTER = re.compile(r"(?<![A-Z0-9])(F\d{3,4}(?:W2?|[MNX]|LP))(?![A-Z0-9])")
+MODULES = {"moda", "modb"}  # of NIRCam; its curves proper are their mean
+UNITS = {"nm": 10.0, "micron": 1e4, "m": 1e10}  # in Angstrom
+
+
+def passband_names() -> tuple[str, ...]:
+    """Names of the filter curves that can be used without a file."""
+    return tuple(sorted(_curve_files()))
+
+
+def load_passband(spec: str | Path, instrument: str = "") -> Passband:
+    """A filter curve by name, or from the user's file.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A camera and a filter (``"WFC3/UVIS F438W"``, ``"acs_wfc_f814w"``, ``"NIRCam F150W"``), a
+        filter alone where only one camera has it, or the path of a text file with two columns,
+        wavelength (Angstrom) and throughput; ``#`` starts a comment.
+    instrument : str, optional
+        The camera, where `spec` does not name it.
+
+    Raises
+    ------
+    InputError
+        For an unknown name (with the nearest ones), one that several cameras have (with all of
+        them) or that is not on the instrument, and for a file that is not a filter curve or
+        whose wavelengths are in another unit.
+    MissingDependencyError
+        Where a curve of `astro-sedpy` is named and that is not installed.
+    """
+    text = str(spec)
+    if Path(spec).is_file() and is_path(text):
+        return _read_curve(Path(spec), Path(spec).stem)
+    name = _find(text, instrument)
+    if name is None and is_path(text):
+        raise InputError(f"there is no filter file {text}")
+    if name is None:
+        raise _unknown(text)
+    return _read_curve(_curve_files()[name], name)
+
+
+def band_curve(band: Band) -> Passband:
+    """The filter curve of a survey's band, held against the filter that the band is named after.
+
+    Raises
+    ------
+    InputError
+        As `load_passband`; and where the curve's pivot wavelength is far from that of the filter
+        in the band's or the file's name.
+    """
+    curve = load_passband(band.filter, band.instrument)
+    for text in (band.name, curve.name):
+        found = FILTER.search(text.upper().replace("_", " "))
+        expected = _pivots(found[1]) if found else ()
+        pivot = curve.pivot_angstrom
+        if found and all(abs(pivot / one - 1) > PIVOT_TOLERANCE for one in expected):
+            nearest = min(expected, key=lambda one: abs(np.log(pivot / one)))
+            raise InputError(
+                f"the pivot wavelength of the curve {curve.name!r} is {pivot:.0f} Angstrom, that "
+                f"of {found[1]} is {nearest:.0f} Angstrom",
+                remedy=_unit_remedy(pivot, expected) or "give the band the curve of its filter",
+            )
+    return curve
+
+
+def _find(text: str, instrument: str) -> str | None:
+    """Name of the curve that is meant; None where there is none."""
+    known = _curve_files()
+    words = _words(text)
+    named = [name for name in known if name.lower() == text.lower()]
+    found = named or [
+        name for name in known if words and words <= _tags(name) and not MODULES & _tags(name)
+    ]
+    camera = _words(instrument) & _camera_words()
+    fitting = [name for name in found if camera <= _tags(name)]
+    if found and not fitting:
+        raise InputError(
+            f"filter {text!r} ({listed(sorted(found), 'or')}) is not on the instrument "
+            f"{instrument!r}",
+            remedy="give a filter and an instrument that belong together",
+        )
+    if len(fitting) > 1:
+        raise InputError(
+            f"filter {text!r} may be {listed(sorted(fitting), 'or')}",
+            remedy="name the camera too, as in 'ACS/WFC F814W'",
+        )
+    return fitting[0] if fitting else None
+
+
+def _unknown(text: str) -> Exception:
+    try:
+        sedpy_data()
+    except MissingDependencyError as error:
+        return error
+    words = _words(text)
+    near = sorted(
+        passband_names(),
+        key=lambda name: (
+            len(words & _tags(name)),
+            difflib.SequenceMatcher(None, text.lower(), name).ratio(),
+        ),
+        reverse=True,
+    )
+    advice = "Or give a file with two columns, wavelength [Angstrom] and throughput."
+    return unknown("filter", text, near[:8], advice)
+
+
+@lru_cache(maxsize=1)
+def _curve_files() -> dict[str, Path]:
+    own = Path(str(resources.files("praesepe") / "data" / "filters"))
+    files = {path.stem: path for path in own.glob("*.txt")}
+    try:
+        sedpy = sedpy_data() / "filters"
+    except MissingDependencyError:
+        return files
+    return files | {path.stem: path for path in sedpy.glob("*.par")}
+
+
+def _words(text: str) -> set[str]:
+    """Words of a name; chips of one camera share its curves, and NICMOS2 is NIC2."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return {re.sub(r"^(uvis|wfc)[12]$", r"\1", word.replace("nicmos", "nic")) for word in words}
+
+
+@lru_cache(maxsize=4096)
+def _tags(name: str) -> frozenset[str]:
+    """Words that a curve may be called by."""
+    words = _words(name)
+    if words & {"acs", "wfc3", "wfpc2", "nic1", "nic2", "nic3"}:
+        words |= {"hst"}
+    if words & {"nic1", "nic2", "nic3"}:
+        words |= {"nic"}
+    if "wfpc2" in words:
+        words |= {"pc", "wf"}
+    if "jwst" in words and "niriss" not in words:
+        number = re.search(r"_f(\d+)", name)
+        words |= {"nircam" if number and int(number[1]) < 500 else "miri"}
+    return frozenset(words)
+
+
+@lru_cache(maxsize=1)
+def _camera_words() -> frozenset[str]:
+    return frozenset(
+        word
+        for name in passband_names()
+        for word in _tags(name) - {name.lower().split("_")[-1]}
+        if not word.isdigit()
+    )
+
+
+@lru_cache(maxsize=256)
+def _pivots(band: str) -> tuple[float, ...]:
+    """Pivot wavelengths of the curves of one filter; else what the number in its name says."""
+    names = [n for n in passband_names() if n.lower().split("_")[-1] == band.lower()]
+    found = {round(load_passband(name).pivot_angstrom) for name in names}
+    if found:
+        return tuple(sorted(found))
+    number = int(re.sub(r"\D.*", "", band[1:]))
+    return (10.0 * number, 100.0 * number)
+
+
+def _unit_remedy(pivot: float, expected: tuple[float, ...]) -> str:
+    """Advice where another unit of wavelength explains a curve's pivot."""
+    for unit, factor in UNITS.items():
+        if any(abs(factor * pivot / one - 1) < PIVOT_TOLERANCE for one in expected):
+            return f"the file's wavelengths seem to be in {unit}: give them in Angstrom"
+    return ""
+
+
+def _read_curve(path: Path, name: str) -> Passband:
+    try:
+        table = np.loadtxt(path, usecols=(0, 1), ndmin=2)
+    except (ValueError, OSError, UnicodeDecodeError, IndexError) as error:
+        raise InputError(
+            f"{path.name} is not a filter curve ({error}); give a text file with two columns, "
+            "wavelength [Angstrom] and throughput"
+        ) from error
+    table = table[np.isfinite(table).all(axis=1)]
+    table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
+    if len(table) < 3 or table[:, 1].max() <= 0:
+        raise InputError(f"filter {name!r}: needs at least three points and a positive throughput")
+    seen = np.flatnonzero(table[:, 1] > NEGLIGIBLE * table[:, 1].max())
+    table = table[max(seen[0] - 1, 0) : seen[-1] + 2]
+    curve = Passband(name, table[:, 0], table[:, 1])
+    (low, high), pivot = PIVOTS_ANGSTROM, curve.pivot_angstrom
+    if path.suffix != ".par" and not low <= pivot <= high:  # astro-sedpy has far-infrared ones
+        raise InputError(
+            f"filter {name!r}: its pivot wavelength is {pivot:.4g} Angstrom; allowed are "
+            f"{low:.0f} to {high:.0f}",
+            remedy="give the file's wavelengths in Angstrom, not in nm, micron or m",
+        )
+    return curve

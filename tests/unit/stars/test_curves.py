@@ -1,0 +1,196 @@
+"""Filter curves: published numbers, names as people write them, and files of the user's own."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from praesepe.errors import InputError
+from praesepe.images.units import hst_zero_point
+from praesepe.stars import load_passband
+from praesepe.stars.curves import band_curve, passband_names
+from praesepe.survey import load_survey
+
+# Wavelength [Angstrom], flux of 1 e-/s, and Vega's AB magnitude, as published:
+# uvis: STScI's table of chip 1 (Calamida et al. 2021, WFC3 ISR 2021-04), in hostphot 3.2.4;
+# ir: STScI's table of 2020 (Bajaj et al., WFC3 ISR 2020-10), in hostphot 3.2.4;
+# acs: the ACS zero-point calculator for 2016-04-01, in the documentation of acstools (acszpt);
+# wfpc2: PHOTFLAM and Vega zero points of the Data Handbook (PC, gain 7, 7.12 e-/DN), as BEAST's
+#   and measure_extinction's authors quote them; pivots of synphot's curves, from EAZY's list;
+# info: pivots from EAZY's list (FILTER.RES.latest.info).
+# Not found, so not tested: PHOTFLAM and Vega of NICMOS, all of ACS/HRC.
+with (Path(__file__).parent / "hst_published.csv").open() as file:
+    PUBLISHED = list(csv.DictReader(file))
+
+FLUX_MAG = 0.1  # sensitivity has changed by up to 0.04 mag since some curves were made
+PIVOT = 0.003
+VEGA_MAG = 0.02
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["curve"])
+def test_hst_curves_have_the_published_numbers(row):
+    """The total throughput: telescope, filter and detector."""
+    curve = load_passband(row["curve"])
+    pivot = float(row["photplam"] or curve.pivot_angstrom)
+    assert curve.pivot_angstrom == pytest.approx(pivot, rel=PIVOT)
+    if row["photflam"]:
+        published = hst_zero_point(float(row["photflam"]), pivot)
+        assert curve.zero_point_ab() == pytest.approx(published, abs=FLUX_MAG)
+    if row["vega_ab"]:
+        assert -curve.vega_minus_ab == pytest.approx(float(row["vega_ab"]), abs=VEGA_MAG)
+
+
+def test_every_hst_curve_is_tested_or_named_here():
+    cameras = ("acs_", "wfc3_", "wfpc2_", "nic")
+    untested = {n for n in passband_names() if n.startswith(cameras)}
+    untested -= {row["curve"] for row in PUBLISHED}
+    assert {n.rsplit("_", 1)[0] for n in untested} == {"acs_hrc", "nic1", "nic2", "nic3", "wfpc2"}
+    assert {n for n in untested if n.startswith("wfpc2")} == {
+        "wfpc2_f218w", "wfpc2_f622w", "wfpc2_f791w"
+    }  # fmt: skip
+
+
+def test_a_filter_without_telescope_and_detector_would_fail(tmp_path):
+    """WFC3/UVIS F814W divided by the light's way through the camera: the pivot gives it away."""
+    curve = load_passband("wfc3_uvis_f814w")
+    wave = curve.wavelength_angstrom
+    way = np.clip(0.3 - 8e-5 * (wave - 7000.0), 0.05, None)  # the detector is blind in the red
+    np.savetxt(tmp_path / "alone.txt", np.c_[wave, curve.throughput / way])
+    alone = load_passband(tmp_path / "alone.txt")
+    (row,) = [row for row in PUBLISHED if row["curve"] == "wfc3_uvis_f814w"]
+    assert abs(alone.pivot_angstrom / float(row["photplam"]) - 1) > 2 * PIVOT
+    assert abs(alone.zero_point_ab() - curve.zero_point_ab()) > 10 * FLUX_MAG
+
+
+@pytest.mark.parametrize(
+    ("text", "instrument", "name"),
+    [
+        ("WFC3/UVIS F438W", "", "wfc3_uvis_f438w"),
+        ("wfc3_uvis_f438w", "", "wfc3_uvis_f438w"),
+        ("HST/WFC3_UVIS2.F438W", "", "wfc3_uvis_f438w"),
+        ("F438W", "", "wfc3_uvis_f438w"),
+        ("F438W", "WFC3/UVIS", "wfc3_uvis_f438w"),
+        ("ACS/WFC F814W", "", "acs_wfc_f814w"),
+        ("acs,wfc1,f814w", "", "acs_wfc_f814w"),
+        ("ACS_WFC_F814W", "ACS/WFC", "acs_wfc_f814w"),
+        ("F814W", "WFC3/UVIS", "wfc3_uvis_f814w"),
+        ("F814W", "HST ACS/WFC, drizzled", "acs_wfc_f814w"),
+        ("WFPC2/PC F555W", "", "wfpc2_f555w"),
+        ("NICMOS2 F160W", "", "nic2_f160w"),
+        ("F160W", "NICMOS/NIC3", "nic3_f160w"),
+        ("jwst_f150w", "NIRCam", "jwst_f150w"),
+        ("NIRCam F150W", "", "jwst_f150w"),
+        ("F150W", "JWST/NIRISS", "jwst_niriss_f150w"),
+        ("MIRI F770W", "", "jwst_f770w"),
+        ("Euclid VIS", "", "euclid_vis"),
+        ("H", "Euclid/NISP", "euclid_nisp_h"),
+        ("Roman/WFI F158", "", "roman_wfi_f158"),
+        ("twomass_ks", "", "twomass_Ks"),
+    ],
+)
+def test_names_as_people_write_them(text, instrument, name):
+    assert load_passband(text, instrument).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "instrument", "says"),
+    [
+        ("F814W", "", "acs_hrc_f814w, acs_wfc_f814w, wfc3_uvis_f814w or wfpc2_f814w"),
+        ("ACS F814W", "", "acs_hrc_f814w or acs_wfc_f814w"),
+        ("JWST F150W", "", "jwst_f150w or jwst_niriss_f150w"),
+        ("F438W", "ACS/WFC", "wfc3_uvis_f438w"),
+        ("acs_wfc_f814w", "WFC3/UVIS", "not on the instrument"),
+        ("WFC3/UVIS F999W", "", "unknown filter"),
+    ],
+)
+def test_names_that_mean_several_curves_or_none(text, instrument, says):
+    with pytest.raises(InputError, match=says):
+        load_passband(text, instrument)
+
+
+def in_unit(path, curve, angstrom):
+    np.savetxt(path, np.c_[curve.wavelength_angstrom / angstrom, curve.throughput])
+    return str(path)
+
+
+def band(name, filter, instrument=""):
+    values = {"name": name, "filter": filter, "instrument": instrument}
+    return load_survey("phat").bands[0].model_copy(update=values)
+
+
+@pytest.mark.parametrize(
+    ("name", "filter", "unit", "says"),
+    [
+        ("F814W", "acs_wfc_f814w", 1e4, "0.806 Angstrom; allowed are 900"),
+        ("F814W", "acs_wfc_f814w", 10.0, "806 Angstrom; allowed are 900"),
+        ("F150W", "jwst_f150w", 10.0, "1501 Angstrom, that of F150W is 1.... Angstrom.* in nm"),
+        ("deep", "jwst_f150w", 10.0, "1501 Angstrom, that of F150W"),  # by the file's name
+        ("F2550W", "jwst_f2550w", 10.0, "in nm"),
+    ],
+)
+def test_curves_in_nm_or_micron_are_refused(tmp_path, name, filter, unit, says):
+    file = in_unit(tmp_path / f"{filter}.txt", load_passband(filter), unit)
+    with pytest.raises(InputError, match=says):
+        band_curve(band(name, file))
+
+
+def test_a_band_needs_the_curve_of_its_filter(tmp_path):
+    with pytest.raises(InputError, match=r"5919 Angstrom, that of F814W is 80"):
+        band_curve(band("F814W", "acs_wfc_f606w", "ACS/WFC"))
+    file = in_unit(tmp_path / "F170W.txt", load_passband("wfpc2_f218w"), 1.25)
+    assert band_curve(band("F170W", file)).pivot_angstrom == pytest.approx(1765.0, abs=5.0)
+    assert band_curve(band("I", "acs_wfc_f814w")).name == "acs_wfc_f814w"
+
+
+def test_a_survey_names_filters_like_people(tmp_path):
+    phat = load_survey("phat")
+    bands = [one.model_copy(update={"filter": "ACS/WFC " + one.name}) for one in phat.bands[1:]]
+    by_camera = phat.with_values(observation={"bands": bands})
+    path = tmp_path / "mine.toml"
+    path.write_text(by_camera.to_toml())
+    assert [band_curve(one).name for one in load_survey(path).bands] == [
+        one.filter for one in phat.bands[1:]
+    ]
+    assert load_survey(path).fingerprint() == by_camera.fingerprint()
+
+
+def test_same_filter_on_two_instruments_differs():
+    acs, uvis = load_passband("acs_wfc_f814w"), load_passband("wfc3_uvis_f814w")
+    assert abs(acs.pivot_angstrom - uvis.pivot_angstrom) > 10.0
+
+
+def test_unknown_name_shows_the_nearest():
+    with pytest.raises(InputError, match="acs_wfc_f475w"):
+        load_passband("acs_wfc_f475")
+
+
+def test_own_file(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("# wavelength throughput\n5000 0.0\n5500 0.4\n5600 0.4\n6000 0.0\n")
+    curve = load_passband(str(path))
+    assert curve.name == "mine"
+    assert curve.pivot_angstrom == pytest.approx(5527.0, abs=20.0)
+
+
+def test_own_file_may_descend(tmp_path):
+    up, down = tmp_path / "up.txt", tmp_path / "down.txt"
+    rows = ["5000 0.0", "5500 0.4", "5600 0.4", "6000 0.0"]
+    up.write_text("\n".join(rows))
+    down.write_text("\n".join(reversed(rows)))
+    assert load_passband(down).pivot_angstrom == load_passband(up).pivot_angstrom
+
+
+@pytest.mark.parametrize(
+    "content", ["hello world\n", "1 2\n", "5000 0\n5500 0\n6000 0\n", "5000\n6000\n7000\n"]
+)
+def test_files_that_are_no_curve(tmp_path, content):
+    path = tmp_path / "bad.txt"
+    path.write_text(content)
+    with pytest.raises(InputError, match="filter"):
+        load_passband(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no filter file"):
+        load_passband(tmp_path / "absent.txt")
