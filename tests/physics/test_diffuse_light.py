@@ -76,7 +76,7 @@ def test_smooth_light_is_that_of_the_profile(simulator, profile, points):
 def test_the_comparison_rejects_points_in_the_wrong_places(simulator, monkeypatch):
     """Negative control: light of the outskirts that is not spread over neighbouring grid points."""
     monkeypatch.setattr(
-        simulator.renderer, "add_even", lambda grids, rows, light: grids.index_add_(0, rows, light)
+        simulator.renderer, "add_even", lambda grids, at, light: grids.index_add_(0, at, light)
     )
     drawn, smooth = images(simulator, profile_of(EFF, 1.6, 4.0), 30_000)
     assert (

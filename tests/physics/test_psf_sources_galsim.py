@@ -27,21 +27,21 @@ BIG = galsim.GSParams(maximum_fft_size=16384)
 
 
 class Source(NamedTuple):
-    """A band's PSF, what else `band_psf` is told, and GalSim's profile of the same star."""
+    """A band's PSF, what else `band_psf` needs, and GalSim's profile of the same star."""
 
     psf: PSF
     options: dict
     profile: galsim.GSObject
 
 
-def from_pixels(image, scale, centre=None, *, finer=1, squares=()):
+def from_pixels(image, scale, center=None, *, finer=1, squares=()):
     """GalSim's star from an image; `finer`: interpolated by scipy's spline beforehand.
 
     Images sampled too coarsely for their detail are not unique between the samples; there GalSim
     is given the same kind of interpolant, from another implementation.
     """
     image = np.asarray(image, dtype=float) / np.sum(image)
-    y, x = centre or (image.shape[0] // 2, image.shape[1] // 2)
+    y, x = center or (image.shape[0] // 2, image.shape[1] // 2)
     if finer > 1:
         rows, columns = (np.arange(n) for n in image.shape)
         half = finer * (min(image.shape) // 2 - 1)
@@ -167,10 +167,10 @@ def stars(psf, **options):
     return [image[np.ix_(index - round(FINER * y), index - round(FINER * x))] for x, y in OFFSETS]
 
 
-def drawn(profile, x, y):
+def rendered(profile, x, y):
     image = galsim.ImageD(SIZE, SIZE, scale=PIXEL_ARCSEC)
-    centre = galsim.PositionD(SIZE // 2 + 1 + x, SIZE // 2 + 1 + y)
-    return profile.drawImage(image, method="no_pixel", center=centre).array
+    center = galsim.PositionD(SIZE // 2 + 1 + x, SIZE // 2 + 1 + y)
+    return profile.drawImage(image, method="no_pixel", center=center).array
 
 
 def disagreements(image, reference):
@@ -190,7 +190,7 @@ def disagreements(image, reference):
 def test_every_source_agrees_with_galsim(sources, name):
     source = sources(name)
     for image, offset in zip(stars(source.psf, **source.options), OFFSETS, strict=True):
-        assert max(disagreements(image, drawn(source.profile, *offset))) < 1
+        assert max(disagreements(image, rendered(source.profile, *offset))) < 1
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_every_source_agrees_with_galsim(sources, name):
     [
         ("defocused", {"options": {"defocus_nm": 0.0}}),
         ("defocused", {"options": {"defocus_nm": 42.0}}),
-        ("tinytim_even", {"centre": "between"}),
+        ("tinytim_even", {"center": "between"}),
         ("stdpsf", {"file_position": "mean"}),
         ("stpsf", {"file_has_pixel": True}),
         ("stpsf", {"file_extension": "OVERSAMP"}),
@@ -209,7 +209,7 @@ def test_the_comparison_notices(sources, name, wrong, monkeypatch):
     """No or another defocus, a shift by half an element, other positions, pixel, extension."""
     source = sources(name)
     options = wrong.get("options", source.options)
-    if "centre" in wrong:
+    if "center" in wrong:
         monkeypatch.setattr(
             "praesepe.sky.instrument.psf_files._middle", lambda n, between: (n - 1) / 2
         )
@@ -219,7 +219,7 @@ def test_the_comparison_notices(sources, name, wrong, monkeypatch):
     settings = {key: value for key, value in wrong.items() if key.startswith("file")}
     psf = source.psf.model_copy(update=settings)
     image = stars(psf, **options)[0]
-    assert max(disagreements(image, drawn(source.profile, *OFFSETS[0]))) > 1.5
+    assert max(disagreements(image, rendered(source.profile, *OFFSETS[0]))) > 1.5
 
 
 @pytest.mark.parametrize("name", ["tinytim", "stdpsf", "stpsf"])
@@ -233,4 +233,4 @@ def test_the_renderer_draws_stars_of_files(sources, name):
         position = torch.tensor([[SIZE // 2 + x], [SIZE // 2 + y]])
         renderer.scatter(grids, torch.zeros(1, dtype=torch.int64), position, torch.ones(1, 1))
         image = renderer.convolve(grids)[0, 0].double().numpy()
-        assert max(disagreements(image, drawn(source.profile, x, y))) < 1
+        assert max(disagreements(image, rendered(source.profile, x, y))) < 1

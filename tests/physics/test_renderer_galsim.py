@@ -12,7 +12,7 @@ from praesepe.sky.instrument.render import Renderer
 from praesepe.survey import load_survey
 
 FLUX, CENTROID_PX, PIXEL = 1e-3, 0.01, 5e-3
-"""What must agree: light (relative), centroid, each pixel (share of the peak)."""
+"""What must agree: light (relative), centroid, each pixel (fraction of the peak)."""
 
 SIZE = 64
 FINER = 4
@@ -56,7 +56,7 @@ def star(survey, renderer):
 
 
 def galsim_image(profiles, x, y, flux, scale):
-    """Stars drawn one by one; zero-based positions in pixels; (band, SIZE, SIZE)."""
+    """Single stars; zero-based positions in pixels; (band, SIZE, SIZE)."""
     out = np.zeros((len(profiles), SIZE, SIZE))
     for band, profile in enumerate(profiles):
         for star_x, star_y, light in zip(x, y, flux[band], strict=True):
@@ -70,8 +70,8 @@ def galsim_image(profiles, x, y, flux, scale):
 def rendered(renderer, x, y, flux, **nuisances):
     grids = renderer.empty(1)
     position = torch.as_tensor(np.stack((x, y))).float()
-    owner = torch.zeros(len(x), dtype=torch.int64)
-    renderer.scatter(grids, owner, position, torch.as_tensor(flux).float())
+    image_index = torch.zeros(len(x), dtype=torch.int64)
+    renderer.scatter(grids, image_index, position, torch.as_tensor(flux).float())
     return renderer.convolve(grids, **nuisances)[0].double().numpy()
 
 
@@ -81,7 +81,7 @@ def centroid(image):
 
 
 def disagreements(image, reference):
-    """Flux (relative), centroid (px) and largest pixel difference (share of the peak)."""
+    """Flux (relative), centroid (px) and largest pixel difference (fraction of the peak)."""
     return (
         abs(image.sum() / reference.sum() - 1),
         float(np.hypot(*(centroid(image) - centroid(reference)))),
@@ -160,7 +160,7 @@ def test_a_cluster_of_stars_of_different_colours(survey, renderer, star):
 
 
 @pytest.mark.parametrize("blur", [0.2, 0.8])
-def test_blur_is_a_gaussian_of_the_given_sigma(survey, renderer, star, blur):
+def test_blur_is_a_gaussian_of_its_sigma(survey, renderer, star, blur):
     scale = survey.pixel_scale_arcsec
     kernel = galsim.Gaussian(sigma=blur * scale)
     blurred = [galsim.Convolve(profile, kernel) for profile in star]

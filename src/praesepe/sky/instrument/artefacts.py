@@ -59,7 +59,7 @@ def add_cosmic_rays(
     images.view(-1).index_add_(0, index[hit], light[:, None].expand(index.shape)[hit])
 
 
-def fill_bad_pixels(images: Tensor, share: float, *, generator: torch.Generator) -> None:
+def fill_bad_pixels(images: Tensor, fraction: float, *, generator: torch.Generator) -> None:
     """Lose pixels at random and fill them as `praesepe.images.cutouts` fills real stamps.
 
     Parameters
@@ -67,11 +67,11 @@ def fill_bad_pixels(images: Tensor, share: float, *, generator: torch.Generator)
     images : Tensor, shape (n, band, y, x)
         Changed in place: a bad pixel holds the median of the good ones of its stamp and band, of an
         even number of them the lower of the middle two.
-    share : float
-        Expected share of bad pixels.
+    fraction : float
+        Expected fraction of bad pixels.
     generator : torch.Generator
         Source of randomness, on the device of the images.
     """
-    bad = torch.rand(images.shape, generator=generator, device=images.device) < share
+    bad = torch.rand(images.shape, generator=generator, device=images.device) < fraction
     median = images.masked_fill(bad, torch.nan).flatten(-2).nanmedian(-1).values  # (n, band)
     torch.where(bad, median[..., None, None], images, out=images)

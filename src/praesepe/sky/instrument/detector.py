@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -108,7 +108,7 @@ class Detector:
         Returns
         -------
         Tensor, shape (n, band, y, x)
-            e-/s; dark current subtracted, of the sky the share that the survey says is left.
+            e-/s; dark current subtracted, of the sky the fraction that the survey says is left.
 
         Notes
         -----
@@ -120,14 +120,11 @@ class Detector:
         if exposure_s is None:
             exposure_s = self.draw_exposures(len(images), generator=generator)
         exposure = self.exposure if exposure_s is None else exposure_s[..., None, None]
-
-        def of(part: slice) -> Tensor:
-            return exposure if exposure_s is None else exposure[part]
-
+        exposure = exposure.expand(*images.shape[:2], 1, 1)
         if background is not None:
             for part in self._chunks(images):
                 exposed[part] = self._on_background(
-                    images[part], background[part], of(part), generator
+                    images[part], background[part], exposure[part], generator
                 )
             return exposed
         u = torch.rand((2, *images.shape[:2], 1, 1), generator=generator, device=images.device)
@@ -135,7 +132,7 @@ class Detector:
         left = torch.lerp(self.left[0], self.left[1], u[1])
         for part in self._chunks(images):
             exposed[part] = self._under_sky(
-                images[part], sky[part], left[part], of(part), generator
+                images[part], sky[part], left[part], exposure[part], generator
             )
         artefacts = self.artefacts
         if artefacts.cosmic_rays > 0:
@@ -169,7 +166,7 @@ class Detector:
         else:
             expected = images + (sky + self.dark)
         expected.mul_(exposure).clamp_(min=0)
-        electrons = self._correlated(expected, self._electrons, generator)
+        electrons = self._correlated(expected, generator)
         if self.full is not None:
             electrons = torch.minimum(electrons, self.full)
         return electrons.div_(exposure).sub_(sky * (1 - left) + self.dark)
@@ -179,57 +176,51 @@ class Detector:
     ) -> Tensor:
         """Images with their photon noise on real ones, e-/s."""
         expected = (images * exposure).clamp_(min=0)
-        electrons = self._correlated(expected, self._photons, generator)
+        electrons = self._correlated(expected, generator, on_noise=True)
         total = electrons.div_(exposure).add_(background)
         if self.full is not None:  # a real pixel that is brighter stays as it is
             total = torch.minimum(total, torch.maximum(self.full / exposure, background))
         return total
 
-    def _electrons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
-        """Photons and read noise for given expected electrons."""
+    def _electrons(self, expected: Tensor, generator: torch.Generator, *, on_noise: bool) -> Tensor:
+        """Photons, and read noise unless they come on a background with noise of its own."""
+
+        def smooth(bands: slice | list[int]) -> Tensor:
+            light = expected[:, bands]
+            if on_noise:
+                return photons_on_noise(light, generator=generator)
+            return photons_and_read_noise(light, self.read_noise[bands], generator=generator)
+
         if not self._counted:
-            return photons_and_read_noise(expected, self.read_noise, generator=generator)
+            return smooth(slice(None))
         electrons = torch.empty_like(expected)
         if self._smooth:
-            electrons[:, self._smooth] = photons_and_read_noise(
-                expected[:, self._smooth], self.read_noise[self._smooth], generator=generator
-            )
+            electrons[:, self._smooth] = smooth(self._smooth)
         counted = poisson(expected[:, self._counted], generator=generator)
-        noise = torch.randn(counted.shape, generator=generator, device=counted.device)
-        electrons[:, self._counted] = counted.addcmul_(noise, self.read_noise[self._counted])
+        if not on_noise:
+            noise = torch.randn(counted.shape, generator=generator, device=counted.device)
+            counted.addcmul_(noise, self.read_noise[self._counted])
+        electrons[:, self._counted] = counted
         return electrons
 
-    def _photons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
-        """Photons alone for given expected electrons, on a background with noise of its own."""
-        if not self._counted:
-            return photons_on_noise(expected, generator=generator)
-        photons = torch.empty_like(expected)
-        if self._smooth:
-            photons[:, self._smooth] = photons_on_noise(
-                expected[:, self._smooth], generator=generator
-            )
-        photons[:, self._counted] = poisson(expected[:, self._counted], generator=generator)
-        return photons
-
     def _correlated(
-        self, expected: Tensor, draw: Callable[..., Tensor], generator: torch.Generator
+        self, expected: Tensor, generator: torch.Generator, *, on_noise: bool = False
     ) -> Tensor:
         """Electrons whose noise is spread over neighbours as the survey's kernels say."""
         if self.kernel is None:
-            return draw(expected, generator)
+            return self._electrons(expected, generator, on_noise=on_noise)
         # Noise comes from beyond the edge as well, of pixels like those at the edge.
         reach = self.kernel.shape[-1] // 2
         wider = pad(expected, (reach,) * 4, mode="replicate")
-        noise = draw(wider, generator) - wider
+        noise = self._electrons(wider, generator, on_noise=on_noise) - wider
         return expected + conv2d(noise, self.kernel, groups=expected.shape[1])
 
 
 def _noise_kernels(survey: Survey, device: torch.device | str) -> Tensor | None:
     """Kernels as weights of a convolution, (band, 1, k, k), each of unit sum of squares."""
-    given = [band.noise_kernel for band in survey.bands]
-    if all(kernel is None for kernel in given):
+    if all(band.noise_kernel is None for band in survey.bands):
         return None
-    kernels = [torch.tensor(kernel or ((1.0,),)) for kernel in given]
+    kernels = [torch.tensor(band.noise_kernel or ((1.0,),)) for band in survey.bands]
     side = max(len(kernel) for kernel in kernels)
     kernels = [pad(kernel, ((side - len(kernel)) // 2,) * 4) for kernel in kernels]
     weights = torch.stack([kernel / kernel.square().sum().sqrt() for kernel in kernels])

@@ -39,10 +39,10 @@ def poisson(expected: Tensor, *, generator: torch.Generator) -> Tensor:
     large = expected >= MIN_NORMAL
     if bool(large.all()):
         return _many_photons(expected, generator)
-    drawn = torch.poisson(torch.where(large, 0.0, expected), generator=generator)
+    counts = torch.poisson(torch.where(large, 0.0, expected), generator=generator)
     if bool(large.any()):
-        drawn[large] = _many_photons(expected[large], generator)
-    return drawn
+        counts[large] = _many_photons(expected[large], generator)
+    return counts
 
 
 def photons_and_read_noise(
@@ -72,13 +72,13 @@ def photons_and_read_noise(
     """
     variance = expected + read_noise**2
     inverse = torch.rsqrt(variance)
-    share = torch.mul(expected, inverse).mul_(inverse)
+    photon_fraction = torch.mul(expected, inverse).mul_(inverse)
     z = _normal(expected, generator)
     square = z * z
     scaled = z.mul_(inverse)  # z / s
-    tilt = (square - 2.5).mul_(share)
+    tilt = (square - 2.5).mul_(photon_fraction)
     correction = torch.mul(square, 1 / 24).sub_(1 / 8).add_(tilt, alpha=-1 / 18)
-    correction.mul_(scaled).add_(square, alpha=1 / 6).sub_(1 / 6).mul_(share)
+    correction.mul_(scaled).add_(square, alpha=1 / 6).sub_(1 / 6).mul_(photon_fraction)
     return correction.add_(expected).addcmul_(variance, scaled)
 
 
@@ -123,8 +123,8 @@ def _many_photons(expected: Tensor, generator: torch.Generator) -> Tensor:
     square = z * z
     last = (square * square).mul_(1 / 270).add_(square, alpha=7 / 810).sub_(8 / 405).div_(expected)
     third = square.mul(-1 / 72).sub_(1 / 36).mul_(z).div_(root)
-    drawn = last.add_(third).add_(square, alpha=1 / 6).add_(1 / 3).addcmul_(root, z)
-    return drawn.add_(expected).floor_().clamp_(min=0)
+    counts = last.add_(third).add_(square, alpha=1 / 6).add_(1 / 3).addcmul_(root, z)
+    return counts.add_(expected).floor_().clamp_(min=0)
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:

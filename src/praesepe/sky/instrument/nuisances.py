@@ -61,7 +61,7 @@ def _psfs(
 ) -> dict[str, Tensor]:
     """Which of its PSFs each band sees: one place on the detector and one focus a stamp.
 
-    The place is where the cluster happens to lie, and always drawn. The focus is a nuisance:
+    The place is where the cluster happens to lie, and always varies. The focus is a nuisance:
     without these, every band has its first, the sharpest.
     """
     device = generator.device

@@ -53,7 +53,7 @@ def band_psf(
 ) -> Array:
     """Point spread function of a band as a pixel of the mosaic sees it.
 
-    Every element is the value at the centre of its grid cell times the cell's area, of the point
+    Every element is the value at the center of its grid cell times the cell's area, of the point
     spread function convolved with the whole pixel response. The light of a star that a mosaic pixel
     collects is therefore this image, interpolated at the pixel's offset from the star, times
     ``(pixel_scale / grid_scale)**2``.
@@ -61,7 +61,7 @@ def band_psf(
     Parameters
     ----------
     band : praesepe.survey.Band
-        Its `psf` is a FITS file or the optical model; see `praesepe.survey.PSF`.
+        Its `psf` is a FITS file or the optical model.
     grid_scale_arcsec : float
         Sampling of the result, arcsec.
     half_size_px : int
@@ -72,7 +72,7 @@ def band_psf(
         over the mosaic's pixel.
     wavelengths_angstrom : array_like, optional
         Wavelengths averaged with equal weight; default: `psf.wavelength_angstrom`, or else
-        `N_WAVELENGTHS` equal shares of the filter's light.
+        `N_WAVELENGTHS` equal parts of the filter's light.
     defocus_nm : array_like
         R.m.s. wavefront errors by defocus, nm, of the optical model; several at once cost less
         than one by one. From an image no other focus follows: a file allows a single 0 only.
@@ -82,7 +82,7 @@ def band_psf(
     Returns
     -------
     ndarray, shape (*defocus, 2 * half_size_px + 1, 2 * half_size_px + 1)
-        Its sum is the share of a star's light inside the stamp; some 0.996 lie within 6 arcsec.
+        Its sum is the fraction of a star's light inside the stamp; some 0.996 lie within 6 arcsec.
 
     Raises
     ------
@@ -94,17 +94,9 @@ def band_psf(
             f"grid_scale_arcsec = {grid_scale_arcsec}, half_size_px = {half_size_px}: "
             "the first must be positive, the second at least 1."
         )
-    psf = band.psf
-    if psf.pixfrac > 0 and pixel_scale_arcsec is None:
-        raise InputError(
-            f"band {band.name!r} is drizzled (pixfrac = {psf.pixfrac}): give pixel_scale_arcsec, "
-            "the pixel of the mosaic."
-        )
-    drizzle = drizzle_widths(psf, pixel_scale_arcsec)
-    if wavelengths_angstrom is None:
-        wavelengths = band_wavelengths(band)
-    else:
-        wavelengths = np.atleast_1d(np.asarray(wavelengths_angstrom, dtype=float))
+    psf, drizzle = band.psf, _drizzle_widths(band, pixel_scale_arcsec)
+    given = band_wavelengths(band) if wavelengths_angstrom is None else wavelengths_angstrom
+    wavelengths = np.atleast_1d(np.asarray(given, dtype=float))
     if wavelengths.size == 0 or not np.all(np.isfinite(wavelengths) & (wavelengths > 0)):
         raise InputError(f"wavelengths {wavelengths} of band {band.name!r}: give positive numbers.")
     defocus = np.asarray(defocus_nm, dtype=float)
@@ -135,9 +127,9 @@ def psf_variants(band: Band) -> int:
 
 
 def band_wavelengths(band: Band) -> Array:
-    """Wavelengths (Angstrom) that stand for a filter: each for an equal share of its photons.
+    """Wavelengths (Angstrom) that stand for a filter: each for an equal part of its photons.
 
-    They are the middles of `N_WAVELENGTHS` equal shares of the photons of a source with constant
+    They are the middles of `N_WAVELENGTHS` equal parts of the photons of a source with constant
     flux per unit frequency, or the one wavelength that the survey file gives.
     """
     if band.psf.wavelength_angstrom is not None:
@@ -149,14 +141,20 @@ def band_wavelengths(band: Band) -> Array:
     photons = np.asarray(passband.throughput, dtype=float) / wavelength
     steps = 0.5 * (photons[1:] + photons[:-1]) * np.diff(wavelength)
     cumulative = np.concatenate([[0.0], np.cumsum(steps)])
-    shares = (np.arange(N_WAVELENGTHS) + 0.5) / N_WAVELENGTHS
-    return np.interp(shares * cumulative[-1], cumulative, wavelength)
+    middles = (np.arange(N_WAVELENGTHS) + 0.5) / N_WAVELENGTHS
+    return np.interp(middles * cumulative[-1], cumulative, wavelength)
 
 
-def drizzle_widths(psf: PSF, pixel_scale_arcsec: float | None) -> tuple[float, ...]:
+def _drizzle_widths(band: Band, pixel_scale_arcsec: float | None) -> tuple[float, ...]:
     """Sides (arcsec) of the squares that drizzling convolves with: drop and output pixel."""
-    if psf.pixfrac == 0 or pixel_scale_arcsec is None:
+    psf = band.psf
+    if psf.pixfrac == 0:
         return ()
+    if pixel_scale_arcsec is None:
+        raise InputError(
+            f"band {band.name!r} is drizzled (pixfrac = {psf.pixfrac}): give pixel_scale_arcsec, "
+            "the pixel of the mosaic."
+        )
     return (psf.pixfrac * psf.native_pixel_arcsec, pixel_scale_arcsec)
 
 
@@ -367,21 +365,21 @@ def _file_psf(
 ) -> Array:
     """Point spread function from a FITS file, with the optical model's wings outside its box.
 
-    The file is normalised to the share of the light inside its box: `file_energy_fraction`, or what
-    the optical model has there. The light outside follows the optical model.
+    The file is normalised to the light inside its box: `file_energy_fraction`, or what the optical
+    model has there. The light outside follows the optical model.
     """
-    scale, centre = file.scale_arcsec, file.centre
+    scale, center = file.scale_arcsec, file.center
     image = file.image(chosen_position(psf, len(file.planes), position))
     finer = max(1, math.ceil(grid_scale / scale))
     step = grid_scale / finer
     edges = [  # of the file's box in y and x, arcsec from the star
         ((middle + 0.5) * scale, (size - 0.5 - middle) * scale)
-        for middle, size in zip(centre, image.shape, strict=True)
+        for middle, size in zip(center, image.shape, strict=True)
     ]
     half = max(half_size * finer, math.ceil(max(map(max, edges)) / step) + 2) + math.ceil(
         2 * sum(drizzle) / step
     )
-    resampled = resample(image, scale, step, half, centre=centre)
+    resampled = resample(image, scale, step, half, center=center)
     if not file.has_pixel:
         resampled = _convolve_squares(resampled, step, (psf.native_pixel_arcsec,))
     model = _model(psf, tuple(wavelengths.tolist()), step, half)
@@ -391,10 +389,10 @@ def _file_psf(
         for low, high in edges
     )
     inside = inside_y[:, None] * inside_x[None, :]
-    modelled = float((model * inside).sum())
-    share = psf.file_energy_fraction if psf.file_energy_fraction is not None else modelled
-    wings = (1 - share) / (1 - modelled) if modelled < 1 else 0.0
-    result = share * resampled / resampled.sum() + wings * model * (1 - inside)
+    model_inside = float((model * inside).sum())
+    inside_box = psf.file_energy_fraction if psf.file_energy_fraction is not None else model_inside
+    wings = (1 - inside_box) / (1 - model_inside) if model_inside < 1 else 0.0
+    result = inside_box * resampled / resampled.sum() + wings * model * (1 - inside)
     if drizzle:
         result = _convolve_squares(result, step, drizzle)
     keep = np.arange(-half_size, half_size + 1) * finer + half

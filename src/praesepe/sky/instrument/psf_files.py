@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
 from collections.abc import Mapping
@@ -18,15 +17,13 @@ from praesepe.errors import InputError, PraesepeWarning, unknown
 if TYPE_CHECKING:
     from praesepe.survey import PSF
 
-log = logging.getLogger(__name__)
-
 Array = NDArray[np.floating[Any]]
 
 FILL_VALUE_BELOW = -0.01
 """Values below this multiple of the peak are fill values, taken as zero."""
 
-MISSING_SHARE = 0.005
-"""Share of the values that may be missing, by NaN or fill values, before the user is told."""
+MISSING_FRACTION = 0.005
+"""Fraction of the values that may be missing, by NaN or fill values, before the user is warned."""
 
 COARSEST_PIXELS = 2.0
 """A PSF sampled more coarsely than this many pixels is a mistake in the sampling."""
@@ -41,7 +38,7 @@ a pixel, which their detector-sampled companions DET_DIST and DET_SAMP do.
 STPSF_EXTENSIONS = (*STPSF_OVERSAMPLED, "DET_DIST", "DET_SAMP")
 
 NORMALISATION_TOLERANCE = 0.1
-"""How far the sum of a PSF may be off a known convention before the user is told."""
+"""How far the sum of a PSF may be off a known convention before the user is warned."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class PSFFile:
         Their sampling.
     has_pixel : bool
         Whether they include the detector's pixel response.
-    centre : (float, float)
+    center : (float, float)
         Element in y and x, counted from zero, on which the star stands; half a number where it
         stands between two.
     """
@@ -64,7 +61,7 @@ class PSFFile:
     planes: Array
     scale_arcsec: float
     has_pixel: bool
-    centre: tuple[float, float]
+    center: tuple[float, float]
 
     def image(self, position: int | None) -> Array:
         """One plane, or the mean of all for None: (y, x), fill values zero, of unit sum."""
@@ -100,9 +97,9 @@ def read_psf_file(psf: PSF, *, position: int | None = None) -> tuple[Array, floa
     image = file.image(chosen_position(psf, len(file.planes), position))
     if any(n % 2 == 0 for n in image.shape):
         half = max(
-            math.floor(max(c, n - 1 - c)) for c, n in zip(file.centre, image.shape, strict=True)
+            math.floor(max(c, n - 1 - c)) for c, n in zip(file.center, image.shape, strict=True)
         )
-        image = resample(image, 1.0, 1.0, half, centre=file.centre)
+        image = resample(image, 1.0, 1.0, half, center=file.center)
         image /= image.sum()
     return image, file.scale_arcsec
 
@@ -125,23 +122,25 @@ def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None 
         Where the sampling is coarser than two pixels, or so fine that the whole image of the file
         is smaller than two pixels.
     """
-    known = pixel_scale_arcsec is not None
-    pixel = pixel_scale_arcsec if pixel_scale_arcsec is not None else psf.native_pixel_arcsec
-    name = "the mosaic's pixel" if known else "the detector's pixel (native_pixel_arcsec)"
-    given = "psf.file_scale_arcsec" if psf.file_scale_arcsec else "its header"
+    if pixel_scale_arcsec is None:
+        pixel, name = psf.native_pixel_arcsec, "the detector's pixel (native_pixel_arcsec)"
+    else:
+        pixel, name = pixel_scale_arcsec, "the mosaic's pixel"
+    source = "psf.file_scale_arcsec" if psf.file_scale_arcsec else "its header"
     scale, box = file.scale_arcsec, min(file.planes.shape[1:]) * file.scale_arcsec
     if scale > COARSEST_PIXELS * pixel * (1 + 1e-9):
-        raise InputError(
-            f"{psf.file} is sampled every {scale:g} arcsec ({given}), {name} is {pixel:g} arcsec; "
-            f"allowed are {COARSEST_PIXELS:g} pixels at most. Set `psf.file_scale_arcsec` to the "
-            "sampling of the file."
+        wrong = f"{name} is {pixel:g} arcsec; allowed are {COARSEST_PIXELS:g} pixels at most"
+    elif box < COARSEST_PIXELS * pixel:
+        wrong = (
+            f"so that all of it spans {box:.3g} arcsec, and {name} is {pixel:g} arcsec; it must "
+            f"hold {COARSEST_PIXELS:g} pixels at least"
         )
-    if box < COARSEST_PIXELS * pixel:
-        raise InputError(
-            f"{psf.file} is sampled every {scale:g} arcsec ({given}), so that all of it spans "
-            f"{box:.3g} arcsec, and {name} is {pixel:g} arcsec; it must hold {COARSEST_PIXELS:g} "
-            "pixels at least. Set `psf.file_scale_arcsec` to the sampling of the file."
-        )
+    else:
+        return
+    raise InputError(
+        f"{psf.file} is sampled every {scale:g} arcsec ({source}), {wrong}. Set "
+        "`psf.file_scale_arcsec` to the sampling of the file."
+    )
 
 
 def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
@@ -196,9 +195,9 @@ def load_psf_file(psf: PSF) -> PSFFile:
     -----
     PraesepeWarning
         Where the sum is neither about 1 nor that of a known convention: STDPSF and other
-        oversampled files give the light per native pixel in every element, STPSF the share of the
-        light inside the image. Where more than 0.5 % of the values are missing, unless they are the
-        fill values of a cube of positions.
+        oversampled files give the light per native pixel in every element, STPSF that inside the
+        image. Where more than 0.5 % of the values are missing, unless they are the fill values of a
+        cube of positions.
     """
     path = Path(str(psf.file))
     if not path.is_file():
@@ -225,23 +224,22 @@ def load_psf_file(psf: PSF) -> PSFFile:
     has_pixel = psf.file_has_pixel
     if has_pixel is None:
         has_pixel = not (stpsf and _extension_name(header) in STPSF_OVERSAMPLED)
-    centre = _centre(_mean(planes), between=stpsf)
-    _check_core(path, planes, centre, scale)
+    center = _center(_mean(planes), between=stpsf)
+    _check_core(path, planes, center, scale)
     # STDPSF cubes are known to be filled with -0.1 at their edges; NaN are no part of them.
     _check_missing(path, finite if data.ndim == 3 else present)
     if not stpsf:
         _check_normalisation(path, float(sums.mean()), psf.native_pixel_arcsec / scale, header)
-    return PSFFile(planes, float(scale), has_pixel, centre)
+    return PSFFile(planes, float(scale), has_pixel, center)
 
 
 def _mean(planes: Array) -> Array:
     """Mean of what is good of each element in planes (position, y, x), zero where nothing is."""
     good = np.isfinite(planes)
-    mean: Array = np.where(good, planes, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
-    return mean
+    return np.where(good, planes, 0.0).sum(axis=0) / np.maximum(good.sum(axis=0), 1)
 
 
-def _centre(image: Array, *, between: bool) -> tuple[float, float]:
+def _center(image: Array, *, between: bool) -> tuple[float, float]:
     """Element on which the star stands: the middle one of an odd side.
 
     Of an even side it is element n / 2 (TinyTim), or the star stands between the middle two
@@ -264,9 +262,9 @@ def _asymmetry(image: Array) -> float:
     return float(((image - image[::-1, ::-1]) ** 2).sum())
 
 
-def _check_core(path: Path, planes: Array, centre: tuple[float, float], scale: float) -> None:
+def _check_core(path: Path, planes: Array, center: tuple[float, float], scale: float) -> None:
     """Refuse files with holes in their core, or whose star stands elsewhere."""
-    y, x = (slice(max(0, math.ceil(c) - 2), math.floor(c) + 3) for c in centre)
+    y, x = (slice(max(0, math.ceil(c) - 2), math.floor(c) + 3) for c in center)
     broken = ~np.isfinite(planes[:, y, x]).all(axis=(1, 2))
     if broken.any():
         raise InputError(
@@ -275,10 +273,10 @@ def _check_core(path: Path, planes: Array, centre: tuple[float, float], scale: f
         )
     image = _mean(planes)
     brightest = np.array(np.unravel_index(image.argmax(), image.shape))
-    if np.abs(brightest - centre).max() * scale > max(0.1, 1.5 * scale):
+    if np.abs(brightest - center).max() * scale > max(0.1, 1.5 * scale):
         raise InputError(
             f"{path}: the brightest element is (y, x) = {tuple(map(int, brightest))}, but the "
-            f"star must stand on element {tuple(f'{c:g}' for c in centre)}; crop the file "
+            f"star must stand on element {tuple(f'{c:g}' for c in center)}; crop the file "
             "accordingly."
         )
 
@@ -286,7 +284,7 @@ def _check_core(path: Path, planes: Array, centre: tuple[float, float], scale: f
 def _check_missing(path: Path, present: NDArray[np.bool_]) -> None:
     """Warn of holes, which count as zero: the light of the wings there is lost."""
     missing = present.size - int(present.sum())
-    if missing > MISSING_SHARE * present.size:
+    if missing > MISSING_FRACTION * present.size:
         warnings.warn(
             f"{path}: {missing} of {present.size} values ({missing / present.size:.1%}) are NaN, "
             "infinite or negative fill values; they count as zero. Fill them, or crop the file to "
@@ -342,12 +340,8 @@ def _read_fits(path: Path, extension: str | int | None) -> tuple[NDArray[Any], M
         raise InputError(f"{path} holds no image.")
     names = {number: _extension_name(header) for number, (_, header) in images.items()}
     if extension is None:
-        for name in STPSF_OVERSAMPLED:
-            if name in names.values():
-                extension = name
-                break
-        else:
-            extension = next(iter(images))
+        oversampled = (name for name in STPSF_OVERSAMPLED if name in names.values())
+        extension = next(oversampled, next(iter(images)))
     if isinstance(extension, int):
         if extension not in images:
             raise InputError(
@@ -405,16 +399,16 @@ def resample(
     step: float,
     half: int,
     *,
-    centre: tuple[float, float] | None = None,
+    center: tuple[float, float] | None = None,
 ) -> Array:
-    """Cubic-spline interpolation of an image onto a grid of `step` about its centre.
+    """Cubic-spline interpolation of an image onto a grid of `step` about its center.
 
     The spline passes through the samples, is zero outside them, and keeps flux and centroid.
-    `centre` is the element in y and x under the middle of the grid, by default ``n // 2``; the
+    `center` is the element in y and x under the middle of the grid, by default ``n // 2``; the
     result has ``2 * half + 1`` elements a side.
     """
-    points = np.arange(-half, half + 1) * (step / scale)  # in samples from the centre
-    about = centre if centre is not None else tuple(size // 2 for size in image.shape)
+    points = np.arange(-half, half + 1) * (step / scale)  # in samples from the center
+    about = center if center is not None else tuple(size // 2 for size in image.shape)
     rows, columns = (
         _spline_matrix(points + middle, size)
         for size, middle in zip(image.shape, about, strict=True)

@@ -8,7 +8,7 @@ non-uniform FFT). One real FFT per stamp and band then serves any number of star
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -52,7 +52,7 @@ class Renderer:
     grid : int
         Side of the oversampled grid.
     peak : ndarray, shape (band,)
-        Share of a centred star's light that falls into the central pixel, with the sharpest PSF.
+        Fraction of a centered star's light in the central pixel, with the sharpest PSF.
     n_psfs : tuple of int
         Number of PSFs of each band: more than one where the survey lets the focus vary, or asks
         for a random position of a position-dependent file.
@@ -86,32 +86,32 @@ class Renderer:
         """Return `n` empty grids, shape (n, band, grid, grid)."""
         return torch.zeros((n, self.n_bands, self.grid, self.grid), device=self.device)
 
-    def scatter(self, grids: Tensor, owner: Tensor, position: Tensor, flux: Tensor) -> None:
+    def scatter(self, grids: Tensor, image_index: Tensor, position: Tensor, flux: Tensor) -> None:
         """Add stars to the grids they belong to; stars outside the margin are left out.
 
         Parameters
         ----------
         grids : Tensor, shape (n, band, grid, grid)
             Changed in place.
-        owner : Tensor of int64, shape (star,)
+        image_index : Tensor of int64, shape (star,)
             Which of the n grids each star belongs to.
         position : Tensor, shape (2, star)
-            x and y in image pixels; the centre of the first pixel is (0, 0).
+            x and y in image pixels; the center of the first pixel is (0, 0).
         flux : Tensor, shape (band, star)
             Any unit; images come out in the same.
         """
-        for part in chunks(owner.numel(), self.device):
-            self._scatter(grids, owner[part], position[:, part], flux[:, part])
+        for part in chunks(image_index.numel(), self.device):
+            self._scatter(grids, image_index[part], position[:, part], flux[:, part])
 
-    def _scatter(self, grids: Tensor, owner: Tensor, position: Tensor, flux: Tensor) -> None:
+    def _scatter(self, grids: Tensor, image_index: Tensor, position: Tensor, flux: Tensor) -> None:
         where = OVERSAMPLING * (position + self.pad)  # (2, star), in grid points
         inside = ((where >= 1) & (where < self.grid - 3)).all(0)
         if not bool(inside.all()):
-            owner, where, flux = owner[inside], where[:, inside], flux[:, inside]
+            image_index, where, flux = image_index[inside], where[:, inside], flux[:, inside]
         corner = torch.floor(where)
         wx, wy = bspline(where - corner)  # each (4, star)
         column, row = corner.long() - 1
-        first = owner * (self.n_bands * self.grid**2) + row * self.grid + column
+        first = image_index * (self.n_bands * self.grid**2) + row * self.grid + column
         steps = torch.arange(4, device=self.device)
         offset = (steps[:, None] * self.grid + steps).reshape(16, 1)
         index = (first + offset).reshape(-1)  # (16 star,), in the first band
@@ -129,7 +129,9 @@ class Renderer:
         )
         view.scatter_add_(1, index.expand(self.n_bands, -1), light)
 
-    def scatter_even(self, grids: Tensor, owner: Tensor, position: Tensor, flux: Tensor) -> None:
+    def scatter_even(
+        self, grids: Tensor, image_index: Tensor, position: Tensor, flux: Tensor
+    ) -> None:
         """Add points that together are smooth light to empty grids, each to one grid point.
 
         The same as `scatter` at a sixteenth of its price, where the points of a grid are so many,
@@ -138,17 +140,17 @@ class Renderer:
 
         Parameters
         ----------
-        grids, owner, position, flux : Tensor
+        grids, image_index, position, flux : Tensor
             As for `scatter`.
         """
-        for part in chunks(owner.numel(), self.device):
+        for part in chunks(image_index.numel(), self.device):
             where = OVERSAMPLING * (position[:, part] + self.pad)
             inside = ((where >= 1) & (where < self.grid - 3)).all(0)
             column, row = torch.floor(where + 0.5).long()
-            index = owner[part] * (self.n_bands * self.grid**2) + row * self.grid + column
+            index = image_index[part] * (self.n_bands * self.grid**2) + row * self.grid + column
             self._add(grids, torch.where(inside, index, 0), torch.where(inside, flux[:, part], 0))
 
-    def add_even(self, grids: Tensor, rows: Tensor, light: Tensor) -> None:
+    def add_even(self, grids: Tensor, image_index: Tensor, light: Tensor) -> None:
         """Add to grids the light of `scatter_even`, spread as a cubic B-spline does.
 
         Of the spline's transform sinc⁴, one factor is there already: the places within the grid
@@ -158,17 +160,16 @@ class Renderer:
         ----------
         grids : Tensor, shape (n, band, grid, grid)
             Changed in place.
-        rows : Tensor of int64, shape (m,)
+        image_index : Tensor of int64, shape (m,)
             Which of the grids.
         light : Tensor, shape (m, band, grid, grid)
         """
-        per_pass = GRIDS_PER_PASS["cpu" if self.device.type == "cpu" else "cuda"]
-        for part in torch.arange(len(rows), device=self.device).split(per_pass):
-            here = light[part]
+        for part in chunks(len(image_index), self.device, GRIDS_PER_PASS):
+            here = light[part].clone()
             for ends in (here, here.transpose(-1, -2)):
                 sides = ends[..., 2:] + ends[..., :-2]
                 ends.mul_(0.75)[..., 1:-1].add_(sides, alpha=0.125)
-            grids.index_add_(0, rows[part], here)
+            grids.index_add_(0, image_index[part], here)
 
     def convolve(
         self,
@@ -197,19 +198,11 @@ class Renderer:
         -------
         Tensor, shape (n, band, size, size)
         """
-        per_pass = STAMPS_PER_PASS["cpu" if self.device.type == "cpu" else "cuda"]
-        if len(grids) > per_pass:
-            image = torch.empty(
-                (len(grids), self.n_bands, self.size, self.size), device=self.device
-            )
-            for start in range(0, len(grids), per_pass):
-                part = slice(start, start + per_pass)
-                image[part] = self._convolve(
-                    grids[part],
-                    *(None if v is None else v[part] for v in (gain, blur_px, shift_px, psf)),
-                )
-            return image
-        return self._convolve(grids, gain, blur_px, shift_px, psf)
+        images = torch.empty((len(grids), self.n_bands, self.size, self.size), device=self.device)
+        for part in chunks(len(grids), self.device, STAMPS_PER_PASS):
+            options = (None if v is None else v[part] for v in (gain, blur_px, shift_px, psf))
+            images[part] = self._convolve(grids[part], *options)
+        return images
 
     def _convolve(
         self,
@@ -239,7 +232,7 @@ class Renderer:
         image = torch.fft.irfft(rows, n=self.grid, dim=-1)
         start = OVERSAMPLING * self.pad
         stop = start + OVERSAMPLING * self.size
-        return image[..., start:stop:OVERSAMPLING].contiguous()
+        return image[..., start:stop:OVERSAMPLING]
 
     def _modulation(
         self, n: int, gain: Tensor | None, blur_px: Tensor | None, shift_px: Tensor | None
@@ -260,14 +253,14 @@ class Renderer:
         return along_y, along_x
 
 
-FOCI = 8
+DEFOCUS_SAMPLES = 8
 """PSFs of different focus from which a survey with varying focus draws."""
 
 
 def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
     """All PSFs of a band, (psf, 2 half + 1, 2 half + 1): positions of a file, or defocus samples.
 
-    The samples are the middles of equal shares of a half-normal distribution: a PSF does not tell
+    The samples are the middles of equal parts of a half-normal distribution: a PSF does not tell
     which side of the focus it is on.
     """
     scale = survey.pixel_scale_arcsec
@@ -284,14 +277,16 @@ def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
         return np.stack([seen(position=place) for place in places])
     if sigma == 0:
         return seen()[None]
-    shares = torch.linspace(0.5, 1.0, 2 * FOCI + 1, dtype=torch.float64)[1::2]
-    defocus_nm = (sigma * torch.special.ndtri(shares)).tolist()
+    quantiles = torch.linspace(0.5, 1.0, 2 * DEFOCUS_SAMPLES + 1, dtype=torch.float64)[1::2]
+    defocus_nm = (sigma * torch.special.ndtri(quantiles)).tolist()
     return seen(defocus_nm=defocus_nm)
 
 
-def chunks(n: int, device: torch.device) -> Iterator[slice]:
-    """Slices that cover `n` stars, each small enough for the device."""
-    size = STARS_PER_CHUNK["cpu" if device.type == "cpu" else "cuda"]
+def chunks(
+    n: int, device: torch.device, most: Mapping[str, int] = STARS_PER_CHUNK
+) -> Iterator[slice]:
+    """Slices that cover `n` stars, or others of which a device takes so many at once."""
+    size = most["cpu" if device.type == "cpu" else "cuda"]
     for start in range(0, n, size):
         yield slice(start, start + size)
 

@@ -15,12 +15,12 @@ KERNEL = ((0.1, 0.3, 0.0), (0.4, 1.0, 0.3), (0.1, 0.4, 0.2))
 """No two directions alike."""
 
 
-def survey_with(*, faults=None, **settings):
+def survey_with(*, artefacts=None, **settings):
     """phat under a fixed sky that is subtracted, with other settings of all bands."""
     survey = load_survey("phat-nodust")
     settings = {"sky_e_s": (0.05, 0.05), "sky_left": (0.0, 0.0), **settings}
     bands = tuple(band.model_copy(update=settings) for band in survey.bands)
-    return survey.with_values(observation={"bands": bands, "detector": faults or {}})
+    return survey.with_values(observation={"bands": bands, "detector": artefacts or {}})
 
 
 def uniform(light, n=40, size=64):
@@ -135,7 +135,7 @@ def test_saturation_clips_what_one_exposure_cannot_hold(generator):
 
 
 def test_flat_field_error_multiplies_the_light_of_sky_and_stars(generator):
-    survey = survey_with(faults={"flat_field": 0.05})
+    survey = survey_with(artefacts={"flat_field": 0.05})
     for light in (1.0, 10.0):
         exposed = Detector(survey).expose(uniform(light), generator=generator).double()
         measured = exposed.var(dim=(0, 2, 3)).numpy()
@@ -174,11 +174,11 @@ def test_cosmic_rays_have_their_rate_and_brightness(generator):
 
 
 def test_cosmic_rays_of_a_survey_add_to_its_images(generator):
-    faults = {"cosmic_rays": 20.0, "cosmic_ray_e": (2000.0, 2000.0)}
+    artefacts = {"cosmic_rays": 20.0, "cosmic_ray_e": (2000.0, 2000.0)}
     clean = Detector(survey_with()).expose(
         uniform(0.1), generator=torch.Generator().manual_seed(20190103)
     )
-    hit = Detector(survey_with(faults=faults)).expose(uniform(0.1), generator=generator)
+    hit = Detector(survey_with(artefacts=artefacts)).expose(uniform(0.1), generator=generator)
     added = (hit - clean).double()
     for band, settings in enumerate(load_survey("phat-nodust").bands):
         electrons = float(added[:, band].sum()) * settings.exposure_s
@@ -217,7 +217,7 @@ def test_bad_pixels_hold_the_median_of_the_good_ones(generator):
 
 
 def test_bad_pixels_of_a_survey(generator):
-    survey = survey_with(faults={"bad_pixels": 0.1})
+    survey = survey_with(artefacts={"bad_pixels": 0.1})
     exposed = Detector(survey).expose(uniform(0.1, n=20), generator=generator)
     for image in exposed.flatten(0, 1).numpy():
         _, counts = np.unique(image, return_counts=True)
@@ -236,7 +236,7 @@ def test_on_a_background_only_the_light_brings_noise(generator, light):
     """Neither sky nor read noise a second time, whatever the survey says about them."""
     real = background(generator)
     detector = Detector(
-        survey_with(faults={"flat_field": 0.1, "cosmic_rays": 50, "bad_pixels": 0.1})
+        survey_with(artefacts={"flat_field": 0.1, "cosmic_rays": 50, "bad_pixels": 0.1})
     )
     added = detector.expose(uniform(light), generator=generator, background=real) - real
     added = added.double()
@@ -286,7 +286,7 @@ def test_saturation_on_a_background(generator):
 
 def test_everything_together_is_reproducible_and_leaves_its_input():
     survey = survey_with(
-        faults={"flat_field": 0.01, "cosmic_rays": 5.0, "bad_pixels": 0.01},
+        artefacts={"flat_field": 0.01, "cosmic_rays": 5.0, "bad_pixels": 0.01},
         noise_kernel=KERNEL,
         saturation_e=50_000.0,
         read_noise_e=1.0,

@@ -57,7 +57,7 @@ def test_the_variance_test_would_notice_what_is_missing(phat, generator, missing
 
 
 @pytest.mark.parametrize("left", [-0.1, 0.0, 1.0])
-def test_the_share_of_the_sky_that_is_left(phat, generator, left):
+def test_the_fraction_of_the_sky_that_is_left(phat, generator, left):
     exposed = expose(fixed_sky(phat, 0.1, left), 0.0, generator)
     error = 4 * exposed.std() / exposed[:, 0].numel() ** 0.5
     assert exposed.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0.1 * left] * 3, abs=float(error))

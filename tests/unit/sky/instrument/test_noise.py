@@ -1,4 +1,4 @@
-"""Photon and read noise against their exact distributions, and their faults."""
+"""Photon and read noise against their exact distributions, and what must be found."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def chi_square_p(observed, expected):
     return stats.chi2.sf(((observed - expected) ** 2 / expected).sum(), len(expected) - 1)
 
 
-def counts_p(drawn, mean):
+def counts_p(counts, mean):
     """p-value of whole numbers being Poisson deviates."""
-    drawn = np.asarray(drawn).astype(int)
-    top = int(max(drawn.max(), mean + 10 * mean**0.5)) + 10
-    expected = len(drawn) * stats.poisson.pmf(np.arange(top), mean)
-    return chi_square_p(np.bincount(drawn, minlength=top), expected)
+    counts = np.asarray(counts).astype(int)
+    top = int(max(counts.max(), mean + 10 * mean**0.5)) + 10
+    expected = len(counts) * stats.poisson.pmf(np.arange(top), mean)
+    return chi_square_p(np.bincount(counts, minlength=top), expected)
 
 
 def moments(sample):
@@ -55,11 +55,11 @@ def check_moments(sample, cumulants, sigmas=4.5):
     "mean", [0.02, 0.7, 1.0, 1.5, 5.0, MIN_NORMAL - 0.01, MIN_NORMAL, 14.0, 50.0, 3000.0]
 )
 def test_poisson(mean, generator):
-    drawn = poisson(torch.full((N,), mean), generator=generator).double().numpy()
-    assert (drawn == np.floor(drawn)).all()
-    assert drawn.min() >= 0
-    assert counts_p(drawn, mean) > 1e-3
-    assert check_moments(drawn, [mean] * 4)
+    counts = poisson(torch.full((N,), mean), generator=generator).double().numpy()
+    assert (counts == np.floor(counts)).all()
+    assert counts.min() >= 0
+    assert counts_p(counts, mean) > 1e-3
+    assert check_moments(counts, [mean] * 4)
 
 
 @pytest.mark.parametrize("mean", [5.0, 14.0, 50.0])
@@ -71,14 +71,14 @@ def test_a_rounded_normal_deviate_would_be_noticed(mean, rng):
 
 def test_poisson_of_many_means_at_once(generator):
     mean = torch.tensor([0.0, 0.3, 4.0, 30.0, 1e6]).repeat(60_000)
-    drawn = poisson(mean.view(2, -1, 5), generator=generator)
-    assert drawn.shape == (2, 30_000, 5)
-    drawn = drawn.view(-1, 5).double().numpy()
-    assert (drawn[:, 0] == 0).all()
+    counts = poisson(mean.view(2, -1, 5), generator=generator)
+    assert counts.shape == (2, 30_000, 5)
+    counts = counts.view(-1, 5).double().numpy()
+    assert (counts[:, 0] == 0).all()
     for column, value in enumerate((0.3, 4.0, 30.0), start=1):
-        assert counts_p(drawn[:, column], value) > 1e-3
-    assert drawn[:, 4].std() == pytest.approx(1000, rel=0.02)
-    correlation = np.corrcoef(drawn[:, 1:].T)
+        assert counts_p(counts[:, column], value) > 1e-3
+    assert counts[:, 4].std() == pytest.approx(1000, rel=0.02)
+    correlation = np.corrcoef(counts[:, 1:].T)
     assert np.abs(correlation - np.eye(4)).max() < 0.02
 
 

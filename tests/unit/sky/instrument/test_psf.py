@@ -149,15 +149,15 @@ def test_drizzle_is_a_square_drop_and_a_square_pixel():
     assert drizzled.max() < 0.85 * native.max()
 
 
-def test_wavelengths_are_equal_shares_of_the_filter():
+def test_wavelengths_are_equal_parts_of_the_filter():
     pytest.importorskip("sedpy")
     band = SimpleNamespace(name="F814W", filter="acs_wfc_f814w", psf=PSF())
     wavelengths = band_wavelengths(band)
     assert wavelengths.shape == (5,)
     assert np.all(np.diff(wavelengths) > 100)
     assert abs(wavelengths.mean() - 8050) < 100
-    given = SimpleNamespace(name="x", filter="x", psf=PSF(wavelength_angstrom=5000.0))
-    assert band_wavelengths(given) == pytest.approx([5000.0])
+    fixed = SimpleNamespace(name="x", filter="x", psf=PSF(wavelength_angstrom=5000.0))
+    assert band_wavelengths(fixed) == pytest.approx([5000.0])
 
 
 # ---- encircled energy
@@ -245,9 +245,9 @@ def test_light_outside_the_box_of_a_file_follows_the_model(tmp_path):
     scaled = band_psf(
         make_band(file=file, file_energy_fraction=0.8), grid_scale_arcsec=0.05, half_size_px=30
     )
-    share = model.sum()
-    assert scaled[30, 30] / psf[30, 30] == pytest.approx(0.8 / share, rel=2e-3)
-    assert scaled[0, 30] / psf[0, 30] == pytest.approx(0.2 / (1 - share), rel=0.02)
+    inside = model.sum()
+    assert scaled[30, 30] / psf[30, 30] == pytest.approx(0.8 / inside, rel=2e-3)
+    assert scaled[0, 30] / psf[0, 30] == pytest.approx(0.2 / (1 - inside), rel=0.02)
 
 
 def test_cube_is_averaged_and_fill_values_count_as_zero(tmp_path):

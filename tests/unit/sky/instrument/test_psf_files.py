@@ -154,8 +154,8 @@ def test_an_extension_by_name_or_number(stpsf, extension, sigma):
 )
 def test_the_header_says_whether_the_pixel_is_in(stpsf, extension, has_pixel):
     assert load_psf_file(PSF(file=stpsf, file_extension=extension)).has_pixel is has_pixel
-    told = PSF(file=stpsf, file_extension=extension, file_has_pixel=not has_pixel)
-    assert load_psf_file(told).has_pixel is not has_pixel
+    explicit = PSF(file=stpsf, file_extension=extension, file_has_pixel=not has_pixel)
+    assert load_psf_file(explicit).has_pixel is not has_pixel
 
 
 def test_other_files_have_the_pixel(tmp_path, cube):
@@ -187,7 +187,7 @@ def test_even_sides_are_centred_where_the_star_is(tmp_path, middle, sigma):
     """Between two elements (STPSF) or on element n / 2 (TinyTim), found by symmetry."""
     file = write(tmp_path / "even.fits", gaussian(40, sigma, middle=middle))
     loaded = load_psf_file(PSF(file=file))
-    assert loaded.centre == (middle, middle)
+    assert loaded.center == (middle, middle)
     image, _ = read_psf_file(PSF(file=file))
     assert image.shape[0] % 2 == 1
     np.testing.assert_allclose(image, gaussian(len(image), sigma), atol=6e-3 * image.max())
@@ -202,15 +202,15 @@ def test_stpsf_stands_between_elements_whatever_its_shape(tmp_path):
     """A lop-sided star is not mistaken for one on an element."""
     lopsided = gaussian(40, 2.0, middle=19.5) + 0.3 * gaussian(40, 2.0, x=2, middle=19.5)
     file = write(tmp_path / "stpsf.fits", lopsided, names=["OVERSAMP"])
-    assert load_psf_file(PSF(file=file)).centre == (19.5, 19.5)
+    assert load_psf_file(PSF(file=file)).center == (19.5, 19.5)
 
 
 def test_the_light_outside_an_even_box_follows_the_model(tmp_path):
     """No empty row between box and wings on the side where the box is one element shorter."""
     model = band_psf(band(None), grid_scale_arcsec=0.02, half_size_px=30)
-    share = model[:-1, :-1].sum()
-    file = write(tmp_path / "even.fits", model[:-1, :-1] / share, PIXELSCL=0.02)
-    psf = band_psf(band(file, file_energy_fraction=share), grid_scale_arcsec=0.02, half_size_px=40)
+    inside = model[:-1, :-1].sum()
+    file = write(tmp_path / "even.fits", model[:-1, :-1] / inside, PIXELSCL=0.02)
+    psf = band_psf(band(file, file_energy_fraction=inside), grid_scale_arcsec=0.02, half_size_px=40)
     whole = band_psf(band(None), grid_scale_arcsec=0.02, half_size_px=40)
     np.testing.assert_allclose(psf[70], whole[70], rtol=0.35)  # a row of zeros would not be
     np.testing.assert_allclose(psf, whole, atol=1e-3 * whole.max())
@@ -226,7 +226,7 @@ def test_usual_sums_pass_in_silence(tmp_path, total):
 
 
 @pytest.mark.parametrize("total", [0.5, 7.0, 1e4])
-def test_a_strange_sum_is_told_and_scaled(tmp_path, total):
+def test_a_strange_sum_is_warned_of_and_scaled(tmp_path, total):
     file = write(tmp_path / "a.fits", total * gaussian(31, 2.0))
     with pytest.warns(PraesepeWarning, match="add up to"):
         image, _ = read_psf_file(PSF(file=file))
@@ -243,7 +243,7 @@ def test_light_per_native_pixel_is_a_known_convention(tmp_path):
     read_psf_file(PSF(file=standard, native_pixel_arcsec=0.08))
 
 
-def test_stpsf_holds_the_share_of_the_light_in_its_image(tmp_path):
+def test_stpsf_holds_the_fraction_of_the_light_in_its_image(tmp_path):
     file = write(tmp_path / "a.fits", 0.8 * gaussian(40, 2.0, middle=19.5), names=["OVERDIST"])
     assert read_psf_file(PSF(file=file))[0].sum() == pytest.approx(1)
 
@@ -267,7 +267,7 @@ def test_no_pixel_scale(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.5])
-def test_a_rim_that_is_missing_is_told(tmp_path, value):
+def test_a_rim_that_is_missing_is_warned_of(tmp_path, value):
     image = gaussian(31, 2.0)
     image[:3] = value
     file = write(tmp_path / "a.fits", image)

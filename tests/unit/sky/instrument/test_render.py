@@ -25,12 +25,12 @@ def renderer(survey):
 
 
 def draw(renderer, stars, n=1, **nuisances):
-    """Stars as (owner, x, y, flux in each band)."""
+    """Stars as (image_index, x, y, flux in each band)."""
     grids = renderer.empty(n)
-    owner = torch.tensor([int(star[0]) for star in stars])
+    image_index = torch.tensor([int(star[0]) for star in stars])
     position = torch.tensor([[star[1] for star in stars], [star[2] for star in stars]])
     flux = torch.tensor([star[3:] for star in stars]).T
-    renderer.scatter(grids, owner, position, flux)
+    renderer.scatter(grids, image_index, position, flux)
     return renderer.convolve(grids, **nuisances)
 
 
@@ -78,7 +78,7 @@ def test_x_is_the_column_and_y_the_row(renderer):
     assert divmod(int(image.argmax()), SIZE) == (20, 40)
 
 
-def test_the_peak_is_the_share_in_the_central_pixel(renderer):
+def test_the_peak_is_the_fraction_in_the_central_pixel(renderer):
     image = draw(renderer, [(0, 32.0, 32.0, 1.0, 1.0, 1.0)])[0]
     assert image[:, 32, 32].tolist() == pytest.approx(renderer.peak.tolist(), rel=5e-3)
 
@@ -157,11 +157,11 @@ def test_stars_inside_the_margin_shine_into_the_stamp(renderer):
 def test_the_size_of_chunks_changes_nothing(renderer, generator, monkeypatch):
     position = 80 * torch.rand((2, 500), generator=generator) - 8
     flux = torch.rand((3, 500), generator=generator)
-    owner = torch.randint(0, 4, (500,), generator=generator)
+    image_index = torch.randint(0, 4, (500,), generator=generator)
 
     def grids():
         grid = renderer.empty(4)
-        renderer.scatter(grid, owner, position, flux)
+        renderer.scatter(grid, image_index, position, flux)
         return grid
 
     whole = grids()
