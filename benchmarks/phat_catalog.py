@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from praesepe.inference.photometry import aperture_flux, vega_minus_ab
+from praesepe.inference.photometry import aperture_flux
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.population.sampler import StarSampler
@@ -177,7 +177,7 @@ class Sky:
         self.survey, self.grid = survey, grid
         self.passbands = [load_passband(band.filter) for band in survey.bands]
         self.ab_zero_points = [band.zero_point_ab for band in survey.bands]
-        self.vega = vega_minus_ab(self.passbands)
+        self.vega = np.array([passband.vega_minus_ab for passband in self.passbands])
         self._renderers: dict[int, Renderer] = {}
 
     def simulate(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from praesepe.errors import listed
 from praesepe.flags import Flag
 from praesepe.quantities import Context, Quantity, reported
 
@@ -161,14 +162,19 @@ def summarise(
 
 def empty_columns(n: int, infers: Sequence[str]) -> Columns:
     """Columns of `n` rows in which nothing has been measured yet; without positions."""
-    named = (column.name for quantity in reported(infers) for column in columns_of(quantity))
-    columns: Columns = {name: np.full(n, np.nan) for name in named}
+    columns: Columns = {
+        column.name: np.full(n, np.nan)
+        for quantity in reported(infers)
+        for column in columns_of(quantity)
+    }
     columns["flags"] = np.zeros(n, dtype=np.int32)
     columns["missing_fraction"] = np.full(n, np.nan)
     return columns
 
 
-def append_columns(table: Table, values: Mapping[str, NDArray[Any]], infers: Sequence[str]) -> str:
+def append_columns(
+    table: Table, values: Mapping[str, NDArray[Any]], infers: Sequence[str]
+) -> list[str]:
     """Append measured columns to a table, with units and descriptions, in place.
 
     Parameters
@@ -183,30 +189,27 @@ def append_columns(table: Table, values: Mapping[str, NDArray[Any]], infers: Seq
 
     Returns
     -------
-    str
-        What the user should know: which columns of the catalogue were renamed; empty: none.
+    list of str
+        What the user should know: which columns of the catalogue were renamed.
     """
     values = dict(values)
     if "x" in table.colnames or "y" in table.colnames:
         values["x_image"], values["y_image"] = values.pop("x"), values.pop("y")
     taken = sorted(set(table.colnames) & set(values))
     for name in taken:
-        table.rename_column(name, _free_name(f"{name}_in", table.colnames))
+        new = f"{name}_in"
+        while new in table.colnames:
+            new += "_in"
+        table.rename_column(name, new)
     described = output_columns(infers)
     for name, column in values.items():
         table[name] = _table_column(described[name], column)
     if not taken:
-        return ""
-    return (
-        f"the catalogue already has columns {', '.join(taken)}; they are kept, renamed with "
-        "'_in' at the end"
-    )
-
-
-def _free_name(name: str, taken: list[str]) -> str:
-    while name in taken:
-        name += "_in"
-    return name
+        return []
+    return [
+        f"the catalogue already has columns {listed(taken)}; they are kept, renamed with '_in' at "
+        "the end"
+    ]
 
 
 def _table_column(what: Column, values: NDArray[Any]) -> Any:

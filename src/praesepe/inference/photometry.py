@@ -1,8 +1,7 @@
-"""Aperture photometry of stamps: light in circles, the sky around them, AB and Vega magnitudes."""
+"""Aperture photometry of stamps: light in circles, and the sky around them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
 from praesepe.lazy import extras
-from praesepe.stars.passbands import Passband
 
 
 def aperture_flux(
@@ -76,28 +74,3 @@ def _light(planes: NDArray[Any], aperture: Any) -> NDArray[Any]:
     """Light of planes (band, y, x) in an aperture; pixels count by their exact overlap."""
     overlap = aperture.to_mask(method="exact").to_image(planes.shape[-2:])
     return np.tensordot(planes, overlap, 2)
-
-
-def magnitudes(flux: ArrayLike, zero_points: ArrayLike) -> NDArray[np.float64]:
-    """Magnitudes of fluxes, NaN where a flux is not positive.
-
-    Parameters
-    ----------
-    flux : array_like, shape (..., band)
-        For example e-/s.
-    zero_points : array_like, shape (band,)
-        Magnitude of one unit of flux.
-
-    Returns
-    -------
-    ndarray, shape (..., band)
-        In the system (AB or Vega) of the zero points.
-    """
-    light = np.asarray(flux, dtype=float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(light > 0, np.asarray(zero_points) - 2.5 * np.log10(light), np.nan)
-
-
-def vega_minus_ab(passbands: Sequence[Passband]) -> NDArray[np.float64]:
-    """Vega magnitude minus AB magnitude in each filter, (band,); add it to AB magnitudes."""
-    return np.array([passband.vega_minus_ab for passband in passbands])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
     from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic
-
-log = logging.getLogger(__name__)
 
 
 def predict(
@@ -111,20 +107,22 @@ def predict(
     """
     # imported here, so that a bare GPU node can import this module without astropy
     from praesepe.images.catalogs import Catalog
+    from praesepe.images.mosaic import Mosaic
 
     if keep not in ("percentiles", "draws"):
         raise unknown("value of keep", str(keep), ("percentiles", "draws"))
-    outputs = _check_outputs(out, regions, samples, overwrite=overwrite)
+    out, regions, samples = _checked_outputs(out, regions, samples, overwrite=overwrite)
     estimator = Estimator.load(model, device=device)
     _check_conditions(estimator)
     sampling = Sampling(estimator.infers, n_samples, seed)
-    reading = {
-        "units": units,
-        "zero_points": zero_points,
-        "allow_no_wcs": allow_no_wcs,
-        "reproject": reproject,
-    }
-    mosaic = _mosaic(images, estimator, reading)
+    mosaic = Mosaic.read(
+        images,
+        estimator.survey,
+        units=units,
+        zero_points=zero_points,
+        allow_no_wcs=allow_no_wcs,
+        reproject=reproject,
+    )
     clusters = Catalog.read(catalog, x=x, y=y, origin=origin)
     positions = clusters.on(mosaic.wcs)
     made_by = provenance(
@@ -135,25 +133,23 @@ def predict(
         seed=int(seed),
         n_samples=int(n_samples),
     )
-    table = clusters.table.copy()
     values, std, draws = _measured(
         estimator, mosaic, clusters, positions, sampling,
-        made_by=made_by, samples=outputs.samples, keep=keep == "draws", progress=progress,
+        made_by=made_by, samples=samples, keep=keep == "draws", progress=progress,
     )  # fmt: skip
-    note = append_columns(table, values, sampling.infers)
-    if note:
-        warnings.warn(note, PraesepeWarning, stacklevel=2)
+    table = clusters.table.copy()
+    notes = append_columns(table, values, sampling.infers)
     if estimator.survey.varies_in_distance and "rh_pc_p50" in table.colnames:
         low, high = estimator.survey.distance_range_pc
-        warnings.warn(
+        notes.append(
             f"survey {estimator.survey.name!r} has distances from {low:g} to {high:g} pc: sizes in "
-            "pc are left empty; multiply rh_arcsec by the distance of each cluster",
-            PraesepeWarning,
-            stacklevel=2,
+            "pc are left empty; multiply rh_arcsec by the distance of each cluster"
         )
+    for note in notes:
+        warnings.warn(note, PraesepeWarning, stacklevel=2)
     table.meta.update(made_by)
     result = Result(table, std, estimator, mosaic, clusters, sampling, positions, draws)
-    _write(result, outputs, overwrite=overwrite)
+    _save(result, out, regions, samples, overwrite=overwrite)
     return result
 
 
@@ -223,57 +219,51 @@ def _check_conditions(model: Estimator) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """Files to write, checked beforehand."""
-
-    out: Path | None
-    regions: Path | None
-    samples: Path | None
-
-
-def _check_outputs(
+def _checked_outputs(
     out: str | Path | None,
     regions: str | Path | None,
     samples: str | Path | None,
     *,
     overwrite: bool,
-) -> _Outputs:
+) -> tuple[Path | None, Path | None, Path | None]:
     """Refuse output paths that cannot be written, before anything is computed."""
     from praesepe.images.tables import TABLE_SUFFIXES
 
-    wanted = ((out, TABLE_SUFFIXES), (regions, (".reg",)), (samples, WRITTEN_SUFFIXES))
-    paths: list[Path | None] = []
-    for path, suffixes in wanted:
+    def checked(path: str | Path | None, suffixes: Sequence[str]) -> Path | None:
         if path is None:
-            paths.append(None)
-        elif ".zarr" in suffixes and Path(path).suffix.lower() == ".zarr":
-            paths.append(check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite))
-        else:
-            paths.append(check_output(path, suffixes, overwrite=overwrite))
-    given = [path.resolve() for path in paths if path is not None]
-    if len(set(given)) < len(given):
+            return None
+        if ".zarr" in suffixes and Path(path).suffix.lower() == ".zarr":
+            return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
+        return check_output(path, suffixes, overwrite=overwrite)
+
+    paths = (
+        checked(out, TABLE_SUFFIXES),
+        checked(regions, (".reg",)),
+        checked(samples, WRITTEN_SUFFIXES),
+    )
+    wanted = [path.resolve() for path in paths if path is not None]
+    if len(set(wanted)) < len(wanted):
         raise InputError("the table, the regions and the samples need different paths.")
-    return _Outputs(*paths)
+    return paths
 
 
-def _write(result: Result, outputs: _Outputs, *, overwrite: bool) -> None:
+def _save(
+    result: Result,
+    out: Path | None,
+    regions: Path | None,
+    samples: Path | None,
+    *,
+    overwrite: bool,
+) -> None:
     """Write table and regions; an error names what is on the disk already."""
-    written = [] if outputs.samples is None else [f"the draws are kept in {outputs.samples}"]
+    kept = [] if samples is None else [f"the draws are kept in {samples}"]
     try:
-        if outputs.out is not None:
-            result.save(outputs.out, overwrite=overwrite)
-            written.append(f"the table is kept in {outputs.out}")
-        if outputs.regions is not None:
-            result.save(outputs.regions, overwrite=overwrite)
+        if out is not None:
+            result.save(out, overwrite=overwrite)
+            kept.append(f"the table is kept in {out}")
+        if regions is not None:
+            result.save(regions, overwrite=overwrite)
     except PraesepeError as error:
-        if not written:
+        if not kept:
             raise
-        raise PraesepeError(f"{error}; but {', '.join(written)}") from error
-
-
-def _mosaic(images: Any, model: Estimator, reading: dict[str, Any]) -> Mosaic:
-    """Read the images, unless they are a mosaic already; then its bands must be the model's."""
-    from praesepe.images.mosaic import Mosaic
-
-    return Mosaic.read(images, model.survey, **reading)
+        raise PraesepeError(f"{error}; but {', '.join(kept)}") from error

@@ -12,9 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
 from praesepe.errors import InputError, listed
-from praesepe.inference.columns import columns_of
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
-from praesepe.quantities import reported
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -145,9 +143,7 @@ class Result:
         row = self._row(row)
         if self._draws is not None:
             return self._draws[row]
-        stamps = self._stamp(row)
-        found: NDArray[np.float32] = infer_block(self.model, stamps, self.sampling, row).draws[0]
-        return found
+        return infer_block(self.model, self._stamp(row), self.sampling, row).draws[0]
 
     def log_prob(self, row: int, values: ArrayLike) -> NDArray[np.float32]:
         """Posterior log-density of one cluster.
@@ -238,12 +234,12 @@ class Result:
 
     def _radius_arcsec(self) -> NDArray[np.float64]:
         """Median half-light radius; NaN where there is none."""
-        name = "rh_arcsec_p50"
-        if name not in {c.name for q in reported(self.infers) for c in columns_of(q)}:
+        if "log_rh" not in self.infers:  # a column of that name is the user's
             return np.full(len(self), np.nan)
-        return np.ma.filled(np.ma.asarray(self.table[name], dtype=float), np.nan)
+        return np.ma.filled(np.ma.asarray(self.table["rh_arcsec_p50"], dtype=float), np.nan)
 
     def _row(self, row: int) -> int:
+        """Number of a row from 0, which may be given from the end."""
         if not -len(self) <= row < len(self):
             raise InputError(f"row {row} of a result with {len(self)} rows", given=row)
         return row % len(self)

@@ -8,7 +8,6 @@ import pytest
 from praesepe.errors import InputError
 from praesepe.inference import photometry
 from praesepe.sky.instrument.psf import encircled_energy, optical_psf
-from praesepe.stars import load_passband
 from praesepe.survey import PSF
 
 
@@ -60,16 +59,3 @@ def test_impossible_circles(radius: float, ring: tuple[float, float] | None) -> 
 def test_images_need_four_axes() -> None:
     with pytest.raises(InputError, match="give \\(n, band, y, x\\)"):
         photometry.aperture_flux(np.ones((21, 21)), x=10, y=10, radius_px=3)
-
-
-def test_magnitudes_in_both_systems() -> None:
-    passbands = [load_passband("acs_wfc_f475w"), load_passband("acs_wfc_f814w")]
-    offset = photometry.vega_minus_ab(passbands)
-    # STScI's zero points of ACS/WFC: Vega minus AB is 0.10 in F475W and -0.42 in F814W.
-    assert offset == pytest.approx([0.10, -0.42], abs=0.03)
-    zero_points = np.array([26.0, 25.5])
-    ab = photometry.magnitudes([[100.0, 10.0], [0.0, -1.0]], zero_points)
-    assert ab[0] == pytest.approx([21.0, 23.0])
-    assert np.isnan(ab[1]).all()
-    vega = photometry.magnitudes([[100.0, 10.0]], zero_points + offset)
-    assert vega[0] - ab[0] == pytest.approx(offset)
