@@ -10,7 +10,7 @@ from typing import Any
 
 EXTRAS = {
     "simulate": ("sedpy", "dust_extinction", "scipy"),
-    "images": ("astropy", "photutils", "reproject", "regions"),
+    "images": ("astropy", "photutils", "reproject"),
     "tables": ("pandas", "pyarrow", "h5py", "zarr"),
     "plots": ("matplotlib", "corner"),
     "train": ("tensorboard",),

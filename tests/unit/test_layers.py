@@ -14,7 +14,6 @@ import pytest
 HEAVY = (
     "astropy",
     "reproject",
-    "regions",
     "sedpy",
     "dust_extinction",
     "scipy",

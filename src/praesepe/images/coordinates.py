@@ -192,8 +192,8 @@ def pixel_positions(
     sky = sky.transform_to(wcs_to_celestial_frame(wcs)).spherical
     world = np.empty((good.size, 2))
     world[:, wcs.wcs.lng], world[:, wcs.wcs.lat] = sky.lon.deg, sky.lat.deg
-    centre = wcs.wcs.crval
-    visible = good[_separation_cosine(world, centre, wcs.wcs.lng, wcs.wcs.lat) > 0]
+    center = wcs.wcs.crval
+    visible = good[_separation_cosine(world, center, wcs.wcs.lng, wcs.wcs.lat) > 0]
     world = world[np.isin(good, visible, assume_unique=True)]
     if not visible.size:
         return x, y
@@ -205,10 +205,10 @@ def pixel_positions(
     return x, y
 
 
-def _separation_cosine(world: FloatArray, centre: FloatArray, lng: int, lat: int) -> FloatArray:
-    """Cosine of the distance from the projection's centre."""
-    lon, latitude = np.radians(world[:, lng] - centre[lng]), np.radians(world[:, lat])
-    lat0 = np.radians(centre[lat])
+def _separation_cosine(world: FloatArray, center: FloatArray, lng: int, lat: int) -> FloatArray:
+    """Cosine of the distance from the projection's center."""
+    lon, latitude = np.radians(world[:, lng] - center[lng]), np.radians(world[:, lat])
+    lat0 = np.radians(center[lat])
     return np.asarray(
         np.sin(latitude) * np.sin(lat0) + np.cos(latitude) * np.cos(lat0) * np.cos(lon)
     )

@@ -32,15 +32,11 @@ class Stamps:
         Share of missing pixels in the worst band; 1 off the image, NaN without a position.
     flags : ndarray of uint16, shape (N,)
         Sums of `praesepe.flags.Flag`.
-    dx, dy : ndarray of float64, shape (N,)
-        Position minus that of the central pixel, in pixels between −0.5 and 0.5.
     """
 
     images: FloatImage
     missing_fraction: NDArray[np.float64]
     flags: NDArray[np.uint16]
-    dx: NDArray[np.float64]
-    dy: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -77,13 +73,11 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
         Where x and y differ in length or `size` is not a positive integer.
     """
     x, y, size = _checked(x, y, size)
-    n, bands = len(x), mosaic.band_names
+    n = len(x)
     stamps = Stamps(
-        np.empty((n, len(bands), size, size), np.float32),
+        np.empty((n, len(mosaic.bands), size, size), np.float32),
         np.full(n, np.nan),
         np.zeros(n, np.uint16),
-        np.full(n, np.nan),
-        np.full(n, np.nan),
     )
     height, width = mosaic.shape
     finite = np.isfinite(x) & np.isfinite(y)
@@ -93,16 +87,11 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
     stamps.flags[~finite] = Flag.BAD_COORDINATE
     stamps.flags[finite & ~on_image] = Flag.OFF_IMAGE
     stamps.missing_fraction[finite & ~on_image] = 1.0
-    stamps.dx[finite], stamps.dy[finite] = (x - column)[finite], (y - row)[finite]
     stamps.images[~on_image] = np.nan
     first_column, first_row = column - size // 2, row - size // 2
-    over = (
-        (first_column < 0)
-        | (first_row < 0)
-        | (first_column + size > width)
-        | (first_row + size > height)
-    )
-    stamps.flags[on_image & over] |= np.uint16(Flag.EDGE)
+    within = (first_column >= 0) & (first_column + size <= width)
+    within &= (first_row >= 0) & (first_row + size <= height)
+    stamps.flags[on_image & ~within] |= np.uint16(Flag.EDGE)
     rows = np.flatnonzero(on_image)
     for start in range(0, len(rows), _CHUNK):
         chosen = rows[start : start + _CHUNK]
@@ -112,7 +101,9 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
         stamps.flags[chosen] |= flags
         stamps.missing_fraction[chosen] = fraction
         if (start + _CHUNK) % _STAMPS_HELD == 0 or start + _CHUNK >= len(rows):
-            _release(mosaic)
+            for band in mosaic.bands.values():  # else large files fill the memory page by page
+                if band.pixels.raw.nbytes > _LARGE_BYTES:
+                    band.pixels.release()
     return stamps
 
 
@@ -142,14 +133,6 @@ def iter_stamps(
         )
 
 
-def _release(mosaic: Mosaic) -> None:
-    """Keep large files from filling the process's memory page by page."""
-    for name in mosaic.band_names:
-        pixels = mosaic.band(name).pixels
-        if pixels.raw.nbytes > _LARGE_BYTES:
-            pixels.release()
-
-
 def _checked(
     x: ArrayLike, y: ArrayLike, size: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
@@ -167,31 +150,27 @@ def _cut(
     mosaic: Mosaic, first_row: NDArray[np.int_], first_column: NDArray[np.int_], size: int
 ) -> FloatImage:
     """Read windows from all bands, in the images' own units: (n, B, size, size)."""
-    images = np.empty((len(first_row), len(mosaic.band_names), size, size), np.float32)
+    images = np.empty((len(first_row), len(mosaic.bands), size, size), np.float32)
     corners = list(zip(first_row.tolist(), first_column.tolist(), strict=True))
-    for i_band, name in enumerate(mosaic.band_names):
-        pixels = mosaic.band(name).pixels
+    for i_band, band in enumerate(mosaic.bands.values()):
         for out, (y0, x0) in zip(images[:, i_band], corners, strict=True):
-            pixels.read_into(out, y0, x0)
+            band.pixels.read_into(out, y0, x0)
     return images
 
 
 def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
     """Scale to e-/s and fill what is missing, in place; return flags and missing fractions."""
     missing = ~np.isfinite(images)  # (n, B, y, x)
-    integers = [mosaic.band(name).pixels.integers for name in mosaic.band_names]
+    bands = list(mosaic.bands.values())
     zero = images == 0
-    for i_band, stored_as_integers in enumerate(integers):
+    for i_band, band in enumerate(bands):
         suspects = np.flatnonzero(zero[:, i_band].any(axis=(-1, -2)))
         if suspects.size:
-            missing[suspects, i_band] |= zero_gaps(
-                images[suspects, i_band], integers=stored_as_integers
-            )
-    if len(integers) > 1 and not any(integers) and zero.any():
+            gaps = zero_gaps(images[suspects, i_band], integers=band.pixels.integers)
+            missing[suspects, i_band] |= gaps
+    if len(bands) > 1 and not any(band.pixels.integers for band in bands) and zero.any():
         missing |= zero.all(axis=1, keepdims=True)
-    images *= np.array([mosaic.band(name).factor for name in mosaic.band_names], np.float32)[
-        :, None, None
-    ]
+    images *= np.array([band.factor for band in bands], np.float32)[:, None, None]
 
     share = missing.mean(axis=(-1, -2))  # (n, B)
     worst = share.max(axis=1)

@@ -119,16 +119,6 @@ class Pixels:
             self.__dict__["raw"], self.__dict__["mapping"] = self.region.map()
             self.read_ahead(False)
 
-    @property
-    def dtype(self) -> np.dtype[np.float32]:
-        """Type of the values that come out: float32."""
-        return np.dtype(np.float32)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes: two."""
-        return 2
-
     def read(self, y0: int, x0: int, height: int, width: int) -> FloatImage:
         """Return the window whose first pixel is (y0, x0).
 
@@ -318,8 +308,8 @@ def zero_gaps(values: FloatImage, *, integers: bool = False) -> Mask:
     height, width = zero.shape[-2:]
     border = [(0, 0)] * (zero.ndim - 2) + [(reach, reach)] * 2
     padded = np.pad(zero, border, constant_values=not integers)
-    centres = _windowed(np.logical_and, padded, reach, outside=not integers)
-    grown = _windowed(np.logical_or, centres, reach + 1, outside=False)
+    centers = _windowed(np.logical_and, padded, reach, outside=not integers)
+    grown = _windowed(np.logical_or, centers, reach + 1, outside=False)
     return zero & grown[..., reach : reach + height, reach : reach + width]
 
 

@@ -82,7 +82,7 @@ def _pixel_columns(table: Table) -> tuple[FloatArray, FloatArray]:
 
 
 def _region_label(table: Table, row: int) -> str:
-    """The row's name where the table has one, else its number from 1; without braces."""
+    """The row's name where the table has one, else its number from 1: one line without braces."""
     name = id_column(table)
     text = str(row + 1) if name is None else str(table[name][row])
-    return text.translate(str.maketrans("{}", "()"))
+    return " ".join(text.translate(str.maketrans("{}", "()")).split())

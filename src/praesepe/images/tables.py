@@ -64,21 +64,21 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
     path, extension = split_extension(os.fspath(source))
     if not path.is_file():
         raise InputError(f"no catalogue at {path}")
-    form = table_format(path.with_suffix("") if path.suffix == ".gz" else path)
+    format_ = table_format(path.with_suffix("") if path.suffix == ".gz" else path)
     options: dict[str, Any] = (
         {"hdu": int(extension) if extension.isdigit() else extension} if extension else {}
     )
-    if form == "ascii.csv":
+    if format_ == "ascii.csv":
         options = {"encoding": "utf-8-sig", "comment": "#"}
-    if form == "fits":
+    if format_ == "fits":
         check_fits(path, path.name)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            table = Table.read(path, format=form, **options)
+            table = Table.read(path, format=format_, **options)
     except Exception as error:  # astropy's readers raise many kinds
         raise InputError(
-            f"{path} cannot be read as {form.removeprefix('ascii.').upper()}: {error} "
+            f"{path} cannot be read as {format_.removeprefix('ascii.').upper()}: {error} "
             f"(readable formats: {', '.join(TABLE_FORMATS)})",
             given=path,
             allowed=TABLE_SUFFIXES,
@@ -139,16 +139,16 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
         Where the disk is full or another error of the file system occurs.
     """
     path = check_output(path, TABLE_SUFFIXES, overwrite=overwrite)
-    form = table_format(path)
-    if form == "ascii.csv":
+    format_ = table_format(path)
+    if format_ == "ascii.csv":
         _check_csv(table)
-    elif form in ("fits", "votable"):
+    elif format_ in ("fits", "votable"):
         table = fits_safe(table)
-    if form == "fits":
+    if format_ == "fits":
         _suit_names(table)
     try:
         with atomic(path, overwrite=overwrite) as part:
-            _write(table, part, form)
+            _write(table, part, format_)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(
             f"the table does not fit the format of {path.name}: {error}; try .ecsv"
@@ -158,29 +158,29 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
 
 def table_format(path: Path) -> str:
     """Name of astropy's reader and writer for a file name; `InputError` for an unknown ending."""
-    form = TABLE_FORMATS.get(path.suffix.lower())
-    if form is None:
+    format_ = TABLE_FORMATS.get(path.suffix.lower())
+    if format_ is None:
         raise InputError(
             f"{path.name}: the format {path.suffix!r} is not one of {', '.join(TABLE_SUFFIXES)}"
         )
-    return form
+    return format_
 
 
-def _write(table: Table, path: Path, form: str) -> None:
-    if form == "votable":
+def _write(table: Table, path: Path, format_: str) -> None:
+    if format_ == "votable":
         _write_votable(table, path)
-    elif form == "fits":
+    elif format_ == "fits":
         _write_fits(table, path)
-    elif form == "parquet":
+    elif format_ == "parquet":
         try:
-            table.write(path, format=form)
+            table.write(path, format=format_)
         except ImportError as error:
             raise MissingDependencyError(
                 f"Parquet files need pyarrow: pip install pyarrow ({error})"
             ) from error
     else:
         with path.open("w", encoding="utf-8") as file:
-            table.write(file, format=form)
+            table.write(file, format=format_)
 
 
 def _write_fits(table: Table, path: Path) -> None:
@@ -209,8 +209,8 @@ def _write_votable(table: Table, path: Path) -> None:
     document = from_table(represent_mixins_as_columns(table))  # SkyCoord: its ra and dec
     if "model" in table.meta:
         named = ("model", "model_version", "praesepe_version", "date")
-        told = (f"{key} {table.meta[key]}" for key in named if key in table.meta)
-        document.get_first_table().description = f"measured by {', '.join(told)}"
+        made_by = (f"{key} {table.meta[key]}" for key in named if key in table.meta)
+        document.get_first_table().description = f"measured by {', '.join(made_by)}"
     for key, value in table.meta.items():
         document.resources[0].infos.append(Info(name=str(key), value=str(value)))
     document.to_xml(os.fspath(path))

@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +28,21 @@ WRITTEN_SUFFIXES = (".parquet", ".zarr")
 SAMPLE_SUFFIXES = (*WRITTEN_SUFFIXES, ".h5", ".hdf5")
 """Endings of the files that can be read; HDF5 is what earlier versions wrote."""
 
-IDENTITY = {
-    "row": ("", "number of the catalog's row, from 0"),
-    "id": ("", "the catalog's own name or number"),
-    "ra": ("deg", "right ascension in the catalog (ICRS)"),
-    "dec": ("deg", "declination in the catalog (ICRS)"),
-    "x": ("pixel", PIXEL),
-    "y": ("pixel", PIXEL),
+IDENTITY: dict[str, dict[str, Any]] = {
+    name: {"unit": unit, "description": description}
+    for name, unit, description in (
+        ("row", "", "number of the catalog's row, from 0"),
+        ("id", "", "the catalog's own name or number"),
+        ("ra", "deg", "right ascension in the catalog (ICRS)"),
+        ("dec", "deg", "declination in the catalog (ICRS)"),
+        ("x", "pixel", PIXEL),
+        ("y", "pixel", PIXEL),
+    )
 }
 """Unit and description of the columns that say which cluster is which; some may be absent."""
+
+Append: TypeAlias = Callable[[NDArray[Any]], None]
+Write: TypeAlias = Callable[[slice, Mapping[str, NDArray[np.float32]]], None]
 
 ZARR_CHUNK = 256
 """Rows in a compressed chunk: half a megabyte with 500 draws."""
@@ -60,112 +66,6 @@ def stored_as(infers: Sequence[str]) -> dict[str, Quantity]:
     return {name: in_table.get(name) or in_table[quantities.get(name).linear] for name in infers}
 
 
-class SampleFile:
-    """A file to which draws can be appended; made by `open_samples`."""
-
-    def __init__(self, infers: Sequence[str]) -> None:
-        self._stored = stored_as(infers)
-        self._next = 0
-
-    def append(self, draws: NDArray[Any]) -> None:
-        """Append draws (n, n_samples, quantity) of the next n clusters."""
-        rows = slice(self._next, self._next + len(draws))
-        columns = {}
-        axes = np.moveaxis(draws, -1, 0)
-        for (name, stored), values in zip(self._stored.items(), axes, strict=True):
-            if stored.name != name:
-                values = 10 ** values.astype(np.float64)
-            columns[stored.name] = np.ascontiguousarray(values, np.float32)
-        self._write(rows, columns)
-        self._next = rows.stop
-
-    def _write(self, rows: slice, columns: Mapping[str, NDArray[np.float32]]) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Finish the file."""
-
-
-class _ParquetFile(SampleFile):
-    def __init__(
-        self,
-        path: Path,
-        rows: Mapping[str, NDArray[Any]],
-        infers: Sequence[str],
-        n_samples: int,
-        about: Mapping[str, Any],
-    ) -> None:
-        super().__init__(infers)
-        pa, pq = _pyarrow()
-        self._arrow = pa
-        self._n_samples = n_samples
-        self._rows = {name: pa.array(values) for name, values in rows.items()}
-        types = {name: (values.type, *IDENTITY[name]) for name, values in self._rows.items()}
-        draws = pa.list_(pa.float32(), n_samples)
-        types |= {q.name: (draws, q.unit, q.description) for q in self._stored.values()}
-        fields = [
-            pa.field(name, kind, metadata={"unit": unit, "description": description})
-            for name, (kind, unit, description) in types.items()
-        ]
-        self._schema = pa.schema(fields, metadata={"praesepe": json.dumps(about)})
-        self._file = pq.ParquetWriter(path, self._schema)
-
-    def _write(self, rows: slice, columns: Mapping[str, NDArray[np.float32]]) -> None:
-        pa = self._arrow
-        told = [values[rows] for values in self._rows.values()]
-        lists = [
-            pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), self._n_samples)
-            for values in columns.values()
-        ]
-        self._file.write_table(pa.Table.from_arrays([*told, *lists], schema=self._schema))
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._file.close()
-
-
-class _ZarrFile(SampleFile):
-    def __init__(
-        self,
-        path: Path,
-        rows: Mapping[str, NDArray[Any]],
-        infers: Sequence[str],
-        n_samples: int,
-        about: Mapping[str, Any],
-    ) -> None:
-        super().__init__(infers)
-        with extras():
-            import zarr
-        root = zarr.create_group(path, zarr_format=3, attributes={"praesepe": dict(about)})
-        for name, values in rows.items():
-            unit, description = IDENTITY[name]
-            text = values.dtype.kind not in "iuf"
-            column = root.create_array(
-                name,
-                shape=values.shape,
-                dtype="string" if text else values.dtype,
-                attributes={"unit": unit, "description": description},
-                dimension_names=("cluster",),
-            )
-            column[:] = values.astype(object) if text else values
-        n = len(rows["row"])
-        self._arrays = {
-            q.name: root.create_array(
-                q.name,
-                shape=(n, n_samples),
-                chunks=(min(ZARR_CHUNK, n), n_samples),
-                dtype="float32",
-                attributes={"unit": q.unit, "description": q.description},
-                dimension_names=("cluster", "draw"),
-            )
-            for q in self._stored.values()
-        }
-
-    def _write(self, rows: slice, columns: Mapping[str, NDArray[np.float32]]) -> None:
-        for name, values in columns.items():
-            self._arrays[name][rows] = values
-
-
 @contextlib.contextmanager
 def open_samples(
     path: str | Path,
@@ -173,7 +73,7 @@ def open_samples(
     infers: Sequence[str],
     n_samples: int,
     metadata: Mapping[str, Any],
-) -> Iterator[SampleFile]:
+) -> Iterator[Append]:
     """Open a file for draws; it appears under its name only when all is written.
 
     Parameters
@@ -191,27 +91,104 @@ def open_samples(
 
     Yields
     ------
-    SampleFile
+    callable
+        Called with the draws (n, n_samples, quantity) of the next n clusters, it appends them.
 
     Raises
     ------
     PraesepeError
         Where the disk is full.
     """
-    path = Path(path).expanduser()
-    described = [
-        {"name": q.name, "unit": q.unit, "description": q.description}
-        for q in stored_as(infers).values()
-    ]
-    about = {**metadata, "infers": list(infers), "quantities": described}
+    path, stored = Path(path).expanduser(), stored_as(infers)
+    described = {q.name: {"unit": q.unit, "description": q.description} for q in stored.values()}
+    about = {
+        **metadata,
+        "infers": list(infers),
+        "quantities": [{"name": name, **told} for name, told in described.items()],
+    }
     about = json.loads(json.dumps(about, default=str))  # what JSON can hold
-    kind = _ZarrFile if path.suffix.lower() == ".zarr" else _ParquetFile
-    with atomic(path) as part:
-        file = kind(part, rows, infers, n_samples, about)
-        try:
-            yield file
-        finally:
-            file.close()
+    written = _zarr if path.suffix.lower() == ".zarr" else _parquet
+    done = 0
+    with atomic(path) as part, written(part, rows, described, n_samples, about) as write:
+
+        def append(draws: NDArray[Any]) -> None:
+            nonlocal done
+            columns = {}
+            for (name, q), values in zip(stored.items(), np.moveaxis(draws, -1, 0), strict=True):
+                held = values if q.name == name else 10 ** values.astype(np.float64)
+                columns[q.name] = np.ascontiguousarray(held, np.float32)
+            write(slice(done, done + len(draws)), columns)
+            done += len(draws)
+
+        yield append
+
+
+@contextlib.contextmanager
+def _parquet(
+    path: Path,
+    rows: Mapping[str, NDArray[Any]],
+    described: Mapping[str, Mapping[str, Any]],
+    n_samples: int,
+    about: Mapping[str, Any],
+) -> Iterator[Write]:
+    pa, pq = _pyarrow()
+    names = {name: pa.array(values) for name, values in rows.items()}
+    types = {name: (values.type, IDENTITY[name]) for name, values in names.items()}
+    types |= {name: (pa.list_(pa.float32(), n_samples), dict(d)) for name, d in described.items()}
+    fields = [pa.field(name, kind, metadata=dict(d)) for name, (kind, d) in types.items()]
+    schema = pa.schema(fields, metadata={"praesepe": json.dumps(about)})
+    with pq.ParquetWriter(path, schema) as file:
+
+        def write(part: slice, columns: Mapping[str, NDArray[np.float32]]) -> None:
+            lists = [
+                pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), n_samples)
+                for values in columns.values()
+            ]
+            known = [values[part] for values in names.values()]
+            file.write_table(pa.Table.from_arrays([*known, *lists], schema=schema))
+
+        yield write
+
+
+@contextlib.contextmanager
+def _zarr(
+    path: Path,
+    rows: Mapping[str, NDArray[Any]],
+    described: Mapping[str, Mapping[str, Any]],
+    n_samples: int,
+    about: Mapping[str, Any],
+) -> Iterator[Write]:
+    with extras():
+        import zarr
+    root = zarr.create_group(path, zarr_format=3, attributes={"praesepe": dict(about)})
+    for name, values in rows.items():
+        is_text = values.dtype.kind not in "iuf"
+        column = root.create_array(
+            name,
+            shape=values.shape,
+            dtype="string" if is_text else values.dtype,
+            attributes=IDENTITY[name],
+            dimension_names=("cluster",),
+        )
+        column[:] = values.astype(object) if is_text else values
+    n = len(rows["row"])
+    arrays = {
+        name: root.create_array(
+            name,
+            shape=(n, n_samples),
+            chunks=(min(ZARR_CHUNK, n), n_samples),
+            dtype="float32",
+            attributes=dict(d),
+            dimension_names=("cluster", "draw"),
+        )
+        for name, d in described.items()
+    }
+
+    def write(part: slice, columns: Mapping[str, NDArray[np.float32]]) -> None:
+        for name, values in columns.items():
+            arrays[name][part] = values
+
+    yield write
 
 
 def read_samples(path: str | Path) -> NDArray[np.float32]:

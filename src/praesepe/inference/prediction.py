@@ -176,7 +176,7 @@ def _measured(
         if samples is not None
         else nullcontext()
     )
-    with to_file as sample_file:  # closed before the table is written: then the draws are safe
+    with to_file as append:  # closed before the table is written: then the draws are safe
         if progress is not None:
             progress(0, n)
         for rows, block in measure(model, mosaic, *positions, sampling):
@@ -185,8 +185,8 @@ def _measured(
             std[rows] = block.std
             if draws is not None:
                 draws[rows] = block.draws
-            if sample_file is not None:
-                sample_file.append(block.draws)
+            if append is not None:
+                append(block.draws)
             if progress is not None:
                 progress(rows.stop, n)
     return values, std, draws

@@ -441,9 +441,9 @@ def test_an_interrupted_run_leaves_no_samples(tmp_path: Path) -> None:
     rows = {"row": np.arange(5)}
     with (
         contextlib.suppress(RuntimeError),
-        open_samples(tmp_path / "draws.parquet", rows, DEFAULT_INFERRED, 4, {}) as file,
+        open_samples(tmp_path / "draws.parquet", rows, DEFAULT_INFERRED, 4, {}) as append,
     ):
-        file.append(np.zeros((2, 4, 3), np.float32))
+        append(np.zeros((2, 4, 3), np.float32))
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
