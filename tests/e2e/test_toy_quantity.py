@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from matplotlib.figure import Figure
 
-from praesepe import Estimator, Simulator, evaluate, quantities, train
+from praesepe import Estimator, Simulator, evaluate, predict, quantities, train
+from praesepe.mocks.mosaic_files import mosaic_wcs
 from praesepe.plots import figure_posterior
 from praesepe.quantities import Quantity
 from praesepe.sky.tables import SurveyTables
@@ -34,14 +36,29 @@ SURVEY = {
         ],
     },
     "galaxy": {"distance_pc": 785000.0, "field": FIELD},
-    "clusters": {"log_mass": [2.0, 3.5], "rh_arcsec": [0.1, 0.4]},
+    "clusters": {
+        "log_mass": [2.0, 3.5],
+        "rh_arcsec": [0.1, 0.4],
+        "spin": [1.0, 3.0],
+        "kind": ["disc", "halo"],
+    },
+    "evaluation": {"bins": {"slow": {"spin": [1.0, 2.0]}}},
     "network": {"stamp_size": 16},
 }
 
 
 @pytest.fixture
 def toys() -> Iterator[None]:
-    """A continuous and a categorical quantity, both of which derive from the usual ones."""
+    """A continuous and a categorical quantity that derive from the usual ones, and two of either
+    kind that are drawn: an entry of the registry and a key of the survey's clusters each."""
+    drawn = (
+        Quantity("spin", "s", "km/s", "how fast it turns", limits=(0.0, 9.0), prior="spin"),
+        Quantity(
+            "kind", "k", "", "where it is", prior="kind", categories=("disc", "bulge", "halo")
+        ),
+    )
+    for quantity in drawn:
+        quantities.register(quantity)
     quantities.register(
         Quantity(
             "log_density",
@@ -64,15 +81,15 @@ def toys() -> Iterator[None]:
         )
     )
     yield
-    quantities.unregister("log_density")
-    quantities.unregister("compactness")
+    for name in ("log_density", "compactness", "spin", "kind"):
+        quantities.unregister(name)
 
 
 @pytest.mark.parametrize(
     ("head", "infers"),
     [
-        ("flow", ("log_density", "log_age")),
-        ("grid", ("log_density", "compactness", "log_age", "log_mass", "log_rh")),
+        ("flow", ("log_density", "spin", "log_age")),
+        ("grid", ("log_density", "compactness", "log_age", "log_mass", "log_rh", "spin", "kind")),
     ],
 )
 def test_it_is_trained_on_predicted_evaluated_and_drawn(
@@ -95,7 +112,9 @@ def test_it_is_trained_on_predicted_evaluated_and_drawn(
     found = posterior.samples[:, :, infers.index("log_density")]
     assert np.corrcoef(truth, found.mean(1))[0, 1] > 0.3
     figure = figure_posterior(posterior.samples[0], posterior.quantities, truth=values[0])
-    assert r"$\log_{10}\,\Sigma$" in labels(figure)
+    assert {r"$\log_{10}\,\Sigma$", r"$s$ / $\mathrm{km/s}$"} <= labels(figure)
+    spin = posterior.samples[:, :, infers.index("spin")]  # no star tells it: the prior comes back
+    assert np.percentile(spin, (16, 50, 84)) == pytest.approx((1.32, 2.0, 2.68), abs=0.25)
     if head == "grid":
         probability = posterior.probabilities["compactness"]
         np.testing.assert_allclose(probability.sum(1), 1, rtol=1e-5)
@@ -106,6 +125,7 @@ def test_it_is_trained_on_predicted_evaluated_and_drawn(
         assert found.min() >= low - 1e-4
         assert found.max() <= high + 1e-4
     it_is_evaluated(model, tmp_path / "evaluation")
+    it_is_measured_on_an_image(model, mocks.images[0, 0].numpy())
 
 
 def it_is_evaluated(model: Estimator, folder: Path) -> None:
@@ -114,9 +134,12 @@ def it_is_evaluated(model: Estimator, folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     assert set(model.infers) < set(metrics["all"])
     assert metrics["all"]["log_density"]["mad_sigma"] > 0
-    binned = [part["n"] for name, part in metrics.items() if name.startswith("density_")]
-    assert len(binned) >= 4  # 2.8 to 5.5, half a dex each
-    assert sum(binned) == 128
+    for start in ("density_", "spin_"):  # 2.8 to 5.5 in parts of half a dex, 1 to 3 in 0.5 km/s
+        binned = [part["n"] for name, part in metrics.items() if name.startswith(start)]
+        assert len(binned) >= 4
+        assert sum(binned) == 128
+    assert metrics["slow"]["label"] == "spin ≤ 2 km/s"
+    assert metrics["slow"]["n"] == metrics["spin_1.0_1.5"]["n"] + metrics["spin_1.5_2.0"]["n"]
     assert metrics["calibration"]["ks_distance"]["log_density"] > 0
     assert "log_density_p50" in evaluation.recovery.to_table().colnames
     shown = {name: labels(figure) for name, figure in evaluation.figures()}
@@ -130,6 +153,25 @@ def it_is_evaluated(model: Estimator, folder: Path) -> None:
     assert "true compactness" in shown["recovered.png"]
     assert "compactness" in shown["calibration.png"]
     assert "compactness: accuracy" in repr(evaluation)
+    assert metrics["kind_disc"]["n"] + metrics["kind_halo"]["n"] == 128
+    assert metrics["kind_bulge"]["n"] == 0  # the survey's clusters have none
+    assert metrics["all"]["kind"]["brier"] == pytest.approx(0.5, abs=0.1)
+
+
+def it_is_measured_on_an_image(model: Estimator, stamp: np.ndarray) -> None:
+    """The catalogue has a column for each quantity, and the corner figure its label."""
+    wcs = mosaic_wcs(model.survey, len(stamp))
+    place = wcs.pixel_to_world_values([8], [8])
+    catalog = Table({"ra": place[0], "dec": place[1]})
+    reading = {"units": {"F475W": "electron/s"}, "zero_points": {"F475W": 26.06}}
+    result = predict(model, {"F475W": (stamp, wcs)}, catalog, **reading)
+    assert 1 < result["spin_p16"][0] < result["spin_p50"][0] < 3
+    assert result["spin_p50"].unit == "km / s"
+    assert r"$s$ / $\mathrm{km/s}$" in labels(result.plot(0))
+    if "kind" in model.infers:
+        chances = [result[f"kind_{name}"][0] for name in ("disc", "bulge", "halo")]
+        assert sum(chances) == pytest.approx(1, abs=1e-3)
+        assert chances[1] < 0.2
 
 
 def labels(figure: Figure) -> set[str]:
