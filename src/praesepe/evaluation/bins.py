@@ -78,7 +78,7 @@ def bins_of(
             selected &= (column >= low) & (column <= high)
         bins.append(Bin(name, _label(ranges, quantities, priors), selected))
     for i, quantity in enumerate(quantities):
-        bins += _parts(quantity, values[:, i], priors)
+        bins += _equal_bins(quantity, values[:, i], priors)
     return bins
 
 
@@ -109,7 +109,7 @@ def usable(named: Mapping[str, Ranges], inferred: Sequence[str]) -> dict[str, Ra
     return used
 
 
-def _parts(quantity: Quantity, values: np.ndarray, priors: Ranges) -> list[Bin]:
+def _equal_bins(quantity: Quantity, values: np.ndarray, priors: Ranges) -> list[Bin]:
     """Bins of one quantity."""
     short = quantity.name.removeprefix("log_")
     if quantity.is_categorical:
@@ -120,9 +120,10 @@ def _parts(quantity: Quantity, values: np.ndarray, priors: Ranges) -> list[Bin]:
     low, high = priors[quantity.name]
     # The step follows from the prior alone, so that keys do not move with the sample.
     step = BIN_DEX if quantity.logarithmic else _round_step(high - low)
-    member = np.floor(values / step + ROUNDING).astype(int)
-    first = min([math.floor(low / step + ROUNDING), *member])
-    last = max([first, math.ceil(high / step - ROUNDING) - 1, *member])
+    member = np.floor(values / step + ROUNDING)
+    known = member[np.isfinite(member)].astype(int)
+    first = min([math.floor(low / step + ROUNDING), *known])
+    last = max([first, math.ceil(high / step - ROUNDING) - 1, *known])
     digits = max(1, -math.floor(math.log10(step)))
     word = f"log {quantity.word}" if quantity.logarithmic else quantity.word
     unit = "" if quantity.logarithmic or not quantity.unit else f" {quantity.unit}"

@@ -96,7 +96,7 @@ def run_demo(
     survey = estimator.survey
     names = [image_name(survey, band) for band in survey.bands]
     folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite=overwrite)
-    made = simulate_mosaic(
+    mosaic = simulate_mosaic(
         survey,
         n=n_clusters,
         size=SIZE,
@@ -105,17 +105,17 @@ def run_demo(
         out=folder,
         overwrite=True,
     )
-    write_table(made.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
+    write_table(mosaic.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
     table, regions, picture = (folder / name for name in PRODUCTS)
     result = predict(
-        estimator, made.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
+        estimator, mosaic.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
         keep="draws", command=f"praesepe demo --out {folder}",
     )  # fmt: skip
     known = np.isfinite(result.samples).all(axis=(1, 2))
     context = ModelContext(estimator)
     recovery = compare(
         result.infers,
-        np.stack([_truth(made.truth, name, context)[known] for name in result.infers], axis=-1),
+        np.stack([_truth(mosaic.truth, name, context)[known] for name in result.infers], axis=-1),
         result.samples[known],
         estimator.card.priors,
         log_prob=np.full(known.sum(), np.nan),
@@ -129,7 +129,7 @@ def run_demo(
     everything = metrics_of(recovery, estimator.card.priors)["all"]
     evaluation = Evaluation({"provenance": dict(result.meta), "all": everything}, recovery)
     return Demonstration(
-        images=made.images,
+        images=mosaic.images,
         catalog=folder / CATALOG,
         truth_table=folder / TRUTH,
         table=table,

@@ -14,7 +14,6 @@ import torch
 from astropy.table import Table
 from scipy import stats
 
-from praesepe import evaluate as _public
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.evaluation import PRODUCTS, Recovery, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
@@ -56,8 +55,8 @@ class Gaussian(Estimator):
         """Posterior around truth + error."""
         rng = np.random.default_rng(int(rows[0]))
         truth = np.asarray(stamps)[:, 0, 0, :3]
-        centre = truth + self.bias + self.sigma * rng.normal(size=truth.shape)
-        draws = centre[:, None] + self.claimed_sigma * rng.normal(size=(len(truth), n_samples, 3))
+        center = truth + self.bias + self.sigma * rng.normal(size=truth.shape)
+        draws = center[:, None] + self.claimed_sigma * rng.normal(size=(len(truth), n_samples, 3))
         return Posterior(
             draws.astype(np.float32),
             np.zeros(len(truth), np.float32),
@@ -281,10 +280,6 @@ def test_workers_change_nothing(tiny: Estimator) -> None:
     for name in ("truth", "percentiles", "pit", "log_prob", "tarp"):
         np.testing.assert_array_equal(getattr(here, name), getattr(there, name))
     np.testing.assert_array_equal(here.extra["gamma"], there.extra["gamma"])
-
-
-def test_public_name() -> None:
-    assert _public is evaluate
 
 
 @pytest.mark.parametrize("name", PRODUCTS)

@@ -115,6 +115,11 @@ def test_rounding_moves_nothing_over_an_edge() -> None:
     ]
 
 
+def test_what_is_not_known_is_in_no_bin() -> None:
+    bins = bins_of(np.array([[np.nan], [1.2]]), (A_V,), {"a_v": (0.0, 2.0)})
+    assert np.sum([one.selected for one in bins[1:]], axis=0).tolist() == [0, 1]
+
+
 def test_a_bin_of_what_is_not_inferred_is_left_out() -> None:
     named = {"young": {"log_age": (6, 7)}, "dusty": {"a_v": (1, 2)}}
     with pytest.warns(PraesepeWarning, match=r"'young' is left out: .* log_age.* infers a_v"):
