@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from praesepe import Estimator, Simulator, Survey, load_survey
-from praesepe.stars.store import import_models
+from praesepe.stars.store import import_isochrones
 from praesepe.statistics import (
     CENTRAL_68,
     bias,
@@ -58,7 +58,7 @@ def main() -> None:
     survey = load_survey("phat-nodust")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PRAESEPE_DATA"] = folder  # not into the user's own models
-        import_models(options.data / ISOCHRONES, name="parsec")
+        import_isochrones(options.data / ISOCHRONES, name="parsec")
         for dusty in (True, False):
             for parsec, optics in ((False, False), (True, False), (False, True), (True, True)):
                 kind = changed(survey, options.data, parsec=parsec, optics=optics, dusty=dusty)

@@ -66,7 +66,7 @@ def test_names_as_a_sentence() -> None:
         ("overwrite=True", "--overwrite"),
         ("units={'F475W': 'Jy', 'F814W': 'Jy'}", "--unit F475W=Jy --unit F814W=Jy"),
         ("n=3, edge_px=2", "--n 3 --edge 2"),
-        ("praesepe.stars.store.import_models(files, name=…)", "praesepe stars import FILE --name "),
+        ("praesepe.import_isochrones(files, name=…)", "praesepe stars import FILE --name "),
         ("praesepe.unheard_of(1)", ""),
         ("keep='draws', or samples='a.parquet'", ""),
     ],

@@ -83,7 +83,7 @@ OPTIONS = {
 }
 """Arguments of the library whose options have another name."""
 
-COMMANDS = {"praesepe.stars.store.import_models": "praesepe stars import FILE --name NAME"}
+COMMANDS = {"praesepe.import_isochrones": "praesepe stars import FILE --name NAME"}
 """Functions of the library that are commands."""
 
 

@@ -28,9 +28,9 @@ def stars_import(
     Example: praesepe stars import parsec.dat --name parsec; then isochrones = "parsec" among the
     keys of stars in the survey file.
     """
-    from praesepe.stars.store import import_models
+    from praesepe.stars.store import import_isochrones
 
-    path, grid = import_models(files, name=name, overwrite=overwrite)
+    path, grid = import_isochrones(files, name=name, overwrite=overwrite)
     ages, metals = grid.log_age, grid.metallicity
     say(f"Wrote {path}: {len(ages)} ages, log age {ages[0]:g} to {ages[-1]:g};")
     say(f"  Z = {', '.join(f'{z:g}' for z in metals)}.")
@@ -46,7 +46,7 @@ def stars_list() -> None:
         "name", "log age", "metallicity Z", "source", "key", box=None, header_style="bold"
     )
     broken = []
-    for name in store.names():
+    for name in store.isochrone_names():
         try:
             if name == store.EMBEDDED:
                 grid, source = IsochroneGrid.embedded(), "embedded (SSE, Hurley et al. 2000)"

@@ -10,7 +10,6 @@ from rich.table import Table as ScreenTable
 
 from praesepe.cli.common import Overwrite, SurveyName
 from praesepe.cli.screen import console_on, say
-from praesepe.errors import InputError, already_exists
 
 
 def survey_list() -> None:
@@ -47,20 +46,11 @@ def survey_init(
 
     Example: praesepe survey init m33.toml; then change distance, bands, priors and tides.
     """
-    from praesepe.survey import load_survey, survey_text
+    from praesepe.survey.editing import init_survey
 
-    if file.exists():
-        raise InputError(f"{file} exists; choose another name or remove it.")
-    if file.suffix != ".toml":
-        raise InputError(f"{file}: the name of a survey file ends in .toml.")
-    name = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "-" for c in file.stem)
-    text = survey_text(like).replace(
-        f'name = "{like}"', f'name = "{name.lstrip("_.-") or "mine"}"', 1
-    )
-    file.write_text(text, encoding="utf-8")
-    load_survey(file)
+    init_survey(file, like=like)
     say(f"Wrote {file}. Edit it, check it with `praesepe survey show {file}`, then train:")
-    say(f"  praesepe train {file} --out {name} --minutes 60")
+    say(f"  praesepe train {file} --out {file.stem} --minutes 60")
 
 
 def survey_upgrade(
@@ -75,25 +65,11 @@ def survey_upgrade(
 
     Example: praesepe survey upgrade m33.toml
     """
-    from praesepe.files import atomic
-    from praesepe.survey import upgrade
+    from praesepe.survey.editing import upgrade_survey
 
-    try:
-        old = file.read_text(encoding="utf-8")
-        new = upgrade(old)
-    except ValueError as error:  # no UTF-8, no TOML
-        raise InputError(f"survey {file} cannot be read as TOML: {error}") from error
-    if new == old:
+    written = upgrade_survey(file, out=out, overwrite=overwrite)
+    if written is None:
         say(f"{file} has today's form already; nothing was written.")
         return
-    kept = file.with_name(file.name + ".old") if out is None else None
-    out = out or file
-    for path in (out, kept):
-        if path is not None and path != file and path.exists() and not overwrite:
-            raise already_exists(path)
-    for path, text in ((kept, old), (out, new)):
-        if path is not None:
-            with atomic(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-    say(f"Wrote {out}{f'; what was there is {kept}' if kept else ''}.")
-    say(f"Check it: praesepe survey show {out}")
+    say(f"Wrote {written}{'' if out else f'; what was there is {file}.old'}.")
+    say(f"Check it: praesepe survey show {written}")

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import listed
 from praesepe.flags import Flag
+from praesepe.network.posterior import weighted_percentile
 from praesepe.quantities import Context, Quantity, reported
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def summarise(
     infers: Sequence[str],
     context: Context,
     probabilities: Mapping[str, ArrayLike] | None = None,
+    weights: NDArray[np.float32] | None = None,
 ) -> Columns:
     """Percentiles of every quantity, and the probabilities of categories.
 
@@ -137,6 +139,8 @@ def summarise(
     probabilities : mapping, optional
         Probabilities (n, category) of categorical quantities, where they are known better than by
         counting draws.
+    weights : ndarray, shape (n, n_samples), optional
+        How much each draw counts; by default all the same.
 
     Returns
     -------
@@ -150,11 +154,13 @@ def summarise(
         name = quantity.name
         of = draws[name] if name in draws else quantity.derived(draws, context)  # (n, n_samples)
         if not quantity.is_categorical:
-            rows = np.percentile(of, PERCENTILES, axis=-1)
+            rows = weighted_percentile(of, PERCENTILES, weights)
         elif probabilities and name in probabilities:
             rows = np.asarray(probabilities[name], dtype=np.float64).T
         else:
-            rows = np.stack([(of == k).mean(-1) for k in range(len(quantity.categories))])
+            rows = np.stack(
+                [np.average(of == k, -1, weights) for k in range(len(quantity.categories))]
+            )
         columns = (column.name for column in columns_of(quantity))
         values |= dict(zip(columns, rows, strict=True))
     return values

@@ -133,10 +133,14 @@ def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int
             rows=first + used,
         )
         draws[used] = posterior.samples
-        known = posterior.probabilities
-        for name, column in summarise(
-            posterior.samples, infers, ModelContext(model), known
-        ).items():
+        summary = summarise(
+            posterior.samples,
+            infers,
+            ModelContext(model),
+            posterior.probabilities,
+            posterior.weights,
+        )
+        for name, column in summary.items():
             values[name][used] = column
         flags[used] |= _posterior_flags(posterior, model)
     values["flags"] = flags

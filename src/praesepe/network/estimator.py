@@ -464,7 +464,13 @@ def _padded(part: Tensor, size: int) -> Tensor:
 
 
 def model_names() -> tuple[str, ...]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package.
+
+    Returns
+    -------
+    tuple of str
+        In alphabetical order.
+    """
     folder = resources.files("praesepe") / "data" / "weights"
     if not folder.is_dir():
         return ()

@@ -29,6 +29,8 @@ class Posterior:
         posterior should not be trusted. NaN where the model does not know its training's stamps.
     probabilities : dict of str to ndarray, each of shape (n, category)
         Probability of every category of each categorical quantity, without sampling noise.
+    weights : ndarray of float32, shape (n, n_samples), or None
+        How much each draw counts; they sum to 1 for every stamp. None: all count the same.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Posterior:
         log_prob: Callable[[Tensor], Tensor],
         names: Sequence[str] = DEFAULT_INFERRED,
         probabilities: Mapping[str, NDArray[np.float32]] | None = None,
+        weights: ArrayLike | None = None,
     ) -> None:
         self.samples = samples
         self.names = tuple(names)
         self.out_of_domain = out_of_domain
         self.probabilities = dict(probabilities or {})
         self._log_prob = log_prob
+        self.weights = None if weights is None else _normalised(weights, samples.shape[:2])
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -60,7 +64,17 @@ class Posterior:
     @property
     def mean(self) -> NDArray[np.float32]:
         """Posterior means, shape (n, quantity)."""
-        return self.samples.mean(axis=1)
+        if self.weights is None:
+            return self.samples.mean(axis=1)
+        return np.einsum("nk,nkq->nq", self.weights, self.samples)
+
+    @property
+    def std(self) -> NDArray[np.float32]:
+        """Standard deviations of the marginal posteriors, shape (n, quantity)."""
+        if self.weights is None:
+            return self.samples.std(axis=1)
+        offsets = self.samples - self.mean[:, None]
+        return np.sqrt(np.einsum("nk,nkq->nq", self.weights, offsets**2))
 
     def percentile(self, q: float | ArrayLike) -> NDArray[np.floating]:
         """Percentiles of the marginal posteriors.
@@ -73,8 +87,10 @@ class Posterior:
         Returns
         -------
         ndarray, shape (n, quantity) or (len(q), n, quantity)
+            Interpolated between draws of equal weights; of others, the draw at which the sum of
+            the weights reaches the share asked for.
         """
-        return np.asarray(np.percentile(self.samples, np.asarray(q, dtype=float), axis=1))
+        return weighted_percentile(self.samples, q, self.weights)
 
     def log_prob(self, values: ArrayLike) -> NDArray[np.float32]:
         """Log-density, per unit of every quantity, of one point per stamp.
@@ -102,3 +118,28 @@ class Posterior:
             return np.zeros(0, np.float32)
         with torch.inference_mode():
             return self._log_prob(points).numpy()
+
+
+def weighted_percentile(
+    samples: NDArray[np.floating], q: float | ArrayLike, weights: NDArray[np.floating] | None
+) -> NDArray[np.floating]:
+    """Percentiles along the second axis of draws (n, n_samples, …) with weights (n, n_samples)."""
+    levels = np.asarray(q, dtype=float)
+    if weights is None:
+        return np.asarray(np.percentile(samples, levels, axis=1))
+    each = weights.reshape(weights.shape + (1,) * (samples.ndim - 2))
+    each = np.broadcast_to(each, samples.shape).astype(np.float64)
+    return np.asarray(np.percentile(samples, levels, axis=1, weights=each, method="inverted_cdf"))
+
+
+def _normalised(weights: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Weights that sum to 1 for every stamp."""
+    given = np.asarray(weights, np.float64)
+    if given.shape != shape:
+        raise InputError(f"weights have shape {given.shape}; give one for each draw, {shape}")
+    total = given.sum(axis=1, keepdims=True)
+    if not (np.isfinite(given).all() and (given >= 0).all() and (total > 0).all()):
+        raise InputError(
+            "weights of draws must be finite, not negative, and not all zero for any stamp"
+        )
+    return (given / total).astype(np.float32)

@@ -149,10 +149,10 @@ class Simulator:
         else:
             fields = f"real star fields of {self.survey.galaxy.field.files}"
         return (
-            f"Simulator of {self.survey.name!r}: {self.survey.stamp_size} px stamps in "
-            f"{listed(self.survey.band_names)}\n"
-            f"  seed {self.base_seed}, {fields}, {'with' if self.nuisances else 'without'} "
-            f"nuisances, on {self.device}"
+            f"<Simulator of {self.survey.name!r}: {self.survey.stamp_size} px stamps in "
+            f"{listed(self.survey.band_names)}; "
+            f"seed {self.base_seed}, {fields}, {'with' if self.nuisances else 'without'} "
+            f"nuisances, on {self.device}>"
         )
 
     def _sampler(self, stage: str, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:

@@ -92,8 +92,8 @@ class Mocks:
     def __repr__(self) -> str:
         n, n_bands, height, width = self.images.shape
         return (
-            f"Mocks: {n} stamps of {width}×{height} px in {n_bands} bands\n"
-            f"  truth: {', '.join(self.truth) or 'none'}"
+            f"<Mocks: {n} stamps of {width} × {height} px in {n_bands} bands; truth: "
+            f"{', '.join(self.truth) or 'none'}>"
         )
 
     @property

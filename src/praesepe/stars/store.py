@@ -40,8 +40,13 @@ def folder() -> Path:
     return Path(shared).expanduser() / "praesepe" / "stars"
 
 
-def names() -> tuple[str, ...]:
-    """Names of all models: the embedded one first, then the imported ones."""
+def isochrone_names() -> tuple[str, ...]:
+    """Names of all stellar models: the embedded one first, then the imported ones.
+
+    Returns
+    -------
+    tuple of str
+    """
     return (EMBEDDED, *sorted(path.stem for path in folder().glob("*.npz")))
 
 
@@ -94,14 +99,14 @@ def path_of(name: str | Path) -> Path:
         raise unknown(
             "stellar model",
             given,
-            names(),
+            isochrone_names(),
             "Import it",
-            code="praesepe.stars.store.import_models(files, name=…)",
+            code="praesepe.import_isochrones(files, name=…)",
         )
     return path
 
 
-def import_models(
+def import_isochrones(
     files: Sequence[str | Path], *, name: str, overwrite: bool = False
 ) -> tuple[Path, IsochroneGrid]:
     """Turn downloaded isochrones into a model that surveys can name.

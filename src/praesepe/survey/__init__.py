@@ -10,6 +10,7 @@ from praesepe.lazy import lazy_names
 if TYPE_CHECKING:
     from praesepe.survey.bands import Band
     from praesepe.survey.clusters import ClusterPrior, MassFunction, Stars
+    from praesepe.survey.editing import init_survey, upgrade_survey
     from praesepe.survey.evaluation import EvaluationSettings
     from praesepe.survey.galaxy import Galaxy, StarField, Tides
     from praesepe.survey.network import NetworkSettings
@@ -39,11 +40,13 @@ __all__ = [
     "SurveySettings",
     "Tides",
     "as_range",
+    "init_survey",
     "load_survey",
     "parse_survey",
     "survey_names",
     "survey_text",
     "upgrade",
+    "upgrade_survey",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -67,10 +70,12 @@ __getattr__, __dir__ = lazy_names(
         "Survey": "praesepe.survey.schema",
         "Tides": "praesepe.survey.galaxy",
         "as_range": "praesepe.survey.settings",
+        "init_survey": "praesepe.survey.editing",
         "load_survey": "praesepe.survey.toml",
         "parse_survey": "praesepe.survey.toml",
         "survey_names": "praesepe.survey.toml",
         "survey_text": "praesepe.survey.toml",
         "upgrade": "praesepe.survey.old_form",
+        "upgrade_survey": "praesepe.survey.editing",
     },
 )

@@ -90,6 +90,28 @@ def test_log_prob_is_a_density_per_cubic_dex(
     assert abs(ratio.mean() * np.exp(volume) - 1) > 5 * ratio.std() / n**0.5
 
 
+def test_weights_count(posterior: Posterior) -> None:
+    """As a draw that is there several times; equal weights change nothing but interpolation."""
+    counts = np.random.default_rng(1).integers(0, 4, posterior.samples.shape[:2])
+    counts[:, 0] += 1
+    weighted = Posterior(
+        posterior.samples, posterior.out_of_domain, posterior.log_prob, weights=counts
+    )
+    np.testing.assert_allclose(weighted.weights.sum(axis=1), 1, rtol=1e-5)
+    for row in (0, 7):
+        repeated = np.repeat(posterior.samples[row], counts[row], axis=0)
+        np.testing.assert_allclose(weighted.mean[row], repeated.mean(0), rtol=1e-5)
+        np.testing.assert_allclose(weighted.std[row], repeated.std(0), rtol=1e-4)
+        # 33 %: no level at which rounding decides
+        exact = np.percentile(repeated, 33.0, axis=0, method="inverted_cdf")
+        np.testing.assert_array_equal(weighted.percentile(33.0)[row], exact)
+    assert posterior.weights is None
+    np.testing.assert_allclose(posterior.std, posterior.samples.std(1))
+    for wrong in (counts[:, 1:], -counts, 0 * counts, counts * np.nan):
+        with pytest.raises(InputError, match="weights"):
+            Posterior(posterior.samples, posterior.out_of_domain, posterior.log_prob, weights=wrong)
+
+
 def test_log_prob_wants_one_point_per_stamp(posterior: Posterior) -> None:
     with pytest.raises(InputError, match=r"\(3,\).*log_age, log_mass, log_rh.*150 stamps"):
         posterior.log_prob([8.0, 3.0, -0.5])

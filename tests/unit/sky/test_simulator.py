@@ -80,9 +80,8 @@ def test_values_are_columns_of_the_truth_or_derive_from_them(simulator, survey):
 
 
 def test_repr_says_what_they_are(simulator):
-    assert repr(simulator.draw(2)).startswith("Mocks: 2 stamps of 64×64 px in 3 bands\n  truth:")
-    assert repr(simulator).startswith("Simulator of 'phat-nodust': 64 px stamps in F336W, F475W")
-    assert len(repr(simulator).splitlines()) == len(repr(simulator.draw(1)).splitlines()) == 2
+    assert repr(simulator.draw(2)).startswith("<Mocks: 2 stamps of 64 × 64 px in 3 bands; truth:")
+    assert repr(simulator).startswith("<Simulator of 'phat-nodust': 64 px stamps in F336W, F475W")
 
 
 def test_the_stages_by_themselves_give_what_they_give_together(survey, tables):

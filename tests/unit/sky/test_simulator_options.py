@@ -67,7 +67,7 @@ def test_each_cluster_follows_one_of_the_stellar_models(store):
 
 
 def test_a_stellar_model_that_is_not_there(store):
-    with pytest.raises(InputError, match="import_models"):
+    with pytest.raises(InputError, match="import_isochrones"):
         SurveyTables.build(survey_with(clusters={"stars": {"isochrones": "parsec99"}}))
 
 

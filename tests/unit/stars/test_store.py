@@ -62,9 +62,9 @@ def test_the_key_is_that_of_the_content():
 
 
 def test_import_and_name(home, file):
-    path, grid = store.import_models([file], name="parsec")
+    path, grid = store.import_isochrones([file], name="parsec")
     assert path == home / "parsec.npz"
-    assert store.names() == ("sse", "parsec")
+    assert store.isochrone_names() == ("sse", "parsec")
     assert load_isochrones("parsec").key == grid.key
     assert load_isochrones(path).key == grid.key
     assert load_isochrones(str(path)).key == grid.key
@@ -80,25 +80,25 @@ def test_import_and_name(home, file):
 
 
 def test_the_same_name_with_other_content_has_another_key(home, file):
-    _, first = store.import_models([file], name="mine")
+    _, first = store.import_isochrones([file], name="mine")
     file.write_text(FILE.replace("4.4", "4.3"))
     with pytest.raises(InputError, match="overwrite=True"):
-        store.import_models([file], name="mine")
+        store.import_isochrones([file], name="mine")
     assert load_isochrones("mine").key == first.key
-    store.import_models([file], name="mine", overwrite=True)
+    store.import_isochrones([file], name="mine", overwrite=True)
     assert load_isochrones("mine").key != first.key
 
 
 @pytest.mark.parametrize("name", ["sse", "", "a/b", "../a", "a b", ".hidden", "x.npz"])
 def test_names_that_cannot_be(home, file, name):
     with pytest.raises(InputError, match="name"):
-        store.import_models([file], name=name)
+        store.import_isochrones([file], name=name)
     assert not home.exists()
 
 
 def test_an_unknown_name(home, file):
-    store.import_models([file], name="parsec")
-    with pytest.raises(InputError, match=r"Did you mean 'parsec'\?.*import_models"):
+    store.import_isochrones([file], name="parsec")
+    with pytest.raises(InputError, match=r"Did you mean 'parsec'\?.*import_isochrones"):
         load_isochrones("parsek")
 
 

@@ -1,0 +1,89 @@
+"""Survey files to edit: one to start from; those of earlier versions in today's form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from praesepe.errors import InputError, already_exists
+from praesepe.files import atomic
+from praesepe.survey.old_form import upgrade
+from praesepe.survey.toml import load_survey, survey_text
+
+
+def init_survey(file: str | Path, *, like: str = "phat") -> Path:
+    """Write a survey file to start from: one that is included, under a name of its own.
+
+    Parameters
+    ----------
+    file : str or Path
+        TOML file to write; the survey is named after it.
+    like : str
+        An included survey.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        Where the file exists, or there is no such survey.
+    """
+    file = Path(file)
+    if file.suffix != ".toml":
+        raise InputError(f"{file}: the name of a survey file ends in .toml")
+    if file.exists():
+        raise InputError(f"{file} exists; choose another name or remove it")
+    name = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "-" for c in file.stem)
+    ours = f'name = "{name.lstrip("_.-") or "mine"}"'
+    text = survey_text(like).replace(f'name = "{like}"', ours, 1)
+    with atomic(file) as part:
+        part.write_text(text, encoding="utf-8")
+    load_survey(file)
+    return file
+
+
+def upgrade_survey(
+    file: str | Path, *, out: str | Path | None = None, overwrite: bool = False
+) -> Path | None:
+    """Give a survey file of an earlier version today's form; its comments are kept.
+
+    Parameters
+    ----------
+    file : str or Path
+        The survey.
+    out : str or Path, optional
+        File to write; by default the same, and the earlier one is kept as ``FILE.old``.
+    overwrite : bool
+        Whether `out`, or ``FILE.old``, may be replaced.
+
+    Returns
+    -------
+    Path or None
+        What was written; None where the file has today's form already.
+
+    Raises
+    ------
+    InputError
+        Where the file is no TOML, or an output exists.
+    """
+    file = Path(file)
+    try:
+        old = file.read_text(encoding="utf-8")
+        new = upgrade(old)
+    except ValueError as error:  # no UTF-8, no TOML
+        raise InputError(f"survey {file} cannot be read as TOML: {error}") from error
+    if new == old:
+        return None
+    written = file if out is None else Path(out)
+    texts = {written: new}
+    if out is None:
+        texts = {file.with_name(file.name + ".old"): old, **texts}
+    for path in texts:
+        if path != file and path.exists() and not overwrite:
+            raise already_exists(path)
+    for path, text in texts.items():
+        with atomic(path) as part:
+            part.write_text(text, encoding="utf-8")
+    return written
