@@ -15,6 +15,7 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 import praesepe
+from praesepe.training import Labelled
 
 LONGEST = 500
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
@@ -125,11 +126,12 @@ def objects() -> dict[str, Any]:
         "result": praesepe.predict(estimator, mosaic, Table(catalog)),
         "catalog": praesepe.Catalog.read(Table(catalog)),
         "flag": praesepe.Flag.EDGE,
+        "labelled": Labelled(stamps(20), np.zeros((20, 3), "f4")),
     }
 
 
 NAMES = (
-    "band", "catalog", "estimator", "flag", "mocks", "mosaic", "posterior", "result", "simulator",
+    "band", "catalog", "estimator", "flag", "labelled", "mocks", "mosaic", "posterior", "result", "simulator",
     "survey",
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ MINIMUM = 20
 """Fewest labelled clusters that are worth a training."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Labelled:
     """Clusters with known parameters.
 
@@ -52,6 +52,13 @@ class Labelled:
             )
         if not (np.isfinite(images).all() and np.isfinite(labels).all()):
             raise InputError("stamps or labels contain NaN or infinite values; leave these out")
+
+    def __repr__(self) -> str:
+        n, n_bands, height, width = self.images.shape
+        return (
+            f"<Labelled: {n} clusters with {self.labels.shape[1]} labels each, stamps of {width} × "
+            f"{height} px in {n_bands} bands; {self.left_out} rows left out>"
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 of stamps and labels: equal clusters, equal fingerprints."""
