@@ -131,8 +131,8 @@ def objects() -> dict[str, Any]:
 
 
 NAMES = (
-    "band", "catalog", "estimator", "flag", "labelled", "mocks", "mosaic", "posterior", "result", "simulator",
-    "survey",
+    "band", "catalog", "estimator", "flag", "labelled", "mocks", "mosaic", "posterior", "result",
+    "simulator", "survey",
 )  # fmt: skip
 
 
