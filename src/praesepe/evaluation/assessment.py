@@ -147,6 +147,10 @@ def evaluate(
     setup : callable, optional
         Called with (stage, done, total) as the simulator is made, where one process works.
 
+    Returns
+    -------
+    Evaluation
+
     Raises
     ------
     InputError
