@@ -44,6 +44,10 @@ def load_passband(spec: str | Path, instrument: str = "") -> Passband:
     instrument : str, optional
         The camera, where `spec` does not name it.
 
+    Returns
+    -------
+    Passband
+
     Raises
     ------
     InputError
