@@ -11,7 +11,8 @@ import torch
 from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, SpatialProfile, even_positions
 from praesepe.sky.massive.annuli import Annuli
 from praesepe.sky.massive.diffuse import DiffuseLight
-from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
+from praesepe.sky.samplers import FAINT_STAR_SNR
+from praesepe.sky.simulator import Simulator
 
 CENTER = torch.tensor([[32.3], [31.8]])
 
@@ -34,7 +35,7 @@ def images(simulator, profile, points):
 
     In units of the noise.
     """
-    renderer, limit = simulator.renderer, torch.tensor(simulator.flux_limit).float()
+    renderer, limit = simulator.renderer, simulator.limits.lowest.float()
     light, many = limit * points, 1 << 16
     smooth, drawn = renderer.empty(1), renderer.empty(1)
     each = (light / many)[:, None].expand(-1, many)

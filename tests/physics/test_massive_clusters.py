@@ -21,7 +21,8 @@ from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.massive import diffuse as diffuse_module
 from praesepe.sky.population.isochrone import FLUX
 from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
-from praesepe.sky.simulator import FAINT_STAR_SNR, Simulator
+from praesepe.sky.samplers import FAINT_STAR_SNR
+from praesepe.sky.simulator import Simulator
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001
 from praesepe.survey import load_survey
@@ -104,7 +105,7 @@ def cells(sampler, log_mass, log_age, *, n=24, seed=2, **how):
 
 def seen(simulator, light, seed):
     """Cells with the noise against which the simulator's flux limit holds."""
-    sigma = simulator.flux_limit[:, None] / FAINT_STAR_SNR / CHANCE
+    sigma = simulator.limits.lowest[:, None].numpy() / FAINT_STAR_SNR / CHANCE
     return light + sigma * np.random.default_rng(seed).standard_normal(light.shape)
 
 
@@ -241,7 +242,7 @@ BINARIES = Binaries(0.5, mass_ratio=(0.1, 1.0))
 def sampler_with(simulator, binaries, *, every=False):
     """The simulator's sampler with unresolved companions, or one that draws every star."""
     survey = simulator.survey
-    limit = [0.0] * 3 if every else simulator.flux_limit.tolist()
+    limit = [0.0] * 3 if every else simulator.limits.lowest.tolist()
     return StarSampler(
         simulator.tables.cluster,
         unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
@@ -351,8 +352,8 @@ def without_noise(survey):
 def test_a_survey_without_noise_still_sums_the_faint(simulator):
     """Clusters of 10^7.5 Msun: light of less than an electron is not told apart."""
     clear = Simulator(without_noise(simulator.survey), tables=simulator.tables, n_fields=0)
-    assert (clear.flux_limit > 0).all()
-    assert (clear.flux_limit < simulator.flux_limit).all()
+    assert (clear.limits.lowest > 0).all()
+    assert (clear.limits.lowest < simulator.limits.lowest).all()
     clusters = clear.sample(2).with_values(log_mass=7.5)
     stars = clear.populate(clusters, compute_truth=False).stars
     assert stars.population.numel() < 2 * (5 * MAX_POINTS)  # in eight rings each

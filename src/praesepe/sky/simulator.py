@@ -23,17 +23,14 @@ from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.massive.stars import draw_cluster_stars
 from praesepe.sky.population.sampler import StarSampler
-from praesepe.sky.samplers import survey_sampler
+from praesepe.sky.samplers import FluxLimits, survey_sampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
 from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import Survey, load_survey
 
-FAINT_STAR_SNR = 0.3
-"""Stars whose brightest pixel stays below this share of the noise are unresolved."""
-
-RANDOM_STREAM = 5
+RANDOM_STREAM = 6
 """Raised with every change after which a seed gives other stamps; sets of mocks carry it."""
 
 STAMPS_AT_ONCE = {"cpu": 32, "cuda": 1024}
@@ -88,11 +85,10 @@ class Simulator:
         self.tables = tables or SurveyTables.build(self.survey, setup=setup)
         self.renderer = Renderer(self.survey, device=self.device)
         self.detector = Detector(self.survey, device=self.device)
-        # Without sky and read noise, a star of less than an electron still cannot be told apart.
-        electron = [1 / band.exposure_range_s[1] for band in self.survey.bands]
-        noise = np.maximum(self.detector.noise.cpu().numpy(), electron)
-        self.flux_limit = FAINT_STAR_SNR * noise / self.renderer.peak  # (band,), e-/s
-        self.stars = self._sampler("stars of clusters", self.tables.cluster)
+        self.limits = FluxLimits(self.survey, self.detector, self.renderer)
+        self.stars = self._sampler(
+            "stars of clusters", self.tables.cluster, flux_limit_range=self.limits.depth_range
+        )
         self._field_stars: StarSampler | None = None
         self._begin(seed, n_fields)
 
@@ -111,7 +107,7 @@ class Simulator:
                 self.field_stars,
                 n_fields=n_fields,
                 seed=(seed, 1),
-                flux_limit=self._limit,
+                flux_limit=self.limits.lowest,
                 setup=self._setup,
             )
 
@@ -155,19 +151,12 @@ class Simulator:
             f"nuisances, on {self.device}>"
         )
 
-    def _sampler(self, stage: str, tables: StellarTable | Sequence[StellarTable]) -> StarSampler:
-        return survey_sampler(
-            self.survey,
-            tables,
-            flux_limit=self.flux_limit,
-            device=self.device,
-            progress=None if self._setup is None else partial(self._setup, stage),
-        )
-
-    @property
-    def _limit(self) -> Tensor:
-        """Light below which a star cannot be told apart in the deepest stamp, e-/s, (band,)."""
-        return torch.as_tensor(self.flux_limit, dtype=torch.float32, device=self.device)
+    def _sampler(
+        self, stage: str, tables: StellarTable | Sequence[StellarTable], **limits: float
+    ) -> StarSampler:
+        progress = None if self._setup is None else partial(self._setup, stage)
+        lowest = self.limits.lowest
+        return survey_sampler(self.survey, tables, flux_limit=lowest, progress=progress, **limits)
 
     # The stages
 
@@ -187,7 +176,12 @@ class Simulator:
         return near * (far / near) ** torch.rand(n, generator=self.generator, device=self.device)
 
     def populate(
-        self, clusters: Clusters, *, renderer: Renderer | None = None, compute_truth: bool = True
+        self,
+        clusters: Clusters,
+        *,
+        exposure_s: Tensor | None = None,
+        renderer: Renderer | None = None,
+        compute_truth: bool = True,
     ) -> Population:
         """Second stage: draw the stars of clusters.
 
@@ -195,6 +189,9 @@ class Simulator:
         ----------
         clusters : Clusters
             Their parameters, n of them.
+        exposure_s : Tensor, shape (n, band), optional
+            Exposure times of their stamps, where the survey has a range of them; by default the
+            longest. No more stars are sampled one by one than they can show.
         renderer : Renderer, optional
             As for `spread`: stars are drawn as far out as its grid reaches.
         compute_truth : bool
@@ -204,11 +201,8 @@ class Simulator:
         -------
         Population
         """
-        renderer, light_scale, flux_limit = renderer or self.renderer, None, None
-        if self.survey.varies_in_distance:
-            shape = (len(clusters), len(self.survey.bands))
-            scale = (self.survey.distance_pc / clusters.distance_pc) ** 2
-            light_scale, flux_limit = scale[:, None].expand(shape), self._limit.expand(shape)
+        renderer = renderer or self.renderer
+        light_scale, flux_limit = self.limits.of_stamps(clusters.distance_pc, exposure_s)
         drawn = draw_cluster_stars(
             self.stars,
             clusters,
@@ -256,8 +250,8 @@ class Simulator:
         grids = renderer.empty(len(population))
         place = population.offset + population.center.index_select(1, stars.population)
         renderer.scatter(grids, stars.population, place, stars.flux)
-        limit = torch.as_tensor(self.flux_limit, device=self.device)
-        population.diffuse.add_to(grids, population.center, renderer=renderer, limit=limit)
+        lowest = self.limits.lowest
+        population.diffuse.add_to(grids, population.center, renderer=renderer, limit=lowest)
         return grids
 
     def add_field(self, light: Tensor, distance_pc: Tensor) -> Tensor:
@@ -437,13 +431,17 @@ class Simulator:
         parts = []
         for start in range(0, len(clusters), step):
             some = clusters.part(slice(start, start + step))
-            population = self.populate(some, compute_truth=compute_truth)
-            images, observed = self.image(self.spread(population), some.distance_pc)
+            exposure_s = self.detector.draw_exposures(len(some), generator=self.generator)
+            population = self.populate(some, exposure_s=exposure_s, compute_truth=compute_truth)
+            images, observed = self.image(self.spread(population), some.distance_pc, exposure_s)
             parts.append(Mocks(images, population.truth | observed, self.context))
         return joined(parts)
 
     def image(
-        self, grids: Tensor, distance_pc: Tensor | None = None
+        self,
+        grids: Tensor,
+        distance_pc: Tensor | None = None,
+        exposure_s: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Lay light on star fields, render and expose it.
 
@@ -453,6 +451,8 @@ class Simulator:
             As from `spread`; changed in place.
         distance_pc : Tensor, shape (n,), optional
             Of the clusters; by default the survey's.
+        exposure_s : Tensor, shape (n, band), optional
+            By default those of the survey, drawn where it has a range.
 
         Returns
         -------
@@ -470,10 +470,11 @@ class Simulator:
         if pool is not None and not pool.before_psf:
             background = torch.zeros_like(images)
             observed["field_density"] = self.add_field(background, distance_pc)
-        exposure_s = self.detector.draw_exposures(n, generator=self.generator)
+        if exposure_s is None:
+            exposure_s = self.detector.draw_exposures(n, generator=self.generator)
         if exposure_s is not None:
-            for i, name in enumerate(self.survey.band_names):
-                observed[f"exposure_{name}"] = exposure_s[:, i]
+            names = (f"exposure_{name}" for name in self.survey.band_names)
+            observed |= dict(zip(names, exposure_s.unbind(1), strict=True))
         return self.expose(images, background=background, exposure_s=exposure_s), observed
 
     def draw_nuisances(self, n: int) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 
 from praesepe.errors import InputError
 from praesepe.sky.instrument.detector import Detector
@@ -72,6 +73,23 @@ def test_the_depth_is_in_the_truth_and_the_seed_gives_it_again():
     assert ((exposure >= SHORT) & (exposure <= LONG)).all()
     assert torch.equal(first.images, again.images)
     assert torch.equal(exposure, again.truth["exposure_F475W"])
+
+
+def test_a_shallow_stamp_has_fewer_points_for_the_same_light():
+    """Each stamp has its own flux limit: what a short exposure cannot show is not sampled."""
+    simulator = Simulator(survey_with(exposure_s=(200.0, 5000.0)), seed=2, n_fields=0)
+    clusters = simulator.sample(1).part(torch.zeros(200, dtype=torch.long))
+    clusters = clusters.with_values(**GIVEN | {"log_mass": 4.0})
+    drawn = {}
+    for exposure in (200.0, 5000.0):
+        times = torch.full((200, 1), exposure)
+        drawn[exposure] = simulator.populate(clusters, exposure_s=times).stars
+    deepest = simulator.populate(clusters).stars
+    points = {exposure: len(stars.population) for exposure, stars in drawn.items()}
+    assert points[200.0] < 0.7 * points[5000.0]
+    assert len(deepest.population) == pytest.approx(points[5000.0], rel=0.02)
+    short, long = (stars.light[:, 0].log().numpy() for stars in drawn.values())
+    assert ks_2samp(short, long).pvalue > 0.01
 
 
 def test_stars_are_fainter_far_away(ranged):

@@ -173,7 +173,7 @@ class SimulatedFieldPool:
             generator=generator,
             gradient=self.gradients[place],
             light_scale=scale,
-            flux_limit=self.flux_limit,
+            flux_limit=None if scale is None else self.flux_limit,
         )
 
     def draw_distances(self, n: int, *, generator: torch.Generator) -> Tensor:

@@ -54,14 +54,22 @@ class Detector:
         full = [(band.saturation_e or torch.inf) * band.n_exposures for band in bands]
         self.full: Tensor | None = column(full) if min(full) < torch.inf else None
         self.kernel = _noise_kernels(survey, device)
-        longest = ends[1]
-        variance = (self.sky[0] + self.dark) * longest + self.read_noise**2
-        self.noise = (variance.sqrt() / longest).flatten()
+        self.noise = self.noise_in(ends[1].flatten())
         # Where read noise hides the steps between electrons, one normal deviate serves both; the
         # noise of real backgrounds contains it as well.
         smooth = (self.read_noise >= MIN_READ_NOISE).flatten().tolist()
         self._smooth = [i for i, is_smooth in enumerate(smooth) if is_smooth]
         self._counted = [i for i, is_smooth in enumerate(smooth) if not is_smooth]
+
+    def noise_in(self, exposure_s: Tensor) -> Tensor:
+        """Standard deviation of an empty pixel under the faintest sky, e-/s, (..., band).
+
+        Parameters
+        ----------
+        exposure_s : Tensor, shape (..., band)
+        """
+        variance = (self.sky[0] + self.dark).flatten() * exposure_s
+        return (variance + self.read_noise.flatten() ** 2).sqrt() / exposure_s
 
     def draw_exposures(self, n: int, *, generator: torch.Generator) -> Tensor | None:
         """Draw the exposure of every stamp and band, s; None where the survey has one for all.
