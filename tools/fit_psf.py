@@ -20,7 +20,6 @@ from scipy.optimize import least_squares
 from scipy.special import j1
 
 from praesepe.sky.instrument.psf import (
-    N_WAVELENGTHS,
     band_wavelengths,
     encircled_energy,
     optical_psf,
@@ -31,9 +30,6 @@ from praesepe.sky.instrument.psf_files import read_psf_file
 from praesepe.survey import PSF
 
 UVIS_FILTERS = ("F336W", "F390W", "F438W", "F475W", "F555W", "F606W", "F625W", "F775W")
-TOP_HATS = {"F438W": 618, "F625W": 1463, "F775W": 1171}
-"""Widths (Angstrom; WFC3 Instrument Handbook) where the filter library has no curve."""
-
 UVIS_PIXEL = 0.04
 PARAMETERS = ("diffusion_arcsec", "halo_fraction", "halo_arcsec")
 FIT_RADII = (0.08, 0.51)  # arcsec, where the agreement counts in full
@@ -82,12 +78,8 @@ def uvis_curve(name: str, table: dict) -> Curve:
     """Reduce one filter of the table: the optics and the pixel, summed over rings of frequency."""
     pivot, radii, energy = table[name]
     use = (radii < 0.6) | ((radii < 2) & (np.arange(len(radii)) % 4 == 0))
-    if name in TOP_HATS:
-        wavelengths = pivot + TOP_HATS[name] * (np.arange(N_WAVELENGTHS) + 0.5) / N_WAVELENGTHS
-        wavelengths -= TOP_HATS[name] / 2
-    else:
-        band = SimpleNamespace(psf=PSF(), filter=f"wfc3_uvis_{name.lower()}")
-        wavelengths = band_wavelengths(band)
+    band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="WFC3/UVIS")
+    wavelengths = band_wavelengths(band)
     transfer = optical_transfer(PSF(), wavelengths, BOX_ARCSEC).real
     n = len(transfer)
     along_y, along_x = np.fft.fftfreq(n, 1 / n)[:, None], np.fft.rfftfreq(n, 1 / n)
@@ -172,7 +164,7 @@ def fit_acs(folder: Path) -> None:
     for name, pivot in ACS_FILTERS.items():
         image, scale = read_psf_file(PSF(file=str(folder / f"ACS_WFC_{name}.fits")))
         energy = encircled_energy(image, scale, radii)
-        band = SimpleNamespace(psf=PSF(), filter=f"acs_wfc_{name.lower()}")
+        band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="ACS/WFC")
         halo = ACS_HALO_ARCSEC * pivot / 5000
         reference = (band_wavelengths(band), image.shape[0] // 2, scale, energy, radii)
 

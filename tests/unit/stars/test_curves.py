@@ -16,8 +16,8 @@ from praesepe.survey import load_survey
 # uvis: STScI's table of chip 1 (Calamida et al. 2021, WFC3 ISR 2021-04), in hostphot 3.2.4;
 # ir: STScI's table of 2020 (Bajaj et al., WFC3 ISR 2020-10), in hostphot 3.2.4;
 # acs: the ACS zero-point calculator for 2016-04-01, in the documentation of acstools (acszpt);
-# wfpc2: PHOTFLAM and Vega zero points of the Data Handbook (PC, gain 7, 7.12 e-/DN), as BEAST's
-#   and measure_extinction's authors quote them; pivots of synphot's curves, from EAZY's list;
+# wfpc2: PHOTFLAM and Vega zero points of the Data Handbook (PC, gain 7, 7.12 e-/DN), as public
+#   code quotes them (measure_extinction, stardata.py); pivots of synphot's curves: EAZY's list;
 # info: pivots from EAZY's list (FILTER.RES.latest.info).
 # Not found, so not tested: PHOTFLAM and Vega of NICMOS, all of ACS/HRC.
 with (Path(__file__).parent / "hst_published.csv").open() as file:

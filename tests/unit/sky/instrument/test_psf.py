@@ -30,7 +30,9 @@ OPTICS = {
 
 
 def make_band(**settings):
-    return SimpleNamespace(name="F475W", filter="acs_wfc_f475w", psf=PSF(**{**OPTICS, **settings}))
+    return SimpleNamespace(
+        name="F475W", filter="acs_wfc_f475w", instrument="", psf=PSF(**{**OPTICS, **settings})
+    )
 
 
 def centroid(image):
@@ -151,7 +153,7 @@ def test_drizzle_is_a_square_drop_and_a_square_pixel():
 
 def test_wavelengths_are_equal_parts_of_the_filter():
     pytest.importorskip("sedpy")
-    band = SimpleNamespace(name="F814W", filter="acs_wfc_f814w", psf=PSF())
+    band = SimpleNamespace(name="F814W", filter="acs_wfc_f814w", instrument="", psf=PSF())
     wavelengths = band_wavelengths(band)
     assert wavelengths.shape == (5,)
     assert np.all(np.diff(wavelengths) > 100)
