@@ -102,7 +102,7 @@ class Evaluation(Mapping[str, Any]):
             write_table(table, part / "clusters.ecsv")
             for name, figure in self.figures():
                 figure.savefig(part / name, dpi=150)
-            text = json.dumps(self.metrics, indent=2, allow_nan=False) + "\n"
+            text = json.dumps(self.metrics, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
             (part / "metrics.json").write_text(text, encoding="utf-8")
         return folder
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from praesepe import statistics
 from praesepe.quantities import Quantity, get
+from praesepe.sky.truth import describe
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -102,29 +103,28 @@ class Recovery:
         from astropy.table import Column, Table
 
         table = Table()
+
+        def add(name: str, values: np.ndarray, what: str, unit: str = "") -> None:
+            table[name] = Column(np.round(values, 6), unit=unit or None, description=what)
+
         for i, quantity in enumerate(self.quantities):
-            name, unit = quantity.name, quantity.unit or None
-            columns = {"true": self.truth[:, i]}
+            name, what, unit = quantity.name, quantity.description, quantity.unit
+            add(f"{name}_true", self.truth[:, i], f"{what}; truth", unit)
             if quantity.is_categorical:
-                chances = self.probabilities[name].T
-                columns |= {f"p_{c}": p for c, p in zip(quantity.categories, chances, strict=True)}
-            else:
-                columns |= {f"p{p}": self.percentiles[k, :, i] for k, p in enumerate(PERCENTILES)}
-            for suffix, values in columns.items():
-                what = "truth" if suffix == "true" else suffix
-                text = f"{quantity.description}; {what}"
-                table[f"{name}_{suffix}"] = Column(values, unit=unit, description=text)
-            if not quantity.is_categorical:
-                table[f"{name}_pit"] = Column(
-                    self.pit[:, i], description=f"share of the posterior of {name} below the truth"
-                )
-        table["log_prob"] = Column(self.log_prob, description="log posterior density at the truth")
-        table["tarp"] = Column(
-            self.tarp, description="share of the joint posterior nearer to a random point"
-        )
+                for category, p in zip(
+                    quantity.categories, self.probabilities[name].T, strict=True
+                ):
+                    add(f"{name}_p_{category}", p, f"{what}; probability of {category}")
+                continue
+            for p, values in zip(PERCENTILES, self.percentiles[..., i], strict=True):
+                add(f"{name}_p{p}", values, f"{what}; percentile {p} of the posterior", unit)
+            add(f"{name}_pit", self.pit[:, i], f"share of the posterior of {name} below the truth")
+        add("log_prob", self.log_prob, "log posterior density at the truth")
+        add("tarp", self.tarp, "share of the joint posterior nearer to a random point")
         for name, values in self.extra.items():
-            if name not in table.colnames and values.ndim == 1:
-                table[name] = Column(values, description="of the simulated cluster")
+            if name not in self.names and values.ndim == 1:
+                unit, what = describe(name)
+                add(name, values, what, unit)
         return table
 
 

@@ -50,10 +50,12 @@ def plot_pit(ax: Axes, pit: np.ndarray, quantity: Quantity, *, color: str = BLUE
     tidy(ax)
     expected = len(pit) / N_BINS_PIT
     low, high = expected - 2 * expected**0.5, expected + 2 * expected**0.5
-    ax.hist(pit, bins=N_BINS_PIT, range=(0, 1), color=color, alpha=0.8)
-    ax.axhspan(low, high, color=GREY, alpha=0.4, lw=0)
+    ax.axhspan(low, high, color=GREY, alpha=0.3, lw=0)
     ax.axhline(expected, color=INK, lw=0.8)
-    ax.set(xlim=(0, 1), xlabel=f"PIT of {quantity.label}", ylabel="number of clusters")
+    counts, edges = np.histogram(pit, N_BINS_PIT, range=(0, 1))
+    ax.stairs(counts, edges, baseline=None, color=color, lw=1.6)
+    ax.set(xlim=(0, 1), ylim=(0, None))
+    ax.set(xlabel=f"PIT of {quantity.label}", ylabel="number of clusters")
     return ax
 
 
@@ -129,7 +131,8 @@ def figure_calibration(
         parts: Any = figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)
         squares = iter(parts[0, 0].subplots(1, n_squares, squeeze=False).flat)
         if continuous:
-            plot_coverage(next(squares), pit, quantities)
+            ax = plot_coverage(next(squares), pit, quantities)
+            ax.set_title("each quantity", fontsize=9)
             axes = parts[0, 1].subplots(len(continuous), 1, sharex=True, squeeze=False)
             for ax, i in zip(axes.flat, continuous, strict=True):
                 plot_pit(ax, pit[:, i], quantities[i], color=color_of(i))

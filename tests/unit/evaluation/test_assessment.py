@@ -244,10 +244,13 @@ def test_a_bin_of_what_is_not_inferred_is_told_before_the_work(gaussian: Gaussia
 
 
 def test_table_of_clusters() -> None:
-    table = recovery(np.zeros((4, 3)), extra={"gamma": np.full(4, 3.0)}).to_table()
-    assert {"log_age_true", "log_rh_p16", "log_mass_pit", "log_prob", "gamma"} <= set(
-        table.colnames
-    )
+    extra = {"gamma": np.full(4, 3.0), "mag_F475W": np.full(4, 20.0), "log_age": np.zeros(4)}
+    table = recovery(np.zeros((4, 3)), extra=extra).to_table()
+    assert {"log_age_true", "log_rh_p16", "log_mass_pit", "log_prob", "gamma"} < set(table.colnames)
+    assert "log_age" not in table.colnames  # it is there as the truth
+    assert table["mag_F475W"].unit == "mag"
+    assert table["gamma"].description == "slope of the EFF profile"
+    assert table["log_age_p16"].description.endswith("; percentile 16 of the posterior")
 
 
 def test_calibration_of_the_joint_posterior(gaussian: Gaussian) -> None:
