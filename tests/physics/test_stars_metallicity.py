@@ -80,6 +80,6 @@ def test_as_good_as_the_grid_allows(grid, gap, light):
     """What is left is not smooth in Z in the tracks: magnitudes interpolated miss it as well."""
     truth = light(grid, LEFT_OUT)
     made = light(refine_metallicity(gap, low=LEFT_OUT, high=LEFT_OUT), LEFT_OUT)
-    share = np.log10(LEFT_OUT / 0.008) / np.log10(0.02 / 0.008)
-    direct = (1 - share) * light(gap, 0.008) + share * light(gap, 0.02)
+    fraction = np.log10(LEFT_OUT / 0.008) / np.log10(0.02 / 0.008)
+    direct = (1 - fraction) * light(gap, 0.008) + fraction * light(gap, 0.02)
     assert (rms(made - truth) < 1.1 * rms(direct - truth)).all()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from praesepe.stars import KROUPA2001, SpectralLibrary, build_table, load_passband
+from praesepe.stars.magnitudes import present_mass_fraction
 
 NAMES = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 
@@ -44,7 +45,9 @@ def test_mass_to_light_ratio_of_an_old_population(table):
     sun = SpectralLibrary.embedded().bolometric_corrections([load_passband(NAMES[1])])
     faintness = table.integrated_magnitudes(10.1, 0.02, 1.0)[1]
     relative = 10 ** (0.4 * (faintness - sun(0.0, np.log10(5772.0), 4.438, 0.0)[0]))
-    assert 4.0 < table.present_mass_fraction(10.1, 0.02) * relative < 9.0
+    z = np.abs(np.log10(table.metallicity / 0.02)).argmin()
+    left = present_mass_fraction(table.initial_mass[-1, z], table.present_mass[-1, z], KROUPA2001)
+    assert 4.0 < left * relative < 9.0
 
 
 def drawn_cluster(table, age, metallicity, n_stars, rng):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.stars.isochrones import COLUMNS, Isochrone, IsochroneGrid
+from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.readers import IsochroneFile
 from praesepe.stars.truncation import check_whole
 
@@ -27,7 +28,8 @@ LIMITS = {"log_l": (-9.0, 9.0), "log_teff": (2.0, 7.0), "log_g": (-4.0, 12.0)}
 NON_LUMINOUS = (-4.0, 3.7, 8.0)
 """log L, log T_eff, log g written for dead stars; they give no light."""
 
-Row = tuple[IsochroneFile, np.ndarray]
+Stars = tuple[IsochroneFile, np.ndarray]
+"""A file, and the places of one isochrone's stars in it."""
 
 
 def assemble(
@@ -84,9 +86,9 @@ def assemble(
     return IsochroneGrid(log_age, np.array(metallicities), isochrones)
 
 
-def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Row]:
+def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Stars]:
     """Rows of each metallicity and step in age: of the age nearest the step."""
-    cells: dict[tuple[float, int], Row] = {}
+    cells: dict[tuple[float, int], Stars] = {}
     seen: list[float] = []
     ages: list[float] = []
     for file in files:
@@ -114,25 +116,27 @@ def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Row]:
     return cells
 
 
-def _place(cells: dict[tuple[float, int], Row], z: float, age: float, row: Row) -> None:
+def _place(cells: dict[tuple[float, int], Stars], z: float, age: float, stars: Stars) -> None:
     slot = round(age / STEP_DEX)
     if not round(LOG_AGES[0] / STEP_DEX) <= slot <= round(LOG_AGES[1] / STEP_DEX):
         return
-    if len(row[1]) < 2:
+    if len(stars[1]) < 2:
         return  # one star is no isochrone
     known = cells.get((z, slot))
     if known is not None:
-        if known[0] is not row[0]:
+        if known[0] is not stars[0]:
             raise InputError(
-                f"{known[0].path.name} and {row[0].path.name} both have Z = {z:g} at log age "
+                f"{known[0].path.name} and {stars[0].path.name} both have Z = {z:g} at log age "
                 f"{age:g}; give one of them"
             )
         if abs(_age(known) - slot * STEP_DEX) <= abs(age - slot * STEP_DEX):
             return
-    cells[z, slot] = row
+    cells[z, slot] = stars
 
 
-def _common_slots(cells: dict[tuple[float, int], Row], metallicities: Sequence[float]) -> list[int]:
+def _common_slots(
+    cells: dict[tuple[float, int], Stars], metallicities: Sequence[float]
+) -> list[int]:
     """Steps in age that every metallicity has."""
     sets = [{slot for z, slot in cells if z == own} for own in metallicities]
     common, every = set.intersection(*sets), set.union(*sets)
@@ -152,31 +156,23 @@ def _common_slots(cells: dict[tuple[float, int], Row], metallicities: Sequence[f
     return sorted(common)
 
 
-def _age(row: Row) -> float:
-    return float(np.round(row[0].log_age[row[1][0]], 4))
+def _age(stars: Stars) -> float:
+    return float(np.round(stars[0].log_age[stars[1][0]], 4))
 
 
-def _first_mass(row: Row) -> float:
-    return float(row[0].initial_mass[row[1]].min())
+def _first_mass(stars: Stars) -> float:
+    return float(stars[0].initial_mass[stars[1]].min())
 
 
-def _sorted(row: Row) -> Isochrone:
+def _sorted(stars: Stars) -> Isochrone:
     """Stars of one isochrone by strictly ascending mass."""
-    file, rows = row
+    file, rows = stars
     rows = rows[np.argsort(file.initial_mass[rows], kind="stable")]
     mass = file.initial_mass[rows]
     # Equal masses are fast phases that the file's digits do not tell apart: keep every point.
     steps = np.arange(len(mass))
     mass = np.maximum.accumulate(mass * (1 - APART * steps)) * (1 + APART * steps)
-    return Isochrone(
-        mass,
-        file.present_mass[rows],
-        file.log_l[rows],
-        file.log_teff[rows],
-        file.log_g[rows],
-        file.kind[rows],
-        None if file.eep is None else file.eep[rows],
-    )
+    return replace(file.take(rows), initial_mass=mass)
 
 
 def _complete(isochrone: Isochrone, log_age: float, z: float, base: IsochroneGrid) -> Isochrone:
@@ -189,31 +185,15 @@ def _complete(isochrone: Isochrone, log_age: float, z: float, base: IsochroneGri
         parts.insert(0, _lighter(isochrone, first, base.isochrone(nearest_age, nearest_z)))
     if last < MASSES[1] * (1 - 1e-3):
         parts.append(_dead(last, nearest_age, nearest_z, base))
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
-    if isochrone.eep is None:
-        return Isochrone(**columns)
-    eep = [
-        np.full(len(part.initial_mass), np.nan) if part.eep is None else part.eep for part in parts
-    ]
-    return Isochrone(**columns, eep=np.concatenate(eep))
+    return Isochrone.joined(parts, with_eep=isochrone.eep is not None)
 
 
 def _lighter(isochrone: Isochrone, first: float, base: Isochrone) -> Isochrone:
     if first <= SMALL_GAP:
-        at = slice(0, 1)
-        eep = None if isochrone.eep is None else isochrone.eep[at] - 1.0
-        mass = np.array([MASSES[0]])
-        return Isochrone(
-            mass,
-            mass,
-            isochrone.log_l[at],
-            isochrone.log_teff[at],
-            isochrone.log_g[at],
-            isochrone.kind[at],
-            eep,
-        )
-    below = base.initial_mass < first * (1 - APART)
-    return Isochrone(*(getattr(base, name)[below] for name in COLUMNS))
+        lightest, mass = isochrone.take(slice(0, 1)), np.array([MASSES[0]])
+        eep = None if lightest.eep is None else lightest.eep - 1.0
+        return replace(lightest, initial_mass=mass, present_mass=mass, eep=eep)
+    return base.take(base.initial_mass < first * (1 - APART))
 
 
 def _dead(last: float, i_age: int, i_z: int, base: IsochroneGrid) -> Isochrone:

@@ -19,7 +19,7 @@ SOLAR_Z = 0.0169
 """Metal mass fraction of the Sun in the abundances of the ATLAS9 grid (Grevesse & Sauval 1998)."""
 SOLAR_LUMINOSITY = 3.828e33  # erg/s, IAU 2015 B3
 TEN_PARSEC_CM = 3.0856775814914e19
-OUTSIDE_ALLOWED = 0.01  # share of a curve that may lie outside the spectra or the extinction law
+OUTSIDE_ALLOWED = 0.01  # fraction of a curve that may lie outside the spectra or the extinction law
 
 
 def metals_dex(metallicity: ArrayLike) -> np.ndarray:
@@ -84,8 +84,8 @@ class SpectralLibrary:
     teff, log_g, metals : ndarray, shapes (t,), (g,), (z,)
         K, log10 cm/s2, [Fe/H].
     index : ndarray of int, shape (t, g, z)
-        Row of `spectra` for each grid point; where the library lacks a model, the row of the
-        nearest gravity.
+        Place in `spectra` of each grid point; where the library lacks a model, that of the nearest
+        gravity.
     spectra : ndarray, shape (n, w)
         lambda F_lambda at the surface over sigma T_eff^4.
     """
@@ -98,10 +98,11 @@ class SpectralLibrary:
     spectra: np.ndarray
 
     @classmethod
+    @lru_cache(maxsize=1)
     def embedded(cls) -> SpectralLibrary:
         """The spectra that come with Praesepe: Kurucz, and BT-Settl below 3500 K.
 
-        From 4000 to 6250 K Kurucz's have PARSEC's colours in the blue. Dwarfs are then 0.08 mag too
+        From 4000 to 6250 K Kurucz's have PARSEC's colors in the blue. Dwarfs are then 0.08 mag too
         red in B-V beside real ones (docs/stars.md).
 
         Raises
@@ -114,7 +115,11 @@ class SpectralLibrary:
         Castelli & Kurucz 2003, IAU Symp. 210, A20; Allard et al. 2012, RSPTA 370, 2765; both as
         distributed in the package SEDFit.
         """
-        return _embedded()
+        data = read_embedded("spectra.npz")
+        spectra = np.power(np.float32(10), data["spectra"] * np.float32(QUANTUM_DEX))
+        spectra.flags.writeable = False
+        axes = data["wavelength"], data["teff"], data["logg"], data["feh"]
+        return cls(*axes, data["index"], spectra)
 
     @staticmethod
     def embedded_key() -> str:
@@ -185,19 +190,9 @@ def _bracket(grid: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _refuse_outside(passband: Passband, low: float, high: float, what: str) -> None:
     wave, through = passband.wavelength_angstrom, passband.throughput
     outside = np.trapezoid(np.where((wave < low) | (wave > high), through, 0.0), wave)
-    share = outside / np.trapezoid(through, wave)
-    if share > OUTSIDE_ALLOWED:
+    fraction = outside / np.trapezoid(through, wave)
+    if fraction > OUTSIDE_ALLOWED:
         raise InputError(
-            f"{share:.0%} of the filter {passband.name!r} lies outside {what} "
+            f"{fraction:.0%} of the filter {passband.name!r} lies outside {what} "
             f"({low:.0f} to {high:.0f} Angstrom); choose another filter or extinction law"
         )
-
-
-@lru_cache(maxsize=1)
-def _embedded() -> SpectralLibrary:
-    data = read_embedded("spectra.npz")
-    spectra = np.power(np.float32(10), data["spectra"] * np.float32(QUANTUM_DEX))
-    spectra.flags.writeable = False
-    return SpectralLibrary(
-        data["wavelength"], data["teff"], data["logg"], data["feh"], data["index"], spectra
-    )

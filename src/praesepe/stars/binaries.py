@@ -30,7 +30,7 @@ class Binaries:
     Parameters
     ----------
     fraction : float
-        Share of stars drawn that have a companion, 0 to 1.
+        Fraction of the stars that have a companion, 0 to 1.
     mass_ratio : tuple of float
         Lowest and highest q, above 0 and up to 1.
     slope : float
@@ -49,7 +49,7 @@ class Binaries:
     def __post_init__(self) -> None:
         low, high = self.mass_ratio
         if not 0 <= self.fraction <= 1:
-            raise InputError(f"a share of binaries of {self.fraction!r}: allowed are 0 to 1")
+            raise InputError(f"a fraction of binaries of {self.fraction!r}: allowed are 0 to 1")
         if not 0 < low <= high <= 1:
             raise InputError(
                 f"mass ratios of {low!r} to {high!r}: allowed is a range above 0 and up to 1"
@@ -76,22 +76,11 @@ class Binaries:
         return (low**power + (high**power - low**power) * fraction) ** (1.0 / power)
 
     def cdf(self, ratio: ArrayLike) -> np.ndarray:
-        """Share of the binaries with a mass ratio up to `ratio`; same shape."""
+        """Fraction of the binaries with a mass ratio up to `ratio`; same shape."""
         low, high = self.mass_ratio
-        given = np.asarray(ratio, dtype=float)
+        ratio = np.asarray(ratio, dtype=float)
         if low == high:
-            return np.where(given >= low, 1.0, 0.0)
+            return np.where(ratio >= low, 1.0, 0.0)
         power = self.slope + 1.0
-        inside = np.clip(given, low, high)
+        inside = np.clip(ratio, low, high)
         return (inside**power - low**power) / (high**power - low**power)
-
-    def pdf(self, ratio: ArrayLike) -> np.ndarray:
-        """Probability per unit of mass ratio; same shape. Infinite for a single value of q."""
-        low, high = self.mass_ratio
-        given = np.asarray(ratio, dtype=float)
-        inside = (given >= low) & (given <= high)
-        if low == high:
-            return np.where(inside, np.inf, 0.0)
-        power = self.slope + 1.0
-        factor = power / (high**power - low**power)
-        return np.where(inside, factor * np.clip(given, low, high) ** self.slope, 0.0)

@@ -20,13 +20,7 @@ ADVICE = "Install the package again, or rebuild it with tools/build_stellar_grid
 
 def embedded_key(name: str) -> str:
     """First digits of the SHA-256 of an embedded file, as recorded when it was made."""
-    try:
-        record = json.loads((DATA / "provenance.json").read_text())
-        return str(record["files_sha256"][name])[:12]
-    except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise PraesepeError(
-            f"the embedded stellar model is incomplete: {error}. {ADVICE}"
-        ) from error
+    return _recorded(name, DATA)[:12]
 
 
 def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
@@ -44,13 +38,8 @@ def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
     PraesepeError
         Where a file is missing, or is not the one that `provenance.json` describes.
     """
-    try:
-        content = (folder / name).read_bytes()
-        expected = json.loads((folder / "provenance.json").read_text())["files_sha256"][name]
-    except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise PraesepeError(
-            f"the embedded stellar model is incomplete: {error}. {ADVICE}"
-        ) from error
+    expected = _recorded(name, folder)
+    content = (folder / name).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise PraesepeError(
@@ -59,3 +48,16 @@ def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         return {key: file[key] for key in file.files}
+
+
+def _recorded(name: str, folder: Path) -> str:
+    """SHA-256 that a file of the folder was recorded with."""
+    try:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no file {name}")
+        record = json.loads((folder / "provenance.json").read_text())
+        return str(record["files_sha256"][name])
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise PraesepeError(
+            f"the embedded stellar model is incomplete: {error}. {ADVICE}"
+        ) from error

@@ -22,7 +22,7 @@ class InitialMassFunction(Protocol):
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """Masses where the form changes, ascending, with both ends; solar masses."""
+        """Masses where the function bends or ends, ascending; solar masses."""
 
     @property
     def mean_mass(self) -> float:
@@ -147,8 +147,8 @@ class LogNormalPowerLaw:
     ----------
     edges : tuple of three floats
         Lowest mass, break, highest mass; solar masses.
-    centre : float
-        Mass at the Gaussian's centre, solar masses.
+    center : float
+        Mass at the Gaussian's center, solar masses.
     sigma_dex : float
         Standard deviation of log10 m.
     slope : float
@@ -161,16 +161,16 @@ class LogNormalPowerLaw:
     """
 
     edges: tuple[float, float, float]
-    centre: float
+    center: float
     sigma_dex: float
     slope: float
 
     def __post_init__(self) -> None:
         _check_edges(self.edges)
-        if not (self.edges[0] > 0 and self.centre > 0 and self.sigma_dex > 0):
+        if not (self.edges[0] > 0 and self.center > 0 and self.sigma_dex > 0):
             raise InputError(
                 "a log-normal mass function needs positive masses and a positive width; given: "
-                f"edges {self.edges}, centre {self.centre:g}, width {self.sigma_dex:g} dex"
+                f"edges {self.edges}, center {self.center:g}, width {self.sigma_dex:g} dex"
             )
 
     @property
@@ -178,64 +178,65 @@ class LogNormalPowerLaw:
         return self.sigma_dex * math.log(10)
 
     def _z(self, mass: ArrayLike) -> np.ndarray:
-        """Standard deviations from the Gaussian's centre."""
-        return np.log(np.asarray(mass, dtype=float) / self.centre) / self._sigma
+        """Standard deviations from the Gaussian's center."""
+        return np.log(np.asarray(mass, dtype=float) / self.center) / self._sigma
+
+    def _normal(self, mass: ArrayLike, shift: float = 0.0) -> np.ndarray:
+        """Integral of the Gaussian up to `mass`, its center shifted by standard deviations."""
+        from scipy.special import ndtr
+
+        return np.asarray(ndtr(self._z(mass) - shift))
 
     @cached_property
     def _parts(self) -> tuple[float, float]:
         """Coefficients: stars per unit of the normal integral, and of m^-slope; one in all."""
-        from scipy.special import ndtr
-
         low, middle, high = self.edges
-        z_low, z_middle = self._z([low, middle])
-        density = math.exp(-0.5 * z_middle**2) / (math.sqrt(2 * math.pi) * self._sigma * middle)
+        density = math.exp(-0.5 * self._z(middle) ** 2) / (
+            math.sqrt(2 * math.pi) * self._sigma * middle
+        )
         power = density * middle**self.slope
-        total = ndtr(z_middle) - ndtr(z_low)
+        total = self._normal(middle) - self._normal(low)
         total += power * _power_integral(middle, high, 1.0 - self.slope)
         return float(1.0 / total), float(power / total)
 
     def pdf(self, mass: ArrayLike) -> np.ndarray:
         """Probability per solar mass, zero outside the edges; same shape as `mass`."""
-        given = np.asarray(mass, dtype=float)
-        at = np.clip(given, self.edges[0], self.edges[2])
+        mass = np.asarray(mass, dtype=float)
+        at = np.clip(mass, self.edges[0], self.edges[2])
         normal, power = self._parts
         bell = np.exp(-0.5 * self._z(at) ** 2) / (math.sqrt(2 * math.pi) * self._sigma * at)
         value = np.where(at < self.edges[1], normal * bell, power * at**-self.slope)
-        return np.where(given == at, value, 0.0)
+        return np.where(mass == at, value, 0.0)
 
     def cdf(self, mass: ArrayLike) -> np.ndarray:
         """Fraction of all stars below `mass` (solar masses); same shape as `mass`."""
-        from scipy.special import ndtr
-
         low, middle, high = self.edges
         at = np.clip(np.asarray(mass, dtype=float), low, high)
         normal, power = self._parts
-        below = normal * (ndtr(self._z(np.minimum(at, middle))) - ndtr(self._z(low)))
+        below = normal * (self._normal(np.minimum(at, middle)) - self._normal(low))
         return below + power * _power_integral(middle, np.maximum(at, middle), 1.0 - self.slope)
 
     def ppf(self, fraction: ArrayLike) -> np.ndarray:
         """Mass (solar) below which lies `fraction` of all stars; same shape as `fraction`."""
-        from scipy.special import ndtr, ndtri
+        from scipy.special import ndtri
 
         low, middle, _ = self.edges
         wanted = np.asarray(fraction, dtype=float)
         normal, power = self._parts
         at_break = float(self.cdf(middle))
-        share = np.minimum(wanted, at_break) / normal + ndtr(self._z(low))
-        in_bell = self.centre * np.exp(self._sigma * ndtri(share))
+        below = np.minimum(wanted, at_break) / normal + self._normal(low)
+        in_bell = self.center * np.exp(self._sigma * ndtri(below))
         above = np.maximum(wanted - at_break, 0.0) / power
         return np.where(wanted < at_break, in_bell, _power_inverse(middle, above, 1.0 - self.slope))
 
     @property
     def mean_mass(self) -> float:
         """Mean mass of a star, solar masses."""
-        from scipy.special import ndtr
-
         low, middle, high = self.edges
         normal, power = self._parts
         # m times a log-normal is a log-normal again, shifted by sigma squared.
-        shifted = np.diff(ndtr(self._z([low, middle]) - self._sigma))[0]
-        bell = normal * self.centre * math.exp(0.5 * self._sigma**2) * shifted
+        shifted = np.diff(self._normal([low, middle], self._sigma))[0]
+        bell = normal * self.center * math.exp(0.5 * self._sigma**2) * shifted
         return float(bell + power * _power_integral(middle, high, 2.0 - self.slope))
 
 
@@ -250,11 +251,11 @@ clusters "for a Salpeter function" are quoted for 0.1 solar masses throughout th
 Carried on to 0.08 solar masses, the same light would weigh 9 per cent more.
 """
 
-CHABRIER2003 = LogNormalPowerLaw(edges=(0.08, 1.0, 120.0), centre=0.079, sigma_dex=0.69, slope=2.3)
+CHABRIER2003 = LogNormalPowerLaw(edges=(0.08, 1.0, 120.0), center=0.079, sigma_dex=0.69, slope=2.3)
 """Chabrier (2003, PASP 115, 763), equation 17 and table 1; 0.08 to 120 solar masses.
 
 The function of single stars of the disc, not that of unresolved systems (equation 18), because
-stars are drawn singly here, and companions are added where the survey asks for binaries.
+stars are sampled individually here, and companions are added where the survey asks for binaries.
 """
 
 _KNOWN: dict[str, InitialMassFunction] = {

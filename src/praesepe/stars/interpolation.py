@@ -48,10 +48,6 @@ def refine_metallicity(
     ------
     InputError
         For a step that is not positive, or a range that is reversed or beyond the grid.
-
-    See Also
-    --------
-    between : what happens to one pair of isochrones.
     """
     if not step_dex > 0:
         raise InputError(f"step_dex = {step_dex!r}: the step in log Z must be positive")
@@ -66,13 +62,13 @@ def refine_metallicity(
     ends = np.clip([low, high], first, last)
     steps = int(np.ceil(np.log10(ends[1] / ends[0]) / step_dex - 1e-9))
     wanted = np.geomspace(ends[0], ends[1], steps + 1) if steps else ends[:1]
-    joined: dict[int, list[_Joined]] = {}
-    rows = tuple(_row(grid, float(metallicity), joined) for metallicity in wanted)
-    return IsochroneGrid(grid.log_age, wanted, rows)
+    joined: dict[int, list[JoinedIsochrones]] = {}
+    isochrones = tuple(_at_metallicity(grid, float(metallicity), joined) for metallicity in wanted)
+    return IsochroneGrid(grid.log_age, wanted, isochrones)
 
 
-def _row(
-    grid: IsochroneGrid, metallicity: float, joined: dict[int, list[_Joined]]
+def _at_metallicity(
+    grid: IsochroneGrid, metallicity: float, joined: dict[int, list[JoinedIsochrones]]
 ) -> tuple[Isochrone, ...]:
     """Isochrones of all ages at one metallicity inside the grid.
 
@@ -84,51 +80,36 @@ def _row(
     if abs(log_z[nearest] - at) < 1e-6:
         return grid.isochrones[nearest]
     upper = int(np.clip(np.searchsorted(log_z, at), 1, len(log_z) - 1))
-    share = float((at - log_z[upper - 1]) / (log_z[upper] - log_z[upper - 1]))
+    fraction = float((at - log_z[upper - 1]) / (log_z[upper] - log_z[upper - 1]))
     if upper not in joined:
         pairs = zip(grid.isochrones[upper - 1], grid.isochrones[upper], strict=True)
-        joined[upper] = [_Joined.of(poor, rich) for poor, rich in pairs]
-    return tuple(pair.at(share) for pair in joined[upper])
+        joined[upper] = [JoinedIsochrones.of(poor, rich) for poor, rich in pairs]
+    return tuple(pair.at(fraction) for pair in joined[upper])
 
 
-def between(first: Isochrone, second: Isochrone, share: float) -> Isochrone:
-    """An isochrone part of the way from one to another of the same age.
+@dataclass(frozen=True)
+class JoinedIsochrones:
+    """Two isochrones of one age, point by point: columns at both ends, and the kind of star.
 
     Both are cut into phases: runs of stars of one kind. Phases that both have are joined point
     by point at equal progress, which is the fraction of the phase in initial mass, or in
     equivalent evolutionary points where both count them; masses and states are then linear in
-    `share`. A phase that only one has keeps its own stars, and holds a mass interval that shrinks
+    between. A phase that only one has keeps its own stars, and holds a mass interval that shrinks
     in proportion. So the turn-off, the tips of the giant branches and the last living star move
     steadily from one to the other.
-
-    Parameters
-    ----------
-    first, second : Isochrone
-    share : float
-        0: the first, 1: the second.
-
-    Returns
-    -------
-    Isochrone
 
     References
     ----------
     The idea of equivalent evolutionary points is that of Prather (1976) and Bergbusch &
     VandenBerg (1992, ApJS 81, 163), with the stellar types of SSE as points.
     """
-    return _Joined.of(first, second).at(share)
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """Two isochrones of one age, point by point: columns at both ends, and the kind of star."""
 
     first: dict[str, np.ndarray]
     second: dict[str, np.ndarray]
     kind: np.ndarray
 
     @classmethod
-    def of(cls, first: Isochrone, second: Isochrone) -> _Joined:
+    def of(cls, first: Isochrone, second: Isochrone) -> JoinedIsochrones:
         """Join two isochrones phase by phase."""
         with_eep = first.eep is not None and second.eep is not None
         names = [*(name for name in COLUMNS if name != "kind"), *(["eep"] if with_eep else [])]
@@ -140,10 +121,11 @@ class _Joined:
         )
         return cls(low, high, np.concatenate([kind for _, _, kind in parts]))
 
-    def at(self, share: float) -> Isochrone:
-        """The isochrone part of the way from the first to the second."""
+    def at(self, fraction: float) -> Isochrone:
+        """The isochrone at a fraction of the way from the first (0) to the second (1)."""
         columns = {
-            name: (1 - share) * low + share * self.second[name] for name, low in self.first.items()
+            name: (1 - fraction) * low + fraction * self.second[name]
+            for name, low in self.first.items()
         }
         mass = columns["initial_mass"]
         steps = APART * np.arange(len(mass))

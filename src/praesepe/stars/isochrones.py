@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -51,6 +52,20 @@ class Isochrone:
     kind: np.ndarray
     eep: np.ndarray | None = None
 
+    @classmethod
+    def joined(cls, parts: Sequence[Isochrone], *, with_eep: bool) -> Isochrone:
+        """The stars of one part after another; NaN is the point of those that have none."""
+        columns = {name: np.concatenate([getattr(one, name) for one in parts]) for name in COLUMNS}
+        if not with_eep:
+            return cls(**columns)
+        eep = [np.full(len(one.kind), np.nan) if one.eep is None else one.eep for one in parts]
+        return cls(**columns, eep=np.concatenate(eep))
+
+    def take(self, rows: np.ndarray | slice) -> Isochrone:
+        """Some of the stars, by their places."""
+        columns = {name: getattr(self, name)[rows] for name in COLUMNS}
+        return Isochrone(**columns, eep=None if self.eep is None else self.eep[rows])
+
     @property
     def living(self) -> np.ndarray:
         """Whether each point is a star that has not ended, bool (n,)."""
@@ -82,6 +97,7 @@ class IsochroneGrid:
     isochrones: tuple[tuple[Isochrone, ...], ...]
 
     @classmethod
+    @lru_cache(maxsize=1)
     def embedded(cls) -> IsochroneGrid:
         """The isochrones that come with Praesepe: SSE tracks, log age 6.6 to 10.1.
 
@@ -94,7 +110,12 @@ class IsochroneGrid:
         ----------
         Hurley, Pols & Tout 2000, MNRAS 315, 543, as implemented in COSMIC (Breivik et al. 2020).
         """
-        return _embedded()
+        data = read_embedded(ISOCHRONES)
+        log_l, log_teff = data["log_l"] * STEP_LOG_L, data["log_teff"] * STEP_LOG_TEFF
+        mass = data["present_mass"].astype(float)
+        log_g = surface_gravity(mass, log_l, log_teff)
+        own = {"present_mass": mass, "log_l": log_l, "log_teff": log_teff, "log_g": log_g}
+        return unpack({**data, **own})
 
     @cached_property
     def key(self) -> str:
@@ -181,20 +202,18 @@ def pack(grid: IsochroneGrid) -> dict[str, np.ndarray]:
         ``log_age`` (A,), ``metallicity`` (Zn,), ``start`` (Zn, A + 1): the first point of each
         isochrone and the end of the last; the columns of `Isochrone`, each (points,).
     """
-    every = [one for row in grid.isochrones for one in row]
+    every = [one for of_metallicity in grid.isochrones for one in of_metallicity]
     ends = np.concatenate([[0], np.cumsum([len(one.initial_mass) for one in every])])
     ages = len(grid.log_age)
-    rows = np.arange(len(grid.metallicity))[:, None] * ages + np.arange(ages + 1)
+    places = np.arange(len(grid.metallicity))[:, None] * ages + np.arange(ages + 1)
     arrays = {
         name: np.concatenate([getattr(one, name) for one in every]).astype(float)
-        for name in COLUMNS
+        for name in (*COLUMNS, *(["eep"] if all(one.eep is not None for one in every) else []))
     }
-    if all(one.eep is not None for one in every):
-        arrays["eep"] = np.concatenate([np.asarray(one.eep, dtype=float) for one in every])
     return {
         "log_age": np.asarray(grid.log_age, dtype=float),
         "metallicity": np.asarray(grid.metallicity, dtype=float),
-        "start": ends[rows].astype(np.int64),
+        "start": ends[places].astype(np.int64),
         **arrays,
         "kind": arrays["kind"].astype(np.uint8),
     }
@@ -209,9 +228,7 @@ def unpack(arrays: dict[str, np.ndarray]) -> IsochroneGrid:
         Where an array is missing, or the arrays do not fit together.
     """
     log_age, metallicity, start = (arrays[name] for name in ("log_age", "metallicity", "start"))
-    columns = [arrays[name] for name in COLUMNS]
-    if "eep" in arrays:
-        columns.append(arrays["eep"])
+    columns = [arrays[name] for name in (*COLUMNS, "eep") if name in arrays or name != "eep"]
     if start.shape != (len(metallicity), len(log_age) + 1) or not start.size:
         raise ValueError(f"{start.shape} starts for {len(metallicity)} metallicities")
     if any(column.shape != (start[-1, -1],) for column in columns):
@@ -222,11 +239,12 @@ def unpack(arrays: dict[str, np.ndarray]) -> IsochroneGrid:
         raise ValueError("ages out of order")
     for column in columns:
         column.flags.writeable = False
+    stars = Isochrone(*columns)
     isochrones = tuple(
-        tuple(Isochrone(*(column[a:b] for column in columns)) for a, b in pairwise(row))
-        for row in start
+        tuple(stars.take(slice(a, b)) for a, b in pairwise(of_metallicity))
+        for of_metallicity in start
     )
-    if any((np.diff(one.initial_mass) <= 0).any() for row in isochrones for one in row):
+    if any((np.diff(one.initial_mass) <= 0).any() for ages in isochrones for one in ages):
         raise ValueError("initial masses out of order")
     return IsochroneGrid(log_age, metallicity, isochrones)
 
@@ -238,14 +256,3 @@ def surface_gravity(mass: np.ndarray, log_l: np.ndarray, log_teff: np.ndarray) -
     """
     with np.errstate(divide="ignore"):
         return SOLAR_LOG_G + np.log10(mass) + 4 * (log_teff - SOLAR_LOG_TEFF) - log_l
-
-
-@lru_cache(maxsize=1)
-def _embedded() -> IsochroneGrid:
-    data = read_embedded(ISOCHRONES)
-    log_l = data["log_l"] * STEP_LOG_L
-    log_teff = data["log_teff"] * STEP_LOG_TEFF
-    mass = data["present_mass"].astype(float)
-    log_g = surface_gravity(mass, log_l, log_teff)
-    own = {"present_mass": mass, "log_l": log_l, "log_teff": log_teff, "log_g": log_g}
-    return unpack({**data, **own})

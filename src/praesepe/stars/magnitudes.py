@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError
 from praesepe.stars.atmospheres import MagnitudeTable, SpectralLibrary, metals_dex
@@ -23,7 +22,7 @@ SCATTER_REACH = 4.0
 """Standard deviations of differential extinction that a table's range must cover."""
 
 MASS_RATIOS = 32
-"""Mass ratios, of equal shares of the binaries, at which companions are looked up."""
+"""Mass ratios, of equal parts of the binaries, at which companions are looked up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class StellarTable:
     metallicity : ndarray, shape (Zn,)
         Mass fraction of metals of each isochrone.
     initial_mass, present_mass : ndarray, shape (A, Zn, N)
-        Solar masses. The initial mass ascends strictly; rows shorter than N end in
+        Solar masses. The initial mass ascends strictly; isochrones shorter than N end in
         non-luminous points beyond the last mass, which no star of the mass function reaches.
     mag_ab : ndarray, shape (A, Zn, N, B)
         Absolute AB magnitudes at the lowest extinction; infinity where a star is non-luminous.
@@ -130,44 +129,13 @@ class StellarTable:
         per_star = imf_weights(self.initial_mass[age, metals], imf) @ flux
         return -2.5 * np.log10(per_star * mass / imf.mean_mass)
 
-    def present_mass_fraction(
-        self,
-        log_age: ArrayLike,
-        metallicity: float | None = None,
-        *,
-        imf: InitialMassFunction = KROUPA2001,
-    ) -> np.ndarray:
-        """Mass that is left, living stars and remnants, per unit of initial mass.
-
-        Parameters
-        ----------
-        log_age : array_like, shape (...)
-            log10(age/yr); linear between the table's ages, constant beyond them.
-        metallicity : float, optional
-            Nearest isochrone in log Z; by default the middle one of the table.
-        imf : InitialMassFunction
-            Initial mass function.
-
-        Returns
-        -------
-        ndarray, shape (...)
-        """
-        if metallicity is None:
-            metallicity = float(self.metallicity[len(self.metallicity) // 2])
-        column = _nearest_metallicity(self.metallicity, metallicity)
-        fractions = [
-            present_mass_fraction(self.initial_mass[i, column], self.present_mass[i, column], imf)
-            for i in range(len(self.log_age))
-        ]
-        return np.interp(np.asarray(log_age, dtype=float), self.log_age, fractions)
-
     def _nearest(self, log_age: float, metallicity: float) -> tuple[int, int]:
         low, high = self.log_age[0], self.log_age[-1]
         half = 0.5 * float(np.diff(self.log_age).max(initial=0.1)) + 1e-9
         if not low - half <= log_age <= high + half:
             raise InputError(f"log age {log_age!r} is outside the table ({low:g} to {high:g})")
         age = int(np.abs(self.log_age - log_age).argmin())
-        return age, _nearest_metallicity(self.metallicity, metallicity)
+        return age, int(np.abs(np.log10(self.metallicity / metallicity)).argmin())
 
 
 def imf_weights(initial_mass: np.ndarray, imf: InitialMassFunction) -> np.ndarray:
@@ -249,11 +217,10 @@ def build_table(
     r_v: float = 3.1,
     law: str = "F99",
     grid: IsochroneGrid | None = None,
-    library: SpectralLibrary | None = None,
 ) -> StellarTable:
     """Masses and magnitudes of stars of every age in the given filters.
 
-    Dust acts on the spectrum, so that its effect on a magnitude depends on the star's colour and
+    Dust acts on the spectrum, so that its effect on a magnitude depends on the star's color and
     is not proportional to A_V. Over a range of A_V, a polynomial runs through the magnitudes at
     its ends and at Chebyshev's points between them (`DUST_TERMS` powers: within 0.002 mag for
     0 to 3 mag in filters from F275W to F160W).
@@ -269,8 +236,8 @@ def build_table(
     a_v, r_v, law
         Extinction applied to every spectrum: mag, or a range of it; A_V / E(B-V); a class of
         `dust_extinction`.
-    grid, library : optional
-        Other isochrones or spectra than the embedded ones.
+    grid : IsochroneGrid, optional
+        Other isochrones than the embedded ones.
 
     Raises
     ------
@@ -284,20 +251,20 @@ def build_table(
     if low > high:
         raise InputError(f"A_V from {low:g} to {high:g} mag: the first must not exceed the second")
     grid = grid or IsochroneGrid.embedded()
-    library = library or SpectralLibrary.embedded()
-    corrections = partial(library.bolometric_corrections, passbands, r_v=r_v, law=law)
+    corrections = partial(
+        SpectralLibrary.embedded().bolometric_corrections, passbands, r_v=r_v, law=law
+    )
     at_low = corrections(a_v=low)
     dust_table = None if low == high else _dust_table(at_low, corrections, low, high)
     wanted = grid.metallicity if metallicities is None else metallicities
     columns = sorted({grid.nearest_metallicity(z) for z in wanted})
-    rows = [[grid.isochrone(a, z) for z in columns] for a in range(len(grid.log_age))]
-    longest = max(len(isochrone.initial_mass) for row in rows for isochrone in row)
-    shape = (len(rows), len(columns), longest)
+    longest = max(len(one.kind) for z in columns for one in grid.isochrones[z])
+    shape = (len(grid.log_age), len(columns), longest)
     initial, present, living = np.empty(shape), np.empty(shape), np.empty(shape[:2])
     magnitude = np.full((*shape, len(passbands)), np.inf)
     dust = None if dust_table is None else np.zeros((*magnitude.shape, DUST_TERMS), np.float32)
     for a, c in np.ndindex(shape[:2]):
-        isochrone, metals = rows[a][c], grid.metallicity[columns[c]]
+        isochrone, metals = grid.isochrone(a, columns[c]), grid.metallicity[columns[c]]
         n = len(isochrone.initial_mass)
         beyond = isochrone.initial_mass[-1] * (1.0 + 1e-6 * np.arange(1, longest - n + 1))
         initial[a, c] = np.append(isochrone.initial_mass, beyond)
@@ -349,7 +316,3 @@ def _max_living_mass(isochrone: Isochrone) -> float:
     """Initial mass above which stars have ended: that of the first remnant beyond the living."""
     last = int(np.flatnonzero(isochrone.living).max(initial=-1))
     return float(isochrone.initial_mass[min(last + 1, len(isochrone.living) - 1)])
-
-
-def _nearest_metallicity(known: np.ndarray, metallicity: float) -> int:
-    return int(np.abs(np.log10(known / metallicity)).argmin())

@@ -7,12 +7,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.stars.isochrones import surface_gravity
+from praesepe.stars.isochrones import Isochrone, surface_gravity
 
 ALLOWED = (
     "give the output of the PARSEC CMD web form, a MIST .iso or .iso.cmd file, or an isoc_z….dat "
@@ -45,9 +46,9 @@ ALIASES = {
 """Names that the formats give to the same column; the first that a file has counts."""
 
 
-@dataclass(frozen=True, eq=False)
-class IsochroneFile:
-    """The stars of one file, row by row as they stand in it; arrays are (n,).
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IsochroneFile(Isochrone):
+    """The stars of one file as they stand in it: of several isochrones, in no certain order.
 
     Attributes
     ----------
@@ -56,12 +57,8 @@ class IsochroneFile:
         ``"PARSEC"``, ``"MIST"`` or ``"FSPS"``.
     sha256 : str
         Checksum of the file.
-    metallicity, log_age, initial_mass, present_mass, log_l, log_teff, log_g : ndarray
-        Mass fraction of metals, log10 yr, Msun, Msun, log10 Lsun, log10 K, log10 cm/s2.
-    kind : ndarray of int
-        Phase, as `Isochrone.kind`.
-    eep : ndarray or None
-        Equivalent evolutionary point (MIST).
+    metallicity, log_age : ndarray, shape (n,)
+        Mass fraction of metals and log10(age/yr) of each star.
     magnitudes : dict of str to ndarray
         The file's own absolute magnitudes, in the system its header names; may be empty.
     """
@@ -71,13 +68,6 @@ class IsochroneFile:
     sha256: str
     metallicity: np.ndarray
     log_age: np.ndarray
-    initial_mass: np.ndarray
-    present_mass: np.ndarray
-    log_l: np.ndarray
-    log_teff: np.ndarray
-    log_g: np.ndarray
-    kind: np.ndarray
-    eep: np.ndarray | None
     magnitudes: dict[str, np.ndarray]
 
 
@@ -106,6 +96,11 @@ class _Text:
                 f"its columns are {', '.join(self.names)}"
             )
         return column
+
+    def after(self, name: str) -> dict[str, np.ndarray]:
+        """The columns that follow the one of this name."""
+        start = self.names.index(name) + 1
+        return dict(zip(self.names[start:], self.table.T[start:], strict=True))
 
     def ages(self) -> np.ndarray:
         """log10 of the age in years."""
@@ -138,10 +133,10 @@ def read_isochrones(paths: Sequence[str | Path] | str | Path) -> tuple[Isochrone
     PraesepeWarning
         Where a PARSEC file lacks its last line.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    if not given:
+    every = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not every:
         raise InputError(f"no isochrone file is given; {ALLOWED}")
-    return tuple(_read(path) for one in given for path in _expand(Path(one)))
+    return tuple(_read(path) for one in every for path in _expand(Path(one)))
 
 
 def _expand(path: Path) -> Iterable[Path]:
@@ -218,53 +213,32 @@ def _read_parsec(text: _Text, checksum: str) -> IsochroneFile:
             PraesepeWarning,
             stacklevel=4,
         )
-    metallicity, m_h = text.find("z"), text.find("m_h")
-    if metallicity is None and m_h is not None:
-        metallicity = PARSEC_SOLAR_Z * 10.0**m_h
-    if metallicity is None:
-        metallicity = text.need("z")  # raises
+    m_h = text.find("m_h") if text.find("z") is None else None
+    metallicity = text.need("z") if m_h is None else PARSEC_SOLAR_Z * 10.0**m_h
     return _stars(text, "PARSEC", checksum, metallicity, PARSEC_KINDS, _parsec_magnitudes(text))
 
 
 def _parsec_magnitudes(text: _Text) -> dict[str, np.ndarray]:
     """Columns after the bolometric magnitude, up to what is no magnitude (version 2)."""
-    for bolometric in ("mbolmag", "mbol"):
-        if bolometric in text.names:
-            start = text.names.index(bolometric) + 1
-            break
-    else:
-        return {}
-    bands = {}
-    for i, name in enumerate(text.names[start:], start):
-        if name in ("int_IMF", "stage", "label"):
-            break
-        bands[name.removesuffix("mag")] = text.table[:, i]
-    return bands
+    after = next((text.after(name) for name in ("mbolmag", "mbol") if name in text.names), {})
+    bands = takewhile(lambda band: band[0] not in ("int_IMF", "stage", "label"), after.items())
+    return {name.removesuffix("mag"): column for name, column in bands}
 
 
 def _read_mist(text: _Text, checksum: str) -> IsochroneFile:
     """MIST .iso and .iso.cmd: one metallicity, block by block in age."""
     _check_mist_is_whole(text)
-    values = next(
-        (
-            after.lstrip("# ").split()
-            for line, after in zip(text.comments, text.comments[1:], strict=False)
-            if "Zinit" in line.split()
-        ),
-        None,
-    )
+    below = (after for line, after in pairwise(text.comments) if "Zinit" in line.split())
     try:
-        metallicity = float(values[1]) if values else float("nan")
+        metallicity = float(next(below, "").lstrip("# ").split()[1])
     except (IndexError, ValueError):
-        metallicity = float("nan")
+        metallicity = 0.0
     if not metallicity > 0:
         raise InputError(f"{text.path.name} does not say its Zinit; download it again")
     magnitudes = {}
-    if any("photometric system" in line for line in text.comments):
-        start = text.names.index("[Fe/H]") + 1 if "[Fe/H]" in text.names else len(text.names)
-        for i, name in enumerate(text.names[start:], start):
-            if name != "phase":
-                magnitudes[name] = text.table[:, i]
+    if "[Fe/H]" in text.names and any("photometric system" in line for line in text.comments):
+        magnitudes = text.after("[Fe/H]")
+        magnitudes.pop("phase", None)
     column = np.full(len(text.table), metallicity)
     return _stars(text, "MIST", checksum, column, MIST_KINDS, magnitudes)
 
@@ -301,7 +275,7 @@ def _read_fsps(text: _Text, checksum: str) -> IsochroneFile:
 
 def _stars(
     text: _Text,
-    form: str,
+    format_: str,
     checksum: str,
     metallicity: np.ndarray,
     kinds: Mapping[int, int],
@@ -318,17 +292,7 @@ def _stars(
     kind = np.array([kinds.get(int(code), 1) for code in np.rint(codes)], dtype=np.uint8)
     kind[(kind == 1) & (initial < LOWEST_MASS_OF_KIND_1)] = 0
     return IsochroneFile(
-        text.path,
-        form,
-        checksum,
-        metallicity,
-        log_age,
-        initial,
-        present,
-        log_l,
-        log_teff,
-        log_g,
-        kind,
-        text.find("eep"),
-        magnitudes,
-    )
+        initial, present, log_l, log_teff, log_g, kind, text.find("eep"), path=text.path,
+        format=format_, sha256=checksum, metallicity=metallicity, log_age=log_age,
+        magnitudes=magnitudes,
+    )  # fmt: skip

@@ -91,18 +91,12 @@ def path_of(name: str | Path) -> Path:
     InputError
         Where no model has that name.
     """
-    given = str(name)
-    if isinstance(name, Path) or given.endswith(".npz") or len(Path(given).parts) > 1:
+    if isinstance(name, Path) or name.endswith(".npz") or len(Path(name).parts) > 1:
         return Path(name)
-    path = folder() / f"{given}.npz"
-    if not NAME.fullmatch(given) or not path.is_file():
-        raise unknown(
-            "stellar model",
-            given,
-            isochrone_names(),
-            "Import it",
-            code="praesepe.import_isochrones(files, name=…)",
-        )
+    path = folder() / f"{name}.npz"
+    if not NAME.fullmatch(name) or not path.is_file():
+        code = "praesepe.import_isochrones(files, name=…)"
+        raise unknown("stellar model", name, isochrone_names(), "Import it", code=code)
     return path
 
 

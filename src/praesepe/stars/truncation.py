@@ -16,7 +16,7 @@ SETTLED_LOG_AGE = 6.7
 """Before, the most massive stars die within few steps: their highest mass may halve in one."""
 
 LEAST_LEFT = 0.8
-"""Share of the highest mass that is left 0.05 dex later, at least (0.82 in real files)."""
+"""Fraction of the highest mass that is left 0.05 dex later, at least (0.82 in real files)."""
 
 LEAST_STEP_DEX = 0.05
 

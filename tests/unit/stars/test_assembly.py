@@ -18,11 +18,6 @@ def isochrones(cells, masses=(0.09, 0.5, 1.0, 2.0, 3.0), name="a.dat", eep=False
     mass = np.tile(np.array(masses, dtype=float), len(cells))
     log_l, log_teff = 3.5 * np.log10(mass), 3.76 + 0.5 * np.log10(mass)
     return IsochroneFile(
-        Path(name),
-        "PARSEC",
-        "0" * 64,
-        np.repeat([z for z, _ in cells], n),
-        np.repeat([age for _, age in cells], n),
         mass,
         mass,
         log_l,
@@ -30,7 +25,12 @@ def isochrones(cells, masses=(0.09, 0.5, 1.0, 2.0, 3.0), name="a.dat", eep=False
         surface_gravity(mass, log_l, log_teff),
         np.where(mass < 0.7, 0, np.where(mass > 2.5, 3, 1)).astype(np.uint8),
         np.tile(np.arange(200.0, 200.0 + n), len(cells)) if eep else None,
-        {},
+        path=Path(name),
+        format="PARSEC",
+        sha256="0" * 64,
+        metallicity=np.repeat([z for z, _ in cells], n),
+        log_age=np.repeat([age for _, age in cells], n),
+        magnitudes={},
     )
 
 

@@ -1,4 +1,4 @@
-"""The initial mass function: normalised, invertible, and drawn as it says."""
+"""The initial mass function: normalised, invertible, and sampled as it says."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_density_inverse_and_cumulative_distribution_belong_together(imf):
 
 
 @every
-def test_each_is_drawn_as_it_says_and_not_as_a_slightly_steeper_one(imf, rng):
+def test_each_is_sampled_as_it_says_and_not_as_a_slightly_steeper_one(imf, rng):
     masses = imf.ppf(rng.random(30_000))
     assert stats.kstest(masses, imf.cdf).pvalue > 0.01
     assert stats.kstest(masses**0.97, imf.cdf).pvalue < 1e-4
@@ -81,9 +81,9 @@ def test_a_function_is_found_by_its_name_or_made_of_edges_and_slopes():
 
 def test_impossible_log_normals_are_refused():
     with pytest.raises(InputError, match="ascend"):
-        LogNormalPowerLaw(edges=(0.08, 1.0, 0.5), centre=0.1, sigma_dex=0.5, slope=2.3)
+        LogNormalPowerLaw(edges=(0.08, 1.0, 0.5), center=0.1, sigma_dex=0.5, slope=2.3)
     with pytest.raises(InputError, match="positive width"):
-        LogNormalPowerLaw(edges=(0.08, 1.0, 5.0), centre=0.1, sigma_dex=0.0, slope=2.3)
+        LogNormalPowerLaw(edges=(0.08, 1.0, 5.0), center=0.1, sigma_dex=0.0, slope=2.3)
 
 
 def test_kroupa_mean_mass():

@@ -5,7 +5,7 @@ import pytest
 
 from praesepe.errors import InputError
 from praesepe.stars import Isochrone, IsochroneGrid
-from praesepe.stars.interpolation import between, refine_metallicity
+from praesepe.stars.interpolation import JoinedIsochrones, refine_metallicity
 
 
 def isochrone(turn_off, tip, *, red=3.6, giants=True, eep=False, log_l=0.0):
@@ -26,52 +26,52 @@ def ends(one, kind):
 
 
 @pytest.mark.parametrize("eep", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_phases_move_steadily(share, eep):
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
+def test_phases_move_steadily(fraction, eep):
     first, second = isochrone(2.0, 2.2, eep=eep), isochrone(3.0, 3.1, red=3.7, eep=eep)
-    made = between(first, second, share)
+    joined = JoinedIsochrones.of(first, second).at(fraction)
     for kind in (1, 3, 11):
-        expected = (1 - share) * ends(first, kind) + share * ends(second, kind)
-        np.testing.assert_allclose(ends(made, kind), expected, rtol=1e-8)
-    assert (np.diff(made.initial_mass) > 0).all()
-    giants = made.kind == 3
-    np.testing.assert_allclose(made.log_teff[giants], 3.6 + 0.1 * share)
-    assert made.kind.tolist() == first.kind.tolist()
-    assert (made.eep is not None) == eep
+        expected = (1 - fraction) * ends(first, kind) + fraction * ends(second, kind)
+        np.testing.assert_allclose(ends(joined, kind), expected, rtol=1e-8)
+    assert (np.diff(joined.initial_mass) > 0).all()
+    giants = joined.kind == 3
+    np.testing.assert_allclose(joined.log_teff[giants], 3.6 + 0.1 * fraction)
+    assert joined.kind.tolist() == first.kind.tolist()
+    assert (joined.eep is not None) == eep
 
 
 def test_equal_progress_not_equal_mass():
     """Negative control: at equal mass the giants of one would meet the dead of the other."""
     first, second = isochrone(2.0, 2.2), isochrone(3.0, 3.1)
-    made = between(first, second, 0.5)
-    at_tip = made.initial_mass[made.living].max()
+    joined = JoinedIsochrones.of(first, second).at(0.5)
+    at_tip = joined.initial_mass[joined.living].max()
     assert at_tip == pytest.approx(2.65)
     assert not first.living[first.initial_mass > 2.3].any()
-    assert made.living[made.initial_mass <= at_tip].all()
+    assert joined.living[joined.initial_mass <= at_tip].all()
 
 
 def test_a_phase_of_one_alone_shrinks():
     first, second = isochrone(2.0, 2.2), isochrone(3.0, 3.1, giants=False)
-    for share in (0.25, 0.5, 0.9):
-        made = between(first, second, share)
-        low, high = ends(made, 3)
-        assert high - low == pytest.approx((1 - share) * 0.198)
-        assert (made.log_teff[made.kind == 3] == 3.6).all()
-        assert (np.diff(made.initial_mass) > 0).all()
+    for fraction in (0.25, 0.5, 0.9):
+        joined = JoinedIsochrones.of(first, second).at(fraction)
+        low, high = ends(joined, 3)
+        assert high - low == pytest.approx((1 - fraction) * 0.198)
+        assert (joined.log_teff[joined.kind == 3] == 3.6).all()
+        assert (np.diff(joined.initial_mass) > 0).all()
 
 
 def test_blue_and_red_giants_are_not_averaged():
-    made = between(isochrone(2.0, 2.2, red=3.6), isochrone(2.1, 2.3, red=4.2), 0.5)
-    giants = made.log_teff[made.kind == 3]
+    joined = JoinedIsochrones.of(isochrone(2.0, 2.2, red=3.6), isochrone(2.1, 2.3, red=4.2)).at(0.5)
+    giants = joined.log_teff[joined.kind == 3]
     assert set(np.round(giants, 6)) == {3.6, 4.2}
-    assert (np.diff(made.initial_mass) > 0).all()
+    assert (np.diff(joined.initial_mass) > 0).all()
 
 
 def test_dead_stars_keep_their_remnants():
-    made = between(isochrone(2.0, 2.2), isochrone(3.0, 3.1), 0.5)
-    dead = made.kind == 11
-    assert (made.present_mass[dead] == 0.6).all()
-    assert made.initial_mass[-1] == pytest.approx(120.0)
+    joined = JoinedIsochrones.of(isochrone(2.0, 2.2), isochrone(3.0, 3.1)).at(0.5)
+    dead = joined.kind == 11
+    assert (joined.present_mass[dead] == 0.6).all()
+    assert joined.initial_mass[-1] == pytest.approx(120.0)
 
 
 @pytest.fixture

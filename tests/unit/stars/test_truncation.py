@@ -24,16 +24,16 @@ def made_up(ages=(8.0, 8.05, 8.1), kinds=True, fall=0.02):
     rows = []
     for i, age in enumerate(ages):
         highest = 5.0 * 10 ** (-fall * i)
-        for share in np.concatenate([np.geomspace(0.02, 0.85, 40), np.linspace(0.86, 1.0, 29)]):
-            kind = next(k for limit, k in PHASES if share <= limit + 1e-9)
-            mass = share * highest
-            log_l = 3.5 * np.log10(mass) + 15 * max(0.0, share - 0.85)
+        for fraction in np.concatenate([np.geomspace(0.02, 0.85, 40), np.linspace(0.86, 1.0, 29)]):
+            kind = next(k for limit, k in PHASES if fraction <= limit + 1e-9)
+            mass = fraction * highest
+            log_l = 3.5 * np.log10(mass) + 15 * max(0.0, fraction - 0.85)
             rows.append((0.02, age, mass, log_l, 3.9 - 0.1 * kind, kind if kinds else 1))
     z, age, mass, log_l, log_teff, kind = np.array(rows).T
     gravity = surface_gravity(mass, log_l, log_teff)
     return IsochroneFile(
-        Path("a.dat"), "PARSEC", "0" * 64, z, age, mass, mass, log_l, log_teff, gravity,
-        kind.astype(np.uint8), None, {},
+        mass, mass, log_l, log_teff, gravity, kind.astype(np.uint8), path=Path("a.dat"),
+        format="PARSEC", sha256="0" * 64, metallicity=z, log_age=age, magnitudes={},
     )  # fmt: skip
 
 
@@ -112,15 +112,15 @@ FILES = ("parsec_v1.2S_wfc3_Z0.019.dat", "fsps_parsec_isoc_z0.0080.dat")
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
-def test_real_files_cut_at_a_line_end(shared_data, tmp_path, name, share):
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 0.9])
+def test_real_files_cut_at_a_line_end(shared_data, tmp_path, name, fraction):
     """In the isochrone of log age 7.3; a file that ends after it is whole."""
     text = (shared_data / "isochrones" / name).read_text()
     lines = text.splitlines()
     (whole,) = read_isochrones(shared_data / "isochrones" / name)
     rows = np.flatnonzero(np.abs(whole.log_age - 7.3) < 1e-3)
     data = [i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")]
-    for end, refused in ((rows[int(share * len(rows))], True), (rows[-1], False)):
+    for end, refused in ((rows[int(fraction * len(rows))], True), (rows[-1], False)):
         path = tmp_path / name.removeprefix("fsps_parsec_")
         path.write_text("\n".join(lines[: data[end] + 1]) + "\n")
         read = read_isochrones(path)
