@@ -19,7 +19,7 @@ ZERO_POINT_NOTE_MAG, ZERO_POINT_LIMIT_MAG = 0.1, 2.0
 """Distances between the zero points of image and survey that give a warning, and an error."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BandImage:
     """One band of a mosaic.
 
@@ -42,6 +42,11 @@ class BandImage:
     calibration: Calibration
     factor: float
     reprojected: bool = False
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape
+        resampled = ", reprojected" if self.reprojected else ""
+        return f"<BandImage {self.label}: {width}×{height} px, {self.calibration.unit}{resampled}>"
 
 
 def calibrated(

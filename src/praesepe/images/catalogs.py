@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unknown
 from praesepe.images.coordinates import (
@@ -77,7 +78,7 @@ class Catalog:
             Names of columns with pixel positions, used instead of sky positions. Not needed where
             `origin` is given, the table has no sky positions and the columns have usual names.
         origin : int, optional
-            Coordinate of the centre of the first pixel in `x` and `y`: 1 (FITS, DS9, SExtractor)
+            Coordinate of the center of the first pixel in `x` and `y`: 1 (FITS, DS9, SExtractor)
             or 0 (numpy, photutils). There is no default, because a wrong one goes unnoticed.
 
         Returns
@@ -98,9 +99,7 @@ class Catalog:
             return source
         table, label = read_table(source)
         if len(table) == 0:
-            raise InputError(
-                f"{label} is empty: it has columns ({listed(table.colnames)}) but no rows"
-            )
+            raise InputError(f"{label} is empty: it has {_columns(table)} but no rows")
         if (x is None) != (y is None):
             raise InputError("give the names of both pixel columns, x and y, or of neither")
         sky = None if x is not None else sky_positions(table, label=label)
@@ -124,10 +123,7 @@ class Catalog:
 
     def __repr__(self) -> str:
         where = "pixel positions" if self.sky is None else "sky positions"
-        return (
-            f"<Catalog {self.label}: {len(self)} rows with {where}; columns "
-            f"{listed(self.table.colnames)}>"
-        )
+        return f"<Catalog {self.label}: {len(self)} rows with {where}; {_columns(self.table)}>"
 
     @property
     def id_column(self) -> str | None:
@@ -145,7 +141,7 @@ class Catalog:
         Returns
         -------
         x, y : ndarray, each of shape (N,)
-            Positions in pixels; the centre of the first pixel is (0, 0). NaN where a row has none.
+            Positions in pixels; the center of the first pixel is (0, 0). NaN where a row has none.
 
         Raises
         ------
@@ -159,11 +155,24 @@ class Catalog:
         assert self.sky is not None
         if wcs is None:
             raise InputError(
-                f"{self.label} has sky positions, but the images have no WCS; "
-                "give columns x and y with their origin"
+                f"{self.label} has sky positions, but the images have no WCS",
+                remedy="name columns of pixel positions, and their origin",
+                code="x='x', y='y', origin=1",
             )
         x, y = pixel_positions(wcs, *self.sky)
-        _warn_if_all_outside(wcs, x, y, self.label)
+        if np.isfinite(x).any() and not _on_image(wcs, x, y).any():
+            in_hours = _on_image(wcs, *pixel_positions(wcs, 15 * self.sky[0], self.sky[1]))
+            hint = "are they of another field?"
+            if in_hours.any():
+                hint = (
+                    f"read as hours, {in_hours.sum()} of them are: give the column of right "
+                    "ascension the unit hourangle, or the name ra_hours"
+                )
+            warnings.warn(
+                f"{self.label}: none of its {len(x)} positions is on the image; {hint}",
+                PraesepeWarning,
+                stacklevel=2,
+            )
         return x, y
 
     def _compare_with_sky(self, wcs: WCS) -> None:
@@ -201,16 +210,18 @@ def _pixel_columns(
     """Zero-based positions from the columns x and y."""
     if None in names or (origin is None and not set(map(str, names)) <= set(table.colnames)):
         raise InputError(
-            f"{label} has no position columns; it has {listed(table.colnames)}. Accepted are "
+            f"{label} has no position columns; it has {_columns(table, 30)}. Accepted are "
             f"right ascension ({', '.join(RA_NAMES[:4])} …) with declination "
             f"({', '.join(DEC_NAMES[:4])} …), or pixel columns named with x and y and their origin",
             given=table.colnames,
         )
     if origin is None:
         raise InputError(
-            f"{label}: pixel columns {names[0]} and {names[1]} need an origin: 1 where the centre "
-            "of the first pixel is (1, 1), as in DS9 and SExtractor; 0 where it is (0, 0), as in "
-            "numpy and photutils"
+            f"{label}: pixel columns {names[0]} and {names[1]} need an origin",
+            allowed=(0, 1),
+            remedy="give 1 where the center of the first pixel is (1, 1), as in DS9 and "
+            "SExtractor; 0 where it is (0, 0), as in numpy and photutils",
+            code="origin=1",
         )
     if origin not in (0, 1):
         raise InputError(
@@ -229,16 +240,16 @@ def _pixel_columns(
     return positions[0], positions[1]
 
 
-def _warn_if_all_outside(wcs: WCS, x: FloatArray, y: FloatArray, label: str) -> None:
-    if wcs.array_shape is None or not np.isfinite(x).any():
-        return
+def _on_image(wcs: WCS, x: FloatArray, y: FloatArray) -> NDArray[np.bool_]:
+    """Which positions are on an image; all that are finite where its size is not known."""
+    if wcs.array_shape is None:
+        return np.isfinite(x)
     height, width = wcs.array_shape
     with np.errstate(invalid="ignore"):
-        inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-    if not inside.any():
-        warnings.warn(
-            f"{label}: none of its {len(x)} positions is on the image; "
-            "are they of another field, or in hours?",
-            PraesepeWarning,
-            stacklevel=3,
-        )
+        return np.asarray((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5))
+
+
+def _columns(table: Table, most: int = 8) -> str:
+    """The columns of a table in a few words."""
+    names, rest = table.colnames[:most], len(table.colnames) - most
+    return f"columns {listed([*names, f'{rest} more'] if rest > 0 else names)}"

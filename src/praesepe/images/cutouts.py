@@ -18,7 +18,7 @@ _LARGE_BYTES = 1 << 30
 _STAMPS_HELD = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stamps:
     """Stamps cut from a mosaic.
 
@@ -37,6 +37,11 @@ class Stamps:
     images: FloatImage
     missing_fraction: NDArray[np.float64]
     flags: NDArray[np.uint16]
+
+    def __repr__(self) -> str:
+        _, bands, size, _ = self.images.shape
+        flagged = int((self.flags != 0).sum())
+        return f"<Stamps: {len(self)} of {size}×{size} px in {bands} bands; {flagged} flagged>"
 
     def __len__(self) -> int:
         return len(self.flags)

@@ -149,15 +149,11 @@ class Mosaic:
 
     def __repr__(self) -> str:
         height, width = self.shape
-        bands = "; ".join(
-            f"{name}: {band.label}, {band.calibration.unit}"
-            + (", reprojected" if band.reprojected else "")
-            for name, band in self.bands.items()
-        )
+        resampled = f"; reprojected: {listed(self.reprojected)}" if self.reprojected else ""
         return (
-            f"<Mosaic of survey {self.survey.name!r}: {listed(self.band_names)}, {width}×{height} "
-            f"px of {self.pixel_scale_arcsec:.4g} arcsec"
-            f"{'' if self.wcs is not None else ', no WCS'}; {bands}>"
+            f"<Mosaic of {width}×{height} px of {self.pixel_scale_arcsec:.4g} arcsec for survey "
+            f"{self.survey.name!r}: {listed(band.label for band in self.bands.values())}"
+            f"{resampled}{'' if self.wcs is not None else '; no WCS'}>"
         )
 
     def _for(self, survey: Survey) -> Mosaic:
@@ -248,7 +244,12 @@ def _assemble(
 def _check_bands(images: Mapping[str, ImageLike], survey: Survey) -> None:
     """Stop unless there is exactly one image for every band of the survey."""
     if not isinstance(images, Mapping):
-        raise InputError(f"images must map band names to images, not be a {type(images).__name__}")
+        raise InputError(
+            f"images are given as {type(images).__name__}",
+            given=type(images).__name__,
+            allowed="mapping",
+            remedy="map band names to images: {'F336W': 'a.fits', …}",
+        )
     missing = [name for name in survey.band_names if name not in images]
     extra = [str(name) for name in images if name not in survey.band_names]
     if not missing and not extra:

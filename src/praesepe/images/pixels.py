@@ -63,7 +63,7 @@ class Region:
             ) from error
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pixels:
     """A two-dimensional image that is read in windows, as float32, with NaN where there is nothing.
 
@@ -108,6 +108,11 @@ class Pixels:
     integers: bool = False
     mapping: mmap.mmap | None = None
     region: Region | None = None
+
+    def __repr__(self) -> str:
+        where = "memory" if self.mapping is None else "a temporary file"
+        where = where if self.region is None else self.region.path
+        return f"<Pixels: {self.shape[1]}×{self.shape[0]}, stored as {self.raw.dtype} in {where}>"
 
     def __getstate__(self) -> dict[str, Any]:
         raw = np.array(self.raw) if self.region is None else None

@@ -63,7 +63,11 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
         )
     path, extension = split_extension(os.fspath(source))
     if not path.is_file():
-        raise InputError(f"no catalogue at {path}")
+        raise InputError(
+            f"{path} is a folder, not a catalogue" if path.is_dir() else f"no catalogue at {path}",
+            given=os.fspath(source),
+            allowed=TABLE_SUFFIXES,
+        )
     format_ = table_format(path.with_suffix("") if path.suffix == ".gz" else path)
     options: dict[str, Any] = (
         {"hdu": int(extension) if extension.isdigit() else extension} if extension else {}

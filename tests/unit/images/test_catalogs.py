@@ -280,6 +280,16 @@ def test_an_origin_that_is_not_used_is_no_secret(catalog: Table, wcs: WCS) -> No
         positions_in(catalog, wcs, origin=1)
 
 
+def test_a_catalog_says_what_it_is(catalog: Table) -> None:
+    shown = repr(Catalog.read(catalog))
+    assert shown == (
+        "<Catalog the catalogue: 20 rows with sky positions; columns name, RA, Dec, mag and n>"
+    )
+    for k in range(30):
+        catalog[f"c{k}"] = k
+    assert repr(Catalog.read(catalog)).endswith("c1, c2 and 27 more>")
+
+
 def test_sky_positions_need_a_wcs(catalog: Table) -> None:
     with pytest.raises(InputError, match="images have no WCS"):
         positions_in(catalog, None)
@@ -321,6 +331,10 @@ def test_galactic_image(wcs: WCS, catalog: Table) -> None:
 
 
 def test_all_outside_warns(catalog: Table, wcs: WCS) -> None:
+    in_hours = catalog.copy()
+    in_hours["RA"] /= 15
+    with pytest.warns(PraesepeWarning, match="read as hours, 20 of them are.*hourangle"):
+        positions_in(in_hours, wcs)
     catalog["RA"] += 1.0
     with pytest.warns(PraesepeWarning, match="none of its 20 positions is on the image"):
         positions_in(catalog, wcs)

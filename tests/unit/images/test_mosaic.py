@@ -17,7 +17,7 @@ from astropy.nddata import CCDData
 from astropy.wcs import WCS, Sip
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images import Mosaic, grid
+from praesepe.images import Mosaic, extract_stamps, grid
 from praesepe.survey import Survey
 
 Write = Callable[..., Path]
@@ -357,8 +357,6 @@ def sparse_image(path: Path, header: fits.Header, side: int, patch: np.ndarray) 
 def test_ten_gigabytes_do_not_enter_memory(
     tmp_path: Path, two_bands: Survey, make_wcs: MakeWCS
 ) -> None:
-    from praesepe.images import extract_stamps
-
     side = 50_000  # 10 GB a band
     header = make_wcs((side, side)).to_header()
     header.update({"BUNIT": "ELECTRONS/S"})
@@ -456,8 +454,12 @@ def test_a_mosaic_says_what_it_is(two_bands: Survey, write_image) -> None:
     image = np.ones((60, 70), np.float32)
     mosaic = Mosaic.read({b: write_image(b, image) for b in two_bands.band_names}, two_bands)
     shown = repr(mosaic)
-    for word in ("F475W and F814W", "0.05 arcsec", "ELECTRONS/S", "'two'", f"{image.shape[0]} px"):
+    for word in ("0.05 arcsec", "'two'", f"{image.shape[1]}×{image.shape[0]} px"):
         assert word in shown
+    assert "ELECTRONS/S" in repr(mosaic.band("F475W"))
+    assert "F475W.fits" in repr(mosaic.band("F475W").pixels)
+    shown_stamps = repr(extract_stamps(mosaic, [30, 900], [30, 30], 16))
+    assert shown_stamps == "<Stamps: 2 of 16×16 px in 2 bands; 1 flagged>"
     for path in two_bands.band_names:
         assert f"{path}.fits" in shown
 
