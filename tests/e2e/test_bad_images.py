@@ -394,7 +394,7 @@ def test_missing_columns(tmp_path: Path) -> None:
     path.write_text("id,right,dec\n1,2,3\n")
     with pytest.raises(InputError) as caught:
         Catalog.read(path)
-    assert "it has id, right and dec" in str(caught.value)
+    assert "it has columns id, right and dec" in str(caught.value)
     assert "right ascension (ra, ra_deg" in str(caught.value)
 
 
