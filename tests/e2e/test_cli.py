@@ -103,7 +103,8 @@ def mocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from praesepe.mocks.sets import simulate
 
     path = tmp_path_factory.mktemp("mocks") / "mocks.fits"
-    return simulate("phat-nodust", path, n=260, seed=3, command="praesepe simulate phat")
+    simulate("phat-nodust", n=260, seed=3, out=path, command="praesepe simulate phat")
+    return path
 
 
 def test_simulate(run_cli: Run, mocks: Path, tmp_path: Path, phat: Survey) -> None:

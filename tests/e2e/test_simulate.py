@@ -40,8 +40,8 @@ def whole(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The images of a set of 1000, drawn by one process into one file."""
     from praesepe.mocks.sets import simulate
 
-    path = simulate(survey, tmp_path_factory.mktemp("whole") / "a.fits", n=1000, seed=4)
-    return np.asarray(fits.getdata(path, "IMAGES"))
+    path = tmp_path_factory.mktemp("whole") / "a.fits"
+    return simulate(survey, n=1000, seed=4, out=path).images
 
 
 @pytest.fixture

@@ -77,7 +77,6 @@ OPTIONS = {
     "allow_no_wcs": "--no-wcs",
     "edge_px": "--edge",
     "exclude_radius_arcsec": "--exclude-radius",
-    "form": "--format",
     "units": "--unit",
     "zero_points": "--zero-point",
 }

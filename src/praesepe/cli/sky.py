@@ -105,7 +105,7 @@ def simulate(
         int | None,
         typer.Option(min=1, help="Clusters in a file, a multiple of 256, instead of --shards."),
     ] = None,
-    form: Annotated[
+    format: Annotated[
         str | None, typer.Option("--format", help="Format of shards: fits (default) or zarr.")
     ] = None,
     overwrite: Overwrite = False,
@@ -125,15 +125,15 @@ def simulate(
 
     check_device(device)
     with display("simulating", "clusters") as progress:
-        path = simulate_mocks(
+        simulate_mocks(
             survey,
-            out,
+            out=out,
             n=n,
             seed=seed,
             nuisances=not no_nuisances,
             shards=shards,
             shard_size=shard_size,
-            form=form,
+            format=format,
             workers=workers,
             overwrite=overwrite,
             device=device,
@@ -141,7 +141,7 @@ def simulate(
             progress=progress,
             setup=progress.setup,
         )
-    say(f"Wrote {n} clusters to {path}.")
+    say(f"Wrote {n} clusters to {out}.")
 
 
 def mosaic(

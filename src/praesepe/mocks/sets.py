@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
@@ -40,55 +42,112 @@ from praesepe.mocks.stamps import (
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
+from praesepe.sky.truth import describe
 from praesepe.survey import Survey, load_survey
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from astropy.table import Table
 
-BLOCK = BLOCK_SIZE
-"""Mocks in a block."""
+log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 FORMATS = ("fits", "zarr")
 
 
+@dataclass(frozen=True, repr=False)
+class SimulatedStamps:
+    """Artificial clusters, made by `simulate`: their stamps and the truth.
+
+    Attributes
+    ----------
+    mocks : MockSet
+        What they are: survey, seed, number, nuisances.
+    path : Path or None
+        The file, or the folder with shards; None in memory.
+    files : tuple of Path
+        The file or the shards, in order.
+    """
+
+    mocks: MockSet
+    path: Path | None = None
+    files: tuple[Path, ...] = ()
+    _kept: MockArrays | None = None
+
+    def __len__(self) -> int:
+        return self.mocks.n
+
+    def __repr__(self) -> str:
+        of = self.mocks
+        return (
+            f"<SimulatedStamps of survey {of.survey.name!r}: {of.n} clusters, seed {of.seed}; "
+            f"{'in memory' if self.path is None else f'in {self.path}'}>"
+        )
+
+    def blocks(self) -> Iterator[MockArrays]:
+        """Images and truth: a file at a time, or all that is in memory."""
+        return iter([self._kept]) if self._kept else map(MockArrays.read, self.files)
+
+    @property
+    def images(self) -> NDArray[np.float32]:
+        """All stamps, shape (n, band, y, x), e-/s; read from the files at each call."""
+        return MockArrays.joined(self.blocks()).images
+
+    @property
+    def truth(self) -> Table:
+        """What is known of the clusters, a row each."""
+        from astropy.table import Column, Table
+
+        table = Table()
+        for name, values in MockArrays.joined(self.blocks()).truth.items():
+            unit, description = describe(name)
+            table[name] = Column(values, unit=unit or None, description=description)
+        return table
+
+    def save(self, out: str | Path, *, overwrite: bool = False) -> SimulatedStamps:
+        """Write one FITS or Zarr file, as `simulate` does; return what lies there."""
+        path = _check_file(Path(out).expanduser(), overwrite=overwrite)
+        write_mocks(path, self.mocks, self.blocks())
+        return SimulatedStamps(self.mocks, path, (path,))
+
+
 def simulate(
     survey: Survey | str | Path,
-    out: str | Path,
     *,
     n: int,
     seed: int = 0,
     nuisances: bool = True,
+    out: str | Path | None = None,
     shards: int | None = None,
     shard_size: int | None = None,
-    form: str | None = None,
+    format: str | None = None,
     workers: int = 1,
     overwrite: bool = False,
     device: str = "cpu",
     command: str | None = None,
     progress: Progress | None = None,
     setup: Setup | None = None,
-) -> Path:
-    """Write mock clusters of a survey: one FITS or Zarr file, or a folder of shards.
+) -> SimulatedStamps:
+    """Simulate clusters of a survey, in memory or into files.
 
     Parameters
     ----------
     survey : Survey, str or Path
         The survey, its built-in name or its TOML file.
-    out : path
-        FITS file: image extension IMAGES (n, band, y, x), float32, e-/s; table TRUTH. Or a Zarr
-        group: compressed array ``images`` of the same shape; arrays ``truth/NAME``. Or, with
-        `shards` or `shard_size`, a folder, in which a manifest tells what belongs to the set.
     n : int
         Number of clusters.
     seed : int
         The same seed gives the same clusters, whatever `workers`, `shards` and the format.
     nuisances : bool
         Draw zero points, blur and registration errors for every stamp and band.
+    out : path, optional
+        FITS file: image extension IMAGES (n, band, y, x), float32, e-/s; table TRUTH. Or a Zarr
+        group: compressed array ``images`` of the same shape; arrays ``truth/NAME``. Or, with
+        `shards` or `shard_size`, a folder, in which a manifest tells what belongs to the set.
     shards : int, optional
         Number of files of about the same size.
     shard_size : int, optional
         Clusters in a file, a multiple of 256; instead of `shards`.
-    form : {"fits", "zarr"}, optional
+    format : {"fits", "zarr"}, optional
         Format of the shards; FITS by default. A single file has it in its name.
     workers : int
         Processes that draw. Above 1, a script of one's own must guard its main part with
@@ -107,8 +166,7 @@ def simulate(
 
     Returns
     -------
-    Path
-        The file or the folder that was written.
+    SimulatedStamps
 
     Raises
     ------
@@ -124,32 +182,29 @@ def simulate(
             "and a seed of 0 or more."
         )
     whole = MockSet(survey, seed, nuisances, n, command=command)
-    source = DrawMocks(survey, seed, nuisances, device, setup if workers == 1 else None)
-    path = Path(out).expanduser()
-    if shards is None and shard_size is None:
-        path = _check_file(path, form, overwrite=overwrite)
-        check_space(path.absolute().parent, whole.bytes, f"a set of {n:,} clusters")
-        todo = [(path, whole)]
-        kept = 0
-    else:
-        size = _shard_size(n, shards, shard_size)
-        if not path.exists() and path.absolute().parent.is_dir():
-            check_space(path.absolute().parent, whole.bytes, f"a set of {n:,} clusters")
-        parts = _open_folder(path, whole, size, form or "fits", overwrite=overwrite)
-        todo = [(file, part) for file, part in parts if not holds(file, part)]
-        kept = n - sum(part.n for _, part in todo)
-        check_space(path, sum(part.bytes for _, part in todo), f"what is left of {n:,} clusters")
-        log.info("%d of %d shards are there already", len(parts) - len(todo), len(parts))
-    todo_blocks = [block for _, part in todo for block in part.blocks(BLOCK)]
-    count = Counter(n, progress, done=kept)
-    drawn = map_blocks(source, todo_blocks, workers=workers)
+    path = None if out is None else Path(out).expanduser()
+    parts = _parts(path, whole, shards, shard_size, format, overwrite=overwrite)
+    todo = [  # shards that are there are kept
+        (file, part)
+        for file, part in parts
+        if file is None or file == path or not holds(file, part)
+    ]
+    log.info("%d of %d files are there already", len(parts) - len(todo), len(parts))
+    task = partial(_start, survey, seed, nuisances, device, setup if workers == 1 else None)
+    todo_blocks = [block for _, part in todo for block in part.blocks(BLOCK_SIZE)]
+    count = Counter(n, progress, done=n - sum(part.n for _, part in todo))
+    drawn = map_blocks(task, todo_blocks, workers=workers)
+    kept = None
     try:
         for file, part in todo:
-            its_blocks = islice(drawn, len(part.blocks(BLOCK)))
-            write_mocks(file, part, count.each(its_blocks, lambda arrays: len(arrays.images)))
+            blocks = count.each(islice(drawn, len(part.blocks(BLOCK_SIZE))), len)
+            if file is None:
+                kept = MockArrays.joined(blocks)
+            else:
+                write_mocks(file, part, blocks)
     finally:
         drawn.close()
-    return path
+    return SimulatedStamps(whole, path, tuple(file for file, _ in parts if file), kept)
 
 
 # Who draws
@@ -176,36 +231,14 @@ class RemoteRenderer(Renderer):
         return self.remote.convolve(grids.to(device), **there).cpu()
 
 
-@dataclass(frozen=True)
-class DrawMocks:
-    """The task of a set of mocks, for `praesepe.blocks.map_blocks`: a block of them as arrays.
-
-    Attributes
-    ----------
-    survey : Survey
-    seed : int
-        Of the set.
-    nuisances : bool
-    device : str
-        Where the images are convolved.
-    setup : callable, optional
-        Called with (stage, done, total) as the simulator is made.
-    """
-
-    survey: Survey
-    seed: int
-    nuisances: bool
-    device: str = "cpu"
-    setup: Setup | None = None
-
-    def __call__(self) -> Callable[[Block], MockArrays]:
-        """Make a simulator, and return what it does with a block."""
-        simulator = Simulator(
-            self.survey, seed=self.seed, nuisances=self.nuisances, setup=self.setup
-        )
-        if torch.device(self.device).type != "cpu":
-            simulator.renderer = RemoteRenderer(self.survey, self.device)
-        return partial(_draw_arrays, simulator)
+def _start(
+    survey: Survey, seed: int, nuisances: bool, device: str, setup: Setup | None
+) -> Callable[[Block], MockArrays]:
+    """Make a simulator, and return what it does with a block; for `map_blocks`."""
+    simulator = Simulator(survey, seed=seed, nuisances=nuisances, setup=setup)
+    if torch.device(device).type != "cpu":
+        simulator.renderer = RemoteRenderer(survey, device)
+    return partial(_draw_arrays, simulator)
 
 
 def _draw_arrays(simulator: Simulator, block: Block) -> MockArrays:
@@ -215,12 +248,34 @@ def _draw_arrays(simulator: Simulator, block: Block) -> MockArrays:
 # Where the set goes
 
 
-def _check_file(path: Path, form: str | None, *, overwrite: bool) -> Path:
+def _parts(
+    path: Path | None,
+    whole: MockSet,
+    shards: int | None,
+    shard_size: int | None,
+    format: str | None,
+    *,
+    overwrite: bool,
+) -> list[tuple[Path | None, MockSet]]:
+    """The files of a set, with what each holds; they can be written."""
+    what = f"a set of {whole.n:,} clusters"
+    if shards is not None or shard_size is not None:
+        if path is None:
+            raise InputError("shards are files; say where they go", code="out='mocks'")
+        size = _shard_size(whole.n, shards, shard_size)
+        return _open_folder(path, whole, size, format or "fits", what, overwrite=overwrite)
+    if path is not None:
+        path = _check_file(path, format, overwrite=overwrite)
+        check_space(path.absolute().parent, whole.bytes, what)
+    return [(path, whole)]
+
+
+def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Path:
     """One file: its ending, and whether it may be written."""
     suffix = path.suffix.lower()
-    if form is not None:
+    if format is not None:
         raise InputError(
-            f"format {form!r} is for shards; a single file has it in its name, {path.name}"
+            f"format {format!r} is for shards; a single file has it in its name, {path.name}"
         )
     if suffix not in SUFFIXES:
         raise InputError(
@@ -237,62 +292,64 @@ def _check_file(path: Path, form: str | None, *, overwrite: bool) -> Path:
 
 def _shard_size(n: int, shards: int | None, shard_size: int | None) -> int:
     """Clusters in a shard: whole blocks."""
-    n_blocks = -(-n // BLOCK)
+    n_blocks = -(-n // BLOCK_SIZE)
     if shards is not None and shard_size is not None:
         raise InputError("give either the number of shards or their size, not both")
     if shards is not None:
         if not 1 <= shards <= n_blocks:
             raise InputError(
-                f"{shards} shards: {n:,} clusters are {n_blocks} blocks of {BLOCK}, and a shard "
-                f"holds whole blocks; give 1 to {n_blocks}"
+                f"{shards} shards: {n:,} clusters are {n_blocks} blocks of {BLOCK_SIZE}, and a "
+                f"shard holds whole blocks; give 1 to {n_blocks}"
             )
-        return BLOCK * -(-n_blocks // shards)
+        return BLOCK_SIZE * -(-n_blocks // shards)
     size = int(shard_size or 0)
-    if size < BLOCK or size % BLOCK:
-        near = BLOCK * max(1, round(size / BLOCK))
+    if size < BLOCK_SIZE or size % BLOCK_SIZE:
+        near = BLOCK_SIZE * max(1, round(size / BLOCK_SIZE))
         raise InputError(
-            f"shards of {size} clusters: a shard holds whole blocks of {BLOCK}; give a multiple of "
-            f"it, for instance {near}"
+            f"shards of {size} clusters: a shard holds whole blocks of {BLOCK_SIZE}; give a "
+            f"multiple of it, for instance {near}"
         )
     return size
 
 
 def _open_folder(
-    folder: Path, whole: MockSet, size: int, form: str, *, overwrite: bool
-) -> list[tuple[Path, MockSet]]:
+    folder: Path, whole: MockSet, size: int, format: str, what: str, *, overwrite: bool
+) -> list[tuple[Path | None, MockSet]]:
     """Make the folder with its manifest, or find the same set in it; return all its shards."""
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
     if folder.suffix.lower() in SUFFIXES:
         raise InputError(
             f"output {folder.name}: shards lie in a folder, for instance {folder.stem}",
             given=folder,
             remedy="choose their format apart from the name",
-            code=f"form={FORMATS[0]!r}",
+            code=f"format={FORMATS[0]!r}",
         )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output {folder} is a file; shards need a folder")
-    starts = range(0, whole.n, size)
+    if not folder.exists():
+        check_output(folder)
+        check_space(folder.absolute().parent, whole.bytes, what)  # before a list of all shards
     parts = [
         (
-            folder / f"shard-{i:05d}.{form}",
+            folder / f"shard-{i:05d}.{format}",
             replace(whole, first=start, n=min(size, whole.n - start)),
         )
-        for i, start in enumerate(starts)
+        for i, start in enumerate(range(0, whole.n, size))
     ]
-    manifest = _manifest(whole, size, form, parts)
+    manifest = _manifest(whole, size, format, parts)
     if folder.exists() and any(folder.iterdir()):
         _check_same_set(folder, manifest, overwrite=overwrite)
-    elif not folder.exists():
-        check_output(folder)
-        folder.mkdir()
+        left = sum(part.bytes for file, part in parts if not holds(file, part))
+        check_space(folder, left, f"what is left of {whole.n:,} clusters")
+    folder.mkdir(exist_ok=True)
     with atomic(folder / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return parts
+    return list(parts)
 
 
 def _manifest(
-    whole: MockSet, size: int, form: str, parts: list[tuple[Path, MockSet]]
+    whole: MockSet, size: int, format: str, parts: list[tuple[Path, MockSet]]
 ) -> dict[str, Any]:
     made_by = whole.made_by()
     del made_by["first"]
@@ -300,7 +357,7 @@ def _manifest(
         "praesepe": made_by.pop("praesepe_version"),
         **made_by,
         "shard_size": size,
-        "format": form,
+        "format": format,
         "shards": [{"file": file.name, "first": p.first, "n": p.n} for file, p in parts],
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ FITS_SUFFIXES = (".fits", ".fit")
 ZARR_SUFFIX = ".zarr"
 SUFFIXES = (*FITS_SUFFIXES, ZARR_SUFFIX)
 """File name endings of a set of mocks."""
+
+Truth = dict[str, NDArray[np.float32]]
 
 ZARR_CHUNK = 32
 """Stamps in a compressed chunk: about a megabyte and a half for three bands of 64 × 64 pixels."""
@@ -64,7 +66,10 @@ class MockArrays:
     """
 
     images: NDArray[np.float32]
-    truth: dict[str, NDArray[np.float32]]
+    truth: Truth
+
+    def __len__(self) -> int:
+        return len(self.images)
 
     @classmethod
     def of(cls, mocks: Mocks) -> MockArrays:
@@ -72,6 +77,27 @@ class MockArrays:
         truth = {name: values.cpu().numpy() for name, values in mocks.truth.items()}
         columns = {name: values.astype(np.float32) for name, values in truth.items()}
         return cls(mocks.images.cpu().numpy(), columns)
+
+    @classmethod
+    def joined(cls, parts: Iterable[MockArrays]) -> MockArrays:
+        """Several blocks as one."""
+        images, truths = zip(*((part.images, part.truth) for part in parts), strict=True)
+        return cls(np.concatenate(images), _joined(truths))
+
+    @classmethod
+    def read(cls, path: Path) -> MockArrays:
+        """What a file that `write_mocks` wrote holds."""
+        if path.suffix.lower() == ZARR_SUFFIX:
+            import zarr
+
+            root: Any = zarr.open_group(path, mode="r")
+            return cls(root["images"][:], {name: root["truth"][name][:] for name in root["truth"]})
+        from astropy.io import fits
+
+        with fits.open(path, memmap=False) as file:
+            truth = file["TRUTH"].data
+            columns = {name: truth[name].astype(np.float32) for name in truth.names}
+            return cls(file["IMAGES"].data.astype(np.float32), columns)
 
 
 @dataclass(frozen=True)
@@ -193,14 +219,13 @@ def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> Non
         dimension_names=("cluster", "band", "y", "x"),
         compressors=BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
     )
-    columns = _Columns()
-    start = 0
+    truths, start = [], 0
     for block in blocks:
         images[start : start + len(block.images)] = block.images
         start += len(block.images)
-        columns.add(block.truth)
+        truths.append(block.truth)
     truth = root.create_group("truth")
-    for name, values in columns.items():
+    for name, values in _joined(truths).items():
         unit, description = truth_column(name)
         column = truth.create_array(name, data=values, dimension_names=("cluster",))
         column.attrs.update({"unit": unit or "", "description": description})
@@ -210,29 +235,20 @@ def _write_fits(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> Non
     """Stream the images block by block, then append the truth."""
     from astropy.io import fits
 
-    columns = _Columns()
+    truths = []
     with path.open("ab+") as stream:  # astropy leaves its own file open where a header fails
         images = fits.StreamingHDU(stream, _header(mocks))
         for block in blocks:
             images.write(block.images)
-            columns.add(block.truth)
+            truths.append(block.truth)
         images.close()
     with fits.open(path, mode="append", memmap=False) as file:
-        file.append(_truth_table(columns))
+        file.append(_truth_table(_joined(truths)))
 
 
-class _Columns:
-    """Truth of the blocks so far."""
-
-    def __init__(self) -> None:
-        self._parts: list[dict[str, NDArray[np.float32]]] = []
-
-    def add(self, truth: dict[str, NDArray[np.float32]]) -> None:
-        self._parts.append(truth)
-
-    def items(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        for name in self._parts[0]:
-            yield name, np.concatenate([part[name] for part in self._parts])
+def _joined(truths: Sequence[Truth]) -> Truth:
+    """Truth of several blocks as one."""
+    return {name: np.concatenate([truth[name] for truth in truths]) for name in truths[0]}
 
 
 def _header(mocks: MockSet) -> fits.Header:
@@ -258,10 +274,10 @@ def _header(mocks: MockSet) -> fits.Header:
     return header
 
 
-def _truth_table(columns: _Columns) -> fits.BinTableHDU:
+def _truth_table(truth: Truth) -> fits.BinTableHDU:
     from astropy.io import fits
 
-    described = [(name, values, *truth_column(name)) for name, values in columns.items()]
+    described = [(name, values, *truth_column(name)) for name, values in truth.items()]
     table = fits.BinTableHDU.from_columns(
         [fits.Column(name, "E", unit=unit, array=values) for name, values, unit, _ in described],
         name="TRUTH",

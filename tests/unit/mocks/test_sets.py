@@ -163,22 +163,23 @@ def test_every_column_of_the_truth_is_described(survey, tables):
 
 @pytest.fixture
 def small_blocks(monkeypatch, tables):
-    """MockArrayss of eight mocks on two star fields: quick."""
-    monkeypatch.setattr(module, "BLOCK", 8)
+    """Blocks of eight mocks on two star fields: quick."""
+    monkeypatch.setattr(module, "BLOCK_SIZE", 8)
     monkeypatch.setattr(module, "Simulator", partial(Simulator, tables=tables, n_fields=2))
 
 
 def test_shards_make_up_the_whole(survey, tmp_path: Path, small_blocks):
-    whole = fits.getdata(simulate(survey, tmp_path / "a.fits", n=20, seed=2), "IMAGES")
+    whole = simulate(survey, n=20, seed=2).images
     told = []
-    folder = simulate(
-        survey, tmp_path / "set", n=20, seed=2, shards=3, progress=lambda *now: told.append(now)
-    )
+    folder = tmp_path / "set"
+    options = {"n": 20, "seed": 2, "shards": 3, "progress": lambda *now: told.append(now)}
+    made = simulate(survey, out=folder, **options)
     assert told == [(0, 20), (8, 20), (16, 20), (20, 20)]
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     files = [folder / shard["file"] for shard in manifest["shards"]]
     assert [shard["n"] for shard in manifest["shards"]] == [8, 8, 4]
-    np.testing.assert_array_equal(np.concatenate([fits.getdata(f, "IMAGES") for f in files]), whole)
+    np.testing.assert_array_equal(made.images, whole)
+    assert made.files == tuple(files)
     assert manifest["survey_fingerprint"] == survey.fingerprint()
     # what is there is kept; a missing shard is drawn again, the same
     before = {file: file.stat().st_mtime_ns for file in files}
@@ -187,7 +188,7 @@ def test_shards_make_up_the_whole(survey, tmp_path: Path, small_blocks):
     killed = replace(Writer.new(), pid=2**22 + 1)  # beyond what any process has
     killed.temporary(files[1]).touch()
     told.clear()
-    simulate(survey, folder, n=20, seed=2, shards=3, progress=lambda *now: told.append(now))
+    simulate(survey, out=folder, **options)
     assert told == [(12, 20), (20, 20)]
     assert [f.stat().st_mtime_ns for f in files[::2]] == [before[f] for f in files[::2]]
     assert len(files[1].read_bytes()) == len(removed)
@@ -195,11 +196,33 @@ def test_shards_make_up_the_whole(survey, tmp_path: Path, small_blocks):
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", *(f.name for f in files)]
 
 
+@pytest.mark.parametrize("name", ["a.fits", "a.zarr"])
+def test_a_set_in_memory_is_that_in_the_file(survey, tmp_path: Path, small_blocks, name):
+    made = simulate(survey, n=10, seed=2)
+    saved = made.save(tmp_path / name)
+    simulate(survey, n=10, seed=2, out=tmp_path / f"b{saved.path.suffix}")
+    for other in (saved, replace(saved, files=(tmp_path / f"b{saved.path.suffix}",))):
+        np.testing.assert_array_equal(other.images, made.images)
+        for column in made.truth.colnames:
+            np.testing.assert_array_equal(other.truth[column], made.truth[column])
+    assert holds(saved.path, made.mocks)
+    assert str(made.truth["log_age"].unit) == "dex(yr)"
+    assert len(made) == len(made.truth) == 10
+    assert repr(made) == (
+        "<SimulatedStamps of survey 'phat-nodust': 10 clusters, seed 2; in memory>"
+    )
+    with pytest.raises(InputError, match="exists"):
+        made.save(saved.path)
+    with pytest.raises(InputError, match="say where they go"):
+        simulate(survey, n=10, shards=1)
+
+
 def test_another_set_in_the_folder(survey, tmp_path: Path, small_blocks):
-    folder = simulate(survey, tmp_path / "set", n=16, seed=2, shards=2, form="zarr")
+    folder, options = tmp_path / "set", {"n": 16, "shards": 2, "format": "zarr"}
+    simulate(survey, seed=2, out=folder, **options)
     with pytest.raises(InputError, match="holds another set: seed = 2, not 3"):
-        simulate(survey, folder, n=16, seed=3, shards=2, form="zarr")
-    simulate(survey, folder, n=8, seed=3, shards=1, overwrite=True)
+        simulate(survey, seed=3, out=folder, **options)
+    simulate(survey, n=8, seed=3, shards=1, out=folder, overwrite=True)
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "shard-00000.fits"]
 
 
