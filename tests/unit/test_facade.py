@@ -122,6 +122,8 @@ def objects() -> dict[str, Any]:
         "posterior": estimator.predict(stamps(3)),
         "mosaic": mosaic,
         "simulator": simulator,
+        "clusters": (clusters := simulator.sample(300)),
+        "population": simulator.populate(clusters),
         "mocks": simulator.observe({"log_age": 9.0, "log_mass": 3.0, "log_rh": -0.5}, n=2),
         "result": praesepe.predict(estimator, mosaic, Table(catalog)),
         "catalog": praesepe.Catalog.read(Table(catalog)),
@@ -131,8 +133,8 @@ def objects() -> dict[str, Any]:
 
 
 NAMES = (
-    "band", "catalog", "estimator", "flag", "labelled", "mocks", "mosaic", "posterior", "result",
-    "simulator", "survey",
+    "band", "catalog", "clusters", "estimator", "flag", "labelled", "mocks", "mosaic", "population",
+    "posterior", "result", "simulator", "survey",
 )  # fmt: skip
 
 

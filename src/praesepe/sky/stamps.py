@@ -17,7 +17,7 @@ from praesepe.sky.population.points import Stars
 from praesepe.survey.schema import ARCSEC
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Population:
     """Stars of clusters, as light points and diffuse light on their stamps.
 
@@ -26,7 +26,7 @@ class Population:
     stars : Stars
         Light points, e-/s; their populations are the clusters.
     offset : Tensor, shape (2, point)
-        x and y of each point from the centre of its cluster, pixels.
+        x and y of each point from the center of its cluster, pixels.
     center : Tensor, shape (2, n)
         x and y of the clusters on their stamps, pixels.
     diffuse : DiffuseLight
@@ -43,6 +43,9 @@ class Population:
 
     def __len__(self) -> int:
         return self.center.shape[1]
+
+    def __repr__(self) -> str:
+        return f"Population: {self.offset.shape[1]} points of light in {len(self)} clusters"
 
 
 @dataclass(frozen=True)

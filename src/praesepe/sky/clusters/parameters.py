@@ -24,7 +24,7 @@ GRAVITY = 4.30091e-3
 """G in pc (km/s)² / Msun."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Clusters:
     """The parameters of clusters, before any star is drawn; every tensor is of shape (n,).
 
@@ -81,6 +81,9 @@ class Clusters:
 
     def __len__(self) -> int:
         return len(self.log_age)
+
+    def __repr__(self) -> str:
+        return f"Clusters: {len(self)}, with {', '.join(self.parameters())}"
 
     def part(self, rows: slice | Tensor) -> Clusters:
         """Some of the clusters, by a slice or their numbers."""
