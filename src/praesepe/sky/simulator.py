@@ -384,9 +384,9 @@ class Simulator:
         Parameters
         ----------
         clusters : Clusters or mapping
-            All parameters, or some of them by name (see `Clusters`), each one value or one for
-            every cluster; the others are drawn from the prior. Profiles and stellar models may
-            be named: ``{"profile": "king"}``.
+            All parameters, or some of them by name (see `Clusters.with_values`), each one value
+            or one for every cluster; the others are drawn from the prior. Profiles and stellar
+            models may be named: ``{"profile": "king"}``.
         n : int, optional
             Number of clusters, where a mapping holds single values only.
 
@@ -421,7 +421,7 @@ class Simulator:
             clusters = self.sample(n).with_values(**names_to_indices(clusters, self.survey))
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._simulate(clusters, compute_truth=True)
-        for name in sorted(given - set(mocks.truth)):
+        for name in sorted(given - set(mocks.truth) - {"rh_arcsec", "rh_pc", "metallicity"}):
             mocks.truth[name] = getattr(clusters, name)
         return mocks
 

@@ -166,3 +166,12 @@ def test_the_radius_in_pc_is_that_at_the_stamps_own_distance() -> None:
     np.testing.assert_allclose(rh_pc, expected, rtol=1e-5)
     at_one_distance = rh_arcsec * survey.pc_per_arcsec  # what was wrong
     assert (rh_pc / at_one_distance - 1).abs().max() > 0.02
+
+
+def test_a_radius_is_given_in_arcsec_or_in_pc(ranged) -> None:
+    radius = 0.25
+    pc = radius * FAR * math.radians(1 / 3600)
+    for given in ({"rh_arcsec": radius}, {"rh_pc": pc}, {"log_rh": math.log10(radius)}):
+        mocks = ranged.observe({"log_age": 9.0, "distance_pc": FAR} | given, n=2)
+        np.testing.assert_allclose(mocks.values(["rh_arcsec", "rh_pc"])[:, 0], radius, rtol=1e-5)
+        np.testing.assert_allclose(mocks.values(["rh_arcsec", "rh_pc"])[:, 1], pc, rtol=1e-5)

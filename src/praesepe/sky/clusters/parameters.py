@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from praesepe import quantities
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, listed, unknown
 from praesepe.quantities import Quantity
 from praesepe.sky.clusters.profiles import EFF, SpatialProfile
 from praesepe.survey import Survey
@@ -48,13 +48,13 @@ class Clusters:
         Slope of an EFF profile; log10 of tidal over core radius of a King profile.
     tidal_scale : Tensor
         Tidal radius of a cluster of one solar mass, arcsec; that of others grows as the cube root
-        of their mass. Infinite where EFF profiles do not end.
+        of their mass. Infinite where EFF profiles are not truncated.
     ellipticity, angle : Tensor
         1 - b/a, and the angle of the long axis from x to y, rad.
     segregation : Tensor
         Exponent s of the mass segregation: radii are multiplied by (m/<m>)^-s.
     x_offset, y_offset : Tensor
-        Centre from the middle pixel of the stamp, pixels.
+        Center from the middle pixel of the stamp, pixels.
     distance_pc : Tensor
         Of the galaxy, pc: that of the star field that the cluster lies on.
     more : dict of str to Tensor
@@ -85,9 +85,9 @@ class Clusters:
     def __repr__(self) -> str:
         return f"Clusters: {len(self)}, with {', '.join(self.parameters())}"
 
-    def part(self, rows: slice | Tensor) -> Clusters:
-        """Some of the clusters, by a slice or their numbers."""
-        return self._with({name: values[rows] for name, values in self.parameters().items()})
+    def part(self, which: slice | Tensor) -> Clusters:
+        """Some of the clusters, by a slice or their indices."""
+        return self._with({name: values[which] for name, values in self.parameters().items()})
 
     def parameters(self) -> dict[str, Tensor]:
         """All parameters by name, those in `more` too."""
@@ -100,9 +100,9 @@ class Clusters:
 
     @property
     def tidal_radius(self) -> Tensor:
-        """Where EFF profiles end, arcsec: at least `LEAST_TIDAL_RADIUS` half-light radii.
+        """Truncation radius of EFF profiles, arcsec; infinite for others.
 
-        Infinite for other profiles.
+        At least `LEAST_TIDAL_RADIUS` half-light radii.
         """
         tidal = self.tidal_scale * 10 ** (self.log_mass / 3)
         tidal = torch.maximum(tidal, LEAST_TIDAL_RADIUS * 10**self.log_rh)
@@ -124,17 +124,21 @@ class Clusters:
     def with_values(self, **given: Any) -> Clusters:
         """The same clusters with some parameters put to given values (one, or one for each).
 
-        ``tidal_radius`` [arcsec] may be given in place of ``tidal_scale``.
+        ``tidal_radius`` [arcsec] may be given in place of ``tidal_scale``, ``rh_arcsec`` or
+        ``rh_pc`` in place of ``log_rh``, ``metallicity`` in place of ``log_z``.
 
         Raises
         ------
         InputError
-            For an unknown parameter, a value that is not a finite number, a fraction in place of
-            an index, or a wrong number of values.
+            For an unknown parameter, one that is given in two ways, a value that is not a finite
+            number, a fraction in place of an index, or a wrong number of values.
         """
-        known = self.parameters() | {"tidal_radius": self.tidal_radius}
-        if {"tidal_radius", "tidal_scale"} <= set(given):
-            raise InputError("tidal_radius and tidal_scale are both given; give one of them")
+        known = self.parameters()
+        known |= {name: known[parameter] for name, parameter in IN_PLACE_OF.items()}
+        for parameter in set(IN_PLACE_OF.values()):
+            same = [name for name in given if IN_PLACE_OF.get(name, name) == parameter]
+            if len(same) > 1:
+                raise InputError(f"{listed(same)} are given; give one of them")
         changed = {}
         for name, values in given.items():
             if name not in known:
@@ -144,7 +148,7 @@ class Clusters:
                 name,
                 values,
                 whole=not like.is_floating_point(),
-                infinite=name in ("tidal_scale", "tidal_radius"),
+                infinite=IN_PLACE_OF.get(name, name) == "tidal_scale",
             )
             if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
                 raise InputError(
@@ -152,15 +156,30 @@ class Clusters:
                     "one for each"
                 )
             changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
-        radius = changed.pop("tidal_radius", None)
+        others = {name: changed.pop(name) for name in IN_PLACE_OF if name in changed}
         made = self._with(changed)
-        if radius is None:
-            return made
-        return replace(made, tidal_scale=radius / 10 ** (made.log_mass / 3))
+        for name, values in others.items():
+            if name == "tidal_radius":
+                value = values / 10 ** (made.log_mass / 3)
+            elif not (values > 0).all():
+                raise InputError(f"{name} = {float(values.min()):g}; allowed are positive numbers")
+            else:
+                pc_per_arcsec = made.distance_pc * ARCSEC
+                value = (values / pc_per_arcsec if name == "rh_pc" else values).log10()
+            made = made._with({IN_PLACE_OF[name]: value})
+        return made
 
+
+IN_PLACE_OF = {
+    "tidal_radius": "tidal_scale",
+    "rh_arcsec": "log_rh",
+    "rh_pc": "log_rh",
+    "metallicity": "log_z",
+}
+"""What can be given of clusters in place of a parameter."""
 
 PARAMETERS = (*(f.name for f in fields(Clusters) if f.name != "more"), "tidal_radius")
-"""What can be given of clusters: a tidal radius in place of its scale."""
+"""What clusters have: a tidal radius beside its scale."""
 
 
 def _numbers(name: str, values: Any, *, whole: bool, infinite: bool) -> Tensor:
@@ -286,5 +305,5 @@ def _truncated_normal(mean: float, sigma: float, low: float, high: float, u: Ten
     """Normal deviates between `low` and `high`, from uniform ones."""
     ends = torch.tensor([(low - mean) / sigma, (high - mean) / sigma], dtype=torch.float64)
     below, above = torch.special.ndtr(ends).tolist()
-    share = (below + (above - below) * u.double()).clamp(1e-12, 1 - 1e-12)
-    return (mean + sigma * torch.special.ndtri(share)).clamp(low, high).to(u.dtype)
+    fraction = (below + (above - below) * u.double()).clamp(1e-12, 1 - 1e-12)
+    return (mean + sigma * torch.special.ndtri(fraction)).clamp(low, high).to(u.dtype)

@@ -126,6 +126,16 @@ def test_a_tidal_radius_can_be_given():
     assert torch.isinf(changed.with_values(profile=1).tidal_radius).all()  # King: its own end
 
 
+def test_radii_and_metals_can_be_given_as_catalogs_have_them():
+    clusters = drawn(load_survey("phat-nodust"), n=2)
+    changed = clusters.with_values(rh_arcsec=[0.1, 1.0], metallicity=0.01)
+    torch.testing.assert_close(changed.log_rh, torch.tensor([-1.0, 0.0]))
+    torch.testing.assert_close(changed.log_z, torch.tensor([-2.0, -2.0]))
+    pc = 1e6 * math.radians(0.5 / 3600)
+    far = clusters.with_values(rh_pc=pc, distance_pc=1e6)
+    torch.testing.assert_close(far.log_rh, torch.full((2,), math.log10(0.5)))
+
+
 def test_without_tides_nothing_ends():
     clusters = drawn(VARIED.with_values(galaxy={"tides": None}), n=4)
     assert torch.isinf(clusters.tidal_radius).all()
@@ -161,6 +171,8 @@ def test_given_values_replace_those_drawn():
         ({"log_age": [[8.0]]}, "one for each"),
         ({"a_v": float("nan")}, "finite"),
         ({"tidal_radius": 3.0, "tidal_scale": 0.3}, "give one of them"),
+        ({"rh_arcsec": 0.3, "log_rh": 0.3}, "rh_arcsec.*log_rh.*give one of them"),
+        ({"rh_arcsec": [0.1, 0.0, 0.2]}, "rh_arcsec = 0; allowed are positive"),
     ],
 )
 def test_what_cannot_be_given(given, said):
