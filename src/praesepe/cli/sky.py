@@ -69,8 +69,8 @@ def fields_build(
         built = build_fields(
             survey,
             parse_images(image),
-            out,
-            exclude=catalog,
+            catalog,
+            out=out,
             exclude_radius_arcsec=exclude_radius,
             edge_px=edge,
             n=n,

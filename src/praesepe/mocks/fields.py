@@ -35,13 +35,13 @@ PLACES = "places.ecsv"
 """Table of where each field was cut, beside the fields."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StarFields:
-    """What `build_fields` wrote.
+    """Star fields in a folder, made by `build_fields`.
 
     Attributes
     ----------
-    folder : Path
+    path : Path
         For `praesepe.sky.fields.real.RealFieldPool`, or ``galaxy.field.files`` of a survey.
     n : int
         Number of fields.
@@ -49,17 +49,27 @@ class StarFields:
         What was left out, and why.
     """
 
-    folder: Path
+    path: Path
     n: int
     removed: Removed
+
+    def __repr__(self) -> str:
+        return (
+            f"<StarFields in {self.path}: {self.n} fields; {'; '.join(self.removed.sentences())}>"
+        )
+
+    @property
+    def images(self) -> NDArray[np.float32]:
+        """The fields (n, band, y, x), e-/s, mapped into memory."""
+        return np.asarray(np.load(self.path / FIELDS, mmap_mode="r"))
 
 
 def build_fields(
     survey: Survey | str | Path,
     images: Mapping[str, Any] | Mosaic,
-    out: str | Path,
+    catalog: Any = None,
     *,
-    exclude: Any = None,
+    out: str | Path,
     exclude_radius_arcsec: float | None = None,
     edge_px: int = 0,
     n: int = 500,
@@ -82,13 +92,13 @@ def build_fields(
         Gives the bands, their zero points and the pixel scale that the fields are brought to.
     images : mapping or Mosaic
         Band name to image, as for `praesepe.images.Mosaic.read`.
+    catalog : Catalog, Table or path, optional
+        Known clusters.
     out : path
         Folder to make: ``fields.npy`` (n, band, y, x) float32, e-/s; ``fields.json``, what they
         are; ``places.ecsv``, where they were cut.
-    exclude : Table or path, optional
-        Catalogue of known clusters.
     exclude_radius_arcsec : float, optional
-        How far the fields keep from them; half a stamp by default.
+        How far the fields keep from known clusters; half a stamp by default.
     edge_px : int
         How far the fields keep from the mosaic's edge, where detectors are vignetted.
     n : int
@@ -137,7 +147,7 @@ def build_fields(
         radius = survey.stamp_size / 2 * survey.pixel_scale_arcsec
     if not 0 <= radius < math.inf:
         raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
-    clusters = cluster_cells(mosaic, exclude, radius, x=x, y=y, origin=origin)
+    clusters = cluster_cells(mosaic, catalog, radius, x=x, y=y, origin=origin)
     missing, saturated = scan(mosaic, progress)
     clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
     if not removed.clean:
@@ -153,7 +163,7 @@ def build_fields(
     description = {
         **_description(mosaic, images, size=size, n=len(corners), seed=seed, command=command),
         "excluded": {
-            "catalogue": str(exclude) if isinstance(exclude, str | Path) else None,
+            "catalogue": str(catalog) if isinstance(catalog, str | Path) else None,
             "radius_arcsec": radius,
             "edge_px": edge_px,
             "saturated_above_e_s": saturation_e_s(survey),

@@ -159,7 +159,7 @@ def _grown(cells: Cells, steps: int) -> Cells:
 
 def cluster_cells(
     mosaic: Mosaic,
-    exclude: Any,
+    catalog: Any,
     radius_arcsec: float,
     *,
     x: str | None,
@@ -171,8 +171,8 @@ def cluster_cells(
     Parameters
     ----------
     mosaic : Mosaic
-    exclude : Table, path or None
-        Catalogue of the clusters.
+    catalog : Catalog, Table, path or None
+        Of the clusters.
     radius_arcsec : float
     x, y, origin
         As for `praesepe.images.Catalog.read`.
@@ -184,9 +184,9 @@ def cluster_cells(
     from praesepe.images.catalogs import Catalog
 
     cells = np.zeros(_cell_shape(mosaic), bool)
-    if exclude is None:
+    if catalog is None:
         return cells
-    x_px, y_px = Catalog.read(exclude, x=x, y=y, origin=origin).on(mosaic.wcs)
+    x_px, y_px = Catalog.read(catalog, x=x, y=y, origin=origin).on(mosaic.wcs)
     radius = radius_arcsec / mosaic.pixel_scale_arcsec
     reach = math.ceil(radius / CELL_PX) + 1
     good = np.isfinite(x_px) & np.isfinite(y_px)

@@ -57,16 +57,17 @@ CLUSTER = Table({"x": [200.0], "y": [330.0]})
 def built(survey, sky, tmp_path):
     with pytest.warns(PraesepeWarning, match="of 400 fields of 72 px fit"):
         return build_fields(
-            survey, hdus(survey, sky), tmp_path / "fields",
-            exclude=CLUSTER, exclude_radius_arcsec=2.0, origin=0, n=400, size=FIELD, seed=3,
+            survey, hdus(survey, sky), CLUSTER, out=tmp_path / "fields",
+            exclude_radius_arcsec=2.0, origin=0, n=400, size=FIELD, seed=3,
         )  # fmt: skip
 
 
 def test_fields_keep_away_from_what_is_unclean(built, survey, sky):
-    places = Table.read(built.folder / "places.ecsv")
-    fields = np.load(built.folder / "fields.npy")
+    places = Table.read(built.path / "places.ecsv")
+    fields = built.images
     assert fields.shape == (built.n, 2, FIELD, FIELD)
     assert fields.dtype == np.float32
+    assert repr(built).startswith(f"<StarFields in {built.path}: {built.n} fields; ")
     x0, y0 = (np.round(places[a] - (FIELD - 1) / 2).astype(int) for a in "xy")
     assert min(x0.min(), y0.min()) >= 0
     assert max(x0.max(), y0.max()) + FIELD <= SIDE
@@ -84,32 +85,32 @@ def test_fields_keep_away_from_what_is_unclean(built, survey, sky):
 
 
 def test_fields_overlap_by_half_at_most(built):
-    places = Table.read(built.folder / "places.ecsv")
+    places = Table.read(built.path / "places.ecsv")
     dx, dy = (np.abs(places[a][:, None] - places[a]) for a in "xy")
     gap = np.maximum(dx, dy) + 1e9 * np.eye(len(places))
     assert gap.min() >= FIELD / 2
 
 
 def test_the_description(built, survey):
-    described = json.loads((built.folder / "fields.json").read_text(encoding="utf-8"))
+    described = json.loads((built.path / "fields.json").read_text(encoding="utf-8"))
     assert described["survey_fingerprint"] == survey.fingerprint()
     assert [b["name"] for b in described["bands"]] == ["F475W", "F814W"]
     assert described["bands"][0]["zero_point_ab"] == survey.bands[0].zero_point_ab
     assert described["pixel_scale_arcsec"] == pytest.approx(0.05, rel=1e-6)
     assert described["seed"] == 3
     assert described["removed"]["clean"] == built.removed.clean
-    sky = Table.read(built.folder / "places.ecsv")
+    sky = Table.read(built.path / "places.ecsv")
     ra, dec = mosaic_wcs(survey, SIDE).pixel_to_world_values(sky["x"], sky["y"])
     np.testing.assert_allclose(sky["ra"], ra, atol=1e-7)
     np.testing.assert_allclose(sky["dec"], dec, atol=1e-7)
-    assert sorted(p.name for p in built.folder.iterdir()) == [
+    assert sorted(p.name for p in built.path.iterdir()) == [
         "fields.json", "fields.npy", "places.ecsv",
     ]  # fmt: skip
-    assert [p.name for p in built.folder.parent.iterdir()] == ["fields"]
+    assert [p.name for p in built.path.parent.iterdir()] == ["fields"]
 
 
 def test_the_bank_reads_what_was_built(built, survey, generator):
-    crops = RealFieldPool(built.folder, survey).cut(50, generator=generator)
+    crops = RealFieldPool(built.path, survey).cut(50, generator=generator)
     assert float(crops.mean()) == pytest.approx(0.05, abs=1e-3)
     assert float(crops.std()) == pytest.approx(0.01, rel=0.05)
 
@@ -117,17 +118,17 @@ def test_the_bank_reads_what_was_built(built, survey, generator):
 def test_the_same_seed_chooses_the_same_places(survey, sky, tmp_path):
     images = hdus(survey, sky)
     first, again, other = (
-        build_fields(survey, images, tmp_path / name, n=4, size=FIELD, seed=seed)
+        build_fields(survey, images, out=tmp_path / name, n=4, size=FIELD, seed=seed)
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
-    pixels = [np.load(built.folder / "fields.npy") for built in (first, again, other)]
+    pixels = [built.images for built in (first, again, other)]
     np.testing.assert_array_equal(pixels[0], pixels[1])
     assert not np.array_equal(pixels[0], pixels[2])
 
 
 def test_the_edge_is_kept_away_from(survey, sky, tmp_path):
-    built = build_fields(survey, hdus(survey, sky), tmp_path / "f", n=6, size=FIELD, edge_px=41)
-    places = Table.read(built.folder / "places.ecsv")
+    built = build_fields(survey, hdus(survey, sky), out=tmp_path / "f", n=6, size=FIELD, edge_px=41)
+    places = Table.read(built.path / "places.ecsv")
     for axis in "xy":
         assert places[axis].min() - (FIELD - 1) / 2 >= 41
         assert places[axis].max() + (FIELD - 1) / 2 <= SIDE - 1 - 41
@@ -136,7 +137,7 @@ def test_the_edge_is_kept_away_from(survey, sky, tmp_path):
 def test_no_clean_field_left_says_why(survey, sky, tmp_path):
     sky["F814W"][::40, ::40] = 500
     with pytest.raises(InputError, match=r"(?s)no clean field left.*100\.0% have a saturated star"):
-        build_fields(survey, hdus(survey, sky), tmp_path / "f", size=FIELD)
+        build_fields(survey, hdus(survey, sky), out=tmp_path / "f", size=FIELD)
     assert not list(tmp_path.iterdir())
 
 
@@ -144,7 +145,9 @@ def test_another_folder_is_never_replaced(survey, sky, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.tex").touch()
     with pytest.raises(InputError, match="holds no star fields"):
-        build_fields(survey, hdus(survey, sky), tmp_path / "precious", size=FIELD, overwrite=True)
+        build_fields(
+            survey, hdus(survey, sky), out=tmp_path / "precious", size=FIELD, overwrite=True
+        )
 
 
 def test_saturation_follows_the_survey(survey):
@@ -187,10 +190,10 @@ def test_real_images(shared_data: Path, repository: Path, tmp_path: Path) -> Non
     survey = load_survey(repository / "examples/real_images/ngc1261/ngc1261.toml")
     bands = [band.model_copy(update={"saturation_e": 25_000.0}) for band in survey.bands]
     survey = survey.with_values(observation={"bands": tuple(bands)})
-    built = build_fields(survey, images, tmp_path / "f", n=10, size=128, edge_px=80, seed=1)
+    built = build_fields(survey, images, out=tmp_path / "f", n=10, size=128, edge_px=80, seed=1)
     assert built.n == 10
     assert 0.01 < built.removed.saturated / built.removed.places < 0.9
-    pool = RealFieldPool(built.folder, survey)
+    pool = RealFieldPool(built.path, survey)
     crops = pool.cut(100, generator=torch.Generator().manual_seed(1))
     assert crops.shape == (100, 2, 64, 64)
     assert torch.isfinite(crops).all()
