@@ -239,18 +239,16 @@ class Renderer:
     ) -> tuple[Tensor, Tensor]:
         """Factors on the spectrum along y and x, each of shape (n, band, grid), complex."""
         angle = self._frequency
-        amplitude = torch.ones((n, self.n_bands, self.grid), device=self.device)
+        shift = torch.zeros((n, self.n_bands, 2), device=self.device)
+        if shift_px is not None:
+            shift = shift_px
+        amplitude = torch.ones_like(angle)
         if blur_px is not None:
             amplitude = torch.exp(-0.5 * (blur_px[..., None] * angle) ** 2)
-        root = torch.ones((n, self.n_bands, 1), device=self.device)
-        if gain is not None:
-            root = gain[..., None]
-        shift = shift_px
-        if shift is None:
-            shift = torch.zeros((n, self.n_bands, 2), device=self.device)
         along_x = torch.polar(amplitude, -shift[..., 0:1] * angle)
-        along_y = torch.polar(amplitude * root, -shift[..., 1:2] * angle)
-        return along_y, along_x
+        if gain is not None:
+            amplitude = amplitude * gain[..., None]
+        return torch.polar(amplitude, -shift[..., 1:2] * angle), along_x
 
 
 DEFOCUS_SAMPLES = 8
