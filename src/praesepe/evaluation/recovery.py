@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from praesepe import statistics
+from praesepe.inference.columns import PERCENTILES
 from praesepe.quantities import Quantity, get
 from praesepe.sky.truth import describe
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from praesepe.network.estimator import Estimator
     from praesepe.sky.stamps import Mocks
-
-PERCENTILES = (16, 50, 84)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,20 +82,14 @@ class Recovery:
     def joined(cls, parts: list[Recovery]) -> Recovery:
         """Several sets of clusters as one; at least one."""
 
-        def all_of(name: str) -> dict[str, np.ndarray]:
-            first = getattr(parts[0], name)
-            return {k: np.concatenate([getattr(part, name)[k] for part in parts]) for k in first}
+        def join(name: str) -> Any:
+            values = [getattr(part, name) for part in parts]
+            if isinstance(values[0], dict):
+                return {key: np.concatenate([value[key] for value in values]) for key in values[0]}
+            return np.concatenate(values, axis=1 if name == "percentiles" else 0)
 
-        return cls(
-            names=parts[0].names,
-            truth=np.concatenate([part.truth for part in parts]),
-            percentiles=np.concatenate([part.percentiles for part in parts], axis=1),
-            pit=np.concatenate([part.pit for part in parts]),
-            log_prob=np.concatenate([part.log_prob for part in parts]),
-            tarp=np.concatenate([part.tarp for part in parts]),
-            probabilities=all_of("probabilities"),
-            extra=all_of("extra"),
-        )
+        arrays = (one.name for one in fields(cls) if one.name != "names")
+        return cls(parts[0].names, **{name: join(name) for name in arrays})
 
     def to_table(self) -> Table:
         """Truth and posterior summaries, one row per artificial cluster."""

@@ -102,8 +102,6 @@ def plot_integrated(
     compare : StellarTable, optional
         Drawn dashed, as ``sse``.
     """
-    from matplotlib.lines import Line2D
-
     colors = _band_colors(len(table.band_names))
     for one, style in ((table, "-"), (compare, "--")):
         if one is None:
@@ -111,18 +109,13 @@ def plot_integrated(
         light = np.array(
             [one.integrated_magnitudes(a, metallicity, POPULATION_MSUN) for a in one.log_age]
         )
-        for values, color in zip(light.T, colors, strict=True):
-            ax.plot(one.log_age, values, style, color=color, lw=1.3 if style == "-" else 1.0)
-    lines = [
-        Line2D([], [], color=color, label=_short(band))
-        for band, color in zip(table.band_names, colors, strict=True)
-    ]
+        for values, color, band in zip(light.T, colors, table.band_names, strict=True):
+            label = _short(band) if style == "-" else None
+            ax.plot(one.log_age, values, style, color=color, lw=1.2, label=label)
     if compare is not None:
-        lines += [
-            Line2D([], [], color=INK, label=name),
-            Line2D([], [], color=INK, ls="--", label="sse"),
-        ]
-    ax.legend(handles=lines, fontsize=7)
+        for style, label in (("-", name), ("--", "sse")):
+            ax.plot([], [], style, color=INK, label=label)
+    ax.legend(fontsize=7)
     ax.set(
         xlabel=r"$\log_{10}(t/\mathrm{yr})$",
         ylabel=r"$M$ of $10^6\,\mathrm{M}_\odot$  [AB mag]",
@@ -152,10 +145,6 @@ def figure_stellar_model(
         Mass fraction of metals; default: the one nearest 0.0142.
     compare : IsochroneGrid, optional
         A model to draw beside it.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------

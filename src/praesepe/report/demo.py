@@ -140,14 +140,7 @@ def run_demo(
     )
 
 
-def figure_demo(
-    stamps: np.ndarray,
-    survey: Survey,
-    recovery: Recovery,
-    *,
-    n_rows: int = 2,
-    n_columns: int = 8,
-) -> Figure:
+def figure_demo(stamps: np.ndarray, survey: Survey, recovery: Recovery) -> Figure:
     """Color stamps of mock clusters, and all clusters' recovered against true quantities.
 
     Parameters
@@ -156,23 +149,18 @@ def figure_demo(
         e-/s.
     survey : Survey
     recovery : Recovery
-        Of the N clusters.
-    n_rows, n_columns : int
-        Stamps shown: spread over the range of ages (or of the first quantity), youngest first.
-
-    Returns
-    -------
-    Figure
+        Of the N clusters. The stamps shown are spread over their ages (or their first quantity),
+        youngest first.
     """
     import matplotlib as mpl
 
     from praesepe.plots.style import STYLE, new_figure
 
-    width = 10.0
-    height_stamps, height_panels = width / n_columns * n_rows, 3.5
+    n_rows, n_columns = 2, 8
+    heights = 10 / n_columns * n_rows, 3.5  # of stamps and of panels, inches
     with mpl.rc_context(STYLE):
-        figure = new_figure(width, height_stamps + height_panels)
-        parts: Any = figure.subfigures(2, 1, height_ratios=(height_stamps, height_panels))
+        figure = new_figure(10, sum(heights))
+        parts: Any = figure.subfigures(2, 1, height_ratios=heights)
         first = recovery.names.index(LOG_AGE.name) if LOG_AGE.name in recovery.names else 0
         order = np.argsort(recovery.truth[:, first], kind="stable")
         count = min(n_rows * n_columns, len(order))

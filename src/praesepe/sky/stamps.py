@@ -57,7 +57,9 @@ class TruthContext:
     pc_per_arcsec : float or ndarray, shape (n,)
         At the galaxy's distance, or at that of each stamp.
     log_age, present_fraction : ndarray, each of shape (age,)
-        Present-day mass per unit of initial mass, at ages.
+        Present-day mass per unit of initial mass, at ages; where the metallicity varies, of the
+        middle one (others differ by up to 0.02 dex). The truth's own ``log_present_mass`` is that
+        of the stars drawn.
     """
 
     pc_per_arcsec: float | NDArray[np.float64]

@@ -23,8 +23,8 @@ from praesepe.sky.stamps import Mocks
 from praesepe.survey import load_survey
 
 PHAT = load_survey("phat-nodust")
-PARAMETERS = ("log_age", "log_mass", "log_rh")
 PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.097, -0.097)}
+NAMES = tuple(PRIORS)
 METRICS = {"median", "mad_sigma", "rms", "coverage68", "coverage95"}
 
 
@@ -36,11 +36,11 @@ class Fakes:
         self.nuisances = nuisances
 
     def draw_block(self, block: int, n: int) -> Mocks:
-        low, high = torch.tensor([6.6, 2.0, -1.097]), torch.tensor([10.1, 4.5, -0.097])
+        low, high = torch.tensor(list(PRIORS.values())).T
         labels = low + (high - low) * torch.rand(n, 3, generator=self.generator)
         images = torch.zeros(n, 3, 64, 64)
         images[:, 0, 0, :3] = labels
-        truth = dict(zip(PARAMETERS, labels.T, strict=True))
+        truth = dict(zip(NAMES, labels.T, strict=True))
         return Mocks(images, truth | {"gamma": torch.full((n,), 3.0)})
 
 
@@ -73,20 +73,19 @@ def gaussian(monkeypatch: pytest.MonkeyPatch) -> Gaussian:
 @pytest.fixture
 def tiny() -> Estimator:
     """A model with random weights, for few stars on small stamps of one band."""
-    few = {"surface_density": (0.02, 0.1), "metallicity": (0.02, 0.02)}
-    changes = {"field": PHAT.galaxy.field.model_copy(update=few)}
-    observation = PHAT.observation.model_copy(update={"bands": PHAT.bands[:1]})
-    network = PHAT.network.model_copy(update={"stamp_size": 16})
-    clusters = PHAT.clusters.model_copy(update={"log_mass": (2.0, 2.5), "rh_arcsec": (0.1, 0.3)})
-    galaxy = PHAT.galaxy.model_copy(update=changes)
-    parts = {"observation": observation, "galaxy": galaxy, "clusters": clusters, "network": network}
-    return Estimator.untrained(PHAT.model_copy(update=parts), encoder="tiny")
+    survey = PHAT.with_values(
+        galaxy={"field": {"surface_density": (0.02, 0.1), "metallicity": (0.02, 0.02)}},
+        observation={"bands": PHAT.bands[:1]},
+        network={"stamp_size": 16},
+        clusters={"log_mass": (2.0, 2.5), "rh_arcsec": (0.1, 0.3)},
+    )
+    return Estimator.untrained(survey, encoder="tiny")
 
 
 def test_a_calibrated_model_is_calibrated(gaussian: Gaussian) -> None:
     metrics = evaluate(gaussian, n=4000, seed=2)["all"]
     assert metrics["n"] == 4000
-    for name in PARAMETERS:
+    for name in NAMES:
         assert metrics[name].keys() == METRICS
         assert metrics[name]["median"] == pytest.approx(0, abs=0.01)
         assert metrics[name]["mad_sigma"] == pytest.approx(0.1, abs=0.008)
@@ -99,14 +98,14 @@ def test_a_calibrated_model_is_calibrated(gaussian: Gaussian) -> None:
 def test_an_overconfident_model_is_found_out(gaussian: Gaussian) -> None:
     gaussian.claimed_sigma = 0.05
     metrics = evaluate(gaussian, n=2000, seed=2)["all"]
-    for name in PARAMETERS:
+    for name in NAMES:
         assert metrics[name]["coverage68"] == pytest.approx(0.383, abs=0.04)  # erf(0.5 / sqrt 2)
 
 
 def test_a_biased_model_is_found_out(gaussian: Gaussian) -> None:
     gaussian.bias = 0.2
     metrics = evaluate(gaussian, n=2000, seed=2)["all"]
-    for name in PARAMETERS:
+    for name in NAMES:
         assert metrics[name]["median"] == pytest.approx(0.2, abs=0.01)
         assert metrics[name]["mad_sigma"] == pytest.approx(0.1, abs=0.01)
         assert metrics[name]["rms"] == pytest.approx(math.hypot(0.2, 0.1), abs=0.01)
@@ -115,7 +114,7 @@ def test_a_biased_model_is_found_out(gaussian: Gaussian) -> None:
 def recovery(truth: np.ndarray, **changes: Any) -> Recovery:
     """Clusters whose posteriors lie around the truth."""
     entries = {
-        "names": PARAMETERS,
+        "names": NAMES,
         "truth": truth,
         "percentiles": np.stack([truth - 0.1, truth, truth + 0.1]),
         "pit": np.full(truth.shape, 0.5),
@@ -227,6 +226,8 @@ def test_the_training_s_seed_is_refused(gaussian: Gaussian) -> None:
 def test_bad_arguments(gaussian: Gaussian, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="n = 0"):
         evaluate(gaussian, n=0, seed=1)
+    with pytest.raises(InputError, match="n_samples = 0"):
+        evaluate(gaussian, n=1, seed=1, n_samples=0)
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):
         evaluate(gaussian, n=5, seed=1, out=tmp_path / "file")
