@@ -28,16 +28,6 @@ def model() -> Estimator:
 
 
 @pytest.fixture(scope="module")
-def wcs() -> WCS:
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval = [11.0, 41.5]
-    wcs.wcs.crpix = [100.0, 100.0]
-    wcs.wcs.cdelt = [-0.05 / 3600, 0.05 / 3600]
-    return wcs
-
-
-@pytest.fixture(scope="module")
 def inputs(wcs: WCS) -> tuple[dict[str, Any], Table]:
     rng = np.random.default_rng(1)
     planes = rng.normal(0.01, 0.01, (3, 200, 200)).astype(np.float32)
