@@ -149,11 +149,12 @@ def survey_grid(wcs: WCS, shape: Shape, scale_arcsec: float) -> tuple[WCS, Shape
     return grid, new_shape
 
 
-def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape, area_ratio: float) -> Pixels:
+def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Pixels:
     """Resample an image onto another grid, conserving the light.
 
     The flux of a new pixel is the mean surface brightness of the old pixels it covers, weighted
-    by the exact overlap on the sky (`reproject.reproject_exact`), times the area ratio. A new
+    by the exact overlap on the sky (`reproject.reproject_exact`), times the area of a new pixel
+    over that of an old one. A new
     pixel that touches a missing one is missing. The work goes in blocks of 512 × 512 pixels and
     the result to a temporary file, so that no image needs to fit in memory.
 
@@ -167,14 +168,14 @@ def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape, area_ratio: flo
         The WCS of the new grid.
     shape : (int, int)
         Height and width of the new grid.
-    area_ratio : float
-        Area of a new pixel over that of an old one.
 
     Returns
     -------
     Pixels
         In units per new pixel; missing pixels are NaN.
     """
+    own_scale = pixel_scale_arcsec(wcs, pixels.shape)
+    area_ratio = (pixel_scale_arcsec(grid, shape) / own_scale) ** 2
     pixels.read_ahead(True)
     try:
         return scratch_image(shape, _strips(pixels, wcs, grid, shape, area_ratio))

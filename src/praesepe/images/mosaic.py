@@ -130,22 +130,42 @@ class Mosaic:
                     code="Mosaic.read(images, survey, units=, zero_points=, hdu=, allow_no_wcs=)",
                 )
             return images._for(survey)
-        _check_bands(images, survey)
         units, zero_points = units or {}, zero_points or {}
         for name in (*units, *zero_points, *by_band):
             survey.band(name)  # stops at a name that is not a band
-        sources = {
-            band: open_image(images[band], band, by_band.get(band)) for band in survey.band_names
-        }
-        _check_files_differ(sources)
-        return _assemble(
-            survey,
-            sources,
-            reproject=reproject,
-            units=units,
-            zero_points=zero_points,
-            allow_no_wcs=allow_no_wcs,
-        )
+        sources = _opened(images, survey, by_band)
+        headers = {name: Headers(source.headers, source.label) for name, source in sources.items()}
+        check_filters(survey, headers)
+        bands: dict[str, BandImage] = {}
+        notes: list[str] = []
+        for name, source in sources.items():
+            bands[name], remarks = calibrated(
+                survey.band(name),
+                source,
+                headers[name],
+                unit=units.get(name),
+                zero_point_ab=zero_points.get(name),
+            )
+            notes += remarks
+        mosaic, reasons = _aligned(survey, sources, bands, allow_no_wcs=allow_no_wcs)
+        if reasons and reproject == "never":
+            raise InputError(
+                f"{next(iter(reasons.values()))}; "
+                "allow reprojection, or drizzle the image onto the common grid"
+            )
+        notes += [
+            f"{reason}; it is reprojected ({math.prod(mosaic.shape) / 1e6:.3g} Mpx), "
+            "which smooths it and correlates its noise"
+            for reason in reasons.values()
+        ]
+        for note in notes:  # before the long work
+            warnings.warn(note, PraesepeWarning, stacklevel=2)
+        for name in reasons:
+            source = sources[name]
+            log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * math.prod(mosaic.shape))
+            pixels = grid.reproject(source.pixels, source.wcs, mosaic.wcs, mosaic.shape)
+            mosaic.bands[name] = replace(bands[name], pixels=pixels, reprojected=True)
+        return replace(mosaic, notes=tuple(notes))
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -193,56 +213,10 @@ class Mosaic:
         return self.bands[name]
 
 
-def _assemble(
-    survey: Survey,
-    sources: Mapping[str, Source],
-    *,
-    reproject: str,
-    units: Mapping[str, str],
-    zero_points: Mapping[str, float],
-    allow_no_wcs: bool,
-) -> Mosaic:
-    """Check the opened images against each other and the survey, and put them on one grid."""
-    headers = {name: Headers(source.headers, source.label) for name, source in sources.items()}
-    check_filters(survey, headers)
-    notes: list[str] = []
-    bands: dict[str, BandImage] = {}
-    for band in survey.bands:
-        source, header = sources[band.name], headers[band.name]
-        bands[band.name], remarks = calibrated(
-            band,
-            source,
-            header,
-            unit=units.get(band.name),
-            zero_point_ab=zero_points.get(band.name),
-        )
-        notes += remarks
-    reasons: dict[str, str] = {}  # why a band must be resampled
-    without_wcs = [name for name, source in sources.items() if source.wcs is None]
-    if without_wcs:
-        shape = _check_without_wcs(sources, without_wcs, allow_no_wcs)
-        mosaic = Mosaic(survey, bands, None, shape, survey.pixel_scale_arcsec)
-    else:
-        mosaic, reasons = _align(survey, sources, bands)
-    if reasons and reproject == "never":
-        raise InputError(
-            f"{next(iter(reasons.values()))}; "
-            "allow reprojection, or drizzle the image onto the common grid"
-        )
-    for reason in reasons.values():
-        notes.append(
-            f"{reason}; it is reprojected ({math.prod(mosaic.shape) / 1e6:.3g} Mpx), "
-            "which smooths it and correlates its noise"
-        )
-    for note in notes:  # before the long work
-        warnings.warn(note, PraesepeWarning, stacklevel=2)
-    for name in reasons:
-        mosaic.bands[name] = _reproject(mosaic, name, sources[name])
-    return replace(mosaic, notes=tuple(notes))
-
-
-def _check_bands(images: Mapping[str, ImageLike], survey: Survey) -> None:
-    """Stop unless there is exactly one image for every band of the survey."""
+def _opened(
+    images: Mapping[str, ImageLike], survey: Survey, hdu: Mapping[str, str | int | None]
+) -> dict[str, Source]:
+    """Open exactly one image for every band of the survey, each another one."""
     if not isinstance(images, Mapping):
         raise InputError(
             f"images are given as {type(images).__name__}",
@@ -252,41 +226,92 @@ def _check_bands(images: Mapping[str, ImageLike], survey: Survey) -> None:
         )
     missing = [name for name in survey.band_names if name not in images]
     extra = [str(name) for name in images if name not in survey.band_names]
-    if not missing and not extra:
-        return
-    problems = []
-    if missing:
-        bands = "band" if len(missing) == 1 else "bands"
-        problems.append(f"no image for {bands} {listed(map(repr, missing))}")
+    problems = [f"no image for band {name!r}" for name in missing]
     for name in extra:
         close = nearest(name, missing)
         hint = f" (did you mean {close!r}?)" if close else ""
         problems.append(f"{name!r} is not a band of it{hint}")
-    raise InputError(
-        f"the images do not match the bands of survey {survey.name!r}, "
-        f"{listed(survey.band_names)}: {'; '.join(problems)}. "
-        "Give exactly one image for every band, or use a model with other bands."
-    )
-
-
-def _check_files_differ(sources: Mapping[str, Source]) -> None:
-    seen: dict[str, str] = {}
+    if problems:
+        raise InputError(
+            f"the images do not match the bands of survey {survey.name!r}, "
+            f"{listed(survey.band_names)}: {'; '.join(problems)}.",
+            given=tuple(map(str, images)),
+            allowed=survey.band_names,
+            remedy="Give exactly one image for every band, or use a model with other bands.",
+        )
+    sources = {name: open_image(images[name], name, hdu.get(name)) for name in survey.band_names}
+    band_of: dict[str, str] = {}
     for name, source in sources.items():
-        if source.path is not None and source.path in seen:
+        if source.path is not None and band_of.setdefault(source.path, name) != name:
             raise InputError(
-                f"bands {seen[source.path]!r} and {name!r} are given the same image, {source.label}"
+                f"bands {band_of[source.path]!r} and {name!r} are given the same image, "
+                f"{source.label}"
             )
-        if source.path is not None:
-            seen[source.path] = name
+    return sources
 
 
-def _check_without_wcs(
-    sources: Mapping[str, Source], without: list[str], allow: bool
-) -> tuple[int, int]:
+def _aligned(
+    survey: Survey,
+    sources: Mapping[str, Source],
+    bands: Mapping[str, BandImage],
+    *,
+    allow_no_wcs: bool,
+) -> tuple[Mosaic, dict[str, str]]:
+    """Lay all bands on one grid of the survey's pixel scale; say which must be resampled, and why.
+
+    The bands that must be are still as they were read.
+    """
+    placed = {name: (source.wcs, source.pixels.shape) for name, source in sources.items()}
+    frames = {name: (wcs, shape) for name, (wcs, shape) in placed.items() if wcs is not None}
+    if len(frames) < len(sources):
+        shape = _check_without_wcs(sources, allow_no_wcs)
+        return Mosaic(survey, dict(bands), None, shape, survey.pixel_scale_arcsec), {}
+    wanted = survey.pixel_scale_arcsec
+    scales = {name: grid.pixel_scale_arcsec(*frame) for name, frame in frames.items()}
+    for name, scale in scales.items():
+        if not 1 / SCALE_LIMIT < scale / wanted < SCALE_LIMIT:
+            raise InputError(
+                f"{sources[name].label}: by its WCS a pixel is {scale:.3g} arcsec, more than "
+                f"{SCALE_LIMIT} times off the survey's {wanted:g} arcsec",
+                given=scale,
+                remedy="check CD or CDELT and the distortions (SIP) in its header",
+            )
+    good = [name for name, scale in scales.items() if abs(scale / wanted - 1) <= SCALE_TOLERANCE]
+    first = good[0] if good else survey.band_names[0]
+    wcs, shape = frames[first] if good else grid.survey_grid(*frames[first], wanted)
+    aligned, reasons = dict(bands), {}
+    for name, (own_wcs, own_shape) in frames.items():
+        label = sources[name].label
+        if not grid.overlap(wcs, shape, own_wcs, own_shape):
+            raise InputError(f"{label} and {sources[first].label} show different parts of the sky")
+        offsets = grid.pixel_offsets(wcs, shape, own_wcs)
+        whole = np.rint(np.mean(offsets, axis=0))
+        apart_px = float(np.max(np.hypot(*(offsets - whole).T)))
+        if name not in good:
+            reasons[name] = (
+                f"{label}: pixel scale {scales[name]:.4f} arcsec, "
+                f"{100 * (scales[name] / wanted - 1):+.0f} % off the survey's {wanted:g} arcsec"
+            )
+        elif not apart_px <= ALIGNMENT_TOLERANCE_PX:
+            far_px = float(np.max(np.hypot(*offsets.T)))
+            how_far = f"{far_px:.3g} pixels" if math.isfinite(far_px) else "far"
+            reasons[name] = (
+                f"{label}: its pixels lie up to {how_far} from the reference band's (allowed: "
+                f"{ALIGNMENT_TOLERANCE_PX:g})"
+            )
+        else:
+            shift = (int(whole[1]), int(whole[0]))
+            pixels = replace(sources[name].pixels, shape=shape, offset=shift)
+            aligned[name] = replace(bands[name], pixels=pixels)
+    wcs.array_shape = shape
+    return Mosaic(survey, aligned, wcs, shape, grid.pixel_scale_arcsec(wcs, shape)), reasons
+
+
+def _check_without_wcs(sources: Mapping[str, Source], allow: bool) -> tuple[int, int]:
     """Images without a WCS: only arrays, or files where the user says so; all of one shape."""
-    files = [name for name in without if sources[name].headers]
-    if (files and not allow) or len(without) < len(sources):
-        labels = listed(sources[name].label for name in without)
+    without = [source for source in sources.values() if source.wcs is None]
+    if (any(source.headers for source in without) and not allow) or len(without) < len(sources):
+        labels = listed(source.label for source in without)
         raise InputError(
             f"no celestial WCS in {labels}: the sky positions and the pixel scale are unknown. "
             "Add the WCS keywords.",
@@ -297,76 +322,3 @@ def _check_without_wcs(
     if len(set(shapes.values())) > 1:
         raise InputError(f"images without a WCS must have the same shape, not {shapes}")
     return next(iter(shapes.values()))
-
-
-def _align(
-    survey: Survey, sources: Mapping[str, Source], bands: Mapping[str, BandImage]
-) -> tuple[Mosaic, dict[str, str]]:
-    """Lay all bands on one grid of the survey's pixel scale; say which must be resampled, and why.
-
-    The bands that must be are still as they were read.
-    """
-    scales = {
-        name: grid.pixel_scale_arcsec(s.wcs, s.pixels.shape) for name, s in sources.items() if s.wcs
-    }
-    for name, scale in scales.items():
-        if not 1 / SCALE_LIMIT < scale / survey.pixel_scale_arcsec < SCALE_LIMIT:
-            raise InputError(
-                f"{sources[name].label}: by its WCS a pixel is {scale:.3g} arcsec, more than "
-                f"{SCALE_LIMIT} times off the survey's {survey.pixel_scale_arcsec:g} arcsec",
-                given=scale,
-                remedy="check CD or CDELT and the distortions (SIP) in its header",
-            )
-    good = [
-        name
-        for name in scales
-        if abs(scales[name] / survey.pixel_scale_arcsec - 1) <= SCALE_TOLERANCE
-    ]
-    first = sources[good[0] if good else survey.band_names[0]]
-    assert first.wcs is not None
-    wcs, shape = first.wcs, first.pixels.shape
-    if not good:
-        wcs, shape = grid.survey_grid(wcs, shape, survey.pixel_scale_arcsec)
-    aligned, reasons = dict(bands), {}
-    for name, source in sources.items():
-        assert source.wcs is not None
-        if not grid.overlap(wcs, shape, source.wcs, source.pixels.shape):
-            raise InputError(f"{source.label} and {first.label} show different parts of the sky")
-        offsets = grid.pixel_offsets(wcs, shape, source.wcs)
-        whole = np.rint(np.mean(offsets, axis=0))
-        apart = float(np.max(np.hypot(*(offsets - whole).T)))
-        if name in good and apart <= ALIGNMENT_TOLERANCE_PX:
-            shift = (int(whole[1]), int(whole[0]))
-            pixels = replace(source.pixels, shape=shape, offset=shift)
-            aligned[name] = replace(bands[name], pixels=pixels)
-        else:
-            far = float(np.max(np.hypot(*offsets.T)))
-            reasons[name] = _mismatch(source.label, scales[name], survey, far, name in good)
-    wcs.array_shape = shape
-    return Mosaic(survey, aligned, wcs, shape, grid.pixel_scale_arcsec(wcs, shape)), reasons
-
-
-def _reproject(mosaic: Mosaic, name: str, source: Source) -> BandImage:
-    """Resample one band onto the mosaic's grid."""
-    assert source.wcs is not None
-    assert mosaic.wcs is not None
-    shape = mosaic.shape
-    log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * math.prod(shape))
-    own_scale = grid.pixel_scale_arcsec(source.wcs, source.pixels.shape)
-    ratio = (mosaic.pixel_scale_arcsec / own_scale) ** 2
-    pixels = grid.reproject(source.pixels, source.wcs, mosaic.wcs, shape, ratio)
-    return replace(mosaic.bands[name], pixels=pixels, reprojected=True)
-
-
-def _mismatch(
-    label: str, scale: float, survey: Survey, apart_px: float, scale_is_good: bool
-) -> str:
-    """Say in what way an image's pixels differ from the common grid."""
-    if scale_is_good:
-        how_far = f"{apart_px:.3g} pixels" if math.isfinite(apart_px) else "far"
-        return f"{label}: its pixels lie up to {how_far} from the reference band's (allowed: 0.1)"
-    wanted = survey.pixel_scale_arcsec
-    off = 100 * (scale / wanted - 1)
-    return (
-        f"{label}: pixel scale {scale:.4f} arcsec, {off:+.0f} % off the survey's {wanted:g} arcsec"
-    )
