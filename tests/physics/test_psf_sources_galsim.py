@@ -38,7 +38,7 @@ def from_pixels(image, scale, center=None, *, finer=1, squares=()):
     """GalSim's star from an image; `finer`: interpolated by scipy's spline beforehand.
 
     Images sampled too coarsely for their detail are not unique between the samples; there GalSim
-    is given the same kind of interpolant, from another implementation.
+    gets the same kind of interpolant, from another implementation.
     """
     image = np.asarray(image, dtype=float) / np.sum(image)
     y, x = center or (image.shape[0] // 2, image.shape[1] // 2)
@@ -128,14 +128,14 @@ SOURCES = ("optical", "defocused", "tinytim", "tinytim_even", "stdpsf", "stpsf",
 
 @pytest.fixture(scope="module")
 def sources(request, tmp_path_factory):
-    made = {}
+    known = {}
 
     def source(name):
-        if name not in made:
+        if name not in known:
             folder = tmp_path_factory.mktemp("psf")
             if name.startswith(("tinytim", "stdpsf")):
                 shared = request.getfixturevalue("shared_data") / "psf"
-            made[name] = {
+            known[name] = {
                 "optical": lambda: optical(0.0),
                 "defocused": lambda: optical(50.0),
                 "tinytim": lambda: tinytim(shared / "ACS_WFC_F475W.fits"),
@@ -144,7 +144,7 @@ def sources(request, tmp_path_factory):
                 "stpsf": lambda: stpsf(folder, extension="OVERDIST"),
                 "stpsf_oversamp": lambda: stpsf(folder, extension="OVERSAMP"),
             }[name]()
-        return made[name]
+        return known[name]
 
     return source
 

@@ -61,8 +61,8 @@ def galsim_image(profiles, x, y, flux, scale):
     for band, profile in enumerate(profiles):
         for star_x, star_y, light in zip(x, y, flux[band], strict=True):
             image = galsim.ImageD(SIZE, SIZE, scale=scale)
-            centre = galsim.PositionD(float(star_x) + 1, float(star_y) + 1)
-            (profile * float(light)).drawImage(image, method="no_pixel", center=centre)
+            center = galsim.PositionD(float(star_x) + 1, float(star_y) + 1)
+            (profile * float(light)).drawImage(image, method="no_pixel", center=center)
             out[band] += image.array
     return out
 

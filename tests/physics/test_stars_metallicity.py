@@ -56,9 +56,9 @@ def rms(difference):
 
 def test_the_turn_off_is_that_of_the_isochrone_left_out(grid, gap, rows):
     truth = turn_off(grid, LEFT_OUT, rows)
-    made = turn_off(refine_metallicity(gap, low=LEFT_OUT, high=LEFT_OUT), LEFT_OUT, rows)
+    refined = turn_off(refine_metallicity(gap, low=LEFT_OUT, high=LEFT_OUT), LEFT_OUT, rows)
     nearest = turn_off(gap, LEFT_OUT, rows)
-    error, control = np.abs(made / truth - 1), np.abs(nearest / truth - 1)
+    error, control = np.abs(refined / truth - 1), np.abs(nearest / truth - 1)
     assert np.median(error) < 0.003
     assert error.max() < 0.04
     assert np.median(control) > 8 * np.median(error)
@@ -66,20 +66,20 @@ def test_the_turn_off_is_that_of_the_isochrone_left_out(grid, gap, rows):
 
 def test_the_light_is_that_of_the_isochrones_left_out(grid, gap, light):
     truth = light(grid, LEFT_OUT)
-    made = light(refine_metallicity(gap, low=LEFT_OUT, high=LEFT_OUT), LEFT_OUT)
+    refined = light(refine_metallicity(gap, low=LEFT_OUT, high=LEFT_OUT), LEFT_OUT)
     nearest = light(gap, LEFT_OUT)
-    assert (rms(made - truth) < (0.045, 0.10, 0.085)).all()
-    assert (np.median(np.abs(made - truth), axis=0) < 0.04).all()
+    assert (rms(refined - truth) < (0.045, 0.10, 0.085)).all()
+    assert (np.median(np.abs(refined - truth), axis=0) < 0.04).all()
     # Negative control: the nearest neighbour misses by several times as much.
-    ratio = np.median(np.abs(nearest - truth), axis=0) / np.median(np.abs(made - truth), axis=0)
+    ratio = np.median(np.abs(nearest - truth), axis=0) / np.median(np.abs(refined - truth), axis=0)
     assert (ratio > 3).all()
-    assert rms(nearest - truth)[0] > 4 * rms(made - truth)[0]
+    assert rms(nearest - truth)[0] > 4 * rms(refined - truth)[0]
 
 
 def test_as_good_as_the_grid_allows(grid, gap, light):
     """What is left is not smooth in Z in the tracks: magnitudes interpolated miss it as well."""
     truth = light(grid, LEFT_OUT)
-    made = light(refine_metallicity(gap, low=LEFT_OUT, high=LEFT_OUT), LEFT_OUT)
+    refined = light(refine_metallicity(gap, low=LEFT_OUT, high=LEFT_OUT), LEFT_OUT)
     fraction = np.log10(LEFT_OUT / 0.008) / np.log10(0.02 / 0.008)
     direct = (1 - fraction) * light(gap, 0.008) + fraction * light(gap, 0.02)
-    assert (rms(made - truth) < 1.1 * rms(direct - truth)).all()
+    assert (rms(refined - truth) < 1.1 * rms(direct - truth)).all()

@@ -97,7 +97,7 @@ def uncorrected(compare, parsec):
     return ours - compare.magnitudes(parsec, bands)
 
 
-def shares(compare, residual):
+def fractions(compare, residual):
     """Share of the stars within the limit, by band."""
     inside = (np.abs(residual) < SPECTRA_LIMIT_MAG).mean(axis=0)
     return dict(zip(compare.STAR_BY_STAR, inside, strict=True))
@@ -105,7 +105,7 @@ def shares(compare, residual):
 
 def test_spectra_on_cool_stars(compare, parsec, residual, held_out):
     """Isochrones that the colours were not fitted to; in F160W supergiants differ."""
-    inside = shares(compare, residual[held_out])
+    inside = fractions(compare, residual[held_out])
     assert inside.pop("F160W") > 0.97
     assert min(inside.values()) > 0.995
     normal = held_out & (parsec.log_g > 0.7) & (parsec.log_teff > np.log10(4150))
@@ -114,7 +114,7 @@ def test_spectra_on_cool_stars(compare, parsec, residual, held_out):
 
 def test_uncorrected_spectra_are_noticed(compare, uncorrected, held_out):
     """Negative control: Kurucz's own colours miss the criterion in F336W and F390W."""
-    inside = shares(compare, uncorrected[held_out])
+    inside = fractions(compare, uncorrected[held_out])
     assert inside["F336W"] < 0.5
     assert inside["F390W"] < 0.9
 

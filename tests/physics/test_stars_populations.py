@@ -30,9 +30,9 @@ def test_clusters_fade_with_age(table):
 
 def test_clusters_redden_with_age(table):
     light = magnitudes(table)
-    colour = light[:, 0] - light[:, 2]
-    assert colour[-1] - colour[table.log_age == 7.0][0] > 2.5
-    assert np.corrcoef(table.log_age, colour)[0, 1] > 0.9
+    color = light[:, 0] - light[:, 2]
+    assert color[-1] - color[table.log_age == 7.0][0] > 2.5
+    assert np.corrcoef(table.log_age, color)[0, 1] > 0.9
 
 
 def test_old_metal_rich_clusters_are_redder(table):
@@ -50,8 +50,8 @@ def test_mass_to_light_ratio_of_an_old_population(table):
     assert 4.0 < left * relative < 9.0
 
 
-def drawn_cluster(table, age, metallicity, n_stars, rng):
-    """Total initial mass and magnitudes of stars drawn one by one, evenly over the fractions."""
+def sampled_cluster(table, age, metallicity, n_stars, rng):
+    """Total initial mass and magnitudes of stars sampled one by one, evenly over the fractions."""
     row = int(np.abs(table.log_age - age).argmin())
     column = int(np.abs(table.metallicity - metallicity).argmin())
     mass = KROUPA2001.ppf((np.arange(n_stars) + rng.random(n_stars)) / n_stars)
@@ -61,14 +61,14 @@ def drawn_cluster(table, age, metallicity, n_stars, rng):
     return mass.sum(), -2.5 * np.log10(light)
 
 
-def test_stars_drawn_one_by_one_add_up_to_the_integral(table, rng):
-    mass, drawn = drawn_cluster(table, 8.0, 0.02, 2_000_000, rng)
+def test_stars_sampled_one_by_one_add_up_to_the_integral(table, rng):
+    mass, magnitude = sampled_cluster(table, 8.0, 0.02, 2_000_000, rng)
     expected = table.integrated_magnitudes(8.0, 0.02, mass)
-    np.testing.assert_allclose(drawn, expected, atol=0.03)
+    np.testing.assert_allclose(magnitude, expected, atol=0.03)
 
 
 def test_the_sum_knows_its_metallicity(table, rng):
     """Negative control: the same stars at another metallicity do not add up."""
-    mass, drawn = drawn_cluster(table, 8.0, 0.002, 2_000_000, rng)
+    mass, magnitude = sampled_cluster(table, 8.0, 0.002, 2_000_000, rng)
     expected = table.integrated_magnitudes(8.0, 0.02, mass)
-    assert np.abs(drawn - expected).max() > 0.1
+    assert np.abs(magnitude - expected).max() > 0.1

@@ -20,8 +20,8 @@ def of(**clusters):
 @pytest.mark.parametrize("stars", [{}, DOUBLE, {"imf": "salpeter1955"}])
 def test_the_curve_is_what_the_simulator_draws(stars):
     survey = of(stars=stars)
-    drawn = {"log_age": 9.0, "log_mass": 5.0, "log_rh": -0.5}
-    mocks = Simulator(survey, n_fields=0, seed=1).observe(drawn, n=12)
+    clusters = {"log_age": 9.0, "log_mass": 5.0, "log_rh": -0.5}
+    mocks = Simulator(survey, n_fields=0, seed=1).observe(clusters, n=12)
     left = 10 ** (mocks.truth["log_present_mass"] - mocks.labels[:, 1]).numpy()
     assert np.interp(9.0, *present_mass_curve(survey)) == pytest.approx(left.mean(), abs=3e-3)
 

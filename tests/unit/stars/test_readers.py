@@ -97,7 +97,7 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "form"),
+    ("name", "text", "format_"),
     [
         ("any.dat", parsec2(), "PARSEC"),
         ("output.txt", parsec3(), "PARSEC"),
@@ -107,9 +107,9 @@ def write(tmp_path):
         ("isoc_z0.0200.dat", fsps(), "FSPS"),
     ],
 )
-def test_every_format_gives_the_same_stars(write, name, text, form):
+def test_every_format_gives_the_same_stars(write, name, text, format_):
     (read,) = read_isochrones(write(name, text))
-    assert read.format == form
+    assert read.format == format_
     np.testing.assert_allclose(np.unique(np.round(read.log_age, 6)), [7.0, 8.0])
     np.testing.assert_allclose(read.initial_mass[:5], MASSES)
     for column, expected in zip(

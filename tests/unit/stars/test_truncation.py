@@ -16,7 +16,7 @@ from praesepe.stars.readers import IsochroneFile, read_isochrones
 from praesepe.stars.truncation import check_whole
 
 PHASES = ((0.85, 1), (0.9, 2), (0.96, 3), (0.98, 4), (1.0, 5))
-"""Share of the highest mass up to which a made-up star is in a phase."""
+"""Fraction of the highest mass up to which a made-up star is in a phase."""
 
 
 def made_up(ages=(8.0, 8.05, 8.1), kinds=True, fall=0.02):

@@ -95,8 +95,8 @@ def band_psf(
             "the first must be positive, the second at least 1."
         )
     psf, drizzle = band.psf, _drizzle_widths(band, pixel_scale_arcsec)
-    given = band_wavelengths(band) if wavelengths_angstrom is None else wavelengths_angstrom
-    wavelengths = np.atleast_1d(np.asarray(given, dtype=float))
+    averaged = band_wavelengths(band) if wavelengths_angstrom is None else wavelengths_angstrom
+    wavelengths = np.atleast_1d(np.asarray(averaged, dtype=float))
     if wavelengths.size == 0 or not np.all(np.isfinite(wavelengths) & (wavelengths > 0)):
         raise InputError(f"wavelengths {wavelengths} of band {band.name!r}: give positive numbers.")
     defocus = np.asarray(defocus_nm, dtype=float)

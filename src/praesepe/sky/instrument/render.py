@@ -42,7 +42,7 @@ class Renderer:
     size : int
         Side of the images in pixels.
     pad : int
-        Margin around the image, in pixels, in which stars are still drawn. The grid is
+        Margin around the image, in pixels, in which stars are still rendered. The grid is
         periodic, so that light leaving on one side of it comes back on the other.
     device : torch.device or str
         Where the work is done.

@@ -1,4 +1,4 @@
-"""The point spread function: shape, flux, centre, sampling, drizzle, files and bad input."""
+"""The point spread function: shape, flux, center, sampling, drizzle, files and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PSF files: positions, extensions, conventions of centre, pixel and normalisation, bad ones."""
+"""PSF files: positions, extensions, conventions of center, pixel and normalisation, bad ones."""
 
 from __future__ import annotations
 
