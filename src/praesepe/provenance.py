@@ -82,8 +82,8 @@ def provenance(survey: Described, *, model: Model | None = None, **settings: Any
 
 def cards(record: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
     """Keyword, value and comment of what `KEYWORDS` lists of a record: FITS cards."""
-    told = [(record[name], KEYWORDS[name]) for name in KEYWORDS if name in record]
-    return [(keyword, value, comment) for value, (keyword, comment) in told]
+    known = [(record[name], KEYWORDS[name]) for name in KEYWORDS if name in record]
+    return [(keyword, value, comment) for value, (keyword, comment) in known]
 
 
 def now() -> str:

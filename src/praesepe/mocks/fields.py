@@ -196,7 +196,7 @@ def _description(
 ) -> dict[str, Any]:
     """What the fields are and where they are from."""
     survey = mosaic.survey
-    made_by = provenance(survey, seed=seed, command=command, date=now())
+    record = provenance(survey, seed=seed, command=command, date=now())
     bands = []
     for band in survey.bands:
         image = images[band.name] if isinstance(images, Mapping) else None
@@ -220,8 +220,8 @@ def _description(
         "unit": "electron/s",
         "pixel_scale_arcsec": mosaic.pixel_scale_arcsec,
         "bands": bands,
-        "praesepe": made_by.pop("praesepe_version"),
-        **made_by,
+        "praesepe": record.pop("praesepe_version"),
+        **record,
     }
 
 
@@ -260,11 +260,11 @@ def _write_pixels(
 
 
 def _places(mosaic: Mosaic, corners: NDArray[np.int64], size: int) -> Any:
-    """Table of the fields' centres."""
+    """Table of the fields' centers."""
     from astropy.table import Column, Table
 
     y, x = corners.T + (size - 1) / 2
-    what = "centre of the field on the mosaic, where the centre of the first pixel is 0"
+    what = "center of the field on the mosaic, where the center of the first pixel is 0"
     table = Table(
         {
             "field": np.arange(len(corners)),

@@ -60,7 +60,7 @@ def inject(
     clusters : Clusters
         n of them, as from ``simulator.sample``.
     x, y : array_like, shape (n,), optional
-        Centres, pixels; the centre of the first pixel is (0, 0). A mosaic needs them; on stamps
+        Centers, pixels; the center of the first pixel is (0, 0). A mosaic needs them; on stamps
         they are by default the middle pixel and the clusters' own offsets, which they replace.
     seed : int or tuple of int
         Of stars, nuisances and photons: the same seed gives the same images. Give each of several
@@ -75,12 +75,12 @@ def inject(
     Raises
     ------
     InputError
-        For shapes that do not fit together, a centre outside the image, and clusters that the
+        For shapes that do not fit together, a center outside the image, and clusters that the
         simulator cannot make.
 
     Notes
     -----
-    Stars are drawn, and images changed, up to a stamp and a half from a cluster's centre in x and
+    Stars are drawn, and images changed, up to a stamp and a half from a cluster's center in x and
     y. Memory beside the copy of the images does not grow with their size.
     """
     stack = np.array(images, np.float32)
@@ -156,13 +156,13 @@ def _exposures(
     shape = stack.shape[:2]
     if exposure_s is None:
         return simulator.detector.draw_exposures(shape[0], generator=simulator.generator)
-    given = np.asarray(exposure_s, np.float32)
-    if given.shape not in (shape, shape[1:]) or not (np.isfinite(given) & (given > 0)).all():
+    times = np.asarray(exposure_s, np.float32)
+    if times.shape not in (shape, shape[1:]) or not (np.isfinite(times) & (times > 0)).all():
         raise InputError(
-            f"exposure_s of shape {given.shape}: give positive times, one for each band, or for "
+            f"exposure_s of shape {times.shape}: give positive times, one for each band, or for "
             "each stamp and band"
         )
-    return torch.as_tensor(np.broadcast_to(given, shape).copy(), device=simulator.device)
+    return torch.as_tensor(np.broadcast_to(times, shape).copy(), device=simulator.device)
 
 
 def _check_shape(stack: NDArray[np.float32], n: int, n_bands: int, *, mosaic: bool) -> None:
@@ -183,13 +183,13 @@ def _places(
     *,
     mosaic: bool,
 ) -> NDArray[np.float64]:
-    """Centres x, y on the images, (2, n)."""
+    """Centers x, y on the images, (2, n)."""
     height, width = shape
     if x is None and y is None and not mosaic:
         offset = torch.stack((clusters.x_offset, clusters.y_offset)).cpu().double().numpy()
         x_px, y_px = offset + np.array([[width // 2], [height // 2]])
     elif x is None or y is None:
-        raise InputError("give both x and y, the centres of the clusters in pixels")
+        raise InputError("give both x and y, the centers of the clusters in pixels")
     else:
         x_px, y_px = (np.asarray(values, np.float64) for values in (x, y))
     check_places(x_px, y_px, len(clusters), (height, width))

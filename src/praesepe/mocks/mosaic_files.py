@@ -170,27 +170,27 @@ def simulate_mosaic(
         check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
     tables = SurveyTables.build(survey)
     clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
-    given = None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin)
-    if center_deg is None and given is not None and given.sky is not None:
-        center_deg = _middle(*given.sky)
+    read = None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin)
+    if center_deg is None and read is not None and read.sky is not None:
+        center_deg = _middle(*read.sky)
     wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)
-    if given is not None:
+    if read is not None:
         clusters, x_px, y_px, ids = clusters_on(
-            given, survey, wcs, seed=seed, tables=tables, positions={x or "", y or ""}
+            read, survey, wcs, seed=seed, tables=tables, positions={x or "", y or ""}
         )
     elif n:
         clusters, x_px, y_px = scatter_clusters(survey, n, size, seed)
         ids = [f"mock-{i:04d}" for i in range(1, n + 1)]
-    made = render_mosaic(
+    rendered = render_mosaic(
         survey, clusters, x_px, y_px, size=size, seed=seed, field_density=density,
         nuisances=nuisances, tables=tables, progress=progress,
     )  # fmt: skip
-    made_by = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
-    truth = truth_table(survey, clusters, made.truth, wcs, ids)
-    settings = {name: made_by[name] for name in ("seed", "field_density", "nuisances")}
+    record = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
+    truth = truth_table(survey, clusters, rendered.truth, wcs, ids)
+    settings = {name: record[name] for name in ("seed", "field_density", "nuisances")}
     truth.meta |= provenance(survey) | {keyword: value for keyword, value, _ in cards(settings)}
-    truth.meta["nuisances"] = made.nuisances
-    mosaic = SimulatedMosaic(survey, _images(survey, made, wcs, made_by, command), truth)
+    truth.meta["nuisances"] = rendered.nuisances
+    mosaic = SimulatedMosaic(survey, _images(survey, rendered, wcs, record, command), truth)
     return mosaic if out is None else mosaic.save(out, overwrite=True)
 
 
@@ -248,13 +248,13 @@ def file_names(survey: Survey) -> list[str]:
 
 
 def _images(
-    survey: Survey, made: RenderedMosaic, wcs: WCS, made_by: dict[str, Any], command: str | None
+    survey: Survey, rendered: RenderedMosaic, wcs: WCS, record: dict[str, Any], command: str | None
 ) -> dict[str, fits.HDUList]:
     """What the files of the bands hold."""
     images = {}
     for band in survey.bands:
-        hdus = mosaic_hdus(made.images[band.name], band, wcs, survey, made_by=made_by)
-        for name, value in made.nuisances.get(band.name, {}).items():
+        hdus = mosaic_hdus(rendered.images[band.name], band, wcs, survey, record=record)
+        for name, value in rendered.nuisances.get(band.name, {}).items():
             hdus[0].header[NUISANCE_CARDS[name][0]] = (round(value, 6), NUISANCE_CARDS[name][1])
         if command:
             hdus[0].header["HISTORY"] = command
@@ -290,7 +290,7 @@ def mosaic_hdus(
     wcs: WCS,
     survey: Survey,
     *,
-    made_by: dict[str, Any] | None = None,
+    record: dict[str, Any] | None = None,
 ) -> fits.HDUList:
     """A mosaic as the archive delivers it: instrument in the primary header, image in SCI."""
     from astropy.io import fits
@@ -310,7 +310,7 @@ def mosaic_hdus(
             "EXPTIME": (band.typical_exposure_s, "[s]"),
         }
     )
-    primary.header.extend(cards(made_by or provenance(survey)))
+    primary.header.extend(cards(record or provenance(survey)))
     header = wcs.to_header()
     science = fits.ImageHDU(np.asarray(plane, dtype=np.float32), header=header, name="SCI")
     science.header.update(

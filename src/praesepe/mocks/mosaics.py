@@ -25,7 +25,7 @@ TILE_PX = 1024
 """Largest side of the pieces in which a mosaic is convolved: bounds the memory of the FFTs."""
 
 PSF_REACH_PX = 80
-"""The renderer's PSFs end so far from their centre; with it as margin, tiles join exactly."""
+"""The renderer's PSFs end so far from their center; with it as margin, tiles join exactly."""
 
 CLUSTERS_AT_ONCE = 32
 
@@ -75,7 +75,7 @@ def render_mosaic(
     clusters : Clusters or None
         Their parameters; the offsets in it do not matter. None: a star field alone.
     x, y : array_like, shape (n,)
-        Centres of the clusters, pixels; the centre of the first pixel is (0, 0).
+        Centers of the clusters, pixels; the center of the first pixel is (0, 0).
     size : int
         Side of the mosaic, pixels.
     seed : int
@@ -100,7 +100,7 @@ def render_mosaic(
 
     Notes
     -----
-    Stars of a cluster are drawn up to a stamp and a half from its centre in x and y. The field is
+    Stars of a cluster are drawn up to a stamp and a half from its center in x and y. The field is
     periodic: light that leaves the mosaic on one side comes in on the other.
     """
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
@@ -286,7 +286,7 @@ def scatter_clusters(
     -------
     clusters : Clusters
     x, y : ndarray, each of shape (n,)
-        Centres, pixels.
+        Centers, pixels.
 
     Raises
     ------

@@ -193,17 +193,17 @@ def simulate(
     task = partial(_start, survey, seed, nuisances, device, setup if workers == 1 else None)
     todo_blocks = [block for _, part in todo for block in part.blocks(BLOCK_SIZE)]
     count = Counter(n, progress, done=n - sum(part.n for _, part in todo))
-    drawn = map_blocks(task, todo_blocks, workers=workers)
+    results = map_blocks(task, todo_blocks, workers=workers)
     kept = None
     try:
         for file, part in todo:
-            blocks = count.each(islice(drawn, len(part.blocks(BLOCK_SIZE))), len)
+            blocks = count.each(islice(results, len(part.blocks(BLOCK_SIZE))), len)
             if file is None:
                 kept = MockArrays.joined(blocks)
             else:
                 write_mocks(file, part, blocks)
     finally:
-        drawn.close()
+        results.close()
     return SimulatedStamps(whole, path, tuple(file for file, _ in parts if file), kept)
 
 
@@ -351,11 +351,11 @@ def _open_folder(
 def _manifest(
     whole: MockSet, size: int, format: str, parts: list[tuple[Path, MockSet]]
 ) -> dict[str, Any]:
-    made_by = whole.made_by()
-    del made_by["first"]
+    record = whole.record()
+    del record["first"]
     return {
-        "praesepe": made_by.pop("praesepe_version"),
-        **made_by,
+        "praesepe": record.pop("praesepe_version"),
+        **record,
         "shard_size": size,
         "format": format,
         "shards": [{"file": file.name, "first": p.first, "n": p.n} for file, p in parts],
@@ -375,9 +375,11 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
     remove_debris(folder, "shard-")
     changed = [key for key in manifest if found.get(key) != manifest[key] and key != "shards"]
     if changed and not overwrite:
-        told = ", ".join(f"{key} = {found.get(key)!r}, not {manifest[key]!r}" for key in changed)
+        differences = ", ".join(
+            f"{key} = {found.get(key)!r}, not {manifest[key]!r}" for key in changed
+        )
         raise InputError(
-            f"{folder} holds another set: {told}.",
+            f"{folder} holds another set: {differences}.",
             remedy="Choose another folder, or overwrite it",
             code="overwrite=True",
         )

@@ -122,7 +122,7 @@ class MockSet:
     first: int = 0
     command: str | None = None
 
-    def made_by(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """What two files must share to hold the same mocks."""
         return simulated_by(
             self.survey, seed=self.seed, nuisances=self.nuisances, first=self.first, n=self.n
@@ -132,7 +132,7 @@ class MockSet:
         """Keywords, values and comments: FITS cards, or Zarr attributes."""
         found: list[tuple[str, Any, str]] = [
             ("BUNIT", "electron/s", ""),
-            *cards({**self.made_by(), "date": now()}),
+            *cards({**self.record(), "date": now()}),
             ("PIXSCALE", self.survey.pixel_scale_arcsec, "[arcsec] side of a pixel"),
             ("DISTANCE", self.survey.distance_pc, "[pc]"),
         ]
@@ -197,7 +197,7 @@ def holds(path: Path, mocks: MockSet) -> bool:
                 found = file["IMAGES"].header
     except (OSError, KeyError, ValueError):
         return False
-    return all(found.get(key) == value for key, value, _ in cards(mocks.made_by()))
+    return all(found.get(key) == value for key, value, _ in cards(mocks.record()))
 
 
 def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:

@@ -30,7 +30,7 @@ from praesepe.survey.settings import (
     check_metallicities,
 )
 
-Given = ValueOrRange | str | Annotated[tuple[str, ...], Field(min_length=1)]
+PriorValue = ValueOrRange | str | Annotated[tuple[str, ...], Field(min_length=1)]
 """What a quantity may be drawn from: a value, a range, or one or more categories."""
 
 ProfileName = Literal["eff", "king", "plummer"]
@@ -104,7 +104,7 @@ class ClusterPrior(SurveySettings):
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Given]
+    __pydantic_extra__: dict[str, PriorValue]
 
     log_age: Range = (6.6, 10.1)
     log_mass: Range = (2.0, 4.5)
@@ -150,28 +150,28 @@ class ClusterPrior(SurveySettings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _no_unknown_keys(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if not isinstance(given, dict) or not (unknown := set(given) - set(cls.keys())):
-            return handler(given)
+    def _no_unknown_keys(cls, content: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(content, dict) or not (unknown := set(content) - set(cls.keys())):
+            return handler(content)
         wrong: list[Any] = [
-            InitErrorDetails(type="extra_forbidden", loc=(key,), input=given[key])
+            InitErrorDetails(type="extra_forbidden", loc=(key,), input=content[key])
             for key in sorted(unknown)
         ]
         try:
-            handler({key: value for key, value in given.items() if key not in unknown})
+            handler({key: value for key, value in content.items() if key not in unknown})
         except ValidationError as error:
             wrong += error.errors()
         raise ValidationError.from_exception_data(cls.__name__, wrong)
 
     @model_validator(mode="before")
     @classmethod
-    def _one_radius(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        radii = [name for name in ("rh_arcsec", "rh_pc") if given.get(name) is not None]
+    def _one_radius(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        radii = [name for name in ("rh_arcsec", "rh_pc") if content.get(name) is not None]
         if len(radii) == 2:
             raise ValueError("rh_arcsec and rh_pc: give one of them")
-        return given if radii else {**given, "rh_arcsec": DEFAULT_RH_ARCSEC}
+        return content if radii else {**content, "rh_arcsec": DEFAULT_RH_ARCSEC}
 
     @field_validator("log_rh_normal")
     @classmethod
@@ -218,17 +218,17 @@ class ClusterPrior(SurveySettings):
         return tuple(quantity.categories.index(name) for name in names)
 
 
-def range_of(quantity: Quantity, given: ValueOrRange) -> Range:
+def range_of(quantity: Quantity, prior: ValueOrRange) -> Range:
     """Ends of what a survey gives for a quantity, in the quantity's own values.
 
     Parameters
     ----------
     quantity : Quantity
         Where it is the logarithm of what the survey gives, so are the ends returned.
-    given : float or tuple of float
+    prior : float or tuple of float
         A value, or a range.
     """
-    low, high = as_range(given)
+    low, high = as_range(prior)
     return (math.log10(low), math.log10(high)) if _is_linear(quantity) else (low, high)
 
 
@@ -237,16 +237,16 @@ def _is_linear(quantity: Quantity) -> bool:
     return quantity.linear == quantity.prior
 
 
-def _check(quantity: Quantity, given: Given) -> None:
+def _check(quantity: Quantity, prior: PriorValue) -> None:
     """Refuse what a quantity cannot be drawn from."""
-    written = list(given) if isinstance(given, tuple) else given
-    key = f"{quantity.prior} = {written}"
-    names, numbers = _parted(given)
+    values = prior if isinstance(prior, tuple) else (prior,)
+    key = f"{quantity.prior} = {list(prior) if isinstance(prior, tuple) else prior}"
     if quantity.is_categorical:
-        if numbers or not set(names) <= set(quantity.categories):
+        if not set(values) <= set(quantity.categories):
             raise ValueError(f"{key}: allowed are {listed(quantity.categories)}")
         return
-    if names:
+    numbers = [value for value in values if not isinstance(value, str)]
+    if len(numbers) < len(values):
         raise ValueError(f"{key}: give a number, or a range [low, high]")
     low, high = quantity.limits
     if _is_linear(quantity):
@@ -254,16 +254,6 @@ def _check(quantity: Quantity, given: Given) -> None:
             raise ValueError(f"{key}: it must be positive")
         low, high = 10**low, 10**high
     if numbers[0] < low or numbers[-1] > high:
-        allowed = (
-            f"{low:g} to {high:g}"
-            if math.isfinite(high)
-            else f"numbers greater than or equal to {low:g}"
-        )
+        any_above = f"numbers greater than or equal to {low:g}"
+        allowed = f"{low:g} to {high:g}" if math.isfinite(high) else any_above
         raise ValueError(f"{key}: allowed are {allowed}")
-
-
-def _parted(given: Given) -> tuple[list[str], list[float]]:
-    """The names and the numbers that a survey gives for a quantity."""
-    values = given if isinstance(given, tuple) else (given,)
-    names = [value for value in values if isinstance(value, str)]
-    return names, [value for value in values if not isinstance(value, str)]

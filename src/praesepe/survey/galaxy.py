@@ -21,7 +21,7 @@ class Tides(SurveySettings):
     """The galaxy's tides, which end the EFF profiles of clusters."""
 
     circular_speed_km_s: Positive = Field(description="of the galaxy, the same at every radius")
-    galactocentric_kpc: Range = Field(description="distance from the galaxy's centre, uniform")
+    galactocentric_kpc: Range = Field(description="distance from the galaxy's center, uniform")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

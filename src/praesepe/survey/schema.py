@@ -168,13 +168,13 @@ class Survey(SurveySettings):
             Where the survey gives no such prior.
         """
         key = quantity.prior
-        given = self.rh_arcsec if key == "rh_arcsec" else getattr(self.clusters, key, None)
-        if given is None:
+        prior = self.rh_arcsec if key == "rh_arcsec" else getattr(self.clusters, key, None)
+        if prior is None:
             raise InputError(
                 f"survey {self.name!r} does not say what {quantity.name!r} is drawn from",
                 remedy=f"give it {key} = [low, high] in its clusters" if key else "",
             )
-        return range_of(quantity, given)
+        return range_of(quantity, prior)
 
     def band(self, name: str) -> Band:
         """Return the band called `name`; raise `InputError` where there is none."""

@@ -30,11 +30,6 @@ def typical(value: ValueOrRange) -> float:
     return math.sqrt(value[0] * value[1]) if isinstance(value, tuple) else value
 
 
-def shown(value: ValueOrRange) -> float | list[float]:
-    """A value or a range as it stands in a survey file."""
-    return list(value) if isinstance(value, tuple) else value
-
-
 def check_ages(log_age: Range) -> None:
     """Refuse ages that the embedded isochrones do not have."""
     if not (log_age[0] >= LOG_AGES[0] - 0.025 and log_age[1] <= LOG_AGES[1] + 0.025):
@@ -44,14 +39,14 @@ def check_ages(log_age: Range) -> None:
         )
 
 
-def check_metallicities(given: ValueOrRange) -> None:
+def check_metallicities(metallicity: ValueOrRange) -> None:
     """Refuse metallicities that the embedded isochrones do not have."""
     low, high = METALLICITIES
-    values = as_range(given)
+    values = as_range(metallicity)
     if not (min(values) >= low / 1.5 and max(values) <= high * 1.5):
         raise ValueError(
-            f"metallicity = {shown(given)}: the embedded isochrones cover mass fractions Z of "
-            f"{low} to {high}"
+            f"metallicity = {list(values) if isinstance(metallicity, tuple) else metallicity}: the "
+            f"embedded isochrones cover mass fractions Z of {low} to {high}"
         )
 
 

@@ -56,7 +56,7 @@ def toys() -> Iterator[tuple[str, ...]]:
     """Three quantities that change no star: a number, a logarithm, and a category."""
     for toy in (
         Quantity("toy", "q", "mag", "a toy", limits=(0.0, 4.0), prior="toy"),
-        Quantity("log_p", "P", "dex(yr)", "log10 of the period", logarithmic=True, linear="period",
+        Quantity("log_p", "P", "dex(yr)", "log10 of the period", linear="period",
                  prior="period"),
         Quantity("kind", "k", "", "a class", categories=("a", "b"), prior="kind"),
     ):  # fmt: skip

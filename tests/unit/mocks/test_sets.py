@@ -252,7 +252,7 @@ def test_another_stellar_model_of_the_same_name_is_another_set(
         rows = tuple(row[:n_ages] for row in grid.isochrones)
         changed = IsochroneGrid(grid.log_age[:n_ages], grid.metallicity, rows)
         write_grid(tmp_path / "stars" / "mine.npz", changed, overwrite=True)
-        identities.append(one.made_by())
+        identities.append(one.record())
     assert identities[0] != identities[1]
     same = "survey_fingerprint"
     assert identities[0][same] == identities[1][same]
