@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
 from praesepe.stars.magnitudes import StellarTable
+from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey, load_survey
 
 RANDOM_STREAM = 6
@@ -128,14 +129,10 @@ class Simulator:
             self._field_stars = self._sampler("stars of fields", self.tables.field)
         return self._field_stars
 
-    @property
+    @cached_property
     def context(self) -> TruthContext:
         """What quantities that derive from the truth need."""
-        fraction = np.asarray(self.stars.present_fraction)
-        middle = fraction.shape[1] // 2  # of the metallicities
-        return TruthContext(
-            self.survey.pc_per_arcsec, np.asarray(self.stars.log_age), fraction[:, middle]
-        )
+        return TruthContext(self.survey.pc_per_arcsec, *present_mass_curve(self.survey))
 
     def __repr__(self) -> str:
         if self.field_pool is None:

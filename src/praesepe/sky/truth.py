@@ -11,8 +11,8 @@ from praesepe.survey import Survey, as_range
 
 NO_QUANTITIES = {
     "model": ("", "which of the survey's stellar models, counted from 0"),
-    "x": ("pixel", "x of the centre: pixels of the stamp, the first is 0"),
-    "y": ("pixel", "y of the centre: pixels of the stamp, the first is 0"),
+    "x": ("pixel", "x of the center: pixels of the stamp, the first is 0"),
+    "y": ("pixel", "y of the center: pixels of the stamp, the first is 0"),
     "n_stars": ("", "number of stars drawn, companions not counted"),
     "n_living": ("", "number of living stars, companions included"),
     "rh_realised_arcsec": ("arcsec", "half-light radius of the stars drawn"),

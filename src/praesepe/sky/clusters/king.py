@@ -41,10 +41,10 @@ def king_radius(
     device = half_light_radius.device
     table = torch.from_numpy(_king_table()).to(device).flatten()
     step = float(_CONCENTRATIONS[1] - _CONCENTRATIONS[0])
-    row = (concentration - float(_CONCENTRATIONS[0])) / step
-    row = row.clamp(0, len(_CONCENTRATIONS) - 1.001)
-    first = row.long()
-    weight = (row - first)[cluster_index]
+    place = (concentration - float(_CONCENTRATIONS[0])) / step
+    place = place.clamp(0, len(_CONCENTRATIONS) - 1.001)
+    first = place.long()
+    weight = (place - first)[cluster_index]
     t = (1 - survival ** (1 / _OUTER)).clamp_(min=1e-9) ** (1 / _INNER)
     column = (t * _N_STEPS).clamp_(max=_N_STEPS - 1e-3)
     left = column.long()
@@ -62,7 +62,7 @@ def king_radius(
 def _king_table() -> np.ndarray:
     """Table of ln(r / (r_h t)), float32 of shape (concentration, t); see `_INNER`."""
     t = np.linspace(0, 1, _N_STEPS + 1)
-    rows = []
+    table = []
     for concentration in _CONCENTRATIONS:
         radius = np.sinh(np.linspace(0, np.arcsinh(10.0**concentration), 8193))
         light = king_light_inside(radius, concentration)
@@ -70,12 +70,12 @@ def _king_table() -> np.ndarray:
         at = (1 - missing) ** (1 / _INNER)
         at[-1] = 1.0
         ratio = np.log(np.interp(t[1:], at, radius) / t[1:] / king_half_light_radius(concentration))
-        rows.append(np.concatenate([[2 * ratio[0] - ratio[1]], ratio]))
-    return np.array(rows, dtype=np.float32)
+        table.append(np.concatenate([[2 * ratio[0] - ratio[1]], ratio]))
+    return np.array(table, dtype=np.float32)
 
 
 def king_light_inside(radius: np.ndarray, concentration: float) -> np.ndarray:
-    """Share of the light of a King profile inside a projected radius.
+    """Fraction of the light of a King profile inside a projected radius.
 
     Parameters
     ----------
@@ -95,10 +95,10 @@ def king_light_inside(radius: np.ndarray, concentration: float) -> np.ndarray:
     k [(1 + x)^-1/2 - (1 + x_t)^-1/2]² with x = (r/r_c)².
     """
     tidal = 10.0 ** (2 * concentration)
-    root = 1 / np.sqrt(1 + tidal)
+    edge = 1 / np.sqrt(1 + tidal)
 
     def light(x: np.ndarray | float) -> np.ndarray:
-        return np.log1p(x) - 4 * root * x / (np.sqrt(1 + x) + 1) + root**2 * np.asarray(x)
+        return np.log1p(x) - 4 * edge * x / (np.sqrt(1 + x) + 1) + edge**2 * np.asarray(x)
 
     return light(np.minimum(np.square(radius), tidal)) / light(tidal)
 

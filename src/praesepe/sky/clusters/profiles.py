@@ -24,7 +24,7 @@ MIN_TIDAL_RADIUS = 1.5
 """Smallest tidal radius in half-light radii; an even disc, the flattest profile, has 2^1/2."""
 
 _MAX_EXPONENT = 60.0
-"""Where radii end, as ln(1 + r²/a²): far outside every image, and finite in single precision."""
+"""Largest radius, as ln(1 + r²/a²): far outside every image, and finite in single precision."""
 
 # Bins of `realized_half_light_radius`: powers of two of r², each cut into 64 by its leading bits.
 _BIN_BITS = 6
@@ -45,8 +45,8 @@ class SpatialProfile:
     gamma : Tensor, shape (cluster,)
         Slope of an EFF profile, > 2; not used for the others.
     tidal_radius : Tensor, shape (cluster,)
-        Where an EFF profile ends, in the unit of r_h and at least `MIN_TIDAL_RADIUS` r_h;
-        infinite for one that does not end. Not used for the others.
+        Truncation radius of an EFF profile, in the unit of r_h and at least `MIN_TIDAL_RADIUS` r_h;
+        infinite for one that is not truncated. Not used for the others.
     concentration : Tensor, shape (cluster,)
         log10 of tidal over core radius of a King profile, 0.1 to 3.5; not used for the others.
     ellipticity : Tensor, shape (cluster,)
@@ -66,13 +66,13 @@ class SpatialProfile:
     angle_rad: Tensor
     segregation: Tensor
 
-    def part(self, rows: slice | Tensor) -> SpatialProfile:
-        """Some of the clusters, by a slice or their numbers."""
+    def part(self, which: slice | Tensor) -> SpatialProfile:
+        """Some of the clusters, by a slice or their indices."""
         some = SpatialProfile(
-            **{field.name: getattr(self, field.name)[rows] for field in fields(self)}
+            **{field.name: getattr(self, field.name)[which] for field in fields(self)}
         )
         # What has been computed need not be computed again.
-        some.__dict__.update({name: value[rows] for name, value in vars(self).items()})
+        some.__dict__.update({name: value[which] for name, value in vars(self).items()})
         return some
 
     @cached_property
@@ -82,7 +82,7 @@ class SpatialProfile:
 
     @cached_property
     def truncation_radius(self) -> Tensor:
-        """Where EFF profiles end; infinite for the others."""
+        """Truncation radius of EFF profiles; infinite for the others."""
         return self.tidal_radius.masked_fill(self.kind != EFF, math.inf)
 
     @cached_property
@@ -92,14 +92,14 @@ class SpatialProfile:
 
     @cached_property
     def truncated_fraction(self) -> Tensor:
-        """Survival fraction of the endless profile at the truncation radius."""
+        """Survival fraction of the untruncated profile at the truncation radius."""
         return torch.exp(
             (1 - 0.5 * self.slope) * torch.log1p((self.truncation_radius / self.scale_radius) ** 2)
         )
 
 
 _MAX_LOG_SCALE = 15.0
-"""A profile that ends has a scale radius within e^±15 r_h; an end makes it flatter: a grows."""
+"""A truncated profile has a scale radius within e^±15 r_h; truncation makes it flatter: a grows."""
 
 _CUTS, _STEPS = 16, 7
 """Search for a: an interval of e^30 at most, cut at 16 places 7 times, shrinks below 1e-7."""
@@ -117,13 +117,13 @@ def eff_scale_radius(
     gamma : Tensor
         Slope of the profile's outskirts, > 2.
     tidal_radius : Tensor, optional
-        Where the profile ends, in the unit of r_h, at least `MIN_TIDAL_RADIUS` r_h; by default,
-        and where it is infinite, it does not end.
+        Truncation radius, in the unit of r_h, at least `MIN_TIDAL_RADIUS` r_h; by default, and
+        where it is infinite, the profile is not truncated.
 
     Returns
     -------
     Tensor
-        In the unit of r_h; without an end ``r_h / sqrt(2**(2 / (gamma - 2)) - 1)``.
+        In the unit of r_h; untruncated ``r_h / sqrt(2**(2 / (gamma - 2)) - 1)``.
 
     Notes
     -----
@@ -131,29 +131,29 @@ def eff_scale_radius(
     ∝ 1 - (1 + r²/a²)^(1-γ/2). Half of the light inside the tidal radius r_t lies inside r_h, which
     gives a by cutting the interval of ln a again and again.
     """
-    endless = half_light_radius / torch.sqrt(torch.exp2(2.0 / (gamma - 2.0)) - 1.0)
+    untruncated = half_light_radius / torch.sqrt(torch.exp2(2.0 / (gamma - 2.0)) - 1.0)
     if tidal_radius is None or bool(torch.isinf(tidal_radius).all()):
-        return endless
+        return untruncated
     power = 1.0 - 0.5 * gamma.double()
     ratio = (tidal_radius.double() / half_light_radius).clamp(min=MIN_TIDAL_RADIUS)
-    low = (endless.double() / half_light_radius).log().clamp(min=-_MAX_LOG_SCALE)
+    low = (untruncated.double() / half_light_radius).log().clamp(min=-_MAX_LOG_SCALE)
     width = _MAX_LOG_SCALE - low
     low, power, square = low[..., None], power[..., None], ratio[..., None] ** 2
     cuts = torch.arange(1, _CUTS + 1, device=low.device, dtype=low.dtype)
     for _ in range(_STEPS):
         width = width / (_CUTS + 1)
         core = torch.exp(-2 * (low + width[..., None] * cuts))  # (r_h / a)^2
-        inside = torch.expm1(power * torch.log1p(core))  # minus the light, as `whole`
-        whole = torch.expm1(power * torch.log1p(core * square))
-        too_small = 2 * inside < whole  # more than half of the light inside r_h
+        inside = torch.expm1(power * torch.log1p(core))  # minus the light, as `total`
+        total = torch.expm1(power * torch.log1p(core * square))
+        too_small = 2 * inside < total  # more than half of the light inside r_h
         low = low + (width * too_small.sum(-1))[..., None]
     middle = low[..., 0] + 0.5 * width
-    ending = half_light_radius * torch.exp(middle).to(half_light_radius.dtype)
-    return torch.where(torch.isinf(tidal_radius), endless, ending)
+    truncated = half_light_radius * torch.exp(middle).to(half_light_radius.dtype)
+    return torch.where(torch.isinf(tidal_radius), untruncated, truncated)
 
 
 def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Draw projected positions from EFF profiles centerd on the origin.
+    """Draw projected positions from EFF profiles centered on the origin.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Gen
     """
     survival = torch.rand(gamma.shape, generator=generator, device=gamma.device)
     radius = _eff_radius(eff_scale_radius(half_light_radius, gamma), 2.0 / (gamma - 2.0), survival)
-    return _turn(radius, generator=generator)
+    return _in_random_directions(radius, generator=generator)
 
 
 def sample_positions(
@@ -215,7 +215,7 @@ def sample_positions(
         u = torch.rand(shape, generator=generator, device=device)
         if fractions is None:
             return u
-        low, high = fractions if stars is None else (share[stars] for share in fractions)
+        low, high = fractions if stars is None else (values[stars] for values in fractions)
         return u.mul_(high - low).add_(1 - high)
 
     if bool(king.all()):
@@ -235,7 +235,7 @@ def sample_positions(
             radius[chosen] = _king_radius(profile, cluster_index[chosen], survival)
     if relative_mass is not None and bool((profile.segregation != 0).any()):
         radius *= relative_mass ** -profile.segregation[cluster_index]
-    position = _turn(radius, generator=generator)
+    position = _in_random_directions(radius, generator=generator)
     if bool((profile.ellipticity != 0).any()):
         position = _flatten(profile, cluster_index, position)
     return position
@@ -272,7 +272,7 @@ def even_positions(
     step = torch.arange(n_points, device=device)
     survival = (1 - (step + 0.5) / n_points).expand(n, n_points)
     if fractions is not None:
-        low, high = (share.float()[:, None] for share in fractions)
+        low, high = (values.float()[:, None] for values in fractions)
         survival = survival * (high - low) + (1 - high)
     radius = _radii(profile, survival)
     if relative_mass is not None and bool((profile.segregation != 0).any()):
@@ -287,7 +287,7 @@ def even_positions(
 
 
 def light_inside(profile: SpatialProfile, radius: Tensor) -> Tensor:
-    """Share of the light inside some radii, without segregation; good to 0.1 per cent.
+    """Fraction of the light inside some radii, without segregation; good to 0.1 per cent.
 
     Parameters
     ----------
@@ -311,8 +311,8 @@ def light_inside(profile: SpatialProfile, radius: Tensor) -> Tensor:
     right = torch.searchsorted(edges, wanted).clamp(1, last)
     start, end = edges.gather(1, right - 1), edges.gather(1, right)
     step = ((wanted - start) / (end - start).clamp_min(1e-30)).clamp(0, 1).double()
-    share = torch.lerp(survival[right - 1], survival[right], step)
-    return torch.where(wanted > edges[:, -1:], 1.0, 1 - share)
+    outside = torch.lerp(survival[right - 1], survival[right], step)
+    return torch.where(wanted > edges[:, -1:], 1.0, 1 - outside)
 
 
 def realized_half_light_radius(
@@ -370,10 +370,10 @@ def _king_radius(profile: SpatialProfile, cluster_index: Tensor, survival: Tenso
 
 
 def _radii(profile: SpatialProfile, survival: Tensor) -> Tensor:
-    """Projected radii (cluster, point) with the fractions `survival` of the light beyond them."""
+    """Projected radii (cluster, point) with the fractions `survival` of the light outside."""
     truncated, exponent = profile.truncated_fraction[:, None], 2.0 / (profile.slope[:, None] - 2.0)
-    endless = torch.lerp(truncated, torch.ones_like(truncated), survival)
-    radius = _eff_radius(profile.scale_radius[:, None], exponent, endless)
+    untruncated = torch.lerp(truncated, torch.ones_like(truncated), survival)
+    radius = _eff_radius(profile.scale_radius[:, None], exponent, untruncated)
     king = torch.nonzero(profile.kind == KING).flatten()
     if len(king):
         n_points = survival.shape[1]
@@ -392,7 +392,7 @@ def _eff_radius(scale: Tensor, exponent: Tensor, survival: Tensor) -> Tensor:
     return torch.expm1(depth, out=depth).sqrt_().mul_(scale)
 
 
-def _turn(radius: Tensor, *, generator: torch.Generator) -> Tensor:
+def _in_random_directions(radius: Tensor, *, generator: torch.Generator) -> Tensor:
     """Positions (2, n) at the given radii in random directions."""
     angle = torch.rand(
         radius.shape, generator=generator, device=radius.device, dtype=radius.dtype
@@ -405,9 +405,9 @@ def _turn(radius: Tensor, *, generator: torch.Generator) -> Tensor:
 
 def _flatten(profile: SpatialProfile, cluster_index: Tensor, position: Tensor) -> Tensor:
     """Squeeze circles to ellipses of the same area and turn them."""
-    root = torch.sqrt(1 - profile.ellipticity)
+    squeeze = torch.sqrt(1 - profile.ellipticity)
     cos, sin = torch.cos(profile.angle_rad), torch.sin(profile.angle_rad)
-    rows = torch.stack((cos / root, -sin * root, sin / root, cos * root)).index_select(
+    rows = torch.stack((cos / squeeze, -sin * squeeze, sin / squeeze, cos * squeeze)).index_select(
         1, cluster_index
     )  # (4, star)
     x, y = position

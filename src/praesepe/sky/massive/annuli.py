@@ -36,7 +36,7 @@ class Annuli:
 
     Attributes
     ----------
-    cluster : Tensor of int64, shape (annulus,)
+    cluster_index : Tensor of int64, shape (annulus,)
         To which each belongs; in order.
     inner_fraction, outer_fraction : Tensor, shape (annulus,)
         Fractions of the cluster's light inside the inner and the outer edge, circles of the same
@@ -51,7 +51,7 @@ class Annuli:
         False for annuli that lie outside the image.
     """
 
-    cluster: Tensor
+    cluster_index: Tensor
     inner_fraction: Tensor
     outer_fraction: Tensor
     n_stars: Tensor
@@ -99,7 +99,7 @@ class Annuli:
         enough = (POINTS_PER_PSF / 2 / psf_px**2 * area_px).clamp(FEWEST_POINTS, MAX_POINTS)
         visible = _visible(profile.part(chosen), edge_px, visible_px[chosen])  # (crowded, annulus)
         annuli = cls(
-            cluster=chosen.repeat_interleave(N_EDGES + 1),
+            cluster_index=chosen.repeat_interleave(N_EDGES + 1),
             inner_fraction=inner.flatten(),
             outer_fraction=outer.flatten(),
             n_stars=_multinomial(n_stars[chosen], inner, outer, generator).flatten(),
@@ -113,7 +113,7 @@ class Annuli:
     def _undivided(cls, n_stars: Tensor) -> Annuli:
         n, device = len(n_stars), n_stars.device
         return cls(
-            cluster=torch.arange(n, device=device),
+            cluster_index=torch.arange(n, device=device),
             inner_fraction=torch.zeros(n, device=device, dtype=torch.float64),
             outer_fraction=torch.ones(n, device=device, dtype=torch.float64),
             n_stars=n_stars,
@@ -124,7 +124,9 @@ class Annuli:
 
     def _beside(self, whole: Annuli, kept: Tensor) -> Annuli:
         """These annuli with the undivided clusters that are kept, in order of the clusters."""
-        order = torch.argsort(torch.cat((self.cluster, whole.cluster[kept])), stable=True)
+        order = torch.argsort(
+            torch.cat((self.cluster_index, whole.cluster_index[kept])), stable=True
+        )
         both = {
             name: torch.cat((values, getattr(whole, name)[kept]))[order]
             for name, values in vars(self).items()
@@ -138,11 +140,11 @@ class Annuli:
     def sum_by_cluster(self, values: Tensor, n: int) -> Tensor:
         """Sums over the annuli of each of `n` clusters, given one line for each annulus."""
         out = torch.zeros((n, *values.shape[1:]), dtype=values.dtype, device=values.device)
-        return out.index_add_(0, self.cluster, values)
+        return out.index_add_(0, self.cluster_index, values)
 
     def merge(self, stars: Stars, n: int) -> Stars:
         """Stars of `n` clusters, given those of their annuli."""
-        if len(self.cluster) == n:
+        if len(self.cluster_index) == n:
             return stars
         sums = {
             name: self.sum_by_cluster(getattr(stars, name), n)
@@ -153,10 +155,10 @@ class Annuli:
         bins = self.sum_by_cluster(stars.mass_bins * weight, n) / self.sum_by_cluster(weight, n)
         brightest = stars.brightest
         if brightest is not None:
-            where = self.cluster[:, None].expand_as(brightest)
+            where = self.cluster_index[:, None].expand_as(brightest)
             none = torch.zeros_like(brightest[:n])
             brightest = none.scatter_reduce(0, where, brightest, "amax")
-        population = self.cluster[stars.population]
+        population = self.cluster_index[stars.population]
         return replace(stars, population=population, mass_bins=bins, brightest=brightest, **sums)
 
 
@@ -177,8 +179,8 @@ def _multinomial(
     left, parts = n_stars, []
     last = inner.shape[1] - 1
     for k in range(last + 1):
-        share = ((outer[:, k] - inner[:, k]) / (1 - inner[:, k]).clamp_min(1e-30)).clamp(0, 1)
-        share = share if k < last else torch.ones_like(left)
-        parts.append(torch.binomial(left, share, generator=generator))
+        fraction = ((outer[:, k] - inner[:, k]) / (1 - inner[:, k]).clamp_min(1e-30)).clamp(0, 1)
+        fraction = fraction if k < last else torch.ones_like(left)
+        parts.append(torch.binomial(left, fraction, generator=generator))
         left = left - parts[-1]
     return torch.stack(parts, 1)

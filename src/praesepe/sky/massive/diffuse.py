@@ -66,7 +66,7 @@ class DiffuseLight:
             x and y about its center, in the unit of the profile.
         flux : Tensor, shape (band, point)
         """
-        cluster, (inner, outer) = self.annuli.cluster[index], self.annuli.fractions(index)
+        cluster, (inner, outer) = self.annuli.cluster_index[index], self.annuli.fractions(index)
         low, high = fractions or (inner, outer)
         profile = self.profile.part(cluster)
         part = ((high - low) / (outer - inner) / n_points).float()
@@ -108,7 +108,7 @@ class DiffuseLight:
         annuli = self.annuli
         of_annulus = limit.to(self.light.dtype)
         if limit.dim() > 1:
-            of_annulus = of_annulus[annuli.cluster]
+            of_annulus = of_annulus[annuli.cluster_index]
         wanted = (self.light / of_annulus).amax(1)
         bright = torch.nonzero((wanted > 0) & annuli.visible).flatten()
         if not len(bright):
@@ -131,5 +131,5 @@ class DiffuseLight:
                     fractions = (start[part], end[part])
                     cluster_index, position, flux = self.points(bright[part], n_points, fractions)
                     add(to, cluster_index, position + center.index_select(1, cluster_index), flux)
-        clusters = annuli.cluster[bright].unique()
+        clusters = annuli.cluster_index[bright].unique()
         renderer.add_even(grids, clusters, outskirts[clusters])

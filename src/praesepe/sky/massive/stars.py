@@ -100,7 +100,7 @@ def draw_cluster_stars(
     annuli = Annuli.divide(
         profile, n_stars, crowded, psf_px=psf_px, visible_px=visible_px, generator=generator
     )
-    of = annuli.cluster
+    of = annuli.cluster_index
     stars = sampler.draw(
         isochrone[of],
         annuli.n_stars,

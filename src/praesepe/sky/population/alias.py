@@ -175,7 +175,7 @@ def alias_tables(weight: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.
     start, end = (
         np.searchsorted(table_of_small, table_of_large, side) for side in ("left", "right")
     )
-    given = deficit[np.clip(np.searchsorted(deficit, surplus), start, end)]
-    probability[large] = np.clip(1 + surplus - given, 0, 1)
+    filled = deficit[np.clip(np.searchsorted(deficit, surplus), start, end)]
+    probability[large] = np.clip(1 + surplus - filled, 0, 1)
     alias[large] = large[np.minimum(np.arange(len(large)) + 1, last[table_of_large])]
     return alias, probability

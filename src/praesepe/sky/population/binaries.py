@@ -41,8 +41,8 @@ class Companions:
         # An interval is alive or not as a whole: its ends belong to its neighbours as well.
         self.start[LIVING] = end[LIVING] = middle[LIVING]
         self.rise = end - self.start
-        interval, step, fraction = self._points(nodes)
-        mass = self.start[MASS, interval] + step * self.rise[MASS, interval]
+        interval, t, fraction = self._points(nodes)
+        mass = self.start[MASS, interval] + t * self.rise[MASS, interval]
         # Brown dwarfs may be lighter than all that is tabulated.
         edges = nodes.mass_edges
         lowest = min(binaries.mass_ratio[0] * mass[0], 0.99 * edges[0])
@@ -53,7 +53,7 @@ class Companions:
             np.concatenate((brown[:, :1], self.start), axis=1),
             np.concatenate((brown[:, 1:], self.rise), axis=1),
         )
-        self.by_interval, self.by_place = self._operators(interval, step, fraction, mass)
+        self.by_interval, self.by_place = self._operators(interval, t, fraction, mass)
 
     def sums(self, attenuation: np.ndarray) -> np.ndarray:
         """Sums of the companions' quantities, and of all products in which these stand.
@@ -66,7 +66,7 @@ class Companions:
         Returns
         -------
         ndarray, shape (k + k (k + 1) / 2, interval)
-            The products in the order of `products`.
+            The products in the order of `pair_products`.
         """
         k = len(self.start)
         brown = np.ones((1, len(attenuation)))
@@ -77,8 +77,8 @@ class Companions:
         sums = np.maximum((self.by_interval @ terms).T, 0)
         at_place = (self.by_place @ terms[:, :k]).T
         for star, companion in ((self.start, sums[:k]), (self.rise, at_place)):
-            seen = star * attenuation[:k]
-            sums[k:] += products(seen, companion) + products(companion, seen)
+            attenuated = star * attenuation[:k]
+            sums[k:] += pair_products(attenuated, companion) + pair_products(companion, attenuated)
         return sums
 
     def _points(self, nodes: IsochroneNodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -92,10 +92,10 @@ class Companions:
         bends = np.concatenate([edges[:-1], *(edges[:-1] / ratio for ratio in ratios)])
         bends = np.sort(bends[bends < edges[-1]])
         interval = np.searchsorted(edges, bends, side="right") - 1
-        step = (bends - edges[interval]) / width[interval]
+        t = (bends - edges[interval]) / width[interval]
         last = np.append(interval[1:] != interval[:-1], True)
-        part = np.where(last, 1.0, np.append(step[1:], 1.0)) - step
-        place = step[:, None] + part[:, None] * GAUSS
+        part = np.where(last, 1.0, np.append(t[1:], 1.0)) - t
+        place = t[:, None] + part[:, None] * GAUSS
         fraction = nodes.fraction[interval] * part / 2
         return np.repeat(interval, 2), place.ravel(), np.repeat(fraction, 2)
 
@@ -106,14 +106,14 @@ class Companions:
         """
         k, n = start.shape
         terms = np.zeros((4, k + k * (k + 1) // 2, n))
-        terms[1, :k], terms[1, k:] = start, products(start, start)
-        terms[2, :k], terms[2, k:] = rise, products(start, rise) + products(rise, start)
-        terms[3, k:] = products(rise, rise)
+        terms[1, :k], terms[1, k:] = start, pair_products(start, start)
+        terms[2, :k], terms[2, k:] = rise, pair_products(start, rise) + pair_products(rise, start)
+        terms[3, k:] = pair_products(rise, rise)
         terms[0] = np.einsum("tn,tkn->kn", self._integrals(np.arange(n), np.ones(n)), terms[1:])
         return np.ascontiguousarray(terms.swapaxes(1, 2))
 
     def _operators(
-        self, interval: np.ndarray, step: np.ndarray, fraction: np.ndarray, mass: np.ndarray
+        self, interval: np.ndarray, t_star: np.ndarray, fraction: np.ndarray, mass: np.ndarray
     ) -> tuple[csr_array, csr_array]:
         """Matrices that make of the terms the sums over primaries, and those times their places."""
         from scipy.sparse import csr_array
@@ -137,7 +137,7 @@ class Companions:
         value = np.concatenate(factors) * weight
         at = np.broadcast_to(interval, value.shape).ravel(), column.ravel()
         shape = len(self.start[0]), 4 * n
-        return tuple(csr_array((v.ravel(), at), shape=shape) for v in (value, value * step))
+        return tuple(csr_array((v.ravel(), at), shape=shape) for v in (value, value * t_star))
 
     def _place(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The interval of each mass, and its place in it, 0 to 1."""
@@ -145,19 +145,19 @@ class Companions:
         width = self.node[place + 1] - self.node[place]
         return place, np.clip((mass - self.node[place]) / width, 0, 1)
 
-    def _integrals(self, place: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """Integrals of u^s, u^s t and u^s t² du from a node to a step beyond it, (3, p).
+    def _integrals(self, place: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Integrals of u^s, u^s t and u^s t² du from a node up to t, (3, p).
 
         t counts from 0 at the node to 1 at the next. Three Gauss points: exact for s = 0.
         """
         width = (self.node[place + 1] - self.node[place])[:, None]
-        t = step[:, None] * _AT
-        density = (self.node[place, None] + width * t) ** self.binaries.slope
-        density *= width * step[:, None] * _WEIGHT
-        return np.stack((density.sum(1), (density * t).sum(1), (density * t * t).sum(1)))
+        at = t[:, None] * _AT
+        density = (self.node[place, None] + width * at) ** self.binaries.slope
+        density *= width * t[:, None] * _WEIGHT
+        return np.stack((density.sum(1), (density * at).sum(1), (density * at * at).sum(1)))
 
 
-def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def pair_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Products of pairs, (k (k + 1) / 2, ...), of quantities (k, ...): the upper triangle."""
     i, j = pairs(len(one))
     out = one[i]
@@ -167,13 +167,13 @@ def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def pairs(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The two quantities of each product, in the order of `products`."""
+    """The two quantities of each product, in the order of `pair_products`."""
     i, j = np.triu_indices(size)
     return i, j
 
 
 def symmetric_places(size: int) -> np.ndarray:
-    """Where the products of a symmetric matrix (k, k) stand in the order of `products`."""
+    """Where the products of a symmetric matrix (k, k) stand in the order of `pair_products`."""
     i, j = pairs(size)
     out = np.empty((size, size), int)
     out[i, j] = out[j, i] = np.arange(len(i))

@@ -28,12 +28,14 @@ class CrowdedPopulations:
             self.points_per_star = individual.fraction + self._companions.fraction
 
     def n_companions(
-        self, entry: Tensor, n_stars: Tensor, generator: torch.Generator
+        self, isochrone_level: Tensor, n_stars: Tensor, generator: torch.Generator
     ) -> Tensor | None:
         """Numbers of companions of negligible primaries to sample as stars of their own."""
         if self._companions is None:
             return None
-        return torch.poisson(self._companions.fraction[entry] * n_stars, generator=generator)
+        return torch.poisson(
+            self._companions.fraction[isochrone_level] * n_stars, generator=generator
+        )
 
     def draw(
         self,

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from praesepe.sky.population.binaries import GAUSS, products
+from praesepe.sky.population.binaries import GAUSS, pair_products
 from praesepe.sky.population.isochrone import IsochroneNodes
 from praesepe.sky.population.levels import N_IMPORTANCE
 from praesepe.stars.binaries import Binaries
@@ -120,9 +120,10 @@ class ImportanceSampling:
         """
         number, primary = self.companions
         stars = [self.nodes.stars(slice(None), place) for place in GAUSS]
-        own = 0.5 * number * sum(np.concatenate((star, products(star, star))) for star in stars)
+        own = sum(np.concatenate((star, pair_products(star, star))) for star in stars)
+        own = 0.5 * number * own
         factor = self.nodes.attenuation(a_v)
-        own *= np.concatenate((factor, products(factor, factor)))
-        seen = factor * sum(stars) / len(stars)
-        own[len(seen) :] += products(seen, primary) + products(primary, seen)
+        own *= np.concatenate((factor, pair_products(factor, factor)))
+        mean = factor * sum(stars) / len(stars)
+        own[len(mean) :] += pair_products(mean, primary) + pair_products(primary, mean)
         return self.probability @ own.T

@@ -26,13 +26,13 @@ class Populations:
     Attributes
     ----------
     isochrone : Tensor of int64, shape (population,)
-    entry : Tensor of int64, shape (population,)
+    isochrone_level : Tensor of int64, shape (population,)
         (isochrone, level): the isochrone times the number of levels, plus the level.
     extinction : Extinction or None
     """
 
     isochrone: Tensor
-    entry: Tensor
+    isochrone_level: Tensor
     extinction: Extinction | None
 
 
@@ -132,7 +132,10 @@ class IndividualStars:
         """
         n, isochrone = len(population), populations.isochrone
         source = self._alias if alias is None else alias
-        start, count = source.start[populations.entry], source.count[populations.entry]
+        start, count = (
+            source.start[populations.isochrone_level],
+            source.count[populations.isochrone_level],
+        )
         max_living, lowest = self.max_living_mass[isochrone], self._lowest_mass[isochrone]
         n_living = torch.empty(n if compute_truth else 0, device=self.device)
         weight = torch.empty(n, device=self.device) if weighted else None
@@ -162,15 +165,15 @@ class IndividualStars:
         terms = self._terms.index_select(1, node)
         return attenuation(terms.view(-1, len(self._start) - 2, len(node)), a_v)
 
-    def light(self, node: Tensor, step: Tensor) -> Tensor:
-        """Light of stars at a step (0 to 1) above their nodes, (band, star)."""
-        return torch.addcmul(self._start[self._bands, node], self._rise[self._bands, node], step)
+    def light(self, node: Tensor, t: Tensor) -> Tensor:
+        """Light of stars at t (0 to 1) between their nodes and the next, (band, star)."""
+        return torch.addcmul(self._start[self._bands, node], self._rise[self._bands, node], t)
 
     def _interpolate(self, node: Tensor, generator: torch.Generator, *, out: Tensor) -> None:
         """Put each star anywhere between its node and the next."""
         start, rise = self._start[: len(out)], self._rise[: len(out)]
-        step = torch.rand(node.shape, generator=generator, device=self.device)
-        torch.addcmul(start.index_select(1, node), rise.index_select(1, node), step, out=out)
+        t = torch.rand(node.shape, generator=generator, device=self.device)
+        torch.addcmul(start.index_select(1, node), rise.index_select(1, node), t, out=out)
 
     def add_companions(
         self,
@@ -205,8 +208,8 @@ class IndividualStars:
         start, rise = (
             table[: len(value)].index_select(1, node) for table in (self._start, self._rise)
         )
-        step = (mass - start[0]) / rise[0].clamp_min(1e-30)
-        companion = start.addcmul_(rise, step.clamp_(0, 1))
+        t = (mass - start[0]) / rise[0].clamp_min(1e-30)
+        companion = start.addcmul_(rise, t.clamp_(0, 1))
         if a_v is not None:
             companion[self._bands] *= self.attenuation(node, a_v.index_select(0, which))
         # A brown dwarf weighs, but does not shine.

@@ -72,8 +72,8 @@ class IsochroneNodes:
         lowest = lowest_star(mass)
         at = np.clip(np.searchsorted(mass, node, side="right") - 1, 0, len(mass) - 2)
         width = mass[at + 1] - mass[at]
-        step = np.clip((node - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
-        node_flux = _interpolate_flux(flux, at, step)
+        t = np.clip((node - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
+        node_flux = _interpolate_flux(flux, at, t)
         node_flux[node > mass[-1]] = 0
         # A star is never half luminous: an interval with a non-luminous end is so as a whole.
         off = (node_flux[:-1].max(1) <= 0) | (node_flux[1:].max(1) <= 0)
@@ -83,7 +83,7 @@ class IsochroneNodes:
         start, rise = value[:, :-1].copy(), np.diff(value, axis=1)
         start[1:-1, off] = rise[1:-1, off] = 0
         if extinction is not None:
-            at_node = extinction[at] + step[..., None] * (extinction[at + 1] - extinction[at])
+            at_node = extinction[at] + t[..., None] * (extinction[at + 1] - extinction[at])
             between = 0.5 * (at_node[:-1] + at_node[1:]) / (-2.5 * np.log10(2))
             extinction = np.ascontiguousarray(between.transpose(1, 2, 0))
         return cls(cdf, start, rise, extinction, max_living_mass, lowest)
@@ -104,13 +104,6 @@ class IsochroneNodes:
         flux = self.start[1:-1]
         return np.maximum(flux, flux + self.rise[1:-1])
 
-    @property
-    def present_fraction(self) -> float:
-        """Present-day mass per unit of initial mass, of single stars."""
-        middle = self.start[[0, -1]] + self.rise[[0, -1]] / 2
-        total = middle @ self.fraction
-        return float(total[1] / total[0])
-
     def attenuation(self, a_v: float) -> np.ndarray:
         """Factor of the dust on each quantity, the same in an interval, (3 + band, interval)."""
         factor = np.ones((len(self.start) + 1, self.start.shape[1]))
@@ -119,9 +112,9 @@ class IsochroneNodes:
             factor[FLUX:] = np.exp2(np.einsum("bti,t->bi", self.extinction, powers))
         return factor
 
-    def stars(self, interval: np.ndarray | slice, step: np.ndarray | float) -> np.ndarray:
-        """Quantities of stars at a place (0 to 1) within their intervals, (3 + band, star)."""
-        value = self.start[:, interval] + step * self.rise[:, interval]
+    def stars(self, interval: np.ndarray | slice, t: np.ndarray | float) -> np.ndarray:
+        """Quantities of stars at t (0 to 1) within their intervals, (3 + band, star)."""
+        value = self.start[:, interval] + t * self.rise[:, interval]
         out = np.empty((len(value) + 1, value.shape[1]))
         out[MASS], out[PRESENT], out[FLUX:] = value[0], value[-1], value[1:-1]
         out[LIVING] = (value[0] >= self.lowest_mass) & (value[0] <= self.max_living_mass)
@@ -160,13 +153,13 @@ def _even_mesh(low: float, high: float) -> np.ndarray:
     return np.geomspace(low, high, MESH)[1:-1]
 
 
-def _interpolate_flux(flux: np.ndarray, at: np.ndarray, step: np.ndarray) -> np.ndarray:
+def _interpolate_flux(flux: np.ndarray, at: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Flux between two points of an isochrone, linear in magnitude; (node, band)."""
     out = flux[at]
-    end = step[:, 0] == 1
-    out[end] = flux[at[end] + 1]
-    (between,) = np.nonzero((step[:, 0] > 0) & (step[:, 0] < 1))
-    low, t = at[between], step[between]
+    at_next = t[:, 0] == 1
+    out[at_next] = flux[at[at_next] + 1]
+    (between,) = np.nonzero((t[:, 0] > 0) & (t[:, 0] < 1))
+    low, t = at[between], t[between]
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = np.exp((1 - t) * np.log(flux[low]) + t * np.log(flux[low + 1]))
     out[between] = np.nan_to_num(inside)

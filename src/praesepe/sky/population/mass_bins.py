@@ -28,9 +28,9 @@ def mass_bins(weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray) -> 
     """
     total = np.maximum(light.sum(1, keepdims=True), 1e-300)
     relative, relative_mass = (light / total).mean(0), (mass_light / total).mean(0)
-    given = weight * relative
-    of_level = np.maximum(given.sum(1, keepdims=True), 1e-300)
-    index = ((np.cumsum(given, axis=1) - given / 2) / of_level * N_BINS).astype(int)
+    unresolved = weight * relative
+    of_level = np.maximum(unresolved.sum(1, keepdims=True), 1e-300)
+    index = ((np.cumsum(unresolved, axis=1) - unresolved / 2) / of_level * N_BINS).astype(int)
     columns = np.stack((relative_mass, relative, *light), axis=1)  # (interval, 2 + band)
     band_total = np.maximum(weight @ columns[:, 2:], 1e-300)  # (level, band)
     bins = np.zeros((len(weight), N_BINS, 1 + len(light)))

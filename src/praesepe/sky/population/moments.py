@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from praesepe.sky.population.binaries import GAUSS, Companions, products
+from praesepe.sky.population.binaries import GAUSS, Companions, pair_products
 from praesepe.sky.population.isochrone import IsochroneNodes
 from praesepe.stars.binaries import Binaries
 
@@ -32,15 +32,15 @@ def interval_sums(nodes: IsochroneNodes, binaries: Binaries | None, a_v: np.ndar
     """
     n = len(nodes.fraction)
     star = nodes.stars(np.repeat(np.arange(n), 2), np.tile(GAUSS, n))
-    sums = np.concatenate((star, products(star, star)))
+    sums = np.concatenate((star, pair_products(star, star)))
     sums *= np.repeat(nodes.fraction / 2, 2)
     sums = sums[:, ::2] + sums[:, 1::2]
     companions = None if binaries is None else Companions(nodes, binaries)
     out = np.empty((len(a_v), *sums.shape))
-    for behind, x in zip(out, a_v, strict=True):
+    for sums_at_x, x in zip(out, a_v, strict=True):
         factor = nodes.attenuation(x)
-        factor = np.concatenate((factor, products(factor, factor)))
-        np.multiply(sums, factor, out=behind)
+        factor = np.concatenate((factor, pair_products(factor, factor)))
+        np.multiply(sums, factor, out=sums_at_x)
         if companions is not None:
-            behind += companions.sums(factor)
+            sums_at_x += companions.sums(factor)
     return out

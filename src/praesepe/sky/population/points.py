@@ -20,7 +20,7 @@ class Stars:
         Index of each point's population.
     flux : Tensor, shape (band, point)
         Light of each point. In a crowded population a star carries the light of all stars that it
-        stands for. Points that share unresolved light may be dark in some bands, where fewer of
+        stands for. Points that share unresolved light may have none in some bands, where fewer of
         them have the right shot noise.
     star_mass : Tensor, shape (point,)
         Initial mass of the star or binary. Of a point that shares unresolved light, the mean mass

@@ -70,8 +70,6 @@ class StarSampler:
         Number of tables.
     log_age, metallicity : ndarray, shapes (A,), (Zn,)
         Of the first table.
-    present_fraction : ndarray, shape (A, Zn)
-        Present-day mass per unit of initial mass, of the first table and single stars.
     mean_mass : float
         Mean initial mass of a star with its companion, Msun.
     a_v : tuple of float
@@ -114,7 +112,6 @@ class StarSampler:
         self.mean_mass = float(imf.mean_mass) * (1 + companions)
         shapes = [t.mag_ab.shape[:2] for t in self._tables]
         self._first = np.cumsum([0, *(a * z for a, z in shapes)]).tolist()
-        self.present_fraction = tabulated.present_fraction[: self._first[1]].reshape(shapes[0])
         self._n_bands = len(flux_limit)
         self.individual = IndividualStars(tabulated, self.binaries, imf, self.device)
         self.unresolved = UnresolvedStars(tabulated, self.device)
@@ -202,25 +199,27 @@ class StarSampler:
         """
         n_stars = n_stars.to(torch.float64)
         complete = self._complete_level(flux_limit, light_scale)
-        entry = self._entry(isochrone, n_stars, max_points, complete)
+        isochrone_level = self._isochrone_level(isochrone, n_stars, max_points, complete)
         extinction = self._extinction(a_v, a_v_scatter, len(isochrone))
-        populations = Populations(isochrone, entry, extinction)
-        crowded = entry % self.levels.n >= self.levels.importance
+        populations = Populations(isochrone, isochrone_level, extinction)
+        crowded = isochrone_level % self.levels.n >= self.levels.importance
         any_crowded = bool(crowded.any())
 
-        fraction = self.individual.fraction[entry].clamp(0, 1)
+        fraction = self.individual.fraction[isochrone_level].clamp(0, 1)
         n_individual = torch.binomial(n_stars, fraction, generator=generator)
         n_unresolved = n_stars - n_individual
         unresolved = self.unresolved.draw(
-            entry, n_unresolved, extinction, has_points=~crowded, generator=generator
+            isochrone_level, n_unresolved, extinction, has_points=~crowded, generator=generator
         )
-        more = self._crowded.n_companions(entry, n_stars, generator) if any_crowded else None
+        more = (
+            self._crowded.n_companions(isochrone_level, n_stars, generator) if any_crowded else None
+        )
         points = _Points(
             [n_individual, more, unresolved.counts.sum(1)],
             n_values=(2 if compute_truth else 1) + self._n_bands,
             device=self.device,
         )
-        mass_bins = self.unresolved.mass_bins[entry]
+        mass_bins = self.unresolved.mass_bins[isochrone_level]
         points.set_unresolved(unresolved, mass_bins[..., 0].mean(1))
         draw: Callable[..., Sampled] = self.individual.draw
         if any_crowded:
@@ -286,8 +285,8 @@ class StarSampler:
         Tensor of bool, shape (population,)
         """
         complete = self._complete_level(flux_limit, light_scale)
-        entry = self._entry(isochrone, n_stars.double(), MAX_POINTS, complete)
-        return entry % self.levels.n > self.levels.importance
+        isochrone_level = self._isochrone_level(isochrone, n_stars.double(), MAX_POINTS, complete)
+        return isochrone_level % self.levels.n > self.levels.importance
 
     def _complete_level(
         self, flux_limit: Tensor | None, light_scale: Tensor | None
@@ -307,7 +306,7 @@ class StarSampler:
             )
         return COMPLETE + level
 
-    def _entry(
+    def _isochrone_level(
         self,
         isochrone: Tensor,
         n_stars: Tensor,
@@ -320,8 +319,8 @@ class StarSampler:
             return first + EXACT
         most = torch.as_tensor(max_points, device=self.device).expand(len(isochrone))
         level = torch.arange(levels.n, device=self.device)
-        entries = first[:, None] + level  # (population, level)
-        individual = n_stars[:, None] * self._crowded.points_per_star[entries]
+        candidates = first[:, None] + level  # (population, level)
+        individual = n_stars[:, None] * self._crowded.points_per_star[candidates]
         few = individual <= most[:, None] * torch.where(level < levels.importance, 1, 2)
         few[:, EXACT] = n_stars <= FEW_STARS
         own = torch.full_like(isochrone, COMPLETE) if complete is None else complete
@@ -428,9 +427,9 @@ class _BrightestUnresolved:
         n_unresolved : Tensor, shape (population,)
         generator : torch.Generator
         """
-        isochrone, entry = populations.isochrone, populations.entry
-        highest = torch.minimum(self._below[entry], self._living[isochrone])
-        unresolved = (1 - self._individual.fraction[entry]).clamp_min(1e-12)
+        isochrone, isochrone_level = populations.isochrone, populations.isochrone_level
+        highest = torch.minimum(self._below[isochrone_level], self._living[isochrone])
+        unresolved = (1 - self._individual.fraction[isochrone_level]).clamp_min(1e-12)
         n = n_unresolved * highest / unresolved
         u = torch.rand(len(n), generator=generator, device=n.device, dtype=torch.float64)
         at = isochrone + highest * u ** (1 / n.clamp_min(1e-12))  # the highest of n even deviates
@@ -438,8 +437,8 @@ class _BrightestUnresolved:
         first = isochrone * self._n_nodes
         node = node.clamp(first, first + self._n_nodes - 2)
         width = (self._key[node + 1] - self._key[node]).clamp_min(1e-300)
-        step = ((at - self._key[node]) / width).clamp(0, 1).float()
-        flux = self._individual.light(node, step)
+        t = ((at - self._key[node]) / width).clamp(0, 1).float()
+        flux = self._individual.light(node, t)
         if populations.extinction is not None:
             flux = flux * self._individual.attenuation(node, populations.extinction.mean)
         return flux * (n > 0)

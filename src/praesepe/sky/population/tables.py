@@ -30,7 +30,7 @@ class IsochroneTables:
     levels : Levels
     n_nodes : int
         Nodes of each isochrone, shorter ones being padded by their last node.
-    lowest_mass, max_living_mass, present_fraction : ndarray, shape (isochrone,)
+    lowest_mass, max_living_mass : ndarray, shape (isochrone,)
         See `IsochroneNodes`.
     cdf, mass : ndarray, shape (isochrone, node)
         Cumulative number; initial mass, Msun.
@@ -62,7 +62,6 @@ class IsochroneTables:
     n_nodes: int
     lowest_mass: np.ndarray
     max_living_mass: np.ndarray
-    present_fraction: np.ndarray
     cdf: np.ndarray
     mass: np.ndarray
     start: np.ndarray
@@ -195,8 +194,8 @@ class _Arrays:
         shape = n, n_nodes
         size = FLUX + n_bands
         self.mass = np.empty(shape)
-        for row, own in zip(self.mass, nodes, strict=True):
-            row[: len(own)], row[len(own) :] = own, own[-1]
+        for padded, own in zip(self.mass, nodes, strict=True):
+            padded[: len(own)], padded[len(own) :] = own, own[-1]
         self.cdf = imf.cdf(self.mass)
         self.cdf[:, 0] = 0.0
         self.cdf[self.mass == self.mass[:, -1:]] = 1.0
@@ -206,7 +205,7 @@ class _Arrays:
         if table.dust is not None:
             self.extinction = np.zeros((table.dust.shape[-1], n_bands, *shape), np.float32)
         self.moments = np.empty((n, len(a_v), levels.n, size + size * (size + 1) // 2))
-        self.of_isochrone = np.empty((3, n))
+        self.of_isochrone = np.empty((2, n))
         self.below = np.empty((n, levels.n))
         self.numbers = np.empty((n, N_IMPORTANCE - 1))
         self.mass_bins = np.empty((n, levels.n, N_BINS, 1 + n_bands), np.float32)
@@ -248,8 +247,7 @@ class _Arrays:
         self.start[:, i, n:] = (nodes.start[:, -1] + nodes.rise[:, -1])[:, None]
         if self.extinction is not None and nodes.extinction is not None:
             self.extinction[:, :, i, :n] = nodes.extinction.swapaxes(0, 1)
-        own = nodes.lowest_mass, nodes.max_living_mass, nodes.present_fraction
-        self.of_isochrone[:, i] = own
+        self.of_isochrone[:, i] = nodes.lowest_mass, nodes.max_living_mass
 
     def tables(self) -> IsochroneTables:
         """The tables, once all isochrones are filled in."""
@@ -258,13 +256,12 @@ class _Arrays:
         places = symmetric_places(size)
         moments = self.moments[:, 0]  # (isochrone, level, moment)
         terms = None if self.extinction is None else _extinction_terms(self.moments, self.a_v)
-        lowest_mass, max_living_mass, present_fraction = self.of_isochrone
+        lowest_mass, max_living_mass = self.of_isochrone
         return IsochroneTables(
             levels=self.levels,
             n_nodes=n_nodes,
             lowest_mass=lowest_mass,
             max_living_mass=max_living_mass,
-            present_fraction=present_fraction,
             cdf=self.cdf,
             mass=self.mass,
             start=self.start.reshape(len(self.start), -1),

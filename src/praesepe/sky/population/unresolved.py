@@ -65,7 +65,7 @@ class UnresolvedStars:
 
     def draw(
         self,
-        entry: Tensor,
+        isochrone_level: Tensor,
         n_stars: Tensor,
         extinction: Extinction | None,
         *,
@@ -76,7 +76,7 @@ class UnresolvedStars:
 
         Parameters
         ----------
-        entry : Tensor of int64, shape (population,)
+        isochrone_level : Tensor of int64, shape (population,)
             (isochrone, level) of each population.
         n_stars : Tensor, shape (population,)
             Number of its unresolved stars.
@@ -85,12 +85,14 @@ class UnresolvedStars:
             Whether points share the light; in crowded populations it is diffuse.
         generator : torch.Generator
         """
-        mean = self.mean[entry]  # (population, 3 + band)
+        mean = self.mean[isochrone_level]  # (population, 3 + band)
         if extinction is None or self._terms is None:
-            spread, per_star = self.scatter[entry], self.points_per_star[entry]
+            spread, per_star = self.scatter[isochrone_level], self.points_per_star[isochrone_level]
         else:
-            mean = extinction.attenuate_moments(mean, self._terms[0][entry])
-            second = extinction.attenuate_moments(self.second[entry], self._terms[1][entry])
+            mean = extinction.attenuate_moments(mean, self._terms[0][isochrone_level])
+            second = extinction.attenuate_moments(
+                self.second[isochrone_level], self._terms[1][isochrone_level]
+            )
             spread, per_star = covariance_root(mean, second), effective_points(mean, second)
         normal = torch.randn(mean.shape, generator=generator, device=mean.device).double()
         scatter = torch.einsum("pij,pj->pi", spread, normal)

@@ -46,12 +46,12 @@ def annuli_of(profile, crowded, *, stars=1e6, reach=70.0, psf=2.6):
 
 def test_crowded_clusters_become_annuli_and_others_stay_whole():
     annuli = annuli_of(profile_of(), [False, True, False])
-    assert annuli.cluster.tolist() == [0, *[1] * N_ANNULI, 2]
+    assert annuli.cluster_index.tolist() == [0, *[1] * N_ANNULI, 2]
     np.testing.assert_array_equal(annuli.inner_fraction[1:-1][1:], annuli.outer_fraction[1:-1][:-1])
     assert annuli.inner_fraction.min() == 0
     assert annuli.outer_fraction.max() == 1
     for k in range(3):
-        assert float(annuli.n_stars[annuli.cluster == k].sum()) == 1e6
+        assert float(annuli.n_stars[annuli.cluster_index == k].sum()) == 1e6
     share = annuli.outer_fraction - annuli.inner_fraction
     error = (1e6 * share * (1 - share)).sqrt()
     assert ((annuli.n_stars - 1e6 * share).abs() <= 4 * error + 1e-9).all()

@@ -12,7 +12,7 @@ from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
-from praesepe.stars.magnitudes import StellarTable, imf_weights, present_mass_fraction
+from praesepe.stars.magnitudes import StellarTable, imf_weights
 
 ABOVE_THE_LIMIT = 0.1
 """e-/s; well above the simulator's flux limits, so that no shared point counts."""
@@ -209,17 +209,10 @@ def test_owners_and_rows(usual, table, generator):
     assert not (drawn.population == 2).any()
 
 
-def test_row_of_age_and_metallicity(simulator):
+def test_isochrone_of_age_and_metallicity(simulator):
     sampler = simulator.field_stars
     n = len(sampler.metallicity)
     assert sampler.isochrone_at(torch.tensor([3]), 2).tolist() == [3 * n + 2]
-
-
-def test_present_mass_agrees_with_the_stellar_table(usual, table):
-    isochrones = zip(table.initial_mass[:, 0], table.present_mass[:, 0], strict=True)
-    expected = [present_mass_fraction(*masses, KROUPA2001) for masses in isochrones]
-    np.testing.assert_allclose(usual.present_fraction[:, 0], expected, atol=0.005)
-    assert (np.diff(usual.present_fraction[:, 0]) < 1e-3).all()
 
 
 def test_the_same_seed_gives_the_same_stars(usual):
