@@ -151,6 +151,11 @@ def evaluate(
     -------
     Evaluation
 
+    Returns
+    -------
+    Evaluation
+        The metrics, as a mapping, and the clusters.
+
     Raises
     ------
     InputError

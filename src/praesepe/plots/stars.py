@@ -146,6 +146,10 @@ def figure_stellar_model(
     compare : IsochroneGrid, optional
         A model to draw beside it.
 
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     InputError
