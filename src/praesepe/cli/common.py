@@ -8,8 +8,9 @@ import math
 import re
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,40 +18,23 @@ from praesepe.cli.waiting import use_threads
 from praesepe.errors import InputError
 from praesepe.version import __version__
 
+log = logging.getLogger(__name__)
+
 Model = Annotated[str, typer.Argument(help="Name of a model that is included, or its folder.")]
 SurveyName = Annotated[
     str, typer.Argument(help="Name of a survey that is included, or a TOML file.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 N = Annotated[int, typer.Option("--n", min=1, help="Number of clusters.")]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
 Threads = Annotated[
     int | None,
     typer.Option(
         min=1, callback=use_threads, help="Threads of a process; default: the number of cores."
     ),
 ]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
 Catalog = Annotated[Path, typer.Option(help="CSV, ECSV, FITS or VOTable with ra, dec, or x, y.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
-Images = Annotated[
-    list[str] | None,
-    typer.Option("--image", metavar="BAND=FILE", help="Mosaic of one band; repeat for every band."),
-]
-Units = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--unit", metavar="BAND=UNIT", help="Unit of the pixels, in place of BUNIT; repeat."
-    ),
-]
-ZeroPoints = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--zero-point",
-        metavar="BAND=MAG",
-        help="AB magnitude of 1 e-/s, in place of PHOTFLAM; repeat.",
-    ),
-]
 Samples = Annotated[int, typer.Option(min=1, help="Posterior draws per cluster.")]
 NoNuisances = Annotated[
     bool,
@@ -59,19 +43,85 @@ NoNuisances = Annotated[
 NoWcs = Annotated[
     bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
 ]
-XColumn = Annotated[str | None, typer.Option("--x", help="Catalogue's column of pixel x.")]
-YColumn = Annotated[str | None, typer.Option("--y", help="Catalogue's column of pixel y.")]
-Origin = Annotated[
-    int | None, typer.Option(help="Coordinate of the first pixel: 1 (DS9) or 0 (numpy).")
-]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Options that say which images there are, and in which units."""
+
+    image: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BAND=FILE", help="Mosaic of one band; repeat for every band."),
+    ] = None
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BAND=UNIT", help="Unit of the pixels, in place of BUNIT; repeat."),
+    ] = None
+    zero_point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BAND=MAG", help="AB magnitude of 1 e-/s, in place of PHOTFLAM; repeat."
+        ),
+    ] = None
+
+    def files(self) -> dict[str, Path]:
+        """The file of each band."""
+        files = {band: Path(file) for band, file in by_band("--image", self.image).items()}
+        if not files:
+            raise InputError("no images; give --image BAND=FILE for every band of the model.")
+        return files
+
+    def calibration(self) -> dict[str, Any]:
+        """Units and zero points, as the library takes them."""
+        return {
+            "units": by_band("--unit", self.unit),
+            "zero_points": magnitudes_by_band(self.zero_point),
+        }
+
+
+@dataclass(frozen=True)
+class PixelColumns:
+    """Options that say where positions in pixels stand in a catalogue."""
+
+    x: Annotated[str | None, typer.Option(help="Catalogue's column of pixel x.")] = None
+    y: Annotated[str | None, typer.Option(help="Catalogue's column of pixel y.")] = None
+    origin: Annotated[
+        int | None, typer.Option(help="Coordinate of the first pixel: 1 (DS9) or 0 (numpy).")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Options that say what to compute with."""
+
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
+    threads: Threads = None
+
+    def check(self) -> str:
+        """The device; refuse one that this machine does not have."""
+        import torch
+
+        try:
+            kind = torch.device(self.device).type
+        except RuntimeError:
+            raise InputError(
+                f"no device {self.device!r}; give cpu, cuda or cuda:0, cuda:1 …"
+            ) from None
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise InputError(
+                f"--device {self.device}: no CUDA device is available here; use --device cpu."
+            )
+        threads = torch.get_num_threads()
+        log.info(
+            "praesepe %s, torch %s, %s, threads: %d", __version__, torch.__version__, kind, threads
+        )
+        return self.device
 
 
 def command_line() -> str:
     """The command line as typed, for the metadata of outputs."""
     return shlex.join(["praesepe", *sys.argv[1:]])
 
-
-log = logging.getLogger(__name__)
 
 OPTIONS = {
     "allow_no_wcs": "--no-wcs",
@@ -123,14 +173,6 @@ def positive(value: float | None) -> float | None:
     return value
 
 
-def parse_images(pairs: list[str] | None) -> dict[str, Path]:
-    """Read ``BAND=FILE`` arguments."""
-    images = {band: Path(file) for band, file in by_band("--image", pairs).items()}
-    if not images:
-        raise InputError("no images; give --image BAND=FILE for every band of the model.")
-    return images
-
-
 def by_band(option: str, pairs: list[str] | None) -> dict[str, str]:
     """Read arguments ``BAND=…`` of an option."""
     what, example = {
@@ -160,19 +202,3 @@ def magnitudes_by_band(pairs: list[str] | None) -> dict[str, float]:
         if not math.isfinite(magnitudes[band]):
             raise InputError(f"--zero-point {band}={text}: {text!r} is not a magnitude.")
     return magnitudes
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this machine does not have."""
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise InputError(f"no device {device!r}; give cpu, cuda or cuda:0, cuda:1 …") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: no CUDA device is available here; use --device cpu.")
-    threads = torch.get_num_threads()
-    log.info(
-        "praesepe %s, torch %s, %s, threads: %d", __version__, torch.__version__, kind, threads
-    )

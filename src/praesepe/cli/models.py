@@ -5,34 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from praesepe.cli.common import (
     Catalog,
-    Device,
     Images,
+    Machine,
     Model,
     NoNuisances,
     NoWcs,
-    Origin,
     Overwrite,
+    PixelColumns,
     Samples,
     Seed,
     SurveyName,
     Threads,
-    Units,
     Workers,
-    XColumn,
-    YColumn,
-    ZeroPoints,
-    by_band,
-    check_device,
     command_line,
-    magnitudes_by_band,
-    parse_images,
     positive,
 )
 from praesepe.cli.progress import display
@@ -41,12 +34,11 @@ from praesepe.errors import InputError
 
 if TYPE_CHECKING:
     from praesepe.evaluation import Evaluation
-    from praesepe.survey import Survey
-    from praesepe.training.labelled import Labelled
 
 
 def train(
     survey: SurveyName,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the model, checkpoint and metrics.")],
     minutes: Annotated[
         float | None, typer.Option(callback=positive, help="Train for so long …")
@@ -66,22 +58,17 @@ def train(
         str | None, typer.Option(help="From features to posterior: flow (default) or grid.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Stamps per step.")] = 128,
-    image: Images = None,
+    images: Images,
     catalog: Annotated[
         Path | None,
         typer.Option(
             help="Real clusters on these images with log_age, log_mass, rh_arcsec, to train on."
         ),
     ] = None,
-    x: XColumn = None,
-    y: YColumn = None,
-    origin: Origin = None,
-    unit: Units = None,
-    zero_point: ZeroPoints = None,
+    pixels: PixelColumns,
     no_wcs: NoWcs = False,
     seed: Seed = 0,
-    device: Device = "cpu",
-    threads: Threads = None,
+    machine: Machine,
 ) -> None:
     """Train a model on fresh simulations, or fine-tune one on annotated clusters.
 
@@ -90,18 +77,22 @@ def train(
     praesepe train phat --out tuned --from phat --steps 500 --catalog known.csv --image F336W=…
     """
     from praesepe.survey import load_survey
+    from praesepe.training.labelled import read_labelled
     from praesepe.training.loop import train as train_model
 
-    check_device(device)
-    if (catalog is None) != (not image):
+    device = machine.check()
+    if (catalog is None) != (not images.image):
         raise InputError(
             "annotated clusters need both --catalog and --image BAND=FILE for every band."
         )
     if (minutes is None) == (steps is None):
         raise InputError("give either --minutes or --steps, to say how long to train.")
     described = load_survey(survey)
-    reading = {"x": x, "y": y, "origin": origin, "allow_no_wcs": no_wcs}
-    labelled = _labelled(described, image, catalog, unit, zero_point, reading)
+    labelled = None
+    if catalog is not None:
+        reading = {**asdict(pixels), **images.calibration(), "allow_no_wcs": no_wcs}
+        labelled = read_labelled(described, images.files(), catalog, **reading)
+        say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
     with display("training") as progress, _how_to_go_on(out):
         train_model(
             described,
@@ -126,43 +117,15 @@ def train(
     say(f"  praesepe predict {out} {bands} --catalog … --out measured.ecsv")
 
 
-def _labelled(
-    survey: Survey,
-    image: list[str] | None,
-    catalog: Path | None,
-    unit: list[str] | None,
-    zero_point: list[str] | None,
-    reading: dict[str, Any],
-) -> Labelled | None:
-    """The annotated clusters to train on, if there are any."""
-    from praesepe.training.labelled import read_labelled
-
-    if catalog is None:
-        return None
-    labelled = read_labelled(
-        survey,
-        parse_images(image),
-        catalog,
-        units=by_band("--unit", unit),
-        zero_points=magnitudes_by_band(zero_point),
-        **reading,
-    )
-    say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
-    return labelled
-
-
 def predict(
     model: Model,
+    *,
     catalog: Catalog,
     out: Annotated[
         Path, typer.Option(help="Table to write: .ecsv, .fits, .vot, .csv or .parquet.")
     ],
-    image: Images = None,
-    x: XColumn = None,
-    y: YColumn = None,
-    origin: Origin = None,
-    unit: Units = None,
-    zero_point: ZeroPoints = None,
+    images: Images,
+    pixels: PixelColumns,
     no_wcs: NoWcs = False,
     regions: Annotated[Path | None, typer.Option(help="DS9 regions to write: .reg.")] = None,
     samples: Annotated[
@@ -171,8 +134,7 @@ def predict(
     n_samples: Samples = 500,
     overwrite: Overwrite = False,
     seed: Seed = 0,
-    device: Device = "cpu",
-    threads: Threads = None,
+    machine: Machine,
 ) -> None:
     """Measure catalogued clusters on mosaics.
 
@@ -181,11 +143,11 @@ def predict(
     """
     from praesepe.inference.prediction import predict as measure
 
-    check_device(device)
+    device = machine.check()
     with display("measuring", "clusters") as progress:
         table = measure(
             model,
-            parse_images(image),
+            images.files(),
             catalog,
             out=out,
             regions=regions,
@@ -193,11 +155,8 @@ def predict(
             overwrite=overwrite,
             n_samples=n_samples,
             seed=seed,
-            x=x,
-            y=y,
-            origin=origin,
-            units=by_band("--unit", unit),
-            zero_points=magnitudes_by_band(zero_point),
+            **asdict(pixels),
+            **images.calibration(),
             allow_no_wcs=no_wcs,
             device=device,
             progress=progress,
@@ -211,15 +170,15 @@ def predict(
 
 def evaluate(
     model: Model,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, clusters.ecsv, figures.")],
     n: Annotated[int, typer.Option("--n", min=1, help="Number of artificial clusters.")] = 4000,
     n_samples: Samples = 500,
     no_nuisances: NoNuisances = False,
     overwrite: Overwrite = False,
     seed: Annotated[int, typer.Option(min=0, help="Not that of the training.")] = 1,
-    device: Device = "cpu",
     workers: Workers = 1,
-    threads: Threads = None,
+    machine: Machine,
 ) -> None:
     """Measure artificial clusters that the model never saw: bias, scatter, calibration.
 
@@ -228,7 +187,7 @@ def evaluate(
     from praesepe.evaluation import PRODUCTS
     from praesepe.evaluation import evaluate as evaluate_model
 
-    check_device(device)
+    device = machine.check()
     with display("evaluating", "clusters") as progress:
         evaluation = evaluate_model(
             model,

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from praesepe.cli.common import (
-    Device,
     Images,
+    Machine,
     N,
     NoNuisances,
-    Origin,
     Overwrite,
+    PixelColumns,
     Seed,
     SurveyName,
-    Threads,
-    Units,
     Workers,
-    XColumn,
-    YColumn,
-    ZeroPoints,
-    by_band,
-    check_device,
     command_line,
-    magnitudes_by_band,
-    parse_images,
 )
 from praesepe.cli.progress import display
 from praesepe.cli.screen import say
@@ -36,8 +28,9 @@ from praesepe.errors import InputError
 
 def fields_build(
     survey: SurveyName,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the fields; made if needed.")],
-    image: Images = None,
+    images: Images,
     catalog: Annotated[
         Path | None, typer.Option(help="Known clusters, which the fields keep away from.")
     ] = None,
@@ -52,11 +45,7 @@ def fields_build(
     size: Annotated[int, typer.Option(min=16, help="Side of a field in pixels.")] = 192,
     seed: Seed = 0,
     overwrite: Overwrite = False,
-    x: XColumn = None,
-    y: YColumn = None,
-    origin: Origin = None,
-    unit: Units = None,
-    zero_point: ZeroPoints = None,
+    pixels: PixelColumns,
 ) -> None:
     """Cut star fields without clusters, gaps and saturated stars from your mosaics.
 
@@ -68,7 +57,7 @@ def fields_build(
     with display("looking for clean places", "rows") as progress:
         built = build_fields(
             survey,
-            parse_images(image),
+            images.files(),
             catalog,
             out=out,
             exclude_radius_arcsec=exclude_radius,
@@ -77,11 +66,8 @@ def fields_build(
             size=size,
             seed=seed,
             overwrite=overwrite,
-            x=x,
-            y=y,
-            origin=origin,
-            units=by_band("--unit", unit),
-            zero_points=magnitudes_by_band(zero_point),
+            **asdict(pixels),
+            **images.calibration(),
             command=command_line(),
             progress=progress,
         )
@@ -93,6 +79,7 @@ def fields_build(
 
 def simulate(
     survey: SurveyName,
+    *,
     out: Annotated[Path, typer.Option(help="File to write, .fits or .zarr; with shards a folder.")],
     n: N = 1000,
     seed: Seed = 0,
@@ -109,9 +96,8 @@ def simulate(
         str | None, typer.Option("--format", help="Format of shards: fits (default) or zarr.")
     ] = None,
     overwrite: Overwrite = False,
-    device: Device = "cpu",
     workers: Workers = 1,
-    threads: Threads = None,
+    machine: Machine,
 ) -> None:
     """Write mock clusters: images in e-/s (IMAGES) and the truth (TRUTH), FITS or Zarr.
 
@@ -123,7 +109,7 @@ def simulate(
     """
     from praesepe.mocks.sets import simulate as simulate_mocks
 
-    check_device(device)
+    device = machine.check()
     with display("simulating", "clusters") as progress:
         simulate_mocks(
             survey,
@@ -146,6 +132,7 @@ def simulate(
 
 def mosaic(
     survey: SurveyName,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for the images and truth.ecsv.")],
     catalog: Annotated[
         Path | None, typer.Option(help="Positions, log_age, log_mass, rh_arcsec, and more.")
@@ -168,9 +155,7 @@ def mosaic(
         typer.Option(metavar="RA,DEC", help="Degrees; default: the middle of the catalogue."),
     ] = None,
     overwrite: Overwrite = False,
-    x: XColumn = None,
-    y: YColumn = None,
-    origin: Origin = None,
+    pixels: PixelColumns,
 ) -> None:
     """Write an artificial mosaic: a calibrated FITS image per band, and the truth.
 
@@ -195,9 +180,7 @@ def mosaic(
             nuisances=not no_nuisances,
             center_deg=_degrees(center),
             out=out,
-            x=x,
-            y=y,
-            origin=origin,
+            **asdict(pixels),
             overwrite=overwrite,
             command=command_line(),
             progress=progress,

@@ -7,6 +7,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Annotated, Any
 
 import typer
@@ -43,9 +44,9 @@ Verbose = Annotated[
 def verb(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command of a function.
 
-    The command takes ``-v`` too. Its exit status is 0, 2 for input that cannot be used, 1 for an
-    error that nobody foresaw, and 130 after Ctrl-C. This is the one place where errors become
-    messages.
+    The command takes ``-v`` too, and in place of a parameter that is a dataclass one option for
+    each of its fields. Its exit status is 0, 2 for input that cannot be used, 1 for an error that
+    nobody foresaw, and 130 after Ctrl-C. This is the one place where errors become messages.
 
     Parameters
     ----------
@@ -57,9 +58,20 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     callable
         To be registered with Typer.
     """
+    own = inspect.signature(function, eval_str=True).parameters
+    groups: dict[str, Callable[..., Any]] = {
+        name: one.annotation
+        for name, one in own.items()
+        if isinstance(one.annotation, type) and is_dataclass(one.annotation)
+    }
+    fields = {name: inspect.signature(group, eval_str=True) for name, group in groups.items()}
 
     @functools.wraps(function)
     def run(ctx: typer.Context, verbose: int, **options: Any) -> None:
+        for name, group in groups.items():
+            options[name] = group(
+                **{field: options.pop(field) for field in fields[name].parameters}
+            )
         verbosity = verbose + ctx.meta.get(VERBOSITY, 0)
         with warnings.catch_warnings(), log_lines(verbosity):
             warnings.simplefilter("always", PraesepeWarning)
@@ -74,14 +86,18 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             except Exception as error:
                 raise typer.Exit(_report(error, traced=verbosity > 0)) from None
 
-    signature = inspect.signature(function, eval_str=True)
-    more = [
-        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
-        inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        one.replace(kind=keyword)
+        for name, parameter in own.items()
+        for one in (fields[name].parameters.values() if name in fields else [parameter])
     ]
-    parameters = [*signature.parameters.values(), *more]
+    parameters += [
+        inspect.Parameter("verbose", keyword, default=0, annotation=Verbose),
+        inspect.Parameter("ctx", keyword, annotation=typer.Context),
+    ]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     del run.__wrapped__  # or Typer reads the signature there
     return run
 

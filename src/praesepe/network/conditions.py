@@ -65,7 +65,7 @@ class ConditionEmbedding(nn.Module):
     n_bands : int
     """
 
-    centre: Tensor
+    center: Tensor
     width: Tensor
 
     def __init__(self, ranges: Mapping[str, tuple[float, float]], n_bands: int) -> None:
@@ -74,7 +74,7 @@ class ConditionEmbedding(nn.Module):
         bounds = torch.tensor(
             [ranges[name] for name, size in self.sizes.items() for _ in range(size)]
         )
-        self.register_buffer("centre", bounds.mean(1), persistent=False)
+        self.register_buffer("center", bounds.mean(1), persistent=False)
         spread = (bounds[:, 1] - bounds[:, 0]).clamp_min(1e-3) / 2
         self.register_buffer("width", spread, persistent=False)
         self.layers = nn.Sequential(
@@ -84,7 +84,7 @@ class ConditionEmbedding(nn.Module):
 
     def forward(self, conditions: Tensor) -> Tensor:
         """Map conditions (n, value), in the order of `sizes`, to features (n, feature)."""
-        return self.layers((conditions - self.centre) / self.width)
+        return self.layers((conditions - self.center) / self.width)
 
     def present(self, conditions: Tensor) -> Tensor | None:
         """Which bands there are, (n, band, 1, 1); None where that is no condition."""

@@ -28,9 +28,9 @@ class Preset:
         Channels and number of blocks of each stage; every stage after the first halves the side.
     bottleneck : bool
         Blocks of three convolutions (1×1, 3×3, 1×1) instead of two 3×3.
-    ring_features : int
-        Features that every stage but the last hands on as averages in rings (`RingReadout`), beside
-        the last stage's averages over the whole stamp; 0: none.
+    radial_features : int
+        Features that every stage but the last hands on by `RadialPooling`, beside the last stage's
+        averages over the whole stamp; 0: none.
     features : int
         Length of the output.
     """
@@ -40,7 +40,7 @@ class Preset:
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     bottleneck: bool
-    ring_features: int
+    radial_features: int
     features: int
 
 
@@ -86,7 +86,7 @@ class ResNet(nn.Module):
                 channels = width
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
-        self.rings = RingReadout(p.widths[:-1], p.ring_features) if p.ring_features else None
+        self.rings = RadialPooling(p.widths[:-1], p.radial_features) if p.radial_features else None
         inputs = channels + (self.rings.features if self.rings is not None else 0)
         self.head = nn.Sequential(nn.Linear(inputs, p.features), nn.ReLU(inplace=True))
         self.features = p.features
@@ -104,8 +104,8 @@ class ResNet(nn.Module):
         return self.head(torch.cat([mean, self.rings(maps[:-1])], 1))
 
 
-class RingReadout(nn.Module):
-    """Features of a stamp from what its maps show at each distance from the centre.
+class RadialPooling(nn.Module):
+    """Radial pooling: averages of a stamp's feature maps at each distance from its centre.
 
     Convolutions and an average over the whole stamp treat every position alike, but where the
     stars lie is what tells a cluster's size. Here each map's channels are combined pixel by pixel,
@@ -119,18 +119,18 @@ class RingReadout(nn.Module):
         Channels that are averaged, per map; the output is four times as long.
     """
 
-    centres: Tensor
+    centers: Tensor
 
     def __init__(self, channels: Sequence[int], features: int) -> None:
         super().__init__()
         # Bumps in the logarithm of the distance in half sides, from the pixels around the centre
         # of a stamp of 64 to its corners.
-        self.register_buffer("centres", torch.linspace(-3.2, 0.3, 8), persistent=False)
+        self.register_buffer("centers", torch.linspace(-3.2, 0.3, 8), persistent=False)
         self.features = 4 * features
         self.combine = nn.ModuleList(
             nn.Sequential(nn.Conv2d(n, features, 1), nn.ReLU(inplace=True)) for n in channels
         )
-        averages = len(self.centres) * features * len(channels)
+        averages = len(self.centers) * features * len(channels)
         self.head = nn.Sequential(nn.Linear(averages, self.features), nn.ReLU(inplace=True))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
@@ -147,10 +147,10 @@ class RingReadout(nn.Module):
 
         The centre is that of the stamp, pixel n // 2 of n, as strided convolutions hand it on.
         """
-        y, x = (2 * torch.arange(n, device=self.centres.device) / n - 1 for n in (height, width))
-        log_r = torch.hypot(y[:, None], x[None, :]).log().clamp_min(float(self.centres[0]))
-        spacing = self.centres[1] - self.centres[0]
-        distance = (log_r - self.centres[:, None, None]) / spacing
+        y, x = (2 * torch.arange(n, device=self.centers.device) / n - 1 for n in (height, width))
+        log_r = torch.hypot(y[:, None], x[None, :]).log().clamp_min(float(self.centers[0]))
+        spacing = self.centers[1] - self.centers[0]
+        distance = (log_r - self.centers[:, None, None]) / spacing
         return torch.softmax(-(distance**2).flatten(1), dim=1).reshape(distance.shape)
 
 
@@ -164,7 +164,7 @@ class BasicBlock(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            _quiet_norm(width),
+            _zero_init_norm(width),
         )
         self.shortcut = _shortcut(channels, width, stride)
         self.relu = nn.ReLU(inplace=True)
@@ -188,7 +188,7 @@ class Bottleneck(nn.Module):
             nn.BatchNorm2d(inner),
             nn.ReLU(inplace=True),
             nn.Conv2d(inner, width, 1, bias=False),
-            _quiet_norm(width),
+            _zero_init_norm(width),
         )
         self.shortcut = _shortcut(channels, width, stride)
         self.relu = nn.ReLU(inplace=True)
@@ -198,8 +198,8 @@ class Bottleneck(nn.Module):
         return self.relu(self.path(x) + self.shortcut(x))
 
 
-def _quiet_norm(width: int) -> nn.BatchNorm2d:
-    """Normalisation whose scale starts at zero: each block begins as its shortcut."""
+def _zero_init_norm(width: int) -> nn.BatchNorm2d:
+    """Batch normalisation with its scale at zero: each residual block begins as its shortcut."""
     norm = nn.BatchNorm2d(width)
     nn.init.zeros_(norm.weight)
     return norm

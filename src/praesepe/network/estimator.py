@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -232,9 +233,9 @@ class Estimator:
         x = self._check(stamps)
         numbers = _row_numbers(rows, len(x))
         sizes = {} if self.net.conditions is None else self.net.conditions.sizes
-        told = as_tensor(conditions, sizes, len(x), model=self.name)
-        net = self.net.for_inference()
-        sampler, size = net.head.sampler(), BATCH["cpu" if self.device.type == "cpu" else "cuda"]
+        known = as_tensor(conditions, sizes, len(x), model=self.name)
+        net, size = self.net.for_inference(), self._batch
+        sampler, head = net.head.sampler(), net.head
         context = torch.empty((len(x), net.features), device=self.device)
         draws = torch.empty((len(x), n_samples, len(self.infers)))
         score = torch.full((len(x),), torch.nan)
@@ -242,35 +243,43 @@ class Estimator:
         for start in range(0, len(x), size):
             part = slice(start, min(start + size, len(x)))
             n = part.stop - part.start
-            beside = None if told is None else _padded(told[part], size).to(self.device)
-            features = net.context(_padded(x[part], size).to(self.device), beside)
+            beside = None if known is None else self._padded(known[part])
+            features = net.context(self._padded(x[part]), beside)
             noise = base_noise(
-                net.head.noise,
-                seed=seed,
-                rows=numbers[part],
-                n_samples=n_samples,
-                size=net.head.noise_size,
+                head.noise, seed=seed, rows=numbers[part], n_samples=n_samples, size=head.noise_size
             )
-            drawn = sampler(features, _padded(noise, size).to(self.device))
+            drawn = sampler(features, self._padded(noise))
             draws[part] = net.labels.inverse(drawn)[:n].cpu()
             context[part] = features[:n]
             if self.domain is not None:
                 score[part] = self.domain.score(features)[:n].cpu()
-            for name, values in net.head.probabilities(features).items():
+            for name, values in head.probabilities(features).items():
                 probabilities.setdefault(name, []).append(values[:n].cpu())
             if progress is not None:
                 progress(part.stop)
-
-        def log_prob(values: Tensor) -> Tensor:
-            values = values.to(self.device)
-            parts = [
-                self.net.log_prob(_padded(some, size), _padded(features, size))[: len(some)]
-                for some, features in zip(values.split(size), context.split(size), strict=True)
-            ]
-            return torch.cat(parts).cpu()
-
         exact = {name: torch.cat(parts).numpy() for name, parts in probabilities.items()}
+        log_prob = partial(self._log_prob, context)
         return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact)
+
+    @property
+    def _batch(self) -> int:
+        """Stamps that pass through the network at once."""
+        return BATCH["cpu" if self.device.type == "cpu" else "cuda"]
+
+    def _padded(self, part: Tensor) -> Tensor:
+        """A whole batch on the network's device, the rest zeros."""
+        rest = part.new_zeros((self._batch - len(part), *part.shape[1:]))
+        return (torch.cat((part, rest)) if len(rest) else part).to(self.device)
+
+    def _log_prob(self, context: Tensor, values: Tensor) -> Tensor:
+        """Log-density of values (n, quantity) given features (n, feature), on the CPU."""
+        parts = [
+            self.net.log_prob(self._padded(some), self._padded(features))[: len(some)].cpu()
+            for some, features in zip(
+                values.split(self._batch), context.split(self._batch), strict=True
+            )
+        ]
+        return torch.cat(parts)
 
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
         if isinstance(stamps, Tensor):
@@ -307,7 +316,7 @@ class Estimator:
         self.domain = FeatureDomain.learn(context)
         self.describe(out_of_domain=None if self.domain is None else OutOfDomain())
 
-    def save(self, path: str | Path, *, overwrite: bool = False, half: bool = False) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False, float16: bool = False) -> Path:
         """Write the model: a folder with ``weights.safetensors`` and ``model.json``.
 
         Parameters
@@ -317,8 +326,8 @@ class Estimator:
         overwrite : bool
             Whether an existing model may be replaced. A kill at any moment leaves the old model
             or the new one; other files in the folder stay.
-        half : bool
-            Store the weights in half precision (float16), the statistics of the normalisations in
+        float16 : bool
+            Store the weights in half precision, the statistics of the normalisations in
             single. The weights in memory are rounded too, so that they are those of the file.
 
         Returns
@@ -339,22 +348,23 @@ class Estimator:
         if path.exists() and not overwrite:
             raise already_exists(path, "folder")
         tensors = {key: value.detach().cpu() for key, value in self.net.state_dict().items()}
-        if half:
+        if float16:
             for key, _ in self.net.named_parameters():
                 tensors[key] = tensors[key].half()
                 if not tensors[key].isfinite().all():
                     raise InputError(
-                        f"{key} holds weights too large for float16; save with half=False"
+                        f"{key} holds weights too large for float16; save with float16=False"
                     )
         if self.domain is not None and self.card.out_of_domain is not None:
             prefix = self.card.out_of_domain.tensors
             tensors |= {f"{prefix}.{k}": v.cpu() for k, v in self.domain.tensors().items()}
         blob = save({key: value.contiguous() for key, value in tensors.items()})
-        if half:  # the memory agrees with the file, whose version it has from now on
+        if float16:  # the memory agrees with the file, whose version it has from now on
             with torch.no_grad():
                 for key, weight in self.net.named_parameters():
                     weight.copy_(tensors[key])
-        self.describe(version=digest(blob), weights="float16" if half else "float32", checksum="")
+        stored = "float16" if float16 else "float32"
+        self.describe(version=digest(blob), weights=stored, checksum="")
         write_model(path, blob, self.card.model_dump(mode="json", exclude={"checksum"}))
         return path
 
@@ -454,13 +464,6 @@ def _row_numbers(rows: ArrayLike | None, n: int) -> NDArray[np.int64]:
     if n and int(numbers.min()) < 0:
         raise InputError(f"rows: {int(numbers.min())} is negative; rows are counted from 0")
     return numbers.astype(np.int64)
-
-
-def _padded(part: Tensor, size: int) -> Tensor:
-    """A batch of `size`, the rest zeros."""
-    if len(part) == size:
-        return part
-    return torch.cat((part, part.new_zeros((size - len(part), *part.shape[1:]))))
 
 
 def model_names() -> tuple[str, ...]:

@@ -107,8 +107,8 @@ def test_none_where_none_are_expected(survey: Survey, stamps: np.ndarray) -> Non
 
 def test_they_are_standardised_by_their_range() -> None:
     embedding = ConditionEmbedding({"depth": (24.0, 28.0), "log_distance": (6.0, 6.0)}, 2)
-    assert embedding.centre.tolist() == [26.0, 26.0, 6.0]
+    assert embedding.center.tolist() == [26.0, 26.0, 6.0]
     assert embedding.sizes == {"depth": 2, "log_distance": 1}
     values = torch.tensor([[26.0, 28.0, 6.0]])
-    assert ((values - embedding.centre) / embedding.width).tolist() == [[0.0, 1.0, 0.0]]
+    assert ((values - embedding.center) / embedding.width).tolist() == [[0.0, 1.0, 0.0]]
     assert embedding.present(values) is None

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from praesepe.errors import InputError
-from praesepe.network.encoders import PRESETS, BasicBlock, Bottleneck, ResNet, RingReadout, fused
+from praesepe.network.encoders import PRESETS, BasicBlock, Bottleneck, RadialPooling, ResNet, fused
 
 CASES = [
     (preset, bands, side)
@@ -78,7 +78,7 @@ def test_a_block_begins_as_its_shortcut(block: type[nn.Module], generator: torch
 
 @pytest.mark.parametrize("shape", [(32, 32), (16, 16), (4, 4), (9, 8), (25, 25)])
 def test_rings_average_about_the_centre(shape: tuple[int, int]) -> None:
-    weights = RingReadout((3,), 2).weights(*shape)
+    weights = RadialPooling((3,), 2).weights(*shape)
     assert weights.shape == (8, *shape)
     torch.testing.assert_close(weights.sum((1, 2)), torch.ones(8))
     y, x = (torch.arange(n) - n / 2 for n in shape)
@@ -108,7 +108,7 @@ def test_maps_and_rings_have_the_centre_of_the_stamp(side: int) -> None:
 
 def test_rings_tell_where_a_star_lies(generator: torch.Generator) -> None:
     torch.manual_seed(1)
-    readout = RingReadout((3,), 4)
+    readout = RadialPooling((3,), 4)
     star = 100 * torch.rand((3,), generator=generator)
     maps = torch.zeros((3, 3, 16, 16))
     maps[0, :, 8, 10] = maps[1, :, 6, 8] = maps[2, :, 8, 13] = star  # the first two as far out

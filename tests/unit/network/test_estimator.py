@@ -614,7 +614,7 @@ def test_weights_in_half_precision(survey: Survey, stamps: np.ndarray, tmp_path:
     estimator = make_estimator(survey)
     estimator.learn_domain(features(estimator, like_training(400, 1)))
     whole = estimator.predict(stamps, n_samples=200)
-    half = estimator.save(tmp_path / "half", half=True)
+    half = estimator.save(tmp_path / "half", float16=True)
     full = estimator.save(tmp_path / "full")
     sizes = [(p / "weights.safetensors").stat().st_size for p in (half, full)]
     assert sizes[0] < 0.65 * sizes[1]
@@ -634,7 +634,7 @@ def test_weights_too_large_for_half_precision(survey: Survey, tmp_path: Path) ->
     with torch.no_grad():
         estimator.net.encoder.stem[0].weight[0, 0, 0, 0] = 1e5
     with pytest.raises(InputError, match=r"encoder\.stem\.0\.weight.*too large for float16"):
-        estimator.save(tmp_path / "half", half=True)
+        estimator.save(tmp_path / "half", float16=True)
     assert not (tmp_path / "half").exists()
 
 
@@ -668,7 +668,7 @@ def test_damaged_weights_are_refused(saved: Path, damage: str, versioned: bool) 
 def test_rounded_weights_are_those_in_memory(survey: Survey, tmp_path: Path) -> None:
     """One version, one set of weights: the model in memory answers as its file does."""
     estimator = Estimator.untrained(survey, encoder="tiny", seed=4)
-    estimator.save(tmp_path / "half", half=True)
+    estimator.save(tmp_path / "half", float16=True)
     loaded = Estimator.load(tmp_path / "half")
     assert loaded.version == estimator.version
     for key, value in loaded.net.state_dict().items():
