@@ -53,6 +53,8 @@ def test_no_number_of_an_evaluation_is_cut(names: tuple[str, ...], width: int) -
     for name in names:
         for bin_name in ("all", "seed_range"):
             assert f"{evaluation[bin_name][name]['coverage68']:.2f}" in text
+    # bins of the truth, and below them those of the median
+    assert len(re.findall("^posterior median *$", text, re.M)) == text.count("true value") > 0
     # in words, over more than one line where there is no room
     assert "seed_range" not in text
     assert "rh_-1" not in text
