@@ -151,7 +151,11 @@ def build_fields(
     missing, saturated = scan(mosaic, progress)
     clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
     if not removed.clean:
-        raise InputError(_nothing_left(removed, size))
+        raise InputError(
+            f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give fields "
+            f"smaller than {size} px, a smaller radius around the excluded clusters, or another "
+            "mosaic; where too much counts as saturated, put saturation_e into the survey's bands."
+        )
     corners = choose(clean, n, size, np.random.default_rng(seed))
     if len(corners) < n:
         warnings.warn(
@@ -174,14 +178,6 @@ def build_fields(
     return StarFields(folder, len(corners), removed)
 
 
-def _nothing_left(removed: Removed, size: int) -> str:
-    return (
-        f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give fields "
-        f"smaller than {size} px, a smaller radius around the excluded clusters, or another "
-        "mosaic; where too much counts as saturated, put saturation_e into the survey's bands."
-    )
-
-
 # Files
 
 
@@ -199,18 +195,17 @@ def _description(
     record = provenance(survey, seed=seed, command=command, date=now())
     bands = []
     for band in survey.bands:
+        found = mosaic.bands[band.name]
         image = images[band.name] if isinstance(images, Mapping) else None
         bands.append(
             {
                 "name": band.name,
                 "filter": band.filter,
                 "zero_point_ab": band.zero_point_ab,
-                "image": str(image)
-                if isinstance(image, str | Path)
-                else mosaic.bands[band.name].label,
-                "image_zero_point_ab": mosaic.band(band.name).calibration.zero_point_ab,
-                "exposure_s": mosaic.band(band.name).calibration.exposure_s,
-                "reprojected": mosaic.band(band.name).reprojected,
+                "image": str(image) if isinstance(image, str | Path) else found.label,
+                "image_zero_point_ab": found.calibration.zero_point_ab,
+                "exposure_s": found.calibration.exposure_s,
+                "reprojected": found.reprojected,
             }
         )
     return {

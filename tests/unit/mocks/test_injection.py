@@ -13,18 +13,16 @@ from praesepe.errors import InputError
 from praesepe.mocks.injection import inject
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.simulator import Simulator
-from praesepe.survey import load_survey
+from praesepe.sky.tables import SurveyTables
+from praesepe.survey import Survey
 
 SIDE = 160
 PLACES = ([40.3, 60.0, 130.45], [80.2, 100.4, 29.75])
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Simulator:
-    """One band of the built-in survey, in small stamps."""
-    phat = load_survey("phat-nodust")
-    survey = phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
-    return Simulator(survey, seed=1, n_fields=0, nuisances=False)
+def simulator(survey: Survey, tables: SurveyTables) -> Simulator:
+    return Simulator(survey, seed=1, n_fields=0, nuisances=False, tables=tables)
 
 
 @pytest.fixture(scope="module")

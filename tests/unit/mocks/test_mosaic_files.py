@@ -14,7 +14,7 @@ from praesepe import quantities
 from praesepe.errors import InputError
 from praesepe.mocks.mosaic_files import _middle, draw_density, simulate_mosaic
 from praesepe.quantities import Quantity
-from praesepe.survey import load_survey
+from praesepe.survey import Survey, load_survey
 
 
 def test_real_star_fields_are_not_for_mosaics(tmp_path: Path) -> None:
@@ -37,9 +37,7 @@ def test_the_middle_of_a_catalogue_is_that_of_most_positions() -> None:
         _middle(np.array([np.nan]), np.array([1.0]))
 
 
-def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path) -> None:
-    phat = load_survey("phat-nodust")
-    survey = phat.with_values(observation={"bands": phat.bands[1:]}, network={"stamp_size": 32})
+def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path, survey: Survey) -> None:
     made = simulate_mosaic(survey, n=0, size=64, density=0.0, seed=5, out=tmp_path / "sky")
     for band, path in made.images.items():
         header = fits.getheader(path)
@@ -67,12 +65,9 @@ def toys() -> Iterator[tuple[str, ...]]:
 
 
 def test_a_drawn_quantity_comes_from_the_catalog_or_the_prior(
-    tmp_path: Path, toys: tuple[str, ...]
+    tmp_path: Path, toys: tuple[str, ...], survey: Survey
 ) -> None:
-    phat = load_survey("phat-nodust")
-    survey = phat.with_values(
-        observation={"bands": phat.bands[1:2]},
-        network={"stamp_size": 32},
+    survey = survey.with_values(
         clusters={"toy": (0.0, 1.0), "period": (10.0, 1000.0), "kind": ("a", "b")},
     )
     options = {"size": 128, "density": 0.0, "seed": 4}

@@ -18,21 +18,7 @@ from praesepe.mocks.mosaics import (
 from praesepe.sky.clusters.parameters import draw_clusters
 from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.simulator import Simulator
-from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
-
-
-@pytest.fixture(scope="module")
-def survey():
-    """One band of the built-in survey, in small stamps."""
-    phat = load_survey("phat-nodust")
-    return phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
-
-
-@pytest.fixture(scope="module")
-def tables(survey):
-    return SurveyTables.build(survey)
-
 
 NUISANCES = {
     "gain": torch.tensor([[1.1]]),

@@ -19,20 +19,7 @@ from praesepe.mocks import sets as module
 from praesepe.mocks.sets import RemoteRenderer, _shard_size, simulate
 from praesepe.mocks.stamps import MockArrays, MockSet, holds, truth_column, write_mocks
 from praesepe.sky.simulator import Simulator
-from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
-
-
-@pytest.fixture(scope="module")
-def survey():
-    """One band of the built-in survey, in small stamps."""
-    phat = load_survey("phat-nodust")
-    return phat.with_values(observation={"bands": phat.bands[1:2]}, network={"stamp_size": 32})
-
-
-@pytest.fixture(scope="module")
-def tables(survey):
-    return SurveyTables.build(survey)
 
 
 def same(block: MockArrays, other: MockArrays) -> bool:
