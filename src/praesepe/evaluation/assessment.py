@@ -150,10 +150,6 @@ def evaluate(
     Returns
     -------
     Evaluation
-
-    Returns
-    -------
-    Evaluation
         The metrics, as a mapping, and the clusters.
 
     Raises

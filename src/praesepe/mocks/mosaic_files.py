@@ -163,7 +163,9 @@ def simulate_mosaic(
 
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
     if (catalog is None) == (n is None):
-        raise InputError("give either a catalogue of clusters or the number of random ones")
+        raise InputError(
+            "give either a catalogue of clusters or the number of random ones", code="n=300"
+        )
     density = _checked(survey, n or 0, size, density, seed)
     if out is not None:
         folder = output_folder(out, file_names(survey), overwrite=overwrite)

@@ -12,7 +12,6 @@ from praesepe.quantities import DEFAULT_INFERRED
 from praesepe.survey import parse_survey
 
 NOT_KEPT = "converted from format 2, which did not keep them"
-RUN_KEYS = ("minutes", "steps", "seed", "batch_size", "learning_rate", "preset")
 
 
 def from_format_2(content: Mapping[str, Any], *, source: str, familiar: bool) -> dict[str, Any]:

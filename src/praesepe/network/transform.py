@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from praesepe import quantities
 from praesepe.errors import InputError
 from praesepe.network.heads.base import Axis
-from praesepe.quantities import DEFAULT_INFERRED, Values
+from praesepe.quantities import Values
 from praesepe.survey import Survey
 from praesepe.survey.schema import ARCSEC
 
@@ -130,9 +130,3 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
             "give it limits in the registry"
         )
     return float(bounds[0]), float(bounds[1])
-
-
-def prior_bounds(survey: Survey, names: Sequence[str] = DEFAULT_INFERRED) -> tuple[Tensor, Tensor]:
-    """Lower and upper ends of the priors of some quantities, each of shape (quantity,)."""
-    low, high = torch.tensor([prior_range(survey, name) for name in names]).unbind(1)
-    return low.clone(), high.clone()

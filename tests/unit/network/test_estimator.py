@@ -16,7 +16,7 @@ from praesepe.network import storage
 from praesepe.network.estimator import Estimator, model_names
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import checksum, digest
-from praesepe.network.transform import prior_bounds
+from praesepe.network.transform import prior_range
 from praesepe.quantities import DEFAULT_INFERRED
 from praesepe.survey import Survey
 
@@ -384,7 +384,8 @@ def test_what_is_loaded_can_be_saved_again(saved: Path, tmp_path: Path) -> None:
 def test_the_transform_travels_with_the_weights(saved: Path, survey: Survey) -> None:
     net = Estimator.load(saved).net
     assert net.stamps.scale.flatten().tolist() == pytest.approx([0.03, 0.3])
-    low, high = prior_bounds(survey)
+    priors = [prior_range(survey, name) for name in survey.network.infers]
+    low, high = torch.tensor(priors).T
     torch.testing.assert_close(net.labels.mean, (low + high) / 2)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from praesepe.errors import InputError, PraesepeError
 from praesepe.network.estimator import Estimator
-from praesepe.network.transform import prior_bounds
+from praesepe.network.transform import prior_range
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
@@ -92,6 +92,11 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 # Stamps that hold their labels
+
+
+def prior_bounds(survey: Survey) -> Tensor:
+    """Lower and upper ends of the priors of what is inferred, shape (2, quantity)."""
+    return torch.tensor([prior_range(survey, name) for name in survey.network.infers]).T
 
 
 def toy_stamps(labels: Tensor, survey: Survey, rng: np.random.Generator) -> Tensor:
