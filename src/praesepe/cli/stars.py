@@ -68,7 +68,7 @@ def stars_show(
     name: Annotated[str, typer.Argument(help="Name of a model, or an npz file of one.")],
     band: Annotated[
         list[str] | None,
-        typer.Option(help="Filter curve (name in astro-sedpy, or a file); repeat. Bluest first."),
+        typer.Option(help="Filter curve ('ACS/WFC F814W', or a file); repeat. Bluest first."),
     ] = None,
     metallicity: Annotated[
         float | None, typer.Option(help="Mass fraction Z; default: nearest 0.0142.")
