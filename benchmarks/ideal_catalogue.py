@@ -24,11 +24,11 @@ import torch
 from praesepe import Simulator, load_survey
 from praesepe.sky.clusters.parameters import LEAST_TIDAL_RADIUS
 from praesepe.sky.clusters.profiles import eff_scale_radius
-from praesepe.sky.fields.histories import age_metallicity_shares
+from praesepe.sky.fields.histories import age_metallicity_fractions
 from praesepe.statistics import robust_scatter
 
 LOG_AGES = np.arange(6.6, 9.51, 0.1)
-ALL_LIGHT = 1 << 24  # points of light: so many that no population is thinned
+ALL_LIGHT = 1 << 24  # points of light: so many that no population is crowded
 PSF_PIXELS = 12.0  # noise-equivalent area of the PSF
 FAINTEST = 3e-3  # e-/s in F814W; fainter stars are never detected
 LOG_RH = np.linspace(np.log10(0.08), np.log10(0.8), 46)
@@ -46,7 +46,7 @@ class Sky:
     Attributes
     ----------
     field : ndarray, shape (3, n)
-        Light of the stars of a large piece of the field, e-/s.
+        Light of the stars of a large crop of the field, e-/s.
     field_mass : float
         Its mass, Msun.
     noise : tuple of ndarray
@@ -94,12 +94,16 @@ def look_around(simulator: Simulator, area_pc2: float) -> Sky:
     noise = tuple(np.polyfit(log_density, np.log10(of_band), 1) for of_band in sigma.T)
     sampler, generator, stars, mass = simulator.field_pool.sampler, simulator.generator, [], 0.0
     for _ in range(80):
-        share = age_metallicity_shares(simulator.survey, sampler, generator=generator)
-        expected = 200.0 * area_pc2 / sampler.mean_mass * share.flatten()
+        fraction = age_metallicity_fractions(simulator.survey, sampler, generator=generator)
+        expected = 200.0 * area_pc2 / sampler.mean_mass * fraction.flatten()
         number = torch.poisson(expected, generator=generator)
-        row = torch.nonzero(number).flatten()
+        isochrone = torch.nonzero(number).flatten()
         drawn = sampler.draw(
-            row, number[row], generator=generator, compute_truth=False, max_points=ALL_LIGHT
+            isochrone,
+            number[isochrone],
+            generator=generator,
+            compute_truth=False,
+            max_points=ALL_LIGHT,
         )
         stars.append(drawn.flux.numpy())
         mass += 200.0 * area_pc2

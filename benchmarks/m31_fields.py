@@ -34,7 +34,7 @@ from astropy.visualization import make_lupton_rgb
 from matplotlib import pyplot as plt
 
 from praesepe.rng import stream
-from praesepe.sky.fields.histories import age_metallicity_shares, mass_per_bin
+from praesepe.sky.fields.histories import age_metallicity_fractions, mass_per_bin
 from praesepe.sky.fields.simulated import draw_field, field_extinction
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.render import Renderer
@@ -143,7 +143,7 @@ def make_place(radius_kpc: float, phat: Survey) -> Place:
     survey = phat.with_values(galaxy={"field": settings}, observation={"bands": phat.bands + more})
     a_v = (FOREGROUND_A_V, FOREGROUND_A_V + layer)
     table = field_table(all_filters(phat), survey.galaxy.field.metallicity, (0.0, 1.6))
-    shares = age_metallicity_shares(survey, table, generator=stream((0,), CPU)).numpy()
+    shares = age_metallicity_fractions(survey, table, generator=stream((0,), CPU)).numpy()
     parts = zip(a_v, (1 - DUST_SHARE, DUST_SHARE), strict=True)
     light = sum(part * light_per_msun(table, shares, dust) for dust, part in parts)
     per_msun = -2.5 * np.log10(light) + vega_minus_ab(survey)
@@ -556,7 +556,7 @@ def summary(
 def default_range(phat: Survey) -> None:
     """Print the V surface brightness of the survey's own range of densities."""
     table = field_table(all_filters(phat), phat.galaxy.field.metallicity, (0.0, 1.6))
-    shares = age_metallicity_shares(
+    shares = age_metallicity_fractions(
         phat.with_values(galaxy={"field": {"burstiness": 0.0}}),
         table,
         generator=stream((0,), CPU),

@@ -48,7 +48,7 @@ SKY_RING = (1.2, 3.4)
 PREDICTED_SNR = 3.0
 """A cluster counts in a band where a fully populated one of its mass would reach this."""
 ALL_LIGHT = 1 << 24
-"""So many points of light that no cluster is thinned, and all its light is in points."""
+"""So many points of light that no cluster is crowded, and all its light is in points."""
 
 FIELD_DENSITIES = (3.0, 10.0, 30.0, 100.0, 300.0)
 """Initial Msun/pc2 of the star fields whose residuals stand for the real ones'."""

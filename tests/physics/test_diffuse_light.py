@@ -66,7 +66,7 @@ PROFILES = [
 
 @pytest.mark.parametrize("points", [60, 4000, 30_000])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_smooth_light_is_that_of_the_profile(simulator, profile, points):
+def test_diffuse_light_is_that_of_the_profile(simulator, profile, points):
     """To a seventh of the noise, and where it is far above the noise to 0.3 per cent."""
     drawn, smooth = images(simulator, profile_of(*profile), points)
     error = drawn - smooth

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from praesepe.rng import stream
-from praesepe.sky.fields.histories import age_metallicity_shares
+from praesepe.sky.fields.histories import age_metallicity_fractions
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.simulator import Simulator
@@ -50,7 +50,7 @@ def sampler(simulator):
 def moments(simulator, survey, sampler):
     """Mean and variance of a blurred grid point in each band, from the isochrones alone."""
     table = simulator.tables.field
-    shares = age_metallicity_shares(survey, sampler, generator=stream((0,), CPU)).numpy()
+    shares = age_metallicity_fractions(survey, sampler, generator=stream((0,), CPU)).numpy()
     zero_point = np.array([band.zero_point_ab for band in survey.bands])
     first, second = np.zeros((2, len(zero_point)))
     for (age, z), share in np.ndenumerate(shares):

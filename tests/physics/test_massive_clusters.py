@@ -1,8 +1,8 @@
-"""Heavy clusters: light that cannot be told from a smooth profile is summed; pixels stay the same.
+"""Massive clusters: what cannot be told from the profile is diffuse; pixels stay the same.
 
-Pixels are stood for by cells into which every star falls with a given chance, as it falls into the
-pixels of a smooth profile: no image is needed to see whether their distribution is the same. The
-truth is a Poissonian number of stars of each kind in each cell, which costs the same at any mass.
+Pixels are stood for by cells into which every star falls with a given probability, as it falls into
+the pixels of a smooth profile: no image is needed to see whether their distribution is the same.
+The truth is a Poissonian number of stars of each kind in each cell: it costs the same at any mass.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from praesepe.survey import load_survey
 ACSVCS = Path(__file__).parents[2] / "examples" / "real_images" / "acsvcs.toml"
 
 CELLS = np.arange(1.0, 241.0)
-CHANCE = CELLS**-0.8 / (CELLS**-0.8).sum()
+PROBABILITY = CELLS**-0.8 / (CELLS**-0.8).sum()
 """Chances of 240 cells: as wide a range as between the centre of a cluster and its outskirts."""
 
 LOG_AGE, MASS = 8.0, 1e6
@@ -78,34 +78,34 @@ def kinds(simulator, log_age):
 def true_cells(simulator, log_mass, log_age, n=14, seed=1):
     """Light in the cells of `n` clusters, (n, band, cell), relative to what is expected there."""
     flux, share, _ = kinds(simulator, log_age)
-    expected = 10**log_mass / KROUPA2001.mean_mass * share[:, None] * CHANCE
+    expected = 10**log_mass / KROUPA2001.mean_mass * share[:, None] * PROBABILITY
     generator = np.random.default_rng(seed)
-    return np.array([flux @ generator.poisson(expected) / CHANCE for _ in range(n)])
+    return np.array([flux @ generator.poisson(expected) / PROBABILITY for _ in range(n)])
 
 
 def cells(sampler, log_mass, log_age, *, n=24, seed=2, **how):
-    """The same of the sampler's points, and its smooth light."""
-    row = int(np.abs(sampler.log_age - log_age).argmin())
+    """The same of the sampler's points, and its diffuse light."""
+    isochrone = int(np.abs(sampler.log_age - log_age).argmin())
     generator = torch.Generator().manual_seed(seed)
     expected = torch.tensor([10**log_mass / sampler.mean_mass], dtype=torch.float64)
-    edges = torch.cumsum(torch.as_tensor(CHANCE), 0).float()
+    edges = torch.cumsum(torch.as_tensor(PROBABILITY), 0).float()
     out = []
     for _ in range(n):
         stars = torch.poisson(expected, generator=generator)
         drawn = sampler.draw(
-            torch.tensor([row]), stars, generator=generator, compute_truth=False, **how
+            torch.tensor([isochrone]), stars, generator=generator, compute_truth=False, **how
         )
         place = torch.bucketize(torch.rand(len(drawn.population), generator=generator), edges)
         place.clamp_(max=len(CELLS) - 1)
         light = torch.zeros(drawn.flux.shape[0], len(CELLS))
         light.index_add_(1, place, drawn.flux)
-        out.append(light.double().numpy() / CHANCE + drawn.diffuse.double().T.numpy())
+        out.append(light.double().numpy() / PROBABILITY + drawn.diffuse.double().T.numpy())
     return np.array(out)
 
 
 def seen(simulator, light, seed):
     """Cells with the noise against which the simulator's flux limit holds."""
-    sigma = simulator.limits.lowest[:, None].numpy() / FAINT_STAR_SNR / CHANCE
+    sigma = simulator.limits.lowest[:, None].numpy() / FAINT_STAR_SNR / PROBABILITY
     return light + sigma * np.random.default_rng(seed).standard_normal(light.shape)
 
 
@@ -124,7 +124,7 @@ def with_pairs(light, reference):
 def differences(a, b):
     """Largest difference of mean (in sigma), of variance (in sigma), and least p of a KS test.
 
-    Over the bands and all pairs of them, and over cells of similar chance taken together.
+    Over the bands and all pairs of them, and over cells of similar probability taken together.
     """
     a, b = with_pairs(a, b), with_pairs(b, b)
     mean, variance, p_value = 0.0, 0.0, 1.0
@@ -146,7 +146,7 @@ def reference(simulator):
 
 
 @pytest.mark.parametrize(("name", "log_mass", "log_age"), CASES)
-def test_summed_light_leaves_the_pixels_of_a_heavy_cluster_as_they_are(
+def test_unresolved_light_leaves_the_pixels_of_a_massive_cluster_as_they_are(
     simulators, name, log_mass, log_age
 ):
     simulator = simulators[name]
@@ -173,7 +173,7 @@ def test_the_comparison_rejects_a_smooth_profile_alone(simulator, reference):
 
 
 def test_the_comparison_rejects_a_limit_that_is_too_high(simulators):
-    """Negative control: distant clusters of which no star at all is drawn singly."""
+    """Negative control: distant clusters of which no star at all is individually sampled."""
     simulator = simulators["acsvcs"]
     drawn = seen(simulator, cells(simulator.stars, 5.5, 9.05, n=80, max_points=0), 3)
     truth = seen(simulator, true_cells(simulator, 5.5, 9.05, n=80), 4)
@@ -181,7 +181,7 @@ def test_the_comparison_rejects_a_limit_that_is_too_high(simulators):
     assert p_value < 1e-6
 
 
-def all_summed(simulator):
+def all_unresolved(simulator):
     """A sampler to which all stars are too faint to be told apart."""
     survey = simulator.survey
     return StarSampler(
@@ -192,12 +192,12 @@ def all_summed(simulator):
 
 
 MANY = 1 << 24
-"""So many points are allowed that no population is thinned."""
+"""So many points are allowed that no population is crowded."""
 
 
 def test_the_comparison_rejects_points_of_a_few_colours(simulator):
     """Negative control: each band has the right shot noise, but shares its points with others."""
-    drawn = cells(all_summed(simulator), 6.0, LOG_AGE, n=60, max_points=MANY)
+    drawn = cells(all_unresolved(simulator), 6.0, LOG_AGE, n=60, max_points=MANY)
     truth = true_cells(simulator, 6.0, LOG_AGE, n=60)
     drawn, truth = seen(simulator, drawn, 3), seen(simulator, truth, 4)
     np.testing.assert_allclose(drawn.var((0, 2)), truth.var((0, 2)), rtol=0.4)
@@ -223,10 +223,10 @@ def test_sampled_stars_have_the_shot_noise_of_all_between_all_bands(simulator, l
     flux, share, _ = kinds(simulator, log_age)
     stars = 10**log_mass / sampler.mean_mass
     expected = stars * (flux * share) @ flux.T
-    row = torch.full((n,), int(np.abs(sampler.log_age - log_age).argmin()))
+    isochrone = torch.full((n,), int(np.abs(sampler.log_age - log_age).argmin()))
     counts = torch.full((n,), stars, dtype=torch.float64)
     generator = torch.Generator().manual_seed(8)
-    drawn = sampler.draw(row, counts, generator=generator, compute_truth=False)
+    drawn = sampler.draw(isochrone, counts, generator=generator, compute_truth=False)
     assert float(drawn.diffuse.sum()) > 0  # crowded
     realised = products(drawn) / n
     error = np.sqrt(stars * (flux**2 * share) @ (flux**2).T / n)
@@ -252,10 +252,10 @@ def sampler_with(simulator, binaries, *, every=False):
 
 
 def drawn_from(sampler, log_age, log_mass, n, seed):
-    row = torch.full((n,), int(np.abs(sampler.log_age - log_age).argmin()))
+    isochrone = torch.full((n,), int(np.abs(sampler.log_age - log_age).argmin()))
     counts = torch.full((n,), 10**log_mass / sampler.mean_mass, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
-    return sampler.draw(row, torch.poisson(counts, generator=generator), generator=generator)
+    return sampler.draw(isochrone, torch.poisson(counts, generator=generator), generator=generator)
 
 
 @pytest.mark.parametrize("log_age", [7.0, 8.0, 9.5])
@@ -301,19 +301,25 @@ def test_truth_about_importance_sampled_stars_is_that_of_every_star(simulator, l
 
 @pytest.mark.parametrize("log_mass", [3.0, 4.0, 5.0])
 @pytest.mark.parametrize("log_age", [7.0, 8.0, 9.5])
-def test_summed_light_has_the_shot_noise_of_its_stars_in_every_band(simulator, log_mass, log_age):
-    """All stars summed, as if none could be told apart: N <f²> in each band, to five per cent."""
-    summed = all_summed(simulator)
-    row = int(np.abs(summed.log_age - log_age).argmin())
-    stars = 10**log_mass / summed.mean_mass
+def test_unresolved_light_has_the_shot_noise_of_its_stars_in_every_band(
+    simulator, log_mass, log_age
+):
+    """No star can be told apart: N <f²> in each band, to five per cent."""
+    unresolved = all_unresolved(simulator)
+    isochrone = int(np.abs(unresolved.log_age - log_age).argmin())
+    stars = 10**log_mass / unresolved.mean_mass
     flux, share, _ = kinds(simulator, log_age)
     mean, second = share @ flux.T, share @ (flux**2).T
     generator = torch.Generator().manual_seed(3)
     each = torch.tensor([stars], dtype=torch.float64)
     light, noise = [], []
     for _ in range(100):
-        drawn = summed.draw(
-            torch.tensor([row]), each, generator=generator, compute_truth=False, max_points=MANY
+        drawn = unresolved.draw(
+            torch.tensor([isochrone]),
+            each,
+            generator=generator,
+            compute_truth=False,
+            max_points=MANY,
         )
         light.append(drawn.light[0].double().numpy())
         noise.append(products(drawn).diagonal())
@@ -331,10 +337,10 @@ def test_summed_light_has_the_shot_noise_of_its_stars_in_every_band(simulator, l
 def test_the_work_is_bounded(simulator):
     """256 clusters of a million suns: no more points than the two limits allow."""
     sampler = simulator.stars
-    row = int(np.abs(sampler.log_age - LOG_AGE).argmin())
+    isochrone = int(np.abs(sampler.log_age - LOG_AGE).argmin())
     stars = torch.full((256,), MASS / sampler.mean_mass)
     generator = torch.Generator().manual_seed(5)
-    drawn = sampler.draw(torch.full((256,), row), stars, generator=generator)
+    drawn = sampler.draw(torch.full((256,), isochrone), stars, generator=generator)
     assert drawn.population.numel() < 256 * (2 * MAX_POINTS)
     light = torch.zeros(256, 3, dtype=torch.float64)
     light.index_add_(0, drawn.population, drawn.flux.double().T)
@@ -356,7 +362,7 @@ def test_a_survey_without_noise_still_sums_the_faint(simulator):
     assert (clear.limits.lowest < simulator.limits.lowest).all()
     clusters = clear.sample(2).with_values(log_mass=7.5)
     stars = clear.populate(clusters, compute_truth=False).stars
-    assert stars.population.numel() < 2 * (5 * MAX_POINTS)  # in eight rings each
+    assert stars.population.numel() < 2 * (5 * MAX_POINTS)  # in eight annuli each
 
 
 def test_more_stars_than_there_is_memory_for_are_refused(simulator):
@@ -404,14 +410,14 @@ def realised_radius(simulator, log_mass, log_age, segregation):
 @pytest.mark.parametrize("log_age", [8.0, 9.5])
 @pytest.mark.parametrize("segregation", [0.0, SLOPE])
 def test_light_is_as_segregated_as_its_stars(simulator, log_mass, log_age, segregation):
-    """Single stars, points of many and smooth light, all of which the realised radius contains."""
+    """Single stars, points of many and diffuse light, all of which the realised radius contains."""
     expected = expected_radius(simulator, log_age, segregation)
     realised = realised_radius(simulator, log_mass, log_age, segregation)
     assert realised == pytest.approx(expected, rel=0.06)
 
 
 def test_the_image_is_as_segregated_as_the_stars(simulator):
-    """The grid itself, in which nearly all the light of so heavy a cluster is smooth."""
+    """The grid itself, in which nearly all the light of so massive a cluster is smooth."""
     expected = expected_radius(simulator, 8.0, SLOPE)
     simulator.seed(4)
     clusters = simulator.sample(2).with_values(
@@ -436,8 +442,8 @@ def test_the_image_is_as_segregated_as_the_stars(simulator):
     np.testing.assert_allclose(share, 0.5, atol=0.03)
 
 
-def test_smooth_light_without_segregation_would_be_wider(simulator, monkeypatch):
-    """Negative control: the smooth light where stars of the mean mass are."""
+def test_diffuse_light_without_segregation_would_be_wider(simulator, monkeypatch):
+    """Negative control: the diffuse light where stars of the mean mass are."""
     expected = expected_radius(simulator, 8.0, SLOPE)
     assert expected < 0.8 * expected_radius(simulator, 8.0, 0.0)
     monkeypatch.setattr(diffuse_module, "even_positions", lambda s, n, **_: even_positions(s, n))

@@ -1,4 +1,4 @@
-"""Images of heavy clusters against those in which every star is drawn, from centre to outskirts.
+"""Images of massive clusters against those in which every star is drawn, from centre to outskirts.
 
 Importance sampling is right on average anywhere. What can go wrong is the look of the outskirts,
 where single stars stand out of a light that is smooth farther in.
@@ -73,9 +73,9 @@ def details(image):
 
 
 def compare(a, b):
-    """Least p of a KS test of the details in four rings, of bands and their differences.
+    """Least p of a KS test of the details in four annuli, of bands and their differences.
 
-    Pixels are those farther apart than the PSF is wide. Also the number of peaks in the last ring.
+    Pixels are those farther apart than the PSF is wide. Also the number of peaks in the last one.
     """
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
     radius, sparse = np.hypot(x, y), (x % 4 == 0) & (y % 4 == 0)
@@ -97,7 +97,7 @@ def compare(a, b):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_heavy_clusters_look_as_if_every_star_were_drawn(simulator, every, case):
+def test_massive_clusters_look_as_if_every_star_were_drawn(simulator, every, case):
     drawn = images(simulator, *case, 1)
     with patch.object(simulator, "stars", every):
         truth = images(simulator, *case, 2)
@@ -110,7 +110,7 @@ def test_heavy_clusters_look_as_if_every_star_were_drawn(simulator, every, case)
 def test_clusters_sampled_as_a_whole_have_wrong_outskirts(simulator, every):
     """Negative control: the same without annuli."""
     with patch.object(
-        StarSampler, "is_crowded", lambda self, row, n, **_: torch.zeros(len(row)) > 0
+        StarSampler, "is_crowded", lambda self, isochrone, n, **_: torch.zeros(len(isochrone)) > 0
     ):
         drawn = images(simulator, *CASES[1], 1)
     with patch.object(simulator, "stars", every):
@@ -124,7 +124,7 @@ def test_clusters_sampled_as_a_whole_have_wrong_outskirts(simulator, every):
 def test_segregated_clusters_have_the_profile_of_their_stars(
     simulator, every, monkeypatch, log_mass, log_age, segregation
 ):
-    """Mean light in rings, whose stars segregation carries away, within three per cent."""
+    """Mean light in annuli, whose stars segregation carries away, within three per cent."""
     case = (log_mass, log_age, segregation)
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
     radius = np.hypot(x, y)
@@ -138,7 +138,7 @@ def test_segregated_clusters_have_the_profile_of_their_stars(
     with patch.object(simulator, "stars", every):
         truth = profile((2, 3))
     np.testing.assert_allclose(drawn, truth, rtol=0.04)
-    # The test can fail: all smooth light where stars of one mass are.
+    # The test can fail: all diffuse light where stars of one mass are.
     points = DiffuseLight.points
 
     def of_one_mass(self, *about):

@@ -110,7 +110,7 @@ def old_clusters(survey, tables):
 
 
 @pytest.fixture(scope="module")
-def singly_drawn(survey, tables):
+def all_individual(survey, tables):
     """Draws every star, however faint."""
     return StarSampler(
         tables.cluster,
@@ -134,15 +134,15 @@ def least_p_value(a, b):
 
 
 @pytest.fixture(scope="module")
-def reference(old_clusters, singly_drawn):
+def reference(old_clusters, all_individual):
     usual = old_clusters.stars
-    old_clusters.stars = singly_drawn
+    old_clusters.stars = all_individual
     values = pixels(old_clusters, 3)  # no rare young white dwarf, which rules the F336W variance
     old_clusters.stars = usual
     return values
 
 
-def test_summing_faint_stars_leaves_the_pixels_as_they_are(old_clusters, reference):
+def test_unresolved_stars_together_leaves_the_pixels_as_they_are(old_clusters, reference):
     """Distribution, mean and variance of the pixels, before any noise."""
     values = pixels(old_clusters, 2)
     assert least_p_value(values, reference) > 0.01
@@ -167,28 +167,28 @@ def test_the_comparison_rejects_missing_faint_light(old_clusters, reference, mon
     assert least_p_value(pixels(old_clusters, 2), reference) < 1e-4
 
 
-def test_summing_faint_stars_saves_most_of_the_work(old_clusters, singly_drawn):
+def test_unresolved_stars_save_most_of_the_work(old_clusters, all_individual):
     counts = torch.full((20,), 3500.0)
-    rows = torch.full((20,), int(np.abs(singly_drawn.log_age - AGE).argmin()))
+    isochrones = torch.full((20,), int(np.abs(all_individual.log_age - AGE).argmin()))
     generator = torch.Generator().manual_seed(1)
-    every = singly_drawn.draw(rows, counts, generator=generator).population.numel()
-    points = old_clusters.stars.draw(rows, counts, generator=generator).population.numel()
+    every = all_individual.draw(isochrones, counts, generator=generator).population.numel()
+    points = old_clusters.stars.draw(isochrones, counts, generator=generator).population.numel()
     assert points < every / 2
 
 
-# ---- clusters so heavy that a part of their light is spread smoothly
+# ---- clusters so massive that a part of their light is diffuse
 
-HEAVY_MASS, HEAVY_AGE, N_HEAVY = 4.7, 8.0, 40
+MASSIVE_MASS, MASSIVE_AGE, N_MASSIVE = 4.7, 8.0, 40
 FEWER = 800
-"""Points at most: lighter clusters, but as much of their light smooth."""
+"""Points at most: lighter clusters, but as much of their light diffuse."""
 
 
 @pytest.fixture(scope="module")
-def heavy(survey, tables):
+def massive(survey, tables):
     narrow = with_prior(
         survey,
-        log_age=(HEAVY_AGE, HEAVY_AGE),
-        log_mass=(HEAVY_MASS, HEAVY_MASS),
+        log_age=(MASSIVE_AGE, MASSIVE_AGE),
+        log_mass=(MASSIVE_MASS, MASSIVE_MASS),
         rh_arcsec=(RADIUS_ARCSEC, RADIUS_ARCSEC),
         gamma=(3.0, 3.0),
         center_shift_px=0.0,
@@ -212,12 +212,12 @@ def limit_points(monkeypatch, points):
 
 
 @pytest.fixture(scope="module")
-def heavy_reference(heavy, singly_drawn):
+def massive_reference(massive, all_individual):
     """The same clusters with each of their 90 000 stars drawn."""
-    usual = heavy.stars
-    heavy.stars = singly_drawn
-    values = torch.cat([pixels(heavy, seed, n=8) for seed in range(20, 25)])
-    heavy.stars = usual
+    usual = massive.stars
+    massive.stars = all_individual
+    values = torch.cat([pixels(massive, seed, n=8) for seed in range(20, 25)])
+    massive.stars = usual
     return values
 
 
@@ -229,26 +229,28 @@ def deviations(values, reference):
 
 
 @pytest.mark.usefixtures("few_points")
-def test_smooth_light_leaves_the_pixels_of_heavy_clusters_as_they_are(heavy, heavy_reference):
-    values = pixels(heavy, 30, n=N_HEAVY)
-    mean, scatter = deviations(values, heavy_reference)
+def test_diffuse_light_leaves_the_pixels_of_massive_clusters_as_they_are(
+    massive, massive_reference
+):
+    values = pixels(massive, 30, n=N_MASSIVE)
+    mean, scatter = deviations(values, massive_reference)
     assert mean < 1.6  # pixels of a cluster are correlated through its total light
     assert abs(scatter) < 0.12
-    assert least_p_value(values, heavy_reference) > 0.01
+    assert least_p_value(values, massive_reference) > 0.01
 
 
 @pytest.mark.usefixtures("few_points")
-def test_the_comparison_rejects_heavy_clusters_without_their_smooth_light(
-    heavy, heavy_reference, monkeypatch
+def test_the_comparison_rejects_massive_clusters_without_their_diffuse_light(
+    massive, massive_reference, monkeypatch
 ):
     monkeypatch.setattr(DiffuseLight, "add_to", lambda *_, **__: None)
-    mean, _ = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
+    mean, _ = deviations(pixels(massive, 30, n=N_MASSIVE), massive_reference)
     assert mean > 3
 
 
-def test_the_comparison_rejects_heavy_clusters_of_too_few_points(
-    heavy, heavy_reference, monkeypatch
+def test_the_comparison_rejects_massive_clusters_of_too_few_points(
+    massive, massive_reference, monkeypatch
 ):
     limit_points(monkeypatch, 10)
-    _, scatter = deviations(pixels(heavy, 30, n=N_HEAVY), heavy_reference)
+    _, scatter = deviations(pixels(massive, 30, n=N_MASSIVE), massive_reference)
     assert abs(scatter) > 0.5

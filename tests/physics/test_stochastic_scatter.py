@@ -45,8 +45,10 @@ def excess(simulator, log_age, mass, seed, expected):
     generator = torch.Generator().manual_seed(seed)
     mean_number = mass / sampler.mean_mass
     counts = torch.poisson(torch.full((n,), mean_number, dtype=torch.float64), generator=generator)
-    row = int(np.abs(sampler.log_age - log_age).argmin())
-    drawn = sampler.draw(torch.full((n,), row), counts, generator=generator, compute_truth=False)
+    isochrone = int(np.abs(sampler.log_age - log_age).argmin())
+    drawn = sampler.draw(
+        torch.full((n,), isochrone), counts, generator=generator, compute_truth=False
+    )
     light = drawn.light.double().numpy()
     (first, second, fourth), mean_mass = expected
     stars = mass / mean_mass

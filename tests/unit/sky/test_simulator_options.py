@@ -94,12 +94,12 @@ def test_metallicity_is_drawn_and_interpolated():
 def test_extinction_dims_and_reddens(plain):
     survey = survey_with(clusters={"a_v": [0.0, 2.0]})
     truth = observed(survey, given={**GIVEN, "a_v": 1.0}).truth
-    dimming = [
+    attenuation = [
         float(truth[f"mag_{b}"].median() - plain.truth[f"mag_{b}"].median())
         for b in ("F336W", "F475W", "F814W")
     ]
     # Fitzpatrick (1999), R_V = 3.1: A/A_V = 1.66, 1.19, 0.58 for hot stars (within 0.1 here).
-    assert dimming == pytest.approx([1.66, 1.19, 0.6], abs=0.1)
+    assert attenuation == pytest.approx([1.66, 1.19, 0.6], abs=0.1)
     assert truth["a_v"].tolist() == [1.0] * 60
 
 

@@ -121,8 +121,10 @@ def test_companions_shine_as_their_mass_says():
     isochrone = int(np.abs(sampler.log_age - 8.5).argmin())
     value = torch.zeros(5, 200_000)
     value[0] = primary = 8.0  # dead for long
-    rows = torch.full((value.shape[1],), isochrone)
-    sampler.individual.add_companions(value, None, rows, None, torch.Generator().manual_seed(2))
+    isochrones = torch.full((value.shape[1],), isochrone)
+    sampler.individual.add_companions(
+        value, None, isochrones, None, torch.Generator().manual_seed(2)
+    )
     mass = value[0].double().numpy() - primary
     table = of_survey().tables.cluster[0]
     own = table.initial_mass[isochrone, 0]

@@ -1,4 +1,4 @@
-"""The star sampler: masses, light and its scatter, dark stars, the summing of faint stars."""
+"""The star sampler: masses, light and its scatter, non-luminous and unresolved stars."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sampler_of(simulator, **settings):
 
 @pytest.fixture(scope="module")
 def single(simulator):
-    """A sampler that draws every star singly."""
+    """A sampler that draws every star individually."""
     return sampler_of(simulator)
 
 
@@ -53,17 +53,17 @@ def age(table, log_age):
     return int(np.abs(table.log_age - log_age).argmin())
 
 
-def draw(sampler, row, counts, generator):
+def draw(sampler, isochrone, counts, generator):
     counts = torch.as_tensor(counts, dtype=torch.float64)
-    return sampler.draw(torch.full((len(counts),), row), counts, generator=generator)
+    return sampler.draw(torch.full((len(counts),), isochrone), counts, generator=generator)
 
 
-def flux_of(simulator, row):
+def flux_of(simulator, isochrone):
     """Flux (e-/s) of each point of an isochrone from its magnitudes, and the IMF's weight."""
     survey, table = simulator.survey, simulator.tables.cluster[0]
     zero_points = np.array([band.zero_point_ab for band in survey.bands])
-    apparent = table.mag_ab[row, 0] + survey.distance_modulus
-    weight = imf_weights(table.initial_mass[row, 0], KROUPA2001)
+    apparent = table.mag_ab[isochrone, 0] + survey.distance_modulus
+    weight = imf_weights(table.initial_mass[isochrone, 0], KROUPA2001)
     return 10 ** (0.4 * (zero_points - apparent)), weight
 
 
@@ -77,9 +77,9 @@ def test_masses_follow_the_initial_mass_function(single, generator):
 
 def test_massive_stars_follow_the_initial_mass_function(single, generator):
     mass = draw(single, 0, np.ones(400_000), generator).mass.double().numpy()
-    heavy = mass[mass > 8]
-    share = (KROUPA2001.cdf(heavy) - KROUPA2001.cdf(8.0)) / (1 - KROUPA2001.cdf(8.0))
-    assert len(heavy) > 1000
+    massive = mass[mass > 8]
+    share = (KROUPA2001.cdf(massive) - KROUPA2001.cdf(8.0)) / (1 - KROUPA2001.cdf(8.0))
+    assert len(massive) > 1000
     assert stats.kstest(share, "uniform").pvalue > 0.01
 
 
@@ -89,21 +89,21 @@ def test_mean_light_is_the_integral_over_the_mass_function(
     request, simulator, table, generator, kind, log_age
 ):
     """Within 1 per cent and four times the sampling error, which the same integral predicts."""
-    sampler, row = request.getfixturevalue(kind), age(table, log_age)
+    sampler, isochrone = request.getfixturevalue(kind), age(table, log_age)
     n, stars = 300, 2000
-    light = draw(sampler, row, [stars] * n, generator).light.double().mean(0).numpy()
+    light = draw(sampler, isochrone, [stars] * n, generator).light.double().mean(0).numpy()
     mass = stars * KROUPA2001.mean_mass
     magnitude = table.integrated_magnitudes(log_age, float(table.metallicity[0]), mass)
     zero_points = np.array([band.zero_point_ab for band in simulator.survey.bands])
     expected = 10 ** (0.4 * (zero_points - magnitude - simulator.survey.distance_modulus))
-    flux, weight = flux_of(simulator, row)
+    flux, weight = flux_of(simulator, isochrone)
     error = np.sqrt(stars * (weight @ flux**2) / n)
     assert (np.abs(light - expected) < 0.01 * expected + 4 * error).all()
     assert (error < 0.13 * expected).all()  # the test can fail
 
 
-def moments(simulator, row, up_to):
-    flux, weight = flux_of(simulator, row)
+def moments(simulator, isochrone, up_to):
+    flux, weight = flux_of(simulator, isochrone)
     return [weight @ flux**power for power in range(1, up_to + 1)]
 
 
@@ -111,11 +111,11 @@ def moments(simulator, row, up_to):
 @pytest.mark.parametrize("log_age", [6.85, 7.35, 7.85])
 def test_scatter_of_the_light_is_poissonian(request, simulator, table, generator, kind, log_age):
     """For a Poissonian number of stars the variance is N <f^2>, its error from N <f^4>."""
-    sampler, row = request.getfixturevalue(kind), age(table, log_age)
+    sampler, isochrone = request.getfixturevalue(kind), age(table, log_age)
     n, stars = 1000, 1000.0
     counts = torch.poisson(torch.full((n,), stars), generator=generator)
-    light = draw(sampler, row, counts, generator).light.double()
-    _, second, _, fourth = moments(simulator, row, 4)
+    light = draw(sampler, isochrone, counts, generator).light.double()
+    _, second, _, fourth = moments(simulator, isochrone, 4)
     expected = stars * second
     error = np.sqrt(stars * fourth / n + 2 * expected**2 / n)
     variance = light.var(0).numpy()
@@ -131,8 +131,8 @@ def test_the_scatter_test_rejects_clusters_of_average_stars(simulator, table):
 
 def test_totals_are_those_of_the_points(usual, table, generator):
     counts = torch.tensor([300.0, 4000.0, 1.0, 20_000.0])
-    rows = torch.tensor([age(table, a) for a in (6.6, 8.0, 9.0, 10.1)])
-    drawn = usual.draw(rows, counts, generator=generator)
+    isochrones = torch.tensor([age(table, a) for a in (6.6, 8.0, 9.0, 10.1)])
+    drawn = usual.draw(isochrones, counts, generator=generator)
     light = torch.zeros(4, 3, dtype=torch.float64)
     light.index_add_(0, drawn.population, drawn.flux.double().T)
     np.testing.assert_allclose(light, drawn.light, rtol=2e-4)
@@ -159,16 +159,16 @@ def test_dead_stars_are_dark(simulator, table, generator):
 
 def test_no_star_is_brighter_than_its_isochrone(single, simulator, table, generator):
     for log_age in (6.6, 8.0, 10.1):
-        row = age(table, log_age)
-        flux, _ = flux_of(simulator, row)
-        drawn = draw(single, row, [50_000], generator).flux.double().numpy()
+        isochrone = age(table, log_age)
+        flux, _ = flux_of(simulator, isochrone)
+        drawn = draw(single, isochrone, [50_000], generator).flux.double().numpy()
         assert (drawn.max(1) <= flux.max(0) * (1 + 1e-5)).all()
 
 
 def test_the_number_of_stars_drawn_singly_is_binomial(usual, table, generator):
     """Points brighter than the limit: their number scatters as the share predicts."""
-    n, stars, row = 2000, 400, age(table, 7.5)
-    drawn = draw(usual, row, [stars] * n, generator)
+    n, stars, isochrone = 2000, 400, age(table, 7.5)
+    drawn = draw(usual, isochrone, [stars] * n, generator)
     bright = (drawn.flux > ABOVE_THE_LIMIT).any(0)
     number = torch.bincount(drawn.population[bright], minlength=n).double()
     share = number.mean() / stars
@@ -182,12 +182,12 @@ def test_summed_faint_stars_have_the_mean_and_scatter_of_single_ones(
     simulator, table, generator, log_age
 ):
     """With a limit that leaves only the faint: totals agree in mean, scatter and correlation."""
-    row, n, stars = age(table, log_age), 1500, 2000
+    isochrone, n, stars = age(table, log_age), 1500, 2000
     dwarfs = BrokenPowerLaw(edges=(0.08, 0.5, 0.7), slopes=(1.3, 2.3))
-    summed = sampler_of(simulator, imf=dwarfs, flux_limit=[1e9] * 3)
+    unresolved = sampler_of(simulator, imf=dwarfs, flux_limit=[1e9] * 3)
     single = sampler_of(simulator, imf=dwarfs)
-    one = draw(summed, row, [stars] * n, generator)
-    many = draw(single, row, [stars] * n, generator)
+    one = draw(unresolved, isochrone, [stars] * n, generator)
+    many = draw(single, isochrone, [stars] * n, generator)
     assert one.population.numel() < many.population.numel() / 2
     a = torch.cat((one.mass[:, None], one.light), 1).double().numpy()
     b = torch.cat((many.mass[:, None], many.light), 1).double().numpy()
@@ -201,8 +201,8 @@ def test_summed_faint_stars_have_the_mean_and_scatter_of_single_ones(
 
 def test_owners_and_rows(usual, table, generator):
     """Each population has the light of its own age, also when some have no stars."""
-    rows = torch.tensor([age(table, 6.8), age(table, 10.1), age(table, 8.0)])
-    drawn = usual.draw(rows, torch.tensor([5000.0, 5000.0, 0.0]), generator=generator)
+    isochrones = torch.tensor([age(table, 6.8), age(table, 10.1), age(table, 8.0)])
+    drawn = usual.draw(isochrones, torch.tensor([5000.0, 5000.0, 0.0]), generator=generator)
     assert drawn.light[0, 0] > 100 * drawn.light[1, 0]
     assert float(drawn.mass[2]) == 0.0
     assert float(drawn.light[2].abs().max()) == 0.0

@@ -64,11 +64,11 @@ def sampler_of(survey, tables, flux_limit=0.0, **settings):
     )
 
 
-def draw(sampler, row, n_stars, seed=1, **settings):
+def draw(sampler, isochrone, n_stars, seed=1, **settings):
     counts = torch.as_tensor(n_stars, dtype=torch.float64)
-    rows = torch.full((len(counts),), row)
+    isochrones = torch.full((len(counts),), isochrone)
     generator = torch.Generator().manual_seed(seed)
-    return sampler.draw(rows, counts, generator=generator, **settings)
+    return sampler.draw(isochrones, counts, generator=generator, **settings)
 
 
 def toy(light=lambda mass: mass, dust=None, name="a", n=2000, low=0.08):
@@ -97,7 +97,7 @@ def toy_sampler(tables, **settings):
 
 @pytest.mark.parametrize("imf", [KROUPA2001, SALPETER1955, CHABRIER2003])
 def test_primaries_above_the_cut_follow_the_mass_function(survey, clear, imf):
-    """Stars drawn singly: from the cut on, the truncated mass function, and not a steeper one."""
+    """Individual stars: from the cut on, the truncated mass function, and not a steeper one."""
     sampler = sampler_of(survey, clear, 0.1, imf=imf)
     drawn = draw(sampler, 1, [2000.0] * 40)
     bright = drawn.flux.amax(0) > 0.2
@@ -139,9 +139,9 @@ def test_brown_dwarfs_weigh_but_are_dark():
 
 
 def test_companions_of_dead_stars_shine(survey, clear):
-    heavy = BrokenPowerLaw(edges=(20.0, 60.0), slopes=(2.3,))
+    massive = BrokenPowerLaw(edges=(20.0, 60.0), slopes=(2.3,))
     binaries = Binaries(1.0, mass_ratio=(0.01, 0.02))
-    drawn = draw(sampler_of(survey, clear, imf=heavy, binaries=binaries), 2, [500.0])
+    drawn = draw(sampler_of(survey, clear, imf=massive, binaries=binaries), 2, [500.0])
     shining = (drawn.flux > 0).all(0)
     assert 0.99 < float(shining.float().mean()) <= 1
     assert float(drawn.n_living) == int(shining.sum())
@@ -204,13 +204,13 @@ def test_dust_dims_each_star_as_its_spectrum_demands(survey, build, dusty):
     np.testing.assert_allclose(behind.star_mass, direct.star_mass)
     luminous = (direct.flux > 0).all(0)
     off = 2.5 * torch.log10(behind.flux[:, luminous] / direct.flux[:, luminous])
-    # Between the points of an isochrone, the light is interpolated, and so is its dimming.
+    # Between the points of an isochrone, the light is interpolated, and so is its attenuation.
     assert float(off.abs().quantile(0.98)) < 0.01
     assert float(off.abs().max()) < 0.03
     np.testing.assert_allclose(behind.light, direct.light, rtol=0.003)
     free = draw(sampler_of(survey, dusty), 0, [30_000.0])
-    dimming = 2.5 * torch.log10(free.light / behind.light)[0]
-    assert dimming[0] > 2.0 > dimming[1] > 1.3 > dimming[2] > 0.6
+    attenuation = 2.5 * torch.log10(free.light / behind.light)[0]
+    assert attenuation[0] > 2.0 > attenuation[1] > 1.3 > attenuation[2] > 0.6
 
 
 def test_no_extinction_is_the_lowest(survey, dusty):
@@ -237,7 +237,7 @@ def test_extinction_scatters_from_star_to_star_as_asked(mean):
 @pytest.mark.parametrize("age", [1, 2])
 @pytest.mark.parametrize("kind", ["dust", "scatter", "binaries", "all", "steep scatter"])
 def test_sums_have_the_mean_and_covariance_of_single_stars(survey, clear, dusty, age, kind):
-    """Mass, present mass, living stars and light of dwarfs, summed and drawn one by one."""
+    """Mass, present mass, living stars and light of dwarfs, unresolved and drawn one by one."""
     n, stars = 1200, 1000.0
     dwarfs = BrokenPowerLaw(edges=(0.08, 0.5, 0.7), slopes=(1.3, 2.3))
     binaries = Binaries(0.5, (0.2, 1.0)) if kind in ("binaries", "all") else None
@@ -306,10 +306,10 @@ def test_each_population_follows_its_own_model_age_and_metallicity():
     model = torch.tensor([0, 1, 1, 0, 1, 0])
     log_age = torch.tensor([8.6, 7.4, 7.5, 5.0, 99.0, 7.4])
     log_z = torch.log10(torch.tensor([0.02, 0.01, 0.0005, 0.006, 0.9, 0.011]))
-    rows = sampler.nearest_isochrone(model, log_age, log_z)
-    assert rows.tolist() == [5, 6 + 1, 6 + 3, 0, 6 + 5, 1]
+    isochrones = sampler.nearest_isochrone(model, log_age, log_z)
+    assert isochrones.tolist() == [5, 6 + 1, 6 + 3, 0, 6 + 5, 1]
     counts = torch.full((6,), 100.0)
-    drawn = sampler.draw(rows, counts, generator=torch.Generator().manual_seed(1))
+    drawn = sampler.draw(isochrones, counts, generator=torch.Generator().manual_seed(1))
     expected = [1.01**5, 100 * 1.01, 100 * 1.01**3, 1.0, 100 * 1.01**5, 1.01]
     np.testing.assert_allclose(drawn.light[:, 0] / 100, expected, rtol=1e-4)
     np.testing.assert_array_equal(sampler.log_age, first.log_age)
@@ -319,10 +319,10 @@ def test_isochrones_of_one_model_are_those_of_its_grid(survey, clear):
     sampler = sampler_of(survey, clear)
     age = torch.tensor([0, 2, 1])
     log_age = torch.as_tensor(clear.log_age)[age] + 0.01
-    rows = sampler.nearest_isochrone(
+    isochrones = sampler.nearest_isochrone(
         torch.zeros(3, dtype=torch.long), log_age, torch.full((3,), -1.7)
     )
-    assert rows.tolist() == sampler.isochrone_at(age).tolist()
+    assert isochrones.tolist() == sampler.isochrone_at(age).tolist()
 
 
 def test_tables_that_do_not_belong_together(survey, clear, dusty):
@@ -374,12 +374,12 @@ def test_the_brightest_star_is_the_brightest_point(survey, clear):
 
 def test_the_brightest_of_summed_stars_is_like_that_of_single_ones(survey, clear):
     dwarfs = BrokenPowerLaw(edges=(0.08, 0.5, 0.7), slopes=(1.3, 2.3))
-    summed = draw(sampler_of(survey, clear, 1e9, imf=dwarfs), 1, [150.0] * 3000).brightest
+    unresolved = draw(sampler_of(survey, clear, 1e9, imf=dwarfs), 1, [150.0] * 3000).brightest
     single = draw(sampler_of(survey, clear, imf=dwarfs), 1, [150.0] * 3000, seed=2).brightest
     for band in range(3):
-        assert stats.ks_2samp(summed[:, band], single[:, band]).pvalue > 0.01
+        assert stats.ks_2samp(unresolved[:, band], single[:, band]).pvalue > 0.01
     few = draw(sampler_of(survey, clear, imf=dwarfs), 1, [75.0] * 3000, seed=3).brightest
-    assert stats.ks_2samp(summed[:, 2], few[:, 2]).pvalue < 1e-4
+    assert stats.ks_2samp(unresolved[:, 2], few[:, 2]).pvalue < 1e-4
 
 
 def test_without_truth_the_rest_is_the_same(survey, clear):
@@ -440,9 +440,9 @@ def test_points_stay_bounded_however_heavy_a_population(survey, clear, binaries,
 def test_old_binaries_summed_shine_like_those_drawn_one_by_one(survey, clear):
     """10^9.5 yr: giants that are companions of dead stars give a part of the light."""
     binaries = Binaries(1.0)
-    summed = sampler_of(survey, clear, 1e9, binaries=binaries)
+    unresolved = sampler_of(survey, clear, 1e9, binaries=binaries)
     single = sampler_of(survey, clear, binaries=binaries)
-    one = draw(summed, 2, [2e5] * 1000, compute_truth=False).light.double()
+    one = draw(unresolved, 2, [2e5] * 1000, compute_truth=False).light.double()
     many = draw(single, 2, [2e5] * 20, compute_truth=False).light.double()
     error = (one.var(0) / len(one) + many.var(0) / len(many)).sqrt()
     assert ((one.mean(0) - many.mean(0)).abs() < 4 * error)[1:].all()

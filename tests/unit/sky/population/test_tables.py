@@ -16,11 +16,11 @@ from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import load_survey
 
 
-def probabilities(other, chance):
+def probabilities(other, probability):
     """What an alias table gives each index."""
-    drawn = chance.copy()
-    np.add.at(drawn, other, 1 - chance)
-    return drawn / len(chance)
+    drawn = probability.copy()
+    np.add.at(drawn, other, 1 - probability)
+    return drawn / len(probability)
 
 
 WEIGHTS = {
@@ -36,13 +36,13 @@ WEIGHTS = {
 }
 
 
-def check(weight, other, chance):
-    assert ((chance >= 0) & (chance <= 1)).all()
+def check(weight, other, probability):
+    assert ((probability >= 0) & (probability <= 1)).all()
     share = weight / weight.sum()
-    given = probabilities(other, chance)
+    given = probabilities(other, probability)
     np.testing.assert_allclose(given, share, atol=1e-12)
     light = share * len(share) < 1 - 1e-9  # of these not even the rounding may show
-    few = chance[light] / len(share)
+    few = probability[light] / len(share)
     assert (given[light] == few).all()
     np.testing.assert_allclose(few, share[light], rtol=1e-9)
 
@@ -55,18 +55,18 @@ def test_alias_tables_give_each_weight_its_share(weight):
 def test_many_alias_tables_do_not_mix():
     parts = [WEIGHTS[name] for name in sorted(WEIGHTS)] * 20
     count = np.array([len(part) for part in parts])
-    other, chance = alias_tables(np.concatenate(parts), count)
+    other, probability = alias_tables(np.concatenate(parts), count)
     for part, end in zip(parts, np.cumsum(count), strict=True):
         own = slice(end - len(part), end)
         if len(part):
-            check(part, other[own] - own.start, chance[own])
+            check(part, other[own] - own.start, probability[own])
 
 
 def test_alias_tables_without_any_weight_are_even():
-    other, chance = alias_tables(np.zeros(3), np.array([3]))
-    np.testing.assert_allclose(probabilities(other, chance), 1 / 3)
-    other, chance = alias_tables(np.empty(0), np.array([0, 0]))
-    assert len(other) == len(chance) == 0
+    other, probability = alias_tables(np.zeros(3), np.array([3]))
+    np.testing.assert_allclose(probabilities(other, probability), 1 / 3)
+    other, probability = alias_tables(np.empty(0), np.array([0, 0]))
+    assert len(other) == len(probability) == 0
 
 
 IMPORTANCE = Levels(np.ones(2)).importance
@@ -152,7 +152,7 @@ def test_moments_below_the_limit_are_those_of_the_stars(table, binaries):
 
 
 def importance_sampled(tables, k):
-    """Share drawn of the table's stars in the k-th level of thinning, and the stars."""
+    """Share drawn of the table's stars in the k-th level of importance sampling, and the stars."""
     mass = KROUPA2001.ppf((np.arange(400_000) + 0.5) / 400_000)
     every = star(mass, TURN_OFF)
     square = np.square(every[:, FLUX:]).mean(0)
@@ -195,9 +195,11 @@ def test_sampled_stars_stand_for_all(table, k, binaries):
     alias = tables.individual
     own = slice(alias.start[0, level], alias.start[0, level] + alias.count[0, level])
     (other, node), second = alias.nodes[own].T, alias.threshold[own]
-    chance = np.bincount(node, second) + np.bincount(other, 1 - second, minlength=node.max() + 1)
+    probability = np.bincount(node, second) + np.bincount(
+        other, 1 - second, minlength=node.max() + 1
+    )
     share, weight = np.diff(tables.cdf[0])[node], alias.flux_weights[own, 1]
-    drawn = tables.fraction[0, level] * chance[node] / alias.count[0, level] / share
+    drawn = tables.fraction[0, level] * probability[node] / alias.count[0, level] / share
     np.testing.assert_allclose(drawn * weight**2, 1, rtol=1e-4)  # of each star of the interval
     assert weight.min() == 1
     assert weight.max() > 5
@@ -215,8 +217,8 @@ def test_companions_of_the_dead_are_sampled_like_other_stars(table):
     companion = companion[(primary > TURN_OFF) & (companion <= TURN_OFF)]
     for k in (0, 3):
         share, every = importance_sampled(tables, k)
-        chance = np.interp(companion, every[:, MASS], share, right=0)
-        expected = 0.6 * chance.sum() / len(primary)
+        probability = np.interp(companion, every[:, MASS], share, right=0)
+        expected = 0.6 * probability.sum() / len(primary)
         assert tables.companions.fraction[0, IMPORTANCE + k] == pytest.approx(expected, rel=0.05)
     assert (tables.companions.fraction[0, :IMPORTANCE] == 0).all()
 
@@ -247,16 +249,16 @@ def test_the_first_level_samples_all_and_the_last_none(table):
 
 
 def test_dust_enters_the_moments(table):
-    """All stars of this table dim alike: by 2 (1.2) - 0.02 (4) and 1.2 mag behind A_V = 2."""
+    """All stars of this table alike: by 2 (1.2) - 0.02 (4) and 1.2 mag behind A_V = 2."""
     tables = tables_of(table)
     powers = 2.0 ** np.arange(1, 3)
-    dimming = np.array([2 * 1.2 - 4 * 0.02, 1.2])
+    attenuation = np.array([2 * 1.2 - 4 * 0.02, 1.2])
     level = COMPLETE
     factor = np.exp2(tables.mean_extinction[0, level] @ powers)
     np.testing.assert_allclose(factor[:FLUX], 1, rtol=1e-6)
-    np.testing.assert_allclose(factor[FLUX:], 10 ** (-0.4 * dimming), rtol=1e-5)
+    np.testing.assert_allclose(factor[FLUX:], 10 ** (-0.4 * attenuation), rtol=1e-5)
     squares = np.exp2(tables.second_extinction[0, level] @ powers)
-    np.testing.assert_allclose(squares[FLUX, FLUX + 1], 10 ** (-0.4 * dimming.sum()), rtol=1e-5)
+    np.testing.assert_allclose(squares[FLUX, FLUX + 1], 10 ** (-0.4 * attenuation.sum()), rtol=1e-5)
 
 
 # ---- real isochrones
@@ -292,19 +294,19 @@ def test_each_level_samples_a_part_of_the_stars_of_the_level_before(phat):
     assert tables.fraction.shape[1] == Levels(np.ones(2)).n
 
 
-def by_matrix(tables, row, binaries, fine=4):
-    """Mean light and mean squares: every primary with every companion, times their chance."""
-    own = slice(row * tables.n_nodes, (row + 1) * tables.n_nodes)
+def by_matrix(tables, isochrone, binaries, fine=4):
+    """Mean light and mean squares: every primary with every companion, times their probability."""
+    own = slice(isochrone * tables.n_nodes, (isochrone + 1) * tables.n_nodes)
     start, rise = tables.start[:, own].T, tables.rise[:, own].T
     used = rise[:, 0] > 0
-    start, rise, weight = start[used], rise[used], np.diff(tables.cdf[row])[used[:-1]]
+    start, rise, weight = start[used], rise[used], np.diff(tables.cdf[isochrone])[used[:-1]]
     at = (np.arange(fine) + 0.5) / fine
     star = (start[:, None] + at[:, None] * rise[:, None]).reshape(-1, start.shape[1])
     ends = start[:, 0, None] + np.arange(fine) / fine * rise[:, 0, None]
     ends = np.append(ends.ravel(), start[-1, 0] + rise[-1, 0])
-    chance = np.diff(binaries.cdf(ends / star[:, :1]), axis=1)  # (primary, companion)
+    probability = np.diff(binaries.cdf(ends / star[:, :1]), axis=1)  # (primary, companion)
     flux, fraction = star[:, 1:4], binaries.fraction
-    other, squares = chance @ flux, chance @ flux**2
+    other, squares = probability @ flux, probability @ flux**2
     share = np.repeat(weight / fine, fine)
     mean = share @ (flux + fraction * other)
     return mean, share @ (flux**2 + fraction * (2 * flux * other + squares))
@@ -321,11 +323,11 @@ def by_matrix(tables, row, binaries, fine=4):
 def test_companions_of_old_stars_are_summed_exactly(phat, log_age, binaries):
     """Giants lie in a narrow range of masses, in which few of a coarse set of ratios would fall."""
     tables = real_tables(phat, binaries)
-    row = int(np.abs(phat[0].log_age - log_age).argmin())
-    mean, square = by_matrix(tables, row, binaries)
-    np.testing.assert_allclose(tables.mean[row, -1, FLUX:], mean, rtol=1e-3)
-    np.testing.assert_allclose(tables.second[row, -1].diagonal()[FLUX:], square, rtol=5e-3)
-    single = real_tables(phat).mean[row, -1, FLUX:]
+    isochrone = int(np.abs(phat[0].log_age - log_age).argmin())
+    mean, square = by_matrix(tables, isochrone, binaries)
+    np.testing.assert_allclose(tables.mean[isochrone, -1, FLUX:], mean, rtol=1e-3)
+    np.testing.assert_allclose(tables.second[isochrone, -1].diagonal()[FLUX:], square, rtol=5e-3)
+    single = real_tables(phat).mean[isochrone, -1, FLUX:]
     assert (mean > 1.1 * single).all()  # companions matter
 
 
