@@ -152,6 +152,8 @@ def _from_nddata(image: Any, label: str) -> Source:
 
 def _as_pixels(array: NDArray[Any], label: str, mask: Any = None) -> Pixels:
     plane = _plane(array, label)
+    if mask is None and np.ma.is_masked(array):
+        mask = np.ma.getmaskarray(array)
     mask = None if mask is None else mask.reshape(plane.shape)
     return Pixels(plane, plane.shape, mask=mask, integers=plane.dtype.kind in "iu")
 

@@ -106,28 +106,27 @@ class Headers:
                 remedy=f"Add it to the header{otherwise and ', or ' + otherwise}",
                 code=code,
             )
-        return self._number(*found, why=why)
+        number = _positive(found[1])
+        if number is None:
+            raise InputError(
+                f"{self.label}: {found[0]} = {found[1]!r} in the header is not a positive number; "
+                f"{why}"
+            )
+        return number
 
     def optional_positive(self, *keys: str) -> float | None:
         """Return a keyword that may be missing or meaningless."""
         found = self.get(*keys)
-        if found is None:
-            return None
-        try:
-            return self._number(*found, why="")
-        except InputError:
-            return None
+        return None if found is None else _positive(found[1])
 
-    def _number(self, key: str, value: Any, *, why: str) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not (math.isfinite(number) and number > 0):
-            raise InputError(
-                f"{self.label}: {key} = {value!r} in the header is not a positive number; {why}"
-            )
-        return number
+
+def _positive(value: Any) -> float | None:
+    """A value as a positive number; None where it is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number > 0 else None
 
 
 def parse_unit(text: str, *, label: str = "image") -> PixelUnit:

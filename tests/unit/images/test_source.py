@@ -156,6 +156,9 @@ def test_nddata_brings_mask_and_unit(image: np.ndarray, make_wcs) -> None:
     )
     assert np.array_equal(np.isnan(values(source)), mask)
     assert source.unit == "electron / s"
+    masked = np.ma.masked_array(image, mask)
+    for given in (masked, (masked, make_wcs(image.shape))):
+        assert np.array_equal(np.isnan(values(open_image(given, "F475W"))), mask)
 
 
 @pytest.mark.parametrize(
