@@ -289,7 +289,7 @@ def check_output(
     path : path
         File that will be written.
     suffixes : sequence of str, optional
-        Endings that its name may have, such as ``(".ecsv", ".fits")``.
+        Endings that its name may have, such as ``(".ecsv", ".fits")``; ``.zarr`` is a folder.
     overwrite : bool
         Whether it may exist.
 
@@ -308,6 +308,8 @@ def check_output(
         raise InputError(
             f"output {path.name}: the format {path.suffix!r} is not one of {listed(suffixes, 'or')}"
         )
+    if suffixes is not None and path.suffix.lower() == ".zarr":
+        return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
     if path.is_dir():
         raise InputError(f"output {path} is a folder; give the name of a file")
     _refuse_existing(path, overwrite=overwrite)

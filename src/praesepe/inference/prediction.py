@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, listed, unknown
-from praesepe.files import check_output, check_whole_folder
+from praesepe.files import check_output
 from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import Sampling, measure
@@ -230,11 +230,7 @@ def _checked_outputs(
     from praesepe.images.tables import TABLE_SUFFIXES
 
     def checked(path: str | Path | None, suffixes: Sequence[str]) -> Path | None:
-        if path is None:
-            return None
-        if ".zarr" in suffixes and Path(path).suffix.lower() == ".zarr":
-            return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
-        return check_output(path, suffixes, overwrite=overwrite)
+        return None if path is None else check_output(path, suffixes, overwrite=overwrite)
 
     paths = (
         checked(out, TABLE_SUFFIXES),

@@ -27,12 +27,10 @@ from praesepe.files import (
     atomic,
     check_output,
     check_space,
-    check_whole_folder,
     remove,
     remove_debris,
 )
 from praesepe.mocks.stamps import (
-    FITS_SUFFIXES,
     SUFFIXES,
     MockArrays,
     MockSet,
@@ -272,12 +270,11 @@ def _parts(
 
 def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Path:
     """One file: its ending, and whether it may be written."""
-    suffix = path.suffix.lower()
     if format is not None:
         raise InputError(
             f"format {format!r} is for shards; a single file has it in its name, {path.name}"
         )
-    if suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"output {path.name}: the format {path.suffix!r} is not one of {', '.join(SUFFIXES)}",
             given=path.suffix,
@@ -285,9 +282,7 @@ def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Pa
             remedy="for a folder of many files say how many",
             code="shards=4",
         )
-    if suffix in FITS_SUFFIXES:
-        return check_output(path, FITS_SUFFIXES, overwrite=overwrite)
-    return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
+    return check_output(path, SUFFIXES, overwrite=overwrite)
 
 
 def _shard_size(n: int, shards: int | None, shard_size: int | None) -> int:

@@ -204,6 +204,14 @@ class Survey(SurveySettings):
         """Whether the distance differs from stamp to stamp."""
         return isinstance(self.galaxy.distance_pc, tuple)
 
+    @classmethod
+    def checked(cls, content: Any, wrong: str) -> Survey:
+        """Check nested dictionaries; `InputError` begins with `wrong` and names each mistake."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise InputError(f"{wrong}:\n  {explained(error, cls)}") from error
+
     def with_values(self, **tables: Any) -> Survey:
         """Return a survey that differs in some values.
 
@@ -229,11 +237,8 @@ class Survey(SurveySettings):
         >>> near.distance_pc
         700000.0
         """
-        try:
-            return Survey.model_validate(_merged(self.model_dump(), tables))
-        except ValidationError as error:
-            said = explained(error, Survey)
-            raise InputError(f"not a survey like {self.name!r}:\n  {said}") from error
+        merged = _merged(self.model_dump(), tables)
+        return self.checked(merged, f"not a survey like {self.name!r}")
 
     def fingerprint(self) -> str:
         """SHA-256 of the survey's content, that of the files it names included.

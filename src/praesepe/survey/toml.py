@@ -7,12 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from praesepe.errors import InputError, unknown
 from praesepe.survey.contents import with_files
 from praesepe.survey.old_form import is_old_form, upgrade, upgraded
-from praesepe.survey.problems import explained
 from praesepe.survey.schema import Survey
 
 __all__ = ["load_survey", "parse_survey", "survey_names", "survey_text", "upgrade"]
@@ -120,19 +117,10 @@ def parse_survey(
     if is_old_form(content):
         content = upgraded(content)
     if folder is not None:
-        content = _with_absolute_paths(content, folder)
-    try:
-        return Survey.model_validate(content)
-    except ValidationError as error:
-        said = explained(error, Survey)
-        raise InputError(f"{source} does not describe a survey:\n  {said}") from error
 
+        def found_in(name: str, _may_be_word: bool) -> str:
+            path = folder / name
+            return str(path.resolve()) if path.exists() else name
 
-def _with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Resolve the names of files and folders against the survey file's folder."""
-
-    def resolve(name: str, _may_be_word: bool) -> str:
-        candidate = folder / name
-        return str(candidate.resolve()) if candidate.exists() else name
-
-    return dict(with_files(content, resolve))
+        content = with_files(content, found_in)
+    return Survey.checked(content, f"{source} does not describe a survey")
