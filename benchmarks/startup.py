@@ -30,7 +30,7 @@ def wide_survey(binary_fraction: float) -> Survey:
     phat = load_survey("phat")
     bands = list(phat.bands)
     for name, (curve, zero_point) in MORE_BANDS.items():
-        values = {"name": name, "filter": curve, "zero_point_ab": zero_point}
+        values = {"name": name, "filter": curve, "zero_point_ab": zero_point, "instrument": ""}
         bands.append(bands[0].model_copy(update=values))
     return phat.with_values(
         observation={"bands": [band.model_dump() for band in bands]},

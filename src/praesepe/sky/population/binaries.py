@@ -20,6 +20,10 @@ GAUSS = 0.5 + np.array([-0.5, 0.5]) / np.sqrt(3)
 """Gauss points in an interval: exact for products of two linear functions."""
 
 
+ROUNDING = 1e-13
+"""Differences smaller than this part of what they are taken from are zero."""
+
+
 class Companions:
     """What companions add to the sums over the stars of each interval of an isochrone.
 
@@ -53,7 +57,7 @@ class Companions:
             np.concatenate((brown[:, :1], self.start), axis=1),
             np.concatenate((brown[:, 1:], self.rise), axis=1),
         )
-        self.by_interval, self.by_place = self._operators(interval, t, fraction, mass)
+        self.up_to, self.by_place = self._operators(interval, t, fraction, mass)
 
     def sums(self, attenuation: np.ndarray) -> np.ndarray:
         """Sums of the companions' quantities, and of all products in which these stand.
@@ -74,8 +78,11 @@ class Companions:
         np.cumsum(terms[0, :-1], axis=0, out=terms[0, 1:])
         terms[0, 0] = 0
         terms = terms.reshape(-1, len(attenuation))
-        sums = np.maximum((self.by_interval @ terms).T, 0)
-        at_place = (self.by_place @ terms[:, :k]).T
+        heaviest, lightest = (matrix @ terms for matrix in self.up_to)
+        sums = heaviest - lightest
+        sums[sums < ROUNDING * heaviest] = 0  # all are positive or none: no light is no light
+        at_place = np.where(sums[:, :k] > 0, self.by_place @ terms[:, :k], 0).T
+        sums = sums.T.copy()
         for star, companion in ((self.start, sums[:k]), (self.rise, at_place)):
             attenuated = star * attenuation[:k]
             sums[k:] += pair_products(attenuated, companion) + pair_products(companion, attenuated)
@@ -114,30 +121,32 @@ class Companions:
 
     def _operators(
         self, interval: np.ndarray, t_star: np.ndarray, fraction: np.ndarray, mass: np.ndarray
-    ) -> tuple[csr_array, csr_array]:
-        """Matrices that make of the terms the sums over primaries, and those times their places."""
+    ) -> tuple[list[csr_array], csr_array]:
+        """Matrices that make sums over primaries of the terms.
+
+        Up to the heaviest companion of each, and up to the lightest; and the difference of both
+        times the primaries' places in their intervals.
+        """
         from scipy.sparse import csr_array
 
         low, high = self.binaries.mass_ratio
+        power = self.binaries.slope + 1
+        weight = self.binaries.fraction * fraction
+        if low < high:
+            weight = weight * power / (high**power - low**power) / mass**power
         n = len(self.node) - 1
-        if low == high:
-            place, t = self._place(low * mass)
-            places, factors = [place], [np.stack((0 * t, t**0, t, t**2))]
-            weight = self.binaries.fraction * fraction
-        else:
-            places, factors = [], []
-            for sign, ratio in ((1, high), (-1, low)):
-                place, t = self._place(ratio * mass)
-                places.append(place)
-                factors.append(sign * np.stack((t**0, *self._integrals(place, t))))
-            power = self.binaries.slope + 1
-            weight = self.binaries.fraction * fraction * power / (high**power - low**power)
-            weight /= mass**power
-        column = np.concatenate([place + n * np.arange(4)[:, None] for place in places])
-        value = np.concatenate(factors) * weight
-        at = np.broadcast_to(interval, value.shape).ravel(), column.ravel()
-        shape = len(self.start[0]), 4 * n
-        return tuple(csr_array((v.ravel(), at), shape=shape) for v in (value, value * t_star))
+        sums: list[csr_array] = []
+        by_place: list[csr_array] = []
+        for ratio in (high, low):
+            place, t = self._place(ratio * mass)
+            if low < high:
+                value = np.stack((t**0, *self._integrals(place, t))) * weight
+            else:  # the quantities themselves, once, and nothing to subtract
+                value = np.stack((0 * t, t**0, t, t**2)) * (0 if sums else weight)
+            at = np.tile(interval, 4), (place + n * np.arange(4)[:, None]).ravel()
+            for out, each in ((sums, value), (by_place, value * t_star)):
+                out.append(csr_array((each.ravel(), at), shape=(len(self.start[0]), 4 * n)))
+        return sums, by_place[0] - by_place[1]
 
     def _place(self, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The interval of each mass, and its place in it, 0 to 1."""

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from praesepe.sky.population.binaries import GAUSS, pair_products
+from praesepe.sky.population.binaries import GAUSS, ROUNDING, pair_products
 from praesepe.sky.population.isochrone import IsochroneNodes
 from praesepe.sky.population.levels import N_IMPORTANCE
 from praesepe.stars.binaries import Binaries
@@ -103,8 +103,8 @@ class ImportanceSampling:
         weight = self.binaries.fraction * self.nodes.fraction[interval]
         up_to = self.binaries.cdf(self.nodes.mass_edges / primary[:1].T)  # (primary, node)
         each = np.diff(np.concatenate((weight[None], weight * primary)) @ up_to, axis=1)
-        each = np.where(self.negligible, 0, each)
-        return each[0], each[1:]
+        none = self.negligible | (each[0] < ROUNDING * weight.sum())
+        return np.where(none, 0, each[0]), np.where(none, 0, each[1:])
 
     def sampled_companions(self, a_v: float) -> np.ndarray:
         """What individually sampled companions of negligible primaries take out of the sums.
