@@ -13,7 +13,7 @@ from praesepe.stars.extinction import covered_angstrom
 from praesepe.survey import StarField, Survey, as_range
 
 HISTORIES = ("constant", "declining", "burst")
-"""Star-formation histories that need no file."""
+"""Star-formation histories with a name; anything else is a file."""
 
 
 def check_survey(survey: Survey) -> None:

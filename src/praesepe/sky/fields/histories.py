@@ -12,11 +12,9 @@ from torch import Tensor
 
 from praesepe.errors import InputError, unknown
 from praesepe.rng import on_cpu, uniform
+from praesepe.sky.check import HISTORIES
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.survey import StarField, Survey
-
-HISTORIES = ("constant", "declining", "burst")
-"""Histories with a name; anything else is a file."""
 
 STEPS_PER_BIN = 16
 """Points at which a rate is taken within a bin of age."""
