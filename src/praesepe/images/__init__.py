@@ -12,7 +12,6 @@ __getattr__, __dir__ = lazy_names(
         "Flag": "praesepe.flags",
         "Mosaic": "praesepe.images.mosaic",
         "Stamps": "praesepe.images.cutouts",
-        "check_output": "praesepe.files",
         "extract_stamps": "praesepe.images.cutouts",
         "iter_stamps": "praesepe.images.cutouts",
         "write_regions": "praesepe.images.region_files",

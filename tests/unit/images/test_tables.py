@@ -14,7 +14,8 @@ from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
-from praesepe.images import check_output, write_regions, write_table
+from praesepe.files import check_output
+from praesepe.images import write_regions, write_table
 from praesepe.images.tables import fits_safe, read_table
 
 FORMATS = [".ecsv", ".fits", ".vot", ".xml", ".parquet", ".csv"]
@@ -246,3 +247,11 @@ def test_regions_in_pixels(tmp_path: Path) -> None:
     assert 'image\ncircle(11.00000000,21.00000000,0.5000") # text={1}' in text
     with pytest.raises(InputError, match="no positions"):
         write_regions(Table({"a": [1]}), tmp_path / "none.reg", 1.0)
+
+
+def test_a_name_cannot_add_lines_to_a_region_file(tmp_path: Path) -> None:
+    table = Table({"id": ["a}\nbox(1,1,9,9)"], "x": [11.0], "y": [21.0]})
+    text = write_regions(table, tmp_path / "one.reg", 0.5).read_text()
+    assert text.splitlines()[2:] == [
+        'circle(11.00000000,21.00000000,0.5000") # text={a) box(1,1,9,9)}'
+    ]
