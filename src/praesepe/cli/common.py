@@ -68,7 +68,7 @@ class Images:
         """The file of each band."""
         files = {band: Path(file) for band, file in by_band("--image", self.image).items()}
         if not files:
-            raise InputError("no images; give --image BAND=FILE for every band of the model.")
+            raise InputError("no images; give --image BAND=FILE for every band.")
         return files
 
     def calibration(self) -> dict[str, Any]:
