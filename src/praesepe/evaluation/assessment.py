@@ -17,6 +17,7 @@ from praesepe.files import output_folder, replace_set
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import now, provenance
+from praesepe.sky.contents import check_contents
 from praesepe.sky.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def evaluate(
     Raises
     ------
     InputError
-        For the seed of the training, a folder that is taken, and numbers below 1.
+        For the seed of the training, a folder that is taken, numbers below 1, and files (filters,
+        PSFs, isochrones, star fields) that are not those of the training.
 
     Examples
     --------
@@ -171,6 +173,7 @@ def evaluate(
             raise InputError(f"{name} = {value}: the least that is allowed is 1.")
     estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
+    check_contents(estimator.survey, estimator.card.hashes.model_dump(), model=estimator.name)
     survey_bins = usable(estimator.survey.evaluation.bins, estimator.infers)
     task = _Task(estimator, seed, nuisances, n_samples, setup if workers == 1 else None)
     parts = map_blocks(task, blocks_of(n), workers=workers)

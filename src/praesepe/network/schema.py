@@ -55,6 +55,7 @@ class Hashes(Entry):
     psfs: dict[str, str] = {}
     isochrones: dict[str, str] = {}
     spectra: dict[str, str] = {}
+    fields: dict[str, str] = {}
     absent_because: str = ""
 
 

@@ -85,15 +85,18 @@ def run_demo(
     Raises
     ------
     InputError
-        Where the folder holds files of these names and `overwrite` is False.
+        Where the folder holds files of these names and `overwrite` is False, or files of the
+        model's training are gone or hold something else.
     """
     from praesepe.images.cutouts import extract_stamps
     from praesepe.images.tables import write_table
     from praesepe.inference.prediction import predict
     from praesepe.network.estimator import Estimator
+    from praesepe.sky.contents import check_contents
 
     estimator = Estimator.load(model)
     survey = estimator.survey
+    check_contents(survey, estimator.card.hashes.model_dump(), model=estimator.name)
     names = [image_name(survey, band) for band in survey.bands]
     folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite=overwrite)
     mosaic = simulate_mosaic(

@@ -1,15 +1,21 @@
-"""What a survey's simulations are made of: keys of filter curves, PSFs, isochrones and spectra."""
+"""What a survey's simulations are made of: keys of curves, PSFs, isochrones, spectra and fields."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+from praesepe.errors import InputError
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve
-from praesepe.stars.store import key_of
-from praesepe.survey import Survey
-from praesepe.survey.contents import checksum
+from praesepe.stars.store import EMBEDDED, key_of
+from praesepe.survey import Band, Survey
+from praesepe.survey.contents import checksum, is_path
+
+log = logging.getLogger(__name__)
 
 Keys = dict[str, str]
 
@@ -26,23 +32,93 @@ def contents(survey: Survey) -> dict[str, Keys]:
     Returns
     -------
     dict
-        ``"curves"``, filter curves by the band's name; ``"psfs"``, an optical model or a file, by
-        the band's name; ``"isochrones"`` by the model's name; ``"spectra"``, the embedded ones.
+        ``"curves"``, filter curves by the band's name; ``"psfs"``, those from files, by the band's
+        name; ``"isochrones"`` by the model's name; ``"spectra"``, the embedded ones;
+        ``"fields"``, star fields and histories by the survey's key.
 
     Raises
     ------
     InputError
-        Where a filter or a stellar model is not known.
+        Where a filter or a stellar model is not known, or a file is not there.
     """
-    psfs = {}
-    for band in survey.bands:
-        model = band.psf.model_dump(mode="json", exclude_none=True)
-        if band.psf.file is not None:
-            model["file"] = checksum(band.psf.file)
-        psfs[band.name] = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
     return {
-        "curves": {band.name: band_curve(band).key for band in survey.bands},
-        "psfs": psfs,
-        "isochrones": {name: key_of(name) for name in survey.clusters.stars.models},
-        "spectra": {"embedded": SpectralLibrary.embedded_key()},
+        group: {name: key() for name, (_, key) in parts.items()}
+        for group, parts in _parts(survey).items()
     }
+
+
+def check_contents(survey: Survey, trained: Mapping[str, Any], *, model: str) -> None:
+    """Refuse to simulate for a model with other files than those of its training.
+
+    What comes with the package and has changed since is told in the log alone.
+
+    Parameters
+    ----------
+    survey : Survey
+        The model's own.
+    trained : mapping
+        What `contents` said in the training; what it does not tell is not asked for.
+    model : str
+        Name of the model, for messages.
+
+    Raises
+    ------
+    InputError
+        With the files that are missing, or hold something else.
+    """
+    wrong = []
+    for group, parts in _parts(survey).items():
+        for name, (file, key) in parts.items():
+            expected = trained.get(group, {}).get(name)
+            try:
+                if expected is None or key() == expected:
+                    continue
+                found = "holds something else"
+            except (InputError, OSError):
+                found = "is missing, or cannot be read"
+            if file:
+                wrong.append(f"{file} ({group} of {name}) {found}")
+            else:
+                log.warning("%s of %s are others than in the training of %s", group, name, model)
+    if wrong:
+        raise InputError(
+            f"model {model!r} was trained with other files: {'; '.join(wrong)}",
+            remedy="put the files of the training back, or train a model from this one with a "
+            "survey that names the new ones",
+        )
+
+
+def _parts(survey: Survey) -> dict[str, dict[str, tuple[str, Callable[[], str]]]]:
+    """By group and name: the user's file, or an empty text, and what gives its key."""
+    field = {"files": survey.galaxy.field.files, "history": survey.galaxy.field.history}
+    return {
+        "curves": {
+            band.name: (band.filter if is_path(band.filter) else "", partial(_curve_key, band))
+            for band in survey.bands
+        },
+        "psfs": {
+            band.name: (band.psf.file, partial(_file_key, band.psf.file))
+            for band in survey.bands
+            if band.psf.file is not None
+        },
+        "isochrones": {
+            name: ("" if name == EMBEDDED else name, partial(key_of, name))
+            for name in survey.clusters.stars.models
+        },
+        "spectra": {"embedded": ("", SpectralLibrary.embedded_key)},
+        "fields": {
+            key: (file, partial(_file_key, file))
+            for key, file in field.items()
+            if isinstance(file, str) and (key == "files" or is_path(file))
+        },
+    }
+
+
+def _curve_key(band: Band) -> str:
+    return band_curve(band).key
+
+
+def _file_key(name: str) -> str:
+    if not Path(name).exists():
+        raise InputError(f"there is no file {name}", remedy="correct its path in the survey")
+    return checksum(name)

@@ -57,7 +57,9 @@ class Run:
         report: Report | None,
         name: str,
     ) -> None:
-        self.estimator, self.initial = start_network(survey, settings, initial)
+        self.estimator, self.initial = start_network(
+            survey, settings, initial, simulated=labelled is None
+        )
         self.estimator.describe(name=name or _name_of(out) or survey.name)
         self.survey, self.out, self.labelled, self.device = survey, out, labelled, device
         self.identity = self._identify(settings)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from praesepe.evaluation import PRODUCTS, Recovery, evaluate, metrics_of
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import Quantity, register, unregister
+from praesepe.report.demo import run_demo
+from praesepe.sky.contents import contents
 from praesepe.sky.stamps import Mocks
 from praesepe.survey import load_survey
+from praesepe.training.loop import train
 
 PHAT = load_survey("phat-nodust")
 PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.097, -0.097)}
@@ -80,6 +84,23 @@ def tiny() -> Estimator:
         clusters={"log_mass": (2.0, 2.5), "rh_arcsec": (0.1, 0.3)},
     )
     return Estimator.untrained(survey, encoder="tiny")
+
+
+@pytest.mark.parametrize("simulate", [evaluate, run_demo, partial(train, steps=1)])
+def test_other_files_than_those_of_the_training_are_refused(
+    tmp_path: Path, simulate: Callable[..., Any]
+) -> None:
+    """A PSF that was replaced at the same path simulates other clusters than were trained on."""
+    file = tmp_path / "psf.fits"
+    file.write_bytes(b"a star")
+    psf = PHAT.bands[0].psf.model_copy(update={"file": str(file)})
+    bands = (PHAT.bands[0].model_copy(update={"psf": psf}),)
+    survey = PHAT.with_values(observation={"bands": bands})
+    model = Estimator.untrained(survey, encoder="tiny").describe(hashes=contents(survey))
+    file.write_bytes(b"another star")
+    given = {"survey": survey, "initial": model} if isinstance(simulate, partial) else {}
+    with pytest.raises(InputError, match=r"psf.fits \(psfs of F336W\) holds something else; put"):
+        simulate(**(given or {"model": model}), out=tmp_path / "out")
 
 
 def test_a_calibrated_model_is_calibrated(gaussian: Gaussian) -> None:

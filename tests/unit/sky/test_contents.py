@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from praesepe.sky.contents import contents
+from praesepe.errors import InputError
+from praesepe.sky.contents import check_contents, contents
 from praesepe.stars import load_passband
 from praesepe.survey import load_survey
 
@@ -46,18 +47,31 @@ def test_other_content_is_another_survey(folder, name):
     with (folder / name).open("a") as file:
         file.write("5600.5 0.1\n")
     assert survey_in(folder).fingerprint() != before
-    changed = {"curve.txt": "curves", "psf.fits": "psfs"}.get(name)
+    changed = {"curve.txt": "curves", "psf.fits": "psfs"}.get(name, "fields")
     now = contents(survey_in(folder))
-    assert [group for group in keys if keys[group] != now[group]] == [changed] * bool(changed)
+    assert [group for group in keys if keys[group] != now[group]] == [changed]
+    with pytest.raises(InputError, match=f"{name.split('/')[0]}.*holds something else"):
+        check_contents(survey_in(folder), keys, model="m")
 
 
 def test_files_that_are_gone_leave_no_path(folder):
     survey = survey_in(folder)
-    before = survey.fingerprint()
+    before, keys = survey.fingerprint(), contents(survey)
     shutil.rmtree(folder)
     gone = survey.fingerprint()
     assert gone != before
     assert survey_in(folder.parent / "elsewhere").fingerprint() == gone
+    with pytest.raises(InputError, match=r"psf.fits \(psfs of F475W\) is missing.*history.*back"):
+        check_contents(survey, keys, model="m")
+    check_contents(survey, {}, model="m")  # a model that tells nothing
+
+
+def test_what_the_package_brings_may_change(caplog):
+    keys = contents(PHAT)
+    check_contents(PHAT, keys, model="m")
+    assert not caplog.messages
+    check_contents(PHAT, {**keys, "spectra": {"embedded": "old"}}, model="m")
+    assert caplog.messages == ["spectra of embedded are others than in the training of m"]
 
 
 def test_curves_count_by_their_numbers():
