@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 
 from praesepe import Simulator, load_survey
-from praesepe.plots import color_scale, figure_gallery
+from praesepe.plots import color_scale, new_figure, plot_stamp
+from praesepe.plots.style import STYLE
 from praesepe.quantities import LOG_AGE, LOG_MASS, LOG_RH, RH_PC
 
 LOG_AGES = (6.8, 7.4, 8.0, 8.6, 9.2, 9.8)
@@ -44,13 +46,19 @@ def main() -> None:
         ]
     side_pc = survey.stamp_size * survey.pixel_scale_arcsec * survey.pc_per_arcsec
     bands = ", ".join(survey.band_names)
-    figure_gallery(
-        stamps.reshape(len(rows), len(LOG_AGES), *stamps.shape[1:]),
-        color_scale(survey.bands),
-        columns=[LOG_AGE.value_text(age, digits=2) for age in LOG_AGES],
-        rows=rows,
-        caption=f"{survey.name}: {bands}; each stamp {side_pc:.0f} pc wide",
-    ).savefig(options.out, dpi=150)
+    with mpl.rc_context(STYLE):
+        figure = new_figure(1.35 * len(LOG_AGES) + 0.9, 1.35 * len(rows) + 0.5)
+        axes = figure.subplots(len(rows), len(LOG_AGES), squeeze=False)
+        scale = color_scale(survey.bands)
+        for ax, stamp in zip(axes.flat, stamps, strict=True):
+            plot_stamp(ax, stamp, scale)
+        for ax, age in zip(axes[0], LOG_AGES, strict=True):
+            ax.set_title(LOG_AGE.value_text(age, digits=2), fontsize=9)
+        for ax, row in zip(axes[:, 0], rows, strict=True):
+            ax.set_ylabel(row, fontsize=8)
+        caption = f"{survey.name}: {bands}; each stamp {side_pc:.0f} pc wide"
+        figure.supxlabel(caption, fontsize=8)
+        figure.savefig(options.out, dpi=150)
 
 
 if __name__ == "__main__":

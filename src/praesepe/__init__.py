@@ -19,16 +19,17 @@ from praesepe.lazy import lazy_names
 from praesepe.version import __version__
 
 if TYPE_CHECKING:
-    from praesepe.evaluation import Evaluation, evaluate
+    from praesepe.evaluation.assessment import Evaluation, evaluate
     from praesepe.flags import Flag
     from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic
     from praesepe.inference.draws import read_samples
     from praesepe.inference.prediction import predict
     from praesepe.inference.result import Result
-    from praesepe.mocks.fields import build_fields
-    from praesepe.mocks.mosaic_files import simulate_mosaic
-    from praesepe.mocks.sets import simulate
+    from praesepe.mocks.fields import StarFields, build_fields
+    from praesepe.mocks.injection import inject
+    from praesepe.mocks.mosaic_files import SimulatedMosaic, simulate_mosaic
+    from praesepe.mocks.sets import SimulatedStamps, simulate
     from praesepe.network.estimator import Estimator, model_names
     from praesepe.network.posterior import Posterior
     from praesepe.plots.stars import figure_stellar_model
@@ -49,7 +50,10 @@ __all__ = [
     "Mosaic",
     "Posterior",
     "Result",
+    "SimulatedMosaic",
+    "SimulatedStamps",
     "Simulator",
+    "StarFields",
     "Survey",
     "Training",
     "__version__",
@@ -59,6 +63,7 @@ __all__ = [
     "figure_stellar_model",
     "import_isochrones",
     "init_survey",
+    "inject",
     "isochrone_names",
     "load_isochrones",
     "load_passband",
@@ -75,39 +80,35 @@ __all__ = [
     "upgrade_survey",
 ]
 
-_HOME = {
-    "Catalog": "praesepe.images.catalogs",
-    "Estimator": "praesepe.network.estimator",
-    "Evaluation": "praesepe.evaluation",
-    "Flag": "praesepe.flags",
-    "Mosaic": "praesepe.images.mosaic",
-    "Posterior": "praesepe.network.posterior",
-    "Result": "praesepe.inference.result",
-    "Simulator": "praesepe.sky.simulator",
-    "Survey": "praesepe.survey",
-    "Training": "praesepe.training.loop",
-    "build_fields": "praesepe.mocks.fields",
-    "check_survey": "praesepe.sky.check",
-    "evaluate": "praesepe.evaluation",
-    "figure_stellar_model": "praesepe.plots.stars",
-    "import_isochrones": "praesepe.stars.store",
-    "init_survey": "praesepe.survey",
-    "isochrone_names": "praesepe.stars.store",
-    "load_isochrones": "praesepe.stars.store",
-    "load_passband": "praesepe.stars.curves",
-    "load_survey": "praesepe.survey",
-    "model_names": "praesepe.network.estimator",
-    "predict": "praesepe.inference.prediction",
-    "read_labelled": "praesepe.training.labelled",
-    "read_samples": "praesepe.inference.draws",
-    "run_demo": "praesepe.report.demo",
-    "simulate": "praesepe.mocks.sets",
-    "simulate_mosaic": "praesepe.mocks.mosaic_files",
-    "survey_names": "praesepe.survey",
-    "train": "praesepe.training.loop",
-    "upgrade_survey": "praesepe.survey",
+_HOMES = {
+    "evaluation.assessment": "Evaluation evaluate",
+    "flags": "Flag",
+    "images.catalogs": "Catalog",
+    "images.mosaic": "Mosaic",
+    "inference.draws": "read_samples",
+    "inference.prediction": "predict",
+    "inference.result": "Result",
+    "mocks.fields": "StarFields build_fields",
+    "mocks.injection": "inject",
+    "mocks.mosaic_files": "SimulatedMosaic simulate_mosaic",
+    "mocks.sets": "SimulatedStamps simulate",
+    "network.estimator": "Estimator model_names",
+    "network.posterior": "Posterior",
+    "plots.stars": "figure_stellar_model",
+    "report.demo": "run_demo",
+    "sky.check": "check_survey",
+    "sky.simulator": "Simulator",
+    "stars.curves": "load_passband",
+    "stars.store": "import_isochrones isochrone_names load_isochrones",
+    "survey": "Survey init_survey load_survey survey_names upgrade_survey",
+    "training.labelled": "read_labelled",
+    "training.loop": "Training train",
+    "version": "__version__",
 }
-"""Public name: the module that defines it."""
+"""The modules that define the public names."""
 
 
-__getattr__, __dir__ = lazy_names(__name__, {**_HOME, "__version__": __name__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names.split()},
+)

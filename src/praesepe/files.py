@@ -26,24 +26,9 @@ _TEMPORARY = re.compile(
 _LONGEST_STEM = 120  # file systems allow 255 bytes
 
 
-def creation_id() -> str:
-    """Twelve hexadecimal digits that name one write, or one output, and no other."""
-    return uuid.uuid4().hex[:12]
-
-
 @dataclass(frozen=True)
 class Writer:
-    """Who writes a file.
-
-    Attributes
-    ----------
-    host : str
-        Name of the machine.
-    pid : int
-        Number of the process there.
-    creation : str
-        Id of this write.
-    """
+    """Who writes a file: a process on a machine, with an id of this write."""
 
     host: str
     pid: int
@@ -53,7 +38,7 @@ class Writer:
     def new(cls) -> Writer:
         """Describe this process, with a new id."""
         host = re.sub(r"[^\w-]", "-", socket.gethostname().partition(".")[0]) or "host"
-        return cls(host, os.getpid(), creation_id())
+        return cls(host, os.getpid(), uuid.uuid4().hex[:12])
 
     @classmethod
     def of(cls, temporary: Path) -> Writer | None:
@@ -67,10 +52,8 @@ class Writer:
             return False
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
+        except OSError as error:  # one that is not ours may not be asked, but is there
+            return isinstance(error, ProcessLookupError)
         return False
 
     def temporary(self, path: Path) -> Path:
@@ -79,27 +62,12 @@ class Writer:
         return path.with_name(f".{stem}.{self.host}@{self.pid}.{self.creation}.part{path.suffix}")
 
 
-def remove_debris(folder: Path, stem: str = "") -> list[Path]:
-    """Remove temporary files that ended processes of this machine left in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-    stem : str
-        Only those of outputs whose names begin so.
-
-    Returns
-    -------
-    list of Path
-        What was removed.
-    """
-    removed = []
+def remove_debris(folder: Path) -> None:
+    """Remove temporary files that ended processes of this machine left in a folder."""
     for path in folder.glob(".*.part*"):
         writer = Writer.of(path)
-        if writer is not None and path.name.startswith(f".{stem}") and writer.is_gone():
+        if writer is not None and writer.is_gone():
             remove(path)
-            removed.append(path)
-    return removed
 
 
 def remove(path: Path) -> None:
@@ -142,7 +110,7 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[
     _refuse_existing(path, overwrite=overwrite)
     temporary = Writer.new().temporary(path)
     try:
-        with writing(path):
+        with _writing(path):
             mode = _mode_of_new_files(temporary)
             yield temporary
             _to_disk(temporary, mode)
@@ -184,7 +152,7 @@ def replace_set(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterato
     folder = Path(folder)
     scratch = Writer.new().temporary(folder / "set")
     try:
-        with writing(folder):
+        with _writing(folder):
             new, old = scratch / "new", scratch / "old"
             for inner in (scratch, new, old):
                 inner.mkdir()
@@ -203,7 +171,7 @@ def replace_set(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterato
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def _writing(path: Path) -> Iterator[None]:
     """Let errors of the file system say which output could not be written."""
     try:
         yield
@@ -287,7 +255,6 @@ def check_output(
     Parameters
     ----------
     path : path
-        File that will be written.
     suffixes : sequence of str, optional
         Endings that its name may have, such as ``(".ecsv", ".fits")``; ``.zarr`` is a folder.
     overwrite : bool
@@ -296,20 +263,16 @@ def check_output(
     Returns
     -------
     Path
-
-    Raises
-    ------
-    InputError
-        Where the ending is another one, the file exists or is a folder, or its folder does not
-        exist or cannot be written to.
     """
     path = Path(path).expanduser()
-    if suffixes is not None and path.suffix.lower() not in suffixes:
-        raise InputError(
-            f"output {path.name}: the format {path.suffix!r} is not one of {listed(suffixes, 'or')}"
-        )
-    if suffixes is not None and path.suffix.lower() == ".zarr":
-        return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
+    if suffixes is not None:
+        if path.suffix.lower() not in suffixes:
+            allowed = listed(suffixes, "or")
+            raise InputError(
+                f"output {path.name}: the format {path.suffix!r} is not one of {allowed}"
+            )
+        if path.suffix.lower() == ".zarr":
+            return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
     if path.is_dir():
         raise InputError(f"output {path} is a folder; give the name of a file")
     _refuse_existing(path, overwrite=overwrite)
@@ -320,27 +283,16 @@ def check_output(
 def check_whole_folder(
     path: str | os.PathLike[str], marker: str, kind: str, *, overwrite: bool = False
 ) -> Path:
-    """Stop before the work where a folder that is one output could not be written.
+    """As `check_output`, for a folder that is replaced with all that is in it.
 
     Parameters
     ----------
-    path : path
-        Folder that will be made, or replaced with all that is in it.
+    path, overwrite
+        As for `check_output`.
     marker : str
         File that shows that a folder is of this kind: nothing else is ever replaced.
     kind : str
         What it is, for the message: ``"star fields"``.
-    overwrite : bool
-        Whether it may exist.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InputError
-        Where it exists and may not be replaced, or its folder cannot be written to.
     """
     path = Path(path).expanduser()
     _check_parent(path)
@@ -360,7 +312,7 @@ def output_folder(
     Parameters
     ----------
     path : path
-        The folder; it is made with the folders above it where it is missing.
+        The folder; made with the folders above it.
     names : sequence of str
         Files that will be written into it.
     overwrite : bool
@@ -369,11 +321,6 @@ def output_folder(
     Returns
     -------
     Path
-
-    Raises
-    ------
-    InputError
-        Where it is a file, cannot be made or written to, or holds some of the files.
     """
     path = Path(path).expanduser()
     if path.exists() and not path.is_dir():
@@ -397,13 +344,7 @@ def output_folder(
 
 
 def check_space(folder: Path, n_bytes: int, what: str) -> None:
-    """Stop before hours of work where the disk cannot hold the result.
-
-    Raises
-    ------
-    InputError
-        Saying how much is needed and how much is free.
-    """
+    """Stop before hours of work where the disk cannot hold the result."""
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
         raise InputError(

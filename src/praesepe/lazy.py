@@ -82,7 +82,7 @@ def lazy_names(
             from praesepe.errors import nearest
 
             close = nearest(name, homes)
-            public = ", ".join(homes)
+            public = ", ".join(sorted(homes))
             message += f" Did you mean {close!r}?" if close else f" Public names: {public}."
         raise AttributeError(message, name=name)
 

@@ -4,37 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from praesepe.version import __version__
 
-
-class Described(Protocol):
-    """What is told of a survey: any object that has these."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    def fingerprint(self) -> str:
-        """Checksum of its content."""
-        ...
-
-
-class Model(Protocol):
-    """What is told of a model: any object that has these."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Which of all models of this name."""
-        ...
-
+if TYPE_CHECKING:
+    from praesepe.network.estimator import Estimator
+    from praesepe.survey import Survey
 
 KEYWORDS = {
     "survey": ("SURVEY", "survey of the simulation"),
@@ -53,14 +29,16 @@ KEYWORDS = {
 """FITS keyword and comment of what a record may hold."""
 
 
-def provenance(survey: Described, *, model: Model | None = None, **settings: Any) -> dict[str, Any]:
+def provenance(
+    survey: Survey, *, model: Estimator | None = None, **settings: Any
+) -> dict[str, Any]:
     """Tell what made an output.
 
     Parameters
     ----------
-    survey : Survey or the like
+    survey : Survey
         Told by its name and the fingerprint of its content.
-    model : Model, optional
+    model : Estimator, optional
         Told by its name and version.
     **settings
         What else the output depends on: seed, options, command, date (see `now`).

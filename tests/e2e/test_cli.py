@@ -85,17 +85,17 @@ def test_survey_upgrade(run_cli: Run, tmp_path: Path) -> None:
     again = run_cli("survey", "upgrade", file, "--out", other, check=False)
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
-    run_cli("survey", "upgrade", file)
+    told = run_cli("survey", "upgrade", file).stdout.replace("\n", " ")
+    assert "without comments; they are in" in told
     assert (tmp_path / "toy.toml.old").read_text() == "# mine\n" + OLD_TOY
     assert file.read_text() == other.read_text()
-    assert "# mine" in file.read_text()
     assert load_survey(file).band_names == ("F475W",)
     assert "nothing was written" in run_cli("survey", "upgrade", file).stdout
     for junk in (b"\xff\xfe", b"[["):
         file.write_bytes(junk)
         refused = run_cli("survey", "upgrade", file, check=False)
         assert refused.returncode == 2
-        assert "cannot be read as TOML" in refused.stderr
+        assert "is not valid TOML in UTF-8" in refused.stderr
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 import praesepe
+from praesepe.mocks.places import Removed
+from praesepe.mocks.stamps import MockSet
 from praesepe.training import Labelled
 
 LONGEST = 500
@@ -129,12 +132,16 @@ def objects() -> dict[str, Any]:
         "catalog": praesepe.Catalog.read(Table(catalog)),
         "flag": praesepe.Flag.EDGE,
         "labelled": Labelled(stamps(20), np.zeros((20, 3), "f4")),
+        "simulated stamps": praesepe.SimulatedStamps(MockSet(survey, 1, True, 2)),
+        "simulated mosaic": praesepe.SimulatedMosaic(survey, images, Table(catalog)),
+        "star fields": praesepe.StarFields(Path("fields"), 3, Removed(9, 2, 2, 2, 3)),
     }
 
 
 NAMES = (
     "band", "catalog", "clusters", "estimator", "flag", "labelled", "mocks", "mosaic", "population",
-    "posterior", "result", "simulator", "survey",
+    "posterior", "result", "simulated mosaic", "simulated stamps", "simulator", "star fields",
+    "survey",
 )  # fmt: skip
 
 

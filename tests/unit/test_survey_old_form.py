@@ -1,4 +1,4 @@
-"""Survey files of earlier versions are upgraded, comments kept, or refused with that advice."""
+"""Survey files of earlier versions are upgraded, or refused with that advice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.survey import load_survey, parse_survey, upgrade
+from praesepe.survey import load_survey, parse_survey, upgrade_survey
+from praesepe.survey.old_form import upgraded
 
 OLD = """\
 # A galaxy of one's own.
@@ -45,8 +46,14 @@ pixfrac = 1.0
 """
 
 
-def test_an_old_file_becomes_todays_with_its_comments() -> None:
-    text = upgrade(OLD)
+def test_an_old_file_becomes_todays(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(OLD)
+    assert upgrade_survey(file) == file
+    assert (tmp_path / "mine.toml.old").read_text() == OLD
+    text = file.read_text()
+    assert upgrade_survey(file) is None
+    assert file.read_text() == text
     survey = parse_survey(tomllib.loads(text))
     assert survey == parse_survey(tomllib.loads(OLD))
     assert (survey.name, survey.distance_pc, survey.stamp_size) == ("mine", 1e6, 32)
@@ -59,23 +66,10 @@ def test_an_old_file_becomes_todays_with_its_comments() -> None:
     assert "[[observation.bands]]" in text
 
 
-def comments(text: str) -> list[str]:
-    return ["#" + line.partition("#")[2] for line in text.splitlines() if "#" in line]
-
-
-def test_no_comment_is_lost() -> None:
-    assert sorted(comments(upgrade(OLD))) == sorted(comments(OLD))
-
-
-def test_what_has_todays_form_stays_as_it_is() -> None:
-    text = upgrade(OLD)
-    assert upgrade(text) == text
-
-
-def test_unusual_files_are_upgraded_too() -> None:
-    """Inline tables cannot be moved line by line."""
-    new = tomllib.loads(upgrade("stars = { a_v = 0.3, r_v = 3.0 }\nprior.log_mass = [3.0, 4.0]\n"))
-    assert new == {"clusters": {"a_v": 0.3, "log_mass": [3.0, 4.0], "stars": {"r_v": 3.0}}}
+def test_inline_tables_and_dotted_keys_are_understood() -> None:
+    old = tomllib.loads("stars = { a_v = 0.3, r_v = 3.0 }\nprior.log_mass = [3.0, 4.0]\n")
+    new = {"clusters": {"a_v": 0.3, "log_mass": [3.0, 4.0], "stars": {"r_v": 3.0}}}
+    assert upgraded(old) == new
 
 
 def test_a_users_old_file_is_refused_with_advice(tmp_path: Path) -> None:
@@ -83,5 +77,5 @@ def test_a_users_old_file_is_refused_with_advice(tmp_path: Path) -> None:
     file.write_text(OLD)
     with pytest.raises(InputError, match=r"praesepe survey upgrade .*mine\.toml"):
         load_survey(file)
-    file.write_text(upgrade(OLD))
+    upgrade_survey(file)
     assert load_survey(file).name == "mine"

@@ -33,7 +33,7 @@ from praesepe.cli.screen import console_on, metrics_tables, say, say_measured, s
 from praesepe.errors import InputError
 
 if TYPE_CHECKING:
-    from praesepe.evaluation import Evaluation
+    from praesepe.evaluation.assessment import Evaluation
 
 
 def train(
@@ -184,8 +184,8 @@ def evaluate(
 
     Example: praesepe evaluate phat --n 4000 --seed 7 --out evaluation
     """
-    from praesepe.evaluation import PRODUCTS
-    from praesepe.evaluation import evaluate as evaluate_model
+    from praesepe.evaluation.assessment import PRODUCTS
+    from praesepe.evaluation.assessment import evaluate as evaluate_model
 
     device = machine.check()
     with display("evaluating", "clusters") as progress:
@@ -204,6 +204,7 @@ def evaluate(
         )
     _show(evaluation)
     say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
+    say("metrics.json has more bins, of the true values and of the posterior medians.")
 
 
 def _show(evaluation: Evaluation) -> None:

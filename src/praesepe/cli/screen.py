@@ -18,7 +18,7 @@ from praesepe.cli.common import as_options
 from praesepe.errors import InputError, PraesepeError
 
 if TYPE_CHECKING:
-    from praesepe.evaluation import Evaluation
+    from praesepe.evaluation.assessment import Evaluation
     from praesepe.quantities import Quantity
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -153,24 +153,15 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
 
 
 def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
-    """Bias, scatter and coverage of every quantity, in bins of the truth and of the median.
+    """Bias, scatter and coverage of every quantity, for all clusters and in the survey's bins.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-    width : int
-        Characters on a line of the screen. Quantities that find no room beside each other follow
-        in tables of their own, so that no number is cut.
-
-    Returns
-    -------
-    list of Table
+    Quantities that find no room beside each other follow in tables of their own, so that no
+    number is cut.
     """
-    by_truth, by_median = (
-        [part for part in some.values() if "label" in part and part["n"]]
-        for some in (evaluation, evaluation.get("by_median", {}))
-    )
-    parts = by_truth + by_median[1:]  # all clusters stand once
+    by_truth = [evaluation[name] for name in ("all", *evaluation.own_bins) if evaluation[name]["n"]]
+    of_median = [evaluation["by_median"][name] for name in evaluation.own_bins]
+    by_median = [part for part in of_median if part["n"]]
+    parts = by_truth + by_median
     heads = ("N", *(str(part["n"]) for part in parts))
     taken = ROOM_FOR_LABELS + 1 + max(map(len, heads))
     groups: list[list[Quantity]] = []
@@ -184,7 +175,7 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
         groups[-1].append(quantity)
         room -= needed
     made_by = evaluation["provenance"]
-    tables = [_metrics_of(group, by_truth, by_median[1:]) for group in groups]
+    tables = [_metrics_of(group, by_truth, by_median) for group in groups]
     tables[0].title = (
         f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, its "
         "scatter (±), and the coverage of the 68 % credible interval"
@@ -202,13 +193,17 @@ def _metrics_of(
     table.add_column("true value")
     for head in ("N", *(head for quantity in group for head in _heads(quantity))):
         table.add_column(head, justify="right", no_wrap=True)
-    for parts in (by_truth, by_median):
-        if parts and parts is by_median:
-            table.add_row()
-            table.add_row("[bold]posterior median")
+
+    def add(parts: list[dict[str, Any]]) -> None:
         for part in parts:
             cells = [cell for quantity in group for cell in _cells(part[quantity.name])]
             table.add_row(part["label"], str(part["n"]), *cells)
+
+    add(by_truth)
+    if by_median:
+        table.add_row()
+        table.add_row("[bold]posterior median")
+        add(by_median)
     return table
 
 

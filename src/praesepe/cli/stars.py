@@ -82,7 +82,7 @@ def stars_show(
 
     Example: praesepe stars show parsec --band wfc3_uvis_f336w --band acs_wfc_f814w
     """
-    from praesepe.plots import figure_stellar_model
+    from praesepe.plots.stars import figure_stellar_model
     from praesepe.stars import IsochroneGrid, load_isochrones, load_passband, store
 
     grid = load_isochrones(name)

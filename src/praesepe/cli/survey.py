@@ -61,7 +61,7 @@ def survey_upgrade(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Give a survey file of an earlier version today's form; its comments are kept.
+    """Give a survey file of an earlier version today's form, without its comments.
 
     Example: praesepe survey upgrade m33.toml
     """
@@ -71,5 +71,5 @@ def survey_upgrade(
     if written is None:
         say(f"{file} has today's form already; nothing was written.")
         return
-    say(f"Wrote {written}{'' if out else f'; what was there is {file}.old'}.")
+    say(f"Wrote {written}, without comments; they are in {file if out else f'{file}.old'}.")
     say(f"Check it: praesepe survey show {written}")

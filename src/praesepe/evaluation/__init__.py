@@ -4,28 +4,7 @@
 clusters are judged together, `metrics` how.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from praesepe.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from praesepe.evaluation.assessment import PRODUCTS, Evaluation, evaluate
-    from praesepe.evaluation.bins import Bin, bins_of
-    from praesepe.evaluation.metrics import metrics_of
-    from praesepe.evaluation.recovery import Recovery, recover
-
-__all__ = [
-    "PRODUCTS",
-    "Bin",
-    "Evaluation",
-    "Recovery",
-    "bins_of",
-    "evaluate",
-    "metrics_of",
-    "recover",
-]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

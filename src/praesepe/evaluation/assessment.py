@@ -41,10 +41,13 @@ class Evaluation(Mapping[str, Any]):
         posterior. docs/evaluation.md describes it.
     recovery : Recovery
         Truth and posterior of every cluster.
+    own_bins : tuple of str
+        Names of the bins that the survey asks for.
     """
 
     metrics: dict[str, Any]
     recovery: Recovery
+    own_bins: tuple[str, ...] = ()
 
     def __getitem__(self, key: str) -> Any:
         return self.metrics[key]
@@ -181,7 +184,7 @@ def evaluate(
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
     settings = {"n": n, "seed": seed, "nuisances": nuisances, "n_samples": n_samples}
     made_by = provenance(estimator.survey, model=estimator, date=now(), **settings)
-    evaluation = Evaluation({"provenance": made_by, **metrics}, recovery)
+    evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
     if out is not None:
         evaluation.save(out, overwrite=overwrite)
     return evaluation

@@ -83,20 +83,7 @@ def bins_of(
 
 
 def usable(named: Mapping[str, Ranges], inferred: Sequence[str]) -> dict[str, Ranges]:
-    """Those of the survey's own bins whose quantities a model infers.
-
-    Parameters
-    ----------
-    named : mapping
-        The survey's bins by name.
-    inferred : sequence of str
-        Names of the quantities.
-
-    Warns
-    -----
-    PraesepeWarning
-        For each bin that is left out.
-    """
+    """Those of the survey's own bins whose quantities a model infers; a warning for each other."""
     used = {name: ranges for name, ranges in named.items() if set(ranges) <= set(inferred)}
     for name in (name for name in named if name not in used):
         others = listed([of for of in named[name] if of not in inferred])

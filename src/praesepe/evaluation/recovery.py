@@ -178,23 +178,10 @@ def compare(
     extra: dict[str, np.ndarray],
     generator: np.random.Generator,
 ) -> Recovery:
-    """Compare posterior draws with the truth.
+    """Compare posterior draws (N, n_samples, Q) with the truth (N, Q).
 
-    Parameters
-    ----------
-    names : tuple of str
-        Names of the quantities.
-    truth : (N, Q) ndarray
-    samples : (N, n_samples, Q) ndarray
-        Posterior draws.
-    priors : mapping
-        Range of each quantity in the prior.
-    log_prob, extra
-        See `Recovery`.
-    probabilities : mapping of str to (N, n_categories) ndarray
-        Of categorical quantities, where they are known better than by counting draws.
-    generator : Generator
-        Of the reference points of TARP.
+    `priors` are the ranges of the quantities; `probabilities` those of categories, where they are
+    known better than by counting draws; the generator draws the reference points of TARP.
     """
     quantities = tuple(get(name) for name in names)
     continuous = [i for i, quantity in enumerate(quantities) if not quantity.is_categorical]

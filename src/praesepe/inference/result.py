@@ -196,7 +196,7 @@ class Result:
         InputError
             Where nothing was measured in this row.
         """
-        from praesepe.plots import figure_posterior
+        from praesepe.plots.posterior import figure_posterior
 
         draws = self.draws(row)
         if not np.isfinite(draws).all():

@@ -7,7 +7,6 @@ __getattr__, __dir__ = lazy_names(
     {
         "build_fields": f"{__name__}.fields",
         "inject": f"{__name__}.injection",
-        "render_mosaic": f"{__name__}.mosaics",
         "simulate": f"{__name__}.sets",
         "simulate_mosaic": f"{__name__}.mosaic_files",
     },

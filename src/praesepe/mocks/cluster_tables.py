@@ -56,31 +56,8 @@ def clusters_on(
 ) -> tuple[Clusters, Places, Places, list[str]]:
     """Take the clusters of a catalog that lie on a mosaic, with a warning where others do not.
 
-    Parameters
-    ----------
-    catalog : Catalog
-    survey : Survey
-        Its prior gives the parameters that are not in the catalog.
-    wcs : WCS
-        Of the mosaic, with its shape.
-    seed : int
-        Of what is drawn from the prior.
-    tables : SurveyTables
-        Tell which ages can be had.
-    positions : set of str
-        Columns of positions, which are no parameters.
-
-    Returns
-    -------
-    clusters : Clusters
-    x, y : ndarray, each of shape (n,)
-        Centers, pixels.
-    ids : list of str
-
-    Raises
-    ------
-    InputError
-        Where columns are missing or hold impossible values, or no cluster lies on the mosaic.
+    The survey's prior gives the parameters that are not in the catalog, by the seed; `positions`
+    are columns that are no parameters. Returns clusters, x and y of their centers in pixels, ids.
     """
     table, label = catalog.table, catalog.label
     with warnings.catch_warnings():
@@ -191,16 +168,7 @@ def truth_table(
 ) -> Table:
     """All that is known of the clusters; the columns that a catalog may have come first.
 
-    Parameters
-    ----------
-    survey : Survey
-    clusters : Clusters or None
-        As they were asked for.
-    known : dict of str to ndarray, each of shape (n,)
-        What the simulation tells of them, ``x`` and ``y`` too.
-    wcs : WCS
-        Of the mosaic.
-    ids : list of str
+    `clusters` are as they were asked for; `known` is what the simulation tells, x and y too.
     """
     from astropy.table import Column, Table
 
@@ -234,5 +202,4 @@ def _described(name: str, quantity: Quantity) -> tuple[str, str]:
     """Unit and description of a column; a logarithm's number need not be registered."""
     if name == quantity.name or name in (known.name for known in quantities.registered()):
         return describe(name)
-    unit = quantity.unit.removeprefix("dex").strip("()")
-    return unit, quantity.description.removeprefix("log10 of the ")
+    return quantity.linear_unit, quantity.description.removeprefix("log10 of the ")

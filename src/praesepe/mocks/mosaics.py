@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import SurveyTables
-from praesepe.survey import Survey, load_survey
+from praesepe.survey import Survey
 
 TILE_PX = 1024
 """Largest side of the pieces in which a mosaic is convolved: bounds the memory of the FFTs."""
@@ -54,7 +53,7 @@ class RenderedMosaic:
 
 
 def render_mosaic(
-    survey: Survey | str | Path,
+    survey: Survey,
     clusters: Clusters | None,
     x: ArrayLike,
     y: ArrayLike,
@@ -70,44 +69,24 @@ def render_mosaic(
 
     Parameters
     ----------
-    survey : Survey, str or Path
-        The survey.
+    survey : Survey
+        Of one depth and one distance.
     clusters : Clusters or None
         Their parameters; the offsets in it do not matter. None: a star field alone.
     x, y : array_like, shape (n,)
         Centers of the clusters, pixels; the center of the first pixel is (0, 0).
     size : int
         Side of the mosaic, pixels.
-    seed : int
-        Of the stars, the nuisances and the noise.
-    field_density : float
-        Surface density of the star field, initial Msun/pc²; 0: no field stars.
-    nuisances : bool
-        Whether each band of the mosaic has a zero point, blur and registration of its own.
+    seed, field_density, nuisances, progress
+        As for `praesepe.simulate_mosaic`.
     tables : SurveyTables, optional
         Ready-made stellar tables.
-    progress : callable, optional
-        Called with (steps done, all steps): batches of clusters and tiles.
-
-    Returns
-    -------
-    RenderedMosaic
-
-    Raises
-    ------
-    InputError
-        Where a cluster lies outside the mosaic.
 
     Notes
     -----
     Stars of a cluster are drawn up to a stamp and a half from its center in x and y. The field is
     periodic: light that leaves the mosaic on one side comes in on the other.
     """
-    survey = load_survey(survey).fixed()  # one image has one depth and one distance
-    if size < survey.stamp_size:
-        raise InputError(
-            f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"
-        )
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if clusters is not None:
         check_places(x, y, len(clusters), (size, size))
@@ -213,29 +192,10 @@ def convolve_tiles(
     largest: int = TILE_PX,
     count: Counter | None = None,
 ) -> Tensor:
-    """See a wide grid through the telescope, tile by tile.
+    """See a wide grid through the telescope, tile by tile; return noiseless images in e-/s.
 
-    Parameters
-    ----------
-    canvas : Tensor, shape (band, grid, grid)
-        Light on the renderer's grid of ``size + 2 margin`` pixels.
-    survey : Survey
-        Gives the PSFs.
-    size : int
-        Side of the mosaic, pixels.
-    margin : int
-        Pixels around it that the canvas holds too; at least `PSF_REACH_PX` for tiles that join.
-    nuisances : dict of str to Tensor, optional
-        As for `Renderer.convolve`, for one image; the same for all tiles.
-    largest : int
-        Largest side of a tile, pixels.
-    count : Counter, optional
-        Counts the tiles.
-
-    Returns
-    -------
-    Tensor, shape (band, size, size)
-        Noiseless images, e-/s.
+    The canvas (band, grid, grid) holds the light of ``size + 2 margin`` pixels; tiles join where
+    the margin is at least `PSF_REACH_PX`. The nuisances are those of one image, for all tiles.
     """
     corners = tiles(size, largest)
     tile = math.ceil(size / len(corners))
@@ -270,60 +230,11 @@ def check_places(x: Places, y: Places, n: int, shape: tuple[int, int]) -> None:
 def scatter_clusters(
     survey: Survey, n: int, size: int, seed: int
 ) -> tuple[Clusters, Places, Places]:
-    """Draw clusters from the prior, and places on a mosaic that keep their distance.
+    """Draw n clusters from the prior, and places x, y on a mosaic that keep their distance.
 
-    Parameters
-    ----------
-    survey : Survey
-    n : int
-        Number of clusters, at least half a stamp from the edges and 3/4 of a stamp apart.
-    size : int
-        Side of the mosaic, pixels.
-    seed : int
-        The same seed gives the same clusters.
-
-    Returns
-    -------
-    clusters : Clusters
-    x, y : ndarray, each of shape (n,)
-        Centers, pixels.
-
-    Raises
-    ------
-    InputError
-        Where they do not fit.
+    They lie at least half a stamp from the edges and 3/4 of a stamp apart.
     """
-    column, row = draw_places(n, size, survey.stamp_size, np.random.default_rng(seed))
-    clusters = draw_clusters(survey, n, generator=stream((seed, 0), torch.device("cpu")))
-    x, y = column + clusters.x_offset.numpy(), row + clusters.y_offset.numpy()
-    return clusters, x.astype(float), y.astype(float)
-
-
-def draw_places(
-    n: int, size: int, stamp: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw whole-pixel places of clusters that keep their distance.
-
-    Parameters
-    ----------
-    n : int
-        Number of places.
-    size : int
-        Side of the mosaic, pixels.
-    stamp : int
-        Side of a stamp: places are half of it from the edges and 3/4 of it apart.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    x, y : ndarray, each of shape (n,)
-
-    Raises
-    ------
-    InputError
-        Where they do not fit.
-    """
+    rng, stamp = np.random.default_rng(seed), survey.stamp_size
     low, high = stamp // 2 + 2, size - stamp // 2 - 2
     if high <= low:
         raise InputError(f"a mosaic of {size} px holds no stamp of {stamp} px; make it larger")
@@ -340,4 +251,7 @@ def draw_places(
         raise InputError(
             f"only {found} of {n} clusters fit into {size}×{size} px; make the mosaic larger"
         )
-    return place[:, 0], place[:, 1]
+    clusters = draw_clusters(survey, n, generator=stream((seed, 0), torch.device("cpu")))
+    offset = np.stack((clusters.x_offset.numpy(), clusters.y_offset.numpy()))
+    x, y = place.T + offset.astype(float)
+    return clusters, x, y

@@ -89,13 +89,7 @@ def _cell_shape(mosaic: Mosaic) -> tuple[int, int]:
 
 
 def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], Cells]:
-    """Look through a mosaic once, in strips.
-
-    Parameters
-    ----------
-    mosaic : Mosaic
-    progress : callable or None
-        Called with (rows seen, all rows).
+    """Look through a mosaic once, in strips; `progress` counts its rows.
 
     Returns
     -------
@@ -104,6 +98,8 @@ def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], 
     saturated : ndarray of bool, shape (cell row, cell column)
         Whether a pixel is saturated in it or within `SATURATED_MARGIN_ARCSEC`.
     """
+    from scipy import ndimage
+
     rows, columns = _cell_shape(mosaic)
     missing = np.zeros((rows, columns), np.int32)
     saturated = np.zeros((rows, columns), bool)
@@ -115,7 +111,8 @@ def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], 
         missing[part], saturated[part] = _scan_rows(mosaic, y0, n)
         count.add(n)
     grow = round(SATURATED_MARGIN_ARCSEC / mosaic.pixel_scale_arcsec / CELL_PX)
-    return missing, _grown(saturated, grow)
+    near = ndimage.maximum_filter(saturated, 2 * grow + 1, mode="constant", cval=False)
+    return missing, np.asarray(near)
 
 
 def _scan_rows(mosaic: Mosaic, y0: int, n: int) -> tuple[NDArray[np.int32], Cells]:
@@ -150,13 +147,6 @@ def _in_cells(mask: Cells) -> Cells:
     return cut.reshape(height, CELL_PX, width, CELL_PX)
 
 
-def _grown(cells: Cells, steps: int) -> Cells:
-    """Cells up to so many steps from a marked one."""
-    from scipy import ndimage
-
-    return np.asarray(ndimage.maximum_filter(cells, 2 * steps + 1, mode="constant", cval=False))
-
-
 def cluster_cells(
     mosaic: Mosaic,
     catalog: Any,
@@ -166,21 +156,7 @@ def cluster_cells(
     y: str | None,
     origin: int | None,
 ) -> Cells:
-    """Cells that reach to within the radius of a known cluster.
-
-    Parameters
-    ----------
-    mosaic : Mosaic
-    catalog : Catalog, Table, path or None
-        Of the clusters.
-    radius_arcsec : float
-    x, y, origin
-        As for `praesepe.images.Catalog.read`.
-
-    Returns
-    -------
-    ndarray of bool, shape (cell row, cell column)
-    """
+    """Cells (cell row, cell column) that reach to within the radius of a known cluster."""
     from praesepe.images.catalogs import Catalog
 
     cells = np.zeros(_cell_shape(mosaic), bool)
@@ -217,23 +193,9 @@ def _summed(values: NDArray[Any], side: int) -> NDArray[np.int64]:
 def clean_places(
     clusters: Cells, missing: NDArray[np.int32], saturated: Cells, size: int, *, edge_px: int = 0
 ) -> tuple[Cells, Removed]:
-    """Find the corners of clean fields.
+    """Corners of clean fields of `size` pixels, by their first cell; and what each rule left out.
 
-    Parameters
-    ----------
-    clusters, missing, saturated : ndarray, each of shape (cell row, cell column)
-        As from `cluster_cells` and `scan`.
-    size : int
-        Side of a field, pixels.
-    edge_px : int
-        Distance from the mosaic's edge.
-
-    Returns
-    -------
-    clean : ndarray of bool, shape (row, column)
-        By the field's first cell.
-    removed : Removed
-        What each rule left out.
+    The three maps are those of `cluster_cells` and `scan`.
     """
     side = math.ceil(size / CELL_PX)
     if min(clusters.shape) < side:  # a few pixels short of whole cells
@@ -250,13 +212,7 @@ def clean_places(
 
 
 def choose(clean: Cells, n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Choose up to `n` random clean places that overlap by half at most.
-
-    Returns
-    -------
-    ndarray of int64, shape (field, 2)
-        First pixels, y and x.
-    """
+    """First pixels (field, y and x) of up to n random clean places that overlap by half at most."""
     free = clean.copy()
     apart = math.ceil(size / 2 / CELL_PX)
     rows, columns = np.nonzero(free)

@@ -23,20 +23,8 @@ from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
 from praesepe.errors import InputError, unknown
-from praesepe.files import (
-    atomic,
-    check_output,
-    check_space,
-    remove,
-    remove_debris,
-)
-from praesepe.mocks.stamps import (
-    SUFFIXES,
-    MockArrays,
-    MockSet,
-    holds,
-    write_mocks,
-)
+from praesepe.files import atomic, check_output, check_space, remove, remove_debris
+from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
@@ -209,14 +197,7 @@ def simulate(
 
 
 class RemoteRenderer(Renderer):
-    """A renderer that spreads stars on the CPU and convolves on another device.
-
-    Parameters
-    ----------
-    survey : Survey
-    device : str
-        Where the images are convolved.
-    """
+    """A renderer that spreads stars on the CPU and convolves on another device."""
 
     def __init__(self, survey: Survey, device: str) -> None:
         super().__init__(survey)
@@ -236,11 +217,7 @@ def _start(
     simulator = Simulator(survey, seed=seed, nuisances=nuisances, setup=setup)
     if torch.device(device).type != "cpu":
         simulator.renderer = RemoteRenderer(survey, device)
-    return partial(_draw_arrays, simulator)
-
-
-def _draw_arrays(simulator: Simulator, block: Block) -> MockArrays:
-    return MockArrays.of(simulator.draw_block(block.number, block.n))
+    return lambda block: MockArrays.of(simulator.draw_block(block.number, block.n))
 
 
 # Where the set goes
@@ -367,7 +344,7 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
             f"{folder} is not empty and holds no set of mocks (no readable {MANIFEST}); choose "
             "another folder"
         ) from None
-    remove_debris(folder, "shard-")
+    remove_debris(folder)
     changed = [key for key in manifest if found.get(key) != manifest[key] and key != "shards"]
     if changed and not overwrite:
         differences = ", ".join(

@@ -156,22 +156,7 @@ class MockSet:
 
 
 def write_mocks(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:
-    """Write a file of mocks as its ending says; it appears when it is complete, not before.
-
-    Parameters
-    ----------
-    path : Path
-        ``.fits`` or ``.zarr``; replaced where it exists.
-    mocks : MockSet
-        What the file holds.
-    blocks : iterable of MockArrays
-        ``mocks.n`` mocks in all.
-
-    Raises
-    ------
-    PraesepeError
-        Where it cannot be written, for instance because the disk is full.
-    """
+    """Write a file of mocks as its ending says; it appears when it is complete, not before."""
     write = _write_zarr if path.suffix.lower() == ZARR_SUFFIX else _write_fits
     with atomic(path) as part:
         write(part, mocks, blocks)

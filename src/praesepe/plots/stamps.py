@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.plots.style import STYLE, new_figure
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from praesepe.survey import Band
 
@@ -158,40 +155,3 @@ def plot_scale_bar(ax: Axes, length_px: float, label: str, *, side_px: int) -> A
         left + length_px / 2, 0.1 * side_px, label, color="white", fontsize=7.5, ha="center"
     )  # fmt: skip
     return ax
-
-
-def figure_gallery(
-    stamps: np.ndarray,
-    scale: ColorScale,
-    *,
-    columns: Sequence[str] = (),
-    rows: Sequence[str] = (),
-    caption: str = "",
-) -> Figure:
-    """Stamps in a grid, with a word for every column and row.
-
-    Parameters
-    ----------
-    stamps : ndarray, shape (row, column, band, y, x)
-        e-/s.
-    scale : ColorScale
-        See `color_scale`.
-    columns, rows : sequence of str
-        Titles above the columns and beside the rows.
-    caption : str
-        Below the grid.
-    """
-    import matplotlib as mpl
-
-    n_rows, n_columns = stamps.shape[:2]
-    with mpl.rc_context(STYLE):
-        figure = new_figure(1.35 * n_columns + 0.9, 1.35 * n_rows + 0.5)
-        grid = figure.subplots(n_rows, n_columns, squeeze=False)
-        for place, ax in np.ndenumerate(grid):
-            plot_stamp(ax, stamps[place], scale)
-        for ax, title in zip(grid[0], columns, strict=False):
-            ax.set_title(title, fontsize=9)
-        for ax, title in zip(grid[:, 0], rows, strict=False):
-            ax.set_ylabel(title, fontsize=8)
-        figure.supxlabel(caption, fontsize=8)
-    return figure

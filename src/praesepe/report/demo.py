@@ -15,7 +15,7 @@ from praesepe.files import output_folder
 from praesepe.inference.columns import ModelContext
 from praesepe.mocks.mosaic_files import TRUTH, image_name, simulate_mosaic
 from praesepe.quantities import LOG_AGE, Context, get
-from praesepe.statistics import bias, robust_scatter
+from praesepe.statistics.residuals import bias, robust_scatter
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -183,7 +183,7 @@ def figure_demo(stamps: np.ndarray, survey: Survey, recovery: Recovery) -> Figur
 
 def _draw_stamps(grid: np.ndarray, stamps: np.ndarray, survey: Survey, labels: list[str]) -> None:
     """Fill a grid of axes with pictures, each labelled."""
-    from praesepe.plots import color_scale, plot_scale_bar, plot_stamp
+    from praesepe.plots.stamps import color_scale, plot_scale_bar, plot_stamp
 
     engine = grid.flat[0].figure.figure.get_layout_engine()
     if engine is not None:
@@ -200,7 +200,7 @@ def _draw_stamps(grid: np.ndarray, stamps: np.ndarray, survey: Survey, labels: l
 
 def _draw_recovery(figure: SubFigure, recovery: Recovery) -> None:
     """A panel for every quantity, with bias and scatter in its corner."""
-    from praesepe.plots import plot_categories, plot_recovered
+    from praesepe.plots.recovery import plot_categories, plot_recovered
     from praesepe.plots.style import color_of
 
     truth = recovery.truth

@@ -21,11 +21,11 @@ CENTRAL_68, CENTRAL_95 = 0.6827, 0.9545
 """Probabilities within one and two standard deviations of a normal distribution."""
 
 
-def ranks(samples: ArrayLike, truth: ArrayLike) -> NDArray[np.int64]:
-    """Rank of each truth among its posterior's draws (simulation-based calibration).
+def probability_integral_transform(samples: ArrayLike, truth: ArrayLike) -> Values:
+    """Share of the posterior below the truth: (rank + 1/2) / (n_samples + 1).
 
-    Uniform on 0 … n_samples if the posterior is calibrated and the draws are independent
-    (Talts et al. 2018, arXiv:1804.06788).
+    The rank of a truth among independent draws of a calibrated posterior is uniform on
+    0 … n_samples (simulation-based calibration; Talts et al. 2018, arXiv:1804.06788).
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def ranks(samples: ArrayLike, truth: ArrayLike) -> NDArray[np.int64]:
 
     Returns
     -------
-    ndarray of int, shape (N, …)
-        Draws below the truth.
+    ndarray, shape (N, …)
+        Between 0 and 1, both excluded; uniform for a calibrated posterior.
 
     Raises
     ------
@@ -44,18 +44,7 @@ def ranks(samples: ArrayLike, truth: ArrayLike) -> NDArray[np.int64]:
         Where the shapes do not belong together, or there are no draws.
     """
     samples, truth = _paired(samples, truth)
-    return np.asarray((samples < truth[:, None]).sum(axis=1))
-
-
-def probability_integral_transform(samples: ArrayLike, truth: ArrayLike) -> Values:
-    """Share of the posterior below the truth: (rank + 1/2) / (n_samples + 1); see `ranks`.
-
-    Returns
-    -------
-    ndarray, shape (N, …)
-        Between 0 and 1, both excluded; uniform for a calibrated posterior.
-    """
-    return (ranks(samples, truth) + 0.5) / (np.shape(samples)[1] + 1)
+    return ((samples < truth[:, None]).sum(axis=1) + 0.5) / (samples.shape[1] + 1)
 
 
 def coverage(pit: ArrayLike, level: float) -> Any:

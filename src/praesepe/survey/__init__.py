@@ -15,67 +15,25 @@ if TYPE_CHECKING:
     from praesepe.survey.galaxy import Galaxy, StarField, Tides
     from praesepe.survey.network import NetworkSettings
     from praesepe.survey.observation import DetectorErrors, Nuisance, Observation
-    from praesepe.survey.old_form import upgrade
     from praesepe.survey.psf import PSF
     from praesepe.survey.schema import Survey
     from praesepe.survey.settings import LOG_AGES, METALLICITIES, SurveySettings, as_range
     from praesepe.survey.toml import load_survey, parse_survey, survey_names, survey_text
 
-__all__ = [
-    "LOG_AGES",
-    "METALLICITIES",
-    "PSF",
-    "Band",
-    "ClusterPrior",
-    "DetectorErrors",
-    "EvaluationSettings",
-    "Galaxy",
-    "MassFunction",
-    "NetworkSettings",
-    "Nuisance",
-    "Observation",
-    "StarField",
-    "Stars",
-    "Survey",
-    "SurveySettings",
-    "Tides",
-    "as_range",
-    "init_survey",
-    "load_survey",
-    "parse_survey",
-    "survey_names",
-    "survey_text",
-    "upgrade",
-    "upgrade_survey",
-]
-
+_HOMES = {
+    "bands": "Band",
+    "clusters": "ClusterPrior MassFunction Stars",
+    "editing": "init_survey upgrade_survey",
+    "evaluation": "EvaluationSettings",
+    "galaxy": "Galaxy StarField Tides",
+    "network": "NetworkSettings",
+    "observation": "DetectorErrors Nuisance Observation",
+    "psf": "PSF",
+    "schema": "Survey",
+    "settings": "LOG_AGES METALLICITIES SurveySettings as_range",
+    "toml": "load_survey parse_survey survey_names survey_text",
+}
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {
-        "LOG_AGES": "praesepe.survey.settings",
-        "METALLICITIES": "praesepe.survey.settings",
-        "PSF": "praesepe.survey.psf",
-        "Band": "praesepe.survey.bands",
-        "ClusterPrior": "praesepe.survey.clusters",
-        "DetectorErrors": "praesepe.survey.observation",
-        "EvaluationSettings": "praesepe.survey.evaluation",
-        "Galaxy": "praesepe.survey.galaxy",
-        "MassFunction": "praesepe.survey.clusters",
-        "NetworkSettings": "praesepe.survey.network",
-        "Nuisance": "praesepe.survey.observation",
-        "Observation": "praesepe.survey.observation",
-        "SurveySettings": "praesepe.survey.settings",
-        "StarField": "praesepe.survey.galaxy",
-        "Stars": "praesepe.survey.clusters",
-        "Survey": "praesepe.survey.schema",
-        "Tides": "praesepe.survey.galaxy",
-        "as_range": "praesepe.survey.settings",
-        "init_survey": "praesepe.survey.editing",
-        "load_survey": "praesepe.survey.toml",
-        "parse_survey": "praesepe.survey.toml",
-        "survey_names": "praesepe.survey.toml",
-        "survey_text": "praesepe.survey.toml",
-        "upgrade": "praesepe.survey.old_form",
-        "upgrade_survey": "praesepe.survey.editing",
-    },
+    {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names.split()},
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from praesepe.survey.psf import PSF
 from praesepe.survey.settings import (
     NonNegative,
+    NonNegativeRange,
     Positive,
     PositiveOrRange,
     Range,
@@ -33,7 +34,7 @@ class Band(SurveySettings):
     n_exposures: Annotated[int, Field(ge=1)] = 1
     read_noise_e: NonNegative = Field(0.0, description="per exposure and mosaic pixel")
     dark_e_s: NonNegative = Field(0.0, description="per mosaic pixel")
-    sky_e_s: Range = Field(description="range of the sky's brightness per mosaic pixel")
+    sky_e_s: NonNegativeRange = Field(description="range of the sky's brightness per mosaic pixel")
     sky_left: Range = Field(
         (-0.1, 1.0), description="share of the sky that the mosaic still contains"
     )
@@ -72,12 +73,6 @@ class Band(SurveySettings):
         if not sum(value**2 for row in kernel for value in row) > 0:
             raise ValueError("a kernel of zeros leaves no noise; give at least one value")
         return kernel
-
-    @model_validator(mode="after")
-    def _sky_is_positive(self) -> Self:
-        if self.sky_e_s[0] < 0:
-            raise ValueError(f"sky_e_s = {list(self.sky_e_s)}: a sky cannot be negative")
-        return self
 
     @property
     def typical_exposure_s(self) -> float:

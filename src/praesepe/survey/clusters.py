@@ -22,6 +22,8 @@ from praesepe.survey.settings import (
     Fraction,
     NonNegative,
     Positive,
+    PositiveFraction,
+    PositiveRange,
     Range,
     SurveySettings,
     ValueOrRange,
@@ -70,7 +72,7 @@ class Stars(SurveySettings):
     binary_fraction: Fraction = Field(
         0.0, description="share of stars with an unresolved companion"
     )
-    binary_mass_ratio: Range = Field(
+    binary_mass_ratio: tuple[PositiveFraction, PositiveFraction] = Field(
         (0.1, 1.0), description="range of the companion's mass ratio q"
     )
     binary_mass_ratio_slope: Annotated[float, Field(gt=-1)] = Field(
@@ -83,11 +85,6 @@ class Stars(SurveySettings):
     def _possible(self) -> Self:
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"isochrones = {list(self.models)}: each model may occur once")
-        if not (self.binary_mass_ratio[0] > 0 and self.binary_mass_ratio[1] <= 1):
-            raise ValueError(
-                f"binary_mass_ratio = {list(self.binary_mass_ratio)}: allowed are values above 0 "
-                "and up to 1"
-            )
         return self
 
     @property
@@ -108,10 +105,10 @@ class ClusterPrior(SurveySettings):
 
     log_age: Range = (6.6, 10.1)
     log_mass: Range = (2.0, 4.5)
-    rh_arcsec: Range | None = Field(
+    rh_arcsec: PositiveRange | None = Field(
         None, description="half-light radius; default: 0.08 to 0.8, or what rh_pc says"
     )
-    rh_pc: Range | None = Field(
+    rh_pc: PositiveRange | None = Field(
         None, description="half-light radius in pc, instead of rh_arcsec; the distance turns it"
     )
     log_rh_normal: Range | None = Field(
@@ -185,10 +182,6 @@ class ClusterPrior(SurveySettings):
         if self.stars.models == ("sse",):  # those of other models are known when they are read
             check_ages(self.log_age)
             check_metallicities(self.metallicity)
-        for name in ("rh_arcsec", "rh_pc"):
-            radii = getattr(self, name)
-            if radii is not None and radii[0] <= 0:
-                raise ValueError(f"{name} = {list(radii)}: a radius must be positive")
         if self.gamma[0] <= 2:
             raise ValueError(
                 f"gamma = {list(self.gamma)}: an EFF profile has finite light only for gamma > 2"
@@ -219,15 +212,7 @@ class ClusterPrior(SurveySettings):
 
 
 def range_of(quantity: Quantity, prior: ValueOrRange) -> Range:
-    """Ends of what a survey gives for a quantity, in the quantity's own values.
-
-    Parameters
-    ----------
-    quantity : Quantity
-        Where it is the logarithm of what the survey gives, so are the ends returned.
-    prior : float or tuple of float
-        A value, or a range.
-    """
+    """Ends of what a survey gives for a quantity, in the quantity's own values."""
     low, high = as_range(prior)
     return (math.log10(low), math.log10(high)) if _is_linear(quantity) else (low, high)
 

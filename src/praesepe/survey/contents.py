@@ -25,20 +25,10 @@ _CAMERA_AND_FILTER = re.compile(r"[A-Z0-9]+/[A-Z0-9]+ [A-Z]+[0-9]*[A-Z0-9]*", re
 def with_files(
     content: Any, change: Callable[[str, bool], str], place: tuple[str, ...] = ()
 ) -> Any:
-    """Change the names of files in a survey.
+    """Change the names of files in a survey's nested dictionaries, which may be faulty.
 
-    Parameters
-    ----------
-    content : dict
-        The survey as nested dictionaries; it may be faulty, and is left as it is.
-    change : callable
-        From a name, and whether it may be a word of `WORDS_OR_FILES`, to a new name.
-    place : tuple of str
-        Keys that lead to `content`.
-
-    Returns
-    -------
-    dict
+    `change` makes a new name of a name, and of whether it may be a word of `WORDS_OR_FILES`;
+    `place` are the keys that lead to `content`.
     """
     if isinstance(content, dict):
         return {key: with_files(value, change, (*place, key)) for key, value in content.items()}
@@ -60,12 +50,7 @@ def is_path(name: str) -> bool:
 def checksum(name: str, may_be_word: bool = False) -> str:
     """SHA-256 of a file, or of a folder with its files' names.
 
-    Parameters
-    ----------
-    name : str
-        A file that is not there is told by its name without its folder.
-    may_be_word : bool
-        Whether a name without ending and folder stands for itself.
+    A word stands for itself, a file that is not there for its name without its folder.
     """
     path = Path(name)
     if may_be_word and not is_path(name):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from praesepe.errors import InputError, already_exists
 from praesepe.files import atomic
-from praesepe.survey.old_form import upgrade
-from praesepe.survey.toml import load_survey, survey_text
+from praesepe.survey.old_form import is_old_form, upgraded
+from praesepe.survey.schema import toml_text
+from praesepe.survey.toml import load_survey, read_survey_text, survey_text
 
 
 def init_survey(file: str | Path, *, like: str = "phat") -> Path:
@@ -47,7 +49,7 @@ def init_survey(file: str | Path, *, like: str = "phat") -> Path:
 def upgrade_survey(
     file: str | Path, *, out: str | Path | None = None, overwrite: bool = False
 ) -> Path | None:
-    """Give a survey file of an earlier version today's form; its comments are kept.
+    """Give a survey file of an earlier version today's form, without its comments.
 
     Parameters
     ----------
@@ -69,15 +71,12 @@ def upgrade_survey(
         Where the file is no TOML, or an output exists.
     """
     file = Path(file)
-    try:
-        old = file.read_text(encoding="utf-8")
-        new = upgrade(old)
-    except ValueError as error:  # no UTF-8, no TOML
-        raise InputError(f"survey {file} cannot be read as TOML: {error}") from error
-    if new == old:
+    old = read_survey_text(file)
+    content = tomllib.loads(old)
+    if not is_old_form(content):
         return None
     written = file if out is None else Path(out)
-    texts = {written: new}
+    texts = {written: toml_text(upgraded(content))}
     if out is None:
         texts = {file.with_name(file.name + ".old"): old, **texts}
     for path in texts:

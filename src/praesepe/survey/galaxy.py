@@ -7,9 +7,12 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from praesepe.survey.settings import (
+    FractionRange,
     NonNegative,
+    NonNegativeRange,
     Positive,
     PositiveOrRange,
+    PositiveRange,
     Range,
     SurveySettings,
     check_ages,
@@ -21,15 +24,9 @@ class Tides(SurveySettings):
     """The galaxy's tides, which end the EFF profiles of clusters."""
 
     circular_speed_km_s: Positive = Field(description="of the galaxy, the same at every radius")
-    galactocentric_kpc: Range = Field(description="distance from the galaxy's center, uniform")
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.galactocentric_kpc[0] <= 0:
-            raise ValueError(
-                f"galactocentric_kpc = {list(self.galactocentric_kpc)}: it must be positive"
-            )
-        return self
+    galactocentric_kpc: PositiveRange = Field(
+        description="distance from the galaxy's center, uniform"
+    )
 
 
 class StarField(SurveySettings):
@@ -49,7 +46,9 @@ class StarField(SurveySettings):
     )
     decline_gyr: Positive = Field(5.0, description="e-folding time of a declining rate")
     burst_log_age: Range = Field((7.0, 8.5), description="ages of the stars of a burst")
-    burst_share: Range = Field((0.0, 0.1), description="share of the mass in the burst, uniform")
+    burst_share: FractionRange = Field(
+        (0.0, 0.1), description="share of the mass in the burst, uniform"
+    )
     burstiness: NonNegative = Field(
         0.7, description="scatter of the rate between ages, natural log"
     )
@@ -57,17 +56,19 @@ class StarField(SurveySettings):
     a_v: NonNegative | None = Field(
         None, description="foreground extinction of the field; default: lowest clusters.a_v"
     )
-    dust_share: Range = Field(
+    dust_share: FractionRange = Field(
         (0.0, 0.0), description="share of the stars behind a dust layer, uniform"
     )
-    dust_a_v: Range = Field((0.0, 1.5), description="extinction by the dust layer, mag, uniform")
+    dust_a_v: NonNegativeRange = Field(
+        (0.0, 1.5), description="extinction by the dust layer, mag, uniform"
+    )
     gradient_dex: NonNegative = Field(
         0.0, description="largest change of log surface density across a stamp"
     )
-    clump_share: Range = Field(
+    clump_share: FractionRange = Field(
         (0.0, 0.0), description="share of the stars younger than 300 Myr that lie in clumps"
     )
-    clump_pc: Range = Field((5.0, 50.0), description="radii of the clumps, log-uniform")
+    clump_pc: PositiveRange = Field((5.0, 50.0), description="radii of the clumps, log-uniform")
     galaxies_per_arcmin2: NonNegative = Field(
         0.0, description="background galaxies to 26 AB mag in F814W"
     )
@@ -80,15 +81,6 @@ class StarField(SurveySettings):
             raise ValueError(
                 f"surface_density = {list(self.surface_density)}: it must be greater than 0; for "
                 "almost no field stars give a tiny number, such as 1e-3"
-            )
-        for name in ("burst_share", "dust_share", "clump_share"):
-            given = getattr(self, name)
-            if given[0] < 0 or given[1] > 1:
-                raise ValueError(f"{name} = {list(given)}: a share lies between 0 and 1")
-        if self.dust_a_v[0] < 0 or self.clump_pc[0] <= 0:
-            raise ValueError(
-                f"dust_a_v = {list(self.dust_a_v)}, clump_pc = {list(self.clump_pc)}: the first "
-                "cannot be negative, the second must be positive"
             )
         return self
 

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from praesepe.survey.bands import Band
-from praesepe.survey.settings import NonNegative, Positive, Range, SurveySettings
+from praesepe.survey.settings import NonNegative, Positive, PositiveRange, Range, SurveySettings
 
 
 class Nuisance(SurveySettings):
@@ -32,18 +32,12 @@ class DetectorErrors(SurveySettings):
     cosmic_rays: NonNegative = Field(
         0.0, description="remnants of cosmic rays per 10^4 pixels of each band"
     )
-    cosmic_ray_e: Annotated[Range, Field()] = Field(
+    cosmic_ray_e: PositiveRange = Field(
         (50.0, 5000.0), description="electrons of a remnant, log-uniform"
     )
     bad_pixels: Annotated[float, Field(ge=0, le=0.1)] = Field(
         0.0, description="share of pixels that hold no value, filled as real images are"
     )
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.cosmic_ray_e[0] <= 0:
-            raise ValueError(f"cosmic_ray_e = {list(self.cosmic_ray_e)}: it must be positive")
-        return self
 
 
 class Observation(SurveySettings):

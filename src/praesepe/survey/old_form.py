@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,22 +26,6 @@ MOVED: dict[Path, Path] = {
 }
 """Where a key, or all keys of a table, went; the longest match counts."""
 
-ORDER: tuple[Path, ...] = (
-    (),
-    ("observation",),
-    ("observation", "bands"),
-    ("observation", "nuisance"),
-    ("observation", "detector"),
-    ("galaxy",),
-    ("galaxy", "tides"),
-    ("galaxy", "field"),
-    ("clusters",),
-    ("clusters", "stars"),
-    ("clusters", "stars", "imf"),
-    ("network",),
-)
-"""Tables of a survey file in the order in which they are written."""
-
 _OLD_KEYS = frozenset(path[0] for path in MOVED)
 
 
@@ -64,36 +47,6 @@ def upgraded(content: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-def upgrade(text: str) -> str:
-    """Turn a survey file of the earlier form into today's, comments kept.
-
-    Parameters
-    ----------
-    text : str
-        TOML.
-
-    Returns
-    -------
-    str
-        TOML; a text of today's form is returned as it is.
-
-    Raises
-    ------
-    tomllib.TOMLDecodeError
-        Where the text is no TOML.
-    """
-    content = tomllib.loads(text)
-    if not is_old_form(content):
-        return text
-    wanted = upgraded(content)
-    written = _rearranged(text)
-    if written is not None and _without_empty(_parsed(written)) == _without_empty(wanted):
-        return written
-    import tomli_w
-
-    return tomli_w.dumps(wanted)  # unusual TOML, such as inline tables: without its comments
-
-
 def _moved(path: Path) -> Path:
     """Today's place of a key."""
     for n in range(len(path), 0, -1):
@@ -111,77 +64,3 @@ def _leaves(content: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, An
             yield from _leaves(value, here)
         elif not (splits and value is None):
             yield here, value
-
-
-def _parsed(text: str) -> dict[str, Any] | None:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None
-
-
-def _without_empty(content: Any) -> Any:
-    """Nested dictionaries without those that are empty: tables whose keys went elsewhere."""
-    if not isinstance(content, dict):
-        return content
-    kept = {key: _without_empty(value) for key, value in content.items()}
-    return {key: value for key, value in kept.items() if value != {}}
-
-
-def _rearranged(text: str) -> str | None:
-    """The lines of a file under today's tables; None where a line is not understood."""
-    tables: dict[Path, list[str]] = {path: [] for path in ORDER}
-    heads: dict[Path, list[str]] = {}
-    old: Path = ()
-    waiting: list[str] = []  # comments and empty lines before what comes
-    band = False  # whether what comes belongs to a band, which moves as a whole
-    lines = iter(text.splitlines())
-    for line in lines:
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            waiting.append(line)
-            continue
-        if stripped.startswith("["):
-            name = stripped.partition("#")[0].strip().strip("[]").strip()
-            old = tuple(part.strip() for part in name.split("."))
-            band = old[0] == "bands"
-            new = _moved(old)
-            renamed = line.replace(name, ".".join(new), 1)
-            if band:
-                tables[("observation", "bands")] += [*waiting, renamed]
-            elif new not in tables:
-                return None
-            else:
-                heads[new] = [*waiting, renamed]
-            waiting = []
-            continue
-        statement = line
-        while _parsed(statement) is None:
-            following = next(lines, None)
-            if following is None:
-                return None
-            statement += "\n" + following
-        if band:
-            tables[("observation", "bands")] += [*waiting, statement]
-        else:
-            key = statement.partition("=")[0].strip()
-            *table, last = _moved((*old, *(part.strip() for part in key.split("."))))
-            if tuple(table) not in tables:
-                return None
-            tables[tuple(table)] += [*waiting, statement.replace(key.split(".")[-1], last, 1)]
-        waiting = []
-    return _joined(tables, heads, waiting)
-
-
-def _joined(tables: dict[Path, list[str]], heads: dict[Path, list[str]], end: list[str]) -> str:
-    """The file: tables one after another, each with its head, apart by an empty line."""
-    blocks = []
-    for path, lines in tables.items():
-        if path and path != ("observation", "bands"):
-            *comments, head = heads.get(path, [f"[{'.'.join(path)}]"])
-            lines = [*comments, head, *lines] if lines else comments
-        block = "\n".join(lines).strip("\n")
-        if block:
-            blocks.append(block)
-    blocks.append("\n".join(end).strip("\n"))
-    return "\n\n".join(block for block in blocks if block) + "\n"

@@ -16,19 +16,7 @@ OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model
 
 
 def explained(error: ValidationError, root: type[SurveySettings]) -> str:
-    """One line for each mistake, with the nearest valid key.
-
-    Parameters
-    ----------
-    error : ValidationError
-        Of the content that was given.
-    root : type of SurveySettings
-        What the content should have been.
-
-    Returns
-    -------
-    str
-    """
+    """One line for each mistake in what should be a `root`, with the nearest valid key."""
     found: list[Any] = list(error.errors())
     wrong = {f["loc"] for f in found}
     # A band that is wrong is not counted; that is no error of its own.

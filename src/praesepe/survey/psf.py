@@ -6,7 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from praesepe.survey.settings import Fraction, NonNegative, Positive, SurveySettings
+from praesepe.survey.settings import (
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveFraction,
+    SurveySettings,
+)
 
 
 class PSF(SurveySettings):
@@ -21,7 +27,7 @@ class PSF(SurveySettings):
         description="whether the file includes the pixel response; default: yes, except for the "
         "oversampled extensions of STPSF",
     )
-    file_energy_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
+    file_energy_fraction: PositiveFraction | None = Field(
         None,
         description="share of a star's light inside the file's box; default: by the optical model",
     )

@@ -255,15 +255,18 @@ class Survey(SurveySettings):
 
     def to_toml(self) -> str:
         """Write the survey as TOML that `load_survey` reads back to an equal survey."""
-        import tomli_w
-
-        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
-        # Plain lists on one line: ranges are easier to read and to change so.
-        return re.sub(r"\[\n([^\[\]{}]*?)\n\s*\]", lambda found: _on_one_line(found[1]), text)
+        return toml_text(self.model_dump(mode="json", exclude_none=True))
 
 
-def _on_one_line(items: str) -> str:
-    return "[" + ", ".join(item.strip().removesuffix(",") for item in items.split("\n")) + "]"
+def toml_text(content: dict[str, Any]) -> str:
+    """TOML of nested dictionaries; plain lists, such as ranges, stand on one line."""
+    import tomli_w
+
+    def on_one_line(found: re.Match[str]) -> str:
+        items = (item.strip().removesuffix(",") for item in found[1].split("\n"))
+        return f"[{', '.join(items)}]"
+
+    return re.sub(r"\[\n([^\[\]{}]*?)\n\s*\]", on_one_line, tomli_w.dumps(content))
 
 
 def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
 Range = tuple[float, float]
 ValueOrRange = float | Range
 """One value, or the range that it is drawn from."""
-PositiveOrRange = Positive | tuple[Positive, Positive]
+PositiveRange = tuple[Positive, Positive]
+NonNegativeRange = tuple[NonNegative, NonNegative]
+FractionRange = tuple[Fraction, Fraction]
+PositiveOrRange = Positive | PositiveRange
 
 LOG_AGES: Range = (6.6, 10.1)
 METALLICITIES: Range = (0.0002, 0.03)

@@ -9,10 +9,8 @@ from typing import Any
 
 from praesepe.errors import InputError, unknown
 from praesepe.survey.contents import with_files
-from praesepe.survey.old_form import is_old_form, upgrade, upgraded
+from praesepe.survey.old_form import is_old_form, upgraded
 from praesepe.survey.schema import Survey
-
-__all__ = ["load_survey", "parse_survey", "survey_names", "survey_text", "upgrade"]
 
 
 def survey_names() -> tuple[str, ...]:
@@ -57,37 +55,31 @@ def load_survey(source: str | Path | Survey) -> Survey:
     """
     if isinstance(source, Survey):
         return source
-    path = Path(source)
-    if str(source) in survey_names():
-        text, folder = survey_text(str(source)), None
-    elif path.is_file():
-        text, folder = _read_utf8(path), path.parent
-    elif path.suffix == ".toml":
+    path, included = Path(source), str(source) in survey_names()
+    if not included and not path.is_file():
+        if path.suffix != ".toml":
+            raise unknown("survey", str(source), survey_names(), "Or give the path of a TOML file.")
         raise InputError(
             f"no survey file at {path}. `praesepe survey init {path}` writes one to start from."
         )
-    else:
-        raise unknown("survey", str(source), survey_names(), "Or give the path of a TOML file.")
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"survey {source} is not valid TOML: {error}") from error
+    text = survey_text(str(source)) if included else read_survey_text(path)
+    content = tomllib.loads(text)
     if is_old_form(content):
         raise InputError(
             f"survey {source} has the form of earlier versions. `praesepe survey upgrade {source}` "
             "gives it today's, with the tables observation, galaxy, clusters and network."
         )
-    return parse_survey(content, folder=folder, source=str(source))
+    return parse_survey(content, folder=None if included else path.parent, source=str(source))
 
 
-def _read_utf8(path: Path) -> str:
+def read_survey_text(path: Path) -> str:
+    """Text of a survey file that is TOML; `InputError` for any other."""
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"survey {path} is not UTF-8 text: {error.reason} at byte {error.start}; save it as "
-            "UTF-8"
-        ) from error
+        text = path.read_text(encoding="utf-8")
+        tomllib.loads(text)
+    except ValueError as error:  # no UTF-8, no TOML
+        raise InputError(f"survey {path} is not valid TOML in UTF-8: {error}") from error
+    return text
 
 
 def parse_survey(

@@ -10,7 +10,6 @@ from praesepe.errors import InputError
 from praesepe.mocks.mosaics import (
     PSF_REACH_PX,
     convolve_tiles,
-    draw_places,
     render_mosaic,
     scatter_clusters,
     tiles,
@@ -131,16 +130,6 @@ def test_impossible_places(survey, tables, x, y, message):
     two = draw_clusters(survey, 2, generator=torch.Generator().manual_seed(1))
     with pytest.raises(InputError, match=message):
         render_mosaic(survey, two, x, y, size=64, tables=tables)
-    with pytest.raises(InputError, match="holds no stamp"):
-        render_mosaic(survey, two, x, y, size=16, tables=tables)
-
-
-def test_places_keep_their_distance(rng):
-    x, y = draw_places(20, 400, 40, rng)
-    gap = np.hypot(x[:, None] - x, y[:, None] - y) + 1e9 * np.eye(20)
-    assert gap.min() > 30
-    assert min(x.min(), y.min()) >= 20
-    assert max(x.max(), y.max()) < 380
 
 
 # Clusters of the prior

@@ -7,7 +7,6 @@ import pytest
 
 from praesepe.plots import (
     color_scale,
-    figure_gallery,
     new_figure,
     plot_scale_bar,
     plot_stamp,
@@ -83,16 +82,3 @@ def test_a_stamp_with_its_words(stamps: np.ndarray) -> None:
     assert [text.get_text() for text in ax.texts] == ["12 Myr", "1″"]
     left, right = ax.lines[0].get_xdata()
     assert right - left == 20
-
-
-def test_the_gallery_has_a_stamp_for_each_place(stamps: np.ndarray) -> None:
-    grid = stamps[:6].reshape(2, 3, 3, 64, 64)
-    figure = figure_gallery(
-        grid, SCALE, columns=("a", "b", "c"), rows=("small", "large"), caption="all of them"
-    )
-    assert len(figure.axes) == 6
-    assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", "", "", ""]
-    assert figure.axes[3].get_ylabel() == "large"
-    shown = figure.axes[4].images[0].get_array()
-    np.testing.assert_array_equal(shown, rgb(grid[1, 1], SCALE))
-    figure.canvas.draw()
