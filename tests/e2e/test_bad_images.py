@@ -399,7 +399,7 @@ def test_missing_columns(tmp_path: Path) -> None:
 
 
 def test_unknown_kinds_of_catalogue(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no catalogue at"):
+    with pytest.raises(InputError, match="no catalog at"):
         Catalog.read(tmp_path / "none.csv")
     (tmp_path / "cat.doc").write_text("ra,dec\n1,2\n")
     with pytest.raises(InputError, match=r"'.doc' is not one of .ecsv, .csv"):

@@ -287,7 +287,7 @@ def test_missing_columns(refused: Any, model: Path, field: Any) -> None:
 
 def test_no_such_catalogue(refused: Any, model: Path, field: Any) -> None:
     field.catalog.unlink()
-    assert "no catalogue at" in refused(model, *field.arguments)
+    assert "no catalog at" in refused(model, *field.arguments)
 
 
 def test_nan_coordinates(measure: Any, field: Any) -> None:

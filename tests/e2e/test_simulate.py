@@ -281,7 +281,7 @@ def test_mosaic_refuses(refused: Any, survey: Path) -> None:
     words = ("mosaic", survey, "--out", "sky")
     assert "either a catalogue" in refused(*words)
     assert "either a catalogue" in refused(*words, "--n", 2, "--catalog", "c.csv")
-    assert "no catalogue at" in refused(*words, "--catalog", "c.csv")
+    assert "no catalog at" in refused(*words, "--catalog", "c.csv")
     assert "of 900 clusters fit" in refused(*words, "--n", 900, "--size", 128)
     assert "holds no stamp" in refused(*words, "--n", 1, "--size", 20)
     assert "write RA,DEC" in refused(*words, "--n", 1, "--size", 96, "--center", "north")
@@ -321,7 +321,7 @@ def test_fields_build_refuses(refused: Any, field: Any) -> None:
         *words, "--size", 128, "--edge", 50
     )
     assert "no smaller than a stamp" in refused(*words, "--size", 32)
-    assert "no catalogue at" in refused(*words, "--catalog", "none.csv")
+    assert "no catalog at" in refused(*words, "--catalog", "none.csv")
     images = words[3:-2]
     assert "no image for band 'F814W'" in refused(*words[:3], *images[:-2], "--out", "f")
     assert "no images" in refused(*words[:3], "--out", "f")

@@ -1,4 +1,4 @@
-"""Mosaics in, stamps out; catalogues in, tables out: everything that touches files of images.
+"""Mosaics in, stamps out; catalogs in, tables out: everything that touches files of images.
 
 The names below are loaded when first used, so that importing this package needs no astropy.
 """

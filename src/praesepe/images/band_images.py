@@ -63,13 +63,11 @@ def calibrated(
     ----------
     band : Band
     source : Source
-        The opened image.
+        The opened image; a bare array is in e-/s already.
     headers : Headers
         Its keywords.
-    unit : str, optional
-        Replaces ``BUNIT``.
-    zero_point_ab : float, optional
-        Replaces ``PHOTFLAM`` and ``PHOTPLAM``.
+    unit, zero_point_ab : str, float, optional
+        Replace ``BUNIT``, and ``PHOTFLAM`` with ``PHOTPLAM``.
 
     Returns
     -------
@@ -82,16 +80,6 @@ def calibrated(
     InputError
         Where a keyword is missing, or the zero point makes no sense.
     """
-    scaling = _calibration(band, source, headers, unit, zero_point_ab)
-    remarks = _remarks(band, headers, scaling)
-    factor = scaling.factor(band.zero_point_ab)
-    return BandImage(source.label, source.pixels, scaling, factor), remarks
-
-
-def _calibration(
-    band: Band, source: Source, headers: Headers, unit: str | None, zero_point_ab: float | None
-) -> Calibration:
-    """How the pixels become e-/s; a bare array is in e-/s already."""
     unit = unit or source.unit
     if not source.headers:
         unit = unit or "ELECTRONS/S"
@@ -99,7 +87,7 @@ def _calibration(
     area_sr = None
     if source.wcs is not None:
         area_sr = math.radians(grid.pixel_scale_arcsec(source.wcs, source.pixels.shape) / 3600) ** 2
-    return calibrate(
+    scaling = calibrate(
         headers,
         unit=unit,
         zero_point_ab=zero_point_ab,
@@ -107,6 +95,8 @@ def _calibration(
         survey_zero_point_ab=band.zero_point_ab,
         pixel_area_sr=area_sr,
     )
+    image = BandImage(source.label, source.pixels, scaling, scaling.factor(band.zero_point_ab))
+    return image, _remarks(band, headers, scaling)
 
 
 def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:
@@ -134,8 +124,7 @@ def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str
     if off > EXPOSURE_TOLERANCE:
         trained = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
         remarks.append(
-            f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for "
-            f"{trained}; "
+            f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for {trained}; "
             "with another noise its posteriors may be too narrow or too wide"
         )
     instrument = headers.text("INSTRUME").upper()

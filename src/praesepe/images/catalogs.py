@@ -1,4 +1,4 @@
-"""Catalogues of clusters: a table, and where its rows lie."""
+"""Catalogs of clusters: a table, and where its rows lie."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unknown
 from praesepe.images.coordinates import (
@@ -19,6 +18,7 @@ from praesepe.images.coordinates import (
     FloatArray,
     find_column,
     id_column,
+    on_image,
     pixel_positions,
     sky_positions,
 )
@@ -67,7 +67,7 @@ class Catalog:
         y: str | None = None,
         origin: int | None = None,
     ) -> Catalog:
-        """Read a catalogue.
+        """Read a catalog.
 
         Parameters
         ----------
@@ -160,8 +160,8 @@ class Catalog:
                 code="x='x', y='y', origin=1",
             )
         x, y = pixel_positions(wcs, *self.sky)
-        if np.isfinite(x).any() and not _on_image(wcs, x, y).any():
-            in_hours = _on_image(wcs, *pixel_positions(wcs, 15 * self.sky[0], self.sky[1]))
+        if np.isfinite(x).any() and not on_image(wcs, x, y).any():
+            in_hours = on_image(wcs, *pixel_positions(wcs, 15 * self.sky[0], self.sky[1]))
             hint = "are they of another field?"
             if in_hours.any():
                 hint = (
@@ -238,15 +238,6 @@ def _pixel_columns(
             raise InputError(f"{label}: column {name} holds {values.dtype}, not pixel positions")
         positions.append(np.ma.filled(values.astype(np.float64), np.nan) - origin)
     return positions[0], positions[1]
-
-
-def _on_image(wcs: WCS, x: FloatArray, y: FloatArray) -> NDArray[np.bool_]:
-    """Which positions are on an image; all that are finite where its size is not known."""
-    if wcs.array_shape is None:
-        return np.isfinite(x)
-    height, width = wcs.array_shape
-    with np.errstate(invalid="ignore"):
-        return np.asarray((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5))
 
 
 def _columns(table: Table, most: int = 8) -> str:

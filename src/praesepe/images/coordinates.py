@@ -52,7 +52,7 @@ def id_column(table: Table) -> str | None:
 
 
 def sky_positions(
-    table: Table, *, label: str = "the catalogue"
+    table: Table, *, label: str = "the catalog"
 ) -> tuple[FloatArray, FloatArray] | None:
     """Right ascension and declination of a table's rows.
 
@@ -81,10 +81,8 @@ def sky_positions(
     ra_name, dec_name = find_column(table, RA_NAMES), find_column(table, DEC_NAMES)
     if ra_name is None or dec_name is None:
         return _sky_coord_column(table)
-    ra_deg, dec_deg = (
-        _degrees(table, ra_name, label, is_ra=True),
-        _degrees(table, dec_name, label, is_ra=False),
-    )
+    ra_deg = _degrees(table, ra_name, label, is_ra=True)
+    dec_deg = _degrees(table, dec_name, label, is_ra=False)
     with np.errstate(invalid="ignore"):
         impossible = (np.abs(dec_deg) > 90) | (ra_deg < -180) | (ra_deg > 360)
     if impossible.any():
@@ -181,7 +179,7 @@ def pixel_positions(
         NaN for NaN and for the half of the sky that the projection does not show. Far off the
         image, where the distortion polynomials mean nothing, they are left out.
     """
-    from astropy.coordinates import SkyCoord
+    from astropy.coordinates import SkyCoord, angular_separation
     from astropy.wcs.utils import wcs_to_celestial_frame
 
     x, y = np.full(len(ra_deg), np.nan), np.full(len(ra_deg), np.nan)
@@ -192,31 +190,25 @@ def pixel_positions(
     sky = sky.transform_to(wcs_to_celestial_frame(wcs)).spherical
     world = np.empty((good.size, 2))
     world[:, wcs.wcs.lng], world[:, wcs.wcs.lat] = sky.lon.deg, sky.lat.deg
-    center = wcs.wcs.crval
-    visible = good[_separation_cosine(world, center, wcs.wcs.lng, wcs.wcs.lat) > 0]
-    world = world[np.isin(good, visible, assume_unique=True)]
-    if not visible.size:
+    lon0, lat0 = np.radians(wcs.wcs.crval[[wcs.wcs.lng, wcs.wcs.lat]])
+    visible = angular_separation(sky.lon.rad, sky.lat.rad, lon0, lat0) < np.pi / 2
+    good, world = good[visible], world[visible]
+    if not good.size:
         return x, y
     pixel = wcs.wcs_world2pix(world, 0)
-    near = _near(wcs, pixel)
+    near = on_image(wcs, *pixel.T, margin=0.2)
     if wcs.has_distortion and near.any():
         pixel[near] = wcs.all_world2pix(world[near], 0, quiet=True)
-    x[visible], y[visible] = pixel.T
+    x[good], y[good] = pixel.T
     return x, y
 
 
-def _separation_cosine(world: FloatArray, center: FloatArray, lng: int, lat: int) -> FloatArray:
-    """Cosine of the distance from the projection's center."""
-    lon, latitude = np.radians(world[:, lng] - center[lng]), np.radians(world[:, lat])
-    lat0 = np.radians(center[lat])
-    return np.asarray(
-        np.sin(latitude) * np.sin(lat0) + np.cos(latitude) * np.cos(lat0) * np.cos(lon)
-    )
+def on_image(wcs: WCS, x: FloatArray, y: FloatArray, *, margin: float = 0.0) -> NDArray[np.bool_]:
+    """Which positions are on an image or within `margin` of its size around it.
 
-
-def _near(wcs: WCS, pixel: FloatArray) -> NDArray[np.bool_]:
-    """Positions on the image or within a fifth of its size around it."""
-    if wcs.array_shape is None:
-        return np.ones(len(pixel), bool)
-    size = np.array(wcs.array_shape[::-1])
-    return np.asarray(((pixel > -0.2 * size) & (pixel < 1.2 * size)).all(axis=1))
+    All that are finite where its size is not known.
+    """
+    inside = np.isfinite(x) & np.isfinite(y)
+    for at, size in zip((y, x), wcs.array_shape or (), strict=False):
+        inside &= np.abs(at - (size - 1) / 2) < (0.5 + margin) * size  # False for NaN
+    return inside

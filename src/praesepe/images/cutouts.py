@@ -64,7 +64,7 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
     mosaic : Mosaic
         Images.
     x, y : array_like, shape (N,)
-        Positions in pixels; the centre of the first pixel is (0, 0). NaN is allowed.
+        Positions in pixels; the center of the first pixel is (0, 0). NaN is allowed.
     size : int
         Side of a stamp in pixels.
 

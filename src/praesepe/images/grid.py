@@ -21,7 +21,7 @@ _MARGIN = 3
 
 
 def pixel_vectors_arcsec(wcs: WCS, shape: Shape) -> FloatArray:
-    """Steps on the sky of one pixel along x and along y at the image's centre.
+    """Steps on the sky of one pixel along x and along y at the image's center.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def pixel_vectors_arcsec(wcs: WCS, shape: Shape) -> FloatArray:
 
 
 def pixel_scale_arcsec(wcs: WCS, shape: Shape) -> float:
-    """Side of a square with the area of the pixel at the image's centre, arcsec."""
+    """Side of a square with the area of the pixel at the image's center, arcsec."""
     return math.sqrt(abs(np.linalg.det(pixel_vectors_arcsec(wcs, shape))))
 
 
@@ -73,8 +73,8 @@ def _transform(
     return np.asarray(x_to, float), np.asarray(y_to, float)
 
 
-def pixel_offsets(reference: WCS, shape: Shape, wcs: WCS, *, n: int = 5) -> FloatArray:
-    """How far the same pixel of two images lies apart, from corner to corner and at the centre.
+def pixel_offsets(reference: WCS, shape: Shape, wcs: WCS) -> FloatArray:
+    """How far the same pixel of two images lies apart, from corner to corner and at the center.
 
     Parameters
     ----------
@@ -82,16 +82,14 @@ def pixel_offsets(reference: WCS, shape: Shape, wcs: WCS, *, n: int = 5) -> Floa
         Of the reference image, whose height and width are `shape`.
     wcs : WCS
         Of the other image.
-    n : int
-        Probes along each axis; odd, so that the centre is among them.
 
     Returns
     -------
-    ndarray, shape (n², 2)
+    ndarray, shape (25, 2)
         Position in the other image minus position in the reference, x and y, pixels. NaN where
         the other image's projection does not reach.
     """
-    x, y = _probes(shape, n)
+    x, y = _probes(shape, 5)
     x_to, y_to = _transform(reference, wcs, x, y)
     return np.stack([x_to - x, y_to - y], axis=1)
 
@@ -114,7 +112,7 @@ def survey_grid(wcs: WCS, shape: Shape, scale_arcsec: float) -> tuple[WCS, Shape
     Parameters
     ----------
     wcs, shape : WCS, (int, int)
-        The image whose centre, orientation and footprint the grid takes over.
+        The image whose center, orientation and footprint the grid takes over.
     scale_arcsec : float
         Side of a pixel of the new grid.
 
@@ -154,38 +152,33 @@ def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Pixels:
 
     The flux of a new pixel is the mean surface brightness of the old pixels it covers, weighted
     by the exact overlap on the sky (`reproject.reproject_exact`), times the area of a new pixel
-    over that of an old one. A new
-    pixel that touches a missing one is missing. The work goes in blocks of 512 × 512 pixels and
-    the result to a temporary file, so that no image needs to fit in memory.
+    over that of an old one. A new pixel that touches a missing one is missing. The work goes in
+    blocks of 512 × 512 pixels and the result to a temporary file, so that no image needs to fit
+    in memory.
 
     Parameters
     ----------
-    pixels : Pixels
+    pixels, wcs : Pixels, WCS
         The image, in units per pixel.
-    wcs : WCS
-        Its WCS.
-    grid : WCS
-        The WCS of the new grid.
-    shape : (int, int)
-        Height and width of the new grid.
+    grid, shape : WCS, (int, int)
+        The new grid, its height and width.
 
     Returns
     -------
     Pixels
         In units per new pixel; missing pixels are NaN.
     """
-    own_scale = pixel_scale_arcsec(wcs, pixels.shape)
-    area_ratio = (pixel_scale_arcsec(grid, shape) / own_scale) ** 2
     pixels.read_ahead(True)
     try:
-        return scratch_image(shape, _strips(pixels, wcs, grid, shape, area_ratio))
+        return scratch_image(shape, _strips(pixels, wcs, grid, shape))
     finally:
         pixels.read_ahead(False)
 
 
-def _strips(
-    pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape, area_ratio: float
-) -> Iterator[FloatImage]:
+def _strips(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Iterator[FloatImage]:
+    """The new image from its first row to its last."""
+    scales = pixel_scale_arcsec(grid, shape), pixel_scale_arcsec(wcs, pixels.shape)
+    area_ratio = (scales[0] / scales[1]) ** 2
     height, width = shape
     for y0 in range(0, height, _BLOCK):
         rows = slice(y0, min(y0 + _BLOCK, height))

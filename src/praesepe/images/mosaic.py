@@ -315,7 +315,7 @@ def _check_without_wcs(sources: Mapping[str, Source], allow: bool) -> tuple[int,
         raise InputError(
             f"no celestial WCS in {labels}: the sky positions and the pixel scale are unknown. "
             "Add the WCS keywords.",
-            remedy="For a catalogue with x and y, accept images without a WCS",
+            remedy="For a catalog with x and y, accept images without a WCS",
             code="allow_no_wcs=True",
         )
     shapes = {name: source.pixels.shape for name, source in sources.items()}

@@ -202,24 +202,8 @@ def map_pixels(
 ) -> Pixels:
     """Map an image in an open file, for reading here and there.
 
-    Parameters
-    ----------
-    file : binary file
-        May be closed afterwards.
-    dtype : dtype
-        Type of the stored numbers, byte order included.
-    shape : (int, int)
-        Height and width.
-    offset : int
-        First byte of the image.
-    path : str, optional
-        Name under which the file can be opened again.
-    **options
-        Further attributes of `Pixels`.
-
-    Returns
-    -------
-    Pixels
+    It begins at byte `offset`. The file may be closed afterwards; where `path` is given, it can be
+    opened again under that name. `options` are further attributes of `Pixels`.
     """
     raw, mapping = _map(file, dtype, shape, offset)
     region = None
@@ -248,21 +232,9 @@ def _advise(mapping: mmap.mmap | None, advice: str) -> None:
 def scratch_image(shape: tuple[int, int], strips: Iterable[FloatImage], **options: Any) -> Pixels:
     """Write strips of an image to an unnamed temporary file and map it.
 
-    The file lies in the folder for temporary files (``TMPDIR``) and vanishes with the array.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the image.
-    strips : iterable of ndarray, each of shape (rows, width)
-        The image from its first row to its last.
-    **options
-        Further attributes of `Pixels`.
-
-    Returns
-    -------
-    Pixels
-        Memory-mapped float32.
+    The file lies in the folder for temporary files (``TMPDIR``) and vanishes with the array. The
+    strips are (rows, width), from the first row of the image to its last; `options` are further
+    attributes of `Pixels`.
 
     Raises
     ------

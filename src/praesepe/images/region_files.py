@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError, listed
 from praesepe.files import atomic, check_output
-from praesepe.images.coordinates import FloatArray, id_column, sky_positions
+from praesepe.images.coordinates import id_column, sky_positions
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -30,14 +30,13 @@ def write_regions(
     Parameters
     ----------
     table : Table
-        With right ascension and declination; otherwise with pixel columns ``x_image`` and
-        ``y_image``, or ``x`` and ``y``, in which the first pixel is (1, 1).
+        With right ascension and declination, unless `pixel` is given.
     path : path
         File to write, usually ``.reg``.
     radius_arcsec : float or array_like, shape (N,)
         Radii; a position without one becomes a cross.
     pixel : (array_like, array_like), optional
-        x and y where the first pixel is (1, 1), taken instead of the table's columns.
+        x and y where the first pixel is (1, 1).
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -52,13 +51,11 @@ def write_regions(
         Where the table has no positions or the file exists.
     """
     path = check_output(path, overwrite=overwrite)
-    position = None if pixel is not None else sky_positions(table)
-    system = "image" if position is None else "icrs"
+    position = sky_positions(table) if pixel is None else tuple(map(np.asarray, pixel))
     if position is None:
-        x, y = _pixel_columns(table) if pixel is None else pixel
-        position = (np.asarray(x, dtype=float), np.asarray(y, dtype=float))
+        raise InputError(f"no positions for the regions among the columns {listed(table.colnames)}")
     radii = np.broadcast_to(np.asarray(radius_arcsec, float), (len(table),))
-    lines = ["# Region file format: DS9 version 4.1", system]
+    lines = ["# Region file format: DS9 version 4.1", "icrs" if pixel is None else "image"]
     for row, (first, second, radius) in enumerate(zip(*position, radii, strict=True)):
         if not (np.isfinite(first) and np.isfinite(second)):
             continue
@@ -71,14 +68,6 @@ def write_regions(
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def _pixel_columns(table: Table) -> tuple[FloatArray, FloatArray]:
-    for pair in (("x_image", "y_image"), ("x", "y")):
-        if set(pair) <= set(table.colnames):
-            x, y = (np.ma.asarray(table[name], dtype=np.float64).filled(np.nan) for name in pair)
-            return x, y
-    raise InputError(f"no positions for the regions among the columns {listed(table.colnames)}")
 
 
 def _region_label(table: Table, row: int) -> str:

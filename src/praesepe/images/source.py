@@ -91,13 +91,11 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
     if isinstance(image, (str, os.PathLike)):
         return _from_file(os.fspath(image), name, extension)
     label = f"image of band {name!r}"
+    primary: tuple[Any, ...] = ()
     if isinstance(image, fits.HDUList):
-        chosen = choose_hdu(image, label, extension)
-        label = f"{label} (extension {_title(chosen)})"
-        return _in_memory(
-            chosen.data, chosen.header, image[0].header, label=label, integers=_quantised(chosen)
-        )
-    if hdu is not None:
+        primary, image = (image[0].header,), choose_hdu(image, label, extension)
+        label = f"{label} (extension {_title(image)})"
+    elif hdu is not None:
         raise InputError(
             f"{label}: an extension, {hdu!r}, can be chosen in a file or HDUList, not in a "
             f"{type(image).__name__}",
@@ -106,7 +104,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
     if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         if image.data is None:
             raise InputError(f"{label}: the HDU {_title(image)} holds no image")
-        return _in_memory(image.data, image.header, label=label, integers=_quantised(image))
+        headers = (image.header, *primary)
+        return _in_memory(image.data, *headers, label=label, integers=_quantised(image))
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
     if isinstance(image, np.ndarray):
@@ -116,11 +115,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         if isinstance(frame, fits.Header):
             return _in_memory(array, frame, label=label)
         if frame is None or isinstance(frame, WCS):
-            return Source(
-                label,
-                _as_pixels(array, label),
-                wcs=None if frame is None else _celestial(frame, label),
-            )
+            return Source(label, _as_pixels(array, label), wcs=_celestial(frame, label))
     raise InputError(
         f"{label}: a {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
@@ -134,20 +129,16 @@ def _in_memory(array: NDArray[Any], *headers: Any, label: str, integers: bool = 
 
 
 def _from_nddata(image: Any, label: str) -> Source:
-    mask = (
-        None
-        if image.mask is None
-        else np.broadcast_to(np.asarray(image.mask, bool), image.data.shape)
-    )
+    mask = image.mask
+    if mask is not None:
+        mask = np.broadcast_to(np.asarray(mask, bool), image.data.shape)
     pixels = _as_pixels(np.asarray(image.data), label, mask)
     unit = None if image.unit is None else image.unit.to_string()
     wcs = getattr(image.wcs, "low_level_wcs", image.wcs)
     if wcs is not None and not isinstance(wcs, WCS):
         raise InputError(f"{label}: only FITS WCS are understood, not {type(wcs).__name__}")
     headers = (image.meta,) if image.meta or unit else ()
-    return Source(
-        label, pixels, headers, None if wcs is None else _celestial(wcs, label), unit=unit
-    )
+    return Source(label, pixels, headers, _celestial(wcs, label), unit=unit)
 
 
 def _as_pixels(array: NDArray[Any], label: str, mask: Any = None) -> Pixels:
@@ -185,9 +176,9 @@ def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
         return _celestial(wcs, label)
 
 
-def _celestial(wcs: WCS, label: str) -> WCS | None:
+def _celestial(wcs: WCS | None, label: str) -> WCS | None:
     """The celestial part of a WCS, in a frame that astropy knows; None where it has none."""
-    if not wcs.has_celestial:
+    if wcs is None or not wcs.has_celestial:
         return None
     celestial = wcs.celestial
     try:
@@ -233,8 +224,6 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
             if not damaged or "truncated" in str(error):
                 raise
             raise InputError(f"{error}; the file seems to be truncated or damaged") from error
-        except PermissionError as error:
-            raise InputError(f"{label}: no permission to read {path}") from error
         except Exception as error:  # astropy raises many kinds for broken files
             raise InputError(
                 f"{label}: a damaged or truncated FITS file: {error}",
@@ -318,34 +307,21 @@ def _title(hdu: Any) -> str:
 def choose_hdu(hdus: fits.HDUList, label: str, extension: str | None = None) -> Any:
     """Find the science image by name or by content, never by position.
 
-    Parameters
-    ----------
-    hdus : HDUList
-        An open file.
-    label : str
-        How the error calls the file.
-    extension : str, optional
-        Given by the user: a name, ``"name,version"`` or a number.
-
-    Returns
-    -------
-    HDU
-        The one that is called SCI; otherwise the only two-dimensional image with a celestial WCS
-        that is not called a weight, error, quality or context map; otherwise the only such image.
+    It is the one that the user's `extension` names; else that which is called SCI; otherwise the
+    only two-dimensional image with a celestial WCS that is not called a weight, error, quality or
+    context map; otherwise the only such image.
     """
     images = [hdu for hdu in hdus if _is_image(hdu)]
     if extension is not None:
-        wanted = [
-            h
-            for h in images
-            if extension.upper() in (h.name, f"{h.name},{h.ver}", str(hdus.index(h)))
-        ]
-        if not wanted:
-            names = [_title(h) for h in images]
-            raise unknown(f"image extension in {label}:", extension, names)
-        return wanted[0]
+        for hdu in images:
+            if extension.upper() in (hdu.name, f"{hdu.name},{hdu.ver}", str(hdus.index(hdu))):
+                return hdu
+        raise unknown(f"image extension in {label}:", extension, [_title(hdu) for hdu in images])
     if not images:
-        raise InputError(f"{label}: no two-dimensional image in the file; it has {_contents(hdus)}")
+        contents = ", ".join(f"{type(hdu).__name__} {hdu.name or '?'}" for hdu in hdus)
+        raise InputError(
+            f"{label}: no two-dimensional image in the file; it has {contents or 'nothing'}"
+        )
     named = [hdu for hdu in images if hdu.name == "SCI"]
     plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(hdu.name)]
     with_wcs = [hdu for hdu in plausible if _has_wcs(hdu)]
@@ -359,20 +335,10 @@ def choose_hdu(hdus: fits.HDUList, label: str, extension: str | None = None) -> 
     return choice[0]
 
 
-def _contents(hdus: fits.HDUList) -> str:
-    return ", ".join(f"{type(hdu).__name__} {hdu.name or '?'}" for hdu in hdus) or "nothing"
-
-
-def _shape(header: Any) -> tuple[int, ...]:
-    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header.get("NAXIS", 0)), 0, -1))
-
-
 def _is_image(hdu: Any) -> bool:
     """Whether the HDU is an image of two axes longer than one."""
-    if not hdu.is_image:
-        return False
-    shape = _shape(hdu.header)
-    return len(shape) >= 2 and shape[-1] > 1 and shape[-2] > 1 and all(n == 1 for n in shape[:-2])
+    shape = hdu.shape if hdu.is_image else ()
+    return len(shape) >= 2 and min(shape[-2:]) > 1 and max(shape[:-2], default=1) == 1
 
 
 def _has_wcs(hdu: Any) -> bool:
@@ -383,7 +349,7 @@ def _has_wcs(hdu: Any) -> bool:
 def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
     """Map the data of an HDU; tile-compressed data are unpacked in strips to a scratch file."""
     header = hdu.header
-    *_, height, width = shape = _shape(header)
+    *_, height, width = shape = hdu.shape
     where = hdu.fileinfo()
     if isinstance(hdu, fits.CompImageHDU):
         strips = _unpacked_strips(hdu, height, shape, label)

@@ -9,8 +9,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from praesepe.errors import InputError, MissingDependencyError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.files import atomic, check_output
+from praesepe.lazy import extras
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -56,22 +57,25 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
     from praesepe.images.source import check_fits, split_extension
 
     if isinstance(source, Table):
-        return Table(source), "the catalogue"
+        return Table(source), "the catalog"
     if not isinstance(source, (str, os.PathLike)):
-        raise InputError(
-            f"a catalogue is a Table or the path of one, not a {type(source).__name__}"
-        )
+        raise InputError(f"a catalog is a Table or the path of one, not a {type(source).__name__}")
     path, extension = split_extension(os.fspath(source))
     if not path.is_file():
         raise InputError(
-            f"{path} is a folder, not a catalogue" if path.is_dir() else f"no catalogue at {path}",
+            f"{path} is a folder, not a catalog" if path.is_dir() else f"no catalog at {path}",
             given=os.fspath(source),
             allowed=TABLE_SUFFIXES,
         )
-    format_ = table_format(path.with_suffix("") if path.suffix == ".gz" else path)
-    options: dict[str, Any] = (
-        {"hdu": int(extension) if extension.isdigit() else extension} if extension else {}
-    )
+    ending = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    if ending not in TABLE_FORMATS:
+        raise InputError(
+            f"{path.name}: the format {ending!r} is not one of {', '.join(TABLE_SUFFIXES)}"
+        )
+    format_ = TABLE_FORMATS[ending]
+    options: dict[str, Any] = {}
+    if extension:
+        options["hdu"] = int(extension) if extension.isdigit() else extension
     if format_ == "ascii.csv":
         options = {"encoding": "utf-8-sig", "comment": "#"}
     if format_ == "fits":
@@ -102,7 +106,7 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
 
 
 def _restore_units(table: Table) -> None:
-    """Take the logarithmic units that `fits_safe` put into descriptions back out of them."""
+    """Take the logarithmic units that `_fits_safe` put into descriptions back out of them."""
     from astropy.units import Unit
 
     for name in table.colnames:
@@ -143,48 +147,31 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
         Where the disk is full or another error of the file system occurs.
     """
     path = check_output(path, TABLE_SUFFIXES, overwrite=overwrite)
-    format_ = table_format(path)
+    format_ = TABLE_FORMATS[path.suffix.lower()]
     if format_ == "ascii.csv":
         _check_csv(table)
     elif format_ in ("fits", "votable"):
-        table = fits_safe(table)
+        table = _fits_safe(table)
     if format_ == "fits":
         _suit_names(table)
     try:
         with atomic(path, overwrite=overwrite) as part:
-            _write(table, part, format_)
+            if format_ == "votable":
+                _write_votable(table, part)
+            elif format_ == "fits":
+                _write_fits(table, part)
+            elif format_ == "parquet":
+                with extras():
+                    import pyarrow  # noqa: F401  # which astropy needs
+                table.write(part, format=format_)
+            else:
+                with part.open("w", encoding="utf-8") as file:
+                    table.write(file, format=format_)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(
             f"the table does not fit the format of {path.name}: {error}; try .ecsv"
         ) from error
     return path
-
-
-def table_format(path: Path) -> str:
-    """Name of astropy's reader and writer for a file name; `InputError` for an unknown ending."""
-    format_ = TABLE_FORMATS.get(path.suffix.lower())
-    if format_ is None:
-        raise InputError(
-            f"{path.name}: the format {path.suffix!r} is not one of {', '.join(TABLE_SUFFIXES)}"
-        )
-    return format_
-
-
-def _write(table: Table, path: Path, format_: str) -> None:
-    if format_ == "votable":
-        _write_votable(table, path)
-    elif format_ == "fits":
-        _write_fits(table, path)
-    elif format_ == "parquet":
-        try:
-            table.write(path, format=format_)
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"Parquet files need pyarrow: pip install pyarrow ({error})"
-            ) from error
-    else:
-        with path.open("w", encoding="utf-8") as file:
-            table.write(file, format=format_)
 
 
 def _write_fits(table: Table, path: Path) -> None:
@@ -202,10 +189,7 @@ def _write_fits(table: Table, path: Path) -> None:
 
 
 def _write_votable(table: Table, path: Path) -> None:
-    """VOTable with the metadata as INFO elements, and the model in the table's description.
-
-    The description is what astropy, TOPCAT and others show of a table.
-    """
+    """VOTable with metadata as INFO elements, and the model in the description that is shown."""
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import Info
     from astropy.table.serialize import represent_mixins_as_columns
@@ -228,22 +212,8 @@ def _check_csv(table: Table) -> None:
         )
 
 
-def fits_safe(table: Table) -> Table:
-    """Copy a table without what FITS and VOTable cannot say.
-
-    Their standards know no logarithmic units: "dex(yr)" moves into the description of its column.
-    Metadata that are neither text nor a number become JSON text.
-
-    Parameters
-    ----------
-    table : Table
-        It is not changed.
-
-    Returns
-    -------
-    Table
-        A plain Table on the same data; only units, descriptions and metadata are copied.
-    """
+def _fits_safe(table: Table) -> Table:
+    """A Table on the same data without what FITS and VOTable cannot say; see `write_table`."""
     from astropy.table import Table
 
     table = Table(table, copy=False)

@@ -31,14 +31,6 @@ _PHOTFLAM_PER_ELECTRON = ("ACS", "WFC3")
 
 
 @dataclass(frozen=True)
-class PixelUnit:
-    """What one unit of a pixel value is."""
-
-    quantity: Literal["electron", "count", "MJy/sr"]
-    per_second: bool
-
-
-@dataclass(frozen=True)
 class Calibration:
     """How the values of one image become electrons per second.
 
@@ -52,15 +44,12 @@ class Calibration:
         AB magnitude of a source of 1 e-/s in this image.
     exposure_s : float or None
         Exposure time, where known.
-    gain : float or None
-        Electrons per count, where it was needed.
     """
 
     unit: str
     to_rate: float
     zero_point_ab: float
     exposure_s: float | None = None
-    gain: float | None = None
 
     def factor(self, zero_point_ab: float) -> float:
         """Return what turns pixel values into e-/s at the zero point `zero_point_ab`."""
@@ -129,39 +118,23 @@ def _positive(value: Any) -> float | None:
     return number if math.isfinite(number) and number > 0 else None
 
 
-def parse_unit(text: str, *, label: str = "image") -> PixelUnit:
-    """Understand a FITS ``BUNIT``.
-
-    Parameters
-    ----------
-    text : str
-        For instance ``"ELECTRONS/S"``, ``"e-/s"``, ``"cts"``, ``"DN / s"``, ``"MJy/sr"``.
-    label : str
-        How the error calls the image.
-
-    Returns
-    -------
-    PixelUnit
-
-    Raises
-    ------
-    InputError
-        Where the unit is none of electrons, counts (per second or not) and MJy/sr.
-    """
+def parse_unit(
+    text: str, *, label: str = "image"
+) -> tuple[Literal["electron", "count", "MJy/sr"], bool]:
+    """Understand a FITS ``BUNIT`` ("e-/s", "DN / s", "MJy/sr"): the unit, and if per second."""
     compact = text.strip().lower().replace("**", "").replace("^", "")
     compact = re.sub(r"[()\s]", "", re.sub(r"\s+per\s+", "/", re.sub(r"\s+s-1$", "*s-1", compact)))
-    if compact in ("mjy/sr", "mjysr-1", "mjy*sr-1", "mjy.sr-1") and not text.strip().startswith(
-        "m"
-    ):
-        return PixelUnit("MJy/sr", per_second=True)
+    surface_brightness = compact in ("mjy/sr", "mjysr-1", "mjy*sr-1", "mjy.sr-1")
+    if surface_brightness and not text.strip().startswith("m"):  # millijansky
+        return "MJy/sr", True
     if compact == "cps":
-        return PixelUnit("count", per_second=True)
+        return "count", True
     per_second = bool(_PER_SECOND.search(compact))
     name = _PER_SECOND.sub("", compact)
     if name in _ELECTRON:
-        return PixelUnit("electron", per_second)
+        return "electron", per_second
     if name in _COUNT:
-        return PixelUnit("count", per_second)
+        return "count", per_second
     raise InputError(f"{label}: the unit BUNIT = {text!r} is not one of {ACCEPTED_UNITS}")
 
 
@@ -237,27 +210,25 @@ def calibrate(
             remedy="add it to the header, or give the unit",
             code="units={'BAND': 'UNIT'}",
         )
-    pixel_unit = parse_unit(text, label=headers.label)
+    quantity, per_second = parse_unit(text, label=headers.label)
     exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)
-    if pixel_unit.quantity == "MJy/sr":
+    if quantity == "MJy/sr":
         area = headers.optional_positive("PIXAR_SR") or pixel_area_sr
         if area is None:
             area = headers.positive("PIXAR_SR", why="MJy/sr needs the solid angle of a pixel")
         per_pixel = 10 ** (0.4 * (survey_zero_point_ab - jansky_to_ab(1e6 * area)))
         return Calibration(text, per_pixel, survey_zero_point_ab, exposure_s)
 
-    to_rate, gain = 1.0, None
-    if pixel_unit.quantity == "count":
-        gain = _gain(headers)
-        to_rate *= gain
-    if not pixel_unit.per_second:
+    gain = _gain(headers) if quantity == "count" else None
+    to_rate = gain or 1.0
+    if not per_second:
         exposure_s = headers.positive(
             *_EXPOSURE_KEYS, why=f"an image in {text} needs the exposure time"
         )
         to_rate /= exposure_s
     if zero_point_ab is None:
         zero_point_ab = _zero_point(headers, gain, instrument)
-    return Calibration(text, to_rate, float(zero_point_ab), exposure_s, gain)
+    return Calibration(text, to_rate, float(zero_point_ab), exposure_s)
 
 
 def jansky_to_ab(flux_jy: float) -> float:

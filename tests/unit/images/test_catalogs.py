@@ -232,7 +232,7 @@ def test_pixel_columns_need_an_origin(catalog: Table, wcs: WCS) -> None:
         positions_in(catalog, wcs, x="x", y="y", origin=2)
     with pytest.raises(InputError, match="both pixel columns"):
         positions_in(catalog, wcs, x="x", origin=1)
-    with pytest.raises(InputError, match="unknown column of the catalogue 'x_pos'"):
+    with pytest.raises(InputError, match="unknown column of the catalog 'x_pos'"):
         positions_in(catalog, wcs, x="x_pos", y="y", origin=1)
     with pytest.raises(InputError, match="column name holds"):
         positions_in(catalog, wcs, x="name", y="y", origin=1)
@@ -283,7 +283,7 @@ def test_an_origin_that_is_not_used_is_no_secret(catalog: Table, wcs: WCS) -> No
 def test_a_catalog_says_what_it_is(catalog: Table) -> None:
     shown = repr(Catalog.read(catalog))
     assert shown == (
-        "<Catalog the catalogue: 20 rows with sky positions; columns name, RA, Dec, mag and n>"
+        "<Catalog the catalog: 20 rows with sky positions; columns name, RA, Dec, mag and n>"
     )
     for k in range(30):
         catalog[f"c{k}"] = k
