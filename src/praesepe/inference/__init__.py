@@ -1,4 +1,4 @@
-"""From mosaics and a catalogue to measured clusters.
+"""From mosaics and a catalog to measured clusters.
 
 `predict` measures, `Result` is what it returns; draws in files and photometry of stamps lie beside.
 """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Columns = dict[str, NDArray[Any]]
 
 PERCENTILES = (16, 50, 84)
-PIXEL = "position on the reference band, where the centre of the first pixel is 1 (FITS, DS9)"
+PIXEL = "position on the reference band, where the center of the first pixel is 1 (FITS, DS9)"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def columns_of(quantity: Quantity) -> tuple[Column, ...]:
 
 
 def output_columns(infers: Sequence[str]) -> dict[str, Column]:
-    """Describe all columns that a model which infers these quantities may add to a catalogue.
+    """Describe all columns that a model which infers these quantities may add to a catalog.
 
     Parameters
     ----------
@@ -186,9 +186,9 @@ def append_columns(
     Parameters
     ----------
     table : Table
-        A catalogue.
+        A catalog.
     values : mapping of str to ndarray
-        Columns that `output_columns` describes, NaN where there is no value. Where the catalogue
+        Columns that `output_columns` describes, NaN where there is no value. Where the catalog
         has ``x`` or ``y`` of its own, the positions are called ``x_image`` and ``y_image``.
     infers : sequence of str
         What the model infers.
@@ -196,7 +196,7 @@ def append_columns(
     Returns
     -------
     list of str
-        What the user should know: which columns of the catalogue were renamed.
+        What the user should know: which columns of the catalog were renamed.
     """
     values = dict(values)
     if "x" in table.colnames or "y" in table.colnames:
@@ -213,7 +213,7 @@ def append_columns(
     if not taken:
         return []
     return [
-        f"the catalogue already has columns {listed(taken)}; they are kept, renamed with '_in' at "
+        f"the catalog already has columns {listed(taken)}; they are kept, renamed with '_in' at "
         "the end"
     ]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, MissingDependencyError, listed
+from praesepe.errors import InputError, PraesepeError, listed
 from praesepe.files import atomic
 from praesepe.inference.columns import PIXEL
 from praesepe.lazy import extras
@@ -107,9 +107,9 @@ def open_samples(
         "quantities": [{"name": name, **told} for name, told in described.items()],
     }
     about = json.loads(json.dumps(about, default=str))  # what JSON can hold
-    written = _zarr if path.suffix.lower() == ".zarr" else _parquet
+    writer = _zarr if path.suffix.lower() == ".zarr" else _parquet
     done = 0
-    with atomic(path) as part, written(part, rows, described, n_samples, about) as write:
+    with atomic(path) as part, writer(part, rows, described, n_samples, about) as write:
 
         def append(draws: NDArray[Any]) -> None:
             nonlocal done
@@ -220,13 +220,10 @@ def read_samples(path: str | Path) -> NDArray[np.float32]:
         )
     if not path.exists():
         raise InputError(f"no file of draws at {path}", given=path)
-    readers: dict[str, Callable[[Path], NDArray[Any]]] = {
-        ".parquet": _read_parquet,
-        ".zarr": _read_zarr,
-    }
+    read = {".parquet": _read_parquet, ".zarr": _read_zarr}.get(suffix, _read_hdf5)
     try:
-        return readers.get(suffix, _read_hdf5)(path).astype(np.float32, copy=False)
-    except (InputError, MissingDependencyError):
+        return read(path).astype(np.float32, copy=False)
+    except PraesepeError:
         raise
     except Exception as error:  # the readers' libraries raise many kinds
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from praesepe.network.posterior import Posterior
 
 if TYPE_CHECKING:
     from praesepe.images.cutouts import Stamps
-    from praesepe.images.mosaic import Mosaic
 
 ROWS_AT_ONCE = 256
 """Rows cut and inferred together: what is in memory at once."""
@@ -72,53 +71,8 @@ class Block:
     std: NDArray[np.float32]
 
 
-def measure(
-    model: Estimator,
-    mosaic: Mosaic,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    sampling: Sampling,
-) -> Iterator[tuple[slice, Block]]:
-    """Cut, infer and summarise block by block.
-
-    Parameters
-    ----------
-    model : Estimator
-    mosaic : Mosaic
-    x, y : ndarray, shape (N,)
-        Zero-based pixel positions on the mosaic.
-    sampling : Sampling
-
-    Yields
-    ------
-    rows : slice
-        The rows of this block.
-    block : Block
-    """
-    from praesepe.images.cutouts import iter_stamps
-
-    start = 0
-    for stamps in iter_stamps(mosaic, x, y, model.survey.stamp_size, ROWS_AT_ONCE):
-        rows = slice(start, start + len(stamps))
-        yield rows, infer_block(model, stamps, sampling, start)
-        start = rows.stop
-
-
 def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int) -> Block:
-    """Percentiles, flags and draws of one block of stamps.
-
-    Parameters
-    ----------
-    model : Estimator
-    stamps : Stamps
-    sampling : Sampling
-    first : int
-        Row of the first stamp in the catalogue; its draws belong to it.
-
-    Returns
-    -------
-    Block
-    """
+    """Percentiles, flags and draws of stamps; `first` is the catalog's row of the first of them."""
     n, infers = len(stamps), sampling.infers
     values = empty_columns(n, infers)
     values["missing_fraction"] = np.asarray(stamps.missing_fraction, dtype=np.float64)
@@ -152,20 +106,11 @@ def at_prior_edge(
     high: Mapping[str, ArrayLike],
     priors: Mapping[str, tuple[float, float]],
 ) -> NDArray[np.bool_]:
-    """Tell which posteriors reach an edge of the prior, so that the truth may lie beyond it.
+    """Tell which posteriors (n,) reach an edge of the prior, so that the truth may lie beyond it.
 
-    Parameters
-    ----------
-    low, high : mapping of str to array_like, each of shape (n,)
-        Percentiles 16 and 84 of inferred quantities.
-    priors : mapping of str to (float, float)
-        Ends of their priors.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-        True where one of them lies within 2 % of the prior's range from its edge, or beyond. An
-        edge at the end of what is physical (the age of the Universe, no extinction) does not count.
+    They do where percentile 16 or 84 of a quantity, `low` or `high`, lies within 2 % of the prior's
+    range from its end, or beyond. An end of what is physical (the age of the Universe, no
+    extinction) does not count.
     """
     found = [np.zeros(np.shape(next(iter(low.values()))), bool)]
     for name, (bottom, top) in priors.items():

@@ -26,10 +26,10 @@ def aperture_flux(
     images : array_like, shape (n, band, y, x)
         Any unit per pixel.
     x, y, radius_px : array_like, shape (n,) or ()
-        Centre (the centre of the first pixel is (0, 0)) and radius of each stamp's circle,
+        Center (the center of the first pixel is (0, 0)) and radius of each stamp's circle,
         pixels.
     sky_px : (array_like, array_like), optional
-        Inner and outer radius of the ring around the same centre whose mean per pixel is
+        Inner and outer radius of the ring around the same center whose mean per pixel is
         subtracted as sky, pixels.
 
     Returns
@@ -58,7 +58,7 @@ def aperture_flux(
             raise InputError(
                 f"stamp {k}: a circle of {radius:.4g} px and a ring of {inner:.4g} to {outer:.4g} "
                 f"px; radii must be positive and ascend, and stay within {max(reach, 0):.4g} px of "
-                "the centre; make the stamps larger"
+                "the center; make the stamps larger"
             )
         circle = CircularAperture((x_k, y_k), radius)
         flux[k] = _light(stack[k], circle)

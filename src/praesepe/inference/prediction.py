@@ -1,9 +1,9 @@
-"""Measure catalogued clusters on mosaics: one row in, one row with percentiles out."""
+"""Measure cataloged clusters on mosaics: one row in, one row with percentiles out."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,7 @@ from praesepe.errors import InputError, PraesepeError, PraesepeWarning, listed, 
 from praesepe.files import check_output
 from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
-from praesepe.inference.measuring import Sampling, measure
+from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.result import Result
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
@@ -51,7 +51,7 @@ def predict(
     progress: Progress | None = None,
     command: str | None = None,
 ) -> Result:
-    """Measure every cluster of a catalogue: age, mass, size, and whatever else the model infers.
+    """Measure every cluster of a catalog: age, mass, size, and whatever else the model infers.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ def predict(
     n_samples : int
         Posterior draws for every cluster.
     seed : int
-        Seed of the draws. They depend on it, on the stamp and on the number of the catalogue's row.
+        Seed of the draws. They depend on it, on the stamp and on the number of the catalog's row.
     x, y : str, optional
-        Names of the catalogue's pixel columns; `origin` is then needed.
+        Names of the catalog's pixel columns; `origin` is then needed.
     origin : int, optional
-        Pixel coordinate of the centre of the first pixel: 1 (FITS, DS9) or 0 (numpy).
+        Pixel coordinate of the center of the first pixel: 1 (FITS, DS9) or 0 (numpy).
     units, zero_points, allow_no_wcs, reproject
         How the images are read; see `praesepe.images.Mosaic.read`.
     device : str, optional
@@ -93,7 +93,7 @@ def predict(
     Returns
     -------
     Result
-        The table: the catalogue's rows in order with its columns, then percentiles 16, 50, 84 of
+        The table: the catalog's rows in order with its columns, then percentiles 16, 50, 84 of
         every quantity, ``flags``, ``missing_fraction`` and pixel positions; rows without a
         measurement are masked. With it the model, the mosaic and what else is needed for figures
         and densities.
@@ -149,7 +149,7 @@ def predict(
         warnings.warn(note, PraesepeWarning, stacklevel=2)
     table.meta.update(made_by)
     result = Result(table, std, estimator, mosaic, clusters, sampling, positions, draws)
-    _save(result, out, regions, samples, overwrite=overwrite)
+    _save(result, out, regions, samples=samples, overwrite=overwrite)
     return result
 
 
@@ -166,6 +166,8 @@ def _measured(
     progress: Progress | None,
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32], NDArray[np.float32] | None]:
     """Columns, standard deviations and, where they are kept, draws of all rows."""
+    from praesepe.images.cutouts import iter_stamps
+
     n, infers = len(clusters), sampling.infers
     values = empty_columns(n, infers)
     values["x"], values["y"] = positions[0] + 1, positions[1] + 1
@@ -179,7 +181,11 @@ def _measured(
     with to_file as append:  # closed before the table is written: then the draws are safe
         if progress is not None:
             progress(0, n)
-        for rows, block in measure(model, mosaic, *positions, sampling):
+        done, size = 0, model.survey.stamp_size
+        for stamps in iter_stamps(mosaic, *positions, size, ROWS_AT_ONCE):
+            block = infer_block(model, stamps, sampling, done)
+            rows = slice(done, done + len(stamps))
+            done = rows.stop
             for name, column in block.values.items():
                 values[name][rows] = column
             std[rows] = block.std
@@ -188,7 +194,7 @@ def _measured(
             if append is not None:
                 append(block.draws)
             if progress is not None:
-                progress(rows.stop, n)
+                progress(done, n)
     return values, std, draws
 
 
@@ -219,46 +225,26 @@ def _check_conditions(model: Estimator) -> None:
         )
 
 
-def _checked_outputs(
-    out: str | Path | None,
-    regions: str | Path | None,
-    samples: str | Path | None,
-    *,
-    overwrite: bool,
-) -> tuple[Path | None, Path | None, Path | None]:
-    """Refuse output paths that cannot be written, before anything is computed."""
+def _checked_outputs(*paths: str | Path | None, overwrite: bool) -> list[Path | None]:
+    """Refuse paths of table, regions and samples that cannot be written, before the work."""
     from praesepe.images.tables import TABLE_SUFFIXES
 
-    def checked(path: str | Path | None, suffixes: Sequence[str]) -> Path | None:
-        return None if path is None else check_output(path, suffixes, overwrite=overwrite)
-
-    paths = (
-        checked(out, TABLE_SUFFIXES),
-        checked(regions, (".reg",)),
-        checked(samples, WRITTEN_SUFFIXES),
-    )
-    wanted = [path.resolve() for path in paths if path is not None]
-    if len(set(wanted)) < len(wanted):
+    wanted = zip(paths, (TABLE_SUFFIXES, (".reg",), WRITTEN_SUFFIXES), strict=True)
+    checked = [p if p is None else check_output(p, s, overwrite=overwrite) for p, s in wanted]
+    given = [path.resolve() for path in checked if path is not None]
+    if len(set(given)) < len(given):
         raise InputError("the table, the regions and the samples need different paths.")
-    return paths
+    return checked
 
 
-def _save(
-    result: Result,
-    out: Path | None,
-    regions: Path | None,
-    samples: Path | None,
-    *,
-    overwrite: bool,
-) -> None:
+def _save(result: Result, *paths: Path | None, samples: Path | None, overwrite: bool) -> None:
     """Write table and regions; an error names what is on the disk already."""
     kept = [] if samples is None else [f"the draws are kept in {samples}"]
     try:
-        if out is not None:
-            result.save(out, overwrite=overwrite)
-            kept.append(f"the table is kept in {out}")
-        if regions is not None:
-            result.save(regions, overwrite=overwrite)
+        for path in paths:
+            if path is not None:
+                result.save(path, overwrite=overwrite)
+                kept.append(f"the table is kept in {path}")
     except PraesepeError as error:
         if not kept:
             raise

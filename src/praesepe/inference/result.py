@@ -1,4 +1,4 @@
-"""What `predict` returns: the measurements of a catalogue, and what they came from."""
+"""What `predict` returns: the measurements of a catalog, and what they came from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """Clusters of a catalogue, measured.
+    """Clusters of a catalog, measured.
 
     It reads like its table: ``result["flags"]``, ``result["log_age_p50"]``, ``len(result)``,
     ``result[3]``, ``result[result["flags"] == 0]``. Draws are kept only where that was asked for
@@ -36,7 +36,7 @@ class Result:
     Attributes
     ----------
     table : astropy.table.Table
-        The catalogue's rows in order with its columns, then the measured ones (`docs/images.md`);
+        The catalog's rows in order with its columns, then the measured ones (`docs/images.md`);
         rows without a measurement are masked there.
     std : ndarray of float32, shape (n, quantity)
         Standard deviations of the draws of `infers`; NaN where nothing was measured.
@@ -133,7 +133,7 @@ class Result:
         Parameters
         ----------
         row : int
-            Number of the catalogue's row, from 0.
+            Number of the catalog's row, from 0.
 
         Returns
         -------
@@ -151,7 +151,7 @@ class Result:
         Parameters
         ----------
         row : int
-            Number of the catalogue's row, from 0.
+            Number of the catalog's row, from 0.
         values : array_like, shape (quantity,) or (k, quantity)
             Points, in the order of `infers`.
 
@@ -185,7 +185,7 @@ class Result:
         Parameters
         ----------
         row : int
-            Number of the catalogue's row, from 0.
+            Number of the catalog's row, from 0.
 
         Returns
         -------
