@@ -4,31 +4,7 @@ Isochrones (embedded, or read from the files their authors distribute), spectra,
 dust, mass functions and binaries; `praesepe.stars.magnitudes` joins them.
 """
 
-from typing import TYPE_CHECKING
-
 from praesepe.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from praesepe.stars.atmospheres import SpectralLibrary
-    from praesepe.stars.curves import load_passband
-    from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
-    from praesepe.stars.isochrones import Isochrone, IsochroneGrid
-    from praesepe.stars.magnitudes import StellarTable, build_table
-    from praesepe.stars.passbands import Passband
-    from praesepe.stars.store import load_isochrones
-
-__all__ = [
-    "KROUPA2001",
-    "BrokenPowerLaw",
-    "Isochrone",
-    "IsochroneGrid",
-    "Passband",
-    "SpectralLibrary",
-    "StellarTable",
-    "build_table",
-    "load_isochrones",
-    "load_passband",
-]
 
 __getattr__, __dir__ = lazy_names(
     __name__,

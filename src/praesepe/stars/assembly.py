@@ -32,22 +32,18 @@ Stars = tuple[IsochroneFile, np.ndarray]
 """A file, and the places of one isochrone's stars in it."""
 
 
-def assemble(
-    files: Sequence[IsochroneFile], *, complement: IsochroneGrid | None = None
-) -> IsochroneGrid:
+def assemble(files: Sequence[IsochroneFile]) -> IsochroneGrid:
     """Build a grid from what was read.
 
     Ages are thinned to the one nearest each multiple of 0.05 dex between 6.6 and 10.1, and only
     those that every metallicity has are kept. Masses are sorted, and equal ones set apart by
     1e-9. Stars lighter than the first are given its light where it has at most 0.15 Msun, else
-    they come from `complement`. Stars heavier than the last one are dead and non-luminous, with the
-    remnants of `complement`.
+    they come from the embedded grid. Stars heavier than the last one are dead and non-luminous,
+    with the remnants of the embedded grid.
 
     Parameters
     ----------
     files : sequence of IsochroneFile
-    complement : IsochroneGrid, optional
-        Where missing stars and remnants come from; default: the embedded grid.
 
     Returns
     -------
@@ -62,9 +58,9 @@ def assemble(
     Warns
     -----
     PraesepeWarning
-        Where ages are left out, or low-mass stars come from `complement`.
+        Where ages are left out, or low-mass stars come from the embedded grid.
     """
-    base = complement or IsochroneGrid.embedded()
+    base = IsochroneGrid.embedded()
     cells = _cells(files)
     metallicities = sorted({z for z, _ in cells})
     slots = _common_slots(cells, metallicities)
@@ -76,7 +72,8 @@ def assemble(
         )
         for z in metallicities
     )
-    first = max(_first_mass(cells[z, slot]) for z in metallicities for slot in slots)
+    columns = (cells[z, slot] for z in metallicities for slot in slots)
+    first = max(float(file.initial_mass[rows].min()) for file, rows in columns)
     if first > SMALL_GAP:
         warnings.warn(
             f"the stellar model begins at {first:g} Msun; lighter stars come from the embedded one",
@@ -158,10 +155,6 @@ def _common_slots(
 
 def _age(stars: Stars) -> float:
     return float(np.round(stars[0].log_age[stars[1][0]], 4))
-
-
-def _first_mass(stars: Stars) -> float:
-    return float(stars[0].initial_mass[stars[1]].min())
 
 
 def _sorted(stars: Stars) -> Isochrone:

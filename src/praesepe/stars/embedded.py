@@ -20,26 +20,24 @@ ADVICE = "Install the package again, or rebuild it with tools/build_stellar_grid
 
 def embedded_key(name: str) -> str:
     """First digits of the SHA-256 of an embedded file, as recorded when it was made."""
-    return _recorded(name, DATA)[:12]
+    return _recorded(name)[:12]
 
 
-def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
+def read_embedded(name: str) -> dict[str, np.ndarray]:
     """Arrays of one file of the embedded stellar model.
 
     Parameters
     ----------
     name : str
         ``"isochrones.npz"`` or ``"spectra.npz"``.
-    folder : Path
-        Where the file and `provenance.json` are.
 
     Raises
     ------
     PraesepeError
         Where a file is missing, or is not the one that `provenance.json` describes.
     """
-    expected = _recorded(name, folder)
-    content = (folder / name).read_bytes()
+    expected = _recorded(name)
+    content = (DATA / name).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise PraesepeError(
@@ -50,12 +48,12 @@ def read_embedded(name: str, folder: Path = DATA) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files}
 
 
-def _recorded(name: str, folder: Path) -> str:
-    """SHA-256 that a file of the folder was recorded with."""
+def _recorded(name: str) -> str:
+    """SHA-256 that an embedded file was recorded with."""
     try:
-        if not (folder / name).is_file():
+        if not (DATA / name).is_file():
             raise FileNotFoundError(f"no file {name}")
-        record = json.loads((folder / "provenance.json").read_text())
+        record = json.loads((DATA / "provenance.json").read_text())
         return str(record["files_sha256"][name])
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise PraesepeError(

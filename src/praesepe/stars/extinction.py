@@ -6,18 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from praesepe.errors import InputError, MissingDependencyError, unknown
-
-
-def extinction_laws() -> tuple[str, ...]:
-    """Names of the laws with a free R_V that `dust_extinction` offers."""
-    try:
-        from dust_extinction import parameter_averages
-    except ImportError as error:
-        raise MissingDependencyError(
-            "extinction needs dust_extinction: pip install dust_extinction"
-        ) from error
-    return tuple(parameter_averages.__all__)
+from praesepe.errors import InputError, unknown
+from praesepe.lazy import extras
 
 
 def transmission(
@@ -73,11 +63,11 @@ def _range(model: Any) -> tuple[float, float]:
 
 
 def _model(law: str, r_v: float) -> Any:
-    laws = extinction_laws()
-    if law not in laws:
-        raise unknown("extinction law", law, laws)
-    from dust_extinction import parameter_averages
-
+    """A law of `dust_extinction` with its R_V."""
+    with extras():
+        from dust_extinction import parameter_averages
+    if law not in parameter_averages.__all__:
+        raise unknown("extinction law", law, parameter_averages.__all__)
     try:
         return getattr(parameter_averages, law)(Rv=r_v)
     except ValueError as error:

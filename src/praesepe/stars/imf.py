@@ -1,4 +1,4 @@
-"""Initial mass functions: density, cumulative distribution and its inverse, in closed form."""
+"""Initial mass functions: cumulative distribution and its inverse, in closed form."""
 
 from __future__ import annotations
 
@@ -27,9 +27,6 @@ class InitialMassFunction(Protocol):
     @property
     def mean_mass(self) -> float:
         """Mean mass of a star, solar masses."""
-
-    def pdf(self, mass: ArrayLike) -> np.ndarray:
-        """Probability per solar mass, zero outside the edges; same shape as `mass`."""
 
     def cdf(self, mass: ArrayLike) -> np.ndarray:
         """Fraction of all stars below `mass` (solar masses); same shape as `mass`."""
@@ -105,17 +102,10 @@ class BrokenPowerLaw:
         """Cumulative number at every edge, 0 to 1."""
         return np.concatenate([[0.0], np.cumsum(self._coefficients * self._moments(0))])
 
-    def pdf(self, mass: ArrayLike) -> np.ndarray:
-        """Probability per solar mass, zero outside the edges; same shape as `mass`."""
-        at = np.asarray(mass, dtype=float)
-        part = self._interval(at)
-        value = self._coefficients[part] * at ** -np.array(self.slopes)[part]
-        return np.where((at >= self.edges[0]) & (at <= self.edges[-1]), value, 0.0)
-
     def cdf(self, mass: ArrayLike) -> np.ndarray:
         """Fraction of all stars below `mass` (solar masses); same shape as `mass`."""
         inside = np.clip(np.asarray(mass, dtype=float), self.edges[0], self.edges[-1])
-        part = self._interval(inside)
+        part = np.searchsorted(self.edges[1:-1], inside, side="right")
         exponent = 1.0 - np.array(self.slopes)[part]
         above = _power_integral(np.array(self.edges)[part], inside, exponent)
         return self._cumulative[part] + self._coefficients[part] * above
@@ -123,8 +113,7 @@ class BrokenPowerLaw:
     def ppf(self, fraction: ArrayLike) -> np.ndarray:
         """Mass (solar) below which lies `fraction` of all stars; same shape as `fraction`."""
         below = np.asarray(fraction, dtype=float)
-        part = np.searchsorted(self._cumulative, below, side="right") - 1
-        part = np.clip(part, 0, len(self.slopes) - 1)
+        part = np.searchsorted(self._cumulative[1:-1], below, side="right")
         exponent = 1.0 - np.array(self.slopes)[part]
         above = (below - self._cumulative[part]) / self._coefficients[part]
         return _power_inverse(np.array(self.edges)[part], above, exponent)
@@ -133,10 +122,6 @@ class BrokenPowerLaw:
     def mean_mass(self) -> float:
         """Mean mass of a star, solar masses."""
         return float((self._coefficients * self._moments(1)).sum())
-
-    def _interval(self, mass: np.ndarray) -> np.ndarray:
-        part = np.searchsorted(self.edges, mass, side="right") - 1
-        return np.clip(part, 0, len(self.slopes) - 1)
 
 
 @dataclass(frozen=True)
@@ -198,15 +183,6 @@ class LogNormalPowerLaw:
         total = self._normal(middle) - self._normal(low)
         total += power * _power_integral(middle, high, 1.0 - self.slope)
         return float(1.0 / total), float(power / total)
-
-    def pdf(self, mass: ArrayLike) -> np.ndarray:
-        """Probability per solar mass, zero outside the edges; same shape as `mass`."""
-        mass = np.asarray(mass, dtype=float)
-        at = np.clip(mass, self.edges[0], self.edges[2])
-        normal, power = self._parts
-        bell = np.exp(-0.5 * self._z(at) ** 2) / (math.sqrt(2 * math.pi) * self._sigma * at)
-        value = np.where(at < self.edges[1], normal * bell, power * at**-self.slope)
-        return np.where(mass == at, value, 0.0)
 
     def cdf(self, mass: ArrayLike) -> np.ndarray:
         """Fraction of all stars below `mass` (solar masses); same shape as `mass`."""

@@ -43,8 +43,7 @@ class StellarTable:
     band_names : tuple of str
         Names of the B filters.
     max_living_mass : ndarray, shape (A, Zn)
-        Stars of a higher initial mass (solar) have ended their lives. By default the highest mass
-        that gives light, which counts young white dwarfs among the living.
+        Stars of a higher initial mass (solar) have ended their lives.
     a_v : tuple of float
         Lowest and highest extinction A_V that the table covers, mag.
     dust : ndarray, shape (A, Zn, N, B, K), optional
@@ -58,15 +57,9 @@ class StellarTable:
     present_mass: np.ndarray
     mag_ab: np.ndarray
     band_names: tuple[str, ...]
-    max_living_mass: np.ndarray = None  # type: ignore[assignment]  # filled in below
+    max_living_mass: np.ndarray
     a_v: tuple[float, float] = (0.0, 0.0)
     dust: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_living_mass is None:
-            luminous = np.isfinite(self.mag_ab).any(-1)
-            highest = np.where(luminous, self.initial_mass, 0.0).max(-1)
-            object.__setattr__(self, "max_living_mass", highest)
 
     def magnitudes(self, a_v: float) -> np.ndarray:
         """Absolute AB magnitudes (A, Zn, N, B) of all stars behind dust of A_V = `a_v` mag.

@@ -1,4 +1,4 @@
-"""The curve of a survey's present-day mass, which a model keeps for its catalogues."""
+"""The curve of a survey's present-day mass, which a model keeps for its catalogs."""
 
 from __future__ import annotations
 

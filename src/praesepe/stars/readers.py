@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -111,6 +112,9 @@ class _Text:
         return self.need("log_age")
 
 
+_Reader: TypeAlias = Callable[[_Text, str], IsochroneFile]
+
+
 def read_isochrones(paths: Sequence[str | Path] | str | Path) -> tuple[IsochroneFile, ...]:
     """Read isochrone files; the format is recognised by the content.
 
@@ -153,14 +157,12 @@ def _read(path: Path) -> IsochroneFile:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    text = _parse(path, content)
-    reader = _reader_of(text.names)
-    assert reader is not None  # `_parse` refuses other files
+    text, reader = _parse(path, content)
     return reader(text, hashlib.sha256(content).hexdigest())
 
 
-def _parse(path: Path, content: bytes) -> _Text:
-    """Split a text into comments and numbers, and find the names of the columns."""
+def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
+    """Split a text into comments and numbers, find the names of the columns and who reads them."""
     if not content.strip():
         raise InputError(f"{path.name} is empty; download it again")
     if content.startswith(b"\x1f\x8b"):
@@ -173,7 +175,8 @@ def _parse(path: Path, content: bytes) -> _Text:
     first = next((i for i, line in enumerate(lines) if rows and line is rows[0]), len(lines))
     head = [line for line in lines[:first] if line.lstrip().startswith("#")]
     names = tuple(head[-1].lstrip("# \t").split()) if head else ()
-    if _reader_of(names) is None:
+    reader = _reader_of(names)
+    if reader is None:
         shown = ", ".join(names[:12]) or "none"
         raise InputError(f"{path.name} is not an isochrone file (columns: {shown}); {ALLOWED}")
     if not rows:
@@ -189,10 +192,10 @@ def _parse(path: Path, content: bytes) -> _Text:
             f"{path.name} is truncated or damaged: it names {len(names)} columns and has "
             f"{table.shape[1]}; download it again"
         )
-    return _Text(path, comments, names, table)
+    return _Text(path, comments, names, table), reader
 
 
-def _reader_of(names: Iterable[str]) -> Callable[[_Text, str], IsochroneFile] | None:
+def _reader_of(names: Iterable[str]) -> _Reader | None:
     """The reader of the format that has these columns."""
     known = set(names)
     if {"EEP", "initial_mass"} <= known:

@@ -41,12 +41,7 @@ def folder() -> Path:
 
 
 def isochrone_names() -> tuple[str, ...]:
-    """Names of all stellar models: the embedded one first, then the imported ones.
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Names of all stellar models: the embedded one first, then the imported ones."""
     return (EMBEDDED, *sorted(path.stem for path in folder().glob("*.npz")))
 
 
@@ -133,7 +128,8 @@ def import_isochrones(
             "underscores"
         )
     path = folder() / f"{name}.npz"
-    _refuse_existing(path, overwrite)
+    if path.exists() and not overwrite:
+        raise already_exists(path)
     read = read_isochrones(files)
     grid = assemble(read)
     record = {
@@ -168,7 +164,6 @@ def write_grid(
         Where the file exists and `overwrite` is False.
     """
     path = Path(path)
-    _refuse_existing(path, overwrite)
     record = {**(record or {}), "date": now(), "version": __version__, "key": grid.key}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path, overwrite=overwrite) as part, part.open("wb") as file:
@@ -207,8 +202,3 @@ def sources(record: dict[str, Any]) -> str:
     """The names of the files a model was made of, in one line."""
     files: Iterable[dict[str, str]] = record.get("sources", ())
     return ", ".join(one["file"] for one in files) or "unknown"
-
-
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise already_exists(path)

@@ -6,7 +6,7 @@ import pytest
 from praesepe.errors import InputError
 from praesepe.stars import Passband, SpectralLibrary, load_passband
 from praesepe.stars.atmospheres import metals_dex
-from praesepe.stars.extinction import extinction_laws, transmission
+from praesepe.stars.extinction import transmission
 
 NAMES = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 SUN = (0.0, np.log10(5772.0), 4.438, 0.0)
@@ -159,7 +159,3 @@ def test_no_dust_needs_no_law():
 def test_impossible_dust(settings, says):
     with pytest.raises(InputError, match=says):
         transmission(np.array([5500.0]), **settings)
-
-
-def test_laws():
-    assert {"F99", "CCM89", "G23"} <= set(extinction_laws())

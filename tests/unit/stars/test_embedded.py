@@ -11,8 +11,10 @@ from praesepe.stars import embedded
 
 
 @pytest.fixture
-def copy(tmp_path):
-    return shutil.copytree(embedded.DATA, tmp_path / "stellar")
+def copy(tmp_path, monkeypatch):
+    folder = shutil.copytree(embedded.DATA, tmp_path / "stellar")
+    monkeypatch.setattr(embedded, "DATA", folder)
+    return folder
 
 
 @pytest.mark.parametrize("name", ["isochrones.npz", "spectra.npz"])
@@ -26,15 +28,15 @@ def test_a_changed_byte_is_noticed(copy):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(PraesepeError, match=r"spectra\.npz is damaged.*build_stellar_grid"):
-        embedded.read_embedded("spectra.npz", copy)
-    assert embedded.read_embedded("isochrones.npz", copy)
+        embedded.read_embedded("spectra.npz")
+    assert embedded.read_embedded("isochrones.npz")
 
 
 @pytest.mark.parametrize("lost", ["spectra.npz", "provenance.json"])
 def test_a_lost_file_is_named(copy, lost):
     (copy / lost).unlink()
     with pytest.raises(PraesepeError, match="incomplete"):
-        embedded.read_embedded("spectra.npz", copy)
+        embedded.read_embedded("spectra.npz")
 
 
 def test_size_and_provenance():

@@ -20,30 +20,28 @@ EVERY = {
 every = pytest.mark.parametrize("imf", EVERY.values(), ids=EVERY)
 
 
+def density(imf, mass, step=1e-4):
+    """Stars per solar mass, as the cumulative distribution rises."""
+    return (imf.cdf(mass * (1 + step)) - imf.cdf(mass * (1 - step))) / (2 * step * mass)
+
+
 @every
 def test_it_is_normalised_continuous_and_has_its_mean_mass(imf):
-    def integral(power):
-        parts = zip(imf.edges, imf.edges[1:], strict=False)
-        return sum(integrate.quad(lambda m: m**power * imf.pdf(m), *ends)[0] for ends in parts)
-
-    assert integral(0) == pytest.approx(1.0, rel=1e-7)
-    assert imf.mean_mass == pytest.approx(integral(1), rel=1e-7)
+    parts = zip(imf.edges, imf.edges[1:], strict=False)
+    lighter = sum(integrate.quad(imf.cdf, *ends, epsabs=1e-11)[0] for ends in parts)
+    assert imf.mean_mass == pytest.approx(imf.edges[-1] - lighter, rel=1e-7)  # by parts
     for edge in imf.edges[1:-1]:
-        assert imf.pdf(edge * (1 - 1e-9)) == pytest.approx(imf.pdf(edge * (1 + 1e-9)), rel=1e-6)
+        below, above = density(imf, edge * 0.9998), density(imf, edge * 1.0002)
+        assert below == pytest.approx(above, rel=5e-3)
     outside = [imf.edges[0] / 2, imf.edges[-1] * 2]
-    np.testing.assert_array_equal(imf.pdf(outside), 0)
     np.testing.assert_allclose(imf.cdf(outside), [0, 1], atol=1e-12)
 
 
 @every
-def test_density_inverse_and_cumulative_distribution_belong_together(imf):
+def test_inverse_and_cumulative_distribution_belong_together(imf):
     mass = np.geomspace(imf.edges[0] * 1.0001, imf.edges[-1] * 0.99, 300)
     np.testing.assert_allclose(imf.ppf(imf.cdf(mass)), mass, rtol=1e-8)
     np.testing.assert_allclose(imf.ppf([0.0, 1.0]), [imf.edges[0], imf.edges[-1]], rtol=1e-8)
-    away = np.abs(np.log(mass[:, None] / imf.edges)).min(1) > 1e-3
-    mass = mass[away]
-    slope = (imf.cdf(mass * (1 + 1e-5)) - imf.cdf(mass * (1 - 1e-5))) / (2e-5 * mass)
-    np.testing.assert_allclose(imf.pdf(mass), slope, rtol=1e-4)
 
 
 @every
@@ -62,11 +60,12 @@ def test_slopes_near_one_and_two_agree_with_the_exact_ones():
 
 def test_chabrier_has_the_published_form():
     """Equation 17: at 1 solar mass, 0.0441 per dex where the Gaussian peaks at 0.158."""
-    peak = CHABRIER2003.pdf(0.08) * 0.08
-    gauss = np.exp(-0.5 * (np.log10(0.08 / 0.079) / 0.69) ** 2)
-    assert CHABRIER2003.pdf(1.0) / (peak / gauss) == pytest.approx(0.0441 / 0.158, rel=2e-3)
-    slope = np.log(CHABRIER2003.pdf(40.0) / CHABRIER2003.pdf(4.0)) / np.log(10.0)
-    assert slope == pytest.approx(-2.3)
+    peak = density(CHABRIER2003, 0.081) * 0.081
+    gauss = np.exp(-0.5 * (np.log10(0.081 / 0.079) / 0.69) ** 2)
+    at_break = density(CHABRIER2003, 1.0)
+    assert at_break / (peak / gauss) == pytest.approx(0.0441 / 0.158, rel=2e-3)
+    slope = np.log10(density(CHABRIER2003, 40.0) / density(CHABRIER2003, 4.0))
+    assert slope == pytest.approx(-2.3, rel=1e-5)
 
 
 def test_a_function_is_found_by_its_name_or_made_of_edges_and_slopes():
@@ -91,9 +90,9 @@ def test_kroupa_mean_mass():
 
 
 def test_slopes_on_either_side_of_the_break():
-    low = np.log(KROUPA2001.pdf(0.4) / KROUPA2001.pdf(0.1)) / np.log(0.4 / 0.1)
-    high = np.log(KROUPA2001.pdf(50.0) / KROUPA2001.pdf(1.0)) / np.log(50.0)
-    assert (low, high) == pytest.approx((-1.3, -2.3))
+    low = np.log(density(KROUPA2001, 0.4) / density(KROUPA2001, 0.1)) / np.log(0.4 / 0.1)
+    high = np.log(density(KROUPA2001, 50.0) / density(KROUPA2001, 1.0)) / np.log(50.0)
+    assert (low, high) == pytest.approx((-1.3, -2.3), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.stars import KROUPA2001, BrokenPowerLaw, StellarTable, build_table, load_passband
+from praesepe.stars import KROUPA2001, BrokenPowerLaw, build_table, load_passband
 from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.stars.magnitudes import a_v_range, imf_weights, present_mass_fraction
 
@@ -168,10 +168,3 @@ def test_maximum_living_mass_parts_the_living_from_the_dead(table):
         assert (~isochrone.living[~above]).sum() <= 1
     assert (table.max_living_mass[0] > 40).all()
     assert ((table.max_living_mass[-1] > 0.75) & (table.max_living_mass[-1] < 1.1)).all()
-
-
-def test_a_table_without_a_maximum_living_mass_takes_the_last_star_that_shines():
-    mass = np.linspace(0.5, 10, 20)[None, None]
-    magnitude = np.where(mass < 5, 0.0, np.inf)[..., None]
-    plain = StellarTable(np.array([8.0]), np.array([0.02]), mass, mass, magnitude, ("a",))
-    assert plain.max_living_mass.item() == mass[mass < 5].max()

@@ -228,9 +228,9 @@ def test_stars_below_the_first_isochrone_mass_shine_like_it(simulator, generator
     mass = np.linspace(0.5, 130, 50)
     magnitude = np.zeros((1, 1, 50, 3))
     shape = mass[None, None]
-    table = StellarTable(
-        np.array([8.0]), np.array([0.02]), shape, shape, magnitude, ("a", "b", "c")
-    )
+    age, metals = np.array([8.0]), np.array([0.02])
+    bands, living = ("a", "b", "c"), np.array([[130.0]])
+    table = StellarTable(age, metals, shape, shape, magnitude, bands, living)
     sampler = StarSampler(table, unit_magnitude=[0.0] * 3, flux_limit=[0.0] * 3)
     drawn = draw(sampler, 0, [1000], generator)
     np.testing.assert_allclose(drawn.flux, 1.0, rtol=1e-5)

@@ -83,6 +83,7 @@ def toy(light=lambda mass: mass, dust=None, name="a", n=2000, low=0.08):
         mass[None, None],
         magnitude,
         (name,),
+        np.array([[mass[np.isfinite(magnitude[0, 0, :, 0])].max()]]),
         a_v=(0.0, 0.0) if dust is None else (0.0, 4.0),
         dust=terms,
     )
@@ -295,7 +296,8 @@ def table_of(log_ages, metallicity, light):
     order = np.arange(shape[0] * shape[1]).reshape(shape[:2])
     magnitude -= 2.5 * np.log10(1.01) * order[..., None, None]
     every = np.broadcast_to(mass, shape)
-    return StellarTable(np.array(log_ages), np.array(metallicity), every, every, magnitude, ("a",))
+    ages, highest = np.array(log_ages), every[..., -1]
+    return StellarTable(ages, np.array(metallicity), every, every, magnitude, ("a",), highest)
 
 
 def test_each_population_follows_its_own_model_age_and_metallicity():
