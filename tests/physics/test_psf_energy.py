@@ -45,11 +45,8 @@ def over(pivot, width, n=5):
 
 
 def uvis_energy(name, radii, **changes):
-    band = SimpleNamespace(name=name, filter="", psf=PSF(**{**uvis_settings(name), **changes}))
-    psf = band_psf(
-        band, grid_scale_arcsec=0.01, half_size_px=60, wavelengths_angstrom=over(*UVIS[name])
-    )
-    return encircled_energy(psf, 0.01, radii)
+    psf = PSF(**{**uvis_settings(name), **changes})
+    return encircled_energy(optical_psf(psf, over(*UVIS[name]), 0.01, 60), 0.01, radii)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,6 @@ def band_psf(
     grid_scale_arcsec: float,
     half_size_px: int,
     pixel_scale_arcsec: float | None = None,
-    wavelengths_angstrom: ArrayLike | None = None,
     defocus_nm: ArrayLike = 0.0,
     position: int | None = None,
 ) -> Array:
@@ -61,7 +60,7 @@ def band_psf(
     Parameters
     ----------
     band : praesepe.survey.Band
-        Its `psf` is a FITS file or the optical model.
+        Its `psf` is a FITS file or the optical model, averaged over `band_wavelengths`.
     grid_scale_arcsec : float
         Sampling of the result, arcsec.
     half_size_px : int
@@ -70,9 +69,6 @@ def band_psf(
         Pixel of the mosaic, arcsec. Needed for a drizzled mosaic (``psf.pixfrac > 0``): the light
         of a native pixel is spread over a square drop of `pixfrac` native pixels and then averaged
         over the mosaic's pixel.
-    wavelengths_angstrom : array_like, optional
-        Wavelengths averaged with equal weight; default: `psf.wavelength_angstrom`, or else
-        `N_WAVELENGTHS` equal parts of the filter's light.
     defocus_nm : array_like
         R.m.s. wavefront errors by defocus, nm, of the optical model; several at once cost less
         than one by one. From an image no other focus follows: a file allows a single 0 only.
@@ -89,16 +85,8 @@ def band_psf(
     InputError
         Where the file cannot be used or a value is impossible.
     """
-    if not (math.isfinite(grid_scale_arcsec) and grid_scale_arcsec > 0) or half_size_px < 1:
-        raise InputError(
-            f"grid_scale_arcsec = {grid_scale_arcsec}, half_size_px = {half_size_px}: "
-            "the first must be positive, the second at least 1."
-        )
     psf, drizzle = band.psf, _drizzle_widths(band, pixel_scale_arcsec)
-    averaged = band_wavelengths(band) if wavelengths_angstrom is None else wavelengths_angstrom
-    wavelengths = np.atleast_1d(np.asarray(averaged, dtype=float))
-    if wavelengths.size == 0 or not np.all(np.isfinite(wavelengths) & (wavelengths > 0)):
-        raise InputError(f"wavelengths {wavelengths} of band {band.name!r}: give positive numbers.")
+    wavelengths = band_wavelengths(band)
     defocus = np.asarray(defocus_nm, dtype=float)
     if not np.isfinite(defocus).all() or (psf.file is not None and (defocus.ndim or defocus != 0)):
         raise InputError(
@@ -224,14 +212,10 @@ def optical_transfer(
 
     Parameters
     ----------
-    psf : praesepe.survey.PSF
-        Diameter, central obscuration and struts.
-    wavelengths_angstrom : ndarray
-        Wavelengths averaged with equal weight.
+    psf, wavelengths_angstrom, defocus_nm
+        As for `optical_psf`.
     box_arcsec : float
         Side of the periodic image, arcsec; frequencies are multiples of its inverse.
-    defocus_nm : array_like
-        R.m.s. wavefront errors by defocus, nm.
 
     Returns
     -------
@@ -263,14 +247,8 @@ def defocus_phase(psf: PSF, step_m: float, rms: float) -> NDArray[np.complexfloa
     Without its constant, which no image shows, its factor is the product of one in x and the same
     in y.
 
-    Parameters
-    ----------
-    psf : praesepe.survey.PSF
-        Diameter and obscuration.
-    step_m : float
-        Sampling of the pupil, metres.
-    rms : float
-        R.m.s. of the wavefront over the annulus, wavelengths.
+    `step_m` is the sampling of the pupil in metres, `rms` that of the wavefront over the annulus in
+    wavelengths.
     """
     square = (_pupil_grid(psf, step_m) / (psf.diameter_m / 2)) ** 2
     wavefront = rms * 2 * math.sqrt(3) / (1 - psf.obscuration**2) * square
@@ -311,17 +289,7 @@ def radial_transfer(psf: PSF, frequency_squared: Array) -> Array:
     single Gaussian fits published encircled energy far worse (docs/decisions.md). Jitter is a
     Gaussian; the halo has the profile ``exp(-r / halo_arcsec)``.
 
-    Parameters
-    ----------
-    psf : praesepe.survey.PSF
-        `diffusion_arcsec`, `jitter_arcsec`, `halo_fraction` and `halo_arcsec` are used.
-    frequency_squared : ndarray
-        Square of the spatial frequency, (cycles / arcsec)**2.
-
-    Returns
-    -------
-    ndarray
-        Of the same shape; 1 at zero frequency.
+    The square of the spatial frequency is in (cycles / arcsec)**2.
     """
     square = frequency_squared * np.pi**2
     jitter = np.exp(-2 * psf.jitter_arcsec**2 * square)

@@ -107,20 +107,8 @@ def read_psf_file(psf: PSF, *, position: int | None = None) -> tuple[Array, floa
 def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None = None) -> None:
     """Refuse a sampling that cannot be that of the file, before it is resampled.
 
-    Parameters
-    ----------
-    psf : praesepe.survey.PSF
-        What the survey says about the file.
-    file : PSFFile
-        What `load_psf_file` read.
-    pixel_scale_arcsec : float, optional
-        Pixel of the mosaic, arcsec; by default that of the detector, `psf.native_pixel_arcsec`.
-
-    Raises
-    ------
-    InputError
-        Where the sampling is coarser than two pixels, or so fine that the whole image of the file
-        is smaller than two pixels.
+    One coarser than two pixels, or so fine that the whole image of the file is smaller than two
+    pixels: of the mosaic, by default of the detector.
     """
     if pixel_scale_arcsec is None:
         pixel, name = psf.native_pixel_arcsec, "the detector's pixel (native_pixel_arcsec)"
@@ -250,11 +238,8 @@ def _center(image: Array, *, between: bool) -> tuple[float, float]:
     if any(even) and not between:
         on_element = image[tuple(slice(int(is_even), None) for is_even in even)]
         between = _asymmetry(image) < _asymmetry(on_element)
-    return (_middle(image.shape[0], between), _middle(image.shape[1], between))
-
-
-def _middle(n: int, between: bool) -> float:
-    return (n - 1) / 2 if between or n % 2 else n // 2
+    y, x = ((n - 1) / 2 if between or n % 2 else n // 2 for n in image.shape)
+    return y, x
 
 
 def _asymmetry(image: Array) -> float:

@@ -324,17 +324,3 @@ def test_table_only(tmp_path):
 def test_drizzled_needs_the_pixel_scale():
     with pytest.raises(InputError, match="pixel_scale_arcsec"):
         band_psf(make_band(pixfrac=1.0), grid_scale_arcsec=0.025, half_size_px=20)
-
-
-@pytest.mark.parametrize(("scale", "half"), [(0.0, 10), (float("nan"), 10), (0.05, 0)])
-def test_impossible_grid(scale, half):
-    with pytest.raises(InputError, match="grid_scale_arcsec"):
-        band_psf(make_band(), grid_scale_arcsec=scale, half_size_px=half)
-
-
-@pytest.mark.parametrize("wavelengths", [[], [0.0], [np.nan, 5000.0], [-1.0]])
-def test_impossible_wavelengths(wavelengths):
-    with pytest.raises(InputError, match="wavelength"):
-        band_psf(
-            make_band(), grid_scale_arcsec=0.05, half_size_px=10, wavelengths_angstrom=wavelengths
-        )
