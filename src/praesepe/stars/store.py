@@ -41,7 +41,12 @@ def folder() -> Path:
 
 
 def isochrone_names() -> tuple[str, ...]:
-    """Names of all stellar models: the embedded one first, then the imported ones."""
+    """Names of all stellar models: the embedded one first, then the imported ones.
+
+    Returns
+    -------
+    tuple of str
+    """
     return (EMBEDDED, *sorted(path.stem for path in folder().glob("*.npz")))
 
 
