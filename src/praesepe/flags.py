@@ -39,7 +39,7 @@ _DESCRIPTIONS = {
     Flag.OFF_IMAGE: "the position is not on the image",
     Flag.MISSING: "more than half of the stamp is missing in some band",
     Flag.PARTLY_MISSING: "some of the stamp is missing and was filled",
-    Flag.BAD_COORDINATE: "the catalogue has no usable position",
+    Flag.BAD_COORDINATE: "the catalog has no usable position",
     Flag.EDGE: "the stamp reaches over the edge of the mosaic",
     Flag.AT_PRIOR_EDGE: (
         "the 68 % interval reaches an edge of the prior (other than the age of the Universe and "

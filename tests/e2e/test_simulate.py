@@ -302,7 +302,7 @@ def test_fields_build(run_cli: Run, field: Any, tmp_path: Path) -> None:
     assert "have a known cluster in the field" in finished.stdout
     described = json.loads((tmp_path / "f" / "fields.json").read_text(encoding="utf-8"))
     assert described["command"].startswith("praesepe fields build")
-    assert described["excluded"]["catalogue"] == str(field.catalog)
+    assert described["excluded"]["catalog"] == str(field.catalog)
     assert np.load(tmp_path / "f" / "fields.npy", mmap_mode="r").shape == (3, 3, 64, 64)
     again = run_cli(*words, "--n", 1, "--out", "f", cwd=tmp_path, check=False)
     assert "exists" in again.stderr

@@ -169,9 +169,9 @@ def it_is_measured_on_an_image(model: Estimator, stamp: np.ndarray) -> None:
     assert result["spin_p50"].unit == "km / s"
     assert r"$s$ / $\mathrm{km/s}$" in labels(result.plot(0))
     if "kind" in model.infers:
-        chances = [result[f"kind_{name}"][0] for name in ("disc", "bulge", "halo")]
-        assert sum(chances) == pytest.approx(1, abs=1e-3)
-        assert chances[1] < 0.2
+        probabilities = [result[f"kind_{name}"][0] for name in ("disc", "bulge", "halo")]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-3)
+        assert probabilities[1] < 0.2
 
 
 def labels(figure: Figure) -> set[str]:

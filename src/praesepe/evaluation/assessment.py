@@ -81,14 +81,16 @@ class Evaluation(Mapping[str, Any]):
         from praesepe import plots
 
         r = self.recovery
-        chances = {"probabilities": r.probabilities}
+        probabilities = {"probabilities": r.probabilities}
         tarp = r.tarp if sum(not q.is_categorical for q in r.quantities) > 1 else None
         yield (
             "recovered.png",
-            plots.figure_recovered(r.truth, r.percentiles, r.quantities, **chances),
+            plots.figure_recovered(r.truth, r.percentiles, r.quantities, **probabilities),
         )
         yield "residuals.png", plots.figure_residuals(r.truth, r.residual, r.quantities)
-        calibration = plots.figure_calibration(r.truth, r.pit, r.quantities, tarp=tarp, **chances)
+        calibration = plots.figure_calibration(
+            r.truth, r.pit, r.quantities, tarp=tarp, **probabilities
+        )
         yield "calibration.png", calibration
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -69,8 +69,8 @@ class Recovery:
     def estimate(self) -> np.ndarray:
         """Posterior median (N, Q); of a categorical quantity, the most probable category."""
         estimate = np.array(self.percentiles[1])
-        for name, chances in self.probabilities.items():
-            estimate[:, self.names.index(name)] = chances.argmax(axis=1)
+        for name, probability in self.probabilities.items():
+            estimate[:, self.names.index(name)] = probability.argmax(axis=1)
         return estimate
 
     @property

@@ -167,7 +167,7 @@ def build_fields(
     description = {
         **_description(mosaic, images, size=size, n=len(corners), seed=seed, command=command),
         "excluded": {
-            "catalogue": str(catalog) if isinstance(catalog, str | Path) else None,
+            "catalog": str(catalog) if isinstance(catalog, str | Path) else None,
             "radius_arcsec": radius,
             "edge_px": edge_px,
             "saturated_above_e_s": saturation_e_s(survey),

@@ -105,11 +105,11 @@ class ResNet(nn.Module):
 
 
 class RadialPooling(nn.Module):
-    """Radial pooling: averages of a stamp's feature maps at each distance from its centre.
+    """Radial pooling: averages of a stamp's feature maps at each distance from its center.
 
     Convolutions and an average over the whole stamp treat every position alike, but where the
     stars lie is what tells a cluster's size. Here each map's channels are combined pixel by pixel,
-    averaged in smooth rings about the centre, and the averages of all maps are combined.
+    averaged in smooth rings about the center, and the averages of all maps are combined.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class RadialPooling(nn.Module):
 
     def __init__(self, channels: Sequence[int], features: int) -> None:
         super().__init__()
-        # Bumps in the logarithm of the distance in half sides, from the pixels around the centre
+        # Bumps in the logarithm of the distance in half sides, from the pixels around the center
         # of a stamp of 64 to its corners.
         self.register_buffer("centers", torch.linspace(-3.2, 0.3, 8), persistent=False)
         self.features = 4 * features
@@ -145,7 +145,7 @@ class RadialPooling(nn.Module):
     def weights(self, height: int, width: int) -> Tensor:
         """Weights (ring, y, x) of the pixels, of sum one in every ring.
 
-        The centre is that of the stamp, pixel n // 2 of n, as strided convolutions hand it on.
+        The center is that of the stamp, pixel n // 2 of n, as strided convolutions hand it on.
         """
         y, x = (2 * torch.arange(n, device=self.centers.device) / n - 1 for n in (height, width))
         log_r = torch.hypot(y[:, None], x[None, :]).log().clamp_min(float(self.centers[0]))

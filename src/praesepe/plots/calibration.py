@@ -143,8 +143,8 @@ def figure_calibration(
         if tarp is not None:
             plot_tarp(next(squares), tarp).set_title("joint posterior (TARP)", fontsize=9)
         for i in categorical:
-            chances = (probabilities or {})[quantities[i].name]
-            ax = plot_reliability(next(squares), truth[:, i], chances, quantities[i])
+            claimed = (probabilities or {})[quantities[i].name]
+            ax = plot_reliability(next(squares), truth[:, i], claimed, quantities[i])
             ax.set_title(quantities[i].word, fontsize=9)
         return figure
 

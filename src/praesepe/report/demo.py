@@ -32,7 +32,7 @@ SIZE = 1024
 FIELD_DENSITY = 20.0
 """Of the star field, initial Msun/pc²."""
 
-CATALOG = "catalogue.ecsv"
+CATALOG = "catalog.ecsv"
 PRODUCTS = ("clusters.ecsv", "clusters.reg", "demo.png")
 
 

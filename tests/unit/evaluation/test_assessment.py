@@ -163,8 +163,8 @@ def kind() -> Iterator[Quantity]:
 
 def test_categories_are_scored(kind: Quantity) -> None:
     truth = np.array([[0.0], [1.0], [1.0]])
-    chances = {"kind": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])}
-    one = recovery(truth, names=("kind",), probabilities=chances, tarp=np.full(3, np.nan))
+    probabilities = {"kind": np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])}
+    one = recovery(truth, names=("kind",), probabilities=probabilities, tarp=np.full(3, np.nan))
     metrics = metrics_of(one, {})
     assert metrics["all"]["kind"]["accuracy"] == pytest.approx(2 / 3)
     assert metrics["kind_cluster"]["kind"]["brier"] == pytest.approx(0.02)

@@ -113,9 +113,9 @@ def test_joint_coverage(rng: np.random.Generator) -> None:
 
 
 def test_reliability_of_true_and_of_exaggerated_probabilities(rng: np.random.Generator) -> None:
-    chance = rng.uniform(size=8000)
-    truth = (rng.uniform(size=len(chance)) < chance).astype(int)
-    for claimed, worst in ((chance, 0.06), (np.clip(2 * chance - 0.5, 0, 1), 0.3)):
+    probability = rng.uniform(size=8000)
+    truth = (rng.uniform(size=len(probability)) < probability).astype(int)
+    for claimed, worst in ((probability, 0.06), (np.clip(2 * probability - 0.5, 0, 1), 0.3)):
         ax = plots.new_figure(3, 3).subplots()
         plots.plot_reliability(ax, truth, np.stack([1 - claimed, claimed], axis=1), KIND)
         x, y = ax.lines[-1].get_data()

@@ -26,15 +26,15 @@ def test_scores_by_hand() -> None:
 
 def test_the_true_probabilities_score_best(rng: np.random.Generator) -> None:
     """Both scores are proper: those who hedge or exaggerate do worse."""
-    chance = rng.uniform(0.05, 0.95, 20_000)
-    truth = (rng.uniform(size=len(chance)) < chance).astype(int)
+    probability = rng.uniform(0.05, 0.95, 20_000)
+    truth = (rng.uniform(size=len(probability)) < probability).astype(int)
 
     def scores(claimed: np.ndarray) -> tuple[float, float]:
         probabilities = np.stack([1 - claimed, claimed], axis=1)
         return -brier_score(probabilities, truth), log_score(probabilities, truth)
 
-    right = scores(chance)
-    for wrong in (0.5 + 0.5 * (chance - 0.5), np.clip(2 * chance - 0.5, 0.01, 0.99)):
+    right = scores(probability)
+    for wrong in (0.5 + 0.5 * (probability - 0.5), np.clip(2 * probability - 0.5, 0.01, 0.99)):
         assert all(w < r - 0.005 for w, r in zip(scores(wrong), right, strict=True))
 
 

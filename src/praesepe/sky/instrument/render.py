@@ -132,7 +132,7 @@ class Renderer:
     def scatter_even(
         self, grids: Tensor, image_index: Tensor, position: Tensor, flux: Tensor
     ) -> None:
-        """Add points that together are smooth light to empty grids, each to one grid point.
+        """Add points that together are diffuse light to empty grids, each to one grid point.
 
         The same as `scatter` at a sixteenth of its price, where the points of a grid are so many,
         and so even, that their places within their grid points do not matter. When all are there,

@@ -1,8 +1,8 @@
 """Annuli of crowded clusters, whose stars are drawn apart from each other.
 
 In the center of a crowded cluster only the common shot noise of the stars can be seen; in its
-outskirts single stars stand out. Each annulus is therefore a population of its own, which the
-sampler thins out as far as the points of light within a PSF allow (docs/theory.md, section 6).
+outskirts single stars stand out. Each annulus is therefore a population of its own, which is
+importance-sampled as far as the points of light within a PSF allow (docs/theory.md, section 6).
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def alias_tables(weight: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.
     Small slots (weight below the mean) are filled up by large ones in order; a large slot that has
     given all it can spare is filled up by the next. The deficits of the small and the surpluses of
     the large are laid end to end along one line, so that one search finds who fills whom (the sweep
-    of Hübschle-Schneider & Sanders 2022, ACM TOMS 48, 11, without its loop). In each table
+    of Hübschle-Schneider & Sanders 2019, LIPIcs 144, 59, without its loop). In each table
     deficits and surpluses are equal, so that all tables share the line, but for rounding at their
     ends.
     """

@@ -25,7 +25,7 @@ ROUNDING = 1e-13
 
 
 class Companions:
-    """What companions add to the sums over the stars of each interval of an isochrone.
+    """What companions add to the sums over the stars of an interval (docs/theory.md, section 5).
 
     The mean of any quantity over the mass ratio is the difference of one cumulative integral at two
     masses, so that no narrow range of masses is missed, such as that of the giants among the
@@ -107,10 +107,7 @@ class Companions:
         return np.repeat(interval, 2), place.ravel(), np.repeat(fraction, 2)
 
     def _terms(self, start: np.ndarray, rise: np.ndarray) -> np.ndarray:
-        """The integral over each interval, and what the integrals to a place in it multiply.
-
-        Shape (4, interval, k + k (k + 1) / 2), of quantities `start` + t `rise`.
-        """
+        """T, α, β and γ of section 5, (4, interval, k + k (k + 1) / 2): of `start` + t `rise`."""
         k, n = start.shape
         terms = np.zeros((4, k + k * (k + 1) // 2, n))
         terms[1, :k], terms[1, k:] = start, pair_products(start, start)
@@ -122,10 +119,10 @@ class Companions:
     def _operators(
         self, interval: np.ndarray, t_star: np.ndarray, fraction: np.ndarray, mass: np.ndarray
     ) -> tuple[list[csr_array], csr_array]:
-        """Matrices that make sums over primaries of the terms.
+        """Matrices that make sums over primaries of the terms: the coefficients of section 5.
 
-        Up to the heaviest companion of each, and up to the lightest; and the difference of both
-        times the primaries' places in their intervals.
+        Up to the heaviest companion of each primary, and up to the lightest (S is the difference);
+        and the difference of both times the primaries' places in their intervals (S').
         """
         from scipy.sparse import csr_array
 

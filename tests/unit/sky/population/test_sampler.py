@@ -15,7 +15,7 @@ from praesepe.stars.imf import KROUPA2001, BrokenPowerLaw
 from praesepe.stars.magnitudes import StellarTable, imf_weights
 
 ABOVE_THE_LIMIT = 0.1
-"""e-/s; well above the simulator's flux limits, so that no shared point counts."""
+"""e-/s; well above the simulator's flux limits, so that no fractiond point counts."""
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def test_masses_follow_the_initial_mass_function(single, generator):
 def test_massive_stars_follow_the_initial_mass_function(single, generator):
     mass = draw(single, 0, np.ones(400_000), generator).mass.double().numpy()
     massive = mass[mass > 8]
-    share = (KROUPA2001.cdf(massive) - KROUPA2001.cdf(8.0)) / (1 - KROUPA2001.cdf(8.0))
+    fraction = (KROUPA2001.cdf(massive) - KROUPA2001.cdf(8.0)) / (1 - KROUPA2001.cdf(8.0))
     assert len(massive) > 1000
-    assert stats.kstest(share, "uniform").pvalue > 0.01
+    assert stats.kstest(fraction, "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize("kind", ["single", "usual"])
@@ -165,20 +165,20 @@ def test_no_star_is_brighter_than_its_isochrone(single, simulator, table, genera
         assert (drawn.max(1) <= flux.max(0) * (1 + 1e-5)).all()
 
 
-def test_the_number_of_stars_drawn_singly_is_binomial(usual, table, generator):
-    """Points brighter than the limit: their number scatters as the share predicts."""
+def test_the_number_of_individually_sampled_stars_is_binomial(usual, table, generator):
+    """Points brighter than the limit: their number scatters as the fraction predicts."""
     n, stars, isochrone = 2000, 400, age(table, 7.5)
     drawn = draw(usual, isochrone, [stars] * n, generator)
     bright = (drawn.flux > ABOVE_THE_LIMIT).any(0)
     number = torch.bincount(drawn.population[bright], minlength=n).double()
-    share = number.mean() / stars
-    assert 0.02 < share < 0.5
-    expected = stars * share * (1 - share)
+    fraction = number.mean() / stars
+    assert 0.02 < fraction < 0.5
+    expected = stars * fraction * (1 - fraction)
     assert float(number.var()) == pytest.approx(float(expected), rel=4 * (2 / n) ** 0.5)
 
 
 @pytest.mark.parametrize("log_age", [8.0, 10.1])
-def test_summed_faint_stars_have_the_mean_and_scatter_of_single_ones(
+def test_unresolved_stars_have_the_mean_and_scatter_of_individually_sampled_ones(
     simulator, table, generator, log_age
 ):
     """With a limit that leaves only the faint: totals agree in mean, scatter and correlation."""
@@ -237,7 +237,9 @@ def test_stars_below_the_first_isochrone_mass_shine_like_it(simulator, generator
 
 
 @pytest.mark.parametrize("binaries", [None, Binaries(1.0)])
-def test_brown_dwarfs_drawn_singly_are_dark_and_not_alive(simulator, table, generator, binaries):
+def test_individually_sampled_brown_dwarfs_are_non_luminous(
+    simulator, table, generator, binaries
+):
     """Masses from 0.02 to 0.078 Msun, below all isochrones and what burns hydrogen."""
     dwarfs = BrokenPowerLaw(edges=(0.02, 0.078), slopes=(0.3,))
     sampler = sampler_of(simulator, imf=dwarfs, binaries=binaries)

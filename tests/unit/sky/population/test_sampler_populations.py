@@ -374,7 +374,7 @@ def test_the_brightest_star_is_the_brightest_point(survey, clear):
         np.testing.assert_allclose(drawn.brightest[i], most, rtol=1e-5)
 
 
-def test_the_brightest_of_summed_stars_is_like_that_of_single_ones(survey, clear):
+def test_the_brightest_unresolved_star_is_like_that_of_individually_sampled_ones(survey, clear):
     dwarfs = BrokenPowerLaw(edges=(0.08, 0.5, 0.7), slopes=(1.3, 2.3))
     unresolved = draw(sampler_of(survey, clear, 1e9, imf=dwarfs), 1, [150.0] * 3000).brightest
     single = draw(sampler_of(survey, clear, imf=dwarfs), 1, [150.0] * 3000, seed=2).brightest
@@ -439,7 +439,7 @@ def test_points_stay_bounded_however_heavy_a_population(survey, clear, binaries,
         assert torch.isfinite(drawn.light).all()
 
 
-def test_old_binaries_summed_shine_like_those_drawn_one_by_one(survey, clear):
+def test_old_unresolved_binaries_shine_like_individually_sampled_ones(survey, clear):
     """10^9.5 yr: giants that are companions of dead stars give a part of the light."""
     binaries = Binaries(1.0)
     unresolved = sampler_of(survey, clear, 1e9, binaries=binaries)

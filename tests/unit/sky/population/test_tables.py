@@ -340,7 +340,7 @@ def test_companions_of_one_mass_ratio(phat):
     assert (one.mean[:, -1, FLUX:] > 1.01 * real_tables(phat).mean[:, -1, FLUX:]).all()
 
 
-def test_brown_dwarfs_are_dark_and_not_alive(phat):
+def test_brown_dwarfs_are_not_luminous_or_alive(phat):
     """A mass function from 0.02 Msun on: only what lies above 0.08 Msun counts as a star."""
     wide = BrokenPowerLaw(edges=(0.02, 0.08, 0.5, 120.0), slopes=(0.3, 1.3, 2.3))
     tables, stars = real_tables(phat, imf=wide), real_tables(phat)

@@ -1,6 +1,6 @@
 """How well a perfect catalogue of stars would tell the size and the mass of small clusters.
 
-    python benchmarks/ideal_catalogue.py [--n 1600]        (about 8 minutes)
+    python benchmarks/ideal_catalog.py [--n 1600]        (about 8 minutes)
 
 Clusters of `phat` of up to 3 Gyr and 250 to 4000 Msun. An observer is told position and light of
 every star of a stamp above a signal-to-noise ratio, never confused by a neighbour. He also knows
