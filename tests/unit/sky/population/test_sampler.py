@@ -237,9 +237,7 @@ def test_stars_below_the_first_isochrone_mass_shine_like_it(simulator, generator
 
 
 @pytest.mark.parametrize("binaries", [None, Binaries(1.0)])
-def test_individually_sampled_brown_dwarfs_are_non_luminous(
-    simulator, table, generator, binaries
-):
+def test_individually_sampled_brown_dwarfs_are_non_luminous(simulator, table, generator, binaries):
     """Masses from 0.02 to 0.078 Msun, below all isochrones and what burns hydrogen."""
     dwarfs = BrokenPowerLaw(edges=(0.02, 0.078), slopes=(0.3,))
     sampler = sampler_of(simulator, imf=dwarfs, binaries=binaries)
