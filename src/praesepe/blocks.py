@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
@@ -21,7 +22,9 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
+from praesepe import quantities
 from praesepe.errors import InputError, PraesepeError
+from praesepe.quantities import Quantity
 
 BLOCK_SIZE = 256
 """Things in a block: fixed, so that a seed always gives the same set."""
@@ -136,7 +139,7 @@ def _in_processes(
         workers,
         mp_context=context,
         initializer=_start_worker,
-        initargs=(task, threads, begun),
+        initargs=(pickle.dumps(task), _sendable_quantities(), threads, begun),
     )
     ahead: deque[Future[list[Result]]] = deque()
     try:
@@ -160,19 +163,49 @@ def _in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+_make: tuple[bytes, list[tuple[str, bytes]]]
+"""The task, and the quantities that it may need, where this process is a worker."""
+
 _work: Work[Any] | None = None
-"""What this process does with a block, where it is a worker."""
+"""What this process does with a block, where it is a worker; made with the first one."""
 
 
-def _start_worker(task: Task[Any], threads: int, begun: Event) -> None:
-    global _work
+def _start_worker(task: bytes, own: list[tuple[str, bytes]], threads: int, begun: Event) -> None:
+    global _make
     begun.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
-    _work = task()
+    _make = task, own
+
+
+def _sendable_quantities() -> list[tuple[str, bytes]]:
+    """Quantities that were registered here, by name; empty where they cannot be pickled."""
+    found = []
+    for quantity in quantities.added():
+        try:
+            found.append((quantity.name, pickle.dumps(vars(quantity))))
+        except (pickle.PicklingError, AttributeError, TypeError):
+            found.append((quantity.name, b""))
+    return found
+
+
+def _register(sent: list[tuple[str, bytes]]) -> None:
+    """Register in a worker what it has not registered itself as it imported the script."""
+    known = {quantity.name for quantity in quantities.registered()}
+    for name, content in sent:
+        if name in known:
+            continue
+        try:
+            quantities.register(Quantity(**pickle.loads(content)))
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError) as error:
+            raise InputError(
+                f"quantity {name!r} cannot be sent to worker processes",
+                given=name,
+                remedy="make its derive a function of a module, no lambda, or use one worker",
+            ) from error
 
 
 def _end_with_parent() -> None:
@@ -184,6 +217,9 @@ def _end_with_parent() -> None:
 
 
 def _work_in_worker(blocks: Sequence[Block]) -> list[Any]:
+    global _work
     if _work is None:
-        raise RuntimeError("this process was not started as a worker")
+        task, own = _make
+        _register(own)
+        _work = pickle.loads(task)()
     return [_work(block) for block in blocks]

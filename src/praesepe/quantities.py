@@ -10,7 +10,7 @@ A new quantity is one entry: `register(Quantity(...))`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,6 +98,12 @@ class Quantity:
         if not self.word:
             object.__setattr__(self, "word", self.name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a registered quantity by its name, since its `derive` may be a lambda."""
+        if _REGISTRY.get(self.name) is self:
+            return get, (self.name,)
+        return Quantity, tuple(getattr(self, one.name) for one in fields(self))
+
     @property
     def is_categorical(self) -> bool:
         """Whether its values are categories."""
@@ -176,13 +182,19 @@ def register(quantity: Quantity) -> Quantity:
     Raises
     ------
     InputError
-        Where another quantity has its name, or it derives from an unknown one.
+        Where another quantity has its name or its prior, or it derives from an unknown one.
     """
     known = _REGISTRY.get(quantity.name)
     if known is not None and known != quantity:
         raise InputError(f"quantity {quantity.name!r} is registered already; choose another name")
     for source in quantity.sources:
         get(source)
+    for other in drawn():
+        if other.prior == quantity.prior and other.name != quantity.name:
+            raise InputError(
+                f"quantity {quantity.name!r}: {other.name!r} is drawn from prior "
+                f"{quantity.prior!r} already; choose another"
+            )
     _REGISTRY[quantity.name] = quantity
     return quantity
 
@@ -202,6 +214,11 @@ def get(name: str) -> Quantity:
 def registered() -> tuple[Quantity, ...]:
     """All quantities, in the order in which they were registered."""
     return tuple(_REGISTRY.values())
+
+
+def added() -> tuple[Quantity, ...]:
+    """Those that were registered beside Praesepe's own."""
+    return registered()[N_OWN:]
 
 
 def drawn() -> tuple[Quantity, ...]:
@@ -362,6 +379,8 @@ ANGLE = register(Quantity("angle", r"\theta", "rad", "angle of the long axis fro
 TIDAL_RADIUS = register(
     Quantity("tidal_radius", r"r_\mathrm{t}", "arcsec", "where the EFF profile ends")
 )
+
+N_OWN = len(_REGISTRY)
 
 DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")
 """What a model infers where its survey does not say otherwise."""

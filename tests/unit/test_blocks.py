@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from praesepe import quantities
 from praesepe.blocks import Block, blocks_of, map_blocks
 from praesepe.errors import InputError, PraesepeError
 from praesepe.progress import Counter
+from praesepe.quantities import Quantity
+from praesepe.survey import load_survey
 
 
 def start(seed: int):
@@ -108,3 +112,45 @@ def test_progress_counts_what_was_asked_for():
     count = Counter(10, lambda *now: told.append(now), done=2)
     assert list(count.each([3, 5], int)) == [3, 5]
     assert told == [(2, 10), (5, 10), (10, 10)]
+
+
+def double_mass(of, _):
+    return 2 * of["log_mass"]
+
+
+def start_looking(survey):
+    return partial(look, survey)
+
+
+def look(survey, block: Block):
+    names = [quantity.name for quantity in quantities.added()]
+    return [quantity.name for quantity in survey.clusters.drawn_beside()], names
+
+
+def registering(*new: Quantity):
+    """A survey that draws a quantity of one's own, and what forgets it and others afterwards."""
+    stack = contextlib.ExitStack()
+    for quantity in (Quantity("spin", "s", "", "a toy", prior="spin"), *new):
+        quantities.register(quantity)
+        stack.callback(quantities.unregister, quantity.name)
+    return load_survey("phat").with_values(clusters={"spin": (1.0, 2.0)}), stack
+
+
+def test_workers_know_the_quantities_that_were_registered():
+    survey, stack = registering(
+        Quantity("double", "d", "", "", sources=("log_mass",), derive=double_mass)
+    )
+    with stack:
+        task = partial(start_looking, survey)
+        there = list(map_blocks(task, blocks_of(2, size=1), workers=2))
+    assert there == [(["spin"], ["spin", "double"])] * 2
+    with pytest.raises(InputError, match="key of clusters 'spin'"):
+        survey.clusters.drawn_beside()
+
+
+def test_a_quantity_that_cannot_be_sent_is_told():
+    survey, stack = registering(
+        Quantity("double", "d", "", "", sources=("log_mass",), derive=lambda of, _: of["log_mass"])
+    )
+    with stack, pytest.raises(InputError, match="'double' cannot be sent .* no lambda"):
+        list(map_blocks(partial(start_looking, survey), blocks_of(2, size=1), workers=2))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
+from praesepe import quantities
+from praesepe.errors import InputError
 from praesepe.quantities import A_V, LOG_AGE, LOG_MASS, LOG_RH, LOG_Z, RH_PC, Quantity
 
 
@@ -41,3 +46,14 @@ def test_a_quantity_without_a_word_is_called_by_its_name() -> None:
 def test_differences_of_logarithms_are_in_dex() -> None:
     assert LOG_MASS.residual_unit == "dex"
     assert A_V.residual_unit == "mag"
+
+
+def test_quantities_are_pickled_by_name() -> None:
+    assert pickle.loads(pickle.dumps(RH_PC)) is RH_PC  # its derive is a lambda
+    unknown = Quantity("spin", "s", "", "how it turns", limits=(0.0, np.inf))
+    assert copy.deepcopy(unknown) == unknown
+
+
+def test_a_prior_belongs_to_one_quantity() -> None:
+    with pytest.raises(InputError, match="'log_mass' is drawn from prior 'log_mass' already"):
+        quantities.register(Quantity("weight", "w", "", "a toy", prior="log_mass"))

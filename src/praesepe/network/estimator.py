@@ -131,12 +131,22 @@ class Estimator:
         Raises
         ------
         InputError
-            Where an encoder, head, quantity or condition is not known, or the head cannot infer it.
+            Where an encoder, head, quantity or condition is not known, the head cannot infer it,
+            or the survey does not let it vary.
         """
         infers = survey.network.infers if infers is None else infers
         conditions = survey.network.conditions if conditions is None else conditions
         infers = tuple(quantities.get(quantity).name for quantity in infers)
         ranges = conditions if isinstance(conditions, Mapping) else standard_ranges(conditions)
+        priors = {quantity: prior_range(survey, quantity) for quantity in infers}
+        for quantity, (low, high) in priors.items():
+            if not low < high:
+                raise InputError(
+                    f"{quantity!r} is {low:g} in all clusters of survey {survey.name!r}, so that "
+                    "nothing can be inferred",
+                    given=quantity,
+                    remedy="give it a range in the survey's clusters, or leave it out of infers",
+                )
         card = make_card(
             name=name or survey.name,
             infers=infers,
@@ -147,7 +157,7 @@ class Estimator:
             ],
             encoder={"name": encoder},
             head={"name": head, "settings": head_settings(head, encoder, head_options)},
-            priors={quantity: prior_range(survey, quantity) for quantity in infers},
+            priors=priors,
             survey=survey.model_dump(mode="json"),
             hashes={"absent_because": "not trained yet"},
         )

@@ -16,7 +16,6 @@ from praesepe.errors import InputError
 from praesepe.network.heads.base import Axis
 from praesepe.quantities import Values
 from praesepe.survey import Survey
-from praesepe.survey.schema import ARCSEC
 
 
 class StampTransform(nn.Module):
@@ -101,7 +100,7 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     """Lowest and highest value of a quantity in a survey's prior.
 
     Of a categorical quantity these are its first and its last category; of one that derives from
-    others, its extremes at the corners of their priors and at the survey's nearest and farthest
+    others, its extremes at the corners of their priors, at the survey's nearest and farthest
     distance, or else its limits.
 
     Raises
@@ -112,15 +111,19 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     quantity = quantities.get(name)
     if quantity.is_categorical:
         return 0.0, float(len(quantity.categories) - 1)
+    if quantity.sources and survey.varies_in_distance:
+        ends = [
+            prior_range(survey.with_values(galaxy={"distance_pc": pc}), name)
+            for pc in survey.distance_range_pc
+        ]
+        return min(low for low, _ in ends), max(high for _, high in ends)
     bounds = np.full(2, np.nan)
     if quantity.prior:
         bounds = np.array(survey.drawn_range(quantity))
     elif quantity.sources:
         corners = itertools.product(*(prior_range(survey, source) for source in quantity.sources))
         columns = dict(zip(quantity.sources, np.array(list(corners)).T, strict=True))
-        values = np.stack(
-            [quantity.derived(columns, _OfSurvey(pc * ARCSEC)) for pc in survey.distance_range_pc]
-        )
+        values = quantity.derived(columns, _OfSurvey(survey.pc_per_arcsec))
         bounds = np.array([values.min(), values.max()])
     if not np.isfinite(bounds).all():
         bounds = np.array(quantity.limits)

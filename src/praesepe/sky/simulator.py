@@ -382,8 +382,8 @@ class Simulator:
         ----------
         clusters : Clusters or mapping
             All parameters, or some of them by name (see `Clusters.with_values`), each one value
-            or one for every cluster; the others are drawn from the prior. Profiles and stellar
-            models may be named: ``{"profile": "king"}``.
+            or one for every cluster; the others are drawn from the prior, at the distances that
+            are given. Profiles and stellar models may be named: ``{"profile": "king"}``.
         n : int, optional
             Number of clusters, where a mapping holds single values only.
 
@@ -415,12 +415,25 @@ class Simulator:
                 n = sizes.pop() if len(sizes) == 1 else 1
             if n < 1:
                 raise InputError(f"{n} clusters are given; give at least one")
-            clusters = self.sample(n).with_values(**names_to_indices(clusters, self.survey))
+            values = names_to_indices(clusters, self.survey)
+            clusters = self.sample(n)
+            if "distance_pc" in values:
+                clusters = self._moved(clusters, values["distance_pc"])
+            clusters = clusters.with_values(**values)
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._simulate(clusters, compute_truth=True)
         for name in sorted(given - set(mocks.truth) - {"rh_arcsec", "rh_pc", "metallicity"}):
             mocks.truth[name] = getattr(clusters, name)
         return mocks
+
+    def _moved(self, clusters: Clusters, distance_pc: Any) -> Clusters:
+        """Clusters of the prior at other distances: what they measure in pc they keep."""
+        moved = clusters.with_values(distance_pc=distance_pc)
+        ratio = clusters.distance_pc / moved.distance_pc.clamp_min(1.0)  # bad ones: refused later
+        log_rh = clusters.log_rh
+        if self.survey.clusters.rh_pc is not None:
+            log_rh = log_rh + ratio.log10()
+        return moved.with_values(log_rh=log_rh, tidal_scale=clusters.tidal_scale * ratio)
 
     def _simulate(self, clusters: Clusters, compute_truth: bool) -> Mocks:
         """Populate, lay on star fields, render and expose, a few stamps at a time."""

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from praesepe import quantities
-from praesepe.errors import listed
+from praesepe.errors import listed, unknown
 from praesepe.quantities import Quantity
 from praesepe.survey.settings import (
     Fraction,
@@ -200,8 +200,16 @@ class ClusterPrior(SurveySettings):
         """Registered quantities that it gives beside its fields, in the order of the registry.
 
         They are drawn uniformly, and stand in the truth of what is simulated.
+
+        Raises
+        ------
+        InputError
+            Where a quantity is not registered (any more, or in this process).
         """
         beside = self.model_extra or {}
+        for key in beside:
+            if key not in self.keys():
+                raise unknown("key of clusters", key, self.keys(), "Or register its quantity.")
         return tuple(quantity for quantity in quantities.drawn() if quantity.prior in beside)
 
     def categories_of(self, quantity: Quantity) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import torch
 
 from praesepe import quantities
 from praesepe.errors import InputError
+from praesepe.network.estimator import Estimator
 from praesepe.network.transform import LabelTransform, StampTransform, prior_range
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
 from praesepe.survey import Survey, load_survey
@@ -106,3 +107,11 @@ def test_the_prior_of_a_length_spans_near_to_far(survey: Survey) -> None:
     near, far = ARCSEC * 5e5, ARCSEC * 1e6
     expected = 0.1 * near, 0.4 * far
     assert prior_range(ranged, "rh_pc") == pytest.approx(expected)
+    in_pc = ranged.with_values(clusters={"rh_arcsec": None, "rh_pc": (0.5, 1.5)})
+    assert prior_range(in_pc, "rh_pc") == pytest.approx((0.5, 1.5))
+    assert prior_range(in_pc, "rh_arcsec") == pytest.approx((0.5 / far, 1.5 / near))
+
+
+def test_what_does_not_vary_is_not_inferred(survey: Survey) -> None:
+    with pytest.raises(InputError, match="'a_v' is 0 in all clusters .* give it a range"):
+        Estimator.untrained(survey, infers=("log_age", "a_v"), head="grid", encoder="tiny")

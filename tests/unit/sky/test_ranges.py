@@ -175,3 +175,22 @@ def test_a_radius_is_given_in_arcsec_or_in_pc(ranged) -> None:
         mocks = ranged.observe({"log_age": 9.0, "distance_pc": FAR} | given, n=2)
         np.testing.assert_allclose(mocks.values(["rh_arcsec", "rh_pc"])[:, 0], radius, rtol=1e-5)
         np.testing.assert_allclose(mocks.values(["rh_arcsec", "rh_pc"])[:, 1], pc, rtol=1e-5)
+
+
+def test_at_a_given_distance_the_prior_in_pc_is_kept():
+    """Sizes and tides that are drawn in pc become angles at the distance that is given."""
+    survey = survey_with(distance_pc=(3e6, 12e6), rh_arcsec=None, rh_pc=(3.0, 3.0)).with_values(
+        galaxy={"tides": {"circular_speed_km_s": 200.0, "galactocentric_kpc": (8.0, 8.0)}}
+    )
+    simulator = Simulator(survey, seed=5, n_fields=0)
+    distance_pc = np.array([3e6, 12e6, 5e6])
+    given = {"log_age": 9.0, "log_mass": 5.0, "distance_pc": distance_pc}
+    truth = simulator.observe(given).truth
+    pc = distance_pc * math.radians(1 / 3600)
+    assert 10 ** truth["log_rh"].numpy() * pc == pytest.approx(3.0, rel=1e-4)
+    tidal_pc = truth["tidal_radius"].numpy() * pc
+    assert tidal_pc == pytest.approx(tidal_pc[0], rel=1e-4)
+    chosen = simulator.observe({**given, "log_rh": -0.6}).truth["log_rh"]
+    assert chosen.numpy() == pytest.approx(-0.6)
+    with pytest.raises(InputError, match=r"cluster 1: distance_pc = -3e\+06"):
+        simulator.observe({**given, "distance_pc": -3e6})

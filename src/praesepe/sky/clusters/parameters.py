@@ -125,7 +125,8 @@ class Clusters:
         """The same clusters with some parameters put to given values (one, or one for each).
 
         ``tidal_radius`` [arcsec] may be given in place of ``tidal_scale``, ``rh_arcsec`` or
-        ``rh_pc`` in place of ``log_rh``, ``metallicity`` in place of ``log_z``.
+        ``rh_pc`` in place of ``log_rh``, ``metallicity`` in place of ``log_z``. At another
+        ``distance_pc`` the other parameters, which are angles, stay as they are.
 
         Raises
         ------

@@ -107,6 +107,10 @@ def validate_clusters(
         demand(
             name, np.isin(value[name], range(len(known))), f"allowed are {listed}{_advice(name)}"
         )
+    low, high = survey.distance_range_pc
+    demand("distance_pc", np.abs(value["distance_pc"] - value["distance_pc"].clip(low, high))
+           <= 1e-4 * low, f"the survey has {_span(low, high)} pc; put a wider range into "
+           "distance_pc of its galaxy")  # fmt: skip
     for quantity in quantities.registered():
         low, high = quantity.limits
         if quantity.name in value and np.isfinite(quantity.limits).all():
@@ -125,10 +129,6 @@ def validate_clusters(
         good = (value["model"] != i) | _within(value["log_age"], first - step, last + step)
         demand("log_age", good, f"allowed are {first:g} to {last:g}, the ages of the stellar model "
                f"{model!r}")  # fmt: skip
-    low, high = survey.distance_range_pc
-    demand("distance_pc", np.abs(value["distance_pc"] - value["distance_pc"].clip(low, high))
-           <= 1e-4 * low, f"the survey has {_span(low, high)} pc; put a wider range into "
-           "distance_pc of its galaxy")  # fmt: skip
     low, high = as_range(survey.clusters.a_v)
     demand("a_v", _within(value["a_v"], low, high), f"the survey has {_span(low, high)} mag; put a "
            "wider range into a_v of its clusters")  # fmt: skip
