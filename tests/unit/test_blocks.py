@@ -152,5 +152,5 @@ def test_a_quantity_that_cannot_be_sent_is_told():
     survey, stack = registering(
         Quantity("double", "d", "", "", sources=("log_mass",), derive=lambda of, _: of["log_mass"])
     )
-    with stack, pytest.raises(InputError, match="'double' cannot be sent .* no lambda"):
+    with stack, pytest.raises(InputError, match=r"'double' cannot be sent .* no lambda"):
         list(map_blocks(partial(start_looking, survey), blocks_of(2, size=1), workers=2))

@@ -25,7 +25,7 @@ from praesepe.network.noise import base_noise
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
 from praesepe.network.storage import read_model, write_model
-from praesepe.network.transform import prior_range
+from praesepe.network.transform import prior_ranges
 from praesepe.survey import Survey, parse_survey
 
 log = logging.getLogger(__name__)
@@ -138,15 +138,6 @@ class Estimator:
         conditions = survey.network.conditions if conditions is None else conditions
         infers = tuple(quantities.get(quantity).name for quantity in infers)
         ranges = conditions if isinstance(conditions, Mapping) else standard_ranges(conditions)
-        priors = {quantity: prior_range(survey, quantity) for quantity in infers}
-        for quantity, (low, high) in priors.items():
-            if not low < high:
-                raise InputError(
-                    f"{quantity!r} is {low:g} in all clusters of survey {survey.name!r}, so that "
-                    "nothing can be inferred",
-                    given=quantity,
-                    remedy="give it a range in the survey's clusters, or leave it out of infers",
-                )
         card = make_card(
             name=name or survey.name,
             infers=infers,
@@ -157,7 +148,7 @@ class Estimator:
             ],
             encoder={"name": encoder},
             head={"name": head, "settings": head_settings(head, encoder, head_options)},
-            priors=priors,
+            priors=prior_ranges(survey, infers),
             survey=survey.model_dump(mode="json"),
             hashes={"absent_because": "not trained yet"},
         )

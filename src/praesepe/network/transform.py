@@ -133,3 +133,17 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
             "give it limits in the registry"
         )
     return float(bounds[0]), float(bounds[1])
+
+
+def prior_ranges(survey: Survey, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Ranges of what is inferred; raise `InputError` where a quantity does not vary."""
+    ranges = {name: prior_range(survey, name) for name in names}
+    for name, (low, high) in ranges.items():
+        if not low < high:
+            raise InputError(
+                f"{name!r} is {low:g} in all clusters of survey {survey.name!r}, so that nothing "
+                "can be inferred",
+                given=name,
+                remedy="give it a range in the survey's clusters, or leave it out of infers",
+            )
+    return ranges

@@ -416,24 +416,13 @@ class Simulator:
             if n < 1:
                 raise InputError(f"{n} clusters are given; give at least one")
             values = names_to_indices(clusters, self.survey)
-            clusters = self.sample(n)
-            if "distance_pc" in values:
-                clusters = self._moved(clusters, values["distance_pc"])
+            clusters = self.sample(n).moved(values.get("distance_pc"), self.survey)
             clusters = clusters.with_values(**values)
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._simulate(clusters, compute_truth=True)
         for name in sorted(given - set(mocks.truth) - {"rh_arcsec", "rh_pc", "metallicity"}):
             mocks.truth[name] = getattr(clusters, name)
         return mocks
-
-    def _moved(self, clusters: Clusters, distance_pc: Any) -> Clusters:
-        """Clusters of the prior at other distances: what they measure in pc they keep."""
-        moved = clusters.with_values(distance_pc=distance_pc)
-        ratio = clusters.distance_pc / moved.distance_pc.clamp_min(1.0)  # bad ones: refused later
-        log_rh = clusters.log_rh
-        if self.survey.clusters.rh_pc is not None:
-            log_rh = log_rh + ratio.log10()
-        return moved.with_values(log_rh=log_rh, tidal_scale=clusters.tidal_scale * ratio)
 
     def _simulate(self, clusters: Clusters, compute_truth: bool) -> Mocks:
         """Populate, lay on star fields, render and expose, a few stamps at a time."""

@@ -170,6 +170,16 @@ class Clusters:
             made = made._with({IN_PLACE_OF[name]: value})
         return made
 
+    def moved(self, distance_pc: Any, survey: Survey) -> Clusters:
+        """Clusters of a survey's prior at other distances: what it draws in pc is kept in pc."""
+        if distance_pc is None:
+            return self
+        there = self.with_values(distance_pc=distance_pc)
+        ratio = self.distance_pc / there.distance_pc.clamp_min(1.0)  # the impossible: refused later
+        in_pc = survey.clusters.rh_pc is not None
+        log_rh = self.log_rh + ratio.log10() if in_pc else self.log_rh
+        return replace(there, log_rh=log_rh, tidal_scale=self.tidal_scale * ratio)
+
 
 IN_PLACE_OF = {
     "tidal_radius": "tidal_scale",
