@@ -39,7 +39,7 @@ def provenance(
     survey : Survey
         Told by its name and the fingerprint of its content.
     model : Estimator, optional
-        Told by its name and version.
+        Told by its name and version; the fingerprint is then that of its training.
     **settings
         What else the output depends on: seed, options, command, date (see `now`).
 
@@ -52,7 +52,7 @@ def provenance(
     return {
         **named,
         "survey": survey.name,
-        "survey_fingerprint": survey.fingerprint(),
+        "survey_fingerprint": survey.fingerprint() if model is None else model.survey_fingerprint,
         "praesepe_version": __version__,
         **settings,
     }

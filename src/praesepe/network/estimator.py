@@ -81,6 +81,12 @@ class Estimator:
         return self.card.version or "unsaved"
 
     @property
+    def survey_fingerprint(self) -> str:
+        """That of the survey as trained, whatever has become of its files; else today's."""
+        recorded = self.card.runs[-1].survey_fingerprint if self.card.runs else ""
+        return recorded or self.survey.fingerprint()
+
+    @property
     def infers(self) -> tuple[str, ...]:
         """Names of the quantities it infers, in the order of the posterior's last axis."""
         return self.card.infers

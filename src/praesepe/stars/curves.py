@@ -16,8 +16,9 @@ import numpy as np
 
 from praesepe.errors import InputError, MissingDependencyError, listed, unknown
 from praesepe.stars.passbands import Passband, sedpy_data
-from praesepe.survey import Band
-from praesepe.survey.contents import is_path
+from praesepe.survey import Band, Survey
+from praesepe.survey.bands import FilterCurve
+from praesepe.survey.contents import checksum, is_path
 
 NEGLIGIBLE = 1e-5  # of the curve's peak: where a curve is cut off
 PIVOTS_ANGSTROM = (900.0, 3e5)  # what curves in the right unit have
@@ -77,7 +78,11 @@ def band_curve(band: Band) -> Passband:
         As `load_passband`; and where the curve's pivot wavelength is far from that of the filter
         in the band's or the file's name.
     """
-    curve = load_passband(band.filter, band.instrument)
+    if band.curve is None:
+        curve = load_passband(band.filter, band.instrument)
+    else:
+        columns = np.array([band.curve.wavelength_angstrom, band.curve.throughput])
+        curve = Passband(Path(band.filter).stem, *columns)
     for text in (band.name, curve.name):
         found = FILTER.search(text.upper().replace("_", " "))
         expected = _pivots(found[1]) if found else ()
@@ -90,6 +95,29 @@ def band_curve(band: Band) -> Passband:
                 remedy=_unit_remedy(pivot, expected) or "give the band the curve of its filter",
             )
     return curve
+
+
+def with_curves(survey: Survey) -> Survey:
+    """The survey with the curves of filters that are the user's files, which it then needs no more.
+
+    Raises
+    ------
+    InputError
+        As `band_curve`.
+    """
+    return survey.with_values(observation={"bands": [_with_curve(band) for band in survey.bands]})
+
+
+def _with_curve(band: Band) -> Band:
+    if band.curve is not None or not is_path(band.filter):
+        return band
+    curve = band_curve(band)
+    kept = FilterCurve(
+        file=checksum(band.filter),
+        wavelength_angstrom=tuple(curve.wavelength_angstrom.tolist()),
+        throughput=tuple(curve.throughput.tolist()),
+    )
+    return band.model_copy(update={"curve": kept})
 
 
 def _find(text: str, instrument: str) -> str | None:

@@ -19,6 +19,14 @@ from praesepe.survey.settings import (
 )
 
 
+class FilterCurve(SurveySettings):
+    """What a filter's file held: models carry it, so that they need the file no more."""
+
+    file: str = Field(description="SHA-256 of the file that it was read from")
+    wavelength_angstrom: tuple[float, ...]
+    throughput: tuple[float, ...]
+
+
 class Band(SurveySettings):
     """One filter on one instrument, as it appears in the mosaic."""
 
@@ -27,6 +35,9 @@ class Band(SurveySettings):
         description="camera and filter, or a file: wavelength [Angstrom], throughput"
     )
     instrument: str = Field("", description="the camera, where `filter` does not name it")
+    curve: FilterCurve | None = Field(
+        None, description="in surveys of models: what the file `filter` held, instead of it"
+    )
     zero_point_ab: float = Field(description="AB magnitude of 1 e-/s")
     exposure_s: PositiveOrRange = Field(
         description="total exposure; a range: drawn for every stamp, uniform in the logarithm"

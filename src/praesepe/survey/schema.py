@@ -248,6 +248,9 @@ class Survey(SurveySettings):
         `praesepe.sky.contents`.
         """
         content = with_files(self.model_dump(mode="json", exclude_none=True), checksum)
+        for band in content["observation"]["bands"]:
+            if "curve" in band:
+                band["filter"] = band.pop("curve")["file"]
         names = [Path(name).name for name in self.clusters.stars.models]
         content["clusters"]["stars"]["isochrones"] = names
         text = json.dumps(content, sort_keys=True)

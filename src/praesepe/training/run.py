@@ -25,6 +25,7 @@ from praesepe.network.storage import CONTENT
 from praesepe.progress import Setup
 from praesepe.sky.contents import contents
 from praesepe.sky.tables import SurveyTables
+from praesepe.stars.curves import with_curves
 from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey
 from praesepe.training.checkpoint import check_same_run, read_checkpoint, write_checkpoint
@@ -102,6 +103,8 @@ class Run:
             identity["labels"] = self.labelled.fingerprint()
         else:
             hashes = Hashes.model_validate(contents(self.survey))
+            self.survey = self.estimator.survey = with_curves(self.survey)
+            self.estimator.describe(survey=self.survey.model_dump(mode="json"))
             identity["spectra"] = hashes.spectra
             if set(hashes.isochrones) != {"sse"}:  # what an imported name stands for may change
                 identity["stars"] = hashes.isochrones

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from torch import Tensor
 from praesepe.errors import InputError, PraesepeError
 from praesepe.network.estimator import Estimator
 from praesepe.network.transform import prior_range
+from praesepe.sky.contents import check_contents, contents
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
@@ -961,6 +963,13 @@ def test_a_run_goes_on_after_its_files_have_moved(toy: Any, tmp_path: Path) -> N
     assert run.steps == 4
     hashes = Estimator.load(tmp_path / "m").card.hashes
     assert hashes.curves == {"F475W": load_passband(tmp_path / "there" / "curve.txt").key}
+    fingerprint, key = survey_in("there").fingerprint(), hashes.curves["F475W"]
     np.savetxt(tmp_path / "there" / "curve.txt", table * [[1.0, 0.9]])
     with pytest.raises(InputError, match="another survey"):
         train_into(survey_in("there"), tmp_path / "m", steps=6, resume=True, **QUICK)
+    model = Estimator.load(tmp_path / "m")  # carries the curve, and what it was trained with
+    (tmp_path / "there" / "curve.txt").unlink()
+    assert contents(model.survey)["curves"]["F475W"] == key
+    check_contents(model.survey, hashes.model_dump(), model="m")
+    assert model.survey_fingerprint == model.survey.fingerprint() == fingerprint
+    assert parse_survey(tomllib.loads(model.survey.to_toml())) == model.survey

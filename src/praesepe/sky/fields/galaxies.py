@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from praesepe.rng import on_cpu
-from praesepe.stars.curves import load_passband
+from praesepe.stars.curves import band_curve
 from praesepe.stars.extinction import transmission
-from praesepe.survey import Survey
+from praesepe.survey import Band, Survey
 
 COUNT_MAG = np.arange(19.25, 26.0, 0.5)
 """Middles of the bins of magnitude, i_AB; each is 0.5 mag wide, so that the last ends at 26."""
@@ -132,14 +132,14 @@ def half_light_radius_arcsec(magnitude: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def _pivot_angstrom(spec: str, instrument: str) -> float:
+def _pivot_angstrom(band: Band) -> float:
     """Pivot wavelength of a filter; fields are drawn far more often than filters change."""
-    return load_passband(spec, instrument).pivot_angstrom
+    return band_curve(band).pivot_angstrom
 
 
 def _fluxes(survey: Survey, magnitude: np.ndarray, normal: np.ndarray, a_v: float) -> np.ndarray:
     """Light of each galaxy in each band, e-/s, (galaxy, band): a power law through two bands."""
-    pivot = np.array([_pivot_angstrom(band.filter, band.instrument) for band in survey.bands])
+    pivot = np.array([_pivot_angstrom(band) for band in survey.bands])
     at_21, slope, scatter = COLOR_MAG
     color = at_21 + slope * (magnitude - 21) + scatter * normal
     bluer = np.log10(PIVOT_F814W_ANGSTROM / pivot) / COLOR_BASE
