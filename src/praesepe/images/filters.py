@@ -28,19 +28,8 @@ def check_filters(survey: Survey, headers: Mapping[str, Headers]) -> None:
     Two things are looked at: names of filters, in ``FILTER`` and its like and in ``PHOTMODE``;
     and the pivot wavelength ``PHOTPLAM``, which must fit the number in the names of HST's and
     JWST's filters (F475W: 475 nm; F160W: 1600 nm). Other bands are only held against the names
-    of the survey's other bands, since observatories write filters in many ways.
-
-    Parameters
-    ----------
-    survey : Survey
-        Its bands.
-    headers : mapping
-        Band name to the headers of its image; one without any passes.
-
-    Raises
-    ------
-    InputError
-        Naming the keyword and the band that the image fits, where there is one.
+    of the survey's other bands, since observatories write filters in many ways. An image without
+    headers passes; the error names the keyword and the band that the image fits, if any.
     """
     for band in survey.bands:
         _check_name(band, headers[band.name], survey)

@@ -160,22 +160,10 @@ def check_covers(
     *,
     name: str = "stellar model",
 ) -> None:
-    """Refuse a prior that reaches beyond a stellar model.
+    """Refuse a prior on age and metals that reaches beyond a stellar model.
 
-    Parameters
-    ----------
-    grid : IsochroneGrid
-    log_age_range : tuple of float
-        Lowest and highest log10(age/yr); half a step of the grid beyond its ends is allowed.
-    z_range : tuple of float
-        Lowest and highest mass fraction of metals; 0.2 dex beyond the ends is allowed.
-    name : str
-        What the message calls the model.
-
-    Raises
-    ------
-    InputError
-        Naming what was asked for and what the model covers.
+    Half a step of the grid beyond its ends is allowed in age, 0.2 dex in the mass fraction of
+    metals. `name` is what the message calls the model.
     """
     half = 0.5 * float(np.diff(grid.log_age).min(initial=0.05)) + 1e-9
     first, last = grid.log_age[0], grid.log_age[-1]

@@ -189,15 +189,7 @@ def present_mass_fraction(
 
 
 def a_v_range(a_v: float | tuple[float, float], scatter: float = 0.0) -> tuple[float, float]:
-    """Range of extinctions that a table must cover, for `build_table`.
-
-    Parameters
-    ----------
-    a_v : float or tuple of float
-        Mean extinction of a population, or the range of it, mag.
-    scatter : float
-        Standard deviation from star to star, mag.
-    """
+    """Range of A_V, mag, that a table must cover: means with a scatter from star to star."""
     low, high = a_v if isinstance(a_v, tuple) else (a_v, a_v)
     return max(0.0, low - SCATTER_REACH * scatter), high + SCATTER_REACH * scatter
 

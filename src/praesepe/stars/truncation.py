@@ -53,13 +53,8 @@ def check_whole(file: IsochroneFile, good: np.ndarray) -> None:
     """Refuse a file that was cut off between two lines.
 
     Each isochrone is compared with that of the age before it. The stars of highest mass are written
-    last, so a cut takes away the giants, which give most of the light.
-
-    Parameters
-    ----------
-    file : IsochroneFile
-    good : ndarray of bool, shape (n,)
-        Rows that are stars.
+    last, so a cut takes away the giants, which give most of the light. `good` are the rows that are
+    stars, bool (n,).
 
     Raises
     ------
