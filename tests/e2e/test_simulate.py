@@ -112,7 +112,7 @@ def test_goes_on_after_a_kill(
     command = [sys.executable, "-m", "praesepe", *words, "--out", "set", "--workers", "2"]
     process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
     first = tmp_path / "set" / "shard-00000.fits"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # ends a hang, judges no speed
     while not first.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()  # the parent alone: its workers must notice

@@ -174,7 +174,7 @@ def simulate_mosaic(
     clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
     read = None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin)
     if center_deg is None and read is not None and read.sky is not None:
-        center_deg = _middle(*read.sky)
+        center_deg = middle_position(*read.sky)
     wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)
     if read is not None:
         clusters, x_px, y_px, ids = clusters_on(
@@ -223,8 +223,8 @@ def draw_density(survey: Survey, seed: int) -> float:
     return float(low * (high / low) ** np.random.default_rng((seed, 2)).random())
 
 
-def _middle(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[float, float]:
-    """Direction of the median of the positions' unit vectors: right across RA = 0, too."""
+def middle_position(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[float, float]:
+    """Direction of the median of the positions' unit vectors, deg: right across RA = 0, too."""
     good = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     if not good.any():
         raise InputError("no row of the catalogue has a position")

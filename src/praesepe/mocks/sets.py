@@ -237,7 +237,7 @@ def _parts(
     if shards is not None or shard_size is not None:
         if path is None:
             raise InputError("shards are files; say where they go", code="out='mocks'")
-        size = _shard_size(whole.n, shards, shard_size)
+        size = clusters_per_shard(whole.n, shards, shard_size)
         return _open_folder(path, whole, size, format or "fits", what, overwrite=overwrite)
     if path is not None:
         path = _check_file(path, format, overwrite=overwrite)
@@ -262,8 +262,14 @@ def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Pa
     return check_output(path, SUFFIXES, overwrite=overwrite)
 
 
-def _shard_size(n: int, shards: int | None, shard_size: int | None) -> int:
-    """Clusters in a shard: whole blocks."""
+def clusters_per_shard(n: int, shards: int | None, shard_size: int | None) -> int:
+    """Clusters in a shard, whole blocks of `BLOCK_SIZE`: give the number of shards or their size.
+
+    Raises
+    ------
+    InputError
+        Where both are given, a size is no multiple of a block, or shards are more than blocks.
+    """
     n_blocks = -(-n // BLOCK_SIZE)
     if shards is not None and shard_size is not None:
         raise InputError("give either the number of shards or their size, not both")

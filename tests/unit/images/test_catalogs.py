@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -346,11 +345,9 @@ def test_a_hundred_thousand_rows(tmp_path: Path, wcs: WCS, rng: np.random.Genera
     table = Table({"id": np.arange(100_000), "ra": sky.ra.deg, "dec": sky.dec.deg})
     path = tmp_path / "big.csv"
     table.write(path)
-    start = time.process_time()
     read, x_read, y_read = positions_in(path, wcs)
     assert len(read) == 100_000
     np.testing.assert_allclose((x_read, y_read), (x, y), atol=1e-4)
     table["ra"] = [f"{a // 15:02.0f}:{a / 15 % 1 * 60:010.7f}" for a in sky.ra.deg]
     _, x_read, _ = positions_in(table, wcs)
     np.testing.assert_allclose(x_read, x, atol=1e-2)
-    assert time.process_time() - start < 20

@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from praesepe import quantities
 from praesepe.errors import InputError
-from praesepe.mocks.mosaic_files import _middle, draw_density, simulate_mosaic
+from praesepe.mocks.mosaic_files import draw_density, middle_position, simulate_mosaic
 from praesepe.quantities import Quantity
 from praesepe.survey import Survey, load_survey
 
@@ -30,11 +30,11 @@ def test_the_middle_of_a_catalogue_is_that_of_most_positions() -> None:
     """Right across RA = 0, and whatever a single stray position says."""
     ra = np.array([359.99, 0.0, 0.01, np.nan, 40.0])
     dec = np.array([41.0, 41.01, 41.02, 41.0, -20.0])
-    middle_ra, middle_dec = _middle(ra, dec)
+    middle_ra, middle_dec = middle_position(ra, dec)
     assert (middle_ra + 180) % 360 - 180 == pytest.approx(0.005, abs=0.02)
     assert middle_dec == pytest.approx(41.01, abs=0.02)
     with pytest.raises(InputError, match="no row"):
-        _middle(np.array([np.nan]), np.array([1.0]))
+        middle_position(np.array([np.nan]), np.array([1.0]))
 
 
 def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path, survey: Survey) -> None:

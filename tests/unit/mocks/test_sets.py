@@ -16,7 +16,7 @@ from astropy.io import fits
 from praesepe.errors import InputError, PraesepeError
 from praesepe.files import Writer, check_space
 from praesepe.mocks import sets as module
-from praesepe.mocks.sets import RemoteRenderer, _shard_size, simulate
+from praesepe.mocks.sets import RemoteRenderer, clusters_per_shard, simulate
 from praesepe.mocks.stamps import MockArrays, MockSet, holds, truth_column, write_mocks
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import load_survey
@@ -60,7 +60,7 @@ def test_convolving_elsewhere_changes_nothing_but_the_place(survey, tables):
     ],
 )  # fmt: skip
 def test_shards_are_whole_blocks(n, shards, size, expected):
-    assert _shard_size(n, shards, size) == expected
+    assert clusters_per_shard(n, shards, size) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_shards_are_whole_blocks(n, shards, size, expected):
 )
 def test_impossible_shards(shards, size, message):
     with pytest.raises(InputError, match=message):
-        _shard_size(1000, shards, size)
+        clusters_per_shard(1000, shards, size)
 
 
 def blocks(survey, sizes, seed=0):

@@ -1,7 +1,5 @@
 """The table of stars: shapes, padding, files, and sums over a population."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -39,13 +37,6 @@ def test_padding_is_dark_and_out_of_reach(table):
     assert np.isinf(table.mag_ab[beyond]).all()
     weights = imf_weights(table.initial_mass[0, 0], KROUPA2001)
     assert weights[table.initial_mass[0, 0] > 120.001].sum() < 1e-12
-
-
-def test_it_is_fast(curves):
-    build_table(curves)
-    start = time.process_time()
-    build_table(curves)
-    assert time.process_time() - start < 2.0
 
 
 def test_chosen_metallicities(curves, table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from praesepe.sky.simulator import Mocks
 from praesepe.sky.stamps import TruthContext
 from praesepe.survey import Survey, parse_survey
 from praesepe.survey.schema import ARCSEC
+from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import MINIMUM, Labelled, read_labelled
 from praesepe.training.sources import LabelledSource, SimulatedSource, dihedral
 
@@ -263,7 +265,9 @@ def test_double_precision_becomes_single(survey: Survey) -> None:
     assert double.fingerprint() == labelled.fingerprint()
 
 
-def test_labels_have_the_distance_of_each_stamp(survey: Survey) -> None:
+def test_labels_have_the_distance_of_each_stamp(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Labels of simulations, derived or not, are the stamps' own truth."""
     mocks = Mocks(
         torch.zeros(2, 2, 16, 16),
@@ -274,9 +278,12 @@ def test_labels_have_the_distance_of_each_stamp(survey: Survey) -> None:
         },
         TruthContext(survey.pc_per_arcsec, np.array([6.0, 10.0]), np.array([1.0, 0.5])),
     )
-    source = object.__new__(SimulatedSource)
-    source.infers = ("a_v", "log_rh", "rh_arcsec", "rh_pc")
-    labels = source._labels(mocks)
+    simulator = SimpleNamespace(draw_block=lambda *_, **__: mocks)
+    monkeypatch.setattr("praesepe.training.sources.Simulator", lambda *_, **__: simulator)
+    infers = ("a_v", "log_rh", "rh_arcsec", "rh_pc")
+    source = SimulatedSource(survey, TrainingSettings(steps=1), infers, torch.device("cpu"), None)
+    images, labels = source.batch(0)
+    assert images is mocks.images
     expected = [[0.3, -0.5, 10**-0.5], [0.1, -1.0, 0.1]]
     np.testing.assert_allclose(labels[:, :3], expected, rtol=1e-6)
     np.testing.assert_allclose(

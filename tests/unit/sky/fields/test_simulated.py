@@ -143,7 +143,7 @@ def test_densities_are_spread_over_the_range(survey, sampler):
 
     assert strata() == [0, 1, 2, 3, 4, 5]
     before = pool.density.clone()
-    pool._plan(6)
+    pool.seek(pool.refresh)
     assert strata() == [0, 1, 2, 3, 4, 5]
     assert pool.density[0] != before[0]
     assert torch.equal(pool.density[1:], before[1:])
