@@ -2,7 +2,7 @@
 
 `estimator` is a trained network with all that is needed to use it; `net` joins `transform`,
 `encoders`, `conditions` and one of the `heads`. `schema` says what ``model.json`` holds, `storage`
-writes it, `conversion` reads older models; `noise` and `domain` serve the predictions.
+writes it; `noise` and `domain` serve the predictions.
 """
 
 from praesepe.lazy import lazy_names

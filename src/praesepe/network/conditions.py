@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,31 +19,18 @@ EMBEDDED = 32
 """Features that the conditions become."""
 
 
-@dataclass(frozen=True)
-class ConditionKind:
-    """A condition that networks can be told.
+class ConditionKind(NamedTuple):
+    """Whether a condition has a value for every band, and the range that suits most surveys."""
 
-    Attributes
-    ----------
-    name, unit, description : str
-    per_band : bool
-        One value for every band, or one for the whole stamp.
-    """
-
-    name: str
-    unit: str
-    description: str
     per_band: bool
+    usual: tuple[float, float]
 
 
 KINDS = {
-    kind.name: kind
-    for kind in (
-        ConditionKind(PRESENT, "", "whether the band was observed, 1 or 0", True),
-        ConditionKind("depth", "mag", "AB magnitude of a point source of 5 sigma", True),
-        ConditionKind("psf_fwhm", "arcsec", "full width at half maximum of the PSF", True),
-        ConditionKind("log_distance", "dex(pc)", "log10 of the distance in pc", False),
-    )
+    PRESENT: ConditionKind(True, (0.0, 1.0)),  # whether the band was observed
+    "depth": ConditionKind(True, (23.0, 29.0)),  # AB magnitude of a point source of 5 sigma
+    "psf_fwhm": ConditionKind(True, (0.05, 0.2)),  # full width at half maximum, arcsec
+    "log_distance": ConditionKind(False, (5.8, 7.5)),  # log10 of the distance in pc
 }
 
 
@@ -147,6 +133,4 @@ def as_tensor(
 
 def standard_ranges(names: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Ranges that suit most surveys, for the conditions named."""
-    usual = {PRESENT: (0.0, 1.0), "depth": (23.0, 29.0), "psf_fwhm": (0.05, 0.2)}
-    usual["log_distance"] = (5.8, 7.5)
-    return {condition_kind(name).name: usual[name] for name in names}
+    return {name: condition_kind(name).usual for name in names}

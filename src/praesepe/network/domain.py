@@ -20,7 +20,7 @@ class FeatureDomain:
     mean : Tensor, shape (feature,)
     precision : Tensor, shape (feature, feature)
     limit : Tensor, shape ()
-        Mahalanobis distance that a share `QUANTILE` of the training's stamps stays below.
+        Mahalanobis distance that 99.9 % of the training's stamps stay below.
     """
 
     mean: Tensor
@@ -28,7 +28,7 @@ class FeatureDomain:
     limit: Tensor
 
     @classmethod
-    def learn(cls, context: Tensor, *, quantile: float = 0.999) -> FeatureDomain | None:
+    def learn(cls, context: Tensor) -> FeatureDomain | None:
         """Learn from features (n, feature) of stamps like those of the training.
 
         With fewer than ten per feature the limit is set on a half that the mean and the covariance
@@ -44,7 +44,7 @@ class FeatureDomain:
         ridge = ridge * torch.eye(size).to(covariance)
         precision = torch.linalg.inv(covariance + ridge).float()
         found = cls(fitted.mean(0), precision, torch.ones((), device=context.device))
-        limit = torch.quantile(found.score(judged), quantile).clamp_min(1e-6)
+        limit = torch.quantile(found.score(judged), 0.999).clamp_min(1e-6)
         return cls(found.mean, found.precision, limit)
 
     def score(self, context: Tensor) -> Tensor:
@@ -52,7 +52,3 @@ class FeatureDomain:
         delta = context - self.mean.to(context)
         square = torch.einsum("ni,ij,nj->n", delta, self.precision.to(context), delta)
         return square.clamp_min(0).sqrt() / self.limit.to(context)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What is stored beside the weights."""
-        return {"mean": self.mean, "precision": self.precision, "limit": self.limit}

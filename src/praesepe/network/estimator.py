@@ -17,7 +17,6 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.errors import InputError, already_exists, unknown
 from praesepe.network.conditions import as_tensor, standard_ranges
-from praesepe.network.conversion import from_format_2
 from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.registry import head_settings
 from praesepe.network.net import ClusterNet
@@ -29,6 +28,8 @@ from praesepe.network.transform import prior_ranges
 from praesepe.survey import Survey, parse_survey
 
 log = logging.getLogger(__name__)
+
+INCLUDED = Path(str(resources.files("praesepe"))) / "data" / "weights"
 
 BATCH = {"cpu": 64, "cuda": 256}
 """Stamps that pass through the network at once: always so many, so that no bit of a row's answer
@@ -46,21 +47,18 @@ class Estimator:
         The survey it was trained for.
     net : ClusterNet
         The network.
-    domain : FeatureDomain, optional
-        Where the features of the training's stamps lie.
+
+    Attributes
+    ----------
+    domain : FeatureDomain or None
+        Where the features of the training's stamps lie; None before it is learnt or loaded.
     """
 
-    def __init__(
-        self,
-        card: ModelCard,
-        survey: Survey,
-        net: ClusterNet,
-        domain: FeatureDomain | None = None,
-    ) -> None:
+    def __init__(self, card: ModelCard, survey: Survey, net: ClusterNet) -> None:
         self.card = card
         self.survey = survey
         self.net = net.eval()
-        self.domain = domain
+        self.domain: FeatureDomain | None = None
 
     def __repr__(self) -> str:
         size = self.survey.stamp_size
@@ -292,14 +290,7 @@ class Estimator:
         if isinstance(stamps, Tensor):
             stamps = stamps.detach().float().cpu().numpy()
         if np.ma.isMaskedArray(stamps):
-            masked = np.ma.getmaskarray(stamps)
-            if masked.any():
-                n = int(masked.reshape(len(masked), -1).any(1).sum())
-                raise InputError(
-                    f"{n} of {len(masked)} stamps have masked pixels; fill them "
-                    "(praesepe.images does) or leave these stamps out"
-                )
-            stamps = np.ma.getdata(stamps)
+            stamps = stamps.astype(np.float32).filled(np.nan)
         # A copy where the array is read-only, reversed or of another byte order.
         x = torch.from_numpy(np.require(stamps, np.float32, ["C", "W"]))
         side = self.survey.stamp_size
@@ -313,8 +304,8 @@ class Estimator:
         bad = ~torch.isfinite(x).flatten(1).all(1)
         if bad.any():
             raise InputError(
-                f"{int(bad.sum())} of {len(x)} stamps contain NaN or infinite pixels; fill them "
-                "(praesepe.images does) or leave these stamps out"
+                f"{int(bad.sum())} of {len(x)} stamps contain NaN, infinite or masked pixels; fill "
+                "them (praesepe.images does) or leave these stamps out"
             )
         return x
 
@@ -364,7 +355,7 @@ class Estimator:
                     )
         if self.domain is not None and self.card.out_of_domain is not None:
             prefix = self.card.out_of_domain.tensors
-            tensors |= {f"{prefix}.{k}": v.cpu() for k, v in self.domain.tensors().items()}
+            tensors |= {f"{prefix}.{k}": v.cpu() for k, v in vars(self.domain).items()}
         blob = save({key: value.contiguous() for key, value in tensors.items()})
         if float16:  # the memory agrees with the file, whose version it has from now on
             with torch.no_grad():
@@ -425,10 +416,6 @@ class Estimator:
             raise InputError(
                 f"the weights of {source} are damaged: {error}; copy or train the model again"
             ) from error
-        if content["format"] == 2:
-            familiar = any(key.startswith("surprise.") for key in tensors)
-            content = from_format_2(content, source=source, familiar=familiar)
-            log.info("%s is of model format 2; it was converted as it was read", source)
         card = parse_card(content, source=source)
         survey = parse_survey(card.survey, source=f"{source}/model.json")
         estimator = cls(card, survey, _make_net(card, survey))
@@ -481,16 +468,13 @@ def model_names() -> tuple[str, ...]:
     tuple of str
         In alphabetical order.
     """
-    folder = resources.files("praesepe") / "data" / "weights"
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(p.name for p in folder.iterdir() if (p / "model.json").is_file()))
+    return tuple(sorted(file.parent.name for file in INCLUDED.glob("*/model.json")))
 
 
 def _find(source: str | Path) -> Path:
     path = Path(source)
     if str(source) in model_names():
-        return Path(str(resources.files("praesepe") / "data" / "weights" / str(source)))
+        return INCLUDED / source
     if path.is_dir():
         return path
     if path.exists():

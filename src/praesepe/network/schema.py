@@ -146,12 +146,9 @@ class ModelCard(Entry):
             quantities.get(name)
         for condition in self.conditions:
             condition_kind(condition.name)
-        for kind, names in (
-            ("infers", self.infers),
-            ("conditions", tuple(condition.name for condition in self.conditions)),
-        ):
+        for names in (self.infers, [condition.name for condition in self.conditions]):
             if len(set(names)) < len(names):
-                raise ValueError(f"{kind} {list(names)}: each name may occur once")
+                raise ValueError(f"{list(names)}: each name may occur once")
         if tuple(self.priors) != self.infers:
             raise ValueError(f"priors of {list(self.priors)}, but infers {list(self.infers)}")
         return self
@@ -182,13 +179,8 @@ def parse_card(content: Mapping[str, Any], *, source: str) -> ModelCard:
     Raises
     ------
     InputError
-        Where a key is missing or unknown, a value is impossible, or the format another.
+        Where a key is missing or unknown, or a value is impossible.
     """
-    if content.get("format") != FORMAT:
-        raise InputError(
-            f"{source} is of model format {content.get('format')}, this version reads 2 and "
-            f"{FORMAT}; use the version of Praesepe that wrote it"
-        )
     try:
         return ModelCard.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from praesepe.errors import InputError
 from praesepe.files import atomic, remove_debris, replace_set
-from praesepe.network.schema import FORMAT, checksum, digest
+from praesepe.network.schema import FORMAT, checksum
 
 WEIGHTS = "weights.safetensors"
 CONTENT = "model.json"
@@ -63,16 +63,9 @@ def _matching_weights(path: Path) -> bytes | None:
     try:
         blob = (path / WEIGHTS).read_bytes()
         content = json.loads((path / CONTENT).read_text(encoding="utf-8"))
-        return blob if _belong_together(content, blob) else None
+        return blob if content["checksum"] == checksum(content, blob) else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _belong_together(content: dict[str, Any], blob: bytes) -> bool:
-    """Whether the weights are those that ``model.json`` speaks of, and it is as it was written."""
-    if content.get("format") == 2:  # had a digest of the weights only, or none
-        return content.get("version") in (None, digest(blob))
-    return bool(content["checksum"] == checksum(content, blob))
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -93,19 +86,16 @@ def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
         ) from error
     if not isinstance(content, dict) or "format" not in content:
         raise InputError(f"{path} is not a Praesepe model: its {CONTENT} lacks the usual entries")
-    if content.get("format") not in (2, FORMAT):
+    if content["format"] != FORMAT:
         raise InputError(
-            f"{path} is of model format {content.get('format')}, this version reads 2 and "
-            f"{FORMAT}; use the version of Praesepe that wrote it"
+            f"{path} is of model format {content['format']}, this version reads {FORMAT}; use the "
+            "version of Praesepe that wrote it, or train the model again"
         )
-    if "checksum" not in content and content["format"] == FORMAT:
-        raise InputError(f"{path} is not a Praesepe model: its {CONTENT} lacks the usual entries")
-    if not _belong_together(content, blob):
-        previous = path / PREVIOUS
-        blob = previous.read_bytes() if previous.is_file() else b""
-        if not _belong_together(content, blob):
-            raise InputError(
-                f"{path} is damaged, or was changed after it was written: the checksum of "
-                f"{CONTENT} and {WEIGHTS} is another; copy or train the model again"
-            )
-    return content, blob
+    previous = path / PREVIOUS
+    for weights in (blob, previous.read_bytes() if previous.is_file() else b""):
+        if content.get("checksum") == checksum(content, weights):
+            return content, weights
+    raise InputError(
+        f"{path} is damaged, or was changed after it was written: the checksum of {CONTENT} and "
+        f"{WEIGHTS} is another; copy or train the model again"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from praesepe.errors import InputError, PraesepeError
 from praesepe.network import storage
@@ -169,7 +169,7 @@ def test_masked_pixels_are_refused(estimator: Estimator, stamps: np.ndarray) -> 
     expected = estimator.predict(stamps[:5], n_samples=3).samples
     np.testing.assert_array_equal(estimator.predict(masked, n_samples=3).samples, expected)
     masked[3, 1, 4, 4] = np.ma.masked
-    with pytest.raises(InputError, match="1 of 5 stamps have masked pixels"):
+    with pytest.raises(InputError, match=r"1 of 5 stamps contain .* masked pixels"):
         estimator.predict(masked)
 
 
@@ -228,7 +228,7 @@ def test_no_stamps_give_no_posteriors(estimator: Estimator) -> None:
 def test_a_bad_pixel_is_refused(estimator: Estimator, stamps: np.ndarray, value: float) -> None:
     bad = stamps.copy()
     bad[3, 1, 2, 2] = bad[7, 0, 0, 0] = value
-    with pytest.raises(InputError, match="2 of 150 stamps contain NaN or infinite"):
+    with pytest.raises(InputError, match="2 of 150 stamps contain NaN, infinite"):
         estimator.predict(bad)
 
 
@@ -389,24 +389,6 @@ def test_the_transform_travels_with_the_weights(saved: Path, survey: Survey) -> 
     torch.testing.assert_close(net.labels.mean, (low + high) / 2)
 
 
-def test_weights_in_half_precision_are_read(
-    saved: Path, stamps: np.ndarray, tmp_path: Path
-) -> None:
-    from safetensors.torch import load, save
-
-    tensors = load((saved / "weights.safetensors").read_bytes())
-    half = {
-        key: value.half() if value.is_floating_point() and "surprise" not in key else value
-        for key, value in tensors.items()
-    }
-    blob = save(half)
-    content = json.loads((saved / "model.json").read_text()) | {"version": storage.digest(blob)}
-    storage.write_model(tmp_path / "half", blob, content)
-    small = Estimator.load(tmp_path / "half").predict(stamps, n_samples=20)
-    whole = Estimator.load(saved).predict(stamps, n_samples=20)
-    assert np.median(np.abs(small.samples - whole.samples)) < 0.01
-
-
 def test_a_model_is_not_replaced_unasked(saved: Path, survey: Survey) -> None:
     before = (saved / "weights.safetensors").read_bytes()
     other = make_estimator(survey, seed=7)
@@ -507,10 +489,10 @@ def edit(saved: Path, **changes: Any) -> None:
         (lambda p: (p / "model.json").write_text("{"), "not a Praesepe model"),
         (lambda p: (p / "model.json").write_bytes(b"\xff\xfe\x00"), "not a Praesepe model"),
         (lambda p: (p / "model.json").write_text("[1]"), "lacks the usual entries"),
-        (lambda p: edit(p, checksum=...), "lacks the usual entries"),
+        (lambda p: edit(p, checksum=...), "is damaged, or was changed"),
         (lambda p: edit(p, survey=...), "survey: Field required"),
-        (lambda p: edit(p, format=1), "format 1, this version reads 2 and 3"),
-        (lambda p: edit(p, format=4), "format 4, this version reads 2 and 3"),
+        (lambda p: edit(p, format=2), "format 2, this version reads 3"),
+        (lambda p: edit(p, format=4), "format 4, this version reads 3"),
         (lambda p: edit(p, infers=["age"]), "unknown quantity 'age'"),
         (lambda p: edit(p, infers=["log_age"]), "priors of .*, but infers"),
         (lambda p: edit(p, infers=None), "infers: Input should be"),
@@ -537,74 +519,6 @@ def test_any_entry_that_was_changed_is_noticed(saved: Path) -> None:
     path = saved / "model.json"
     path.write_text(path.read_text().replace('"mine"', '"mime"'))
     with pytest.raises(InputError, match="was changed after it was written"):
-        Estimator.load(saved)
-
-
-# Format 2
-
-
-def as_format_2(saved: Path) -> None:
-    """Write ``model.json`` as the versions before format 3 did."""
-    content = json.loads((saved / "model.json").read_text())
-    tensors = load_file(saved / "weights.safetensors")
-    blob = save(
-        {key.replace("out_of_domain.", "surprise."): value for key, value in tensors.items()}
-    )
-    (saved / "weights.safetensors").write_bytes(blob)
-    old = {
-        "format": 2,
-        "name": content["name"],
-        "preset": "tiny",
-        "present_mass_fraction": content["present_mass"],
-        "version": digest(blob),
-        "training": {
-            "minutes": 3.0,
-            "seed": 4,
-            "steps_done": 7,
-            "stamps_seen": 70,
-            "praesepe": "0",
-        },
-        "parameters": content["infers"],
-        "survey": content["survey"],
-    }
-    (saved / "model.json").write_text(json.dumps(old))
-
-
-def test_format_2_is_converted_as_it_is_read(
-    saved: Path, stamps: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = Estimator.load(saved).predict(stamps[:9], n_samples=4)
-    as_format_2(saved)
-    with caplog.at_level("INFO", "praesepe"):
-        estimator = Estimator.load(saved)
-    assert "of model format 2" in caplog.text
-    for model in (estimator, Estimator.load(estimator.save(tmp_path / "again"))):
-        after = model.predict(stamps[:9], n_samples=4)
-        np.testing.assert_array_equal(after.samples, before.samples)
-        np.testing.assert_array_equal(after.out_of_domain, before.out_of_domain)
-        (run,) = model.card.runs
-        assert (run.seed, run.steps, run.clusters) == (4, 7, 70)
-        assert model.training_seeds == {4}
-        assert "format 2" in model.card.hashes.absent_because
-        np.testing.assert_allclose(model.present_mass_fraction([7.0, 9.0]), [0.9, 0.7])
-    weights = [(p / "weights.safetensors").read_bytes() for p in (saved, tmp_path / "again")]
-    assert weights[0] == weights[1]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"survey": ...}, "lacks the usual entries"),
-        ({"preset": ...}, "lacks the usual entries"),
-        ({"parameters": ["age"]}, "other parameters than log_age"),
-        ({"preset": "smal"}, "'smal'.*'small'"),
-        ({"version": "0" * 12}, "is damaged"),
-    ],
-)
-def test_a_bad_model_of_format_2(saved: Path, change: dict[str, Any], message: str) -> None:
-    as_format_2(saved)
-    edit(saved, **change)
-    with pytest.raises(InputError, match=message):
         Estimator.load(saved)
 
 
