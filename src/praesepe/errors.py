@@ -17,8 +17,8 @@ class InputError(PraesepeError, ValueError):
 
     Parameters
     ----------
-    message : str, optional
-        What is wrong. Without it the message is made of `given` and `allowed`.
+    message : str
+        What is wrong.
     given : object, optional
         What was given.
     allowed : object, optional
@@ -34,15 +34,13 @@ class InputError(PraesepeError, ValueError):
     --------
     >>> print(InputError("stamps of 63 px", allowed="an even number", remedy="give 64"))
     stamps of 63 px; give 64
-    >>> print(InputError(given=63, allowed=["32", "64"]))
-    63 is not allowed; allowed: 32 and 64
     >>> print(InputError("a.fits exists", remedy="replace it", code="overwrite=True"))
     a.fits exists; replace it (overwrite=True)
     """
 
     def __init__(
         self,
-        message: str = "",
+        message: str,
         *,
         given: Any = None,
         allowed: Any = None,
@@ -73,11 +71,7 @@ class InputError(PraesepeError, ValueError):
         str
             One or two sentences.
         """
-        message = str(self.args[0]) if self.args and self.args[0] else ""
-        if not message:
-            message = f"{self.given!r} is not allowed"
-            if self.allowed is not None:
-                message += f"; allowed: {listed(self.allowed)}"
+        message = str(self.args[0])
         written = translate(self.code) if self.code else ""
         advice = " ".join(part for part in (self.remedy, f"({written})" if written else "") if part)
         if not advice:

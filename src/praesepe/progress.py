@@ -7,25 +7,15 @@ The library shows nothing by itself. Work of a known amount calls a `Progress`; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
+Progress = Callable[[int, int], None]
+"""Is called with how many of all things are done, and with all; first with none done."""
 
-class Progress(Protocol):
-    """Is called as work goes on, first with none done; any function of two numbers will do."""
-
-    def __call__(self, done: int, total: int, /) -> None:
-        """Tell how many of all things are done."""
-        ...
-
-
-class Setup(Protocol):
-    """Is called in the stages before the work."""
-
-    def __call__(self, stage: str, done: int, total: int, /) -> None:
-        """Tell the stage in words ("tables of stars"), and how many of its things are done."""
-        ...
+Setup = Callable[[str, int, int], None]
+"""Is called with a stage in words ("tables of stars"), and how many of its things are done."""
 
 
 class Counter:

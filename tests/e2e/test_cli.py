@@ -235,7 +235,7 @@ def test_images_without_a_wcs(run_cli: Run, model: Path, field: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--unit", "F475W"), "write BAND=UNIT"),
+        (("--unit", "F475W"), "write BAND=…, e.g. --unit F475W=electron"),
         (("--zero-point", "F475W=bright"), "'bright' is not a magnitude"),
         (("--zero-point", "F475W=nan"), "'nan' is not a magnitude"),
         (("--zero-point", "F555W=25"), "unknown band 'F555W'"),

@@ -73,9 +73,10 @@ class Images:
 
     def calibration(self) -> dict[str, Any]:
         """Units and zero points, as the library takes them."""
+        zero_points = by_band("--zero-point", self.zero_point)
         return {
             "units": by_band("--unit", self.unit),
-            "zero_points": magnitudes_by_band(self.zero_point),
+            "zero_points": {band: _magnitude(text) for band, text in zero_points.items()},
         }
 
 
@@ -139,15 +140,8 @@ COMMANDS = {"praesepe.import_isochrones": "praesepe stars import FILE --name NAM
 def as_options(code: str) -> str:
     """Write what an error advises in Python as the command line has it.
 
-    Parameters
-    ----------
-    code : str
-        Arguments of a library function, ``"units={'F475W': 'Jy'}"``, or a call of one.
-
-    Returns
-    -------
-    str
-        The options, ``"--unit F475W=Jy"``, or the command; empty where there is none.
+    Of arguments, ``"units={'F475W': 'Jy'}"``, the options, ``"--unit F475W=Jy"``; of a call of a
+    function the command; empty where there is none.
     """
     if called := re.match(r"([\w.]+)\(", code):
         return COMMANDS.get(called[1], "")
@@ -175,30 +169,24 @@ def positive(value: float | None) -> float | None:
 
 def by_band(option: str, pairs: list[str] | None) -> dict[str, str]:
     """Read arguments ``BAND=…`` of an option."""
-    what, example = {
-        "--image": ("FILE", "f475w.fits"),
-        "--unit": ("UNIT", "electron/s"),
-        "--zero-point": ("MAG", "26.06"),
-    }[option]
+    example = {"--image": "f475w.fits", "--unit": "electron/s", "--zero-point": "26.06"}[option]
     values: dict[str, str] = {}
     for pair in pairs or []:
         band, _, value = pair.partition("=")
         if not (band and value):
-            raise InputError(f"{option} {pair}: write BAND={what}, e.g. {option} F475W={example}")
+            raise InputError(f"{option} {pair}: write BAND=…, e.g. {option} F475W={example}")
         if band in values:
             raise InputError(f"{option} {pair}: band {band!r} is given twice.")
         values[band] = value
     return values
 
 
-def magnitudes_by_band(pairs: list[str] | None) -> dict[str, float]:
-    """Read ``BAND=MAG`` arguments."""
-    magnitudes: dict[str, float] = {}
-    for band, text in by_band("--zero-point", pairs).items():
-        try:
-            magnitudes[band] = float(text)
-        except ValueError:
-            magnitudes[band] = math.nan
-        if not math.isfinite(magnitudes[band]):
-            raise InputError(f"--zero-point {band}={text}: {text!r} is not a magnitude.")
-    return magnitudes
+def _magnitude(text: str) -> float:
+    """Read a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"--zero-point: {text!r} is not a magnitude.")
+    return value

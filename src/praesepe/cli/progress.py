@@ -23,21 +23,8 @@ class Display:
     """What a command is doing: set-up first, then how much of the work is done.
 
     Called by the library with (done, total), or with the dictionary of a training; before, its
-    method `setup` with the stages of a set-up.
-
-    Parameters
-    ----------
-    what : str
-        What is going on, such as ``"measuring"``.
-    things : str
-        What is counted, such as ``"clusters"``.
-
-    Attributes
-    ----------
-    share : float
-        Share of the work that is done, 0 to 1.
-    text : str
-        What is going on.
+    method `setup` with the stages of a set-up. `what` is going on, such as ``"measuring"``, and
+    `things` are counted, such as ``"clusters"``; `share` of the work is done, 0 to 1.
     """
 
     def __init__(self, what: str, things: str) -> None:
@@ -113,18 +100,7 @@ def _minutes(seconds: float) -> str:
 
 @contextmanager
 def display(what: str, things: str = "") -> Iterator[Display]:
-    """Show a `Display` on the standard error while the work goes on.
-
-    Parameters
-    ----------
-    what, things : str
-        What is going on, and what is counted.
-
-    Yields
-    ------
-    Display
-        To be handed to the library as its progress.
-    """
+    """Show a `Display`, to be handed to the library, on the standard error during the work."""
     shown = Display(what, things)
     console = console_on(stderr=True)
     stop = threading.Event()

@@ -6,7 +6,7 @@ import errno
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ENOUGH_FOR_A_RATE = 1000
-ROOM_FOR_LABELS = 18
+ROOM_FOR_LABELS = 15
 """Characters that a table of metrics keeps for the labels of bins; longer ones are broken."""
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """Of the messages that are shown: usually, with ``-v`` and with ``-vv``."""
@@ -55,17 +55,7 @@ def say_error(error: BaseException) -> None:
 
 
 def say_unexpected(error: BaseException, *, command: str, traced: bool) -> None:
-    """A short report of an error that Praesepe did not foresee.
-
-    Parameters
-    ----------
-    error : BaseException
-        What was raised, by Praesepe or a library that it uses.
-    command : str
-        The command line.
-    traced : bool
-        Whether the traceback is shown as well.
-    """
+    """A short report of an error that Praesepe did not foresee; `traced`: after its traceback."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         text = f"the memory is not enough: {error}. Close other programs, or give less at once."
         _say_with_head("[bold red]Error:[/]", text)
@@ -76,17 +66,10 @@ def say_unexpected(error: BaseException, *, command: str, traced: bool) -> None:
     text = f"{type(error).__name__}: {error}".rstrip(": ") + place
     _say_with_head("[bold red]Error:[/] this was not foreseen:", text)
     more = "" if traced else "Add -v to see where it happened. "
-    advice = (
+    say_note(
         f"{more}If the input is sound, please report it, with the output of -v, to the project's "
         f"issue tracker.\nThe command was: {command}"
     )
-    say_note(advice)
-
-
-def show_traceback(error: BaseException) -> None:
-    """Where an error came from, on the standard error."""
-    text = "".join(traceback.format_exception(error))
-    say_note(text.rstrip())
 
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -155,27 +138,26 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
 def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     """Bias, scatter and coverage of every quantity, for all clusters and in the survey's bins.
 
-    Quantities that find no room beside each other follow in tables of their own, so that no
-    number is cut.
+    Quantities that find no room beside each other on a screen of `width` characters follow in
+    tables of their own, so that no number is cut.
     """
     by_truth = [evaluation[name] for name in ("all", *evaluation.own_bins) if evaluation[name]["n"]]
     of_median = [evaluation["by_median"][name] for name in evaluation.own_bins]
     by_median = [part for part in of_median if part["n"]]
     parts = by_truth + by_median
-    heads = ("N", *(str(part["n"]) for part in parts))
-    taken = ROOM_FOR_LABELS + 1 + max(map(len, heads))
-    groups: list[list[Quantity]] = []
-    room = 0
-    for quantity in evaluation.recovery.quantities:
+    quantities = evaluation.recovery.quantities
+    widest = 0
+    for quantity in quantities:
         rows = [_heads(quantity), *(_cells(part[quantity.name]) for part in parts)]
         needed = sum(1 + max(map(len, column)) for column in zip(*rows, strict=True))
-        if not groups or needed > room:
-            groups.append([])
-            room = width - taken
-        groups[-1].append(quantity)
-        room -= needed
+        widest = max(widest, needed)
+    room = width - ROOM_FOR_LABELS - 1 - max(len(str(part["n"])) for part in parts)
+    size = max(room // widest, 1)
+    tables = [
+        _metrics_of(quantities[start : start + size], by_truth, by_median)
+        for start in range(0, len(quantities), size)
+    ]
     made_by = evaluation["provenance"]
-    tables = [_metrics_of(group, by_truth, by_median) for group in groups]
     tables[0].title = (
         f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, its "
         "scatter (±), and the coverage of the 68 % credible interval"
@@ -184,7 +166,7 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
 
 
 def _metrics_of(
-    group: list[Quantity], by_truth: list[dict[str, Any]], by_median: list[dict[str, Any]]
+    group: Sequence[Quantity], by_truth: list[dict[str, Any]], by_median: list[dict[str, Any]]
 ) -> ScreenTable:
     """A table of some quantities."""
     table = ScreenTable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import is_dataclass
@@ -17,8 +18,8 @@ from praesepe.cli.screen import (
     console_on,
     log_lines,
     say_error,
+    say_note,
     say_unexpected,
-    show_traceback,
     show_warning,
 )
 from praesepe.errors import PraesepeError, PraesepeWarning
@@ -42,21 +43,11 @@ Verbose = Annotated[
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function.
+    """Make a command of a function whose annotations Typer understands.
 
     The command takes ``-v`` too, and in place of a parameter that is a dataclass one option for
     each of its fields. Its exit status is 0, 2 for input that cannot be used, 1 for an error that
     nobody foresaw, and 130 after Ctrl-C. This is the one place where errors become messages.
-
-    Parameters
-    ----------
-    function : callable
-        With annotations that Typer understands.
-
-    Returns
-    -------
-    callable
-        To be registered with Typer.
     """
     own = inspect.signature(function, eval_str=True).parameters
     groups: dict[str, Callable[..., Any]] = {
@@ -107,7 +98,7 @@ def _report(error: Exception, *, traced: bool) -> int:
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         raise error  # the reader has gone, as in `praesepe survey show phat | head`
     if traced:
-        show_traceback(error)
+        say_note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, PraesepeError | OSError):
         say_error(error)
         return BAD_INPUT

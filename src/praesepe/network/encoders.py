@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,12 +77,12 @@ class ResNet(nn.Module):
         if p.pool:
             layers.append(nn.MaxPool2d(3, 2, 1))
         self.stem = nn.Sequential(*layers)
-        block: Callable[[int, int, int], nn.Module] = Bottleneck if p.bottleneck else BasicBlock
         stages = []
         for stage, (width, depth) in enumerate(zip(p.widths, p.depths, strict=True)):
             blocks = []
             for i in range(depth):
-                blocks.append(block(channels, width, 2 if stage > 0 and i == 0 else 1))
+                stride = 2 if stage > 0 and i == 0 else 1
+                blocks.append(ResidualBlock(channels, width, stride, bottleneck=p.bottleneck))
                 channels = width
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
@@ -154,55 +154,40 @@ class RadialPooling(nn.Module):
         return torch.softmax(-(distance**2).flatten(1), dim=1).reshape(distance.shape)
 
 
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions around which the input is added (He et al. 2016)."""
+class ResidualBlock(nn.Module):
+    """Convolutions around which the input is added (He et al. 2016).
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.path = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            _zero_init_norm(width),
-        )
-        self.shortcut = _shortcut(channels, width, stride)
-        self.relu = nn.ReLU(inplace=True)
+    Parameters
+    ----------
+    channels, width : int
+        Of the input and of the output.
+    stride : int
+        Of the first 3×3 convolution.
+    bottleneck : bool
+        Convolutions of 1×1, 3×3 and 1×1, a quarter of the width inside, instead of two of 3×3.
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n, channels, y, x) to (n, width, y / stride, x / stride)."""
-        return self.relu(self.path(x) + self.shortcut(x))
-
-
-class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions, a quarter of the width inside."""
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int, *, bottleneck: bool) -> None:
         super().__init__()
         inner = width // 4
-        self.path = nn.Sequential(
-            nn.Conv2d(channels, inner, 1, bias=False),
-            nn.BatchNorm2d(inner),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(inner, inner, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(inner),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(inner, width, 1, bias=False),
-            _zero_init_norm(width),
+        convolutions = (
+            [(channels, inner, 1, 1), (inner, inner, 3, stride), (inner, width, 1, 1)]
+            if bottleneck
+            else [(channels, width, 3, stride), (width, width, 3, 1)]
         )
+        layers: list[nn.Module] = []
+        for n_in, n_out, kernel, step in convolutions:
+            norm = nn.BatchNorm2d(n_out)
+            layers.append(nn.Conv2d(n_in, n_out, kernel, step, kernel // 2, bias=False))
+            layers += [norm, nn.ReLU(inplace=True)]
+        nn.init.zeros_(norm.weight)  # the block begins as its shortcut
+        self.path = nn.Sequential(*layers[:-1])
         self.shortcut = _shortcut(channels, width, stride)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, y, x) to (n, width, y / stride, x / stride)."""
         return self.relu(self.path(x) + self.shortcut(x))
-
-
-def _zero_init_norm(width: int) -> nn.BatchNorm2d:
-    """Batch normalisation with its scale at zero: each residual block begins as its shortcut."""
-    norm = nn.BatchNorm2d(width)
-    nn.init.zeros_(norm.weight)
-    return norm
 
 
 def _shortcut(channels: int, width: int, stride: int) -> nn.Module:

@@ -56,22 +56,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def check_same_run(
     theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path, defaults: Mapping[str, Any]
 ) -> None:
-    """Refuse a checkpoint of a run with other data or another network.
+    """Refuse a checkpoint of a run with other data or another network, saying what differs.
 
-    Parameters
-    ----------
-    theirs, ours : mapping
-        What identifies the run of the checkpoint, and this one. Settings are those that differ
-        from their defaults, so that a new setting ends no run.
-    path : Path
-        Of the checkpoint.
-    defaults : mapping
-        Of the settings, for the message.
-
-    Raises
-    ------
-    InputError
-        Saying what differs.
+    `theirs` and `ours` identify the run of the checkpoint, and this one. Settings are those that
+    differ from their `defaults`, so that a new setting ends no run.
     """
     for key in sorted({*theirs, *ours}, key=list({**ours, **theirs}).index):
         if (then := theirs.get(key)) != (now := ours.get(key)):

@@ -18,20 +18,7 @@ Report = Callable[[Line], None]
 
 
 class MetricsLog:
-    """Keeps the lines of metrics, writes them, and reports them.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        For ``metrics.jsonl`` and the files of TensorBoard; None: nothing is written.
-    report : callable, optional
-        Called with each line.
-
-    Attributes
-    ----------
-    lines : list of dict
-        All lines so far.
-    """
+    """Keeps the lines of metrics, writes them where there is a folder, and reports them."""
 
     def __init__(self, folder: Path | None, report: Report | None) -> None:
         self.lines: list[Line] = []

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 
 class Signals:
     """Notes Ctrl-C and SIGTERM while it is open, so that a training can stop between two steps.
 
-    The second signal takes its usual course at once. Outside the main thread, where Python hands
-    out no signals, nothing is noted.
-
-    Attributes
-    ----------
-    received : int or None
-        The signal that came.
+    `received` is the signal that came. The second takes its usual course at once. Outside the main
+    thread, where Python hands out no signals, nothing is noted.
     """
 
     def __init__(self) -> None:
@@ -33,12 +28,7 @@ class Signals:
                     signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._restore()
         if kind is None:
             self.deliver()

@@ -38,17 +38,7 @@ class Source(Protocol):
 class SimulatedSource:
     """Fresh simulated clusters for every step; step k is the same in every run of a seed.
 
-    Parameters
-    ----------
-    survey : Survey
-    settings : TrainingSettings
-    infers : sequence of str
-        Names of the quantities that the labels hold.
-    device : torch.device
-    tables : SurveyTables, optional
-        Ready-made tables of stars.
-    setup : callable, optional
-        Called with (stage, done, total) as the simulator is made.
+    The labels hold the quantities `infers`.
     """
 
     name = "simulations"
@@ -60,7 +50,7 @@ class SimulatedSource:
         infers: Sequence[str],
         device: torch.device,
         tables: SurveyTables | None,
-        setup: Setup | None = None,
+        setup: Setup | None,
     ) -> None:
         self.settings, self.infers = settings, tuple(infers)
         self.simulator = Simulator(
@@ -94,14 +84,7 @@ def dihedral(image: Tensor, k: int) -> Tensor:
 class LabelledSource:
     """Batches of real clusters, turned, mirrored and with zero points off by the survey's scatter.
 
-    Parameters
-    ----------
-    labelled : Labelled
-        The clusters; a seventh of them is kept for validation.
-    survey : Survey
-        Gives the scatter of the zero points.
-    seed, batch_size : int
-    device : torch.device
+    A seventh of the clusters is kept for validation.
     """
 
     name = "labelled clusters"
@@ -132,11 +115,8 @@ class LabelledSource:
         turned = [
             dihedral(image, int(k)) for image, k in zip(images[index], orientations, strict=True)
         ]
-        gain = rng.normal(
-            0,
-            self.survey.observation.nuisance.zero_point_mag,
-            (self.batch_size, images.shape[1], 1, 1),
-        )
+        scatter = self.survey.observation.nuisance.zero_point_mag
+        gain = rng.normal(0, scatter, (self.batch_size, images.shape[1], 1, 1))
         factor = torch.from_numpy(10 ** (-0.4 * gain)).to(images)
         return torch.stack(turned) * factor, labels[index]
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from praesepe.errors import InputError
-from praesepe.network.encoders import PRESETS, BasicBlock, Bottleneck, RadialPooling, ResNet, fused
+from praesepe.network.encoders import PRESETS, RadialPooling, ResidualBlock, ResNet, fused
 
 CASES = [
     (preset, bands, side)
@@ -52,7 +52,8 @@ def test_the_paper_preset_is_table_1_of_paper_ii() -> None:
     assert seen[0] == ("Conv2d", 64, 64)
     assert next(item for item in seen if item[0] == "MaxPool2d") == ("MaxPool2d", 64, 32)
     stages = {
-        side: [s for s in seen if s[0] == "Bottleneck" and s[2] == side] for side in (32, 16, 8, 4)
+        side: [s for s in seen if s[0] == "ResidualBlock" and s[2] == side]
+        for side in (32, 16, 8, 4)
     }
     assert [len(stage) for stage in stages.values()] == [3, 4, 6, 3]
     assert [stage[-1][1] for stage in stages.values()] == [128, 256, 512, 1024]
@@ -69,11 +70,11 @@ def test_the_paper_preset_has_50_layers() -> None:
     assert len(weighted) == 50
 
 
-@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
-def test_a_block_begins_as_its_shortcut(block: type[nn.Module], generator: torch.Generator) -> None:
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_a_block_begins_as_its_shortcut(bottleneck: bool, generator: torch.Generator) -> None:
     x = torch.randn((2, 8, 6, 6), generator=generator)
-    torch.testing.assert_close(block(8, 8, 1)(x), x.relu())
-    assert block(8, 16, 2)(x).shape == (2, 16, 3, 3)
+    torch.testing.assert_close(ResidualBlock(8, 8, 1, bottleneck=bottleneck)(x), x.relu())
+    assert ResidualBlock(8, 16, 2, bottleneck=bottleneck)(x).shape == (2, 16, 3, 3)
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (16, 16), (4, 4), (9, 8), (25, 25)])
