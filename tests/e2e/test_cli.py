@@ -303,16 +303,6 @@ def test_no_such_device(run_cli: Run, tmp_path: Path) -> None:
     assert "cuda" in refused.stderr
 
 
-def test_control_c(run_cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("praesepe.mocks.sets.simulate", interrupt)
-    finished = run_cli("simulate", "phat", "--out", tmp_path / "m.fits", check=False)
-    assert finished.returncode == 130
-    assert finished.stderr.strip() == "Interrupted."
-
-
 @pytest.mark.skipif("phat" not in model_names(), reason="no trained model in the package")
 def test_demo(run_cli: Run, tmp_path: Path) -> None:
     finished = run_cli("demo", "--out", tmp_path / "demo")

@@ -171,12 +171,3 @@ def test_one_name_for_one_thing() -> None:
                 meanings.setdefault(option.name, set()).add(tuple(option.opts))
     assert {name: found for name, found in meanings.items() if len(found) > 1} == {}
     assert not {"clusters", "labels", "exclude", "survey"} & set(meanings)  # --catalog, argument
-
-
-def test_commands_and_python_have_the_same(run_cli: Run) -> None:
-    import praesepe
-
-    homes = {"mosaic": "simulate_mosaic", "demo": "run_demo", "survey": "load_survey"}
-    homes |= {"stars": "", "fields": "build_fields"}
-    for name in (*app.COMMANDS, *app.GROUPS):
-        assert not (home := homes.get(name, name)) or home in dir(praesepe), name

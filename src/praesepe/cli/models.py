@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,23 +91,28 @@ def train(
         reading = {**asdict(pixels), **images.calibration(), "allow_no_wcs": no_wcs}
         labelled = read_labelled(described, images.files(), catalog, **reading)
         say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
-    with display("training") as progress, _how_to_go_on(out):
-        train_model(
-            described,
-            out=out,
-            minutes=minutes,
-            steps=steps,
-            seed=seed,
-            device=device,
-            encoder=encoder,
-            head=head,
-            batch_size=batch_size,
-            resume=resume,
-            initial=start,
-            labelled=labelled,
-            report=progress.training,
-            setup=progress.setup,
-        )
+    try:
+        with display("training") as progress:
+            train_model(
+                described,
+                out=out,
+                minutes=minutes,
+                steps=steps,
+                seed=seed,
+                device=device,
+                encoder=encoder,
+                head=head,
+                batch_size=batch_size,
+                resume=resume,
+                initial=start,
+                labelled=labelled,
+                report=progress.training,
+                setup=progress.setup,
+            )
+    except KeyboardInterrupt:
+        if (out / "checkpoint.safetensors").exists():
+            say_note(f"Go on later with the same command and --resume; {out} holds a checkpoint.")
+        raise
     say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
     say(f"Wrote the model to {out}. Judge it, then use it:")
     say(f"  praesepe evaluate {out} --seed {seed + 1} --out {out / 'evaluation'}")
@@ -236,14 +239,3 @@ def demo(
     say(f"  praesepe predict phat {images} --catalog {done.catalog} --out measured.ecsv")
     say("Another telescope, galaxy or set of filters: describe it, then train a model for it:")
     say("  praesepe survey init mine.toml && praesepe train mine.toml --out mine --minutes 60")
-
-
-@contextmanager
-def _how_to_go_on(out: Path) -> Iterator[None]:
-    """After Ctrl-C say what resumes the training."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if (out / "checkpoint.safetensors").exists():
-            say_note(f"Go on later with the same command and --resume; {out} holds a checkpoint.")
-        raise

@@ -163,7 +163,7 @@ class Estimator:
 
     def describe(self, **changes: Any) -> Self:
         """Change entries of the card, for instance ``name``; they are checked."""
-        self.card = self.card.changed(**changes)
+        self.card = make_card(**{**self.card.model_dump(), **changes})
         return self
 
     def to(self, device: str | torch.device) -> Self:

@@ -153,10 +153,6 @@ class ModelCard(Entry):
             raise ValueError(f"priors of {list(self.priors)}, but infers {list(self.infers)}")
         return self
 
-    def changed(self, **changes: Any) -> ModelCard:
-        """A copy with some entries replaced, checked again."""
-        return make_card(**{**self.model_dump(), **changes})
-
 
 def make_card(**entries: Any) -> ModelCard:
     """Make a card; raise `InputError` where an entry is missing, unknown or impossible."""
@@ -167,14 +163,7 @@ def make_card(**entries: Any) -> ModelCard:
 
 
 def parse_card(content: Mapping[str, Any], *, source: str) -> ModelCard:
-    """Check the content of a ``model.json``.
-
-    Parameters
-    ----------
-    content : mapping
-        As read.
-    source : str
-        For messages.
+    """Check the content of a ``model.json``; `source` names it in messages.
 
     Raises
     ------

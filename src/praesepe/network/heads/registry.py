@@ -27,18 +27,7 @@ def head_settings(head: str, encoder: str, settings: Mapping[str, Any] | None) -
 
 
 def make_head(name: str, features: int, axes: Sequence[Axis], settings: Mapping[str, Any]) -> Head:
-    """Make a head with random weights.
-
-    Parameters
-    ----------
-    name : str
-        One of `HEADS`.
-    features : int
-        Length of the context vector.
-    axes : sequence of Axis
-        What it infers.
-    settings : mapping
-        Of that head.
+    """Make a head with random weights; see `Head` for what it takes.
 
     Raises
     ------
