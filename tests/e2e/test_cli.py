@@ -256,10 +256,11 @@ def test_rate(capsys: pytest.CaptureFixture[str]) -> None:
     from praesepe.cli.screen import say_measured
 
     for n in (999, 1000):
-        say_measured({"flags": np.zeros(n, dtype=int)}, setup=1.0, seconds=2.0)
+        table = Table({"flags": np.zeros(n, dtype=int)}, meta={"model": "a", "model_version": "1"})
+        say_measured(table, setup=1.0, seconds=2.0)
     few, many = capsys.readouterr().out.splitlines()
-    assert few == "999 of 999 clusters measured. Set-up took 1.0 s."
-    assert many.startswith("1000 of 1000 clusters measured in 2.0 s (500 per second). Set-up took")
+    assert few == "999 of 999 clusters measured by model a 1. Set-up took 1.0 s."
+    assert many.startswith("1000 of 1000 clusters measured by model a 1 in 2.0 s (500 per second).")
 
 
 def test_the_python_call_gives_the_same_table(

@@ -126,9 +126,8 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
     if seconds is not None and len(flags) >= ENOUGH_FOR_A_RATE:
         rate = f" in {seconds:.1f} s ({len(flags) / max(seconds, 1e-9):,.0f} per second)"
     ready = "" if setup is None else f" Set-up took {setup:.1f} s."
-    meta = getattr(table, "meta", {})
-    model = f" by model {meta['model']} {meta['model_version']}" if "model_version" in meta else ""
-    say(f"{measured} of {len(flags)} clusters measured{model}{rate}.{ready}")
+    model = f"{table.meta['model']} {table.meta['model_version']}"
+    say(f"{measured} of {len(flags)} clusters measured by model {model}{rate}.{ready}")
     for flag in Flag:
         count = int(((flags & flag) > 0).sum())
         if count:

@@ -85,21 +85,10 @@ class ConditionEmbedding(nn.Module):
 def as_tensor(
     given: Mapping[str, ArrayLike] | None, sizes: Mapping[str, int], n: int, *, model: str
 ) -> Tensor | None:
-    """Conditions of n stamps, joined in the network's order.
+    """Conditions (n, value) of n stamps, in the network's order; None where it takes none.
 
-    Parameters
-    ----------
-    given : mapping of str to array_like
-        Each of shape (n, band) or (n,), or one value, or one for every band.
-    sizes : mapping of str to int
-        Values of each condition that the network takes; empty: none.
-    n : int
-    model : str
-        For messages.
-
-    Returns
-    -------
-    Tensor of float32, shape (n, value), or None where the network takes none.
+    Each of `given` has shape (n, band) or (n,), or is one value, or one a band. `sizes` says
+    how many values of each the network takes; messages name the `model`.
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,20 +18,6 @@ from praesepe.training.labelled import Labelled
 
 VALIDATION_SEED = 982_451_653
 """Added to the seed of a run for its validation set."""
-
-
-class Source(Protocol):
-    """Where batches come from."""
-
-    name: str
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a step; the same for the same seed and step."""
-        ...
-
-    def validation(self) -> tuple[Tensor, Tensor]:
-        """A fixed set that shares nothing with the training."""
-        ...
 
 
 class SimulatedSource:
@@ -127,3 +112,7 @@ class LabelledSource:
     def validation(self) -> tuple[Tensor, Tensor]:
         """The clusters kept back."""
         return self._valid
+
+
+Source = SimulatedSource | LabelledSource
+"""Where batches come from."""
