@@ -27,7 +27,7 @@ def test_set_up_is_shown_and_not_counted(clock: list[float]) -> None:
     shown(250, 1000)
     assert shown.setup_seconds == 12
     assert shown.seconds == 5
-    assert shown.line() == ("measuring:  25 %  250 of 1,000 clusters, 50 per second, 0:15 left")
+    assert shown.line() == ("measuring:  25 %  250 of 1,000 clusters, 50 per second, 0:00:15 left")
 
 
 def test_the_stages_of_the_set_up_are_told(clock: list[float]) -> None:
@@ -44,7 +44,7 @@ def test_the_stages_of_the_set_up_are_told(clock: list[float]) -> None:
     shown(4, 10)
     shown.setup("star fields", 4, 24)  # of fields that are made later
     assert shown.setup_seconds == 20
-    assert shown.line() == "training:  40 %  4 of 10 , 0.5 per second, 0:12 left"
+    assert shown.line() == "training:  40 %  4 of 10 , 0.5 per second, 0:00:12 left"
 
 
 def test_training(clock: list[float]) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
@@ -57,7 +58,8 @@ class Display:
         if done > self._done_at_first and self.seconds > 0:
             rate = (done - self._done_at_first) / self.seconds
             shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-            self.text += f", {shown} per second, {_minutes((total - done) / rate)} left"
+            left = timedelta(seconds=round((total - done) / rate))
+            self.text += f", {shown} per second, {left} left"
 
     def setup(self, stage: str, done: int, total: int) -> None:
         """Tell how far the set-up is, in (stage, done, total); later calls are not shown."""
@@ -74,10 +76,8 @@ class Display:
         self.share = now["progress"]
         valid = "" if now["valid_loss"] is None else f", validation {now['valid_loss']:.3f}"
         loss = "" if now["loss"] is None else f"  loss {now['loss']:.3f}{valid}"
-        self.text = (
-            f"step {now['step']:,}{loss}  {now['stamps_per_s']:.0f} stamps/s  "
-            f"{_minutes(now['seconds_left'])} left"
-        )
+        left = timedelta(seconds=round(now["seconds_left"]))
+        self.text = f"step {now['step']:,}{loss}  {now['stamps_per_s']:.0f} stamps/s  {left} left"
 
     def line(self) -> str:
         """All of it in one line."""
@@ -90,12 +90,6 @@ class Display:
         self._latest = time.perf_counter()
         if self._first is None:
             self._first = max(self._latest - trained, self._made)
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 @contextmanager
