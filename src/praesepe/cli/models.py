@@ -32,6 +32,8 @@ from praesepe.errors import InputError
 
 if TYPE_CHECKING:
     from praesepe.evaluation.assessment import Evaluation
+    from praesepe.survey import Survey
+    from praesepe.training.labelled import Labelled
 
 
 def train(
@@ -75,22 +77,13 @@ def train(
     praesepe train phat --out tuned --from phat --steps 500 --catalog known.csv --image F336W=…
     """
     from praesepe.survey import load_survey
-    from praesepe.training.labelled import read_labelled
     from praesepe.training.loop import train as train_model
 
     device = machine.check()
-    if (catalog is None) != (not images.image):
-        raise InputError(
-            "annotated clusters need both --catalog and --image BAND=FILE for every band."
-        )
     if (minutes is None) == (steps is None):
         raise InputError("give either --minutes or --steps, to say how long to train.")
     described = load_survey(survey)
-    labelled = None
-    if catalog is not None:
-        reading = {**asdict(pixels), **images.calibration(), "allow_no_wcs": no_wcs}
-        labelled = read_labelled(described, images.files(), catalog, **reading)
-        say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
+    labelled = _annotated(described, catalog, images, pixels, no_wcs)
     try:
         with display("training") as progress:
             train_model(
@@ -118,6 +111,24 @@ def train(
     say(f"  praesepe evaluate {out} --seed {seed + 1} --out {out / 'evaluation'}")
     bands = " ".join(f"--image {band}=…" for band in described.band_names)
     say(f"  praesepe predict {out} {bands} --catalog … --out measured.ecsv")
+
+
+def _annotated(
+    survey: Survey, catalog: Path | None, images: Images, pixels: PixelColumns, no_wcs: bool
+) -> Labelled | None:
+    """Read the clusters to train on, where the options name any."""
+    from praesepe.training.labelled import read_labelled
+
+    if (catalog is None) != (not images.image):
+        raise InputError(
+            "annotated clusters need both --catalog and --image BAND=FILE for every band."
+        )
+    if catalog is None:
+        return None
+    reading = {**asdict(pixels), **images.calibration(), "allow_no_wcs": no_wcs}
+    labelled = read_labelled(survey, images.files(), catalog, **reading)
+    say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
+    return labelled
 
 
 def predict(

@@ -290,7 +290,7 @@ class Estimator:
         if isinstance(stamps, Tensor):
             stamps = stamps.detach().float().cpu().numpy()
         if np.ma.isMaskedArray(stamps):
-            stamps = stamps.astype(np.float32).filled(np.nan)
+            stamps = np.ma.filled(stamps.astype(np.float32), np.nan)
         # A copy where the array is read-only, reversed or of another byte order.
         x = torch.from_numpy(np.require(stamps, np.float32, ["C", "W"]))
         side = self.survey.stamp_size
