@@ -5,15 +5,13 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from praesepe.errors import InputError, PraesepeWarning, unknown
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.sky.fields.histories import HISTORIES, read_history
 from praesepe.sky.instrument.psf_files import check_sampling, chosen_position, load_psf_file
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve
 from praesepe.stars.extinction import covered_angstrom
-from praesepe.survey import StarField, Survey, as_range
-
-HISTORIES = ("constant", "declining", "burst")
-"""Star-formation histories with a name; anything else is a file."""
+from praesepe.survey import Survey, as_range
 
 
 def check_survey(survey: Survey) -> None:
@@ -27,9 +25,9 @@ def check_survey(survey: Survey) -> None:
     Raises
     ------
     InputError
-        Where a filter, the extinction law or a file of the star field is unknown, a filter lies
+        Where a filter, the extinction law or a folder of star fields is unknown, a filter lies
         outside the spectra or the law, or a PSF file, or the extension, position or sampling asked
-        of it, cannot be used; names the band.
+        of it, or a file of the star formation's history cannot be used; names the band.
     MissingDependencyError
         Where `astro-sedpy` or `dust_extinction` is needed and not installed.
 
@@ -57,7 +55,14 @@ def check_survey(survey: Survey) -> None:
                 chosen_position(band.psf, len(file.planes), None)
         except InputError as error:
             raise InputError(f"band {band.name!r}: {error}") from error
-    _check_field(survey.galaxy.field)
+    field = survey.galaxy.field
+    if field.files is not None and not Path(field.files).is_dir():
+        raise InputError(
+            f"galaxy.field.files: there is no folder {field.files}. Make one with `praesepe fields "
+            "build`, or leave the key out for simulated fields."
+        )
+    if field.history not in HISTORIES:
+        read_history(field.history)
     files = [band.name for band in survey.bands if band.psf.file is not None]
     focus_nm = survey.observation.nuisance.focus_nm
     if focus_nm > 0 and files:
@@ -66,20 +71,4 @@ def check_survey(survey: Survey) -> None:
             f"files of {', '.join(files)} keep their focus. Set it to 0, or leave the files out.",
             PraesepeWarning,
             stacklevel=2,
-        )
-
-
-def _check_field(field: StarField) -> None:
-    """Check that the star field's folder, or the file of its history, is there."""
-    if field.files is not None and not Path(field.files).is_dir():
-        raise InputError(
-            f"galaxy.field.files: there is no folder {field.files}. Make one with `praesepe fields "
-            "build`, or leave the key out for simulated fields."
-        )
-    if field.history not in HISTORIES and not Path(field.history).is_file():
-        raise unknown(
-            "galaxy.field.history",
-            field.history,
-            HISTORIES,
-            "Or name a file; this one does not exist.",
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -68,11 +69,9 @@ class SpatialProfile:
 
     def part(self, which: slice | Tensor) -> SpatialProfile:
         """Some of the clusters, by a slice or their indices."""
-        some = SpatialProfile(
-            **{field.name: getattr(self, field.name)[which] for field in fields(self)}
-        )
+        some = copy(self)
         # What has been computed need not be computed again.
-        some.__dict__.update({name: value[which] for name, value in vars(self).items()})
+        vars(some).update({name: values[which] for name, values in vars(self).items()})
         return some
 
     @cached_property
@@ -152,27 +151,24 @@ def eff_scale_radius(
     return torch.where(torch.isinf(tidal_radius), untruncated, truncated)
 
 
-def sample_eff(half_light_radius: Tensor, gamma: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Draw projected positions from EFF profiles centered on the origin.
+def sample_plummer(half_light_radius: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Draw projected positions from Plummer spheres centered on the origin.
 
     Parameters
     ----------
-    half_light_radius, gamma : Tensor, shape (n,)
-        Profile of each star's cluster.
+    half_light_radius : Tensor, shape (n,)
+        Of each star's sphere.
     generator : torch.Generator
-        Source of randomness, on the device of the tensors.
+        Source of randomness, on the device of the tensor.
 
     Returns
     -------
     Tensor, shape (2, n)
-        x and y in the unit of `half_light_radius`.
-
-    Notes
-    -----
-    The light inside r is 1 - (1 + r²/a²)^((2-γ)/2), inverted for a uniform deviate.
+        x and y in the unit of `half_light_radius`, which is also the scale radius.
     """
-    survival = torch.rand(gamma.shape, generator=generator, device=gamma.device)
-    radius = _eff_radius(eff_scale_radius(half_light_radius, gamma), 2.0 / (gamma - 2.0), survival)
+    survival = torch.rand(half_light_radius.shape, generator=generator, device=generator.device)
+    exponent = torch.tensor(2 / (_PLUMMER_GAMMA - 2), device=generator.device)
+    radius = _eff_radius(half_light_radius, exponent, survival)
     return _in_random_directions(radius, generator=generator)
 
 
@@ -209,18 +205,16 @@ def sample_positions(
     king = profile.kind == KING
     device = profile.half_light_radius.device
 
-    def uniform(stars: Tensor | None = None) -> Tensor:
+    def uniform(stars: slice | Tensor = slice(None)) -> Tensor:
         """Survival fraction of each star: the light outside its radius."""
-        shape = cluster_index.shape if stars is None else stars.shape
-        u = torch.rand(shape, generator=generator, device=device)
+        u = torch.rand(cluster_index[stars].shape, generator=generator, device=device)
         if fractions is None:
             return u
-        low, high = fractions if stars is None else (values[stars] for values in fractions)
+        low, high = (values[stars] for values in fractions)
         return u.mul_(high - low).add_(1 - high)
 
     if bool(king.all()):
-        survival = uniform()
-        radius = _king_radius(profile, cluster_index, survival)
+        radius = _king_radius(profile, cluster_index, uniform())
     else:
         scale = profile.scale_radius.index_select(0, cluster_index)
         exponent = (2.0 / (profile.slope - 2.0)).index_select(0, cluster_index)
@@ -231,14 +225,10 @@ def sample_positions(
         radius = _eff_radius(scale, exponent, survival)
         if bool(king.any()):
             chosen = king[cluster_index].nonzero()[:, 0]
-            survival = uniform(chosen)
-            radius[chosen] = _king_radius(profile, cluster_index[chosen], survival)
+            radius[chosen] = _king_radius(profile, cluster_index[chosen], uniform(chosen))
     if relative_mass is not None and bool((profile.segregation != 0).any()):
         radius *= relative_mass ** -profile.segregation[cluster_index]
-    position = _in_random_directions(radius, generator=generator)
-    if bool((profile.ellipticity != 0).any()):
-        position = _flatten(profile, cluster_index, position)
-    return position
+    return _flatten(profile, cluster_index, _in_random_directions(radius, generator=generator))
 
 
 def even_positions(
@@ -280,10 +270,8 @@ def even_positions(
     turns = step.double() * (0.5 * (3 - math.sqrt(5.0)))
     angle = (2 * math.pi * turns.frac()).float()
     position = (torch.stack((torch.cos(angle), torch.sin(angle)))[:, None] * radius).flatten(1)
-    if bool((profile.ellipticity != 0).any()):
-        cluster_index = torch.arange(n, device=device).repeat_interleave(n_points)
-        position = _flatten(profile, cluster_index, position)
-    return position
+    cluster_index = torch.arange(n, device=device).repeat_interleave(n_points)
+    return _flatten(profile, cluster_index, position)
 
 
 def light_inside(profile: SpatialProfile, radius: Tensor) -> Tensor:
@@ -404,7 +392,9 @@ def _in_random_directions(radius: Tensor, *, generator: torch.Generator) -> Tens
 
 
 def _flatten(profile: SpatialProfile, cluster_index: Tensor, position: Tensor) -> Tensor:
-    """Squeeze circles to ellipses of the same area and turn them."""
+    """Squeeze circles to ellipses of the same area and turn them; round clusters stay."""
+    if not bool((profile.ellipticity != 0).any()):
+        return position
     squeeze = torch.sqrt(1 - profile.ellipticity)
     cos, sin = torch.cos(profile.angle_rad), torch.sin(profile.angle_rad)
     rows = torch.stack((cos / squeeze, -sin * squeeze, sin / squeeze, cos * squeeze)).index_select(

@@ -16,7 +16,8 @@ def add_crops(light: Tensor, fields: Tensor, choice: Tensor) -> None:
     fields : Tensor, shape (field, band, y, x)
         On the device of the stamps.
     choice : Tensor of int64, shape (4, n)
-        As for `gather`; on the CPU.
+        Field, first row, first column, and three bits: transposed, mirrored in x, mirrored in y;
+        on the CPU.
     """
     size = light.shape[-1]
     if light.device.type != "cpu":  # one launch for all stamps
@@ -30,20 +31,7 @@ def add_crops(light: Tensor, fields: Tensor, choice: Tensor) -> None:
 
 
 def gather(fields: Tensor, choice: Tensor, size: int) -> Tensor:
-    """Take crops of fields all at once, as a GPU likes it.
-
-    Parameters
-    ----------
-    fields : Tensor, shape (field, band, y, x)
-    choice : Tensor of int64, shape (4, n)
-        Field, first row, first column, and three bits: transposed, mirrored in x, mirrored in y.
-    size : int
-        Side of a crop.
-
-    Returns
-    -------
-    Tensor, shape (n, band, size, size)
-    """
+    """The crops of side `size` all at once, as a GPU likes it, (n, band, size, size)."""
     field, row, column, orientation = choice
     steps = torch.arange(size, device=fields.device)
     backwards = steps.flip(0)

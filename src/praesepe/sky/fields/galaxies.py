@@ -113,14 +113,11 @@ def magnitudes(u: np.ndarray) -> np.ndarray:
 
     Within a bin of half a magnitude the logarithm of the counts is linear.
     """
+    # The counts go on as steeply to the ends of the outer bins.
+    middles = [COUNT_MAG[0] - 0.5, *COUNT_MAG, COUNT_MAG[-1] + 0.5]
+    ends = 2 * COUNT_LOG[0] - COUNT_LOG[1], 2 * COUNT_LOG[-1] - COUNT_LOG[-2]
     fine = np.linspace(COUNT_MAG[0] - 0.25, COUNT_MAG[-1] + 0.25, 1401)
-    slope = np.diff(COUNT_LOG) / 0.5
-    before = COUNT_LOG[0] + slope[0] * (fine - COUNT_MAG[0])
-    after = COUNT_LOG[-1] + slope[-1] * (fine - COUNT_MAG[-1])
-    log_count = np.interp(fine, COUNT_MAG, COUNT_LOG)
-    log_count = np.where(fine < COUNT_MAG[0], before, log_count)
-    log_count = np.where(fine > COUNT_MAG[-1], after, log_count)
-    count = 10**log_count
+    count = 10 ** np.interp(fine, middles, [ends[0], *COUNT_LOG, ends[1]])
     fraction = np.concatenate(([0.0], np.cumsum((count[1:] + count[:-1]) / 2)))
     return np.interp(u, fraction / fraction[-1], fine)
 
@@ -153,12 +150,10 @@ def _fluxes(survey: Survey, magnitude: np.ndarray, normal: np.ndarray, a_v: floa
 
 def _spiral(n: int, sersic: int) -> np.ndarray:
     """Points (x, y) of equal light of a round Sérsic profile of half-light radius 1."""
-    gamma = np.linspace(0.0, 60.0, 6001)  # b (r / r_h)^(1 / n); light inside: P(2n, gamma)
-    left, term = np.zeros_like(gamma), np.ones_like(gamma)
-    for k in range(2 * sersic):
-        left += term
-        term = term * gamma / (k + 1)
-    inside = 1 - np.exp(-gamma) * left
+    from scipy.special import gammainc
+
+    gamma = np.linspace(0.0, 60.0, 6001)  # b (r / r_h)^(1 / n)
+    inside = gammainc(2 * sersic, gamma)
     b = np.interp(0.5, inside, gamma)
     fraction = (np.arange(n) + 0.5) / n
     radius = (np.interp(fraction, inside, gamma) / b) ** sersic

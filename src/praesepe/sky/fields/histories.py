@@ -12,9 +12,11 @@ from torch import Tensor
 
 from praesepe.errors import InputError, unknown
 from praesepe.rng import on_cpu, uniform
-from praesepe.sky.check import HISTORIES
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.survey import StarField, Survey
+
+HISTORIES = ("constant", "declining", "burst")
+"""Star-formation histories with a name; anything else is a file."""
 
 STEPS_PER_BIN = 16
 """Points at which a rate is taken within a bin of age."""
@@ -66,29 +68,11 @@ def age_metallicity_fractions(
 
 
 def mass_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
-    """Mass formed in each bin of age by the survey's history, without burst or scatter.
+    """Relative mass (age,) that the survey's history forms in bins about these ages, without burst.
 
-    Parameters
-    ----------
-    settings : StarField
-        History and range of ages.
-    log_age : ndarray, shape (age,)
-        Middles of the bins, log10(age/yr), ascending.
-
-    Returns
-    -------
-    ndarray, shape (age,)
-        Relative; the integral of the rate over each bin whose middle lies in the range of ages.
-
-    Raises
-    ------
-    InputError
-        See `age_metallicity_fractions`.
-
-    Notes
-    -----
-    A declining rate is exp(-(T - t) / τ), where t is the age of the stars and T the time since
-    star formation began. T changes the rates of all ages alike and does not matter.
+    The integral of the rate over each bin whose middle lies in the range of ages. A declining rate
+    is exp(-(T - t) / τ), where t is the age of the stars and T the time since star formation began.
+    T changes the rates of all ages alike and does not matter.
     """
     low, high = settings.log_age
     inside = (log_age >= low - AGE_TOLERANCE_DEX) & (log_age <= high + AGE_TOLERANCE_DEX)
@@ -114,19 +98,9 @@ def mass_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
 
 
 def burst_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
-    """Fraction of a burst's mass in each bin of age: a constant rate between the burst's ages.
+    """Fraction of a burst's mass in each bin of age, (age,), for a constant rate.
 
-    Parameters
-    ----------
-    settings : StarField
-        Ages of the burst.
-    log_age : ndarray, shape (age,)
-        Middles of the bins, log10(age/yr), ascending.
-
-    Returns
-    -------
-    ndarray, shape (age,)
-        Sums to 1. A burst shorter than a bin, or outside the ages, lies in the nearest bin.
+    A burst shorter than a bin, or outside the ages, lies in the nearest bin.
     """
     low, high = settings.burst_log_age
     edges = np.clip(_edges(log_age), low, high)
@@ -158,40 +132,31 @@ def read_history(name: str) -> tuple[np.ndarray, np.ndarray]:
     """
     path = Path(name)
     if not path.is_file():
-        if path.suffix or len(path.parts) > 1:
-            raise InputError(
-                f"field.history = {name!r}: there is no such file; give the path of a table of "
-                "log age and rate, relative to the survey file"
-            )
-        raise unknown("history", name, HISTORIES, "Or give a file of log age and relative rate.")
+        raise unknown(
+            "galaxy.field.history", name, HISTORIES, "Or name a file; there is no such file."
+        )
     try:
         text = path.read_text(encoding="utf-8").replace(",", " ")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # numpy's about a file without numbers
             table = np.loadtxt(text.splitlines(), ndmin=2)
+        if table.shape[0] < 2 or table.shape[1] != 2:
+            raise ValueError(f"it has {table.shape[0]} rows of {table.shape[1]} numbers")
+        log_age, rate = table.T
+        if not np.isfinite(table).all():
+            raise ValueError("it holds values that are not finite")
+        if (np.diff(log_age) <= 0).any():
+            raise ValueError("the ages in its first column do not ascend")
+        if log_age[0] < 4 or log_age[-1] > 11:
+            raise ValueError(f"its ages of {log_age[0]:g} to {log_age[-1]:g} are not log10(age/yr)")
+        if (rate < 0).any() or not rate.any():
+            raise ValueError("its rates are negative, or all zero")
     except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
-        raise _not_a_history(path, str(error)) from error
-    if table.shape[0] < 2 or table.shape[1] != 2:
-        raise _not_a_history(path, f"it has {table.shape[0]} rows of {table.shape[1]} numbers")
-    log_age, rate = table.T
-    if not np.isfinite(table).all():
-        raise _not_a_history(path, "it holds values that are not finite")
-    if (np.diff(log_age) <= 0).any():
-        raise _not_a_history(path, "the ages in its first column do not ascend")
-    if log_age[0] < 4 or log_age[-1] > 11:
-        raise _not_a_history(
-            path, f"its ages of {log_age[0]:g} to {log_age[-1]:g} are not log10(age/yr)"
-        )
-    if (rate < 0).any() or not rate.any():
-        raise _not_a_history(path, "its rates are negative, or all zero")
+        raise InputError(
+            f"{path.name} is not a star-formation history: {error}; give at least two rows of two "
+            "columns, log10(age/yr), ascending, and the relative rate, from 0 up"
+        ) from error
     return log_age, rate
-
-
-def _not_a_history(path: Path, reason: str) -> InputError:
-    return InputError(
-        f"{path.name} is not a star-formation history: {reason}; give at least two rows of two "
-        "columns, log10(age/yr), ascending, and the relative rate, from 0 up"
-    )
 
 
 def _edges(log_age: np.ndarray) -> np.ndarray:

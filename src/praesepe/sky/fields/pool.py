@@ -1,8 +1,6 @@
-"""Pools of star fields, from which the surroundings of stamps are cut at random."""
+"""A pool of simulated star fields, from which the surroundings of stamps are cut at random."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,38 +14,6 @@ from praesepe.sky.fields.structure import Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.survey import Survey
-
-
-class FieldPool(Protocol):
-    """Surroundings, simulated or real, that stamps are laid on.
-
-    Attributes
-    ----------
-    before_psf : bool
-        True: `add_to` takes the renderer's grids, (n, band, grid, grid), before the PSF. False: it
-        takes exposed images, (n, band, y, x), and what it adds brings its own noise and sky.
-    step : int
-        Number of the batch that the pool stands at; see `seek`.
-    """
-
-    before_psf: bool
-    step: int
-
-    def seek(self, step: int) -> None:
-        """Go to a batch, forward or back: some of the fields may differ from batch to batch."""
-        ...
-
-    def add_to(
-        self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
-    ) -> Tensor:
-        """Add a random crop to each stamp, in place, e-/s: of a field at the stamp's distance.
-
-        Returns
-        -------
-        Tensor, shape (n,)
-            Surface density of each crop, initial Msun/pc²; NaN where nobody knows.
-        """
-        ...
 
 
 class SimulatedFieldPool:
@@ -76,6 +42,14 @@ class SimulatedFieldPool:
         by default the sampler's.
     setup : callable, optional
         Called with (stage, done, total) as the first fields are drawn.
+
+    Attributes
+    ----------
+    before_psf : bool
+        Whether `add_to` takes the renderer's grids, before the PSF. A `RealFieldPool` takes exposed
+        images, and what it adds brings its own noise and sky.
+    step : int
+        Number of the batch that the pool stands at; see `seek`.
     """
 
     before_psf = True

@@ -42,15 +42,6 @@ class RealFieldPool:
         The simulated survey; its bands must be among those of the fields.
     device : torch.device or str
         Where the crops are wanted.
-    size : int, optional
-        Side of a crop in pixels; the survey's stamps by default.
-
-    Attributes
-    ----------
-    n_fields, field_size : int
-        Number of fields, and their side in pixels.
-    description : dict
-        What the folder says about itself: files, survey, seed, places left out.
 
     Raises
     ------
@@ -59,26 +50,18 @@ class RealFieldPool:
         too small ones; names both values.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        survey: Survey,
-        *,
-        device: torch.device | str = "cpu",
-        size: int | None = None,
-    ) -> None:
-        self.size = survey.stamp_size if size is None else size
-        self.device = torch.device(device)
-        self.description = read_description(folder)
-        fields = torch.from_numpy(_open(Path(folder).expanduser(), self.description))
-        self.n_fields, n_bands, self.field_size, _ = fields.shape
-        bands = _check_fit(self.description, survey, self.field_size, self.size, str(folder))
-        if bands != list(range(n_bands)):  # a copy in memory, of the wanted bands only
-            fields = fields[:, bands]
-        self._fields = fields.to(self.device)
-
     before_psf = False
     step = 0
+
+    def __init__(
+        self, folder: str | Path, survey: Survey, *, device: torch.device | str = "cpu"
+    ) -> None:
+        description = _read_description(folder)
+        fields = torch.from_numpy(_open(Path(folder).expanduser(), description))
+        bands = _check_fit(description, survey, str(folder))
+        if bands != list(range(fields.shape[1])):  # a copy in memory, of the wanted bands only
+            fields = fields[:, bands]
+        self._fields = fields.to(device)
 
     def seek(self, step: int) -> None:
         """Go to a batch: nothing changes, the fields are those of the files."""
@@ -102,57 +85,30 @@ class RealFieldPool:
         Tensor, shape (n,)
             NaN: the surface density of a real field is not known.
         """
-        room = self.field_size - self.size + 1
-        high = torch.tensor([[self.n_fields], [room], [room], [8]])
+        room = self._fields.shape[-1] - light.shape[-1] + 1
+        high = torch.tensor([[len(self._fields)], [room], [room], [8]])
         u = torch.rand((4, len(light)), generator=on_cpu(generator), dtype=torch.float64)
         add_crops(light, self._fields, (u * high).long())
         return torch.full((len(light),), math.nan)
 
-    def cut(self, n: int, *, generator: torch.Generator) -> Tensor:
-        """Cut random crops of random fields, in a random orientation.
 
-        Parameters
-        ----------
-        n : int
-            Number of crops.
-        generator : torch.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        Tensor, shape (n, band, size, size)
-            e-/s, on the device of the pool. They hold the sky and the noise of the images.
-        """
-        shape = (n, self._fields.shape[1], self.size, self.size)
-        crops = torch.zeros(shape, device=self.device)
-        self.add_to(crops, generator=generator)
-        return crops
-
-
-def read_description(folder: str | Path) -> dict[str, Any]:
-    """Read what a folder of star fields says about itself.
-
-    Raises
-    ------
-    InputError
-        Where it is not such a folder.
-    """
+def _read_description(folder: str | Path) -> dict[str, Any]:
+    """What a folder of star fields says about itself; an `InputError` where it is none."""
     path = Path(folder).expanduser() / DESCRIPTION
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        if description["format"] != FORMAT:
-            raise InputError(
-                f"{path} is of the format {description['format']!r}, not {FORMAT!r}; build the "
-                "fields again: praesepe fields build"
-            )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
+        description = dict(json.loads(path.read_text(encoding="utf-8")))
+        given = description["format"]
+    except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{folder} holds no star fields: no readable {DESCRIPTION} in it; make them with "
             "praesepe fields build"
         ) from None
-    return dict(description)
+    if given != FORMAT:
+        raise InputError(
+            f"{path} is of the format {given!r}, not {FORMAT!r}; build the fields again: praesepe "
+            "fields build"
+        )
+    return description
 
 
 def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
@@ -172,9 +128,7 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
     return np.asarray(fields)
 
 
-def _check_fit(
-    description: dict[str, Any], survey: Survey, field_size: int, size: int, folder: str
-) -> list[int]:
+def _check_fit(description: dict[str, Any], survey: Survey, folder: str) -> list[int]:
     """Places of the survey's bands among those of the fields."""
     bands = {band["name"]: i for i, band in enumerate(description["bands"])}
     missing = [name for name in survey.band_names if name not in bands]
@@ -198,9 +152,9 @@ def _check_fit(
             f"the star fields in {folder} have pixels of {scale:g} arcsec, but survey "
             f"{survey.name!r} of {survey.pixel_scale_arcsec:g}; build fields for this survey"
         )
-    if field_size < size:
+    if description["size"] < survey.stamp_size:
         raise InputError(
-            f"the star fields in {folder} are {field_size} px wide, but stamps of survey "
-            f"{survey.name!r} {size} px; build larger ones"
+            f"the star fields in {folder} are {description['size']} px wide, but stamps of survey "
+            f"{survey.name!r} {survey.stamp_size} px; build larger ones"
         )
     return [bands[name] for name in survey.band_names]

@@ -101,9 +101,8 @@ def draw_field(
         _spread_periodic(light, stars.flux, place)
         diffuse += stars.diffuse.sum(0)
     if survey.galaxy.field.galaxies_per_arcmin2:
-        share, a_v = layer
-        all_dust = foreground + a_v if share else foreground
-        place, flux = draw_galaxies(survey, shape_px=shape_px, a_v=all_dust, generator=generator)
+        a_v = foreground + layer[1]
+        place, flux = draw_galaxies(survey, shape_px=shape_px, a_v=a_v, generator=generator)
         _spread_periodic(light, flux, place)
     return _add_diffuse(light, diffuse, gradient)
 
@@ -132,16 +131,7 @@ def field_extinction(survey: Survey) -> tuple[float, float] | None:
 class _Groups:
     """Stars that are drawn together: of one isochrone, one extinction, and one clump or none.
 
-    Attributes
-    ----------
-    isochrone : Tensor of int64, shape (group,)
-        Index of the isochrone.
-    n_stars : Tensor, shape (group,)
-        Number of stars.
-    clump : Tensor of int64, shape (group,)
-        Which clump they are; -1: spread over the field.
-    a_v : Tensor, shape (group,), or None
-        Extinction, mag; None where all field stars have that of the sampler's table.
+    A clump of -1 is the whole field. Without A_V [mag], all have that of the sampler's table.
     """
 
     isochrone: Tensor

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from praesepe.rng import on_cpu, uniform
-from praesepe.sky.clusters.profiles import sample_eff
+from praesepe.sky.clusters.profiles import sample_plummer
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.survey import Survey
 
@@ -23,9 +23,6 @@ YOUNG_LOG_AGE = math.log10(3e8)
 
 CLUMP_MSUN = (100.0, 1e4)
 """Initial masses of the clumps: from a handful of bright stars to a large association."""
-
-PLUMMER = 4.0
-"""Slope of the EFF profile that is Plummer's."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +93,7 @@ class Gradient:
     def place(self, u: Tensor) -> Tensor:
         """Move places spread evenly over the field so that they follow the density.
 
-        Parameters
-        ----------
-        u : Tensor, shape (2, n)
-            x and y as fractions of the field's width and height, in [0, 1).
-
-        Returns
-        -------
-        Tensor, shape (2, n)
-            In [0, 1).
+        Both are (2, n): x and y as fractions of the field's width and height, in [0, 1).
         """
         if self.amplitude_dex == 0:
             return u
@@ -122,17 +111,7 @@ class Gradient:
         return out
 
     def factor(self, x: Tensor, y: Tensor) -> Tensor:
-        """Density at a place over the field's mean.
-
-        Parameters
-        ----------
-        x, y : Tensor, shape (...)
-            Fractions of the field's width and height.
-
-        Returns
-        -------
-        Tensor, shape (...)
-        """
+        """Density over the field's mean at fractions x and y of its width and height."""
         crest = torch.cos(2 * math.pi * (self.waves[0] * x + self.waves[1] * y + self.phase))
         mean = float(torch.special.i0(torch.tensor(self.amplitude_dex * math.log(10))))
         return 10 ** (self.amplitude_dex * crest) / mean
@@ -219,24 +198,10 @@ class Clumps:
     def place(
         self, clump: Tensor, *, shape_px: tuple[int, int], generator: torch.Generator
     ) -> Tensor:
-        """Draw places of stars, around the clump that each belongs to.
+        """Draw places of stars around the clump (n,) that each belongs to.
 
-        Parameters
-        ----------
-        clump : Tensor of int64, shape (n,)
-            Clump of each star.
-        shape_px : tuple of int
-            Height and width of the field, image pixels.
-        generator : torch.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        Tensor, shape (2, n)
-            x and y as fractions of the field's width and height, in [0, 1); what leaves on one
-            side comes back on the other.
+        They are (2, n), as in `Gradient.place`; what leaves on one side comes back on the other.
         """
-        radius = self.radius_px[clump]
-        offset_px = sample_eff(radius, torch.full_like(radius, PLUMMER), generator=generator)
-        side = torch.tensor(shape_px[::-1], device=radius.device)[:, None]
+        offset_px = sample_plummer(self.radius_px[clump], generator=generator)
+        side = torch.tensor(shape_px[::-1], device=clump.device)[:, None]
         return (self.center[:, clump] + offset_px / side) % 1

@@ -7,16 +7,22 @@ import pytest
 import torch
 from scipy import stats
 
-from praesepe.sky.clusters.profiles import eff_scale_radius, sample_eff
+from praesepe.sky.clusters.profiles import SpatialProfile, eff_scale_radius, sample_positions
 
 N = 40_000
 
 
+def eff(half_light_radius, gamma):
+    """Clusters of endless round EFF profiles."""
+    radius, none = torch.as_tensor(half_light_radius), torch.zeros(len(gamma))
+    kind, endless = torch.zeros(len(gamma), dtype=torch.int64), torch.full_like(none, torch.inf)
+    return SpatialProfile(radius, kind, torch.as_tensor(gamma), endless, none, none, none, none)
+
+
 def sample(half_light_radius, gamma, generator, n=N):
-    x, y = sample_eff(
-        torch.full((n,), half_light_radius), torch.full((n,), gamma), generator=generator
-    )
-    return x.double().numpy(), y.double().numpy()
+    cluster_index = torch.zeros(n, dtype=torch.int64)
+    clusters = eff([half_light_radius], [gamma])
+    return sample_positions(clusters, cluster_index, generator=generator).double().numpy()
 
 
 def light_inside(radius, half_light_radius, gamma):
@@ -72,9 +78,9 @@ def test_the_direction_test_rejects_a_flattened_cluster(generator):
 
 
 def test_every_star_has_the_profile_of_its_own_cluster(generator):
-    radius = torch.tensor([1.0, 100.0]).repeat(N // 2)
-    gamma = torch.tensor([2.2, 4.0]).repeat(N // 2)
-    distance = sample_eff(radius, gamma, generator=generator).double().norm(dim=0).numpy()
+    clusters, cluster_index = eff([1.0, 100.0], [2.2, 4.0]), torch.arange(2).repeat(N // 2)
+    position = sample_positions(clusters, cluster_index, generator=generator)
+    distance = position.double().norm(dim=0).numpy()
     assert p_value(distance[::2], 1.0, 2.2) > 0.01
     assert p_value(distance[1::2], 100.0, 4.0) > 0.01
 

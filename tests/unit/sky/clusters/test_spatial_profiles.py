@@ -16,7 +16,7 @@ from praesepe.sky.clusters.profiles import (
     eff_scale_radius,
     even_positions,
     realized_half_light_radius,
-    sample_eff,
+    sample_plummer,
     sample_positions,
 )
 
@@ -175,13 +175,11 @@ def test_each_star_follows_its_own_cluster(generator):
     assert p_value(scaled[of == 1], eff_inside, 2.6) < 1e-4
 
 
-def test_round_eff_clusters_are_those_of_sample_eff():
-    cluster_index = torch.arange(4).repeat(50)
-    clusters = profile_of("eff", "eff", "eff", "eff", r_h=2.0, gamma=2.7)
+def test_plummer_spheres_are_plummer_clusters():
+    clusters = profile_of("plummer", r_h=2.0)
+    cluster_index = torch.zeros(200, dtype=torch.int64)
     ours = sample_positions(clusters, cluster_index, generator=torch.Generator().manual_seed(3))
-    same = sample_eff(
-        torch.full((200,), 2.0), torch.full((200,), 2.7), generator=torch.Generator().manual_seed(3)
-    )
+    same = sample_plummer(torch.full((200,), 2.0), generator=torch.Generator().manual_seed(3))
     assert torch.equal(ours, same)
 
 
