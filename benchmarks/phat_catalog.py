@@ -231,7 +231,7 @@ class Sky:
             mean = torch.as_tensor(10 ** part.log_mass[cluster] / KROUPA2001.mean_mass)
             count = torch.poisson(mean, generator=generator).clamp_(min=1)
             drawn = stars.draw(
-                stars.isochrone_at(torch.as_tensor(age[cluster])),
+                torch.as_tensor(age[cluster]),
                 count,
                 generator=generator,
                 a_v=torch.as_tensor(part.a_v[cluster]),

@@ -177,10 +177,9 @@ def _multinomial(
 ) -> Tensor:
     """Numbers of stars between the fractions `inner` and `outer` of the light; all (cluster, .)."""
     left, parts = n_stars, []
-    last = inner.shape[1] - 1
-    for k in range(last + 1):
-        fraction = ((outer[:, k] - inner[:, k]) / (1 - inner[:, k]).clamp_min(1e-30)).clamp(0, 1)
-        fraction = fraction if k < last else torch.ones_like(left)
+    fractions = ((outer - inner) / (1 - inner).clamp_min(1e-30)).clamp(0, 1)
+    fractions[:, -1] = 1
+    for fraction in fractions.unbind(1):
         parts.append(torch.binomial(left, fraction, generator=generator))
         left = left - parts[-1]
     return torch.stack(parts, 1)

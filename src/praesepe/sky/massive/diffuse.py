@@ -102,14 +102,11 @@ class DiffuseLight:
         center : Tensor, shape (2, cluster)
             x and y of the clusters, pixels, the unit of the profile.
         renderer : Renderer
-        limit : Tensor, shape (band,) or (cluster, band)
+        limit : Tensor, shape (band,)
             Flux below which a star cannot be told apart, e-/s.
         """
         annuli = self.annuli
-        of_annulus = limit.to(self.light.dtype)
-        if limit.dim() > 1:
-            of_annulus = of_annulus[annuli.cluster_index]
-        wanted = (self.light / of_annulus).amax(1)
+        wanted = (self.light / limit.to(self.light.dtype)).amax(1)
         bright = torch.nonzero((wanted > 0) & annuli.visible).flatten()
         if not len(bright):
             return

@@ -104,19 +104,9 @@ class AliasSampler:
     def draw(
         self, population: Tensor, start: Tensor, count: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Draw one interval for each star.
+        """Draw one interval for each star: its place (star,) in `nodes` and `flux_weights`.
 
-        Parameters
-        ----------
-        population : Tensor of int64, shape (star,)
-        start, count : Tensor, shape (population,)
-            Slots of each population's table.
-        generator : torch.Generator
-
-        Returns
-        -------
-        Tensor of int64, shape (star,)
-            Places in `nodes` and `flux_weights`.
+        `start` and `count` (population,) are the slots of each population's table.
         """
         u = torch.rand(
             population.shape, generator=generator, device=population.device, dtype=torch.float64

@@ -15,13 +15,13 @@ from praesepe.sky.population.tables import IsochroneTables
 
 
 class CrowdedPopulations:
-    """What crowded populations have beside others: flux weights, more stars, diffuse light."""
+    """What crowded populations have beside others: flux weights, and more stars."""
 
     def __init__(
         self, tables: IsochroneTables, individual: IndividualStars, device: torch.device
     ) -> None:
         self._individual = individual
-        self._companions: AliasSampler | None = None
+        self._companions = None
         self.points_per_star = individual.fraction
         if tables.companions is not None:
             self._companions = AliasSampler(tables.companions, device)
@@ -48,9 +48,7 @@ class CrowdedPopulations:
         compute_truth: bool,
     ) -> Sampled:
         """Draw stars as `IndividualStars.draw` does, after `n_single` of them companions."""
-        parts: list[tuple[slice, AliasSampler | None]] = [(slice(n_single), None)]
-        if self._companions is not None and len(population) > n_single:
-            parts.append((slice(n_single, None), self._companions))
+        parts = (slice(n_single), None), (slice(n_single, None), self._companions)
         sampled = [
             self._individual.draw(
                 value[:, part],
@@ -63,20 +61,7 @@ class CrowdedPopulations:
             )
             for part, alias in parts
         ]
-        weights = [each.flux_weight for each in sampled if each.flux_weight is not None]
-        return Sampled(torch.cat([each.n_living for each in sampled]), torch.cat(weights))
-
-
-def diffuse_light(light: Tensor, in_points: Tensor, crowded: Tensor) -> Tensor:
-    """Light that the points do not show, (population, band).
-
-    Parameters
-    ----------
-    light : Tensor, shape (population, band)
-        Light of all stars.
-    in_points : Tensor, shape (population, band)
-        Light of the points, which flux weights have made brighter.
-    crowded : Tensor of bool, shape (population,)
-        Other populations have no diffuse light.
-    """
-    return (light - in_points).clamp_min_(0) * crowded[:, None]
+        return Sampled(
+            torch.cat([each.n_living for each in sampled]),
+            torch.cat([each.flux_weight for each in sampled]),
+        )

@@ -47,9 +47,7 @@ class Extinction:
         a_v: Tensor | None,
         scatter: float,
         *,
-        n: int,
-        device: torch.device,
-        varies: bool,
+        like: Tensor,
     ) -> Extinction | None:
         """Check what extinction is asked for; None where the tables' lowest holds.
 
@@ -61,11 +59,8 @@ class Extinction:
             Mean extinctions.
         scatter : float
             From star to star, mag.
-        n : int
-            Number of populations.
-        device : torch.device
-        varies : bool
-            Whether the tables hold more than one extinction.
+        like : Tensor, shape (population,)
+            On the device of the extinctions.
 
         Raises
         ------
@@ -73,8 +68,6 @@ class Extinction:
             For an extinction that the tables do not cover.
         """
         low, high = covered
-        if not scatter >= 0:
-            raise InputError(f"a scatter of {scatter!r} mag of A_V: give a number from 0 up")
         if a_v is not None and len(a_v):
             least, most = (float(end) for end in torch.aminmax(a_v))
             if not (least >= low - 1e-4 and most <= high + 1e-4):
@@ -82,7 +75,7 @@ class Extinction:
                     f"A_V from {least:g} to {most:g} mag: the tables of stars cover {low:g} to "
                     f"{high:g}; build them with a wider range"
                 )
-        if not varies:
+        if low == high:
             if scatter > 0:
                 raise InputError(
                     f"a scatter of {scatter:g} mag of A_V needs tables that cover a range of it; "
@@ -92,7 +85,7 @@ class Extinction:
         if a_v is None:
             if scatter == 0:
                 return None
-            a_v = torch.full((n,), low, device=device)
+            a_v = torch.full_like(like, low)
         return cls((a_v.float() - low).clamp(0, high - low), scatter, high - low)
 
     def of_stars(self, population: Tensor, generator: torch.Generator) -> Tensor:

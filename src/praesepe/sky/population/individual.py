@@ -44,12 +44,12 @@ class Sampled:
     ----------
     n_living : Tensor, shape (star,)
         Living stars at this point, 0 to 2; empty where the truth is not asked for.
-    flux_weight : Tensor, shape (star,), or None
-        Number of stars whose light the star carries, in crowded populations.
+    flux_weight : Tensor, shape (star,)
+        Number of stars whose light the star carries; empty where no population is crowded.
     """
 
     n_living: Tensor
-    flux_weight: Tensor | None
+    flux_weight: Tensor
 
 
 class IndividualStars:
@@ -57,8 +57,6 @@ class IndividualStars:
 
     Attributes
     ----------
-    has_dust : bool
-        Whether the tables hold more than one extinction.
     max_living_mass : Tensor, shape (isochrone,)
         Msun.
     binaries : Binaries or None
@@ -78,8 +76,7 @@ class IndividualStars:
         self._alias = AliasSampler(tables.individual, device)
         self._start, self._rise = single(tables.start), single(tables.rise)
         self._bands = slice(1, len(tables.start) - 1)
-        self._n_nodes = tables.n_nodes
-        self.has_dust = tables.extinction is not None
+        self._n_nodes = tables.mass.shape[1]
         self._terms: Tensor | None = None
         if tables.extinction is not None:
             self._terms = single(tables.extinction)  # (term band, isochrone node)
@@ -132,19 +129,20 @@ class IndividualStars:
         """
         n, isochrone = len(population), populations.isochrone
         source = self._alias if alias is None else alias
-        start, count = (
-            source.start[populations.isochrone_level],
-            source.count[populations.isochrone_level],
-        )
+        start, count = (of[populations.isochrone_level] for of in (source.start, source.count))
         max_living, lowest = self.max_living_mass[isochrone], self._lowest_mass[isochrone]
         n_living = torch.empty(n if compute_truth else 0, device=self.device)
-        weight = torch.empty(n, device=self.device) if weighted else None
+        weight = torch.empty(n if weighted else 0, device=self.device)
         for part in _chunks(n, self.device):
             own, here = population[part], value[:, part]
             slot = source.draw(own, start, count, generator)
             node = source.nodes.index_select(0, slot)
-            self._interpolate(node, generator, out=here)
-            if weight is not None:
+            t = torch.rand(node.shape, generator=generator, device=self.device)
+            low, rise = (
+                table[: len(here)].index_select(1, node) for table in (self._start, self._rise)
+            )
+            torch.addcmul(low, rise, t, out=here)
+            if weighted:
                 torch.index_select(source.flux_weights, 0, slot, out=weight[part])
             a_v = None
             if populations.extinction is not None:
@@ -169,12 +167,6 @@ class IndividualStars:
         """Light of stars at t (0 to 1) between their nodes and the next, (band, star)."""
         return torch.addcmul(self._start[self._bands, node], self._rise[self._bands, node], t)
 
-    def _interpolate(self, node: Tensor, generator: torch.Generator, *, out: Tensor) -> None:
-        """Put each star anywhere between its node and the next."""
-        start, rise = self._start[: len(out)], self._rise[: len(out)]
-        t = torch.rand(node.shape, generator=generator, device=self.device)
-        torch.addcmul(start.index_select(1, node), rise.index_select(1, node), t, out=out)
-
     def add_companions(
         self,
         value: Tensor,
@@ -185,16 +177,8 @@ class IndividualStars:
     ) -> None:
         """Add the mass and light of a companion to some stars, in place.
 
-        Parameters
-        ----------
-        value : Tensor, shape (1 + band or 2 + band, star)
-            As for `draw`.
-        n_living : Tensor, shape (star,), or None
-            Living stars at each point.
-        isochrone : Tensor of int64, shape (star,)
-        a_v : Tensor, shape (star,), or None
-            Extinction above the tables' lowest.
-        generator : torch.Generator
+        `value` is that of `draw`; `n_living` (star,) counts the living at each point, and `a_v`
+        (star,) is the extinction above the tables' lowest.
         """
         assert self.binaries is not None
         u = torch.rand((2, len(isochrone)), generator=generator, device=self.device)

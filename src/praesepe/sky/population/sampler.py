@@ -17,7 +17,7 @@ from torch import Tensor
 
 from praesepe.errors import InputError
 from praesepe.progress import Progress
-from praesepe.sky.population.crowded import CrowdedPopulations, diffuse_light
+from praesepe.sky.population.crowded import CrowdedPopulations
 from praesepe.sky.population.extinction import Extinction
 from praesepe.sky.population.individual import IndividualStars, Populations, Sampled
 from praesepe.sky.population.isochrone import FLUX, LIVING, MASS, PRESENT
@@ -66,8 +66,6 @@ class StarSampler:
 
     Attributes
     ----------
-    n_models : int
-        Number of tables.
     log_age, metallicity : ndarray, shapes (A,), (Zn,)
         Of the first table.
     mean_mass : float
@@ -106,7 +104,6 @@ class StarSampler:
             progress=progress,
         )
         table = self._tables[0]
-        self.n_models = len(self._tables)
         self.log_age, self.metallicity, self.a_v = table.log_age, table.metallicity, table.a_v
         companions = self.binaries.fraction * self.binaries.mean_ratio if self.binaries else 0.0
         self.mean_mass = float(imf.mean_mass) * (1 + companions)
@@ -117,10 +114,6 @@ class StarSampler:
         self.unresolved = UnresolvedStars(tabulated, self.device)
         self._crowded = CrowdedPopulations(tabulated, self.individual, self.device)
         self._brightest = _BrightestUnresolved(tabulated, imf, self.individual, self.device)
-
-    def isochrone_at(self, i_age: Tensor, i_metallicity: Tensor | int = 0) -> Tensor:
-        """Index of the isochrone at an age and a metallicity of the first table."""
-        return i_age * len(self.metallicity) + i_metallicity
 
     def nearest_isochrone(self, model: Tensor, log_age: Tensor, log_z: Tensor) -> Tensor:
         """Index of the isochrone nearest in age and metallicity.
@@ -142,7 +135,7 @@ class StarSampler:
             i_age = _nearest(log_age, table.log_age)
             i_z = _nearest(log_z, np.log10(table.metallicity))
             found = self._first[k] + i_age * len(table.metallicity) + i_z
-            isochrone = found if self.n_models == 1 else torch.where(model == k, found, isochrone)
+            isochrone = torch.where(model == k, found, isochrone)
         return isochrone
 
     def draw(
@@ -198,9 +191,10 @@ class StarSampler:
             range, or more stars than fit into memory.
         """
         n_stars = n_stars.to(torch.float64)
-        complete = self._complete_level(flux_limit, light_scale)
-        isochrone_level = self._isochrone_level(isochrone, n_stars, max_points, complete)
-        extinction = self._extinction(a_v, a_v_scatter, len(isochrone))
+        isochrone_level = self._isochrone_level(
+            isochrone, n_stars, max_points, light_scale=light_scale, flux_limit=flux_limit
+        )
+        extinction = Extinction.of_populations(self.a_v, a_v, a_v_scatter, like=n_stars)
         populations = Populations(isochrone, isochrone_level, extinction)
         crowded = isochrone_level % self.levels.n >= self.levels.importance
         any_crowded = bool(crowded.any())
@@ -243,9 +237,9 @@ class StarSampler:
                 "brightest": points.brightest(flux, brightest).T,
             }
         diffuse = torch.zeros_like(light)
-        if sampled.flux_weight is not None:
+        if any_crowded:
             flux *= sampled.flux_weight
-            diffuse = diffuse_light(light, points.totals(flux), crowded)
+            diffuse = (light - points.totals(flux)).clamp_min_(0) * crowded[:, None]
         stars = Stars(
             population=points.population,
             flux=points.value[1 : 1 + self._n_bands],
@@ -257,11 +251,6 @@ class StarSampler:
             **truth,
         )
         return stars if light_scale is None else stars.scaled(light_scale)
-
-    def _extinction(self, a_v: Tensor | None, scatter: float, n: int) -> Extinction | None:
-        return Extinction.of_populations(
-            self.a_v, a_v, scatter, n=n, device=self.device, varies=self.individual.has_dust
-        )
 
     def is_crowded(
         self,
@@ -284,16 +273,17 @@ class StarSampler:
         -------
         Tensor of bool, shape (population,)
         """
-        complete = self._complete_level(flux_limit, light_scale)
-        isochrone_level = self._isochrone_level(isochrone, n_stars.double(), MAX_POINTS, complete)
+        isochrone_level = self._isochrone_level(
+            isochrone, n_stars.double(), MAX_POINTS, light_scale=light_scale, flux_limit=flux_limit
+        )
         return isochrone_level % self.levels.n > self.levels.importance
 
     def _complete_level(
-        self, flux_limit: Tensor | None, light_scale: Tensor | None
-    ) -> Tensor | None:
+        self, isochrone: Tensor, flux_limit: Tensor | None, light_scale: Tensor | None
+    ) -> Tensor:
         """Each population's level of completeness: its flux limit or the next lower one."""
-        if flux_limit is None or not self.levels.limit.any():
-            return None
+        if flux_limit is None:
+            return torch.full_like(isochrone, COMPLETE)
         limit = flux_limit if light_scale is None else flux_limit / light_scale
         lowest = torch.as_tensor(self.levels.limit, device=self.device)
         ratio = (limit.double() / lowest).amin(1)
@@ -311,7 +301,9 @@ class StarSampler:
         isochrone: Tensor,
         n_stars: Tensor,
         max_points: int | Tensor,
-        complete: Tensor | None = None,
+        *,
+        light_scale: Tensor | None,
+        flux_limit: Tensor | None,
     ) -> Tensor:
         """(isochrone, level) of each population: the first level that leaves few enough points."""
         levels, first = self.levels, isochrone * self.levels.n
@@ -323,7 +315,7 @@ class StarSampler:
         individual = n_stars[:, None] * self._crowded.points_per_star[candidates]
         few = individual <= most[:, None] * torch.where(level < levels.importance, 1, 2)
         few[:, EXACT] = n_stars <= FEW_STARS
-        own = torch.full_like(isochrone, COMPLETE) if complete is None else complete
+        own = self._complete_level(isochrone, flux_limit, light_scale)
         few[:, COMPLETE : levels.importance] &= level[COMPLETE : levels.importance] == own[:, None]
         n_unresolved = n_stars - individual.gather(1, own[:, None])[:, 0]
         needed = n_unresolved[:, None] * self.unresolved.points_per_star[first + own]
@@ -332,22 +324,11 @@ class StarSampler:
 
 
 class _Points:
-    """Points of light of a draw, those of one kind side by side, and in it those of a population.
+    """Points of light of a draw, (value, point), those of one kind side by side.
 
-    Parameters
-    ----------
-    counts : sequence of Tensor, shape (population,), or None
-        Individual stars; more stars of crowded populations; points of unresolved light.
-    n_values : int
-        Mass, light by band, and present mass if it is asked for.
-    device : torch.device
-
-    Attributes
-    ----------
-    value : Tensor, shape (value, point)
-    population : Tensor of int64, shape (point,)
-    n_single : int
-        Individual stars, without those that crowded populations have more.
+    The kinds are individual stars (`n_single` of them), more stars of crowded populations, and
+    points of unresolved light; their `counts` (population,) are given in this order. The values are
+    mass, light by band, and present mass if it is asked for.
     """
 
     def __init__(
@@ -409,7 +390,7 @@ class _BrightestUnresolved:
         individual: IndividualStars,
         device: torch.device,
     ) -> None:
-        self._individual, self._n_nodes = individual, tables.n_nodes
+        self._individual, self._n_nodes = individual, tables.cdf.shape[1]
         # One ascending list of all isochrones: isochrone i holds the values from i to i + 1.
         key = (tables.cdf + np.arange(len(tables.cdf))[:, None]).ravel()
         self._key = torch.as_tensor(key, device=device)
@@ -419,14 +400,7 @@ class _BrightestUnresolved:
     def light(
         self, populations: Populations, n_unresolved: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Draw it for each population, (band, population); 0 where there is none.
-
-        Parameters
-        ----------
-        populations : Populations
-        n_unresolved : Tensor, shape (population,)
-        generator : torch.Generator
-        """
+        """Draw it for each population, (band, population); 0 where there is none."""
         isochrone, isochrone_level = populations.isochrone, populations.isochrone_level
         highest = torch.minimum(self._below[isochrone_level], self._living[isochrone])
         unresolved = (1 - self._individual.fraction[isochrone_level]).clamp_min(1e-12)

@@ -27,13 +27,10 @@ class IsochroneTables:
 
     Attributes
     ----------
-    levels : Levels
-    n_nodes : int
-        Nodes of each isochrone, shorter ones being padded by their last node.
     lowest_mass, max_living_mass : ndarray, shape (isochrone,)
         See `IsochroneNodes`.
     cdf, mass : ndarray, shape (isochrone, node)
-        Cumulative number; initial mass, Msun.
+        Cumulative number; initial mass, Msun. Shorter isochrones are padded by their last node.
     start, rise : ndarray, shape (2 + band, isochrone node)
         Initial mass, flux in each band, and present mass at each node, and their change to the
         next one.
@@ -58,8 +55,6 @@ class IsochroneTables:
         without binaries. Their fractions are numbers per star of the population.
     """
 
-    levels: Levels
-    n_nodes: int
     lowest_mass: np.ndarray
     max_living_mass: np.ndarray
     cdf: np.ndarray
@@ -76,11 +71,6 @@ class IsochroneTables:
     mass_bins: np.ndarray
     individual: AliasTable
     companions: AliasTable | None
-
-    @property
-    def fraction(self) -> np.ndarray:
-        """Fraction of the stars that is individually sampled, (isochrone, level)."""
-        return self.individual.fraction
 
 
 def tabulate(
@@ -112,13 +102,12 @@ def tabulate(
     InputError
         For tables that do not belong together, or another number of bands.
     """
-    check_tables(tables, unit_magnitude)
-    mass = [
-        own
+    _check_tables(tables, unit_magnitude)
+    nodes = [
+        node_masses(mass, imf, binaries)
         for table in tables
-        for own in table.initial_mass.reshape(-1, table.initial_mass.shape[-1])
+        for mass in table.initial_mass.reshape(-1, table.initial_mass.shape[-1])
     ]
-    nodes = [node_masses(own, imf, binaries) for own in mass]
     counter = Counter(len(nodes), progress)
     filled = _Arrays(nodes, imf, levels, _extinctions(tables[0]), tables[0])
     for table in tables:
@@ -139,10 +128,8 @@ def tabulate(
     return filled.tables()
 
 
-def check_tables(tables: Sequence[StellarTable], unit_magnitude: np.ndarray) -> None:
+def _check_tables(tables: Sequence[StellarTable], unit_magnitude: np.ndarray) -> None:
     """Raise an `InputError` for tables that do not belong together, or have other bands."""
-    if not tables:
-        raise InputError("a sampler needs at least one table of stars")
     first = tables[0]
     if len(unit_magnitude) != len(first.band_names):
         raise InputError(
@@ -167,19 +154,7 @@ def _extinctions(table: StellarTable) -> np.ndarray:
 
 
 class _Arrays:
-    """The arrays of `IsochroneTables`, filled with one isochrone after another.
-
-    Parameters
-    ----------
-    nodes : sequence of ndarray
-        Masses of the nodes of each isochrone.
-    imf : InitialMassFunction
-    levels : Levels
-    a_v : ndarray, shape (x,)
-        Extinctions at which moments are taken; the first is 0.
-    table : StellarTable
-        As all of them: bands, and terms of the dust.
-    """
+    """The arrays of `IsochroneTables`, filled with one isochrone after another."""
 
     def __init__(
         self,
@@ -191,8 +166,7 @@ class _Arrays:
     ) -> None:
         self.levels, self.a_v = levels, a_v
         n, n_nodes, n_bands = len(nodes), max(map(len, nodes)), len(table.band_names)
-        shape = n, n_nodes
-        size = FLUX + n_bands
+        shape, size = (n, n_nodes), FLUX + n_bands
         self.mass = np.empty(shape)
         for padded, own in zip(self.mass, nodes, strict=True):
             padded[: len(own)], padded[len(own) :] = own, own[-1]
@@ -251,24 +225,22 @@ class _Arrays:
 
     def tables(self) -> IsochroneTables:
         """The tables, once all isochrones are filled in."""
-        n_nodes = self.mass.shape[1]
         size = 1 + len(self.start)
         places = symmetric_places(size)
         moments = self.moments[:, 0]  # (isochrone, level, moment)
-        terms = None if self.extinction is None else _extinction_terms(self.moments, self.a_v)
+        terms = extinction = None
+        if self.extinction is not None:
+            terms = _extinction_terms(self.moments, self.a_v)
+            extinction = self.extinction.reshape(-1, self.mass.size)
         lowest_mass, max_living_mass = self.of_isochrone
         return IsochroneTables(
-            levels=self.levels,
-            n_nodes=n_nodes,
             lowest_mass=lowest_mass,
             max_living_mass=max_living_mass,
             cdf=self.cdf,
             mass=self.mass,
             start=self.start.reshape(len(self.start), -1),
             rise=self.rise.reshape(len(self.rise), -1),
-            extinction=None
-            if self.extinction is None
-            else self.extinction.reshape(-1, self.mass.size),
+            extinction=extinction,
             below=self.below,
             mean=moments[..., :size],
             second=moments[..., size:].take(places, axis=2),

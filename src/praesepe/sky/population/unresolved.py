@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,22 +47,20 @@ class UnresolvedStars:
     """
 
     def __init__(self, tables: IsochroneTables, device: torch.device) -> None:
-        self.mean = torch.as_tensor(tables.mean, device=device).flatten(0, 1)
-        self.second = torch.as_tensor(tables.second, device=device).flatten(0, 1)
+        def flat(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(values, device=device).flatten(0, 1)
+
+        self.mean, self.second = flat(tables.mean), flat(tables.second)
         self._terms: tuple[Tensor, Tensor] | None = None
         if tables.mean_extinction is not None and tables.second_extinction is not None:
-            self._terms = (
-                torch.as_tensor(tables.mean_extinction, device=device).flatten(0, 1),
-                torch.as_tensor(tables.second_extinction, device=device).flatten(0, 1),
-            )
-        self.points_per_star = effective_points(self.mean, self.second)
-        mass_bins = torch.as_tensor(tables.mass_bins, dtype=torch.float32, device=device)
-        self.mass_bins = mass_bins.flatten(0, 1)
+            self._terms = flat(tables.mean_extinction), flat(tables.second_extinction)
+        self.points_per_star = _effective_points(self.mean, self.second)
+        self.mass_bins = flat(tables.mass_bins)
 
     @cached_property
     def scatter(self) -> Tensor:
         """Square root of the covariance, without extinction."""
-        return covariance_root(self.mean, self.second)
+        return _covariance_root(self.mean, self.second)
 
     def draw(
         self,
@@ -93,28 +92,19 @@ class UnresolvedStars:
             second = extinction.attenuate_moments(
                 self.second[isochrone_level], self._terms[1][isochrone_level]
             )
-            spread, per_star = covariance_root(mean, second), effective_points(mean, second)
+            spread, per_star = _covariance_root(mean, second), _effective_points(mean, second)
         normal = torch.randn(mean.shape, generator=generator, device=mean.device).double()
         scatter = torch.einsum("pij,pj->pi", spread, normal)
         total = (n_stars[:, None] * mean + n_stars.sqrt()[:, None] * scatter).clamp_min_(0)
         # The total itself varies as 1 / (n * per_star): one point more makes up for it.
         points = torch.minimum((n_stars[:, None] * per_star + 1).round(), n_stars[:, None])
         has_points = has_points[:, None]
-        counts, flux = nested_points(points * has_points, total[:, FLUX:].float() * has_points)
+        counts, flux = _nested_points(points * has_points, total[:, FLUX:].float() * has_points)
         return Unresolved(counts, flux, total.float())
 
 
-def covariance_root(mean: Tensor, second: Tensor) -> Tensor:
-    """Square root of the covariance of a star's quantities.
-
-    Multiplied by normal deviates, it scatters as one star does.
-
-    Parameters
-    ----------
-    mean : Tensor, shape (..., k)
-    second : Tensor, shape (..., k, k)
-        Mean products.
-    """
+def _covariance_root(mean: Tensor, second: Tensor) -> Tensor:
+    """Square root (..., k, k) of the covariance: times normal deviates, it scatters as a star."""
     covariance = second - mean[..., :, None] * mean[..., None, :]
     # Light and mass differ by orders of magnitude: only correlations are fit to be decomposed.
     scale = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
@@ -123,29 +113,17 @@ def covariance_root(mean: Tensor, second: Tensor) -> Tensor:
     return scale[..., :, None] * vector * value.clamp_min(0).sqrt()[..., None, :]
 
 
-def effective_points(mean: Tensor, second: Tensor) -> Tensor:
+def _effective_points(mean: Tensor, second: Tensor) -> Tensor:
     """<f>² / <f²> in each band, (..., band): equal points per star with the same shot noise."""
     square = second.diagonal(dim1=-2, dim2=-1)[..., FLUX:]
     return mean[..., FLUX:] ** 2 / square.clamp_min(1e-300)
 
 
-def nested_points(points: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
-    """Divide light among points, in each band among as many as it needs.
+def _nested_points(points: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide light (population, band) among points, in each band among as many as it needs.
 
     The points of a band that needs few are among those of the bands that need more: the brightest
-    stars, which dominate the shot noise, shine in several bands.
-
-    Parameters
-    ----------
-    points, light : Tensor, shape (population, band)
-        Whole numbers of points; light to divide among them.
-
-    Returns
-    -------
-    counts : Tensor of int64, shape (population, group)
-        Points that carry the same light.
-    flux : Tensor, shape (band, population * group)
-        Light of each of them.
+    stars, which dominate the shot noise, shine in several bands. Returns what `Unresolved` holds.
     """
     last = points.sort(1).values  # of a group: the number of points up to its end
     first = torch.cat((torch.zeros_like(last[:, :1]), last[:, :-1]), dim=1)

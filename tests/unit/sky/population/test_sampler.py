@@ -209,12 +209,6 @@ def test_owners_and_rows(usual, table, generator):
     assert not (drawn.population == 2).any()
 
 
-def test_isochrone_of_age_and_metallicity(simulator):
-    sampler = simulator.field_stars
-    n = len(sampler.metallicity)
-    assert sampler.isochrone_at(torch.tensor([3]), 2).tolist() == [3 * n + 2]
-
-
 def test_the_same_seed_gives_the_same_stars(usual):
     def stars(seed):
         return draw(usual, 30, [500.0], torch.Generator().manual_seed(seed))

@@ -163,7 +163,7 @@ def importance_sampled(tables, k):
 def test_each_level_of_importance_sampling_leaves_a_third_of_the_points(table, phat):
     for tables in (tables_of(table), real_tables(phat), real_tables(phat, limit=1e-7)):
         assert (tables.numbers[:, 0] == 0).all()
-        share = tables.fraction[:, IMPORTANCE:-1]
+        share = tables.individual.fraction[:, IMPORTANCE:-1]
         assert (share[:, -1] < 2e-6 * share[:, 0]).all()
         fall = share[:, 1:] / share[:, :-1]
         assert np.median(fall) == pytest.approx(1 / 3, abs=0.05)
@@ -176,15 +176,15 @@ def test_stars_below_the_noise_are_importance_sampled_and_the_rest_is_unresolved
     tables = tables_of(table)
     level = IMPORTANCE + k
     share, every = importance_sampled(tables, k)
-    assert tables.fraction[0, level] == pytest.approx(share.mean(), rel=0.05)
+    assert tables.individual.fraction[0, level] == pytest.approx(share.mean(), rel=0.05)
     rest = (1 - share[:, None]) * every
-    total = (1 - tables.fraction[0, level]) * tables.mean[0, level]
+    total = (1 - tables.individual.fraction[0, level]) * tables.mean[0, level]
     np.testing.assert_allclose(total, rest.mean(0), rtol=0.02)
-    total = (1 - tables.fraction[0, level]) * tables.second[0, level]
+    total = (1 - tables.individual.fraction[0, level]) * tables.second[0, level]
     np.testing.assert_allclose(total, rest.T @ every / len(every), rtol=0.04)  # steep: f² (1 - f²)
     assert tables.mean[0, level, PRESENT] < tables.mean[0, level, MASS]  # remnants
     # The test can fail: with the noise of the next level.
-    assert tables.fraction[0, level] > 1.5 * importance_sampled(tables, k + 1)[0].mean()
+    assert tables.individual.fraction[0, level] > 1.5 * importance_sampled(tables, k + 1)[0].mean()
 
 
 @pytest.mark.parametrize("k", [0, 1, 3])
@@ -199,7 +199,7 @@ def test_sampled_stars_stand_for_all(table, k, binaries):
         other, 1 - second, minlength=node.max() + 1
     )
     share, weight = np.diff(tables.cdf[0])[node], alias.flux_weights[own, 1]
-    drawn = tables.fraction[0, level] * probability[node] / alias.count[0, level] / share
+    drawn = tables.individual.fraction[0, level] * probability[node] / alias.count[0, level] / share
     np.testing.assert_allclose(drawn * weight**2, 1, rtol=1e-4)  # of each star of the interval
     assert weight.min() == 1
     assert weight.max() > 5
@@ -241,11 +241,11 @@ def test_unresolved_light_knows_whose_it_is(table, k):
 
 def test_the_first_level_samples_all_and_the_last_none(table):
     tables = tables_of(table)
-    assert tables.fraction[0, EXACT] == 1
-    assert tables.fraction[0, -1] == 0
+    assert tables.individual.fraction[0, EXACT] == 1
+    assert tables.individual.fraction[0, -1] == 0
     total, _ = by_quadrature(table, 0.08, 120.0)
     np.testing.assert_allclose(tables.mean[0, -1], total, rtol=0.01)
-    assert (np.diff(tables.fraction[0, IMPORTANCE:]) <= 0).all()
+    assert (np.diff(tables.individual.fraction[0, IMPORTANCE:]) <= 0).all()
 
 
 def test_dust_enters_the_moments(table):
@@ -286,17 +286,17 @@ def real_tables(phat, binaries=None, imf=KROUPA2001, limit=0.02):
 def test_each_level_samples_a_part_of_the_stars_of_the_level_before(phat):
     """At every age; stars that are always drawn are those of the highest masses that shine."""
     tables = real_tables(phat)
-    assert (tables.fraction[:, COMPLETE] < 1).all()
-    assert (np.diff(tables.fraction[:, IMPORTANCE:], axis=1) <= 0).all()
+    assert (tables.individual.fraction[:, COMPLETE] < 1).all()
+    assert (np.diff(tables.individual.fraction[:, IMPORTANCE:], axis=1) <= 0).all()
     assert (np.diff(tables.below, axis=1) >= 0).all()
     np.testing.assert_array_equal(tables.below[:, COMPLETE], tables.below[:, IMPORTANCE])
     assert tables.individual.count.sum() == len(tables.individual.threshold)
-    assert tables.fraction.shape[1] == Levels(np.ones(2)).n
+    assert tables.individual.fraction.shape[1] == Levels(np.ones(2)).n
 
 
 def by_matrix(tables, isochrone, binaries, fine=4):
     """Mean light and mean squares: every primary with every companion, times their probability."""
-    own = slice(isochrone * tables.n_nodes, (isochrone + 1) * tables.n_nodes)
+    own = slice(isochrone * tables.mass.shape[1], (isochrone + 1) * tables.mass.shape[1])
     start, rise = tables.start[:, own].T, tables.rise[:, own].T
     used = rise[:, 0] > 0
     start, rise, weight = start[used], rise[used], np.diff(tables.cdf[isochrone])[used[:-1]]
