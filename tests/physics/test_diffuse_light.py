@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, SpatialProfile, even_positions
+from praesepe.sky.flux_limits import FAINT_STAR_SNR
 from praesepe.sky.massive.annuli import Annuli
 from praesepe.sky.massive.diffuse import DiffuseLight
-from praesepe.sky.samplers import FAINT_STAR_SNR
 from praesepe.sky.simulator import Simulator
 
 CENTER = torch.tensor([[32.3], [31.8]])

@@ -17,11 +17,11 @@ from scipy import stats
 
 from praesepe.errors import InputError
 from praesepe.sky.clusters.profiles import PLUMMER, even_positions
+from praesepe.sky.flux_limits import FAINT_STAR_SNR
 from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.massive import diffuse as diffuse_module
 from praesepe.sky.population.isochrone import FLUX
 from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
-from praesepe.sky.samplers import FAINT_STAR_SNR
 from praesepe.sky.simulator import Simulator
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001

@@ -122,7 +122,11 @@ def _add(
     for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
         some = slice(start, start + CLUSTERS_AT_ONCE)
         on = torch.as_tensor(image[some], device=device)
-        population = simulator.populate(clusters.part(some), renderer=renderer)
+        population = simulator.populate(
+            clusters.part(some),
+            exposure_s=None if exposure_s is None else exposure_s[on],
+            renderer=renderer,
+        )
         for name, values in population.truth.items():
             parts.setdefault(name, []).append(values.cpu().numpy().astype(np.float32))
         there = replace(population, center=population.center + middle - stamp // 2)

@@ -17,10 +17,8 @@ from praesepe.survey.contents import checksum, is_path
 
 log = logging.getLogger(__name__)
 
-Keys = dict[str, str]
 
-
-def contents(survey: Survey) -> dict[str, Keys]:
+def contents(survey: Survey) -> dict[str, dict[str, str]]:
     """Checksums of all that goes into a survey's stamps and is not written in the survey itself.
 
     Equal contents and an equal survey give equal stamps, on any machine and from any folder.

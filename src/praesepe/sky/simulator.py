@@ -16,17 +16,19 @@ from praesepe.progress import Setup
 from praesepe.rng import stream
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
-from praesepe.sky.fields.pool import FieldPool, SimulatedFieldPool
+from praesepe.sky.fields.pool import SimulatedFieldPool
 from praesepe.sky.fields.real import RealFieldPool
+from praesepe.sky.flux_limits import FluxLimits
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.massive.stars import draw_cluster_stars
 from praesepe.sky.population.sampler import StarSampler
-from praesepe.sky.samplers import FluxLimits, survey_sampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
+from praesepe.stars.binaries import Binaries
+from praesepe.stars.imf import imf_from
 from praesepe.stars.magnitudes import StellarTable
 from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey, load_survey
@@ -90,14 +92,13 @@ class Simulator:
         self.stars = self._sampler(
             "stars of clusters", self.tables.cluster, flux_limit_range=self.limits.depth_range
         )
-        self._field_stars: StarSampler | None = None
         self._begin(seed, n_fields)
 
     def _begin(self, seed: int, n_fields: int) -> None:
         """Start the stream of clusters, and make the star fields."""
         self.base_seed, self.n_fields = seed, n_fields
         self.seed(seed)
-        self.field_pool: FieldPool | None = None
+        self.field_pool: SimulatedFieldPool | RealFieldPool | None = None
         if n_fields and self.survey.galaxy.field.files is not None:
             self.field_pool = RealFieldPool(
                 self.survey.galaxy.field.files, self.survey, device=self.device
@@ -122,12 +123,10 @@ class Simulator:
         """Start the stream of clusters anew from one or more integers; the star fields stay."""
         self.generator = stream((*seed, 0), self.device)
 
-    @property
+    @cached_property
     def field_stars(self) -> StarSampler:
         """The sampler of the stars of star fields; made when it is first needed."""
-        if self._field_stars is None:
-            self._field_stars = self._sampler("stars of fields", self.tables.field)
-        return self._field_stars
+        return self._sampler("stars of fields", self.tables.field)
 
     @cached_property
     def context(self) -> TruthContext:
@@ -149,11 +148,28 @@ class Simulator:
         )
 
     def _sampler(
-        self, stage: str, tables: StellarTable | Sequence[StellarTable], **limits: float
+        self,
+        stage: str,
+        tables: StellarTable | Sequence[StellarTable],
+        *,
+        flux_limit_range: float = 1.0,
     ) -> StarSampler:
-        progress = None if self._setup is None else partial(self._setup, stage)
-        lowest = self.limits.lowest
-        return survey_sampler(self.survey, tables, flux_limit=lowest, progress=progress, **limits)
+        """A sampler of stars at the survey's distance, in e-/s."""
+        survey, stars = self.survey, self.survey.clusters.stars
+        near, far = survey.distance_range_pc
+        brightest = (survey.distance_pc / near) ** 2
+        return StarSampler(
+            tables,
+            unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
+            flux_limit=(self.limits.lowest / brightest).tolist(),
+            flux_limit_range=flux_limit_range * (far / near) ** 2,
+            imf=imf_from(stars.imf),
+            binaries=Binaries(
+                stars.binary_fraction, stars.binary_mass_ratio, stars.binary_mass_ratio_slope
+            ),
+            device=self.device,
+            progress=None if self._setup is None else partial(self._setup, stage),
+        )
 
     # The stages
 
@@ -251,34 +267,13 @@ class Simulator:
         population.diffuse.add_to(grids, population.center, renderer=renderer, limit=lowest)
         return grids
 
-    def add_field(self, light: Tensor, distance_pc: Tensor) -> Tensor:
-        """Add to each stamp a random crop of a star field, in place.
-
-        Parameters
-        ----------
-        light : Tensor
-            Where the fields are simulated (``field_pool.before_psf``), grids as from `spread`;
-            where they are real, images.
-        distance_pc : Tensor, shape (n,)
-            Of the clusters, whose fields are as far.
-
-        Returns
-        -------
-        Tensor, shape (n,)
-            Surface density of the field stars, initial Msun/pc²; NaN where nobody counted them.
-        """
-        if self.field_pool is None:
-            raise InputError("this simulator has no star fields; make it with n_fields above 0")
-        density = self.field_pool.add_to(light, generator=self.generator, distance_pc=distance_pc)
-        return density.to(self.device)
-
     def render(self, light: Population | Tensor, **nuisances: Tensor) -> Tensor:
         """Third stage: see the light through the telescope's optics, before any noise.
 
         Parameters
         ----------
         light : Population or Tensor, shape (n, band, grid, grid)
-            Stars, or grids as from `spread`, to which `add_field` may have added field stars.
+            Stars, or grids as from `spread`, to which ``field_pool.add_to`` may have added stars.
         **nuisances : Tensor
             As from `draw_nuisances`; none by default.
 
@@ -437,40 +432,36 @@ class Simulator:
         return joined(parts)
 
     def image(
-        self,
-        grids: Tensor,
-        distance_pc: Tensor | None = None,
-        exposure_s: Tensor | None = None,
+        self, grids: Tensor, distance_pc: Tensor, exposure_s: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Lay light on star fields, render and expose it.
+        """Lay light on random crops of star fields, render and expose it.
 
         Parameters
         ----------
         grids : Tensor, shape (n, band, grid, grid)
             As from `spread`; changed in place.
-        distance_pc : Tensor, shape (n,), optional
-            Of the clusters; by default the survey's.
+        distance_pc : Tensor, shape (n,)
+            Of the clusters, whose fields are as far.
         exposure_s : Tensor, shape (n, band), optional
-            By default those of the survey, drawn where it has a range.
+            Where the survey has a range.
 
         Returns
         -------
         images : Tensor, shape (n, band, y, x)
             e-/s.
         observed : dict of str to Tensor, each of shape (n,)
-            Density of the field stars, and exposure times where they vary.
+            Surface density of the field stars, initial Msun/pc² (NaN where nobody counted them),
+            and exposure times where they vary.
         """
-        n, pool, observed, background = len(grids), self.field_pool, {}, None
-        if distance_pc is None:
-            distance_pc = torch.full((n,), self.survey.distance_pc, device=self.device)
+        pool, density, background = self.field_pool, None, None
+        given: dict[str, Any] = {"generator": self.generator, "distance_pc": distance_pc}
         if pool is not None and pool.before_psf:
-            observed["field_density"] = self.add_field(grids, distance_pc)
-        images = self.render(grids, **self.draw_nuisances(n))
+            density = pool.add_to(grids, **given)
+        images = self.render(grids, **self.draw_nuisances(len(grids)))
         if pool is not None and not pool.before_psf:
             background = torch.zeros_like(images)
-            observed["field_density"] = self.add_field(background, distance_pc)
-        if exposure_s is None:
-            exposure_s = self.detector.draw_exposures(n, generator=self.generator)
+            density = pool.add_to(background, **given)
+        observed = {} if density is None else {"field_density": density.to(self.device)}
         if exposure_s is not None:
             names = (f"exposure_{name}" for name in self.survey.band_names)
             observed |= dict(zip(names, exposure_s.unbind(1), strict=True))

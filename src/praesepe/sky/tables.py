@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from praesepe.progress import Setup
+from praesepe.progress import Counter, Setup
 from praesepe.sky.fields.simulated import field_extinction
 from praesepe.stars.curves import band_curve
 from praesepe.stars.interpolation import refine_metallicity
@@ -19,8 +19,6 @@ METALLICITY_STEP_DEX = 0.05
 
 FIELD_METALLICITY_STEP_DEX = 0.1
 """The same for star fields, whose stars are of all metallicities at once."""
-
-STAGE = "tables of stars"
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class SurveyTables:
         ----------
         survey : Survey
         setup : callable, optional
-            Called with (stage, done, total) before each table and after the last.
+            Called with (stage, done, total) before the first table and after each.
 
         Returns
         -------
@@ -61,23 +59,19 @@ class SurveyTables:
         prior, s = survey.clusters, survey.clusters.stars
         table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
         z_range = as_range(prior.metallicity)
-        clusters, n_tables = [], len(s.models) + 1
-        tell = setup or _silent
-        for i, name in enumerate(s.models):
-            tell(STAGE, i, n_tables)
+        clusters = []
+        tell = None if setup is None else partial(setup, "tables of stars")
+        counter = Counter(len(s.models) + 1, tell)
+        for name in s.models:
             grid = load_isochrones(name)
             check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
             clusters.append(table(grid=grid, a_v=a_v_range(prior.a_v, prior.a_v_scatter)))
+            counter.add()
         dust = field_extinction(survey) or as_range(prior.a_v)[0]
         grid = refine_metallicity(
             IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.galaxy.field.metallicity
         )
-        tell(STAGE, n_tables - 1, n_tables)
         tables = cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))
-        tell(STAGE, n_tables, n_tables)
+        counter.add()
         return tables
-
-
-def _silent(stage: str, done: int, total: int, /) -> None:
-    """Tell nobody."""

@@ -114,6 +114,17 @@ def test_a_longer_exposure_has_less_noise(
     assert excess(made.images, torch.cat(caught).numpy(), 400.0) == pytest.approx(1, abs=0.1)
 
 
+def test_images_deeper_than_the_survey_get_the_same_stars(
+    simulator: Simulator, clusters: Clusters
+) -> None:
+    zero = np.zeros((3, 1, 96, 96), np.float32)
+    usual, deeper = (
+        inject(simulator, zero, clusters, seed=5, exposure_s=exposure_s).truth
+        for exposure_s in (None, [9e4])
+    )
+    assert all(np.array_equal(usual[name], deeper[name]) for name in usual)
+
+
 def test_the_same_seed_gives_the_same(
     simulator: Simulator, clusters: Clusters, background: np.ndarray
 ) -> None:

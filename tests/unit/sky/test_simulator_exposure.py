@@ -127,14 +127,15 @@ def test_nuisances_and_noise_leave_a_real_background_alone(noisy, tables):
     """Where no cluster is, the result is the background: not its variance alone, every pixel."""
     survey, pixels = noisy
     simulator = Simulator(survey, seed=1, tables=tables)
-    seen, observed = simulator.image(simulator.renderer.empty(16))
+    distance_pc = torch.full((16,), survey.distance_pc)
+    seen, observed = simulator.image(simulator.renderer.empty(16), distance_pc)
     for stamp in seen:
         assert any(torch.equal(stamp, way) for way in turns(pixels))
     assert observed["field_density"].isnan().all()
     # On a simulated sky the same light gets sky and noise, which the comparison notices.
     simulated = survey.with_values(galaxy={"field": {"files": None}})
     other = Simulator(simulated, seed=1, tables=tables, n_fields=0)
-    seen, _ = other.image(other.renderer.empty(2))
+    seen, _ = other.image(other.renderer.empty(2), distance_pc[:2])
     assert float(seen.var((2, 3)).min()) > 0
 
 
@@ -146,7 +147,7 @@ def test_nuisances_act_on_the_cluster_before_a_real_background(noisy, tables):
         grids = simulator.renderer.empty(60)
         middle = torch.full((2, 60), 32.0)
         simulator.renderer.scatter(grids, torch.arange(60), middle, torch.full((3, 60), 300.0))
-        seen, _ = simulator.image(grids)
+        seen, _ = simulator.image(grids, torch.full((60,), survey.distance_pc))
         light[nuisances] = (seen - pixels.mean((1, 2))[:, None, None])[:, 1]
     total = {on: stamps.sum((1, 2)) for on, stamps in light.items()}
     scatter_mag = {on: float((-2.5 * values.log10()).std()) for on, values in total.items()}

@@ -254,13 +254,12 @@ def draw_clusters(
         pc_per_arcsec: Tensor | float = survey.pc_per_arcsec
     else:
         pc_per_arcsec = distance_pc * ARCSEC
-    in_pc = prior.rh_pc is not None
     low, high = (math.log10(r) for r in prior.rh_pc or survey.rh_arcsec)
     if prior.log_rh_normal is None:
         log_rh = uniform(low, high)
     else:
         log_rh = _truncated_normal(*prior.log_rh_normal, low, high, uniform(0.0, 1.0))
-    if in_pc:
+    if prior.rh_pc is not None:
         log_rh = log_rh - torch.as_tensor(pc_per_arcsec, device=device).log10()
     reach = prior.center_shift_px
     return Clusters(

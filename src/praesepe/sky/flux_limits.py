@@ -1,19 +1,12 @@
-"""The samplers of a survey's stars, in the unit of its images, and which stars are resolved."""
+"""Which of a survey's stars are resolved."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from praesepe.progress import Progress
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.render import Renderer
-from praesepe.sky.population.sampler import StarSampler
-from praesepe.stars.binaries import Binaries
-from praesepe.stars.imf import imf_from
-from praesepe.stars.magnitudes import StellarTable
 from praesepe.survey import Survey
 
 FAINT_STAR_SNR = 0.3
@@ -61,49 +54,11 @@ class FluxLimits:
         light_scale, flux_limit : Tensor, shape (stamp, band), or None
             None where all stamps have the sampler's own.
         """
-        limit = None if exposure_s is None else self.in_exposure(exposure_s)
+        limit = None
+        if exposure_s is not None:  # an image deeper than the survey's shows no more of the stars
+            limit = torch.maximum(self.in_exposure(exposure_s), self.lowest)
         if not self._survey.varies_in_distance:
             return None, limit
         shape = (len(distance_pc), len(self.lowest))
         scale = (self._survey.distance_pc / distance_pc[:, None]) ** 2
         return scale.expand(shape), self.lowest.expand(shape) if limit is None else limit
-
-
-def survey_sampler(
-    survey: Survey,
-    tables: StellarTable | Sequence[StellarTable],
-    *,
-    flux_limit: Tensor,
-    flux_limit_range: float = 1.0,
-    progress: Progress | None = None,
-) -> StarSampler:
-    """Make a sampler of stars at the survey's distance, in e-/s.
-
-    Parameters
-    ----------
-    survey : Survey
-    tables : StellarTable or sequence of StellarTable
-        In its bands.
-    flux_limit : Tensor, shape (band,)
-        Light below which a star cannot be told apart in the deepest stamp, e-/s; the sampler is on
-        its device.
-    flux_limit_range : float
-        Highest over lowest limit, where the depth of stamps differs.
-    progress : callable, optional
-        Called with (done, total), the numbers of isochrones, as they are tabulated.
-    """
-    stars = survey.clusters.stars
-    near, far = survey.distance_range_pc
-    brightest = (survey.distance_pc / near) ** 2
-    return StarSampler(
-        tables,
-        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
-        flux_limit=(flux_limit / brightest).tolist(),
-        flux_limit_range=flux_limit_range * (far / near) ** 2,
-        imf=imf_from(stars.imf),
-        binaries=Binaries(
-            stars.binary_fraction, stars.binary_mass_ratio, stars.binary_mass_ratio_slope
-        ),
-        device=flux_limit.device,
-        progress=progress,
-    )
