@@ -141,7 +141,8 @@ class Catalog:
         Returns
         -------
         x, y : ndarray, each of shape (N,)
-            Positions in pixels; the center of the first pixel is (0, 0). NaN where a row has none.
+            Positions in pixels; the center of the first pixel is (0, 0). NaN where a row has none,
+            infinite where the image's projection does not show it.
 
         Raises
         ------
@@ -160,7 +161,7 @@ class Catalog:
                 code="x='x', y='y', origin=1",
             )
         x, y = pixel_positions(wcs, *self.sky)
-        if np.isfinite(x).any() and not on_image(wcs, x, y).any():
+        if not np.isnan(x).all() and not on_image(wcs, x, y).any():
             in_hours = on_image(wcs, *pixel_positions(wcs, 15 * self.sky[0], self.sky[1]))
             hint = "are they of another field?"
             if in_hours.any():
@@ -236,7 +237,8 @@ def _pixel_columns(
         values = np.ma.asarray(table[name])
         if values.dtype.kind not in "iuf":
             raise InputError(f"{label}: column {name} holds {values.dtype}, not pixel positions")
-        positions.append(np.ma.filled(values.astype(np.float64), np.nan) - origin)
+        numbers = np.ma.filled(values.astype(np.float64), np.nan) - origin
+        positions.append(np.where(np.isfinite(numbers), numbers, np.nan))
     return positions[0], positions[1]
 
 

@@ -176,8 +176,8 @@ def pixel_positions(
     Returns
     -------
     x, y : ndarray, each of shape (N,)
-        NaN for NaN and for the half of the sky that the projection does not show. Far off the
-        image, where the distortion polynomials mean nothing, they are left out.
+        NaN for NaN; infinite for the half of the sky that the projection does not show. Far off
+        the image, where the distortion polynomials mean nothing, they are left out.
     """
     from astropy.coordinates import SkyCoord, angular_separation
     from astropy.wcs.utils import wcs_to_celestial_frame
@@ -186,6 +186,7 @@ def pixel_positions(
     good = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
     if not good.size:
         return x, y
+    x[good] = y[good] = np.inf
     sky = SkyCoord(ra_deg[good], dec_deg[good], unit="deg", frame="icrs")
     sky = sky.transform_to(wcs_to_celestial_frame(wcs)).spherical
     world = np.empty((good.size, 2))

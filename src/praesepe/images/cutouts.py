@@ -64,7 +64,8 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
     mosaic : Mosaic
         Images.
     x, y : array_like, shape (N,)
-        Positions in pixels; the center of the first pixel is (0, 0). NaN is allowed.
+        Positions in pixels; the center of the first pixel is (0, 0). NaN is no position, what is
+        infinite lies off the image.
     size : int
         Side of a stamp in pixels.
 
@@ -85,13 +86,13 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
         np.zeros(n, np.uint16),
     )
     height, width = mosaic.shape
-    finite = np.isfinite(x) & np.isfinite(y)
-    column = np.floor(np.where(finite, x, -1) + 0.5)
-    row = np.floor(np.where(finite, y, -1) + 0.5)
-    on_image = finite & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    stamps.flags[~finite] = Flag.BAD_COORDINATE
-    stamps.flags[finite & ~on_image] = Flag.OFF_IMAGE
-    stamps.missing_fraction[finite & ~on_image] = 1.0
+    known = ~(np.isnan(x) | np.isnan(y))
+    column = np.floor(np.where(known, x, -1) + 0.5)
+    row = np.floor(np.where(known, y, -1) + 0.5)
+    on_image = known & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    stamps.flags[~known] = Flag.BAD_COORDINATE
+    stamps.flags[known & ~on_image] = Flag.OFF_IMAGE
+    stamps.missing_fraction[known & ~on_image] = 1.0
     stamps.images[~on_image] = np.nan
     first_column, first_row = column - size // 2, row - size // 2
     within = (first_column >= 0) & (first_column + size <= width)

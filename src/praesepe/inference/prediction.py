@@ -170,7 +170,8 @@ def _measured(
 
     n, infers = len(clusters), sampling.infers
     values = empty_columns(n, infers)
-    values["x"], values["y"] = positions[0] + 1, positions[1] + 1
+    for name, pixel in zip("xy", positions, strict=True):
+        values[name] = np.where(np.isfinite(pixel), pixel + 1, np.nan)
     std = np.full((n, len(infers)), np.nan, np.float32)
     draws = np.empty((n, sampling.n_samples, len(infers)), np.float32) if keep else None
     to_file = (

@@ -36,7 +36,7 @@ CATALOG = "catalog.ecsv"
 PRODUCTS = ("clusters.ecsv", "clusters.reg", "demo.png")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Demonstration:
     """Where the demonstration put its files, and how well it did.
 
@@ -59,6 +59,9 @@ class Demonstration:
     figure: Path
     measured: Table
     evaluation: Evaluation
+
+    def __repr__(self) -> str:
+        return f"<Demonstration in {self.figure.parent}: {len(self.measured)} clusters measured>"
 
 
 def run_demo(

@@ -26,7 +26,7 @@ COLUMNS = ("initial_mass", "present_mass", "log_l", "log_teff", "log_g", "kind")
 """Columns of an isochrone that every stellar model has."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Isochrone:
     """Stars of one age and metallicity, by ascending initial mass; all arrays are (n,).
 
@@ -51,6 +51,10 @@ class Isochrone:
     log_g: np.ndarray
     kind: np.ndarray
     eep: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        low, high = self.initial_mass[[0, -1]]
+        return f"<Isochrone: {len(self.kind)} stars of {low:.3g} to {high:.3g} Msun>"
 
     @classmethod
     def joined(cls, parts: Sequence[Isochrone], *, with_eep: bool) -> Isochrone:
@@ -78,7 +82,7 @@ class Isochrone:
         return self.living | young
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class IsochroneGrid:
     """Isochrones on a grid of ages and metallicities.
 
@@ -95,6 +99,13 @@ class IsochroneGrid:
     log_age: np.ndarray
     metallicity: np.ndarray
     isochrones: tuple[tuple[Isochrone, ...], ...]
+
+    def __repr__(self) -> str:
+        (young, old), (poor, rich) = self.log_age[[0, -1]], self.metallicity[[0, -1]]
+        return (
+            f"<IsochroneGrid: {len(self.log_age)} log ages, {young:g} to {old:g}; "
+            f"{len(self.metallicity)} metallicities Z, {poor:g} to {rich:g}>"
+        )
 
     @classmethod
     @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ AB_FLUX = 10.0 ** (-0.4 * 48.6)  # erg/s/cm2/Hz
 HST_AREA_CM2 = 45238.93416  # STScI's collecting area of the 2.4 m primary
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Passband:
     """A filter curve, in the convention that detectors count photons.
 
@@ -54,6 +54,10 @@ class Passband:
             raise InputError(f"filter {self.name!r}: lets no light through")
         object.__setattr__(self, "wavelength_angstrom", wavelength)
         object.__setattr__(self, "throughput", np.maximum(throughput, 0.0))
+
+    def __repr__(self) -> str:
+        blue, red = self.wavelength_angstrom[[0, -1]]
+        return f"<Passband {self.name!r}: {blue:.0f} to {red:.0f} Angstrom>"
 
     @cached_property
     def key(self) -> str:

@@ -72,7 +72,7 @@ def test_no_position_no_stamp(make_mosaic: MakeMosaic, image: np.ndarray) -> Non
         off,
         off,
         off,
-        bad,
+        off,
         off,
         off,
     ]

@@ -213,6 +213,14 @@ def test_nothing_on_the_image_is_no_error(central: CentralPixels, images: Any, w
     assert result["log_age_p50"].mask.all()
 
 
+def test_the_other_half_of_the_sky_is_off_the_image(central: CentralPixels, images: Any) -> None:
+    catalog = Table({"ra": [200.0, 10.68], "dec": [10.0, -80.0]})
+    with pytest.warns(PraesepeWarning, match="none of its 2 positions"):
+        result = predict(central, images, catalog)
+    assert result["flags"].tolist() == [OFF_IMAGE, OFF_IMAGE]
+    assert result["x"].mask.all()
+
+
 def test_prior_edges() -> None:
     middle, width = [8.0, 3.0, -0.5], 0.1
     young, heavy, small, old = (
