@@ -18,6 +18,7 @@ from astropy.wcs import WCS
 import praesepe
 from praesepe.mocks.places import Removed
 from praesepe.mocks.stamps import MockSet
+from praesepe.report.demo import Demonstration
 from praesepe.training import Labelled
 
 LONGEST = 500
@@ -54,7 +55,7 @@ def test_every_public_name_is_documented(name: str) -> None:
         if taken:
             assert re.search(r"^Parameters\n-{10}$", text, re.M), label
         described = set(re.findall(r"[\w*]+", text))
-        described |= {"settings", "reading"}
+        described |= {"settings"}
         missing = [one for one in taken if one not in described]
         assert missing == [], label
         if inspect.signature(part).return_annotation in ("None", None):
@@ -116,9 +117,26 @@ def objects() -> dict[str, Any]:
     wcs.wcs.cdelt = [-0.05 / 3600, 0.05 / 3600]
     images = dict.fromkeys(survey.band_names, (plane + 0.05, wcs))
     mosaic = praesepe.Mosaic.read(images, survey)
-    simulator = praesepe.Simulator(survey, seed=1, n_fields=0)
     catalog = {"ra": [11.0], "dec": [41.0]}
+    small = survey.with_values(
+        observation={"bands": survey.bands[1:2]},
+        clusters={"log_mass": (2.0, 3.0), "rh_arcsec": (0.1, 0.4), "center_shift_px": 1},
+        network={"stamp_size": 16},
+    )
+    simulator = praesepe.Simulator(small, seed=1, n_fields=0)
+    training = praesepe.train(small, steps=1, encoder="tiny", batch_size=4, valid_size=4)
+    evaluation = praesepe.evaluate(training.estimator, n=8, seed=5, n_samples=4)
+    grid = praesepe.load_isochrones("sse")
     return {
+        "training": training,
+        "evaluation": evaluation,
+        "recovery": evaluation.recovery,
+        "demonstration": Demonstration(
+            {}, *[Path("file")] * 5, measured=Table(catalog), evaluation=evaluation
+        ),
+        "grid": grid,
+        "isochrone": grid.isochrone(0, 0),
+        "passband": praesepe.load_passband("acs_wfc_f814w"),
         "survey": survey,
         "band": survey.bands[0],
         "estimator": estimator,
@@ -139,9 +157,10 @@ def objects() -> dict[str, Any]:
 
 
 NAMES = (
-    "band", "catalog", "clusters", "estimator", "flag", "labelled", "mocks", "mosaic", "population",
-    "posterior", "result", "simulated mosaic", "simulated stamps", "simulator", "star fields",
-    "survey",
+    "band", "catalog", "clusters", "demonstration", "estimator", "evaluation", "flag", "grid",
+    "isochrone", "labelled", "mocks", "mosaic", "passband", "population", "posterior", "recovery",
+    "result", "simulated mosaic", "simulated stamps", "simulator", "star fields", "survey",
+    "training",
 )  # fmt: skip
 
 

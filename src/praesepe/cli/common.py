@@ -102,16 +102,9 @@ class Machine:
         """The device; refuse one that this machine does not have."""
         import torch
 
-        try:
-            kind = torch.device(self.device).type
-        except RuntimeError:
-            raise InputError(
-                f"no device {self.device!r}; give cpu, cuda or cuda:0, cuda:1 …"
-            ) from None
-        if kind == "cuda" and not torch.cuda.is_available():
-            raise InputError(
-                f"--device {self.device}: no CUDA device is available here; use --device cpu."
-            )
+        from praesepe.device import usable_device
+
+        kind = usable_device(self.device).type
         threads = torch.get_num_threads()
         log.info(
             "praesepe %s, torch %s, %s, threads: %d", __version__, torch.__version__, kind, threads

@@ -227,7 +227,7 @@ def read_samples(path: str | Path) -> NDArray[np.float32]:
         raise
     except Exception as error:  # the readers' libraries raise many kinds
         raise InputError(
-            f"{path} is no file of draws, or a damaged one: {error}",
+            f"{path} is no file of draws, or a damaged one",
             given=path,
             remedy="measure the clusters again",
         ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, listed
+from praesepe.errors import InputError, listed, unknown
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Result:
 
     def __getitem__(self, key: Any) -> Any:
         """A column by its name; rows of the table by number, slice or mask."""
+        if isinstance(key, str) and key not in self.table.colnames:
+            raise unknown("column of the result", key, self.table.colnames)
         return self.table[key]
 
     def __iter__(self) -> Iterator[Any]:

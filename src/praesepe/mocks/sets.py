@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
+from praesepe.device import usable_device
 from praesepe.errors import InputError, unknown
 from praesepe.files import atomic, check_output, check_space, remove, remove_debris
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
@@ -215,7 +215,7 @@ def _start(
 ) -> Callable[[Block], MockArrays]:
     """Make a simulator, and return what it does with a block; for `map_blocks`."""
     simulator = Simulator(survey, seed=seed, nuisances=nuisances, setup=setup)
-    if torch.device(device).type != "cpu":
+    if usable_device(device).type != "cpu":
         simulator.renderer = RemoteRenderer(survey, device)
     return lambda block: MockArrays.of(simulator.draw_block(block.number, block.n))
 

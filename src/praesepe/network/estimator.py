@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe import quantities
+from praesepe.device import usable_device
 from praesepe.errors import InputError, already_exists, unknown
 from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.domain import FeatureDomain
@@ -168,7 +169,7 @@ class Estimator:
 
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device, and return this estimator."""
-        self.net.to(torch.device(device))
+        self.net.to(usable_device(device))
         return self
 
     def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
@@ -292,7 +293,12 @@ class Estimator:
         if np.ma.isMaskedArray(stamps):
             stamps = np.ma.filled(stamps.astype(np.float32), np.nan)
         # A copy where the array is read-only, reversed or of another byte order.
-        x = torch.from_numpy(np.require(stamps, np.float32, ["C", "W"]))
+        try:
+            x = torch.from_numpy(np.require(stamps, np.float32, ["C", "W"]))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                "stamps are not numbers of equal shape; give one array (n, band, y, x)"
+            ) from error
         side = self.survey.stamp_size
         expected = (len(self.survey.bands), side, side)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
@@ -391,7 +397,7 @@ class Estimator:
             given is on another device.
         """
         if isinstance(source, Estimator):
-            wanted, found = torch.device(source.device if device is None else device), source.device
+            wanted, found = usable_device(device or source.device), source.device
             if wanted.type != found.type or wanted.index not in (None, found.index):
                 raise InputError(
                     f"device {str(device)!r}, but the model that was given is on {str(found)!r}",
@@ -401,8 +407,9 @@ class Estimator:
                     code=f"model.to({str(device)!r})",
                 )
             return source
+        where = usable_device(device or "cpu")
         content, blob = read_model(_find(source))
-        return cls._from_content(content, blob, str(source)).to(device or "cpu")
+        return cls._from_content(content, blob, str(source)).to(where)
 
     @classmethod
     def _from_content(cls, content: dict[str, Any], blob: bytes, source: str) -> Estimator:

@@ -76,6 +76,8 @@ def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
     InputError
         Where the folder does not hold a model or its weights are damaged.
     """
+    if (path / CONTENT).is_file() and not (path / WEIGHTS).is_file():
+        raise InputError(f"model {path} lacks its {WEIGHTS}; copy or train the model again")
     try:
         content = json.loads((path / CONTENT).read_text(encoding="utf-8"))
         blob = (path / WEIGHTS).read_bytes()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.device import usable_device
 from praesepe.errors import InputError, listed
 from praesepe.progress import Setup
 from praesepe.rng import stream
@@ -82,7 +83,7 @@ class Simulator:
         setup: Setup | None = None,
     ) -> None:
         self.survey = load_survey(survey)
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         self.nuisances = nuisances
         self._setup = setup
         self.tables = tables or SurveyTables.build(self.survey, setup=setup)

@@ -68,7 +68,7 @@ def upgrade_survey(
     Raises
     ------
     InputError
-        Where the file is no TOML, or an output exists.
+        Where the file is not there or no TOML, or an output exists.
     """
     file = Path(file)
     old = read_survey_text(file)

@@ -58,6 +58,7 @@ def _explain(problem: Any, root: type[SurveySettings]) -> str:
     """One line for one of pydantic's findings, with the nearest valid key."""
     where = _keys(problem["loc"])
     if problem["type"] == "extra_forbidden":
+        where = [*_keys(problem["loc"][:-1]), str(problem["loc"][-1])]  # whatever its letters
         model = _model_at(where[:-1], root)
         keys = model.keys()
         close = nearest(where[-1], keys)

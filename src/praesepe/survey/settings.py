@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from praesepe.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -58,6 +60,24 @@ class SurveySettings(BaseModel):
     """Base of all settings: immutable, no unknown keys, no silent infinities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **content: Any) -> None:
+        from praesepe.survey.problems import explained
+
+        try:
+            super().__init__(**content)
+        except ValidationError as error:
+            name = type(self).__name__
+            raise InputError(f"this makes no {name}:\n  {explained(error, type(self))}") from error
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # not for nested tables
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise InputError(
+            f"{name} of a {type(self).__name__} cannot be changed",
+            remedy="make another survey with other values",
+            code="Survey.with_values(…)",
+        )
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:

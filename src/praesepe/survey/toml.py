@@ -64,6 +64,10 @@ def load_survey(source: str | Path | Survey) -> Survey:
         )
     text = survey_text(str(source)) if included else read_survey_text(path)
     content = tomllib.loads(text)
+    if not content:
+        raise InputError(
+            f"survey {source} is empty. `praesepe survey init FILE.toml` writes one to start from."
+        )
     if is_old_form(content):
         raise InputError(
             f"survey {source} has the form of earlier versions. `praesepe survey upgrade {source}` "
@@ -77,6 +81,10 @@ def read_survey_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
         tomllib.loads(text)
+    except OSError as error:
+        raise InputError(
+            f"survey {path} cannot be read: {error.strerror}", remedy="give the path of a TOML file"
+        ) from error
     except ValueError as error:  # no UTF-8, no TOML
         raise InputError(f"survey {path} is not valid TOML in UTF-8: {error}") from error
     return text

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from praesepe import quantities
 from praesepe.errors import InputError
-from praesepe.survey import Survey
+from praesepe.survey import Survey, load_survey
 
 MINIMUM = 20
 """Fewest labelled clusters that are worth a training."""
@@ -68,20 +69,24 @@ class Labelled:
 
 
 def read_labelled(
-    survey: Survey,
+    survey: Survey | str | Path,
     images: Any,
     catalog: Any,
     *,
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
-    **reading: Any,
+    units: Mapping[str, str] | None = None,
+    zero_points: Mapping[str, float] | None = None,
+    hdu: Mapping[str, str | int] | str | int | None = None,
+    allow_no_wcs: bool = False,
+    reproject: Literal["auto", "never"] = "auto",
 ) -> Labelled:
     """Cut the stamps of an annotated catalogue out of mosaics.
 
     Parameters
     ----------
-    survey : Survey
+    survey : Survey, str or Path
         Bands, stamp size, and the quantities that its network infers.
     images : mapping of str to path, or Mosaic
         Mosaic of each band, as for `praesepe.predict`.
@@ -90,9 +95,8 @@ def read_labelled(
         that of its number.
     x, y, origin
         Pixel columns, as for `praesepe.predict`.
-    **reading
-        How the images are read: ``units``, ``zero_points``, ``allow_no_wcs``, ``reproject``,
-        ``hdu``; see `praesepe.images.Mosaic.read`.
+    units, zero_points, hdu, allow_no_wcs, reproject
+        How the images are read; see `praesepe.images.Mosaic.read`.
 
     Returns
     -------
@@ -108,7 +112,16 @@ def read_labelled(
     from praesepe.images.cutouts import extract_stamps
     from praesepe.images.mosaic import Mosaic
 
-    mosaic = Mosaic.read(images, survey, **reading)
+    survey = load_survey(survey)
+    mosaic = Mosaic.read(
+        images,
+        survey,
+        units=units,
+        zero_points=zero_points,
+        hdu=hdu,
+        allow_no_wcs=allow_no_wcs,
+        reproject=reproject,
+    )
     clusters = Catalog.read(catalog, x=x, y=y, origin=origin)
     x_pixel, y_pixel = clusters.on(mosaic.wcs)
     labels = _labels(clusters.table, survey.network.infers)

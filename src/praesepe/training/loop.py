@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from praesepe.device import usable_device
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Setup
 from praesepe.sky.tables import SurveyTables
@@ -121,7 +120,7 @@ def train(
         load_survey(survey),
         None if out is None else Path(out),
         TrainingSettings.of(**settings),
-        device=torch.device(device),
+        device=usable_device(device),
         initial=initial,
         labelled=labelled,
         report=report,

@@ -101,6 +101,11 @@ def test_density(lean: Result, model: Estimator) -> None:
         lean.draws(301)
 
 
+def test_an_unknown_column_gets_the_nearest(lean: Result) -> None:
+    with pytest.raises(InputError, match=r"'log_agep50'.*Did you mean 'log_age_p50'"):
+        lean["log_agep50"]
+
+
 def test_plot(lean: Result) -> None:
     figure = lean.plot(3)
     assert len(figure.axes) >= 6
