@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from praesepe.errors import nearest
-from praesepe.survey.settings import SurveySettings
+
+if TYPE_CHECKING:
+    from praesepe.survey.settings import SurveySettings
 
 OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
 """What pydantic says of a value that is of another kind than it tried."""
@@ -84,7 +86,7 @@ def _model_at(where: list[str], root: type[SurveySettings]) -> type[SurveySettin
 
 def _models_in(annotation: Any) -> Iterator[type[SurveySettings]]:
     """Settings among the kinds of values that an annotation admits."""
-    if isinstance(annotation, type) and issubclass(annotation, SurveySettings):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)
