@@ -21,7 +21,7 @@ from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.registry import head_settings
 from praesepe.network.net import ClusterNet
-from praesepe.network.noise import base_noise
+from praesepe.network.noise import base_noise, row_numbers
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
 from praesepe.network.storage import read_model, write_model
@@ -237,7 +237,7 @@ class Estimator:
                 "at least 0 and less than 2^64"
             )
         x = self._check(stamps)
-        numbers = _row_numbers(rows, len(x))
+        numbers = row_numbers(rows, len(x))
         sizes = {} if self.net.conditions is None else self.net.conditions.sizes
         known = as_tensor(conditions, sizes, len(x), model=self.name)
         net, size = self.net.for_inference(), self._batch
@@ -450,21 +450,6 @@ class Estimator:
 
 def _make_net(card: ModelCard, survey: Survey) -> ClusterNet:
     return ClusterNet(card, [band.asinh_scale for band in survey.bands])
-
-
-def _row_numbers(rows: ArrayLike | None, n: int) -> NDArray[np.int64]:
-    """Numbers of n rows, checked."""
-    if rows is None:
-        return np.arange(n, dtype=np.int64)
-    numbers = np.asarray(rows)
-    if numbers.shape != (n,) or (n and numbers.dtype.kind not in "iu"):
-        raise InputError(
-            f"rows is an array of {numbers.dtype} of shape {numbers.shape}; give one integer for "
-            f"each of the {n} stamps"
-        )
-    if n and int(numbers.min()) < 0:
-        raise InputError(f"rows: {int(numbers.min())} is negative; rows are counted from 0")
-    return numbers.astype(np.int64)
 
 
 def model_names() -> tuple[str, ...]:

@@ -7,8 +7,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from praesepe.errors import InputError
 
 
 def base_noise(
@@ -52,3 +54,18 @@ def base_noise(
         else:
             generator.random(out=noise[i], dtype=np.float32)
     return torch.from_numpy(noise)
+
+
+def row_numbers(rows: ArrayLike | None, n: int) -> NDArray[np.int64]:
+    """Numbers of n rows, checked."""
+    if rows is None:
+        return np.arange(n, dtype=np.int64)
+    numbers = np.asarray(rows)
+    if numbers.shape != (n,) or (n and numbers.dtype.kind not in "iu"):
+        raise InputError(
+            f"rows is an array of {numbers.dtype} of shape {numbers.shape}; give one integer for "
+            f"each of the {n} stamps"
+        )
+    if n and int(numbers.min()) < 0:
+        raise InputError(f"rows: {int(numbers.min())} is negative; rows are counted from 0")
+    return numbers.astype(np.int64)
