@@ -80,6 +80,16 @@ def test_another_survey_has_another_fingerprint() -> None:
     assert parse_survey(one).fingerprint() != parse_survey(other).fingerprint()
 
 
+def test_only_what_makes_the_stamps_is_in_the_fingerprint() -> None:
+    survey = parse_survey(content())
+    words = {"name": "x", "description": "y", "evaluation": {"bins": {"a": {"log_age": (8, 9)}}}}
+    judged = survey.with_values(**words, network={"infers": ("log_age",)})
+    assert judged.fingerprint() == survey.fingerprint()
+    assert survey.with_values(network={"stamp_size": 128}).fingerprint() != survey.fingerprint()
+
+    assert "detector" not in survey.identity()["observation"]  # so may be keys that come later
+
+
 def test_settings_are_immutable() -> None:
     survey = parse_survey(content())
     with pytest.raises(InputError, match=r"distance_pc of a Survey cannot be changed.*with_values"):

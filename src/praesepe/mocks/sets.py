@@ -351,7 +351,8 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
             "another folder"
         ) from None
     remove_debris(folder)
-    changed = [key for key in manifest if found.get(key) != manifest[key] and key != "shards"]
+    free = {"shards", "survey"}  # the first follows from the rest; the second is a name
+    changed = [key for key in manifest if found.get(key) != manifest[key] and key not in free]
     if changed and not overwrite:
         differences = ", ".join(
             f"{key} = {found.get(key)!r}, not {manifest[key]!r}" for key in changed

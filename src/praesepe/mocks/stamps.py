@@ -182,7 +182,8 @@ def holds(path: Path, mocks: MockSet) -> bool:
                 found = file["IMAGES"].header
     except (OSError, KeyError, ValueError):
         return False
-    return all(found.get(key) == value for key, value, _ in cards(mocks.record()))
+    same = {key: value for key, value in mocks.record().items() if key != "survey"}  # a mere word
+    return all(found.get(key) == value for key, value, _ in cards(same))
 
 
 def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:

@@ -241,20 +241,26 @@ class Survey(SurveySettings):
         return self.checked(merged, f"not a survey like {self.name!r}")
 
     def fingerprint(self) -> str:
-        """SHA-256 of the survey's content, that of the files it names included.
+        """SHA-256 of `identity`: surveys of equal stamps have equal fingerprints."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
-        Equal surveys have equal fingerprints, wherever their files lie and whatever they are
-        called; see `praesepe.survey.contents`. Isochrones count by name alone: what they hold is in
+    def identity(self) -> dict[str, Any]:
+        """What makes its stamps: observation, galaxy, clusters, their size; no words.
+
+        Only what differs from the defaults, so that a new key whose default is the old behaviour
+        changes nothing. Files count by what they hold, wherever they lie and whatever they are
+        called (`praesepe.survey.contents`), isochrones by name alone: what they hold is in
         `praesepe.sky.contents`.
         """
-        content = with_files(self.model_dump(mode="json", exclude_none=True), checksum)
+        parts = {"observation", "galaxy", "clusters"}
+        content = self.model_dump(mode="json", exclude_defaults=True, include=parts)
+        content = with_files(content, checksum) | {"stamp_size": self.stamp_size}
         for band in content["observation"]["bands"]:
             if "curve" in band:
                 band["filter"] = band.pop("curve")["file"]
         names = [Path(name).name for name in self.clusters.stars.models]
-        content["clusters"]["stars"]["isochrones"] = names
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        content.setdefault("clusters", {}).setdefault("stars", {})["isochrones"] = names
+        return dict(content)
 
     def to_toml(self) -> str:
         """Write the survey as TOML that `load_survey` reads back to an equal survey."""

@@ -1,16 +1,29 @@
-"""Checkpoints of a training: whole at any moment, and of one run only."""
+"""Checkpoints of a training: whole at any moment, of one run only, and checked as models are."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from praesepe.errors import InputError
 from praesepe.files import atomic
+from praesepe.network.schema import Entry, ModelCard, checksum
+
+
+class Checkpoint(Entry):
+    """What a checkpoint holds beside its tensors; as for models, all under one checksum."""
+
+    format: Literal[3] = 3
+    step: int
+    seconds: float
+    valid_loss: float | None
+    identity: dict[str, Any]
+    card: ModelCard
+    checksum: str = ""
 
 
 def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
@@ -22,11 +35,14 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str,
         Where it cannot be written; the last checkpoint stays.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save, save_file
 
+    state = Checkpoint.model_validate(progress)
+    content = state.model_dump(mode="json", exclude={"checksum"})
+    content["checksum"] = checksum(content, save(tensors))
     with atomic(path) as partial:
         try:
-            save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
+            save_file(tensors, partial, metadata={"checkpoint": json.dumps(content)})
         except SafetensorError as error:  # a full disk, for instance
             raise OSError(str(error)) from error
 
@@ -37,20 +53,31 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises
     ------
     InputError
-        Where the file is damaged or no checkpoint.
+        Where the file is damaged, no checkpoint, or of an earlier version.
     """
     from safetensors import SafetensorError, safe_open
+    from safetensors.torch import save
 
     try:
         with safe_open(path, "pt", device="cpu") as file:
-            progress = json.loads(file.metadata()["progress"])
+            metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        earlier = "progress" in metadata
+        content = json.loads(metadata["progress" if earlier else "checkpoint"])
+        if not earlier:
+            state = Checkpoint.model_validate(content)
+            if state.checksum != checksum(content, save(tensors)):
+                raise ValueError("its checksum is another")
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no checkpoint of a training, or damaged: {error}; begin anew in another "
             "folder"
         ) from error
-    return tensors, progress
+    if earlier:
+        raise InputError(
+            f"{path} is of an earlier version; begin anew in another folder, or train from a model"
+        )
+    return tensors, dict(state)
 
 
 def check_same_run(
@@ -72,9 +99,21 @@ def check_same_run(
 def _difference(then: Any, now: Any, defaults: Mapping[str, Any]) -> str:
     """What differs between two entries."""
     if isinstance(then, dict) and isinstance(now, dict):
-        values = [
-            (key, then.get(key, defaults.get(key)), now.get(key, defaults.get(key)))
-            for key in {**now, **then}
-        ]
+        then, now = _flat(then), _flat(now)
+        usual = {key: defaults.get(key, "default") for key in {**now, **then}}
+        values = [(key, then.get(key, usual[key]), now.get(key, usual[key])) for key in usual]
         return ", ".join(f"{key} {a!r}, now {b!r}" for key, a, b in values if a != b)
     return f"{then or 'none'!r}, now {now or 'none'!r}"
+
+
+def _flat(content: Any, place: str = "") -> dict[str, Any]:
+    """Values of nested dictionaries by their keys, joined by dots; of a list's, by their names."""
+    if isinstance(content, list) and content and all(isinstance(one, dict) for one in content):
+        content = {str(one.get("name", i)): one for i, one in enumerate(content)}
+    if not isinstance(content, dict):
+        return {place: content}
+    return {
+        path: value
+        for key, part in content.items()
+        for path, value in _flat(part, f"{place}.{key}" if place else key).items()
+    }

@@ -24,6 +24,7 @@ from praesepe.network.schema import Hashes, MassCurve, TrainingRun
 from praesepe.network.storage import CONTENT
 from praesepe.progress import Setup
 from praesepe.sky.contents import contents
+from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.curves import with_curves
 from praesepe.stars.present_mass import present_mass_curve
@@ -92,7 +93,7 @@ class Run:
     def _identify(self, settings: TrainingSettings) -> dict[str, Any]:
         """What makes the data and the network; the model's card gets the hashes of the files."""
         identity = {
-            "survey": self.survey.fingerprint(),
+            "survey": self.survey.identity(),
             "initial": "" if self.initial is None else self.initial.version,
             "network": network_of(self.estimator.card),
             "settings": settings.identity,
@@ -105,9 +106,10 @@ class Run:
             hashes = Hashes.model_validate(contents(self.survey))
             self.survey = self.estimator.survey = with_curves(self.survey)
             self.estimator.describe(survey=self.survey.model_dump(mode="json"))
-            identity["spectra"] = hashes.spectra
-            if set(hashes.isochrones) != {"sse"}:  # what an imported name stands for may change
-                identity["stars"] = hashes.isochrones
+            identity["simulator"] = {"random stream": RANDOM_STREAM}
+            identity["curves"], identity["spectra"] = hashes.curves, hashes.spectra
+            # What a name stands for may change, and a file may move.
+            identity["stars"] = {Path(name).name: key for name, key in hashes.isochrones.items()}
         self.estimator.describe(hashes=hashes)
         return identity
 
@@ -285,17 +287,15 @@ class Run:
         state = {
             "step": self.step,
             "seconds": self.seconds,
-            "valid_loss": self.valid_loss,
+            "valid_loss": self.valid_loss if math.isfinite(self.valid_loss) else None,
             "identity": self.identity,
-            "card": self.estimator.card.model_dump(mode="json"),
+            "card": self.estimator.card,
         }
         write_checkpoint(self.out / CHECKPOINT, tensors, state)
         self.metrics.flush()
 
     def _load_checkpoint(self, path: Path) -> None:
         tensors, state = read_checkpoint(path)
-        if "identity" not in state:
-            raise InputError(f"{path} is of an earlier version; begin anew in another folder")
         check_same_run(state["identity"], self.identity, path, TrainingSettings.defaults())
         self.net.load_state_dict(_part(tensors, "net."))
         # Copied, not replaced: the layout in memory stays, and with it every last bit.
@@ -311,7 +311,7 @@ class Run:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self.step, self.seconds = state["step"], state["seconds"]
-        self.valid_loss = state["valid_loss"]
+        self.valid_loss = math.nan if state["valid_loss"] is None else state["valid_loss"]
 
     # The end
 

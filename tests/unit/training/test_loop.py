@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from praesepe.errors import InputError, PraesepeError
@@ -28,7 +29,7 @@ from praesepe.sky.tables import SurveyTables
 from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
 from praesepe.training import run
-from praesepe.training.checkpoint import read_checkpoint, write_checkpoint
+from praesepe.training.checkpoint import read_checkpoint
 from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import Labelled
 from praesepe.training.loop import train
@@ -554,7 +555,11 @@ def toy_labelled(n: int, survey: Survey, seed: int) -> Labelled:
         ({"seed": 5}, "another settings: seed 0, now 5"),
         ({"batch_size": 8}, "another settings: batch_size 16, now 8"),
         ({"learning_rate": 0.1, "clip": 2.0}, "learning_rate 0.0015, now 0.1, clip 1.0, now 2.0"),
-        ({"survey": {"galaxy": {"distance_pc": 1e6}}}, "another survey"),
+        (
+            {"survey": {"galaxy": {"distance_pc": 1e6}}},
+            "survey: galaxy.distance_pc 785000.0, now 1000000.0;",
+        ),
+        ({"survey": {"observation": {"nuisance": {"blur_px": (0, 1)}}}}, "blur_px 'default', now"),
         ({"labelled": 40}, "another labels: 'none', now"),
         ({"encoder": "small"}, "another network: encoder 'tiny', now 'small'"),
         ({"head": "grid"}, "another network: head 'flow', now 'grid'"),
@@ -593,6 +598,32 @@ def test_a_damaged_checkpoint_is_refused(begun: Path, survey: Survey, blob: byte
     (begun / "checkpoint.safetensors").write_bytes(blob)
     with pytest.raises(InputError, match="damaged"):
         train_into(survey, begun, steps=5, resume=True, **QUICK)
+
+
+@pytest.mark.parametrize("where", ["header", "tensors"])
+def test_a_flipped_bit_in_a_checkpoint_is_found(begun: Path, survey: Survey, where: str) -> None:
+    file = begun / "checkpoint.safetensors"
+    blob = bytearray(file.read_bytes())
+    blob[blob.index(b'seconds\\": ') + 11 if where == "header" else -3] ^= 1
+    file.write_bytes(blob)
+    with pytest.raises(InputError, match="damaged: its checksum is another"):
+        train_into(survey, begun, steps=5, resume=True, **QUICK)
+
+
+def test_words_and_what_is_judged_end_no_run(begun: Path, survey: Survey) -> None:
+    worded = survey.with_values(
+        name="other", description="words", evaluation={"bins": {"old": {"log_age": (9.0, 10.0)}}}
+    )
+    train_into(worded, begun, steps=4, resume=True, **QUICK)
+
+
+def test_another_random_stream_ends_a_run_but_a_model_goes_on(
+    begun: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run, "RANDOM_STREAM", run.RANDOM_STREAM + 1)
+    with pytest.raises(InputError, match=r"another simulator: random stream \d+, now \d+;"):
+        train_into(survey, begun, steps=5, resume=True, **QUICK)
+    train_into(survey, tmp_path / "on", steps=1, initial=begun, **QUICK)
 
 
 def test_a_model_is_no_checkpoint(begun: Path, survey: Survey) -> None:
@@ -711,7 +742,6 @@ def test_a_bad_batch_does_no_harm(
 
 def test_the_model_is_the_average(toy: Callable[..., None], survey: Survey, tmp_path: Path) -> None:
     toy()
-    from safetensors.torch import load_file
 
     folder = train_into(survey, tmp_path / "m", steps=10, **QUICK)
     state = load_file(folder / "checkpoint.safetensors")
@@ -793,9 +823,8 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(
     toy()
     train_into(survey, tmp_path / "m", steps=3, **QUICK)
     path = tmp_path / "m" / "checkpoint.safetensors"
-    tensors, state = read_checkpoint(path)
-    del state["identity"]
-    write_checkpoint(path, tensors, state)
+    tensors, _ = read_checkpoint(path)
+    save_file(tensors, path, metadata={"progress": json.dumps({"step": 3})})
     with pytest.raises(InputError, match="of an earlier version"):
         train_into(survey, tmp_path / "m", steps=5, resume=True, **QUICK)
 
@@ -965,7 +994,7 @@ def test_a_run_goes_on_after_its_files_have_moved(toy: Any, tmp_path: Path) -> N
     assert hashes.curves == {"F475W": load_passband(tmp_path / "there" / "curve.txt").key}
     fingerprint, key = survey_in("there").fingerprint(), hashes.curves["F475W"]
     np.savetxt(tmp_path / "there" / "curve.txt", table * [[1.0, 0.9]])
-    with pytest.raises(InputError, match="another survey"):
+    with pytest.raises(InputError, match=r"another survey: observation.bands.F475W.filter"):
         train_into(survey_in("there"), tmp_path / "m", steps=6, resume=True, **QUICK)
     model = Estimator.load(tmp_path / "m")  # carries the curve, and what it was trained with
     (tmp_path / "there" / "curve.txt").unlink()
