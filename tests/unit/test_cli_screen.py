@@ -63,6 +63,16 @@ def test_no_number_of_an_evaluation_is_cut(names: tuple[str, ...], width: int) -
     assert max(map(len, text.splitlines())) <= width
 
 
+def test_few_clusters_tell_no_scatter_and_no_coverage() -> None:
+    """A single one would have the scatter 0.000 and the coverage 0.00 or 1.00."""
+    evaluation = evaluation_of(tuple(PRIORS)[:3])
+    evaluation["all"]["n"] = 1
+    (row,) = (line for line in printed(evaluation, 120).splitlines() if line.startswith("all"))
+    assert row.count("–") == 6
+    assert len(re.findall(r"[+-]0\.\d{3}", row)) == 3
+    assert "dex" in printed(evaluation, 120)
+
+
 def test_eighty_characters_hold_three_quantities() -> None:
     evaluation = evaluation_of(tuple(PRIORS)[:3])
     assert len(metrics_tables(evaluation, 80)) == 1

@@ -147,7 +147,7 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     quantities = evaluation.recovery.quantities
     widest = 0
     for quantity in quantities:
-        rows = [_heads(quantity), *(_cells(part[quantity.name]) for part in parts)]
+        rows = [_heads(quantity), *(_cells(part[quantity.name], part["n"]) for part in parts)]
         needed = sum(1 + max(map(len, column)) for column in zip(*rows, strict=True))
         widest = max(widest, needed)
     room = width - ROOM_FOR_LABELS - 1 - max(len(str(part["n"])) for part in parts)
@@ -159,7 +159,7 @@ def metrics_tables(evaluation: Evaluation, width: int) -> list[ScreenTable]:
     made_by = evaluation["provenance"]
     tables[0].title = (
         f"{made_by['model']} {made_by['model_version']}: posterior median minus truth, its "
-        "scatter (±), and the coverage of the 68 % credible interval"
+        "scatter (±), both in dex for logarithms, and the coverage of the 68 % credible interval"
     )
     return tables
 
@@ -177,7 +177,7 @@ def _metrics_of(
 
     def add(parts: list[dict[str, Any]]) -> None:
         for part in parts:
-            cells = [cell for quantity in group for cell in _cells(part[quantity.name])]
+            cells = [cell for quantity in group for cell in _cells(part[quantity.name], part["n"])]
             table.add_row(part["label"], str(part["n"]), *cells)
 
     add(by_truth)
@@ -192,11 +192,12 @@ def _heads(quantity: Quantity) -> tuple[str, ...]:
     return (quantity.word, "correct") if quantity.is_categorical else (quantity.word, "±", "68 %")
 
 
-def _cells(metrics: dict[str, float]) -> tuple[str, ...]:
-    if "accuracy" in metrics:
-        return ("", f"{metrics['accuracy']:.2f}")
-    return (
-        f"{metrics['median']:+.3f}",
-        f"{metrics['mad_sigma']:.3f}",
-        f"{metrics['coverage68']:.2f}",
-    )
+def _cells(metrics: dict[str, float], n: int) -> tuple[str, ...]:
+    """Of n clusters; fewer than five tell neither scatter nor fractions."""
+    names = ("accuracy",) if "accuracy" in metrics else ("median", "mad_sigma", "coverage68")
+    formats = {"median": "+.3f", "mad_sigma": ".3f"}
+    cells = [
+        f"{metrics[name]:{formats.get(name, '.2f')}}" if n >= 5 or name == "median" else "–"
+        for name in names
+    ]
+    return ("", *cells) if "accuracy" in metrics else tuple(cells)

@@ -182,7 +182,7 @@ class Result:
         return np.concatenate(found).reshape(points.shape[:-1])
 
     def plot(self, row: int = 0) -> Figure:
-        """Corner figure of one cluster's posterior.
+        """Corner figure of one cluster's posterior, titled with the cluster and the model.
 
         Parameters
         ----------
@@ -204,7 +204,11 @@ class Result:
         if not np.isfinite(draws).all():
             flags = int(self.table["flags"][row])
             raise InputError(f"row {row} was not measured (flags {flags})", given=row)
-        return figure_posterior(draws, [quantities.get(name) for name in self.infers])
+        figure = figure_posterior(draws, [quantities.get(name) for name in self.infers])
+        column = self.catalog.id_column
+        who = f"row {row}" if column is None else str(self.catalog.table[column][row])
+        figure.suptitle(f"{who} ({self.model.name} {self.model.version})", ha="right", x=0.98)
+        return figure
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the table, or the clusters as regions.

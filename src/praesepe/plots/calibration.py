@@ -64,6 +64,7 @@ def plot_tarp(ax: Axes, levels: np.ndarray) -> Axes:
     grid = _diagonal(ax, len(levels))
     ax.plot(grid, (levels[:, None] <= grid).mean(axis=0), color=BLUE, lw=1.6)
     ax.set(xlabel="credible level", ylabel="expected coverage probability")
+    ax.legend(loc="upper left")
     return ax
 
 
@@ -139,7 +140,7 @@ def figure_calibration(
                 ax.set_title(quantities[i].label, loc="left", fontsize=9)
                 ax.set(xlabel="", ylabel="")
             parts[0, 1].supylabel("number of clusters", fontsize=9, color=INK)
-            axes[-1, 0].set_xlabel("probability integral transform (PIT)")
+            axes[-1, 0].set_xlabel("probability integral transform (PIT; grey: 2σ)")
         if tarp is not None:
             plot_tarp(next(squares), tarp).set_title("joint posterior (TARP)", fontsize=9)
         for i in categorical:
@@ -154,7 +155,10 @@ def _diagonal(ax: Axes, n: int) -> np.ndarray:
     tidy(ax)
     level = np.linspace(0, 1, 101)
     error = np.sqrt(level * (1 - level) / max(n, 1))
-    ax.fill_between(level, level - 2 * error, level + 2 * error, color=GREY, alpha=0.3, lw=0)
+    ax.fill_between(
+        level, level - 2 * error, level + 2 * error, color=GREY, alpha=0.3, lw=0,
+        label=f"2σ of {n} clusters",
+    )  # fmt: skip
     ax.plot([0, 1], [0, 1], color=INK, lw=0.8)
     ax.set(xlim=(0, 1), ylim=(0, 1))
     ax.set_aspect("equal", adjustable="box")

@@ -108,6 +108,7 @@ def test_an_unknown_column_gets_the_nearest(lean: Result) -> None:
 
 def test_plot(lean: Result) -> None:
     figure = lean.plot(3)
+    assert figure.get_suptitle().endswith(f"({lean.model.name} {lean.model.version})")
     assert len(figure.axes) >= 6
     with pytest.raises(InputError, match="not measured"):
         lean.plot(300)
