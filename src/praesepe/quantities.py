@@ -1,7 +1,7 @@
 """The quantities Praesepe knows, each described once.
 
 Everything that names a quantity asks here: the parameters that clusters are drawn with, tables of
-truth, limits of given values, catalogue columns, labels of figures, and the columns of a posterior.
+truth, limits of given values, catalog columns, labels of figures, and the columns of a posterior.
 Which quantities a model infers, and which it is told, stands in the model.
 
 A new quantity is one entry: `register(Quantity(...))`.
@@ -53,7 +53,7 @@ class Quantity:
     description : str
         One line for table headers and documentation.
     linear : str
-        Of a logarithmic quantity, the name of what it is the logarithm of, as catalogues have it:
+        Of a logarithmic quantity, the name of what it is the logarithm of, as catalogs have it:
         ``"rh_arcsec"`` for ``"log_rh"``.
     limits : tuple of float
         Lowest and highest value that clusters can be made with at all; both allowed.
@@ -68,7 +68,7 @@ class Quantity:
     derive : callable, optional
         Values from a mapping of the sources' values and a `Context`.
     decimals : int
-        In catalogues.
+        In catalogs.
     word : str
         What it is called in a sentence and in the head of a table: ``"age"``; default: `name`.
     bins : int
@@ -227,7 +227,7 @@ def drawn() -> tuple[Quantity, ...]:
 
 
 def reported(inferred: Iterable[str]) -> tuple[Quantity, ...]:
-    """What a catalogue tells about clusters: the inferred quantities and what derives from them.
+    """What a catalog tells about clusters: the inferred quantities and what derives from them.
 
     Of a logarithmic quantity whose linear one derives from it, only the latter is told.
     """

@@ -82,10 +82,10 @@ class Images:
 
 @dataclass(frozen=True)
 class PixelColumns:
-    """Options that say where positions in pixels stand in a catalogue."""
+    """Options that say where positions in pixels stand in a catalog."""
 
-    x: Annotated[str | None, typer.Option(help="Catalogue's column of pixel x.")] = None
-    y: Annotated[str | None, typer.Option(help="Catalogue's column of pixel y.")] = None
+    x: Annotated[str | None, typer.Option(help="Catalog's column of pixel x.")] = None
+    y: Annotated[str | None, typer.Option(help="Catalog's column of pixel y.")] = None
     origin: Annotated[
         int | None, typer.Option(help="Coordinate of the first pixel: 1 (DS9) or 0 (numpy).")
     ] = None

@@ -150,7 +150,7 @@ def predict(
     seed: Seed = 0,
     machine: Machine,
 ) -> None:
-    """Measure catalogued clusters on mosaics.
+    """Measure cataloged clusters on mosaics.
 
     Example: praesepe predict phat --image F336W=f336w.fits --image F475W=f475w.fits
     --image F814W=f814w.fits --catalog clusters.csv --out measured.ecsv
@@ -246,7 +246,7 @@ def demo(
     say(f"\nFigure   {done.figure}\nTable    {done.table}\nTruth    {done.truth_table}")
     say(f"Regions  {done.regions}")
     images = " ".join(f"--image {band}={path}" for band, path in done.images.items())
-    say("\nThe same from the command line; put your own mosaics and catalogue in place:")
+    say("\nThe same from the command line; put your own mosaics and catalog in place:")
     say(f"  praesepe predict phat {images} --catalog {done.catalog} --out measured.ecsv")
     say("Another telescope, galaxy or set of filters: describe it, then train a model for it:")
     say("  praesepe survey init mine.toml && praesepe train mine.toml --out mine --minutes 60")

@@ -139,7 +139,7 @@ def mosaic(
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option("--n", min=0, help="So many random clusters, in place of a catalogue."),
+        typer.Option("--n", min=0, help="So many random clusters, in place of a catalog."),
     ] = None,
     size: Annotated[int, typer.Option(min=16, help="Side in pixels.")] = 4096,
     density: Annotated[
@@ -152,7 +152,7 @@ def mosaic(
     no_nuisances: NoNuisances = False,
     center: Annotated[
         str | None,
-        typer.Option(metavar="RA,DEC", help="Degrees; default: the middle of the catalogue."),
+        typer.Option(metavar="RA,DEC", help="Degrees; default: the middle of the catalog."),
     ] = None,
     overwrite: Overwrite = False,
     pixels: PixelColumns,

@@ -110,7 +110,7 @@ def build_fields(
     overwrite : bool
         Replace fields that exist.
     x, y, origin
-        Pixel columns of the catalogue, as for `praesepe.images.Catalog.read`.
+        Pixel columns of the catalog, as for `praesepe.images.Catalog.read`.
     units, zero_points : mapping, optional
         As for `praesepe.images.Mosaic.read`.
     command : str, optional
@@ -125,7 +125,7 @@ def build_fields(
     Raises
     ------
     InputError
-        Where images, catalogue or output cannot be used, or no clean place is left.
+        Where images, catalog or output cannot be used, or no clean place is left.
     """
     from praesepe.images.mosaic import Mosaic
 

@@ -164,7 +164,7 @@ def simulate_mosaic(
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
     if (catalog is None) == (n is None):
         raise InputError(
-            "give either a catalogue of clusters or the number of random ones", code="n=300"
+            "give either a catalog of clusters or the number of random ones", code="n=300"
         )
     density = _checked(survey, n or 0, size, density, seed)
     if out is not None:
@@ -227,7 +227,7 @@ def middle_position(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[float, flo
     """Direction of the median of the positions' unit vectors, deg: right across RA = 0, too."""
     good = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     if not good.any():
-        raise InputError("no row of the catalogue has a position")
+        raise InputError("no row of the catalog has a position")
     ra, dec = np.radians(ra_deg[good]), np.radians(dec_deg[good])
     vectors = (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec))
     x, y, z = (np.median(v) for v in vectors)  # one stray position does not matter

@@ -67,7 +67,7 @@ class Demonstration:
 def run_demo(
     out: str | Path, *, model: Any = MODEL, overwrite: bool = False, n_clusters: int = N_CLUSTERS
 ) -> Demonstration:
-    """Make mock mosaics and a catalogue, measure them and draw the figure.
+    """Make mock mosaics and a catalog, measure them and draw the figure.
 
     As in training, each band has a zero point, blur and registration that are slightly off.
 

@@ -30,7 +30,7 @@ class Labelled:
     labels : ndarray of float32, shape (n, quantity)
         What the network is to infer, by default log_age, log_mass and log_rh [dex(arcsec)].
     left_out : int
-        Rows of the catalogue that could not be used.
+        Rows of the catalog that could not be used.
     """
 
     images: NDArray[np.float32]
@@ -82,7 +82,7 @@ def read_labelled(
     allow_no_wcs: bool = False,
     reproject: Literal["auto", "never"] = "auto",
 ) -> Labelled:
-    """Cut the stamps of an annotated catalogue out of mosaics.
+    """Cut the stamps of an annotated catalog out of mosaics.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def read_labelled(
     Raises
     ------
     InputError
-        Where images or catalogue cannot be used, or too few rows remain.
+        Where images or catalog cannot be used, or too few rows remain.
     """
     from praesepe.images.catalogs import Catalog
     from praesepe.images.cutouts import extract_stamps
@@ -148,7 +148,7 @@ def _labels(table: Any, names: Sequence[str]) -> NDArray[np.float32]:
             for name in names
         ]
         raise InputError(
-            f"the catalogue has no column {', '.join(missing)} (it has "
+            f"the catalog has no column {', '.join(missing)} (it has "
             f"{', '.join(table.colnames)}); training on real clusters needs {', '.join(wanted)}, "
             "or the number instead of its logarithm"
         )
@@ -169,6 +169,6 @@ def _numbers(table: Any, name: str) -> NDArray[np.float64]:
         return np.ma.filled(column.astype(float), np.nan)
     except ValueError as error:
         raise InputError(
-            f"column {name} of the catalogue does not hold numbers: {error}; "
+            f"column {name} of the catalog does not hold numbers: {error}; "
             "leave cells without a value empty"
         ) from error

@@ -26,7 +26,7 @@ def test_real_star_fields_are_not_for_mosaics(tmp_path: Path) -> None:
     assert not (tmp_path / "sky").exists()
 
 
-def test_the_middle_of_a_catalogue_is_that_of_most_positions() -> None:
+def test_the_middle_of_a_catalog_is_that_of_most_positions() -> None:
     """Right across RA = 0, and whatever a single stray position says."""
     ra = np.array([359.99, 0.0, 0.01, np.nan, 40.0])
     dec = np.array([41.0, 41.01, 41.02, 41.0, -20.0])

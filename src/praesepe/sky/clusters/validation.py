@@ -158,7 +158,7 @@ def _span(low: float, high: float) -> str:
 
 
 def _shown(name: str, value: float) -> str:
-    """A value as it is given in Python, and as it stands in a catalogue."""
+    """A value as it is given in Python, and as it stands in a catalog."""
     if name == "log_z":
         return f"{value:.4g} (metallicity Z = {10**value:.3g})"
     if name == "log_rh":
