@@ -281,7 +281,8 @@ def test_labels_have_the_distance_of_each_stamp(
     simulator = SimpleNamespace(draw_block=lambda *_, **__: mocks)
     monkeypatch.setattr("praesepe.training.sources.Simulator", lambda *_, **__: simulator)
     infers = ("a_v", "log_rh", "rh_arcsec", "rh_pc")
-    source = SimulatedSource(survey, TrainingSettings(steps=1), infers, torch.device("cpu"), None)
+    cpu, settings = torch.device("cpu"), TrainingSettings(steps=1)
+    source = SimulatedSource(survey, settings, infers, cpu, tables=None, setup=None)
     images, labels = source.batch(0)
     assert images is mocks.images
     expected = [[0.3, -0.5, 10**-0.5], [0.1, -1.0, 0.1]]
