@@ -63,7 +63,7 @@ def load_passband(spec: str | Path, instrument: str = "") -> Passband:
         return _read_curve(Path(spec), Path(spec).stem)
     name = _find(text, instrument)
     if name is None and is_path(text):
-        raise InputError(f"there is no filter file {text}")
+        raise InputError(f"there is no filter file {text}", remedy="correct its path in the survey")
     if name is None:
         raise _unknown(text)
     return _read_curve(_curve_files()[name], name)

@@ -223,6 +223,15 @@ def test_the_gpu_convolves_alone(survey, tables):
     assert float((here - there).abs().max() / here.max()) < 1e-5
 
 
+def test_a_set_goes_on_under_another_name(tmp_path: Path) -> None:
+    """Words are no part of what is drawn."""
+    survey, settings = load_survey("phat-nodust"), {"n": 2, "shards": 1, "out": tmp_path / "set"}
+    first = simulate(survey, **settings)  # type: ignore[arg-type]
+    before = first.files[0].stat().st_mtime_ns
+    worded = survey.with_values(name="other", description="words")
+    assert simulate(worded, **settings).files[0].stat().st_mtime_ns == before  # type: ignore[arg-type]
+
+
 def test_another_stellar_model_of_the_same_name_is_another_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
