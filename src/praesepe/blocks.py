@@ -1,7 +1,8 @@
 """Blocks of work: each is addressed by (seed, number) and gives the same wherever it is done.
 
 Training steps, sets of mocks, evaluations and tiles are all made of blocks. What a block gives
-depends on the seed and its number alone, so that a worker can take any of them in any order.
+depends on the seed and its number alone, so that a worker can take any of them in any order; each
+is done with one thread, so that this holds to the last bit.
 `map_blocks` is the one way to split work. It has two backends: this process, and local processes.
 A cluster's scheduler (Dask) will be the third: it takes the same `Task`, which can be pickled, and
 returns the same results in the same order; its place is in `map_blocks`.
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
@@ -125,21 +127,35 @@ def map_blocks(
     elif runs:
         work = task()
         for block in blocks:
-            yield work(block)
+            with one_thread():
+                result = work(block)
+            yield result
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of torch, since the last bits of sums depend on their number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _in_processes(
     task: Task[Result], runs: Sequence[Sequence[Block]], workers: int
 ) -> Iterator[Result]:
     """Do runs of blocks in a pool of local processes."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
     context = multiprocessing.get_context("spawn")
     begun = context.Event()
     pool = ProcessPoolExecutor(
         workers,
         mp_context=context,
         initializer=_start_worker,
-        initargs=(pickle.dumps(task), _sendable_quantities(), threads, begun),
+        initargs=(pickle.dumps(task), _sendable_quantities(), begun),
     )
     ahead: deque[Future[list[Result]]] = deque()
     try:
@@ -170,14 +186,14 @@ _work: Work[Any] | None = None
 """What this process does with a block, where it is a worker; made with the first one."""
 
 
-def _start_worker(task: bytes, own: list[tuple[str, bytes]], threads: int, begun: Event) -> None:
+def _start_worker(task: bytes, own: list[tuple[str, bytes]], begun: Event) -> None:
     global _make
     begun.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     _make = task, own
 
 

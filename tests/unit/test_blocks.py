@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from praesepe import quantities
 from praesepe.blocks import Block, blocks_of, map_blocks
@@ -154,3 +155,19 @@ def test_a_quantity_that_cannot_be_sent_is_told():
     )
     with stack, pytest.raises(InputError, match=r"'double' cannot be sent .* no lambda"):
         list(map_blocks(partial(start_looking, survey), blocks_of(2, size=1), workers=2))
+
+
+def start_counting_threads():
+    return lambda block: torch.get_num_threads()
+
+
+def test_every_block_has_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for workers in (1, 2):
+            found = map_blocks(start_counting_threads, blocks_of(3, size=1), workers=workers)
+            assert list(found) == [1, 1, 1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -20,6 +20,7 @@ from praesepe.inference.result import Result
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance
+from praesepe.quantities import reported
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -139,7 +140,8 @@ def predict(
     )  # fmt: skip
     table = clusters.table.copy()
     notes = append_columns(table, values, sampling.infers)
-    if estimator.survey.varies_in_distance and "rh_pc_p50" in table.colnames:
+    derived = {q.name for q in reported(sampling.infers)} - set(sampling.infers)
+    if estimator.survey.varies_in_distance and "rh_pc" in derived:
         low, high = estimator.survey.distance_range_pc
         notes.append(
             f"survey {estimator.survey.name!r} has distances from {low:g} to {high:g} pc: sizes in "

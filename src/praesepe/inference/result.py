@@ -240,7 +240,9 @@ class Result:
 
     def _radius_arcsec(self) -> NDArray[np.float64]:
         """Median half-light radius; NaN where there is none."""
-        if "log_rh" not in self.infers:  # a column of that name is the user's
+        if quantities.RH_ARCSEC not in quantities.reported(
+            self.infers
+        ):  # a column of that name is the user's
             return np.full(len(self), np.nan)
         return np.ma.filled(np.ma.asarray(self.table["rh_arcsec_p50"], dtype=float), np.nan)
 

@@ -99,6 +99,9 @@ def inject(
         simulator.seed(*((seed,) if isinstance(seed, int) else seed))
         times = _exposures(simulator, stack, exposure_s)
         truth = _add(simulator, stack, clusters, pixel, image, times)
+        if times is not None:
+            names = (f"exposure_{name}" for name in survey.band_names)
+            truth |= dict(zip(names, times.cpu().numpy()[image].T, strict=True))
     finally:
         simulator.generator = kept
     truth |= {"x": place[0].astype(np.float32), "y": place[1].astype(np.float32)}

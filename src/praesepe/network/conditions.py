@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, PraesepeWarning, unknown
+
+if TYPE_CHECKING:
+    from praesepe.network.schema import ModelCard
 
 PRESENT = "present"
 """The condition that says which bands there are; the network sees the others as empty."""
@@ -83,19 +87,25 @@ class ConditionEmbedding(nn.Module):
 
 
 def as_tensor(
-    given: Mapping[str, ArrayLike] | None, sizes: Mapping[str, int], n: int, *, model: str
+    given: Mapping[str, ArrayLike] | None,
+    sizes: Mapping[str, int],
+    n: int,
+    *,
+    card: ModelCard,
 ) -> Tensor | None:
     """Conditions (n, value) of n stamps, in the network's order; None where it takes none.
 
     Each of `given` has shape (n, band) or (n,), or is one value, or one a band. `sizes` says
-    how many values of each the network takes; messages name the `model`.
+    how many values of each the network takes; `card` between which values each lies in the
+    training: a warning tells of values beyond.
 
     Raises
     ------
     InputError
         Where a condition is missing, unknown, not finite, or of another shape.
     """
-    given = given or {}
+    given, model = given or {}, card.name
+    ranges = {entry.name: (entry.low, entry.high) for entry in card.conditions}
     if given.keys() != sizes.keys():
         raise InputError(
             f"model {model!r} is told {', '.join(sizes) or 'no conditions'}; given were "
@@ -116,6 +126,15 @@ def as_tensor(
             ) from error
         if not np.isfinite(values).all():
             raise InputError(f"condition {name!r} has values that are not finite")
+        low, high = ranges[name]
+        n_beyond = int(((values < low - 1e-4) | (values > high + 1e-4)).sum())
+        if n_beyond:
+            warnings.warn(
+                f"condition {name!r}: {n_beyond} of {values.size} values are outside {low:g} to "
+                f"{high:g}, which model {model!r} was trained with; do not trust its answers there",
+                PraesepeWarning,
+                stacklevel=3,
+            )
         columns.append(values)
     return torch.from_numpy(np.concatenate(columns, axis=1))
 

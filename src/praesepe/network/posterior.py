@@ -63,18 +63,38 @@ class Posterior:
 
     @property
     def mean(self) -> NDArray[np.float32]:
-        """Posterior means, shape (n, quantity)."""
-        if self.weights is None:
-            return self.samples.mean(axis=1)
-        return np.einsum("nk,nkq->nq", self.weights, self.samples)
+        """Posterior means, shape (n, quantity); NaN of categories, see `shares`."""
+        return self._mean_of(self._numbers)
 
     @property
     def std(self) -> NDArray[np.float32]:
-        """Standard deviations of the marginal posteriors, shape (n, quantity)."""
+        """Standard deviations, shape (n, quantity); NaN of categories."""
         if self.weights is None:
-            return self.samples.std(axis=1)
-        offsets = self.samples - self.mean[:, None]
-        return np.sqrt(np.einsum("nk,nkq->nq", self.weights, offsets**2))
+            return self._numbers.std(axis=1)
+        return np.sqrt(self._mean_of((self.samples - self.mean[:, None]) ** 2))
+
+    def shares(self, name: str) -> NDArray[np.float32]:
+        """Probability of every category of a categorical quantity, shape (n, category)."""
+        if name in self.probabilities:
+            return self.probabilities[name]
+        draws = self.samples[..., self.names.index(name)]
+        categories = range(len(quantities.get(name).categories))
+        return self._mean_of(np.stack([draws == k for k in categories], 2).astype(np.float32))
+
+    @property
+    def _numbers(self) -> NDArray[np.float32]:
+        """The draws, with NaN in place of the numbers of categories, which have no mean."""
+        categorical = [quantity.is_categorical for quantity in self.quantities]
+        return (
+            np.where(categorical, np.float32("nan"), self.samples)
+            if any(categorical)
+            else self.samples
+        )
+
+    def _mean_of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.weights is None:
+            return values.mean(axis=1)
+        return np.einsum("nk,nkq->nq", self.weights, values)
 
     def percentile(self, q: float | ArrayLike) -> NDArray[np.floating]:
         """Percentiles of the marginal posteriors.
@@ -88,9 +108,9 @@ class Posterior:
         -------
         ndarray, shape (n, quantity) or (len(q), n, quantity)
             Interpolated between draws of equal weights; of others, the draw at which the sum of
-            the weights reaches the share asked for.
+            the weights reaches the share asked for. NaN of categories.
         """
-        return weighted_percentile(self.samples, q, self.weights)
+        return weighted_percentile(self._numbers, q, self.weights)
 
     def log_prob(self, values: ArrayLike) -> NDArray[np.float32]:
         """Log-density, per unit of every quantity, of one point per stamp.

@@ -416,7 +416,8 @@ class Simulator:
             clusters = clusters.with_values(**values)
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._simulate(clusters, compute_truth=True)
-        for name in sorted(given - set(mocks.truth) - {"rh_arcsec", "rh_pc", "metallicity"}):
+        told = {*clusters.parameters(), "tidal_radius"} - set(mocks.truth)
+        for name in sorted(given & told):
             mocks.truth[name] = getattr(clusters, name)
         return mocks
 

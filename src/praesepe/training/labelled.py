@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.survey import Survey, load_survey
 
 MINIMUM = 20
@@ -60,6 +61,30 @@ class Labelled:
             f"<Labelled: {n} clusters with {self.labels.shape[1]} labels each, stamps of {width} × "
             f"{height} px in {n_bands} bands; {self.left_out} rows left out>"
         )
+
+    def check(self, priors: Mapping[str, tuple[float, float]]) -> None:
+        """Refuse labels that a network with these priors cannot learn; warn of those beyond them.
+
+        Raises
+        ------
+        InputError
+            For categories that do not exist.
+        """
+        for (name, (low, high)), values in zip(priors.items(), self.labels.T, strict=True):
+            if categories := quantities.get(name).categories:
+                strange = values[~np.isin(values, range(len(categories)))]
+                if len(strange):
+                    named = ", ".join(f"{i} ({word})" for i, word in enumerate(categories))
+                    raise InputError(f"label {name} = {strange[0]:g}; allowed are {named}")
+                continue
+            n = int(((values < low - 1e-4) | (values > high + 1e-4)).sum())
+            if n:
+                warnings.warn(
+                    f"{n} of {len(values)} labelled clusters have {name} beyond the prior, "
+                    f"{low:g} to {high:g}; leave them out, or give the survey a wider range",
+                    PraesepeWarning,
+                    stacklevel=2,
+                )
 
     def fingerprint(self) -> str:
         """SHA-256 of stamps and labels: equal clusters, equal fingerprints."""

@@ -169,6 +169,8 @@ class Run:
                 f"{n_labels} labels a cluster, but the network infers {', '.join(infers)}; give a "
                 "label for each"
             )
+        if self.labelled is not None:
+            self.labelled.check(self.estimator.card.priors)
         if self.progress < 1:
             tell("star fields of the training", 2)
             self.first_batch = self.source.batch(self.step)

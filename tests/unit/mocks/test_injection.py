@@ -112,6 +112,8 @@ def test_a_longer_exposure_has_less_noise(
     zero = np.zeros((3, 1, 96, 96), np.float32)
     made = inject(simulator, zero, clusters, seed=5, exposure_s=[400.0])
     assert excess(made.images, torch.cat(caught).numpy(), 400.0) == pytest.approx(1, abs=0.1)
+    (band,) = simulator.survey.band_names
+    assert made.truth[f"exposure_{band}"].tolist() == [400.0] * 3
 
 
 def test_images_deeper_than_the_survey_get_the_same_stars(

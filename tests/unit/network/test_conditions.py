@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.network.conditions import KINDS, ConditionEmbedding
 from praesepe.network.estimator import Estimator
 from praesepe.survey import Survey
@@ -95,6 +95,11 @@ def test_what_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         answer(estimator, stamps, **change)
+
+
+def test_a_value_that_was_not_trained_for_is_told(estimator: Estimator, stamps: np.ndarray) -> None:
+    with pytest.warns(PraesepeWarning, match="'log_distance': 6 of 6 values are outside 5.8 to"):
+        answer(estimator, stamps, log_distance=600.0)
 
 
 def test_none_where_none_are_expected(survey: Survey, stamps: np.ndarray) -> None:

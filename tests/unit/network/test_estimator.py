@@ -581,3 +581,31 @@ def test_rounded_weights_are_those_in_memory(survey: Survey, tmp_path: Path) -> 
     assert loaded.version == estimator.version
     for key, value in loaded.net.state_dict().items():
         assert torch.equal(value, estimator.net.state_dict()[key]), key
+
+
+def test_categories_have_shares_and_no_mean() -> None:
+    samples = np.array([[[8.0, 1.0], [9.0, 0.0], [9.0, 1.0], [10.0, 1.0]]], np.float32)
+    score = np.ones(1, np.float32)
+    for weights, share, mean in ((None, 0.75, 9.0), ([[0, 1, 1, 0]], 0.5, 9.0)):
+        found = Posterior(samples, score, len, ("log_age", "profile"), weights=weights)
+        np.testing.assert_allclose(found.shares("profile"), [[1 - share, share, 0]])
+        for numbers in (found.mean, found.percentile(50)):
+            np.testing.assert_allclose(numbers, [[mean, np.nan]])
+        assert np.isnan(found.std).tolist() == [[False, True]]
+
+
+def test_the_number_of_threads_changes_no_bit(survey: Survey) -> None:
+    estimator = Estimator.untrained(survey, encoder="tiny")
+    stamps = np.random.default_rng(2).normal(1, 0.3, (128, 2, 16, 16)).astype(np.float32)
+    before, found = torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            posterior = estimator.predict(stamps)
+            found.append((posterior.samples, posterior.log_prob(posterior.samples[:, 0])))
+            assert torch.get_num_threads() == n
+    finally:
+        torch.set_num_threads(before)
+    for samples, log_prob in found[1:]:
+        np.testing.assert_array_equal(samples, found[0][0])
+        np.testing.assert_array_equal(log_prob, found[0][1])

@@ -135,9 +135,11 @@ class Clusters:
             number, a fraction in place of an index, or a wrong number of values.
         """
         known = self.parameters()
-        known |= {name: known[parameter] for name, parameter in IN_PLACE_OF.items()}
-        for parameter in set(IN_PLACE_OF.values()):
-            same = [name for name in given if IN_PLACE_OF.get(name, name) == parameter]
+        own = {q.linear: q.name for q in quantities.added() if q.linear and q.name in self.more}
+        in_place_of = IN_PLACE_OF | own
+        known |= {name: known[parameter] for name, parameter in in_place_of.items()}
+        for parameter in set(in_place_of.values()):
+            same = [name for name in given if in_place_of.get(name, name) == parameter]
             if len(same) > 1:
                 raise InputError(f"{listed(same)} are given; give one of them")
         changed = {}
@@ -149,7 +151,7 @@ class Clusters:
                 name,
                 values,
                 whole=not like.is_floating_point(),
-                infinite=IN_PLACE_OF.get(name, name) == "tidal_scale",
+                infinite=in_place_of.get(name, name) == "tidal_scale",
             )
             if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
                 raise InputError(
@@ -157,7 +159,7 @@ class Clusters:
                     "one for each"
                 )
             changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
-        others = {name: changed.pop(name) for name in IN_PLACE_OF if name in changed}
+        others = {name: changed.pop(name) for name in in_place_of if name in changed}
         made = self._with(changed)
         for name, values in others.items():
             if name == "tidal_radius":
@@ -167,7 +169,7 @@ class Clusters:
             else:
                 pc_per_arcsec = made.distance_pc * ARCSEC
                 value = (values / pc_per_arcsec if name == "rh_pc" else values).log10()
-            made = made._with({IN_PLACE_OF[name]: value})
+            made = made._with({in_place_of[name]: value})
         return made
 
     def moved(self, distance_pc: Any, survey: Survey) -> Clusters:

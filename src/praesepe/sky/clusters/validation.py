@@ -113,7 +113,7 @@ def validate_clusters(
            "distance_pc of its galaxy")  # fmt: skip
     for quantity in quantities.registered():
         low, high = quantity.limits
-        if quantity.name in value and np.isfinite(quantity.limits).all():
+        if quantity.name in value and np.isfinite(quantity.limits).any():
             good = quantity.within(value[quantity.name])
             demand(quantity.name, good, f"allowed are {low:g} to {high:g}")
     demand("gamma", value["gamma"] > 2, "allowed are values above 2: with others the light of an "

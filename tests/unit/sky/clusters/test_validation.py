@@ -13,6 +13,7 @@ from astropy.table import MaskedColumn
 
 from praesepe import quantities
 from praesepe.errors import InputError
+from praesepe.quantities import Quantity
 from praesepe.sky.clusters.parameters import draw_clusters
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.clusters.validation import (
@@ -216,3 +217,19 @@ def test_limits_are_those_of_the_registry(simulator, monkeypatch):
 
 def test_profiles_are_the_categories_of_the_registry():
     assert quantities.get("profile").categories == PROFILES == get_args(ProfileName)
+
+
+def test_quantities_of_ones_own_have_limits_and_numbers(simulator):
+    """Limits may be open to one side; a logarithm may be given by its number."""
+    spin = Quantity("log_spin", "s", "dex", "", linear="spin", limits=(-1.0, np.inf), prior="spin")
+    quantities.register(spin)
+    try:
+        survey = simulator.survey.with_values(clusters={"spin": (1.0, 2.0)})
+        clusters = draw_clusters(survey, 1, generator=torch.Generator()).with_values(spin=100.0)
+        assert clusters.more["log_spin"].tolist() == [2.0]
+        validate_clusters(clusters, survey, simulator.tables.cluster)
+        wrong = clusters.with_values(spin=0.01)
+        with pytest.raises(InputError, match="log_spin = -2; allowed are -1 to inf"):
+            validate_clusters(wrong, survey, simulator.tables.cluster)
+    finally:
+        quantities.unregister("log_spin")
