@@ -169,7 +169,9 @@ def test_the_command_line_trains_and_resumes(
     refused = run_cli(*words, "--steps", 9, "--resume", "--seed", 4, check=False)
     assert refused.returncode == 2
     assert "seed 0, now 4" in refused.stderr
-    run_cli(*words, "--steps", 9, "--resume")
+    said = run_cli(*words, "--steps", 9, "--resume").output
+    assert "Going on after step 6 of" in said
+    assert "Validation loss at the end: " in said
     assert Estimator.load(model).card.runs[-1].steps == 9
     steps = [line["step"] for line in lines(model)]  # a slow machine writes more of them
     assert {6, 9} <= set(steps)

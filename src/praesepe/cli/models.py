@@ -84,9 +84,12 @@ def train(
         raise InputError("give either --minutes or --steps, to say how long to train.")
     described = load_survey(survey)
     labelled = _annotated(described, catalog, images, pixels, no_wcs)
+    checkpoint = out / "checkpoint.safetensors"
+    if resume and checkpoint.is_file():
+        _say_where_it_goes_on(checkpoint)
     try:
         with display("training") as progress:
-            train_model(
+            training = train_model(
                 described,
                 out=out,
                 minutes=minutes,
@@ -103,14 +106,21 @@ def train(
                 setup=progress.setup,
             )
     except KeyboardInterrupt:
-        if (out / "checkpoint.safetensors").exists():
+        if checkpoint.is_file():
             say_note(f"Go on later with the same command and --resume; {out} holds a checkpoint.")
         raise
     say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
+    say(f"Validation loss at the end: {training.metrics[-1]['valid_loss']}.")
     say(f"Wrote the model to {out}. Judge it, then use it:")
     say(f"  praesepe evaluate {out} --seed {seed + 1} --out {out / 'evaluation'}")
     bands = " ".join(f"--image {band}=…" for band in described.band_names)
     say(f"  praesepe predict {out} {bands} --catalog … --out measured.ecsv")
+
+
+def _say_where_it_goes_on(checkpoint: Path) -> None:
+    from praesepe.training.checkpoint import read_checkpoint
+
+    say(f"Going on after step {read_checkpoint(checkpoint)[1]['step']:,} of {checkpoint}.")
 
 
 def _annotated(
@@ -237,8 +247,8 @@ def demo(
     from praesepe.report.demo import run_demo
 
     start = time.perf_counter()
-    with display("making a mock mosaic of M31, measuring its clusters"):
-        done = run_demo(out, overwrite=overwrite)
+    with display("making a mock mosaic of M31, measuring its clusters", "clusters") as progress:
+        done = run_demo(out, overwrite=overwrite, progress=progress, setup=progress.setup)
     say(f"A mock field of M31 was simulated and measured in {time.perf_counter() - start:.0f} s.")
     say("As in real mosaics, zero points, sharpness and registration are slightly off.")
     say_measured(done.measured)

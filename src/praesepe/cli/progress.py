@@ -121,5 +121,9 @@ def _bar(shown: Display, stop: threading.Event) -> None:
 
 def _lines(shown: Display, stop: threading.Event) -> None:
     """A line now and then."""
+    said = ""
     while not stop.wait(SECONDS_PER_LINE):
-        say_note(shown.line())
+        line = shown.line()
+        if line != said:
+            say_note(line)
+        said = line

@@ -184,6 +184,7 @@ def mosaic(
             overwrite=overwrite,
             command=command_line(),
             progress=progress,
+            setup=progress.setup,
         )
     seconds = time.perf_counter() - begun
     say(f"Made a mosaic of {size}×{size} px with {len(made.truth)} clusters in {seconds:.0f} s.")

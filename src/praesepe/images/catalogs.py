@@ -115,7 +115,7 @@ class Catalog:
         names = (
             (x, y) if x is not None else (find_column(table, X_NAMES), find_column(table, Y_NAMES))
         )
-        pixel = _pixel_columns(table, label, names, origin)
+        pixel = _pixel_columns(table, label, names, origin, named=x is not None)
         return cls(table, label, pixel=pixel, origin=origin)
 
     def __len__(self) -> int:
@@ -206,9 +206,20 @@ class Catalog:
 
 
 def _pixel_columns(
-    table: Table, label: str, names: tuple[str | None, str | None], origin: int | None
+    table: Table,
+    label: str,
+    names: tuple[str | None, str | None],
+    origin: int | None,
+    *,
+    named: bool,
 ) -> tuple[FloatArray, FloatArray]:
     """Zero-based positions from the columns x and y."""
+    for name in names:
+        if named and name not in table.colnames:
+            raise unknown(
+                f"column of {label}", str(name), table.colnames,
+                "Pixel columns need an origin too, 1 as in DS9 or 0 as in numpy", code="origin=1",
+            )  # fmt: skip
     if None in names or (origin is None and not set(map(str, names)) <= set(table.colnames)):
         raise InputError(
             f"{label} has no position columns; it has {_columns(table, 30)}. Accepted are "

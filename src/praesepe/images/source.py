@@ -97,8 +97,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         label = f"{label} (extension {_title(image)})"
     elif hdu is not None:
         raise InputError(
-            f"{label}: an extension, {hdu!r}, can be chosen in a file or HDUList, not in a "
-            f"{type(image).__name__}",
+            f"{label}: an extension, {hdu!r}, can be chosen in a file or HDUList, not in an "
+            f"object of type {type(image).__name__}",
             given=hdu,
         )
     if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
@@ -117,7 +117,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         if frame is None or isinstance(frame, WCS):
             return Source(label, _as_pixels(array, label), wcs=_celestial(frame, label))
     raise InputError(
-        f"{label}: a {type(image).__name__} is not an image; "
+        f"{label}: an object of type {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
     )
 

@@ -35,8 +35,8 @@ IDENTITY: dict[str, dict[str, Any]] = {
         ("id", "", "the catalog's own name or number"),
         ("ra", "deg", "right ascension in the catalog (ICRS)"),
         ("dec", "deg", "declination in the catalog (ICRS)"),
-        ("x", "pixel", PIXEL),
-        ("y", "pixel", PIXEL),
+        ("x", "pix", PIXEL),
+        ("y", "pix", PIXEL),
     )
 }
 """Unit and description of the columns that say which cluster is which; some may be absent."""
@@ -100,7 +100,10 @@ def open_samples(
         Where the disk is full.
     """
     path, stored = Path(path).expanduser(), stored_as(infers)
-    described = {q.name: {"unit": q.unit, "description": q.description} for q in stored.values()}
+    described = {
+        q.name: {"unit": _as_in_tables(q.unit), "description": q.description}
+        for q in stored.values()
+    }
     about = {
         **metadata,
         "infers": list(infers),
@@ -269,6 +272,11 @@ def _read_hdf5(path: Path) -> NDArray[Any]:
         import h5py
     with h5py.File(path, "r") as file:
         return np.asarray(file["samples"][:])
+
+
+def _as_in_tables(unit: str) -> str:
+    """A unit as astropy's tables write it."""
+    return unit.replace("Msun", "solMass")
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -149,7 +149,8 @@ def predict(
         )
     for note in notes:
         warnings.warn(note, PraesepeWarning, stacklevel=2)
-    table.meta.update(made_by)
+    clash = {key for key in table.meta if str(key).lower() in made_by}  # FITS knows no case
+    table.meta = {key: value for key, value in table.meta.items() if key not in clash} | made_by
     result = Result(table, std, estimator, mosaic, clusters, sampling, positions, draws)
     _save(result, out, regions, samples=samples, overwrite=overwrite)
     return result

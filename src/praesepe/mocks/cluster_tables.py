@@ -172,13 +172,14 @@ def truth_table(
     """
     from astropy.table import Column, Table
 
-    table = Table({"id": Column(ids, dtype=str)})
+    table = Table({"id": Column(ids, dtype=str, description="name or number of the cluster")})
     if clusters is None:
         return table
     for name, degrees in zip(
         ("ra", "dec"), wcs.pixel_to_world_values(known["x"], known["y"]), strict=True
     ):
-        table[name] = Column(np.round(degrees, 8), unit="deg")
+        axis = "right ascension (ICRS)" if name == "ra" else "declination (ICRS)"
+        table[name] = Column(np.round(degrees, 8), unit="deg", description=axis)
     place = "position on the mosaic, where the center of the first pixel is 0"
     for name in "xy":
         table[name] = Column(known[name], unit="pixel", description=place)
@@ -190,7 +191,8 @@ def truth_table(
             columns[quantity.name] = (values, *describe(quantity.name))
         columns[name] = (10**values if quantity.linear else values, *_described(name, quantity))
     for name, words in choices(survey).items():
-        columns[name] = ([words[i] for i in asked[name].tolist()], "", "")
+        meaning = describe(name)[1].partition(";")[0].partition(",")[0]  # without its numbers
+        columns[name] = ([words[i] for i in asked[name].tolist()], "", meaning)
     others = {name: (values, *describe(name)) for name, values in known.items()}
     for name, (values, unit, description) in (columns | others | columns).items():
         if name not in table.colnames:

@@ -13,7 +13,7 @@ from praesepe.files import check_space, output_folder, replace_set
 from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
-from praesepe.progress import Progress
+from praesepe.progress import Progress, Setup
 from praesepe.provenance import cards, provenance
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Band, Survey, load_survey
@@ -113,6 +113,7 @@ def simulate_mosaic(
     overwrite: bool = False,
     command: str | None = None,
     progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> SimulatedMosaic:
     """Make an artificial mosaic: an image per band with a WCS, and the truth.
 
@@ -148,6 +149,8 @@ def simulate_mosaic(
         The command line, for the headers.
     progress : callable, optional
         Called with (steps done, all steps).
+    setup : callable, optional
+        Called with (stage, done, total) before, as tables and samplers of stars are made.
 
     Returns
     -------
@@ -164,13 +167,16 @@ def simulate_mosaic(
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
     if (catalog is None) == (n is None):
         raise InputError(
-            "give either a catalog of clusters or the number of random ones", code="n=300"
+            f"{'neither' if n is None else 'both'} a catalog of clusters "
+            f"{'nor' if n is None else 'and'} a number of random ones is given",
+            remedy="give one of the two, such as the number",
+            code="n=300",
         )
     density = _checked(survey, n or 0, size, density, seed)
     if out is not None:
         folder = output_folder(out, file_names(survey), overwrite=overwrite)
         check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
-    tables = SurveyTables.build(survey)
+    tables = SurveyTables.build(survey, setup=setup)
     clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
     read = None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin)
     if center_deg is None and read is not None and read.sky is not None:
@@ -185,7 +191,7 @@ def simulate_mosaic(
         ids = [f"mock-{i:04d}" for i in range(1, n + 1)]
     rendered = render_mosaic(
         survey, clusters, x_px, y_px, size=size, seed=seed, field_density=density,
-        nuisances=nuisances, tables=tables, progress=progress,
+        nuisances=nuisances, tables=tables, progress=progress, setup=setup,
     )  # fmt: skip
     record = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
     truth = truth_table(survey, clusters, rendered.truth, wcs, ids)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe.errors import InputError
-from praesepe.progress import Counter, Progress
+from praesepe.progress import Counter, Progress, Setup
 from praesepe.rng import stream
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.fields.simulated import draw_field
@@ -64,6 +64,7 @@ def render_mosaic(
     nuisances: bool = True,
     tables: SurveyTables | None = None,
     progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> RenderedMosaic:
     """Render given clusters at given places of a mosaic.
 
@@ -77,7 +78,7 @@ def render_mosaic(
         Centers of the clusters, pixels; the center of the first pixel is (0, 0).
     size : int
         Side of the mosaic, pixels.
-    seed, field_density, nuisances, progress
+    seed, field_density, nuisances, progress, setup
         As for `praesepe.simulate_mosaic`.
     tables : SurveyTables, optional
         Ready-made stellar tables.
@@ -90,7 +91,9 @@ def render_mosaic(
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if clusters is not None:
         check_places(x, y, len(clusters), (size, size))
-    simulator = Simulator(survey, seed=seed, nuisances=nuisances, n_fields=0, tables=tables)
+    simulator = Simulator(
+        survey, seed=seed, nuisances=nuisances, n_fields=0, tables=tables, setup=setup
+    )
     simulator.seed(seed, 1)  # the clusters' parameters may come from stream (seed,)
     margin = max(survey.stamp_size // 2 + survey.stamp_size, PSF_REACH_PX)
     canvas = _star_field(simulator, field_density, size, margin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from praesepe.evaluation.recovery import Recovery, compare
 from praesepe.files import output_folder
 from praesepe.inference.columns import ModelContext
 from praesepe.mocks.mosaic_files import TRUTH, image_name, simulate_mosaic
+from praesepe.progress import Progress, Setup
 from praesepe.quantities import LOG_AGE, Context, get
 from praesepe.statistics.residuals import bias, robust_scatter
 
@@ -65,7 +67,13 @@ class Demonstration:
 
 
 def run_demo(
-    out: str | Path, *, model: Any = MODEL, overwrite: bool = False, n_clusters: int = N_CLUSTERS
+    out: str | Path,
+    *,
+    model: Any = MODEL,
+    overwrite: bool = False,
+    n_clusters: int = N_CLUSTERS,
+    progress: Progress | None = None,
+    setup: Setup | None = None,
 ) -> Demonstration:
     """Make mock mosaics and a catalog, measure them and draw the figure.
 
@@ -80,6 +88,10 @@ def run_demo(
     overwrite : bool
         Replace the files of an earlier demonstration.
     n_clusters : int
+    progress : callable, optional
+        Called with (clusters measured, all clusters).
+    setup : callable, optional
+        Called with (stage, done, total) before, as the mosaic is made.
 
     Returns
     -------
@@ -110,12 +122,15 @@ def run_demo(
         density=FIELD_DENSITY,
         out=folder,
         overwrite=True,
+        progress=None if setup is None else partial(setup, "mosaic"),
+        setup=setup,
     )
     write_table(mosaic.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
     table, regions, picture = (folder / name for name in PRODUCTS)
     result = predict(
         estimator, mosaic.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
         keep="draws", command=f"praesepe demo --out {folder}",
+        progress=progress,
     )  # fmt: skip
     known = np.isfinite(result.samples).all(axis=(1, 2))
     context = ModelContext(estimator)

@@ -174,7 +174,6 @@ class Run:
         if self.progress < 1:
             tell("star fields of the training", 2)
             self.first_batch = self.source.batch(self.step)
-        tell("ready", 3)
         seconds = time.monotonic() - began
         log.info("set-up took %.1f s, which are not counted as training", seconds)
 

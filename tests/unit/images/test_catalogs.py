@@ -330,6 +330,12 @@ def test_galactic_image(wcs: WCS, catalog: Table) -> None:
     assert (x[0], y[0]) == (pytest.approx(10, abs=1e-3), pytest.approx(20, abs=1e-3))
 
 
+def test_a_misspelt_pixel_column(catalog: Table) -> None:
+    catalog["x_pix"], catalog["y_pix"] = catalog["RA"], catalog["Dec"]
+    with pytest.raises(InputError, match=r"'xpix'.*Did you mean 'x_pix'.*origin"):
+        Catalog.read(catalog, x="xpix", y="y_pix")
+
+
 def test_all_outside_warns(catalog: Table, wcs: WCS) -> None:
     in_hours = catalog.copy()
     in_hours["RA"] /= 15

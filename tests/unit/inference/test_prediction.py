@@ -291,6 +291,18 @@ def test_table_files(
     assert [line.split("(")[0] for line in lines[2:]] == ["circle", "point", "circle"]
 
 
+def test_the_metadata_of_a_catalog_do_not_mix_with_ours(
+    central: CentralPixels, images: Any, wcs: WCS
+) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    catalog.meta |= {"SEED": 99, "Date": "then", "AUTHOR": "me"}
+    meta = predict(central, images, catalog, seed=4).meta
+    assert meta["AUTHOR"] == "me"
+    assert meta["seed"] == 4
+    assert not {"SEED", "Date"} & set(meta)
+    assert catalog.meta["SEED"] == 99
+
+
 def test_metadata_say_where_it_comes_from(central: CentralPixels, images: Any, wcs: WCS) -> None:
     meta = predict(central, images, at_pixels(wcs, [50], [60]), seed=4, command="praesepe …").meta
     assert meta["model"] == PHAT.name

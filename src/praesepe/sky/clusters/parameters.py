@@ -155,8 +155,8 @@ class Clusters:
             )
             if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
                 raise InputError(
-                    f"{name}: {tuple(numbers.shape)} values for {len(self)} clusters; give one, or "
-                    "one for each"
+                    f"{name}: values of shape {tuple(numbers.shape)} for {len(self)} clusters; "
+                    "give one, or one for each; all columns must be of one length"
                 )
             changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
         others = {name: changed.pop(name) for name in in_place_of if name in changed}
