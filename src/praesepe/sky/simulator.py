@@ -15,6 +15,7 @@ from praesepe.device import usable_device
 from praesepe.errors import InputError, listed
 from praesepe.progress import Setup
 from praesepe.rng import stream
+from praesepe.sky.cluster_stars import draw_cluster_stars
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
 from praesepe.sky.fields.pool import SimulatedFieldPool
@@ -23,7 +24,6 @@ from praesepe.sky.flux_limits import FluxLimits
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
-from praesepe.sky.massive.stars import draw_cluster_stars
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.tables import SurveyTables

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from praesepe import quantities
+from praesepe.sky.cluster_stars import ClusterStars
 from praesepe.sky.clusters.parameters import Clusters
-from praesepe.sky.massive.stars import ClusterStars
 from praesepe.survey import Survey, as_range
 
 NO_QUANTITIES = {

@@ -1,4 +1,7 @@
-"""All stars of clusters and their places: the one way in which clusters become points of light."""
+"""The stars of clusters and their places: clusters become points of light.
+
+A cluster is one population, but for the most massive: their annuli are (`praesepe.sky.massive`).
+"""
 
 from __future__ import annotations
 
