@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from praesepe.cli.common import Machine, workers_for
 from praesepe.cli.screen import metrics_tables
 from praesepe.evaluation import Evaluation, Recovery, metrics_of
 from praesepe.survey import load_survey
@@ -78,3 +79,12 @@ def test_eighty_characters_hold_three_quantities() -> None:
     assert len(metrics_tables(evaluation, 80)) == 1
     assert len(metrics_tables(evaluation_of(tuple(PRIORS)), 80)) == 2
     assert len(metrics_tables(evaluation, 60)) == 2
+
+
+@pytest.mark.parametrize(
+    ("n", "threads", "device", "workers"),
+    [(60, 4, "cpu", 1), (8000, 4, "cpu", 4), (8000, 2, "cpu", 2), (8000, 2, "cuda", 1)]
+    + [(1_000_000, 64, "cpu", 8)],
+)
+def test_long_work_is_shared(n: int, threads: int, device: str, workers: int) -> None:
+    assert workers_for(n, Machine(device=device, threads=threads)) == workers

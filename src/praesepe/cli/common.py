@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import math
+import os
 import re
 import shlex
 import sys
@@ -32,7 +33,14 @@ Threads = Annotated[
         min=1, callback=use_threads, help="Threads of a process; default: the number of cores."
     ),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that share the work, each with one thread; default: one for 2000 clusters, "
+        "as many as there are cores, 8 at most.",
+    ),
+]
 Catalog = Annotated[Path, typer.Option(help="CSV, ECSV, FITS or VOTable with ra, dec, or x, y.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 Samples = Annotated[int, typer.Option(min=1, help="Posterior draws per cluster.")]
@@ -110,6 +118,14 @@ class Machine:
             "praesepe %s, torch %s, %s, threads: %d", __version__, torch.__version__, kind, threads
         )
         return self.device
+
+
+def workers_for(n: int, machine: Machine) -> int:
+    """How many processes should share `n` clusters: each takes seconds and memory to start."""
+    if machine.device != "cpu":
+        return 1
+    cores = machine.threads or os.cpu_count() or 1
+    return max(1, min(n // 2000, cores, 8))
 
 
 def command_line() -> str:

@@ -25,6 +25,7 @@ from praesepe.cli.common import (
     Workers,
     command_line,
     positive,
+    workers_for,
 )
 from praesepe.cli.progress import display
 from praesepe.cli.screen import console_on, metrics_tables, say, say_measured, say_note
@@ -201,7 +202,7 @@ def evaluate(
     no_nuisances: NoNuisances = False,
     overwrite: Overwrite = False,
     seed: Annotated[int, typer.Option(min=0, help="Not that of the training.")] = 1,
-    workers: Workers = 1,
+    workers: Workers = None,
     machine: Machine,
 ) -> None:
     """Measure artificial clusters that the model never saw: bias, scatter, calibration.
@@ -222,7 +223,7 @@ def evaluate(
             overwrite=overwrite,
             n_samples=n_samples,
             device=device,
-            workers=workers,
+            workers=workers or workers_for(n, machine),
             progress=progress,
             setup=progress.setup,
         )

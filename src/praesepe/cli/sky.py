@@ -20,6 +20,7 @@ from praesepe.cli.common import (
     SurveyName,
     Workers,
     command_line,
+    workers_for,
 )
 from praesepe.cli.progress import display
 from praesepe.cli.screen import say
@@ -96,7 +97,7 @@ def simulate(
         str | None, typer.Option("--format", help="Format of shards: fits (default) or zarr.")
     ] = None,
     overwrite: Overwrite = False,
-    workers: Workers = 1,
+    workers: Workers = None,
     machine: Machine,
 ) -> None:
     """Write mock clusters: images in e-/s (IMAGES) and the truth (TRUTH), FITS or Zarr.
@@ -120,7 +121,7 @@ def simulate(
             shards=shards,
             shard_size=shard_size,
             format=format,
-            workers=workers,
+            workers=workers or workers_for(n, machine),
             overwrite=overwrite,
             device=device,
             command=command_line(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +12,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from praesepe.errors import InputError, PraesepeWarning, unknown
-
-if TYPE_CHECKING:
-    from praesepe.network.schema import ModelCard
 
 PRESENT = "present"
 """The condition that says which bands there are; the network sees the others as empty."""
@@ -91,21 +88,21 @@ def as_tensor(
     sizes: Mapping[str, int],
     n: int,
     *,
-    card: ModelCard,
+    ranges: Mapping[str, tuple[float, float]],
+    model: str,
 ) -> Tensor | None:
     """Conditions (n, value) of n stamps, in the network's order; None where it takes none.
 
     Each of `given` has shape (n, band) or (n,), or is one value, or one a band. `sizes` says
-    how many values of each the network takes; `card` between which values each lies in the
-    training: a warning tells of values beyond.
+    how many values of each the network takes, `ranges` between which values each lay in the
+    training of the `model`: a warning tells of values beyond.
 
     Raises
     ------
     InputError
         Where a condition is missing, unknown, not finite, or of another shape.
     """
-    given, model = given or {}, card.name
-    ranges = {entry.name: (entry.low, entry.high) for entry in card.conditions}
+    given = given or {}
     if given.keys() != sizes.keys():
         raise InputError(
             f"model {model!r} is told {', '.join(sizes) or 'no conditions'}; given were "

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe import quantities
-from praesepe.blocks import one_thread
 from praesepe.device import usable_device
 from praesepe.errors import InputError, already_exists, unknown
 from praesepe.network.conditions import as_tensor, standard_ranges
@@ -240,9 +239,10 @@ class Estimator:
         x = self._check(stamps)
         numbers = row_numbers(rows, len(x))
         sizes = {} if self.net.conditions is None else self.net.conditions.sizes
-        known = as_tensor(conditions, sizes, len(x), card=self.card)
+        ranges = {entry.name: (entry.low, entry.high) for entry in self.card.conditions}
+        known = as_tensor(conditions, sizes, len(x), ranges=ranges, model=self.name)
         net, size = self.net.for_inference(), self._batch
-        sampler, head = one_thread()(net.head.sampler()), net.head
+        sampler, head = net.head.sampler(), net.head
         context = torch.empty((len(x), net.features), device=self.device)
         draws = torch.empty((len(x), n_samples, len(self.infers)))
         score = torch.full((len(x),), torch.nan)
@@ -281,11 +281,10 @@ class Estimator:
     def _log_prob(self, context: Tensor, values: Tensor) -> Tensor:
         """Log-density of values (n, quantity) given features (n, feature), on the CPU."""
         batches = zip(values.split(self._batch), context.split(self._batch), strict=True)
-        with one_thread():
-            parts = [
-                self.net.log_prob(self._padded(some), self._padded(features))[: len(some)].cpu()
-                for some, features in batches
-            ]
+        parts = [
+            self.net.log_prob(self._padded(some), self._padded(features))[: len(some)].cpu()
+            for some, features in batches
+        ]
         return torch.cat(parts)
 
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:

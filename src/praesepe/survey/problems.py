@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from praesepe.errors import nearest
 
-if TYPE_CHECKING:
-    from praesepe.survey.settings import SurveySettings
-
 OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
 """What pydantic says of a value that is of another kind than it tried."""
 
 
-def explained(error: ValidationError, root: type[SurveySettings]) -> str:
+def explained(error: ValidationError, root: type[Any]) -> str:
     """One line for each mistake in what should be a `root`, with the nearest valid key."""
     found: list[Any] = list(error.errors())
     wrong = {f["loc"] for f in found}
@@ -56,7 +53,7 @@ def _keys(loc: tuple[int | str, ...]) -> list[str]:
     return [str(part) for part in loc if re.fullmatch(r"\w+", str(part)) and part not in kinds]
 
 
-def _explain(problem: Any, root: type[SurveySettings]) -> str:
+def _explain(problem: Any, root: type[Any]) -> str:
     """One line for one of pydantic's findings, with the nearest valid key."""
     where = _keys(problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -74,7 +71,7 @@ def _explain(problem: Any, root: type[SurveySettings]) -> str:
     return f"{'.'.join(where) or 'survey'}: {message}{shown}"
 
 
-def _model_at(where: list[str], root: type[SurveySettings]) -> type[SurveySettings]:
+def _model_at(where: list[str], root: type[Any]) -> type[Any]:
     """The settings that stand at a place in a survey."""
     model = root
     for key in where:
@@ -84,9 +81,9 @@ def _model_at(where: list[str], root: type[SurveySettings]) -> type[SurveySettin
     return model
 
 
-def _models_in(annotation: Any) -> Iterator[type[SurveySettings]]:
+def _models_in(annotation: Any) -> Iterator[type[Any]]:
     """Settings among the kinds of values that an annotation admits."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation  # type: ignore[misc]  # every table of a survey is one
+        yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)
