@@ -83,8 +83,13 @@ def test_eighty_characters_hold_three_quantities() -> None:
 
 @pytest.mark.parametrize(
     ("n", "threads", "device", "workers"),
-    [(60, 4, "cpu", 1), (8000, 4, "cpu", 4), (8000, 2, "cpu", 2), (8000, 2, "cuda", 1)]
-    + [(1_000_000, 64, "cpu", 8)],
+    [
+        (60, 4, "cpu", 1),
+        (8000, 4, "cpu", 4),
+        (8000, 2, "cpu", 2),
+        (8000, 2, "cuda", 1),
+        (1_000_000, 64, "cpu", 8),
+    ],
 )
 def test_long_work_is_shared(n: int, threads: int, device: str, workers: int) -> None:
     assert workers_for(n, Machine(device=device, threads=threads)) == workers
