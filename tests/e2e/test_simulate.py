@@ -279,8 +279,10 @@ def test_mosaic_refuses_a_catalogue(
 
 def test_mosaic_refuses(refused: Any, survey: Path) -> None:
     words = ("mosaic", survey, "--out", "sky")
-    assert "either a catalog" in refused(*words)
-    assert "either a catalog" in refused(*words, "--n", 2, "--catalog", "c.csv")
+    assert "neither a catalog of clusters nor a number" in refused(*words)
+    assert "both a catalog of clusters and a number" in refused(
+        *words, "--n", 2, "--catalog", "c.csv"
+    )
     assert "no catalog at" in refused(*words, "--catalog", "c.csv")
     assert "of 900 clusters fit" in refused(*words, "--n", 900, "--size", 128)
     assert "holds no stamp" in refused(*words, "--n", 1, "--size", 20)

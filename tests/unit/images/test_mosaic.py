@@ -484,7 +484,7 @@ def test_extensions_can_be_chosen(two_bands: Survey, tmp_path: Path, make_wcs) -
     assert [each.band(b).pixels[0:1, 0:1].item() for b in each.band_names] == [1, 12]
     with pytest.raises(InputError, match="give one of them"):
         Mosaic.read({b: f"{p}[1]" for b, p in paths.items()}, two_bands, hdu=2, **options)
-    with pytest.raises(InputError, match="not in a ndarray"):
+    with pytest.raises(InputError, match="not in an object of type ndarray"):
         Mosaic.read(dict.fromkeys(paths, np.zeros((9, 9))), two_bands, hdu=1)
 
 
