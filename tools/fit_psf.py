@@ -78,7 +78,7 @@ def uvis_curve(name: str, table: dict) -> Curve:
     """Reduce one filter of the table: the optics and the pixel, summed over rings of frequency."""
     pivot, radii, energy = table[name]
     use = (radii < 0.6) | ((radii < 2) & (np.arange(len(radii)) % 4 == 0))
-    band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="WFC3/UVIS")
+    band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="WFC3/UVIS", curve=None)
     wavelengths = band_wavelengths(band)
     transfer = optical_transfer(PSF(), wavelengths, BOX_ARCSEC).real
     n = len(transfer)
@@ -164,7 +164,7 @@ def fit_acs(folder: Path) -> None:
     for name, pivot in ACS_FILTERS.items():
         image, scale = read_psf_file(PSF(file=str(folder / f"ACS_WFC_{name}.fits")))
         energy = encircled_energy(image, scale, radii)
-        band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="ACS/WFC")
+        band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="ACS/WFC", curve=None)
         halo = ACS_HALO_ARCSEC * pivot / 5000
         reference = (band_wavelengths(band), image.shape[0] // 2, scale, energy, radii)
 

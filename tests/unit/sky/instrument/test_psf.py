@@ -18,7 +18,7 @@ from praesepe.sky.instrument.psf import (
     pupil,
 )
 from praesepe.sky.instrument.psf_files import read_psf_file, resample
-from praesepe.survey import PSF
+from praesepe.survey import PSF, load_survey
 
 OPTICS = {
     "wavelength_angstrom": 4750.0,
@@ -153,7 +153,7 @@ def test_drizzle_is_a_square_drop_and_a_square_pixel():
 
 def test_wavelengths_are_equal_parts_of_the_filter():
     pytest.importorskip("sedpy")
-    band = SimpleNamespace(name="F814W", filter="acs_wfc_f814w", instrument="", psf=PSF())
+    band = load_survey("phat").band("F814W")
     wavelengths = band_wavelengths(band)
     assert wavelengths.shape == (5,)
     assert np.all(np.diff(wavelengths) > 100)
