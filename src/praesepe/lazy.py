@@ -47,7 +47,7 @@ def extras() -> Iterator[None]:
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str]
+    package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make a package's ``__getattr__`` and ``__dir__``.
 
@@ -55,8 +55,9 @@ def lazy_names(
     ----------
     package : str
         Its ``__name__``.
-    homes : mapping of str to str
-        Public name: the module that defines it.
+    modules : mapping of str to str
+        Public names, apart by spaces, by the module that defines them: one of the package, or the
+        full name of another package's.
 
     Returns
     -------
@@ -66,10 +67,16 @@ def lazy_names(
 
     Examples
     --------
-    >>> __getattr__, __dir__ = lazy_names("shapes", {"tau": "math"})
+    >>> __getattr__, __dir__ = lazy_names("praesepe.stars", {"imf": "KROUPA2001 BrokenPowerLaw"})
     >>> __dir__()
-    ['tau']
+    ['BrokenPowerLaw', 'KROUPA2001']
     """
+    root = package.partition(".")[0]
+    homes = {
+        name: module if module.startswith(f"{root}.") else f"{package}.{module}"
+        for module, names in modules.items()
+        for name in names.split()
+    }
 
     def load(name: str) -> Any:
         if name in homes:

@@ -172,6 +172,7 @@ def it_is_measured_on_an_image(model: Estimator, stamp: np.ndarray) -> None:
         probabilities = [result[f"kind_{name}"][0] for name in ("disc", "bulge", "halo")]
         assert sum(probabilities) == pytest.approx(1, abs=1e-3)
         assert probabilities[1] < 0.2
+        assert np.isnan(result.std[0, model.infers.index("kind")])  # numbers of categories
 
 
 def labels(figure: Figure) -> set[str]:

@@ -2,4 +2,4 @@
 
 from praesepe.lazy import lazy_names
 
-__getattr__, __dir__ = lazy_names(__name__, {"main": "praesepe.cli.app"})
+__getattr__, __dir__ = lazy_names(__name__, {"app": "main"})

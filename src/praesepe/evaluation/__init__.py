@@ -9,9 +9,9 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        **dict.fromkeys(("PRODUCTS", "Evaluation", "evaluate"), f"{__name__}.assessment"),
-        **dict.fromkeys(("Bin", "bins_of"), f"{__name__}.bins"),
-        "metrics_of": f"{__name__}.metrics",
-        **dict.fromkeys(("Recovery", "recover"), f"{__name__}.recovery"),
+        "assessment": "Evaluation PRODUCTS evaluate",
+        "bins": "Bin bins_of",
+        "metrics": "metrics_of",
+        "recovery": "Recovery recover",
     },
 )

@@ -8,13 +8,11 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Catalog": "praesepe.images.catalogs",
-        "Flag": "praesepe.flags",
-        "Mosaic": "praesepe.images.mosaic",
-        "Stamps": "praesepe.images.cutouts",
-        "extract_stamps": "praesepe.images.cutouts",
-        "iter_stamps": "praesepe.images.cutouts",
-        "write_regions": "praesepe.images.region_files",
-        "write_table": "praesepe.images.tables",
+        "catalogs": "Catalog",
+        "cutouts": "Stamps extract_stamps iter_stamps",
+        "mosaic": "Mosaic",
+        "praesepe.flags": "Flag",
+        "region_files": "write_regions",
+        "tables": "write_table",
     },
 )

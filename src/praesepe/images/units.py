@@ -200,6 +200,12 @@ def calibrate(
     with the unit of the pixels: one *count* per second in an image in counts. There the gain
     cancels in the flux and only enters `zero_point_ab`.
     """
+    if zero_point_ab is not None and not math.isfinite(zero_point_ab):
+        raise InputError(
+            f"{headers.label}: the zero point given, {zero_point_ab}, is not a magnitude",
+            given=zero_point_ab,
+            remedy="give the AB magnitude of 1 e-/s, or leave it to the header",
+        )
     found = headers.get("BUNIT")
     text = unit or (str(found[1]) if found else "")
     if not text:

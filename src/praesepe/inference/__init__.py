@@ -8,9 +8,9 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Result": "praesepe.inference.result",
-        "aperture_flux": "praesepe.inference.photometry",
-        "predict": "praesepe.inference.prediction",
-        "read_samples": "praesepe.inference.draws",
+        "draws": "read_samples",
+        "photometry": "aperture_flux",
+        "prediction": "predict",
+        "result": "Result",
     },
 )

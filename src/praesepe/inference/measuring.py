@@ -78,6 +78,7 @@ def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int
     values["missing_fraction"] = np.asarray(stamps.missing_fraction, dtype=np.float64)
     flags = np.asarray(stamps.flags, dtype=np.int32).copy()
     draws = np.full((n, sampling.n_samples, len(infers)), np.nan, dtype=np.float32)
+    std = np.full((n, len(infers)), np.nan, dtype=np.float32)
     used = np.flatnonzero(stamps.usable)
     if used.size:
         posterior = model.predict(
@@ -86,7 +87,7 @@ def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int
             seed=sampling.seed,
             rows=first + used,
         )
-        draws[used] = posterior.samples
+        draws[used], std[used] = posterior.samples, posterior.std
         summary = summarise(
             posterior.samples,
             infers,
@@ -98,7 +99,7 @@ def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int
             values[name][used] = column
         flags[used] |= _posterior_flags(posterior, model)
     values["flags"] = flags
-    return Block(values, draws, draws.std(axis=1))
+    return Block(values, draws, std)
 
 
 def at_prior_edge(

@@ -39,7 +39,8 @@ class Result:
         The catalog's rows in order with its columns, then the measured ones (`docs/images.md`);
         rows without a measurement are masked there.
     std : ndarray of float32, shape (n, quantity)
-        Standard deviations of the draws of `infers`; NaN where nothing was measured.
+        Standard deviations of the draws of `infers`; NaN where nothing was measured, and of
+        categories.
     model : Estimator
         What measured them.
     observation : Mosaic

@@ -5,9 +5,9 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "build_fields": f"{__name__}.fields",
-        "inject": f"{__name__}.injection",
-        "simulate": f"{__name__}.sets",
-        "simulate_mosaic": f"{__name__}.mosaic_files",
+        "fields": "build_fields",
+        "injection": "inject",
+        "mosaic_files": "simulate_mosaic",
+        "sets": "simulate",
     },
 )

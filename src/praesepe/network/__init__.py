@@ -10,13 +10,12 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "ClusterNet": f"{__name__}.net",
-        "Estimator": f"{__name__}.estimator",
-        "HEADS": f"{__name__}.heads.registry",
-        "Head": f"{__name__}.heads.base",
-        "ModelCard": f"{__name__}.schema",
-        "PRESETS": f"{__name__}.encoders",
-        "Posterior": f"{__name__}.posterior",
-        "model_names": f"{__name__}.estimator",
+        "encoders": "PRESETS",
+        "estimator": "Estimator model_names",
+        "heads.base": "Head",
+        "heads.registry": "HEADS",
+        "net": "ClusterNet",
+        "posterior": "Posterior",
+        "schema": "ModelCard",
     },
 )

@@ -6,15 +6,15 @@ of stamps, `stars` isochrones; `style` has the colors.
 
 from praesepe.lazy import lazy_names
 
-_HOMES = {
-    "calibration": "figure_calibration plot_coverage plot_pit plot_reliability plot_tarp",
-    "posterior": "figure_posterior plot_posterior",
-    "recovery": "figure_recovered figure_residuals plot_categories plot_recovered plot_residuals",
-    "stamps": "ColorScale color_scale plot_scale_bar plot_stamp rgb",
-    "stars": "figure_stellar_model plot_color_magnitude plot_hr_diagram plot_integrated",
-    "style": "new_figure",
-}
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names.split()},
+    {
+        "calibration": "figure_calibration plot_coverage plot_pit plot_reliability plot_tarp",
+        "posterior": "figure_posterior plot_posterior",
+        "recovery": "figure_recovered figure_residuals plot_categories "
+        "plot_recovered plot_residuals",
+        "stamps": "ColorScale color_scale plot_scale_bar plot_stamp rgb",
+        "stars": "figure_stellar_model plot_color_magnitude plot_hr_diagram plot_integrated",
+        "style": "new_figure",
+    },
 )

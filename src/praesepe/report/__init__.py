@@ -2,6 +2,4 @@
 
 from praesepe.lazy import lazy_names
 
-__getattr__, __dir__ = lazy_names(
-    __name__, dict.fromkeys(("Demonstration", "figure_demo", "run_demo"), f"{__name__}.demo")
-)
+__getattr__, __dir__ = lazy_names(__name__, {"demo": "Demonstration figure_demo run_demo"})

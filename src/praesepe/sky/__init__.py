@@ -8,9 +8,9 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Mocks": f"{__name__}.stamps",
-        "Simulator": f"{__name__}.simulator",
-        "SurveyTables": f"{__name__}.tables",
-        "check_survey": f"{__name__}.check",
+        "check": "check_survey",
+        "simulator": "Simulator",
+        "stamps": "Mocks",
+        "tables": "SurveyTables",
     },
 )

@@ -9,15 +9,12 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "KROUPA2001": "praesepe.stars.imf",
-        "BrokenPowerLaw": "praesepe.stars.imf",
-        "Isochrone": "praesepe.stars.isochrones",
-        "IsochroneGrid": "praesepe.stars.isochrones",
-        "Passband": "praesepe.stars.passbands",
-        "SpectralLibrary": "praesepe.stars.atmospheres",
-        "StellarTable": "praesepe.stars.magnitudes",
-        "build_table": "praesepe.stars.magnitudes",
-        "load_isochrones": "praesepe.stars.store",
-        "load_passband": "praesepe.stars.curves",
+        "atmospheres": "SpectralLibrary",
+        "curves": "load_passband",
+        "imf": "BrokenPowerLaw KROUPA2001",
+        "isochrones": "Isochrone IsochroneGrid",
+        "magnitudes": "StellarTable build_table",
+        "passbands": "Passband",
+        "store": "load_isochrones",
     },
 )

@@ -5,13 +5,12 @@ Arrays in, numbers out. Nothing here knows of clusters, models or files.
 
 from praesepe.lazy import lazy_names
 
-_HOMES = {
-    "calibration": "CENTRAL_68 CENTRAL_95 coverage ks_bound ks_distance "
-    "probability_integral_transform tarp_levels",
-    "categories": "accuracy brier_score category_probabilities log_score",
-    "residuals": "bias rms robust_scatter",
-}
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names.split()},
+    {
+        "calibration": "CENTRAL_68 CENTRAL_95 coverage ks_bound ks_distance "
+        "probability_integral_transform tarp_levels",
+        "categories": "accuracy brier_score category_probabilities log_score",
+        "residuals": "bias rms robust_scatter",
+    },
 )

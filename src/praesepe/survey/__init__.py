@@ -20,20 +20,19 @@ if TYPE_CHECKING:
     from praesepe.survey.settings import LOG_AGES, METALLICITIES, SurveySettings, as_range
     from praesepe.survey.toml import load_survey, parse_survey, survey_names, survey_text
 
-_HOMES = {
-    "bands": "Band",
-    "clusters": "ClusterPrior MassFunction Stars",
-    "editing": "init_survey upgrade_survey",
-    "evaluation": "EvaluationSettings",
-    "galaxy": "Galaxy StarField Tides",
-    "network": "NetworkSettings",
-    "observation": "DetectorErrors Nuisance Observation",
-    "psf": "PSF",
-    "schema": "Survey",
-    "settings": "LOG_AGES METALLICITIES SurveySettings as_range",
-    "toml": "load_survey parse_survey survey_names survey_text",
-}
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names.split()},
+    {
+        "bands": "Band",
+        "clusters": "ClusterPrior MassFunction Stars",
+        "editing": "init_survey upgrade_survey",
+        "evaluation": "EvaluationSettings",
+        "galaxy": "Galaxy StarField Tides",
+        "network": "NetworkSettings",
+        "observation": "DetectorErrors Nuisance Observation",
+        "psf": "PSF",
+        "schema": "Survey",
+        "settings": "LOG_AGES METALLICITIES SurveySettings as_range",
+        "toml": "load_survey parse_survey survey_names survey_text",
+    },
 )

@@ -9,11 +9,9 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Labelled": f"{__name__}.labelled",
-        "Training": f"{__name__}.loop",
-        "TrainingSettings": f"{__name__}.config",
-        "read_labelled": f"{__name__}.labelled",
-        "read_metrics": f"{__name__}.metrics",
-        "train": f"{__name__}.loop",
+        "config": "TrainingSettings",
+        "labelled": "Labelled read_labelled",
+        "loop": "Training train",
+        "metrics": "read_metrics",
     },
 )

@@ -147,3 +147,9 @@ def test_given_values_replace_keywords() -> None:
         Headers((), "array"), unit="e-/s", zero_point_ab=26.5, survey_zero_point_ab=26.0
     )
     assert found.factor(26.0) == pytest.approx(10**-0.2)
+
+
+@pytest.mark.parametrize("given", [float("nan"), float("inf")])
+def test_a_zero_point_is_a_number(given: float) -> None:
+    with pytest.raises(InputError, match="is not a magnitude"):
+        calibrate(headers(BUNIT="ELECTRONS/S"), zero_point_ab=given, survey_zero_point_ab=25.0)
