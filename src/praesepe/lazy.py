@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 EXTRAS = {
@@ -94,3 +96,13 @@ def lazy_names(
         raise AttributeError(message, name=name)
 
     return load, lambda: sorted(homes)
+
+
+def names_of_stub(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """As `lazy_names`, of the names that the stub beside a package's `file` imports."""
+    modules: dict[str, str] = {}
+    for one in ast.parse(Path(file).with_suffix(".pyi").read_text("utf-8")).body:
+        if isinstance(one, ast.ImportFrom):
+            names = " ".join(name.name for name in one.names)
+            modules[str(one.module)] = f"{modules.get(str(one.module), '')} {names}"
+    return lazy_names(package, modules)

@@ -138,6 +138,15 @@ def test_a_saved_model_answers_with_the_same_bits_in_any_company(
     values = whole.samples[:, 0]
     np.testing.assert_array_equal(part.log_prob(values[rows]), whole.log_prob(values)[rows])
     assert np.isfinite(whole.log_prob(values)).all()
+    # Point estimates: exact ones of every category, and of all else those of the draws.
+    assert list(whole.probabilities) == [name for name in names if name == "toy_class"]
+    for name, exact in whole.probabilities.items():
+        np.testing.assert_array_equal(part.probabilities[name], exact[rows])
+        np.testing.assert_allclose(exact.sum(1), 1, rtol=1e-5)
+    numbers = [name not in whole.probabilities for name in names]
+    np.testing.assert_array_equal(
+        np.isfinite(whole.mean), np.broadcast_to(numbers, (70, len(names)))
+    )
 
 
 # The grid

@@ -92,5 +92,9 @@ class Head(nn.Module):
         return values
 
     def probabilities(self, context: Tensor) -> dict[str, Tensor]:
-        """Probability (n, category) of every category, by the name of its quantity."""
+        """Probability (n, category) of every category, by the name of its quantity.
+
+        These are a head's own point estimates; those of numbers come from its draws, so that they
+        fit what is saved and weighted (`Posterior.mean`, `percentile`).
+        """
         return {}
