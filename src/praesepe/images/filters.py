@@ -5,35 +5,41 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from praesepe.errors import InputError
 from praesepe.images.units import Headers
+from praesepe.stars.curves import band_curve
 from praesepe.survey import Band, Survey
 
 _FILTER_KEYS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
 _SPACE_FILTER = re.compile(r"F\d{3,4}[A-Z]{1,2}\d?")
-_NUMBERED = re.compile(r"(?<![A-Z0-9])F(\d{3,4})[WMN](?![A-Z0-9])")
 
-# The pivots of the filters W, M and N of HST and JWST lie within 5.3 % of the numbers in their
-# names (those of long passes, LP, do not). Exchanging two of them fits worse than the truth, or
-# better by less than 0.6 % (F160W and F158M); all by the curves of astro-sedpy.
-_PIVOT_TOLERANCE = 0.08
-_SWAP_MARGIN = 0.02
+# The curves' pivots lie within 0.3 % of the published PHOTPLAM (tests/unit/stars/test_curves.py).
+# One filter on two cameras of HST is up to 1 % apart (UVIS and ACS), or 4 % (UVIS and WFPC2, IR
+# and NICMOS); neighbouring wide filters are 2.4 % (F336W and F343N) and more.
+_PIVOT_DOUBT = 0.005
+_PIVOT_TOLERANCE = 0.02
+_SWAP_MARGIN = 0.01
 
 
-def check_filters(survey: Survey, headers: Mapping[str, Headers]) -> None:
+def check_filters(survey: Survey, headers: Mapping[str, Headers]) -> list[str]:
     """Stop where a header tells of another filter than the band the image is given for.
 
     Two things are looked at: names of filters, in ``FILTER`` and its like and in ``PHOTMODE``;
-    and the pivot wavelength ``PHOTPLAM``, which must fit the number in the names of HST's and
-    JWST's filters (F475W: 475 nm; F160W: 1600 nm). Other bands are only held against the names
-    of the survey's other bands, since observatories write filters in many ways. An image without
-    headers passes; the error names the keyword and the band that the image fits, if any.
+    and the pivot wavelength ``PHOTPLAM``, which must be within 2 % of that of the band's filter
+    curve, and must not fit another band better. Bands other than those of HST and JWST are only
+    held against the names of the survey's other bands, since observatories write filters in many
+    ways. An image without headers passes; the error names the keyword and the band that the image
+    fits, if any.
+
+    Returns
+    -------
+    list of str
+        Doubts: bands whose curve is that of another camera, by 0.5 to 2 % of the wavelength.
     """
     for band in survey.bands:
         _check_name(band, headers[band.name], survey)
-    _check_pivots(survey, headers)
+    return _check_pivots(survey, headers)
 
 
 def _check_name(band: Band, headers: Headers, survey: Survey) -> None:
@@ -58,38 +64,33 @@ def _check_name(band: Band, headers: Headers, survey: Survey) -> None:
         )
 
 
-def _check_pivots(survey: Survey, headers: Mapping[str, Headers]) -> None:
-    """Compare ``PHOTPLAM`` with the numbers in the bands' names, and with those of two swapped."""
-    numbers = {band.name: number for band in survey.bands if (number := _number(band))}
-    found = {name: headers[name].optional_positive("PHOTPLAM") for name in numbers}
+def _check_pivots(survey: Survey, headers: Mapping[str, Headers]) -> list[str]:
+    """Compare ``PHOTPLAM`` with the pivots of the bands' curves, and with those of two swapped."""
+    found = {name: headers[name].optional_positive("PHOTPLAM") for name in survey.band_names}
     pivots = {name: pivot for name, pivot in found.items() if pivot}
+    curves = {name: band_curve(survey.band(name)).pivot_angstrom for name in pivots}
     misfit = {
-        (image, name): _misfit(pivot, number)
+        (image, name): abs(math.log(pivot / curve))
         for image, pivot in pivots.items()
-        for name, number in numbers.items()
+        for name, curve in curves.items()
     }
+    doubts = []
     for name, pivot in pivots.items():
-        said = f"PHOTPLAM = {pivot:.0f} Å"
+        said = f"PHOTPLAM = {pivot:.0f} Å, and the band's filter curve has {curves[name]:.0f} Å"
         if misfit[name, name] > _PIVOT_TOLERANCE:
-            distance, best = min((misfit[name, band], band) for band in numbers)
+            distance, best = min((misfit[name, band], band) for band in curves)
             fits = best if distance <= _PIVOT_TOLERANCE else None
             raise _other_filter(headers[name], survey.band(name), said, fits)
         for other in pivots:
             gain = misfit[name, name] + misfit[other, other]
             if gain - misfit[name, other] - misfit[other, name] > _SWAP_MARGIN:
                 raise _other_filter(headers[name], survey.band(name), said, other)
-
-
-def _number(band: Band) -> int | None:
-    """Number in the name of a space telescope's filter: F475W, acs_wfc_f475w; None without one."""
-    text = f"{band.name} {Path(band.filter).name}".upper().replace("_", " ")
-    match = _NUMBERED.search(text)
-    return int(match[1]) if match else None
-
-
-def _misfit(pivot_angstrom: float, number: int) -> float:
-    """Relative distance of a wavelength from a filter's number of nm or of 10 nm."""
-    return min(abs(math.log(pivot_angstrom / (number * unit))) for unit in (10, 100))
+        if misfit[name, name] > _PIVOT_DOUBT:
+            doubts.append(
+                f"{headers[name].label}: band {name!r}: its header says {said}; is the image of "
+                f"another camera than {survey.band(name).filter!r}? Colours differ between them."
+            )
+    return doubts
 
 
 def _other_filter(headers: Headers, band: Band, said: str, fits: str | None) -> InputError:

@@ -135,9 +135,8 @@ class Mosaic:
             survey.band(name)  # stops at a name that is not a band
         sources = _opened(images, survey, by_band)
         headers = {name: Headers(source.headers, source.label) for name, source in sources.items()}
-        check_filters(survey, headers)
+        notes = check_filters(survey, headers)
         bands: dict[str, BandImage] = {}
-        notes: list[str] = []
         for name, source in sources.items():
             bands[name], remarks = calibrated(
                 survey.band(name),

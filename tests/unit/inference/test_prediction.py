@@ -26,6 +26,7 @@ from praesepe.inference.prediction import predict
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import DEFAULT_INFERRED, reported
+from praesepe.stars.curves import band_curve
 from praesepe.survey import load_survey, parse_survey
 
 SIZE = 200
@@ -127,7 +128,7 @@ def test_images_are_put_on_the_survey_s_zero_point(
     for band in PHAT.bands:
         header = wcs.to_header()
         zero_point = band.zero_point_ab - 2.5 * np.log10(1.08)
-        pivot = 10.0 * int(band.name[1:4])  # Å
+        pivot = band_curve(band).pivot_angstrom
         photflam = 10 ** (-0.4 * (zero_point + 21.10 - 18.692)) / pivot**2
         header.update(BUNIT="ELECTRONS", PHOTFLAM=photflam, PHOTPLAM=pivot, FILTER=band.name)
         header.update(EXPTIME=band.exposure_s, INSTRUME=band.instrument.split("/")[0])
