@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,35 @@ class MissingDependencyError(PraesepeError, ImportError):
 
 class PraesepeWarning(UserWarning):
     """The result is usable, but the user should know something about it."""
+
+
+_ADVICE = re.compile(
+    r"\w+=|`|\(\)|::|https?://|\b(arguments?|parameters?|kwargs|[a-z]+_[a-z_]+|guess|traceback)\b",
+    re.IGNORECASE,
+)
+
+
+def reason(error: BaseException) -> str:
+    """What another library says is wrong, without its advice about its own options.
+
+    Parameters
+    ----------
+    error : Exception
+        Of a library.
+
+    Returns
+    -------
+    str
+        Its first sentences, 200 characters at most; the kind of error where it says nothing else.
+
+    Examples
+    --------
+    >>> reason(OSError("No SIMPLE card found. If this is FITS, try ignore_missing_simple=True"))
+    'No SIMPLE card found'
+    """
+    sentences = re.split(r"(?<=[.;!?])\s+", " ".join(str(error).split()))
+    said = " ".join(takewhile(lambda sentence: not _ADVICE.search(sentence), sentences))
+    return said.rstrip(".;")[:200] or type(error).__name__
 
 
 def listed(names: object, last: str = "and") -> str:
@@ -172,6 +203,33 @@ def unknown(
         remedy=advice,
         code=code,
     )
+
+
+def refuse_unused(why: str, **options: object) -> None:
+    """Stop where an option was given that nothing would be made of.
+
+    Parameters
+    ----------
+    why : str
+        Why they mean nothing here.
+    **options
+        Those that would be ignored; None, False, and empty ones were not given.
+
+    Raises
+    ------
+    InputError
+        Naming them all.
+    """
+    given = {
+        name: value for name, value in options.items() if value not in (None, False, "", (), [], {})
+    }
+    if given:
+        raise InputError(
+            f"{listed(given)} would be ignored: {why}",
+            given=given,
+            remedy="leave out what has no use",
+            code=", ".join(f"{name}={value!r}" for name, value in given.items()),
+        )
 
 
 def already_exists(path: str | Path, choose: str = "name") -> InputError:

@@ -41,7 +41,9 @@ Workers = Annotated[
         "as many as there are cores, 8 at most.",
     ),
 ]
-Catalog = Annotated[Path, typer.Option(help="CSV, ECSV, FITS or VOTable with ra, dec, or x, y.")]
+Catalog = Annotated[
+    Path, typer.Option(help="CSV or other text, ECSV, FITS or VOTable with ra, dec, or x, y.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
 Samples = Annotated[int, typer.Option(min=1, help="Posterior draws per cluster.")]
 NoNuisances = Annotated[
@@ -90,12 +92,16 @@ class Images:
 
 @dataclass(frozen=True)
 class PixelColumns:
-    """Options that say where positions in pixels stand in a catalog."""
+    """Options that say what the columns of a catalog are."""
 
     x: Annotated[str | None, typer.Option(help="Catalog's column of pixel x.")] = None
     y: Annotated[str | None, typer.Option(help="Catalog's column of pixel y.")] = None
     origin: Annotated[
         int | None, typer.Option(help="Coordinate of the first pixel: 1 (DS9) or 0 (numpy).")
+    ] = None
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,…", help="Names of a catalog's columns that has no header."),
     ] = None
 
 

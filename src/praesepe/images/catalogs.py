@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from praesepe.images.coordinates import (
     FloatArray,
     find_column,
     id_column,
+    numbers,
     on_image,
     pixel_positions,
     sky_positions,
@@ -66,20 +68,23 @@ class Catalog:
         x: str | None = None,
         y: str | None = None,
         origin: int | None = None,
+        columns: Sequence[str] | str | None = None,
     ) -> Catalog:
         """Read a catalog.
 
         Parameters
         ----------
         source : Table or path
-            Table or QTable; or CSV, ECSV, FITS (``"a.fits[NAME]"`` names an extension), VOTable or
-            Parquet. A `Catalog` that was read before is taken as it is.
+            Table or QTable; or CSV and other text, ECSV, FITS or VOTable (``"a.fits[NAME]"`` names
+            one of several tables) or Parquet. A `Catalog` that was read before is taken as it is.
         x, y : str, optional
             Names of columns with pixel positions, used instead of sky positions. Not needed where
             `origin` is given, the table has no sky positions and the columns have usual names.
         origin : int, optional
             Coordinate of the center of the first pixel in `x` and `y`: 1 (FITS, DS9, SExtractor)
             or 0 (numpy, photutils). There is no default, because a wrong one goes unnoticed.
+        columns : sequence of str, or str with commas, optional
+            Names of the columns, in order, of a text file without a header.
 
         Returns
         -------
@@ -91,13 +96,14 @@ class Catalog:
             Where the file cannot be read, has no rows, or lacks position columns.
         """
         if isinstance(source, Catalog):
-            if (x, y, origin) != (None, None, None):
+            if (x, y, origin, columns) != (None, None, None, None):
                 raise InputError(
-                    f"{source.label} is read already; give x, y and origin where it is read",
-                    code="Catalog.read(source, x=, y=, origin=)",
+                    f"{source.label} is read already; give x, y, origin and columns where it is "
+                    "read",
+                    code="Catalog.read(source, x=, y=, origin=, columns=)",
                 )
             return source
-        table, label = read_table(source)
+        table, label = read_table(source, columns=columns)
         if len(table) == 0:
             raise InputError(f"{label} is empty: it has {_columns(table)} but no rows")
         if (x is None) != (y is None):
@@ -245,11 +251,8 @@ def _pixel_columns(
     for name in map(str, names):
         if name not in table.colnames:
             raise unknown(f"column of {label}", name, table.colnames)
-        values = np.ma.asarray(table[name])
-        if values.dtype.kind not in "iuf":
-            raise InputError(f"{label}: column {name} holds {values.dtype}, not pixel positions")
-        numbers = np.ma.filled(values.astype(np.float64), np.nan) - origin
-        positions.append(np.where(np.isfinite(numbers), numbers, np.nan))
+        pixels = numbers(table, name, label) - origin
+        positions.append(np.where(np.isfinite(pixels), pixels, np.nan))
     return positions[0], positions[1]
 
 

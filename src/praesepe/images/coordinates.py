@@ -78,9 +78,10 @@ def sky_positions(
     InputError
         Where text is not a coordinate.
     """
-    ra_name, dec_name = find_column(table, RA_NAMES), find_column(table, DEC_NAMES)
+    ra_name, dec_name = _sky_columns(table)
     if ra_name is None or dec_name is None:
         return _sky_coord_column(table)
+    _check_frame(table, ra_name, label)
     ra_deg = _degrees(table, ra_name, label, is_ra=True)
     dec_deg = _degrees(table, dec_name, label, is_ra=False)
     with np.errstate(invalid="ignore"):
@@ -98,6 +99,72 @@ def sky_positions(
         )
         ra_deg[impossible] = dec_deg[impossible] = np.nan
     return ra_deg, dec_deg
+
+
+def _sky_columns(table: Table) -> tuple[str | None, str | None]:
+    """Names of the columns of right ascension and declination.
+
+    Those that the table calls the main ones by their UCD, else those of usual names, else the only
+    ones whose UCD says so.
+    """
+    ucds = {
+        name: str((table[name].info.meta or {}).get("ucd", "")).lower().replace("_", ".")
+        for name in table.colnames
+    }
+    axes = ("pos.eq.ra", "pos.eq.dec")
+    # "pos.eq.ra;meta.main", and POS_EQ_RA_MAIN as it was before 2005
+    main = [
+        [n for n, ucd in ucds.items() if re.fullmatch(rf"{axis}(;.*meta\.main.*|\.main)", ucd)]
+        for axis in axes
+    ]
+    named = [find_column(table, names) for names in (RA_NAMES, DEC_NAMES)]
+    told = [[n for n, ucd in ucds.items() if ucd.split(";")[0] == axis] for axis in axes]
+    if all(len(names) == 1 for names in main):
+        return main[0][0], main[1][0]
+    if all(name is not None for name in named) or any(len(names) != 1 for names in told):
+        return named[0], named[1]
+    return told[0][0], told[1][0]
+
+
+def _check_frame(table: Table, name: str, label: str) -> None:
+    """Refuse positions that the table says are not of ICRS or FK5 (J2000)."""
+    frame = str((table[name].info.meta or {}).get("frame", "")).lower()
+    header = {str(key).upper(): value for key, value in table.meta.items()}
+    frame = frame or str(header.get("RADESYS", header.get("RADECSYS", ""))).lower()
+    if "fk4" in frame or "gal" in frame or "ecl" in frame or header.get("EQUINOX") == 1950:
+        raise InputError(
+            f"{label}: its positions are in the system {frame or 'of 1950'}",
+            given=frame,
+            allowed="ICRS, FK5 (J2000)",
+            remedy="convert them to ICRS first",
+        )
+
+
+def numbers(table: Table, name: str, label: str) -> FloatArray:
+    """A column that must hold numbers, which may be written as text; NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        Naming the first row that holds something else.
+    """
+    values = np.ma.asarray(table[name])
+    if values.dtype.kind in "iuf":
+        return np.ma.filled(values.astype(np.float64), np.nan)
+    result = np.full(len(values), np.nan)
+    for row, value in enumerate(values.tolist()):
+        text = "" if value is None else str(value).strip()
+        if text.lower() in _NO_VALUE:
+            continue
+        try:
+            result[row] = float(text)
+        except ValueError:
+            raise InputError(
+                f"{label}, row {row + 1}: {name} = {text!r} is not a number",
+                given=text,
+                remedy="leave cells without a value empty",
+            ) from None
+    return result
 
 
 def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:

@@ -1,16 +1,31 @@
-"""Write tables and region files: all of a file or nothing of it."""
+"""Read tables of all formats, and write them: all of a file or nothing of it."""
 
 from __future__ import annotations
 
-import json
+import csv
+import gzip
+import io
 import os
-import re
+import tempfile
 import warnings
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from praesepe.errors import InputError, PraesepeWarning
+import numpy as np
+
+from praesepe.errors import InputError, PraesepeWarning, reason
 from praesepe.files import atomic, check_output
+from praesepe.images.table_forms import (
+    read_fits,
+    read_votable,
+    restore_units,
+    suited,
+    write_fits,
+    write_votable,
+)
+from praesepe.images.text_tables import read_text_table
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
@@ -26,19 +41,31 @@ TABLE_FORMATS = {
     ".xml": "votable",
     ".parquet": "parquet",
 }
-_UNIT_IN_TEXT = re.compile(r"(?P<text>.*) \[(?P<unit>(dex|mag|dB)\([^\[\]]*\))\]", re.DOTALL)
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".cat")
+"""File name endings of tables in plain text."""
 
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
-"""File name endings of the tables that can be read and written."""
+"""File name endings of the tables that can be written."""
+
+READ_SUFFIXES = (*TABLE_FORMATS, *TEXT_SUFFIXES[1:])
+"""File name endings of the tables that can be read."""
+
+ROWS_FOR_TRIAL = 50
+"""How many rows are written for trial, where every row is like the others."""
 
 
-def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
+def read_table(
+    source: Table | str | os.PathLike[str], *, columns: Sequence[str] | str | None = None
+) -> tuple[Table, str]:
     """Read a table in the format that the ending of the file name tells.
 
     Parameters
     ----------
     source : Table or path
-        ``"a.fits[NAME]"`` names an extension. Quantity columns of a QTable become plain ones.
+        ``"a.fits[NAME]"`` and ``"a.vot[NAME]"`` name one of several tables. Quantity columns of a
+        QTable become plain ones.
+    columns : sequence of str, or str with commas, optional
+        Names of the columns, in order, of a text file without a header.
 
     Returns
     -------
@@ -56,7 +83,12 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
 
     from praesepe.images.source import check_fits, split_extension
 
+    if columns is not None:
+        columns = (
+            [name.strip() for name in columns.split(",")] if isinstance(columns, str) else columns
+        )
     if isinstance(source, Table):
+        _refuse_columns(columns, "the catalog")
         return Table(source), "the catalog"
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"a catalog is a Table or the path of one, not a {type(source).__name__}")
@@ -65,64 +97,80 @@ def read_table(source: Table | str | os.PathLike[str]) -> tuple[Table, str]:
         raise InputError(
             f"{path} is a folder, not a catalog" if path.is_dir() else f"no catalog at {path}",
             given=os.fspath(source),
-            allowed=TABLE_SUFFIXES,
+            allowed=READ_SUFFIXES,
         )
     ending = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
-    if ending not in TABLE_FORMATS:
+    if ending not in READ_SUFFIXES:
         raise InputError(
-            f"{path.name}: the format {ending!r} is not one of {', '.join(TABLE_SUFFIXES)}"
+            f"{path.name}: the format {ending!r} is not one of {', '.join(READ_SUFFIXES)}"
         )
-    format_ = TABLE_FORMATS[ending]
-    options: dict[str, Any] = {}
-    if extension:
-        options["hdu"] = int(extension) if extension.isdigit() else extension
+    format_ = TABLE_FORMATS.get(ending, "ascii.csv")
     if format_ == "ascii.csv":
-        options = {"encoding": "utf-8-sig", "comment": "#"}
-    if format_ == "fits":
-        check_fits(path, path.name)
+        format_ = _declared(path) or format_
+    if format_ != "ascii.csv":
+        _refuse_columns(columns, path.name)
+    if extension and format_ not in ("fits", "votable"):
+        raise InputError(f"{path.name} holds one table; leave [{extension}] out", given=extension)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            table = Table.read(path, format=format_, **options)
+            if format_ == "ascii.csv":
+                table = read_text_table(path, columns)
+            elif format_ == "votable":
+                table = read_votable(path, extension)
+            elif format_ == "fits":
+                check_fits(path, path.name)
+                table = read_fits(path, extension)
+            else:
+                table = Table.read(path, format=format_)
+    except InputError:
+        raise
     except Exception as error:  # astropy's readers raise many kinds
         raise InputError(
-            f"{path} cannot be read as {format_.removeprefix('ascii.').upper()}: {error} "
-            f"(readable formats: {', '.join(TABLE_FORMATS)})",
+            f"{path} cannot be read as {format_.removeprefix('ascii.').upper()}: {reason(error)}",
             given=path,
-            allowed=TABLE_SUFFIXES,
+            allowed=READ_SUFFIXES,
+            remedy="mend the file, or save it in another format",
         ) from error
-    said = [str(item.message) for item in caught]
-    if any("multiple tables" in text for text in said):
-        raise InputError(f"{path} holds several tables; name one, for instance {path.name}[1]")
-    if any("reading in first available" in text for text in said):
-        raise InputError(f"{path} has no extension {extension!r} that is a table", given=extension)
+    for item in caught:
+        if issubclass(item.category, PraesepeWarning):
+            warnings.warn(item.message, PraesepeWarning, stacklevel=2)
     for name in table.colnames:  # the table's own method stumbles over SkyCoord
         if isinstance(table[name], Column):
             text = Table([table[name]])
             text.convert_bytestring_to_unicode()
             table.replace_column(name, text[name])
-    _restore_units(table)
+    restore_units(table)
     return table, path.name
 
 
-def _restore_units(table: Table) -> None:
-    """Take the logarithmic units that `_fits_safe` put into descriptions back out of them."""
-    from astropy.units import Unit
+def _declared(path: Path) -> str | None:
+    """Format of a text file that says itself what it is."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        try:
+            start = file.read(4096)
+        except (OSError, EOFError, zlib.error):
+            return None  # whoever reads it says so
+    if start.lstrip(b"# ").startswith(b"%ECSV"):
+        return "ascii.ecsv"
+    return "ascii.mrt" if b"Byte-by-byte Description" in start else None
 
-    for name in table.colnames:
-        info = table[name].info
-        match = _UNIT_IN_TEXT.fullmatch(str(info.description or ""))
-        if match is not None and getattr(table[name], "unit", "none") is None:
-            unit = Unit(match["unit"], parse_strict="silent")
-            table[name].unit = unit
-            info.description = match["text"] if match["text"] != name else None
+
+def _refuse_columns(columns: Sequence[str] | None, label: str) -> None:
+    if columns:
+        raise InputError(
+            f"{label} names its columns itself",
+            given=columns,
+            remedy="leave the names of the columns out; they are for text files without a header",
+        )
 
 
 def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     """Write a table in the format that the ending of the file name tells.
 
     Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
-    for them. In FITS and VOTable, where astropy knows no logarithmic units, "dex(yr)" moves into
+    for them. Masks and logicals survive everywhere; what a format has no place for is refused, or
+    said. In FITS and VOTable, where astropy knows no logarithmic units, "dex(yr)" moves into
     the description, from where `read_table` restores it; nested metadata become JSON text.
 
     Parameters
@@ -151,98 +199,77 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     if format_ == "ascii.csv":
         _check_csv(table)
     elif format_ in ("fits", "votable"):
-        table = _fits_safe(table)
-    if format_ == "fits":
-        _suit_names(table)
+        table = suited(table, format_)
     try:
         with atomic(path, overwrite=overwrite) as part:
             if format_ == "votable":
-                _write_votable(table, part)
+                write_votable(table, part)
             elif format_ == "fits":
-                _write_fits(table, part)
+                write_fits(table, part)
             elif format_ == "parquet":
                 with extras():
                     import pyarrow  # noqa: F401  # which astropy needs
                 table.write(part, format=format_)
+            elif format_ == "ascii.csv":
+                _write_csv(table, part)
             else:
                 with part.open("w", encoding="utf-8") as file:
                     table.write(file, format=format_)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         raise InputError(
-            f"the table does not fit the format of {path.name}: {error}; try .ecsv"
+            f"the table does not fit the format of {path.name}: {reason(error)}; try .ecsv"
         ) from error
     return path
 
 
-def _write_fits(table: Table, path: Path) -> None:
-    """FITS with the descriptions as TCOMM cards, which TOPCAT and others show."""
-    from astropy.io import fits
-    from astropy.io.fits.verify import VerifyWarning
+def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
+    """Write a table for trial, and throw it away: what the format cannot hold is said now.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VerifyWarning)  # long keywords become HIERARCH cards
-        table.write(path, format="fits")
-        with fits.open(path, mode="update") as hdus:
-            for i, name in enumerate(hdus[1].columns.names, 1):
-                if name in table.colnames and table[name].info.description:
-                    hdus[1].header[f"TCOMM{i}"] = table[name].info.description
+    Parameters
+    ----------
+    table : Table
+        As it will be written, whatever its values.
+    path : path
+        Its ending tells the format.
+
+    Raises
+    ------
+    InputError
+        As `write_table` would.
+    """
+    format_ = TABLE_FORMATS[Path(path).suffix.lower()]
+    if format_ in ("fits", "votable"):
+        table = suited(table, format_)
+    objects = any(getattr(one, "dtype", None) is np.dtype(object) for one in table.itercols())
+    with tempfile.TemporaryDirectory() as folder:
+        write_table(table if objects else table[:ROWS_FOR_TRIAL], Path(folder, Path(path).name))
 
 
-def _write_votable(table: Table, path: Path) -> None:
-    """VOTable with metadata as INFO elements, and the model in the description that is shown."""
-    from astropy.io.votable import from_table
-    from astropy.io.votable.tree import Info
-    from astropy.table.serialize import represent_mixins_as_columns
-
-    document = from_table(represent_mixins_as_columns(table))  # SkyCoord: its ra and dec
-    if "model" in table.meta:
-        named = ("model", "model_version", "praesepe_version", "date")
-        made_by = (f"{key} {table.meta[key]}" for key in named if key in table.meta)
-        document.get_first_table().description = f"measured by {', '.join(made_by)}"
-    for key, value in table.meta.items():
-        document.resources[0].infos.append(Info(name=str(key), value=str(value)))
-    document.to_xml(os.fspath(path))
+def _write_csv(table: Table, path: Path) -> None:
+    """CSV; a first value that begins with # in quotation marks, or the row would be a comment."""
+    text = io.StringIO(newline="")
+    table.write(text, format="ascii.csv")
+    rows = csv.reader(io.StringIO(text.getvalue(), newline=""))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        plain, quoted = (
+            csv.writer(file, lineterminator="\n", quoting=how)
+            for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        for row in rows:
+            (quoted if row and row[0].startswith("#") else plain).writerow(row)
 
 
 def _check_csv(table: Table) -> None:
-    wide = [name for name in table.colnames if len(getattr(table[name], "shape", (0,))) > 1]
+    wide = [
+        name
+        for name in table.colnames
+        if len(getattr(table[name], "shape", (0,))) > 1
+        or (
+            getattr(table[name], "dtype", None) is np.dtype(object)
+            and any(map(np.ndim, table[name]))
+        )
+    ]
     if wide:
         raise InputError(
             f"columns {', '.join(wide)} hold arrays, which CSV cannot; write .ecsv or .fits"
-        )
-
-
-def _fits_safe(table: Table) -> Table:
-    """A Table on the same data without what FITS and VOTable cannot say; see `write_table`."""
-    from astropy.table import Table
-
-    table = Table(table, copy=False)
-    for key, value in table.meta.items():
-        if not isinstance(value, (str, int, float, bool)):
-            table.meta[key] = json.dumps(value, default=str)
-    for name in table.colnames:
-        info = table[name].info
-        if "(" in str(info.unit or ""):
-            info.description = f"{info.description or name} [{info.unit}]"
-            table[name].unit = None
-    return table
-
-
-def _suit_names(table: Table) -> None:
-    """FITS does not tell upper from lower case: rename the earlier of two alike columns."""
-    names = [name.lower() for name in table.colnames]
-    for name in table.colnames[:-1]:
-        low = name.lower()
-        if names.count(low) < 2:
-            continue
-        names.remove(low)
-        new = f"{name}_in"
-        while new.lower() in names:
-            new += "_in"
-        names.append(new.lower())
-        table.rename_column(name, new)
-        warnings.warn(
-            f"FITS does not tell upper from lower case: column {name!r} is written as {new!r}",
-            PraesepeWarning,
-            stacklevel=3,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +43,7 @@ def predict(
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
+    columns: Sequence[str] | str | None = None,
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
     allow_no_wcs: bool = False,
@@ -79,6 +80,8 @@ def predict(
         Names of the catalog's pixel columns; `origin` is then needed.
     origin : int, optional
         Pixel coordinate of the center of the first pixel: 1 (FITS, DS9) or 0 (numpy).
+    columns : sequence of str, or str with commas, optional
+        Names of the catalog's columns, in order, where it is a text file without a header.
     units, zero_points, allow_no_wcs, reproject
         How the images are read; see `praesepe.images.Mosaic.read`.
     device : str, optional
@@ -124,7 +127,7 @@ def predict(
         allow_no_wcs=allow_no_wcs,
         reproject=reproject,
     )
-    clusters = Catalog.read(catalog, x=x, y=y, origin=origin)
+    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
     positions = clusters.on(mosaic.wcs)
     made_by = provenance(
         estimator.survey,
@@ -134,26 +137,56 @@ def predict(
         seed=int(seed),
         n_samples=int(n_samples),
     )
+    _say_before(clusters, sampling, estimator, made_by, out)
     values, std, draws = _measured(
         estimator, mosaic, clusters, positions, sampling,
         made_by=made_by, samples=samples, keep=keep == "draws", progress=progress,
     )  # fmt: skip
-    table = clusters.table.copy()
-    notes = append_columns(table, values, sampling.infers)
-    derived = {q.name for q in reported(sampling.infers)} - set(sampling.infers)
-    if estimator.survey.varies_in_distance and "rh_pc" in derived:
-        low, high = estimator.survey.distance_range_pc
-        notes.append(
-            f"survey {estimator.survey.name!r} has distances from {low:g} to {high:g} pc: sizes in "
-            "pc are left empty; multiply rh_arcsec by the distance of each cluster"
-        )
-    for note in notes:
-        warnings.warn(note, PraesepeWarning, stacklevel=2)
-    clash = {key for key in table.meta if str(key).lower() in made_by}  # FITS knows no case
-    table.meta = {key: value for key, value in table.meta.items() if key not in clash} | made_by
+    table, _ = _table(clusters, values, sampling, made_by)
     result = Result(table, std, estimator, mosaic, clusters, sampling, positions, draws)
     _save(result, out, regions, samples=samples, overwrite=overwrite)
     return result
+
+
+def _table(
+    clusters: Catalog,
+    values: Mapping[str, NDArray[Any]],
+    sampling: Sampling,
+    made_by: Mapping[str, Any],
+) -> tuple[Table, list[str]]:
+    """The catalog with the measured columns and what they came from; which columns were renamed."""
+    table = clusters.table.copy()
+    notes = append_columns(table, values, sampling.infers)
+    clash = {key for key in table.meta if str(key).lower() in made_by}  # FITS knows no case
+    table.meta = {key: value for key, value in table.meta.items() if key not in clash}
+    table.meta |= made_by
+    return table, notes
+
+
+def _say_before(
+    clusters: Catalog,
+    sampling: Sampling,
+    model: Estimator,
+    made_by: Mapping[str, Any],
+    out: Path | None,
+) -> None:
+    """Say what becomes of the catalog's columns, and refuse what the output cannot hold."""
+    from praesepe.images.tables import check_fit
+
+    nothing = empty_columns(len(clusters), sampling.infers)
+    nothing |= dict.fromkeys("xy", nothing["missing_fraction"])
+    table, notes = _table(clusters, nothing, sampling, made_by)
+    derived = {q.name for q in reported(sampling.infers)} - set(sampling.infers)
+    if model.survey.varies_in_distance and "rh_pc" in derived:
+        low, high = model.survey.distance_range_pc
+        notes.append(
+            f"survey {model.survey.name!r} has distances from {low:g} to {high:g} pc: sizes in "
+            "pc are left empty; multiply rh_arcsec by the distance of each cluster"
+        )
+    for note in notes:
+        warnings.warn(note, PraesepeWarning, stacklevel=3)
+    if out is not None:
+        check_fit(table, out)
 
 
 def _measured(
@@ -209,7 +242,11 @@ def _identities(clusters: Catalog, values: Mapping[str, NDArray[Any]]) -> dict[s
     if name is not None:
         column = np.ma.asarray(clusters.table[name])
         plain = column.dtype.kind in "iu" and not np.ma.is_masked(column)
-        found["id"] = np.asarray(column) if plain else np.array([str(v) for v in column])
+        found["id"] = (
+            np.asarray(column)
+            if plain
+            else np.array(["" if v is np.ma.masked else str(v) for v in column])
+        )
     if clusters.sky is not None:
         found["ra"], found["dec"] = clusters.sky
     return {**found, "x": values["x"], "y": values["y"]}
@@ -246,9 +283,12 @@ def _save(result: Result, *paths: Path | None, samples: Path | None, overwrite: 
     kept = [] if samples is None else [f"the draws are kept in {samples}"]
     try:
         for path in paths:
-            if path is not None:
+            if path is None:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PraesepeWarning)  # said before the work
                 result.save(path, overwrite=overwrite)
-                kept.append(f"the table is kept in {path}")
+            kept.append(f"the table is kept in {path}")
     except PraesepeError as error:
         if not kept:
             raise

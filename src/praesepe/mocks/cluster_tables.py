@@ -100,31 +100,31 @@ def _parameters(
     table: Table, survey: Survey, label: str, positions: set[str]
 ) -> dict[str, NDArray[Any]]:
     """The clusters' parameters, by the names that `Clusters` has."""
-    numbers, named = parameter_columns(survey), choices(survey)
-    logarithms = {q.name for name, q in numbers.items() if name in table.colnames}
+    known, named = parameter_columns(survey), choices(survey)
+    logarithms = {q.name for name, q in known.items() if name in table.colnames}
     missing = [name for name in NEEDED if name not in table.colnames]
     if missing:
-        optional = [name for name in (*numbers, *named) if name not in NEEDED]
-        units = ", ".join(_described(name, numbers[name])[0] for name in NEEDED)
+        optional = [name for name in (*known, *named) if name not in NEEDED]
+        units = ", ".join(_described(name, known[name])[0] for name in NEEDED)
         raise InputError(
             f"{label} lacks {listed(missing)}; it has {listed(table.colnames)}. Needed are "
             f"{listed(NEEDED)} ({units}) and positions; optional are {listed(optional)}"
         )
-    _check_names(table.colnames, label, {*numbers, *named}, logarithms | positions)
+    _check_names(table.colnames, label, {*known, *named}, logarithms | positions)
     values = {
-        quantity.name: _numbers(table[name], name, quantity, label)
-        for name, quantity in numbers.items()
+        quantity.name: _values(table, name, quantity, label)
+        for name, quantity in known.items()
         if name in table.colnames
     }
     words = {name: table[name] for name in named if name in table.colnames}
     return values | names_to_indices(words, survey, source=label)
 
 
-def _numbers(column: Any, name: str, quantity: Quantity, label: str) -> NDArray[np.float64]:
+def _values(table: Table, name: str, quantity: Quantity, label: str) -> NDArray[np.float64]:
     """A column's values, of a logarithmic quantity their log10."""
-    if column.dtype.kind not in "iuf":
-        raise InputError(f"{label}: column {name} holds {column.dtype}, not numbers")
-    values: NDArray[np.float64] = np.ma.filled(np.ma.asarray(column, dtype=float), np.nan)
+    from praesepe.images.coordinates import numbers
+
+    values = numbers(table, name, label)
     good = np.isfinite(values) & ((values > 0) | (not quantity.linear))
     if name == "tidal_radius":  # infinite where a profile has no end
         good |= np.isposinf(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning, refuse_unused
 from praesepe.files import atomic, check_space, check_whole_folder
 from praesepe.mocks.places import (
     Removed,
@@ -79,6 +79,7 @@ def build_fields(
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
+    columns: Sequence[str] | str | None = None,
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
     command: str | None = None,
@@ -109,8 +110,8 @@ def build_fields(
         The same seed chooses the same places.
     overwrite : bool
         Replace fields that exist.
-    x, y, origin
-        Pixel columns of the catalog, as for `praesepe.images.Catalog.read`.
+    x, y, origin, columns
+        Pixel columns, and names of columns, of the catalog, as for `praesepe.images.Catalog.read`.
     units, zero_points : mapping, optional
         As for `praesepe.images.Mosaic.read`.
     command : str, optional
@@ -127,6 +128,7 @@ def build_fields(
     InputError
         Where images, catalog or output cannot be used, or no clean place is left.
     """
+    from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic
 
     survey = load_survey(survey)
@@ -135,8 +137,12 @@ def build_fields(
             f"n = {n}, size = {size}, seed = {seed}: give at least one field, fields no smaller "
             f"than a stamp ({survey.stamp_size} px), and a seed of 0 or more"
         )
+    told: dict[str, Any] = {"x": x, "y": y, "origin": origin, "columns": columns}
+    if catalog is None:
+        refuse_unused("no catalog is given", **told, exclude_radius_arcsec=exclude_radius_arcsec)
     folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
     mosaic = Mosaic.read(images, survey, units=units, zero_points=zero_points)
+    known = None if catalog is None else Catalog.read(catalog, **told)
     if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(
             f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
@@ -147,7 +153,7 @@ def build_fields(
         radius = survey.stamp_size / 2 * survey.pixel_scale_arcsec
     if not 0 <= radius < math.inf:
         raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
-    clusters = cluster_cells(mosaic, catalog, radius, x=x, y=y, origin=origin)
+    clusters = cluster_cells(mosaic, known, radius)
     missing, saturated = scan(mosaic, progress)
     clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
     if not removed.clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,7 @@ def simulate_mosaic(
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
+    columns: Sequence[str] | str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     command: str | None = None,
@@ -139,7 +141,7 @@ def simulate_mosaic(
     center_deg : (float, float), optional
         Right ascension and declination of the center; by default the middle of the catalog's sky
         positions, otherwise a place in M31.
-    x, y, origin
+    x, y, origin, columns
         As for `praesepe.images.Catalog.read`.
     out : path, optional
         Folder to save it in; see `SimulatedMosaic.save`.
@@ -178,7 +180,9 @@ def simulate_mosaic(
         check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
     tables = SurveyTables.build(survey, setup=setup)
     clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
-    read = None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin)
+    read = (
+        None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
+    )
     if center_deg is None and read is not None and read.sky is not None:
         center_deg = middle_position(*read.sky)
     wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)

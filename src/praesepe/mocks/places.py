@@ -13,6 +13,7 @@ from praesepe.progress import Counter, Progress
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
+    from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic
 
 CELL_PX = 8
@@ -149,20 +150,14 @@ def _in_cells(mask: Cells) -> Cells:
 
 def cluster_cells(
     mosaic: Mosaic,
-    catalog: Any,
+    catalog: Catalog | None,
     radius_arcsec: float,
-    *,
-    x: str | None,
-    y: str | None,
-    origin: int | None,
 ) -> Cells:
     """Cells (cell row, cell column) that reach to within the radius of a known cluster."""
-    from praesepe.images.catalogs import Catalog
-
     cells = np.zeros(_cell_shape(mosaic), bool)
     if catalog is None:
         return cells
-    x_px, y_px = Catalog.read(catalog, x=x, y=y, origin=origin).on(mosaic.wcs)
+    x_px, y_px = catalog.on(mosaic.wcs)
     radius = radius_arcsec / mosaic.pixel_scale_arcsec
     reach = math.ceil(radius / CELL_PX) + 1
     good = np.isfinite(x_px) & np.isfinite(y_px)

@@ -101,6 +101,7 @@ def read_labelled(
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
+    columns: Sequence[str] | str | None = None,
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
     hdu: Mapping[str, str | int] | str | int | None = None,
@@ -118,8 +119,8 @@ def read_labelled(
     catalog : path, Table or Catalog
         Positions, and a column for each quantity, by its name or (``rh_arcsec`` for ``log_rh``)
         that of its number.
-    x, y, origin
-        Pixel columns, as for `praesepe.predict`.
+    x, y, origin, columns
+        Pixel columns, and names of columns, as for `praesepe.predict`.
     units, zero_points, hdu, allow_no_wcs, reproject
         How the images are read; see `praesepe.images.Mosaic.read`.
 
@@ -147,7 +148,7 @@ def read_labelled(
         allow_no_wcs=allow_no_wcs,
         reproject=reproject,
     )
-    clusters = Catalog.read(catalog, x=x, y=y, origin=origin)
+    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
     x_pixel, y_pixel = clusters.on(mosaic.wcs)
     labels = _labels(clusters.table, survey.network.infers)
     stamps = extract_stamps(mosaic, x_pixel, y_pixel, survey.stamp_size)
@@ -190,10 +191,6 @@ def _numbers(table: Any, name: str) -> NDArray[np.float64]:
     if categories and column.dtype.kind in "US":
         numbers = {category: float(i) for i, category in enumerate(categories)}
         return np.array([numbers.get(str(value), np.nan) for value in column.filled("")])
-    try:
-        return np.ma.filled(column.astype(float), np.nan)
-    except ValueError as error:
-        raise InputError(
-            f"column {name} of the catalog does not hold numbers: {error}; "
-            "leave cells without a value empty"
-        ) from error
+    from praesepe.images.coordinates import numbers as read_numbers
+
+    return read_numbers(table, name, "the catalog")

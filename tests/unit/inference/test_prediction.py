@@ -369,6 +369,19 @@ def test_outputs_are_checked_before_anything_is_computed(
         predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), out=tmp_path / "new.ecsv")
 
 
+def test_columns_that_the_output_cannot_hold_are_known_before(
+    images: Any, wcs: WCS, tmp_path: Path
+) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    catalog["phot"] = np.empty(1, object)
+    catalog["phot"][0] = np.arange(3.0)
+    catalog["name"] = "Ć"
+    for suffix, said in (("csv", "phot hold arrays"), ("fits", "'name', such as 'Ć'")):
+        with pytest.raises(InputError, match=said):
+            predict(make(Unreachable), images, catalog, out=tmp_path / f"out.{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_overwrite(central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path) -> None:
     out = {
         "out": tmp_path / "t.ecsv",
@@ -416,6 +429,7 @@ def test_what_is_written_is_kept(
         raise PraesepeError("could not write it: no space left")
 
     monkeypatch.setattr(f"praesepe.images.{failing}", fail)
+    monkeypatch.setattr("praesepe.images.tables.check_fit", lambda *_: None)
     paths = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg"}
     catalog = at_pixels(wcs, [50], [60])
     draws = tmp_path / "t.parquet"

@@ -1,0 +1,290 @@
+"""What FITS and VOTable can hold of a table, and what they need said in another way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from praesepe.errors import InputError, PraesepeWarning, listed
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+_UNIT_IN_TEXT = re.compile(r"(?P<text>.*) \[(?P<unit>(dex|mag|dB)\([^\[\]]*\))\]", re.DOTALL)
+
+FRAME = "frame"
+"""Where the metadata of a column keep the system of coordinates of a VOTable."""
+
+
+# Reading
+
+
+def read_fits(path: Path, extension: str | None) -> Table:
+    """The one table of a FITS file, or the one that is named."""
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with fits.open(path, memmap=False, character_as_bytes=True) as hdus:
+        tables = [
+            i
+            for i, hdu in enumerate(hdus)
+            if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))
+            and not isinstance(hdu, fits.CompImageHDU)
+        ]
+        names = [
+            f"{i} ({hdus[i].name or 'no name'}, {len(hdus[i].columns)} columns)" for i in tables
+        ]
+        found = _chosen(
+            extension,
+            {str(i): i for i in tables} | {hdus[i].name.upper(): i for i in reversed(tables)},
+            names,
+            path,
+        )
+        table = Table.read(hdus, hdu=found, format="fits")
+    for i, name in enumerate(table.colnames, 1):
+        for keyword, key in (("TUCD", "ucd"), ("TCOMM", "description")):
+            told = table.meta.pop(f"{keyword}{i}", None)
+            if isinstance(told, str) and told:
+                if key == "ucd":
+                    table[name].info.meta = {**(table[name].info.meta or {}), "ucd": told}
+                else:
+                    table[name].info.description = table[name].info.description or told
+    return table
+
+
+def read_votable(path: Path, extension: str | None) -> Table:
+    """The one table of a VOTable file, or the one that is named; columns by their names."""
+    from astropy.io.votable import parse
+
+    document = parse(path, verify="ignore")
+    tables = list(document.iter_tables())
+    names = [
+        f"{i} ({one.name or one.ID or 'no name'}, {len(one.fields)} columns)"
+        for i, one in enumerate(tables, 1)
+    ]
+    known = {
+        str(name).upper(): i
+        for i, one in reversed(list(enumerate(tables)))
+        for name in (i + 1, one.name, one.ID)
+        if name
+    }
+    element = tables[_chosen(extension, known, names, path)]
+    table = element.to_table(use_names_over_ids=True)
+    systems = {one.ID: one.system for one in document.iter_coosys()}
+    for name, field in zip(table.colnames, element.fields, strict=True):
+        if field.ref in systems:
+            table[name].meta[FRAME] = systems[field.ref]
+    return table
+
+
+def _chosen(extension: str | None, known: dict[str, int], names: list[str], path: Path) -> int:
+    if not names:
+        raise InputError(f"{path.name} holds no table", given=path)
+    if extension is None:
+        if len(names) > 1:
+            raise InputError(
+                f"{path.name} holds several tables: {listed(names)}; name one, for instance "
+                f"{path.name}[{names[0].split()[0]}]",
+                given=path,
+                allowed=names,
+            )
+        return next(iter(known.values()))
+    if extension.upper() not in known:
+        raise InputError(
+            f"{path} has no extension {extension!r} that is a table; "
+            f"its tables are {listed(names)}",
+            given=extension,
+            allowed=names,
+        )
+    return known[extension.upper()]
+
+
+def restore_units(table: Table) -> None:
+    """Take the logarithmic units that `fits_safe` put into descriptions back out of them."""
+    from astropy.units import Unit
+
+    for name in table.colnames:
+        info = table[name].info
+        match = _UNIT_IN_TEXT.fullmatch(str(info.description or ""))
+        if match is not None and getattr(table[name], "unit", "none") is None:
+            unit = Unit(match["unit"], parse_strict="silent")
+            table[name].unit = unit
+            info.description = match["text"] if match["text"] != name else None
+
+
+# Writing
+
+
+def suited(table: Table, format_: str) -> Table:
+    """A Table on the same data that FITS or VOTable can hold; see `praesepe.images.write_table`.
+
+    Raises
+    ------
+    InputError
+        Where a column has values that the format has no place for.
+    """
+    from astropy.table import Table
+
+    table = Table(table, copy=False)
+    for key, value in table.meta.items():
+        if not isinstance(value, (str, int, float, bool)) and key != "comments":
+            table.meta[key] = json.dumps(value, default=str)
+    for name in table.colnames:
+        info = table[name].info
+        if "(" in str(info.unit or ""):
+            info.description = f"{info.description or name} [{info.unit}]"
+            table[name].unit = None
+    if format_ == "fits":
+        _suit_fits(table)
+    else:
+        _suit_votable(table)
+    return table
+
+
+def _suit_fits(table: Table) -> None:
+    """Names, texts and masks as FITS has them."""
+    _suit_names(table)
+    table.meta = {key: _ascii_meta(value) for key, value in table.meta.items()}
+    for name in table.colnames:
+        column, info = table[name], table[name].info
+        if not name.isascii():
+            raise InputError(_not_ascii(f"the name of column {name!r}"), given=name)
+        if info.description and info.description != _ascii(info.description):
+            warnings.warn(
+                f"{_not_ascii(f'the description of column {name!r}')}: escaped there",
+                PraesepeWarning,
+                stacklevel=4,
+            )
+            info.description = _ascii(info.description)
+        kind = getattr(getattr(column, "dtype", None), "kind", "")
+        if kind == "U":
+            texts = np.ma.filled(np.ma.asarray(column), "")
+            bad = next((text for text in texts.ravel() if not text.isascii()), None)
+            if bad is not None:
+                raise InputError(
+                    _not_ascii(f"column {name!r}, such as {str(bad)!r}"),
+                    given=bad,
+                    allowed="ASCII",
+                    remedy="write .ecsv, .vot or .parquet, which hold all characters",
+                )
+        if kind in "biu" and kind and hasattr(column, "mask"):
+            if not column.mask.any():  # TNULL could only be taken for a value
+                table.replace_column(name, _plain(column))
+            elif kind == "i" or column.dtype == np.uint8:
+                column.fill_value = _unused(column)
+            else:  # no null of their own: a column of the mask beside them, as astropy writes it
+                info.serialize_method["fits"] = "data_mask"
+
+
+def _plain(column: Any) -> Any:
+    from astropy.table import Column
+
+    info = column.info
+    return Column(
+        column.data.data, unit=info.unit, format=info.format, description=info.description
+    )
+
+
+def _unused(column: Any) -> int:
+    """A number that says that there is none: not one of the column's."""
+    limits = np.iinfo(column.dtype)
+    values = set(np.asarray(column.compressed()).ravel().tolist())
+    near = (n for k in range(len(values) + 1) for n in (limits.min + k, limits.max - k))
+    return next(n for n in near if n not in values)
+
+
+def _ascii(text: str) -> str:
+    """Text with everything escaped that a FITS header cannot hold."""
+    escaped = text.encode("ascii", "backslashreplace").decode()
+    return re.sub(r"[^ -~]+", " ", escaped)
+
+
+def _ascii_meta(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_ascii(str(one)) for one in value]
+    return _ascii(value) if isinstance(value, str) else value
+
+
+def _not_ascii(what: str) -> str:
+    return f"FITS holds ASCII only, not {what}"
+
+
+def _suit_votable(table: Table) -> None:
+    """Numbers beyond 2^63 as text, since VOTable has no unsigned long."""
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, "dtype", None) != np.uint64:
+            continue
+        values = np.ma.asarray(column)
+        if values.size == 0 or (np.ma.filled(values, 0) < 2**63).all():
+            table.replace_column(name, column.astype(np.int64))
+            continue
+        warnings.warn(
+            f"VOTable has no integers beyond 2^63: column {name!r} is written as text",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+        table.replace_column(name, column.astype(str))
+
+
+def write_fits(table: Table, path: Path) -> None:
+    """FITS with the descriptions as TCOMM cards, which TOPCAT and others show."""
+    from astropy.io import fits
+    from astropy.io.fits.verify import VerifyWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VerifyWarning)  # long keywords become HIERARCH cards
+        table.write(path, format="fits")
+        with fits.open(path, mode="update") as hdus:
+            for i, name in enumerate(hdus[1].columns.names, 1):
+                if name not in table.colnames:
+                    continue
+                info = table[name].info
+                for keyword, told in (
+                    ("TCOMM", info.description),
+                    ("TUCD", (info.meta or {}).get("ucd")),
+                ):
+                    if told:
+                        hdus[1].header[f"{keyword}{i}"] = told
+
+
+def write_votable(table: Table, path: Path) -> None:
+    """VOTable with metadata as INFO elements, and the model in the description that is shown."""
+    from astropy.io.votable import from_table
+    from astropy.io.votable.tree import Info
+    from astropy.table.serialize import represent_mixins_as_columns
+
+    document = from_table(represent_mixins_as_columns(table))  # SkyCoord: its ra and dec
+    if "model" in table.meta:
+        named = ("model", "model_version", "praesepe_version", "date")
+        made_by = (f"{key} {table.meta[key]}" for key in named if key in table.meta)
+        document.get_first_table().description = f"measured by {', '.join(made_by)}"
+    for key, value in table.meta.items():
+        document.resources[0].infos.append(Info(name=str(key), value=str(value)))
+    document.to_xml(os.fspath(path))
+
+
+def _suit_names(table: Table) -> None:
+    """FITS does not tell upper from lower case: rename the earlier of two alike columns."""
+    names = [name.lower() for name in table.colnames]
+    for name in table.colnames[:-1]:
+        low = name.lower()
+        if names.count(low) < 2:
+            continue
+        names.remove(low)
+        new = f"{name}_in"
+        while new.lower() in names:
+            new += "_in"
+        names.append(new.lower())
+        table.rename_column(name, new)
+        warnings.warn(
+            f"FITS does not tell upper from lower case: column {name!r} is written as {new!r}",
+            PraesepeWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,353 @@
+"""Tables in plain text: separators, header and comments are found, columns stay as written."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images.coordinates import DEC_NAMES, ID_NAMES, RA_NAMES, X_NAMES, Y_NAMES
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+Row: TypeAlias = tuple[int, list[str]]
+"""Number of the line, from 1, and its values."""
+
+Comment: TypeAlias = tuple[int, str]
+"""Number of the line, from 1, and what stands behind the #."""
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
+"""What may stand between columns; of two that fit equally well the first is taken."""
+
+SAMPLE = 200
+"""Rows from which the separator is found."""
+
+_NAMES = {*RA_NAMES, *DEC_NAMES, *X_NAMES, *Y_NAMES}
+_NUMBER = re.compile(r"[+\-−]?(\d[\d\s:hdms°'\"′″.,]*(e[+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d+)?(e[+-]?\d+)?|nan", re.IGNORECASE)
+_DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+_SEXTRACTOR = re.compile(r"\s*(\d+)\s+(\S+)")
+
+
+def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
+    """Read a table from a text file: CSV and its relatives.
+
+    Columns are separated by commas, semicolons, tabs, bars or blanks. Their names stand in the
+    first row, or in a comment above it (``# ra dec``, as `numpy.savetxt` and SExtractor write).
+    Numbers may have decimal commas where the file has no decimal points. A column becomes numbers
+    or logicals only where these, written again, give the same text; every other stays text.
+
+    Parameters
+    ----------
+    path : Path
+        Text in UTF-8 or UTF-16, or gzipped; anything else is read as Windows-1252, with a warning.
+    columns : sequence of str, optional
+        Names of the first columns, where the file has no header.
+
+    Returns
+    -------
+    Table
+        Comment lines stand in ``meta["comments"]``.
+
+    Raises
+    ------
+    InputError
+        Where the file is no text, has no header, or has rows of different lengths.
+    """
+    from astropy.table import Table
+    from astropy.units import Unit
+
+    lines = list(io.StringIO(_text(path), newline=None))
+    separator = _separator(lines, path.name)
+    rows, comments = _split(lines, separator, path.name)
+    if not rows:
+        raise InputError(f"{path.name} is empty: it has no rows", given=path)
+    first = rows[0][0]
+    header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
+    names = _names(header, rows, comments, columns, separator, path.name)
+    units = _units_below(rows) if header else None
+    _check_lengths(rows, len(names), separator, path.name)
+    below = [comment for comment in comments if comment[0] > first]
+    _warn_of_rows_in_comments(below, len(names), separator, path.name)
+    texts = list(zip(*(values for _, values in rows), strict=True)) or [()] * len(names)
+    commas = separator != "," and not any(
+        _DECIMAL_POINT.fullmatch(text) for column in texts for text in column
+    )
+    table = Table()
+    for name, column in zip(names, texts, strict=True):
+        table[name] = _column(column, name=name, commas=commas)
+    for name, unit in zip(names, units or (), strict=False):
+        table[name].unit = Unit(unit.strip('"'), parse_strict="silent") if unit else None
+    if comments:
+        table.meta["comments"] = [text.strip() for _, text in comments]
+    return table
+
+
+def _text(path: Path) -> str:
+    """The text of a file, whatever its encoding."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path.name} is damaged or cut off: {error}", given=path) from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    if b"\x00" in content:
+        raise InputError(f"{path.name} is not a text file", given=path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        warnings.warn(
+            f"{path.name} is not in UTF-8; it is read as Windows-1252: look at its accents",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+        return content.decode("cp1252", errors="replace")
+
+
+# Rows and their values
+
+
+def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row], list[Comment]]:
+    """All rows, and the comment lines that stand between them."""
+    comments: list[Comment] = []
+    number, begins = 0, True
+
+    def records() -> Iterator[str]:
+        nonlocal number, begins
+        for line in lines:
+            number += 1
+            if begins and line.lstrip().startswith("#"):  # not inside of quotation marks
+                comments.append((number, line.strip()[1:]))
+            elif line.strip() or not begins:
+                begins = False
+                yield line.replace("\t", " ").strip(" ") if separator == " " else line
+
+    rows: list[Row] = []
+    reader = csv.reader(records(), delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        for values in reader:
+            values = [value.strip() for value in values]
+            rows.append((number, values))
+            begins = True
+    except csv.Error as error:
+        raise InputError(
+            f"{label}, line {number}: a quotation mark is not closed, or the text is damaged "
+            f"({error})"
+        ) from error
+    return rows, comments
+
+
+def _separator(lines: list[str], label: str) -> str:
+    """What separates the columns: rows of equal lengths, and values that are numbers."""
+    best, fit = "", (-1.0, -1.0)
+    for separator in SEPARATORS:
+        try:
+            rows = [row for _, row in _split(lines[: 2 * SAMPLE], separator, label)[0][:SAMPLE]]
+        except InputError:
+            continue  # cut within quotation marks, or these mean nothing here
+        if not rows or len(rows[0]) < 2:
+            continue
+        alike = float(np.mean([_fits(row, len(rows[0]), separator) for row in rows]))
+        values = [value for row in rows[1:] or rows for value in row if value]
+        numbers = sum(map(bool, map(_NUMBER.fullmatch, values))) / max(len(values), 1)
+        if (alike, numbers) > fit:
+            best, fit = separator, (alike, numbers)
+    if not best:
+        _split(lines, ",", label)  # whose error says more, where there is one
+        raise InputError(
+            f"{label} has one column only",
+            allowed=tuple(SEPARATORS),
+            remedy=f"separate its columns by {', '.join(SEPARATORS.values())}",
+        )
+    return best
+
+
+def _fits(row: list[str], n: int, separator: str) -> bool:
+    """Whether a row is as long as the first; spreadsheets leave out empty cells at the end."""
+    return len(row) == n or (separator != " " and (len(row) < n or not any(row[n:])))
+
+
+def _check_lengths(rows: list[Row], n: int, separator: str, label: str) -> None:
+    """Bring all rows to the same length; refuse what would shift columns."""
+    for number, row in rows:
+        if not _fits(row, n, separator):
+            raise InputError(
+                f"{label}, line {number}: {len(row)} values where the table has {n} columns "
+                f"(separated by {SEPARATORS[separator]})",
+                given=len(row),
+                allowed=n,
+                remedy="put text with blanks or separators in quotation marks",
+            )
+        row[n:] = []
+        row += [""] * (n - len(row))
+
+
+def _warn_of_rows_in_comments(comments: list[Comment], n: int, separator: str, label: str) -> None:
+    """Say where a comment may be a row: a name may begin with #, a row may be commented out."""
+    alike = [
+        number
+        for number, text in comments
+        for values in [_split([text], separator, label)[0] if '"' not in text else []]
+        if values and len(values[0][1]) == n and any(map(_NUMBER.fullmatch, values[0][1]))
+    ]
+    if alike:
+        warnings.warn(
+            f"{label}: lines that look like rows begin with # and count as comments ({len(alike)}, "
+            f"first line {alike[0]}); where # belongs to a name, put the name in quotation marks",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+
+
+# Names
+
+
+def _is_header(values: list[str]) -> bool:
+    """Whether a row holds names: of positions, or nothing that is a number."""
+    return any(value.lower() in _NAMES for value in values) or not any(
+        map(_NUMBER.fullmatch, values)
+    )
+
+
+def _names(
+    header: list[str] | None,
+    rows: list[Row],
+    comments: list[Comment],
+    columns: Sequence[str] | None,
+    separator: str,
+    label: str,
+) -> list[str]:
+    """Names of the columns: of the header, as told, or out of a comment above the first row."""
+    if header is not None:
+        if columns:
+            raise InputError(
+                f"{label} names its columns itself: {', '.join(header[:12])}",
+                given=columns,
+                remedy="leave the names of the columns out",
+            )
+        names = header
+        while (
+            len(names) > 1 and not names[-1] and not any(any(r[len(names) - 1 :]) for _, r in rows)
+        ):
+            names = names[:-1]  # every line ends in a separator
+    else:
+        n = len(rows[0][1])
+        names = list(columns or _commented_header(rows, comments, n, separator) or [])
+        if not names:
+            raise InputError(
+                f"{label} has no header: its first row is {', '.join(rows[0][1][:6])} …",
+                given=rows[0][1],
+                remedy="name its columns in their order",
+                code="columns='id,x,y,ra,dec'",
+            )
+        if len(names) > n:
+            raise InputError(f"{label} has {n} columns, but {len(names)} are named", given=names)
+        names += [""] * (n - len(names))
+    names = [name.strip().lstrip("#").strip() or f"col{i}" for i, name in enumerate(names, 1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{label} has two columns called {', '.join(twice)}; rename one")
+    return names
+
+
+def _commented_header(
+    rows: list[Row], comments: list[Comment], n: int, separator: str
+) -> list[str] | None:
+    """Names out of the last comment above the first row that has one for each column."""
+    above = [text for number, text in comments if number < rows[0][0]]
+    numbered = [match.groups() for match in map(_SEXTRACTOR.match, above) if match]
+    if [number for number, _ in numbered] == [str(i + 1) for i in range(n)]:
+        return [name for _, name in numbered]
+    for text in reversed(above):
+        for names in (text.split(separator), re.split(r"[\s,;|]+", text.strip())):
+            if len(names) == n and _is_header([name.strip() for name in names]):
+                return names
+    return None
+
+
+def _units_below(rows: list[Row]) -> list[str] | None:
+    """Take the lines of units and dashes away that VizieR puts below the names."""
+    for units in (1, 0):
+        if len(rows) > units and all(re.fullmatch("-+", value) for value in rows[units][1]):
+            found = rows[0][1] if units else None
+            del rows[: units + 1]
+            return found
+    return None
+
+
+# Columns
+
+
+def _column(texts: Sequence[str], *, name: str, commas: bool) -> Any:
+    """One column: numbers where they stand for their text, else the text."""
+    from astropy.table import Column, MaskedColumn
+
+    given = [text for text in texts if text]
+    identifies = name.lower() in ID_NAMES
+    with_commas = commas and not identifies and any("," in text for text in given)
+    if with_commas and all(map(_DECIMAL_COMMA.fullmatch, given)):
+        return Column([float(text.replace(",", ".") or "nan") for text in texts])
+    values, format_ = _values(given, whole=identifies)
+    if values is None:
+        return Column(np.array(texts, dtype=str))
+    mask = np.array([not text for text in texts])
+    full = np.zeros(len(texts), values.dtype)
+    full[~mask] = values
+    return (
+        MaskedColumn(full, mask=mask, format=format_)
+        if mask.any()
+        else Column(full, format=format_)
+    )
+
+
+def _values(texts: list[str], *, whole: bool) -> tuple[np.ndarray | None, str | None]:
+    """Logicals or numbers that give these texts when they are written, and in which format."""
+    if not texts:
+        return None, None
+    if {"True", "False"}.issuperset(texts):
+        return np.array([text == "True" for text in texts]), None
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        return None, None
+    if all(map(_same_integer, texts)):
+        integers = [int(text) for text in texts]
+        for kind in (np.int64, np.uint64):
+            if np.iinfo(kind).min <= min(integers) and max(integers) <= np.iinfo(kind).max:
+                return np.array(integers, kind), None
+    if whole or not any("." in text for text in texts):
+        return None, None
+    for format_ in _formats(texts[0]):
+        write: Callable[[float], str] = repr if format_ is None else format_.__mod__
+        if all(
+            write(number) == text or (number != number and text.lower() == "nan")
+            for number, text in zip(numbers, texts, strict=True)
+        ):
+            return np.array(numbers), format_
+    return None, None
+
+
+def _same_integer(text: str) -> bool:
+    return text.lstrip("-").isdecimal() and text.isascii() and str(int(text)) == text
+
+
+def _formats(text: str) -> Iterator[str | None]:
+    """Formats in which a column of numbers may be written, one of which stands here."""
+    yield None
+    digits = re.search(r"\.(\d*)", text)
+    n = len(digits[1]) if digits else 0
+    for sign in ("", "+"):
+        yield from (f"%{sign}.{n}{kind}" for kind in "feE")
+    yield "%.15g"

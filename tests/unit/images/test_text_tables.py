@@ -1,0 +1,306 @@
+"""Text catalogues as people have them: read right, or refused with a reason; text comes back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io.votable import from_table
+from astropy.table import MaskedColumn, Table
+
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images import write_table
+from praesepe.images.catalogs import Catalog
+from praesepe.images.tables import check_fit, read_table
+
+Write = Callable[..., Path]
+RA, DEC = [10.5, 10.625, 10.75], [41.25, 41.0, -0.5]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return to
+
+
+def savetxt(**options: str) -> str:
+    buffer = io.StringIO()
+    np.savetxt(buffer, np.c_[[1, 2, 3], RA, DEC], fmt="%g", **options)
+    return buffer.getvalue()
+
+
+ROWS = "1,10.5,41.25\n2,10.625,41.0\n3,10.75,-0.5\n"
+SEMICOLONS = "id;ra;dec\n" + ROWS.replace(",", ";")
+VIZIER = (
+    "#RESOURCE=yCat\n#Name: J/A\n\nid\tRAJ2000\tDEJ2000\n \tdeg\tdeg\n---\t---\t---\n"
+    + ROWS.replace(",", "\t")
+)
+SEXTRACTOR = "#   1 NUMBER   Running number\n#   2 ALPHA_J2000  RA [deg]\n#   3 DELTA_J2000  Dec\n"
+LEGUS = "         1    10.50000    41.25000\n         2    10.62500    41.00000\n"
+LEGUS += "         3    10.75000    -0.50000\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("comma.csv", "id,ra,dec\n" + ROWS),
+        ("semicolon.csv", SEMICOLONS),
+        ("decimal.csv", SEMICOLONS.replace(".", ",")),
+        ("decimal_blanks.txt", ("id ra dec\n" + ROWS.replace(",", " ")).replace(".", ",")),
+        ("tab.csv", ("id,ra,dec\n" + ROWS).replace(",", "\t")),
+        ("tab.tsv", ("id,ra,dec\n" + ROWS).replace(",", "\t")),
+        ("bars.txt", ("id,ra,dec\n" + ROWS).replace(",", " | ")),
+        ("blanks.dat", "# made by hand\nid   ra  dec\n" + ROWS.replace(",", "   ")),
+        ("savetxt.csv", savetxt(delimiter=",", header="id,ra,dec")),
+        ("savetxt.txt", savetxt(header="id ra dec")),
+        ("mixed.txt", savetxt(header="id,ra,dec")),
+        ("two_comments.txt", savetxt(header="from 2 images, of 2020\nid ra dec")),
+        ("sextractor.cat", SEXTRACTOR + ROWS.replace(",", " ")),
+        ("vizier.tsv", VIZIER),
+        ("excel.csv", "id,ra,dec,note\n" + ROWS),  # no commas for empty cells
+        ("end.csv", "id;ra;dec;\n" + ROWS.replace(",", ";").replace("\n", ";\n")),
+        ("dos.csv", ("id,ra,dec\n" + ROWS).replace("\n", "\r\n")),
+        ("mac.csv", ("id,ra,dec\n" + ROWS).replace("\n", "\r")),
+        ("utf16.csv", ("id,ra,dec\n" + ROWS).encode("utf-16")),
+        ("ecsv.txt", "# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n# - {name: id, datatype: "
+         "int64}\n# - {name: ra, datatype: float64}\n# - {name: dec, datatype: float64}\n"
+         "id,ra,dec\n" + ROWS),
+    ],
+)  # fmt: skip
+def test_positions(write: Write, name: str, content: str | bytes) -> None:
+    found = Catalog.read(write(name, content))
+    assert found.sky is not None
+    np.testing.assert_array_equal(found.sky, [RA, DEC])
+    assert found.table[found.id_column or "NUMBER"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("names", ["id,ra,dec", ["id", "ra", "dec"]])
+def test_a_table_without_a_header(write: Write, names: str | list[str]) -> None:
+    path = write("legus.tab", LEGUS)
+    with pytest.raises(InputError, match=r"no header: its first row is 1, 10.50000, 41.25000"):
+        Catalog.read(path)
+    found = Catalog.read(path, columns=names)
+    np.testing.assert_array_equal(found.sky, [RA, DEC])
+    assert read_table(path, columns="id,ra")[0].colnames == ["id", "ra", "col3"]
+    for wrong, message in (("a,b,c,d", "3 columns, but 4"), ("a,a,b", "two columns called a")):
+        with pytest.raises(InputError, match=message):
+            Catalog.read(path, columns=wrong)
+    with pytest.raises(InputError, match="names its columns itself"):
+        Catalog.read(write("named.csv", "id,ra,dec\n" + ROWS), columns=names)
+    with pytest.raises(InputError, match="names its columns itself"):
+        Catalog.read(Table({"ra": RA, "dec": DEC}), columns=names)
+
+
+def test_columns_come_back_as_they_were(write: Write, tmp_path: Path) -> None:
+    """Ids that look like numbers, long integers, fixed digits, empty cells, logicals, accents."""
+    text = (
+        "id,name,tile,obj,mag,err,flux,note,good,few\n"
+        '00001,1E0,1.10,9223372036854775807,22.10,+0.10,1.500e+07,"a, b",True,1\n'
+        "00002,2E1,1.1,2,22.15,-0.20,0.000e+00,null,False,\n"
+        '00003,nan,12.10,3,9.00,+0.00,1.000e-03,"#é ""q""",True,3\n'
+    )
+    table, _ = read_table(write("a.csv", text))
+    assert list(table["id"]) == ["00001", "00002", "00003"]
+    assert list(table["name"]) == ["1E0", "2E1", "nan"]
+    assert list(table["tile"]) == ["1.10", "1.1", "12.10"]
+    assert table["obj"][0] == 2**63 - 1
+    assert table["mag"].dtype == table["err"].dtype == table["flux"].dtype == float
+    assert table["good"].dtype == bool
+    assert table["few"].tolist() == [1, None, 3]
+    assert list(table["note"]) == ["a, b", "null", '#é "q"']
+    assert write_table(table, tmp_path / "b.csv").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "ids", [["18446744073709551616", "1"], ["1e5", "2"], ["-0", "1"], ["07", "8"]]
+)
+def test_numbers_that_would_not_come_back_stay_text(write: Write, ids: list[str]) -> None:
+    table, _ = read_table(write("a.csv", "key,ra\n" + "".join(f"{one},10.5\n" for one in ids)))
+    assert list(table["key"]) == ids
+
+
+def test_a_name_that_begins_with_a_number_sign(write: Write, tmp_path: Path) -> None:
+    """Unquoted it is a comment, and that is said; what is written can be read again."""
+    lines = "id,ra,dec\n#1,10.5,41\n# a word\n2,10.6,41\n#3,10.7,41\n"
+    with pytest.warns(
+        PraesepeWarning, match=r"begin with # and count as comments \(2, first line 2\)"
+    ):
+        assert len(read_table(write("a.csv", lines))[0]) == 1
+    table, _ = read_table(write("b.csv", lines.replace("#1", '"#1"').replace("#3", '"#3"')))
+    assert list(table["id"]) == ["#1", "2", "#3"]
+    assert table.meta["comments"] == ["a word"]
+    again, _ = read_table(write_table(table, tmp_path / "c.csv"))
+    assert list(again["id"]) == ["#1", "2", "#3"]
+
+
+def test_old_text_is_read_with_a_word(write: Write) -> None:
+    with pytest.warns(PraesepeWarning, match="Windows-1252"):
+        table, _ = read_table(write("a.csv", "id,ra\né,10.5\n".encode("cp1252")))
+    assert table["id"][0] == "é"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "one column only"),
+        ("# nothing\n", "one column only"),
+        ("ra\n1\n", "one column only"),
+        ("id ra dec\n1 10 41\n2  41\n", r"line 3: 2 values where the table has 3 columns \(sep"),
+        ("id,ra,dec\n1,10,41,5\n2,1,2\n", "line 2: 4 values where the table has 3 columns"),
+        ('id,ra,dec\n1,10,41\n"2,10,41\n', "quotation mark is not closed"),
+        ("ra,ra,dec\n1,2,3\n", "two columns called ra"),
+        (b"ra,dec\n1\x00,2\n", "not a text file"),
+        (b"\x1f\x8b\x08\x00broken", "damaged or cut off"),
+        ("id;ra;dec\n1;10,6845;41,25\n2;10.6;41.2\n", "ra = '10,6845' is neither degrees"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(write: Write, content: str | bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Catalog.read(write("a.csv", content))
+
+
+@pytest.mark.parametrize("name", ["acs-wfc3_ngc628-c", "wfc3_ngc1566"])
+def test_the_tables_of_legus(shared_data: Path, name: str, tmp_path: Path) -> None:
+    path = next((shared_data / "catalogs" / "legus").glob(f"*{name}*.tab"))
+    found = Catalog.read(path, columns="id,x,y,ra,dec")
+    raw = np.loadtxt(path)
+    np.testing.assert_array_equal(found.sky, raw[:, 3:5].T)
+    assert found.table["id"].dtype == np.int64
+    assert [found.table[c].dtype.kind for c in found.table.colnames[1:32]] == ["f"] * 31
+    first = path.read_text().split("\n", 1)[0].split()
+    row = write_table(found.table, tmp_path / "out.csv").read_text().split("\n")[1]
+    assert row.split(",") == first
+
+
+# Positions by UCD
+
+
+def votable(path: Path, ucds: dict[str, str], **columns: object) -> Path:
+    document = from_table(Table(columns))
+    for field in document.get_first_table().fields:
+        field.ucd = ucds.get(field.name)
+    document.to_xml(str(path))
+    return path
+
+
+@pytest.mark.parametrize("ucd", ["pos.eq.{};meta.main", "POS_EQ_{}_MAIN", "pos.eq.{}"])
+@pytest.mark.parametrize("suffix", [".vot", ".fits", ".ecsv", ".parquet"])
+@pytest.mark.filterwarnings("ignore::astropy.io.votable.exceptions.W06")
+def test_positions_by_ucd(tmp_path: Path, ucd: str, suffix: str) -> None:
+    """Also once the table was written in another format; an error's column is no position."""
+    ucds = {"a": ucd.format("ra"), "b": ucd.format("dec"), "e": "stat.error;pos.eq.ra"}
+    if ucd[0] == "P":
+        ucds = {name: value.upper() for name, value in ucds.items() if name != "e"}
+    path = votable(tmp_path / "a.vot", ucds, a=RA, b=DEC, e=[0.1] * 3)
+    if suffix != ".vot":
+        path = write_table(read_table(path)[0], tmp_path / f"b{suffix}")
+    np.testing.assert_array_equal(Catalog.read(path).sky, [RA, DEC])
+
+
+def test_the_main_position_wins_over_a_name(tmp_path: Path) -> None:
+    ucds = {"a": "pos.eq.ra;meta.main", "b": "pos.eq.dec;meta.main", "ra": "pos.eq.ra"}
+    path = votable(tmp_path / "a.vot", ucds, ra=DEC, dec=RA, a=RA, b=DEC)
+    np.testing.assert_array_equal(Catalog.read(path).sky, [RA, DEC])
+
+
+def test_positions_of_1950_are_refused(tmp_path: Path) -> None:
+    path = votable(tmp_path / "a.vot", {}, ra=RA, dec=DEC)
+    text = path.read_text().replace(
+        "<TABLE", '<COOSYS ID="J" system="eq_FK4" equinox="B1950"/><TABLE', 1
+    )
+    path.write_text(text.replace('name="ra"', 'name="ra" ref="J"'))
+    with pytest.raises(InputError, match="system eq_fk4; convert them to ICRS"):
+        Catalog.read(path)
+
+
+def test_several_tables(tmp_path: Path) -> None:
+    """In FITS and VOTable alike: they are named, and one can be chosen."""
+    from astropy.io import fits
+    from astropy.io.votable.tree import Resource, TableElement, VOTableFile
+
+    one, other = Table({"ra": RA, "dec": DEC}), Table({"k": [1]})
+    document = VOTableFile()
+    for name, table in (("clusters", one), ("log", other)):
+        resource = Resource()
+        document.resources.append(resource)
+        element = TableElement.from_table(document, table)
+        element.name = name
+        resource.tables.append(element)
+    document.to_xml(str(tmp_path / "a.vot"))
+    hdus = [fits.BinTableHDU(table, name=n) for n, table in (("CLUSTERS", one), ("LOG", other))]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "a.fits")
+    for path in (tmp_path / "a.vot", tmp_path / "a.fits"):
+        with pytest.raises(InputError, match=r"tables: 1 \((?i:clusters), 2 columns\) and 2 \("):
+            Catalog.read(path)
+        for extension in ("clusters", "1"):
+            np.testing.assert_array_equal(Catalog.read(f"{path}[{extension}]").sky, [RA, DEC])
+        with pytest.raises(InputError, match="no extension '7'"):
+            Catalog.read(f"{path}[7]")
+
+
+# What formats hold
+
+
+COLUMNS = {
+    "long": MaskedColumn([1, 999999, 2**62 + 1], mask=[1, 0, 0]),
+    "short": MaskedColumn(np.array([1, 16959, -32768], "i2"), mask=[1, 0, 0]),
+    "byte": MaskedColumn(np.array([1, 63, 255], "u1"), mask=[1, 0, 0]),
+    "unsigned": MaskedColumn(np.array([0, 1, 2**63 - 1], "u8"), mask=[1, 0, 0]),
+    "logical": np.array([True, False, True]),
+    "perhaps": MaskedColumn([True, False, True], mask=[1, 0, 0]),
+    "nobody": MaskedColumn([1, 2, 3], mask=[0, 0, 0]),
+    "none": MaskedColumn([1, 2, 3], mask=[1, 1, 1]),
+    "name": np.array(["00001", "2E1", "null"]),
+}
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot", ".csv", ".parquet"])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_values_and_masks_survive(tmp_path: Path, suffix: str, name: str) -> None:
+    """The fill value of a masked column may be a value of it; FITS knows no masked logical."""
+    column = COLUMNS[name]
+    table = Table({"id": [1, 2, 3], name: column})
+    again, _ = read_table(write_table(table, tmp_path / f"a{suffix}"))
+    if name == "none" and suffix == ".csv":  # no number tells that it was one
+        assert list(again[name]) == ["", "", ""]
+    else:
+        assert np.ma.asarray(again[name]).tolist() == np.ma.asarray(column).tolist()
+        assert (
+            again[name].dtype.kind in ("i" if column.dtype.kind == "u" else "") + column.dtype.kind
+        )
+    assert again.colnames == ["id", name]
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_what_a_format_cannot_hold_is_written_in_another_way_with_a_word(tmp_path: Path) -> None:
+    table = Table({"id": np.array([1, 2**63 + 5], "u8")})
+    with pytest.warns(PraesepeWarning, match="VOTable has no integers beyond 2.63: column 'id'"):
+        path = write_table(table, tmp_path / "a.vot")
+    assert list(read_table(path)[0]["id"]) == ["1", "9223372036854775813"]
+    table = Table({"ra": [1.0]}, meta={"command": "--image /home/jérôme/a.fits", "comments": ["°"]})
+    table["ra"].info.description = "ascension droite (°)"
+    with pytest.warns(PraesepeWarning, match="not the description of column 'ra'"):
+        path = write_table(table, tmp_path / "a.fits")
+    assert read_table(path)[0]["ra"].info.description == r"ascension droite (\xb0)"
+    assert read_table(path)[0].meta["COMMAND"] == r"--image /home/j\xe9r\xf4me/a.fits"
+
+
+def test_what_does_not_fit_is_known_beforehand(tmp_path: Path) -> None:
+    ragged = np.empty(60, object)
+    ragged[:] = [np.arange(i % 4 + 1.0) for i in range(60)]
+    names = np.array(["a"] * 59 + ["Ć"])
+    for column, suffix in ((ragged, ".csv"), (names, ".fits"), (np.zeros((60, 2)), ".csv")):
+        with pytest.raises(InputError, match=r"write \.ecsv"):
+            check_fit(Table({"a": column}), tmp_path / f"a{suffix}")
+    with pytest.raises(InputError, match="the name of column 'é'"):
+        check_fit(Table({"é": [1]}), tmp_path / "a.fits")
+    for suffix in (".ecsv", ".vot", ".parquet"):
+        check_fit(Table({"a": names}), tmp_path / f"a{suffix}")
+    assert not list(tmp_path.iterdir())
