@@ -1,11 +1,11 @@
 """Colours of cool stars: a smooth correction of Kurucz's spectra below 6250 K.
 
-    python tools/cool_stars.py PARSEC_FILE --sedfit SEDFIT --f438w CURVE
+    python tools/cool_stars.py PARSEC_FILE --sedfit SEDFIT
 
 fits it to the magnitudes of every other isochrone of a PARSEC file (CMD web form, WFC3 filters),
 prints how well it serves the isochrones in between and regions left out, and writes
 `cool_stars.json` (60 numbers). The grid is built from that table: rebuilding it needs no PARSEC
-file. CURVE is the filter F438W as text (Angstrom, throughput), which `astro-sedpy` lacks.
+file. The table in use was fitted with F438W's filter alone (docs/decisions.md, 2026-11-27).
 
 The method is that of Lejeune, Cuisinier & Buser (1997, A&AS 125, 229): each spectrum is multiplied
 by a smooth function of wavelength that gives it the wanted colours.
@@ -119,24 +119,18 @@ class Calibration:
     kurucz, settl : dict
         Libraries of `kurucz_spectra.read_library`.
     parsec : IsochroneFile
-    f438w : Path
-        Curve of that filter.
     """
 
     kurucz: dict
     settl: dict
     parsec: IsochroneFile
-    f438w: Path
 
     def table(self, correction: Correction) -> MagnitudeTable:
         """Vega magnitudes in `BANDS` from corrected spectra."""
         grid = kurucz_spectra.spectral_grid(self.kurucz, self.settl, correction)
         axes = (grid["wavelength"], grid["teff"], grid["logg"], grid["feh"], grid["index"])
         library = SpectralLibrary(*axes, 10.0 ** (grid["spectra"] * QUANTUM_DEX))
-        curves = [
-            load_passband(self.f438w if band == "F438W" else f"wfc3_uvis_{band.lower()}")
-            for band in BANDS
-        ]
+        curves = [load_passband(f"wfc3_uvis_{band.lower()}") for band in BANDS]
         table = library.bolometric_corrections(curves)
         vega = np.array([curve.vega_minus_ab for curve in curves])
         return replace(table, magnitude=table.magnitude + vega)
@@ -209,7 +203,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parsec", type=Path)
     parser.add_argument("--sedfit", type=Path, required=True, help=".tar.gz, or unpacked folder")
-    parser.add_argument("--f438w", type=Path, required=True, help="two columns of text")
     options = parser.parse_args()
     sources = {
         name: kurucz_spectra.read_member(options.sedfit, f"sed_{name}.p")
@@ -217,7 +210,7 @@ def main() -> None:
     }
     kurucz, settl = (kurucz_spectra.read_library(content) for content in sources.values())
     (parsec,) = read_isochrones(options.parsec)
-    data = Calibration(cool_part(kurucz), settl, parsec, options.f438w)
+    data = Calibration(cool_part(kurucz), settl, parsec)
     teff, log_g, half = 10.0**parsec.log_teff, parsec.log_g, fitted_half(parsec.log_age)
     fitted = half & (teff > FITTED_TEFF[0]) & (teff < FITTED_TEFF[1])
     judged = (teff > JUDGED_TEFF[0]) & (teff < JUDGED_TEFF[1])
@@ -238,13 +231,11 @@ def main() -> None:
     parsec_name, sedfit_name = options.parsec.name, options.sedfit.name
     record = {
         "what": "brightening of cool Kurucz spectra, see tools/cool_stars.py",
-        "command": f"python tools/cool_stars.py {parsec_name} --sedfit {sedfit_name} "
-        f"--f438w {options.f438w.name}",
+        "command": f"python tools/cool_stars.py {parsec_name} --sedfit {sedfit_name}",
         **{
             f"{name}_sha256": hashlib.sha256(content).hexdigest()
             for name, content in (
                 ("parsec", options.parsec.read_bytes()),
-                ("f438w", options.f438w.read_bytes()),
                 *sources.items(),
             )
         },

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from praesepe.survey.psf import PSF
 from praesepe.survey.settings import (
@@ -53,8 +53,10 @@ class Band(SurveySettings):
     saturation_e: Positive | None = Field(
         None, description="electrons of one exposure at which a pixel is full; default: never"
     )
-    noise_kernel: tuple[tuple[float, ...], ...] | None = Field(
-        None, description="square, odd: how drizzling spreads the noise of a pixel"
+    noise_kernel: tuple[tuple[float, ...], ...] | Literal["drizzle"] | None = Field(
+        None,
+        description="how drizzling spreads the noise of a pixel: a square with an odd side, or "
+        '"drizzle": as the native pixel, the drop and the mosaic\'s pixel have it',
     )
     psf: PSF = PSF()
 
@@ -71,10 +73,10 @@ class Band(SurveySettings):
     @field_validator("noise_kernel")
     @classmethod
     def _kernel_is_square(
-        cls, kernel: tuple[tuple[float, ...], ...] | None
-    ) -> tuple[tuple[float, ...], ...] | None:
-        if kernel is None:
-            return None
+        cls, kernel: tuple[tuple[float, ...], ...] | Literal["drizzle"] | None
+    ) -> tuple[tuple[float, ...], ...] | Literal["drizzle"] | None:
+        if kernel is None or isinstance(kernel, str):
+            return kernel
         side = len(kernel)
         if side % 2 == 0 or any(len(row) != side for row in kernel):
             raise ValueError(
@@ -84,6 +86,15 @@ class Band(SurveySettings):
         if not sum(value**2 for row in kernel for value in row) > 0:
             raise ValueError("a kernel of zeros leaves no noise; give at least one value")
         return kernel
+
+    @model_validator(mode="after")
+    def _drizzled_noise_has_drops(self) -> Self:
+        if self.noise_kernel == "drizzle" and self.psf.pixfrac == 0:
+            raise ValueError(
+                'noise_kernel = "drizzle" and psf.pixfrac = 0: give the size of the drops '
+                "(0 < pixfrac <= 1), or a square of numbers as the kernel"
+            )
+        return self
 
     @property
     def typical_exposure_s(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -11,11 +12,12 @@ from torch.nn.functional import conv2d, pad
 from praesepe.sky.instrument.artefacts import add_cosmic_rays, fill_bad_pixels
 from praesepe.sky.instrument.noise import (
     MIN_READ_NOISE,
+    drizzle_kernel,
     photons_and_read_noise,
     photons_on_noise,
     poisson,
 )
-from praesepe.survey import Survey
+from praesepe.survey import Band, Survey
 
 PIXELS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 26}
 """Pixels exposed at once: few enough to stay in a processor's cache, or in a GPU's memory."""
@@ -53,7 +55,11 @@ class Detector:
         self.left = [column([band.sky_left[end] for band in bands]) for end in (0, 1)]
         full = [(band.saturation_e or torch.inf) * band.n_exposures for band in bands]
         self.full: Tensor | None = column(full) if min(full) < torch.inf else None
-        self.kernel = _noise_kernels(survey, device)
+        self.kernels = [
+            [weights[None, None].to(device) for weights in _noise_kernels(survey, band)]
+            for band in bands
+        ]
+        self.smoothing = torch.tensor([_smoothing(survey, band) for band in bands], device=device)
         self.noise = self.noise_in(ends[1].flatten())
         # Where read noise hides the steps between electrons, one normal deviate serves both; the
         # noise of real backgrounds contains it as well.
@@ -69,7 +75,7 @@ class Detector:
         exposure_s : Tensor, shape (..., band)
         """
         variance = (self.sky[0] + self.dark).flatten() * exposure_s
-        return (variance + self.read_noise.flatten() ** 2).sqrt() / exposure_s
+        return (variance + self.read_noise.flatten() ** 2).sqrt() / exposure_s * self.smoothing
 
     def draw_exposures(self, n: int, *, generator: torch.Generator) -> Tensor | None:
         """Draw the exposure of every stamp and band, s; None where the survey has one for all.
@@ -120,9 +126,9 @@ class Detector:
 
         Notes
         -----
-        A survey's noise kernel is convolved with the noise alone and scaled to a unit sum of
-        squares: evenly lit pixels keep their variance, and the autocorrelation of their noise is
-        that of the kernel.
+        A survey's noise kernel is convolved with the noise alone, and the autocorrelation of evenly
+        lit pixels is that of the kernel. A kernel of numbers is scaled to a unit sum of squares:
+        pixels keep their variance. That of drizzling has a unit sum: large areas keep theirs.
         """
         exposed = torch.empty_like(images, memory_format=torch.contiguous_format)
         if exposure_s is None:
@@ -215,22 +221,40 @@ class Detector:
         self, expected: Tensor, generator: torch.Generator, *, on_noise: bool = False
     ) -> Tensor:
         """Electrons whose noise is spread over neighbours as the survey's kernels say."""
-        if self.kernel is None:
+        if not any(self.kernels):
             return self._electrons(expected, generator, on_noise=on_noise)
         # Noise comes from beyond the edge as well, of pixels like those at the edge.
-        reach = self.kernel.shape[-1] // 2
+        reaches = [max((max(k.shape) // 2 for k in kernels), default=0) for kernels in self.kernels]
+        reach = max(reaches)
         wider = pad(expected, (reach,) * 4, mode="replicate")
-        noise = self._electrons(wider, generator, on_noise=on_noise) - wider
-        return expected + conv2d(noise, self.kernel, groups=expected.shape[1])
+        electrons = self._electrons(wider, generator, on_noise=on_noise)
+        noise = electrons.sub_(wider)
+        correlated = expected.clone()
+        for band, kernels in enumerate(self.kernels):
+            part = pad(noise[:, band : band + 1], (reaches[band] - reach,) * 4)  # cut off
+            for kernel in kernels:
+                part = conv2d(part, kernel)
+            correlated[:, band : band + 1] += part
+        return correlated
 
 
-def _noise_kernels(survey: Survey, device: torch.device | str) -> Tensor | None:
-    """Kernels as weights of a convolution, (band, 1, k, k), each of unit sum of squares."""
-    if all(band.noise_kernel is None for band in survey.bands):
-        return None
-    kernels = [torch.tensor(band.noise_kernel or ((1.0,),)) for band in survey.bands]
-    side = max(len(kernel) for kernel in kernels)
-    kernels = [pad(kernel, ((side - len(kernel)) // 2,) * 4) for kernel in kernels]
-    weights = torch.stack([kernel / kernel.square().sum().sqrt() for kernel in kernels])
-    # conv2d correlates: turned by 180 degrees, the kernel is what becomes of one pixel's noise.
-    return weights.flip(-2, -1)[:, None].to(device)
+def _noise_kernels(survey: Survey, band: Band) -> list[Tensor]:
+    """Weights of the convolutions, one after the other, that a band's noise goes through.
+
+    conv2d correlates: turned by 180 degrees, a kernel is what becomes of one pixel's noise.
+    """
+    if band.noise_kernel is None:
+        return []
+    if band.noise_kernel == "drizzle":
+        drop_arcsec = band.psf.pixfrac * band.psf.native_pixel_arcsec
+        line = drizzle_kernel(drop_arcsec / survey.pixel_scale_arcsec).float()
+        return [line[:, None], line[None, :]]
+    kernel = torch.tensor(band.noise_kernel)
+    return [(kernel / kernel.square().sum().sqrt()).flip(-2, -1)]
+
+
+def _smoothing(survey: Survey, band: Band) -> float:
+    """Standard deviation of a pixel's noise over what it would be without the kernel."""
+    if band.noise_kernel != "drizzle":
+        return 1.0
+    return math.prod(float(line.square().sum().sqrt()) for line in _noise_kernels(survey, band))
