@@ -28,9 +28,10 @@ def stars_import(
     Example: praesepe stars import parsec.dat --name parsec; then isochrones = "parsec" among the
     keys of stars in the survey file.
     """
-    from praesepe.stars.store import import_isochrones
+    from praesepe.stars.store import import_isochrones, read_grid
 
     path, grid = import_isochrones(files, name=name, overwrite=overwrite)
+    say(f"Read {read_grid(path)[1]['read']}.")
     ages, metals = grid.log_age, grid.metallicity
     say(f"Wrote {path}: {len(ages)} ages, log age {ages[0]:g} to {ages[-1]:g};")
     say(f"  Z = {', '.join(f'{z:g}' for z in metals)}.")

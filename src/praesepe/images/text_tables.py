@@ -32,6 +32,13 @@ SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": 
 SAMPLE = 200
 """Rows from which the separator is found."""
 
+LEGUS = ("id", "x", "y", "ra", "dec")
+"""The first columns of the cluster catalogues of LEGUS, which have no header."""
+
+LEGUS_ROWS = 8
+LEGUS_TOLERANCE = 0.01
+"""How many rows it takes to recognise them, and how far sky and pixels may differ (relative)."""
+
 _NAMES = {*RA_NAMES, *DEC_NAMES, *X_NAMES, *Y_NAMES}
 _NUMBER = re.compile(r"[+\-−]?(\d[\d\s:hdms°'\"′″.,]*(e[+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d+)?(e[+-]?\d+)?|nan", re.IGNORECASE)
@@ -245,6 +252,14 @@ def _names(
     else:
         n = len(rows[0][1])
         names = list(columns or _commented_header(rows, comments, n, separator) or [])
+        if not names and _has_columns_of_legus([row for _, row in rows]):
+            names = list(LEGUS)
+            warnings.warn(
+                f"{label} has no header; its first columns are taken for {', '.join(names)}, as "
+                "in the tables of LEGUS: its sky positions follow from its pixels",
+                PraesepeWarning,
+                stacklevel=5,
+            )
         if not names:
             raise InputError(
                 f"{label} has no header: its first row is {', '.join(rows[0][1][:6])} …",
@@ -275,6 +290,22 @@ def _commented_header(
             if len(names) == n and _is_header([name.strip() for name in names]):
                 return names
     return None
+
+
+def _has_columns_of_legus(rows: list[list[str]]) -> bool:
+    """Whether columns 2 to 5 are pixels and degrees of the same places: an affine map tells."""
+    try:
+        x, y, ra, dec = np.array([row[1:5] for row in rows], float).T
+    except ValueError:  # too few columns, or no numbers
+        return False
+    if len(x) < LEGUS_ROWS or not (np.abs(dec) < 90).all() or not ((ra >= 0) & (ra < 360)).all():
+        return False
+    sky = np.column_stack([(ra - np.median(ra)) * np.cos(np.radians(dec)), dec - np.median(dec)])
+    pixels = np.column_stack([x, y, np.ones(len(x))])
+    fitted = pixels @ np.linalg.lstsq(pixels, sky, rcond=None)[0]
+    return bool(
+        (sky.std(0) > 0).all() and ((sky - fitted).std(0) < LEGUS_TOLERANCE * sky.std(0)).all()
+    )
 
 
 def _units_below(rows: list[Row]) -> list[str] | None:

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,6 +25,9 @@ PARSEC_SOLAR_Z = 0.0152
 LOWEST_MASS_OF_KIND_1 = 0.7
 """Msun; Hurley, Pols & Tout (2000) count main-sequence stars below it as kind 0."""
 
+HIGHEST_LOG_AGE = 20.0
+"""Ages above are years, below their logarithms."""
+
 # Stellar types of Hurley, Pols & Tout (2000) for the phases of each format. Stars after the
 # giant branches count as carbon-oxygen white dwarfs: they shine while they are bright.
 PARSEC_KINDS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 4, 7: 5, 8: 6, 9: 11}
@@ -33,7 +36,7 @@ FSPS_KINDS = {-1: 1, 0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 6: 11, 7: 1, 8: 4, 9: 7
 
 ALIASES = {
     "log_age": ("logAge", "log(age/yr)", "log(age)", "log10_isochrone_age_yr"),
-    "age": ("Age", "isochrone_age_yr"),
+    "age": ("Age", "Age(yr)", "isochrone_age_yr"),
     "initial_mass": ("Mini", "M_ini", "initial_mass"),
     "present_mass": ("Mass", "M_act", "Mact", "star_mass"),
     "log_l": ("logL", "logL/Lo", "logl", "log_L"),
@@ -44,7 +47,7 @@ ALIASES = {
     "m_h": ("MH", "[M/H]"),
     "eep": ("EEP",),
 }
-"""Names that the formats give to the same column; the first that a file has counts."""
+"""Names that the formats give to the same column, whatever the case; the first found counts."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,7 +64,9 @@ class IsochroneFile(Isochrone):
     metallicity, log_age : ndarray, shape (n,)
         Mass fraction of metals and log10(age/yr) of each star.
     magnitudes : dict of str to ndarray
-        The file's own absolute magnitudes, in the system its header names; may be empty.
+        The file's own absolute magnitudes; may be empty.
+    system : str
+        The photometric system of these, as the file names it.
     """
 
     path: Path
@@ -70,6 +75,7 @@ class IsochroneFile(Isochrone):
     metallicity: np.ndarray
     log_age: np.ndarray
     magnitudes: dict[str, np.ndarray]
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,14 @@ class _Text:
     comments: tuple[str, ...]
     names: tuple[str, ...]
     table: np.ndarray  # (n, columns)
+    stated: np.ndarray  # (n,) Z by the comment above each row, NaN where none says it
 
     def find(self, meaning: str) -> np.ndarray | None:
         """Column of a meaning (a key of `ALIASES`), or None."""
-        for alias in ALIASES[meaning]:
-            if alias in self.names:
-                return self.table[:, self.names.index(alias)]
+        names = [name.lower() for name in self.names]
+        for alias in map(str.lower, ALIASES[meaning]):
+            if alias in names:
+                return self.table[:, names.index(alias)]
         return None
 
     def need(self, meaning: str) -> np.ndarray:
@@ -104,12 +112,18 @@ class _Text:
         return dict(zip(self.names[start:], self.table.T[start:], strict=True))
 
     def ages(self) -> np.ndarray:
-        """log10 of the age in years."""
-        linear = self.find("age")
-        if self.find("log_age") is None and linear is not None:
-            with np.errstate(divide="ignore"):
-                return np.log10(linear)
-        return self.need("log_age")
+        """log10 of the age in years; the numbers tell whether they are logarithms."""
+        ages = self.find("age") if self.find("log_age") is None else None
+        ages = self.need("log_age") if ages is None else ages
+        if not ages.max(initial=0.0) > HIGHEST_LOG_AGE:
+            return ages
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log10(ages)
+
+    def system(self) -> str:
+        """The photometric systems that the comments name."""
+        found = (re.search(r"photometric system\s*[:=]\s*(.+)", one, re.I) for one in self.comments)
+        return "; ".join(dict.fromkeys(match[1].strip() for match in found if match))
 
 
 _Reader: TypeAlias = Callable[[_Text, str], IsochroneFile]
@@ -147,6 +161,8 @@ def _expand(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(one for one in path.iterdir() if one.name.endswith((".dat", ".iso", ".iso.cmd")))
+    # FSPS keeps lists of metallicities and others beside its isochrones
+    found = [one for one in found if re.fullmatch(r"isoc_z.*\.dat", one.name)] or found
     if not found:
         raise InputError(f"the folder {path} holds no isochrones; {ALLOWED}")
     return found
@@ -169,96 +185,158 @@ def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
         raise InputError(f"{path.name} is compressed; unpack it first (gunzip)")
     if b"\x00" in content:
         raise InputError(f"{path.name} is not a text file; {ALLOWED}")
-    lines = content.decode("utf-8", errors="replace").splitlines()
-    comments = tuple(line for line in lines if line.lstrip().startswith("#"))
-    rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    first = next((i for i, line in enumerate(lines) if rows and line is rows[0]), len(lines))
-    head = [line for line in lines[:first] if line.lstrip().startswith("#")]
-    names = tuple(head[-1].lstrip("# \t").split()) if head else ()
-    reader = _reader_of(names)
-    if reader is None:
-        shown = ", ".join(names[:12]) or "none"
-        raise InputError(f"{path.name} is not an isochrone file (columns: {shown}); {ALLOWED}")
+    comments: list[str] = []
+    rows: list[str] = []
+    headers: dict[tuple[str, ...], _Reader] = {}
+    stated: list[float] = []
+    metallicity = np.nan
+    shown: tuple[str, ...] = ("none",)
+    for line in filter(None, map(str.strip, content.decode(errors="replace").splitlines())):
+        names = tuple(line.lstrip("# \t").split())
+        if not line.startswith("#") and (rows or not (reader := _reader_of(names))):
+            rows.append(line)
+            stated.append(metallicity)
+            continue
+        comments.append(line)
+        if reader := _reader_of(names):
+            headers[names] = reader
+        metallicity = _stated_metallicity(comments[-2:]) or metallicity
+        shown = shown if rows else names
+    if not headers:
+        columns = ", ".join(shown[:12])
+        raise InputError(f"{path.name} is not an isochrone file (columns: {columns}); {ALLOWED}")
     if not rows:
         raise InputError(f"{path.name} is truncated: it has no rows; download it again")
+    if len(headers) > 1:
+        one, other = (" ".join(names) for names in list(headers)[:2])
+        raise InputError(
+            f"{path.name} has isochrones of different columns ({one}; {other}); split it into "
+            "files that have the same"
+        )
+    ((names, reader),) = headers.items()
+    return _Text(path, tuple(comments), names, _table(rows, names, path), np.array(stated)), reader
+
+
+def _table(rows: list[str], names: Sequence[str], path: Path) -> np.ndarray:
+    """The numbers (row, column); at the end of a row a label may stand, or be missing."""
     try:
         table = np.loadtxt(rows, ndmin=2)
-    except ValueError as error:
+        if table.shape[1] == len(names):
+            return table
+    except ValueError:
+        pass
+    labelled = names[-1].lower() in map(str.lower, ALIASES["phase"])
+    n = len(names) - labelled
+    table = np.full((len(rows), len(names)), np.nan)
+    bare = []
+    for i, row in enumerate(rows):
+        numbers, label = row.split()[:n], row.split(maxsplit=n)[n:]
+        try:
+            if len(numbers) < n:
+                raise ValueError(f"row {i + 1} has {len(numbers)} columns of {len(names)}")
+            table[i, :n] = numbers
+        except ValueError as error:
+            raise InputError(
+                f"{path.name} is truncated or damaged: {error}; download it again"
+            ) from error
+        if not label:
+            bare.append(i)
+        elif _is_number(label[0]):
+            if not labelled:
+                raise InputError(
+                    f"{path.name} is truncated or damaged: it names {n} columns, and row {i + 1} "
+                    "has more; download it again"
+                )
+            table[i, n] = float(label[0])
+    if labelled and bare == [len(rows) - 1] and len(rows) > 1:
         raise InputError(
-            f"{path.name} is truncated or damaged: {str(error).split(';')[0]}; download it again"
-        ) from error
-    if table.shape[1] != len(names):
-        raise InputError(
-            f"{path.name} is truncated or damaged: it names {len(names)} columns and has "
-            f"{table.shape[1]}; download it again"
+            f"{path.name} is truncated: its last row has {n} columns of {len(names)}; download it "
+            "again"
         )
-    return _Text(path, comments, names, table), reader
+    return table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _stated_metallicity(comments: Sequence[str]) -> float | None:
+    """Z of what follows, where the last line of comment says it, or the line of names before."""
+    if found := re.search(r"Isochrone\s+Z\s*=\s*([\d.]+([eE][+-]?\d+)?)", comments[-1]):
+        return float(found[1])
+    names, values = (line.lstrip("# \t").split() for line in (comments[0], comments[-1]))
+    if "Zinit" in names and len(values) == len(names) and _is_number(values[names.index("Zinit")]):
+        return float(values[names.index("Zinit")])
+    return None
 
 
 def _reader_of(names: Iterable[str]) -> _Reader | None:
     """The reader of the format that has these columns."""
-    known = set(names)
-    if {"EEP", "initial_mass"} <= known:
+    known = set(map(str.lower, names))
+    if {"eep", "initial_mass"} <= known:
         return _read_mist
-    if known & {"Mini", "M_ini"} and "logTe" in known:
+    if known & {"mini", "m_ini"} and "logte" in known:
         return _read_parsec
-    if {"Mini", "logt", "logl"} <= known:
+    if {"mini", "logt", "logl"} <= known:
         return _read_fsps
     return None
 
 
 def _read_parsec(text: _Text, checksum: str) -> IsochroneFile:
-    """PARSEC, as the CMD web form writes it: versions 2.7 to 3.x of the form."""
-    if "Zini" in text.names and "terminated" not in text.comments[-1]:
+    """PARSEC and Padova, as the CMD web form writes them: versions 2.3 to 3.x of the form."""
+    if "Zini" in text.names and not any("terminated" in line for line in text.comments[-3:]):
         warnings.warn(
             f"{text.path.name} lacks the last line of the CMD form, '#isochrone terminated'; "
             "it may be cut off",
             PraesepeWarning,
             stacklevel=4,
         )
-    m_h = text.find("m_h") if text.find("z") is None else None
-    metallicity = text.need("z") if m_h is None else PARSEC_SOLAR_Z * 10.0**m_h
+    metallicity, m_h = text.find("z"), text.find("m_h")
+    if metallicity is None and (text.stated > 0).all():
+        metallicity = text.stated
+    if metallicity is None:
+        metallicity = text.need("z") if m_h is None else PARSEC_SOLAR_Z * 10.0**m_h
     return _stars(text, "PARSEC", checksum, metallicity, PARSEC_KINDS, _parsec_magnitudes(text))
 
 
 def _parsec_magnitudes(text: _Text) -> dict[str, np.ndarray]:
     """Columns after the bolometric magnitude, up to what is no magnitude (version 2)."""
-    after = next((text.after(name) for name in ("mbolmag", "mbol") if name in text.names), {})
+    after = next(
+        (text.after(name) for name in ("mbolmag", "mbol", "Mbol") if name in text.names), {}
+    )
     bands = takewhile(lambda band: band[0] not in ("int_IMF", "stage", "label"), after.items())
     return {name.removesuffix("mag"): column for name, column in bands}
 
 
 def _read_mist(text: _Text, checksum: str) -> IsochroneFile:
-    """MIST .iso and .iso.cmd: one metallicity, block by block in age."""
+    """MIST .iso and .iso.cmd: block by block in age, one metallicity or, joined, several."""
     _check_mist_is_whole(text)
-    below = (after for line, after in pairwise(text.comments) if "Zinit" in line.split())
-    try:
-        metallicity = float(next(below, "").lstrip("# ").split()[1])
-    except (IndexError, ValueError):
-        metallicity = 0.0
-    if not metallicity > 0:
+    if not (text.stated > 0).all():
         raise InputError(f"{text.path.name} does not say its Zinit; download it again")
     magnitudes = {}
     if "[Fe/H]" in text.names and any("photometric system" in line for line in text.comments):
         magnitudes = text.after("[Fe/H]")
         magnitudes.pop("phase", None)
-    column = np.full(len(text.table), metallicity)
-    return _stars(text, "MIST", checksum, column, MIST_KINDS, magnitudes)
+    return _stars(text, "MIST", checksum, text.stated, MIST_KINDS, magnitudes)
 
 
 def _check_mist_is_whole(text: _Text) -> None:
     """Compare the rows and isochrones with the numbers that the file itself states."""
     joined = "\n".join(text.comments)
     rows = [int(n) for n in re.findall(r"number of EEPs, cols\s*=\s*(\d+)", joined)]
-    blocks = re.search(r"number of isochrones\s*=\s*(\d+)", joined)
+    blocks = sum(int(n) for n in re.findall(r"number of isochrones\s*=\s*(\d+)", joined))
     if rows and sum(rows) != len(text.table):
         raise InputError(
             f"{text.path.name} is truncated: it should have {sum(rows)} rows and has "
             f"{len(text.table)}; download it again"
         )
-    if blocks and rows and int(blocks[1]) != len(rows):
+    if blocks and rows and blocks != len(rows):
         raise InputError(
-            f"{text.path.name} is truncated: it should have {blocks[1]} isochrones and has "
+            f"{text.path.name} is truncated: it should have {blocks} isochrones and has "
             f"{len(rows)}; download it again"
         )
 
@@ -286,16 +364,57 @@ def _stars(
 ) -> IsochroneFile:
     """Gather the columns that the formats share."""
     log_age, initial = text.ages(), text.need("initial_mass")
+    _refuse_twice(text.path, metallicity, log_age)
     log_l, log_teff, log_g = text.need("log_l"), text.need("log_teff"), text.find("log_g")
     present, phase = text.find("present_mass"), text.find("phase")
     present = initial if present is None else present
     if log_g is None:
         log_g = surface_gravity(present, log_l, log_teff)
-    codes = np.zeros(len(initial)) if phase is None else phase
+    # labels that only some rows have mark points, not phases
+    codes = np.zeros(len(initial)) if phase is None or np.isnan(phase).any() else phase
     kind = np.array([kinds.get(int(code), 1) for code in np.rint(codes)], dtype=np.uint8)
     kind[(kind == 1) & (initial < LOWEST_MASS_OF_KIND_1)] = 0
     return IsochroneFile(
         initial, present, log_l, log_teff, log_g, kind, text.find("eep"), path=text.path,
         format=format_, sha256=checksum, metallicity=metallicity, log_age=log_age,
-        magnitudes=magnitudes,
+        magnitudes=magnitudes, system=text.system(),
     )  # fmt: skip
+
+
+def _refuse_twice(path: Path, metallicity: np.ndarray, log_age: np.ndarray) -> None:
+    """Refuse joined files that have one age twice, of two rotations for instance."""
+    of = np.column_stack([metallicity, np.round(log_age, 4)])
+    begins = of[np.r_[True, (of[1:] != of[:-1]).any(axis=1)]]
+    found, times = np.unique(begins, axis=0, return_counts=True)
+    if (times > 1).any():
+        z, age = found[times > 1][0]
+        raise InputError(
+            f"{path.name} has two isochrones of Z = {z:g} and log age {age:g}; split it, and give "
+            "one of them"
+        )
+
+
+def summary(files: Sequence[IsochroneFile]) -> str:
+    """What isochrone files hold, in one line.
+
+    Parameters
+    ----------
+    files : sequence of IsochroneFile
+
+    Returns
+    -------
+    str
+        Format, number of files, ages, metallicities, masses, and photometric systems.
+    """
+    formats = " and ".join(sorted({one.format for one in files}))
+    ages, metals, masses = (
+        np.unique(np.concatenate([getattr(one, name) for one in files]).round(6))
+        for name in ("log_age", "metallicity", "initial_mass")
+    )
+    ages = np.unique(ages[np.isfinite(ages)].round(4))
+    systems = dict.fromkeys(one.system for one in files if one.system)
+    return (
+        f"{formats}, {len(files)} file{'s' * (len(files) > 1)}: {len(ages)} log ages, {ages[0]:g} "
+        f"to {ages[-1]:g}; Z = {', '.join(f'{z:g}' for z in metals)}; initial masses "
+        f"{masses[0]:g} to {masses[-1]:g} Msun; {'; '.join(systems) or 'no photometric system'}"
+    )

@@ -19,7 +19,7 @@ from praesepe.provenance import now
 from praesepe.stars.assembly import assemble
 from praesepe.stars.embedded import ISOCHRONES, embedded_key
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
-from praesepe.stars.readers import read_isochrones
+from praesepe.stars.readers import read_isochrones, summary
 from praesepe.version import __version__
 
 EMBEDDED = "sse"
@@ -139,6 +139,7 @@ def import_isochrones(
     grid = assemble(read)
     record = {
         "sources": [{"file": one.path.name, "sha256": one.sha256} for one in read],
+        "read": summary(read),
         "format": ", ".join(sorted({one.format for one in read})),
     }
     write_grid(path, grid, record=record, overwrite=overwrite)

@@ -20,6 +20,9 @@ LEAST_LEFT = 0.8
 
 LEAST_STEP_DEX = 0.05
 
+COMPARABLE_DEX = 0.06
+"""How far the ages of two isochrones may be apart whose late phases are compared."""
+
 MASS_DEX = 0.03
 """How far the highest mass may fall below the line through the two ages before.
 
@@ -92,7 +95,7 @@ def _check_mass(
 def _check_last(file: IsochroneFile, blocks: list[tuple[float, np.ndarray]], last_row: int) -> None:
     """Compare the isochrone that the file ends with, where its age is the highest."""
     age, rows = blocks[-1]
-    if len(blocks) < 2 or last_row not in rows:
+    if len(blocks) < 2 or last_row not in rows or age - blocks[-2][0] > COMPARABLE_DEX:
         return
     younger, before = blocks[-2]
     phases = [max(map(_phase, file.kind[part])) for part in (before, rows)]

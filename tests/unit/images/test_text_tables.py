@@ -169,7 +169,12 @@ def test_what_cannot_be_read_is_refused(write: Write, content: str | bytes, mess
 @pytest.mark.parametrize("name", ["acs-wfc3_ngc628-c", "wfc3_ngc1566"])
 def test_the_tables_of_legus(shared_data: Path, name: str, tmp_path: Path) -> None:
     path = next((shared_data / "catalogs" / "legus").glob(f"*{name}*.tab"))
+    with pytest.warns(
+        PraesepeWarning, match="taken for id, x, y, ra, dec, as in the tables of LEG"
+    ):
+        guessed = Catalog.read(path)
     found = Catalog.read(path, columns="id,x,y,ra,dec")
+    np.testing.assert_array_equal(found.sky, guessed.sky)
     raw = np.loadtxt(path)
     np.testing.assert_array_equal(found.sky, raw[:, 3:5].T)
     assert found.table["id"].dtype == np.int64
@@ -177,6 +182,17 @@ def test_the_tables_of_legus(shared_data: Path, name: str, tmp_path: Path) -> No
     first = path.read_text().split("\n", 1)[0].split()
     row = write_table(found.table, tmp_path / "out.csv").read_text().split("\n")[1]
     assert row.split(",") == first
+
+
+def test_other_tables_without_a_header_are_not_taken_for_those_of_legus(
+    write: Write, rng: np.random.Generator
+) -> None:
+    n = np.arange(20)
+    columns = [n, rng.uniform(0, 9, 20), rng.uniform(0, 9, 20), 10 + n / 1e4, 41 + n % 7 / 1e4]
+    buffer = io.StringIO()
+    np.savetxt(buffer, np.transpose(columns))
+    with pytest.raises(InputError, match="has no header"):
+        Catalog.read(write("a.tab", buffer.getvalue()))
 
 
 # Positions by UCD

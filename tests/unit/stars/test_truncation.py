@@ -38,10 +38,16 @@ def made_up(ages=(8.0, 8.05, 8.1), kinds=True, fall=0.02):
 
 
 def cut(file, n):
-    """The first rows of a file."""
+    """The first n rows of a file, or those of these numbers."""
     columns = ("metallicity", "log_age", "initial_mass", "present_mass", "log_l", "log_teff")
     columns = (*columns, "log_g", "kind")
-    return dataclasses.replace(file, **{name: getattr(file, name)[:n] for name in columns})
+    return dataclasses.replace(
+        file,
+        **{
+            name: getattr(file, name)[:n] if np.isscalar(n) else getattr(file, name)[n]
+            for name in columns
+        },
+    )
 
 
 def test_whole_files_pass():
@@ -141,6 +147,19 @@ def test_every_age_of_the_real_files_may_be_the_last(shared_data):
         for end in ends:
             part = cut(file, end)
             check_whole(part, part.log_l > -9)
+
+
+@pytest.mark.parametrize("step", [2, 3, 6, 12])
+def test_fewer_ages_are_no_cut(shared_data, step):
+    """Isochrones of whole files in steps of 0.1 to 0.6 dex, in either order."""
+    for path in sorted((shared_data / "isochrones").glob("*.dat")):
+        (file,) = read_isochrones(path)
+        ages = np.unique(np.round(file.log_age, 4))
+        for first in range(step):
+            kept = np.isin(np.round(file.log_age, 4), ages[first::step])
+            for rows in (np.flatnonzero(kept), np.flatnonzero(kept)[::-1]):
+                part = cut(file, rows)
+                check_whole(part, part.log_l > -9)
 
 
 def test_what_a_cut_that_is_not_found_costs(shared_data):
