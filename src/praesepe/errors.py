@@ -91,7 +91,7 @@ class PraesepeWarning(UserWarning):
 
 
 _ADVICE = re.compile(
-    r"\w+=|`|\(\)|::|https?://|\b(arguments?|parameters?|kwargs|[a-z]+_[a-z_]+|guess|traceback)\b",
+    r"\w+=|`|\(\)|::|https?://|\b(arguments?|parameters?|kwargs|usecols|allow_pickle|memmap)\b",
     re.IGNORECASE,
 )
 
@@ -221,7 +221,9 @@ def refuse_unused(why: str, **options: object) -> None:
         Naming them all.
     """
     given = {
-        name: value for name, value in options.items() if value not in (None, False, "", (), [], {})
+        name: value
+        for name, value in options.items()
+        if not (value is None or value is False or value in ("", (), [], {}))  # 0 was given
     }
     if given:
         raise InputError(

@@ -7,11 +7,12 @@ import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from praesepe.cli.common import as_options
-from praesepe.errors import InputError, already_exists, listed, unknown
+from praesepe.errors import InputError, already_exists, listed, reason, refuse_unused, unknown
 
 
 def test_the_message_is_made_of_what_the_error_carries() -> None:
@@ -119,3 +120,62 @@ def test_what_errors_advise_is_an_option(repository: Path) -> None:
         words = as_options(code).split()
         assert {word for word in words if word.startswith("--")} <= known, code
         assert words or "(" in code or ", or " in code, code  # some are for Python alone
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("No SIMPLE card found. If it is FITS, try ignore_missing_simple=True",
+         "No SIMPLE card found"),
+        ("the number of columns changed from 2 to 3; use `usecols` to select a subset",
+         "the number of columns changed from 2 to 3"),
+        ("This file contains pickled (object) data. If you trust it use the allow_pickle= keyword",
+         "This file contains pickled (object) data"),
+        ("Multiple tables found: the table_id= argument is needed", "ValueError"),
+        ("3 errors\n  see https://errors.example", "ValueError"),
+        ("", "ValueError"),
+    ],
+)  # fmt: skip
+def test_what_a_library_says_without_its_advice(said, kept):
+    assert reason(ValueError(said)) == kept
+
+
+def test_options_without_a_use_are_named():
+    refuse_unused("nothing is read", x=None, origin=None, units={}, allow_no_wcs=False)
+    with pytest.raises(
+        InputError, match=r"x and origin would be ignored: nothing is read"
+    ) as found:
+        refuse_unused("nothing is read", x="xc", y=None, origin=0)
+    assert "(x='xc', origin=0)" in str(found.value)
+
+
+def test_no_option_is_ignored(tmp_path):
+    """Of the library and of the command line, each before any work."""
+    from praesepe.cli.common import Images, PixelColumns
+    from praesepe.cli.models import _annotated
+    from praesepe.images import Mosaic
+    from praesepe.images.units import Headers, calibrate
+    from praesepe.mocks.fields import build_fields
+    from praesepe.mocks.mosaic_files import simulate_mosaic
+    from praesepe.mocks.sets import simulate
+    from praesepe.survey import load_survey
+
+    phat = load_survey("phat")
+    header = Headers([{"BUNIT": "MJy/sr", "PIXAR_SR": 2e-14}], "a.fits")
+    moved = Mosaic(phat, {"F475W": SimpleNamespace(reprojected=True)}, None, (9, 9), 0.05)
+    cases = {
+        "x and y": lambda: simulate_mosaic(phat, n=1, x="a", y="b"),
+        "origin": lambda: build_fields(phat, {}, out=tmp_path / "f", origin=0),
+        "exclude_radius": lambda: build_fields(phat, {}, out=tmp_path, exclude_radius_arcsec=1.0),
+        "format": lambda: simulate(phat, n=1, format="zarr"),
+        "columns": lambda: _annotated(phat, None, Images(), PixelColumns(columns="a,b"), False),
+        "units": lambda: _annotated(phat, None, Images(unit=["F475W=Jy"]), PixelColumns(), False),
+        "allow_no_wcs": lambda: _annotated(phat, None, Images(), PixelColumns(), True),
+        "the one given, 26,": lambda: calibrate(
+            header, zero_point_ab=26.0, survey_zero_point_ab=25.0
+        ),
+        "reproject": lambda: Mosaic.read(moved, phat, reproject="never"),
+    }
+    for named, call in cases.items():
+        with pytest.raises(InputError, match=f"{named}.* would be ignored"):
+            call()

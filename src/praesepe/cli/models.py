@@ -29,7 +29,7 @@ from praesepe.cli.common import (
 )
 from praesepe.cli.progress import display
 from praesepe.cli.screen import console_on, metrics_tables, say, say_measured, say_note
-from praesepe.errors import InputError
+from praesepe.errors import InputError, refuse_unused
 
 if TYPE_CHECKING:
     from praesepe.evaluation.assessment import Evaluation
@@ -134,9 +134,11 @@ def _annotated(
         raise InputError(
             "annotated clusters need both --catalog and --image BAND=FILE for every band."
         )
+    told = asdict(pixels) | images.calibration()
     if catalog is None:
+        refuse_unused("they are for annotated clusters", **told, allow_no_wcs=no_wcs)
         return None
-    reading = {**asdict(pixels), **images.calibration(), "allow_no_wcs": no_wcs}
+    reading = told | {"allow_no_wcs": no_wcs}
     labelled = read_labelled(survey, images.files(), catalog, **reading)
     say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
     return labelled

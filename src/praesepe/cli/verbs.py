@@ -65,6 +65,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             )
         verbosity = verbose + ctx.meta.get(VERBOSITY, 0)
         with warnings.catch_warnings(), log_lines(verbosity):
+            if verbosity == 0:  # what libraries tell is for programmers, and names their options
+                warnings.simplefilter("ignore")
             warnings.simplefilter("always", PraesepeWarning)
             warnings.showwarning = show_warning
             try:

@@ -129,6 +129,13 @@ class Mosaic:
                     "without a WCS belong where they are read",
                     code="Mosaic.read(images, survey, units=, zero_points=, hdu=, allow_no_wcs=)",
                 )
+            if reproject == "never" and images.reprojected:
+                raise InputError(
+                    f"reproject = 'never' would be ignored: {listed(images.reprojected)} are "
+                    "reprojected already",
+                    remedy="read the images so",
+                    code="Mosaic.read(images, survey, reproject='never')",
+                )
             return images._for(survey)
         units, zero_points = units or {}, zero_points or {}
         for name in (*units, *zero_points, *by_band):

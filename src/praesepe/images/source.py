@@ -24,7 +24,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, listed, unknown
+from praesepe.errors import InputError, listed, reason, unknown
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
 
 # A path, an HDU or HDUList, (array, WCS), (array, Header), a bare array, or an NDData.
@@ -168,9 +168,9 @@ def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
         try:
             wcs = WCS(header, fobj=hdus)
         except Exception as error:  # wcslib and astropy raise many kinds
-            reason = (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0]
+            said = (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0]
             raise InputError(
-                f"{label}: the WCS in its header cannot be understood: {reason.rstrip('.:')}",
+                f"{label}: the WCS in its header cannot be understood: {said.rstrip('.:')}",
                 remedy="mend the WCS keywords of the header",
             ) from error
         return _celestial(wcs, label)
@@ -226,7 +226,7 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
             raise InputError(f"{error}; the file seems to be truncated or damaged") from error
         except Exception as error:  # astropy raises many kinds for broken files
             raise InputError(
-                f"{label}: a damaged or truncated FITS file: {error}",
+                f"{label}: a damaged or truncated FITS file: {reason(error)}",
                 given=path,
                 remedy="fetch it again",
             ) from error

@@ -219,6 +219,14 @@ def calibrate(
     quantity, per_second = parse_unit(text, label=headers.label)
     exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)
     if quantity == "MJy/sr":
+        if zero_point_ab is not None:
+            raise InputError(
+                f"{headers.label}: its pixels are in MJy/sr, which need no zero point; the one "
+                f"given, {zero_point_ab:g}, would be ignored",
+                given=zero_point_ab,
+                remedy="leave it out, or say which unit the pixels have",
+                code="units={'BAND': 'electron/s'}",
+            )
         area = headers.optional_positive("PIXAR_SR") or pixel_area_sr
         if area is None:
             area = headers.positive("PIXAR_SR", why="MJy/sr needs the solid angle of a pixel")

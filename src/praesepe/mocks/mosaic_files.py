@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError, listed
+from praesepe.errors import InputError, listed, refuse_unused
 from praesepe.files import check_space, output_folder, replace_set
 from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
@@ -174,6 +174,8 @@ def simulate_mosaic(
             remedy="give one of the two, such as the number",
             code="n=300",
         )
+    if catalog is None:
+        refuse_unused("no catalog is given", x=x, y=y, origin=origin, columns=columns)
     density = _checked(survey, n or 0, size, density, seed)
     if out is not None:
         folder = output_folder(out, file_names(survey), overwrite=overwrite)

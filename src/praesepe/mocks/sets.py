@@ -22,7 +22,7 @@ from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
 from praesepe.device import usable_device
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, refuse_unused, unknown
 from praesepe.files import atomic, check_output, check_space, remove, remove_debris
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
@@ -239,7 +239,9 @@ def _parts(
             raise InputError("shards are files; say where they go", code="out='mocks'")
         size = clusters_per_shard(whole.n, shards, shard_size)
         return _open_folder(path, whole, size, format or "fits", what, overwrite=overwrite)
-    if path is not None:
+    if path is None:
+        refuse_unused("nothing is written", format=format)
+    else:
         path = _check_file(path, format, overwrite=overwrite)
         check_space(path.absolute().parent, whole.bytes, what)
     return [(path, whole)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from praesepe.errors import InputError, MissingDependencyError, listed, unknown
+from praesepe.errors import InputError, MissingDependencyError, listed, reason, unknown
 from praesepe.stars.passbands import Passband, sedpy_data
 from praesepe.survey import Band, Survey
 from praesepe.survey.bands import FilterCurve
@@ -229,8 +229,8 @@ def _read_curve(path: Path, name: str) -> Passband:
         table = np.loadtxt(path, usecols=(0, 1), ndmin=2)
     except (ValueError, OSError, UnicodeDecodeError, IndexError) as error:
         raise InputError(
-            f"{path.name} is not a filter curve ({error}); give a text file with two columns, "
-            "wavelength [Angstrom] and throughput"
+            f"{path.name} is not a filter curve ({reason(error)}); give a text file with two "
+            "columns, wavelength [Angstrom] and throughput"
         ) from error
     table = table[np.isfinite(table).all(axis=1)]
     table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from praesepe.errors import InputError, already_exists, unknown
+from praesepe.errors import InputError, already_exists, reason, unknown
 from praesepe.files import atomic
 from praesepe.provenance import now
 from praesepe.stars.assembly import assemble
@@ -199,7 +199,8 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
             raise ValueError("its content is not the one that was written")
     except (ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile, OSError) as error:
         raise InputError(
-            f"{path!s} is not a grid of isochrones, or is damaged ({error}); import it again"
+            f"{path!s} is not a grid of isochrones, or is damaged ({reason(error)}); import it "
+            "again"
         ) from error
     return grid, record
 

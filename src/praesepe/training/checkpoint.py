@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, reason
 from praesepe.files import atomic
 from praesepe.network.schema import Entry, ModelCard, checksum
 
@@ -70,8 +70,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 raise ValueError("its checksum is another")
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is no checkpoint of a training, or damaged: {error}; begin anew in another "
-            "folder"
+            f"{path} is no checkpoint of a training, or damaged: {reason(error)}; begin anew "
+            "in another folder"
         ) from error
     if earlier:
         raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, reason, unknown
 from praesepe.rng import on_cpu, uniform
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.survey import StarField, Survey
@@ -153,8 +153,8 @@ def read_history(name: str) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError("its rates are negative, or all zero")
     except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise InputError(
-            f"{path.name} is not a star-formation history: {error}; give at least two rows of two "
-            "columns, log10(age/yr), ascending, and the relative rate, from 0 up"
+            f"{path.name} is not a star-formation history: {reason(error)}; give at least two rows "
+            "of two columns, log10(age/yr), ascending, and the relative rate, from 0 up"
         ) from error
     return log_age, rate
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, reason
 from praesepe.rng import on_cpu
 from praesepe.sky.fields.crops import add_crops
 from praesepe.survey import Survey
@@ -119,7 +119,9 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
         # "c": what torch takes for writable memory, and still the file's own pages.
         fields = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}; build the fields again") from None
+        raise InputError(
+            f"{path} cannot be read: {reason(error)}; build the fields again"
+        ) from None
     if fields.shape != shape or fields.dtype != np.float32:
         raise InputError(
             f"{path} holds {fields.dtype} of shape {fields.shape}, but {DESCRIPTION} beside it "

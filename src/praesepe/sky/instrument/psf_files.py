@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning, unknown
+from praesepe.errors import InputError, PraesepeWarning, reason, unknown
 
 if TYPE_CHECKING:
     from praesepe.survey import PSF
@@ -318,7 +318,7 @@ def _read_fits(path: Path, extension: str | int | None) -> tuple[NDArray[Any], M
         if extension not in (None, 0):
             raise InputError(
                 f"{path}: its header can only be read in part, so that psf.file_extension = "
-                f"{extension!r} cannot be found ({error}); leave the key out."
+                f"{extension!r} cannot be found ({reason(error)}); leave the key out."
             ) from error
         return _read_bare_fits(path, error)
     if not images:
@@ -362,7 +362,7 @@ def _read_bare_fits(path: Path, error: Exception) -> tuple[NDArray[Any], Mapping
             shape
         )
     except (KeyError, ValueError):
-        raise InputError(f"{path} cannot be read as FITS: {error}") from error
+        raise InputError(f"{path} cannot be read as FITS: {reason(error)}") from error
     return data, header
 
 
