@@ -1,10 +1,10 @@
-"""Fit the free parameters of the optical PSF model to published curves of encircled energy.
+"""Fit the free parameters of the optical PSF model to measured point spread functions.
 
     python tools/fit_psf.py ../shared/data/psf
 
-For WFC3/UVIS the wide filters of the encircled-energy table are fitted one by one and together,
-with one smooth dependence on the wavelength; for ACS/WFC the TinyTim images are fitted. The output
-is what goes into the `psf` of a survey file.
+For WFC3/UVIS the core follows measured STDPSF grids, the light outside of it the published table of
+encircled energy, filter by filter and together, with one smooth dependence on the wavelength; for
+ACS/WFC the TinyTim images are fitted. The output is what goes into the `psf` of a survey file.
 """
 
 from __future__ import annotations
@@ -29,41 +29,42 @@ from praesepe.sky.instrument.psf import (
 from praesepe.sky.instrument.psf_files import read_psf_file
 from praesepe.survey import PSF
 
-UVIS_FILTERS = ("F336W", "F390W", "F438W", "F475W", "F555W", "F606W", "F625W", "F775W")
-UVIS_PIXEL = 0.04
-PARAMETERS = ("diffusion_arcsec", "halo_fraction", "halo_arcsec")
-FIT_RADII = (0.08, 0.51)  # arcsec, where the agreement counts in full
-ACS_FILTERS = {"F475W": 4747.0, "F814W": 8045.0}  # pivot wavelengths, Angstrom
-ACS_HALO_ARCSEC = 0.5
-"""At 5000 Angstrom. TinyTim's box of 3.6 arcsec does not constrain it: a larger halo only moves
-light out of the box. This is about what WFC3/UVIS has."""
+UVIS_FILTERS = ("F336W", "F390W", "F438W", "F475W", "F555W", "F606W", "F625W", "F775W", "F814W")
+STDPSF_FILTERS = ("F336W", "F438W", "F814W")
+UVIS_PIXEL = 0.0396
+STDPSF_SCALE = UVIS_PIXEL / 4
+CORE_ARCSEC = 5 * UVIS_PIXEL
+"""STDPSF is measured inside 5 pixels, where its light is set to 1; beyond it is one common halo."""
 
+CORE_RADII = np.arange(1, 10) * 0.02
+TABLE_ARCSEC = (0.195, 2.0)  # where the table is fitted, and how it is thinned: beyond 0.6
+UNMEASURED = {"F814W": "F775W"}
+"""The table repeats one row from F814W to 11000 Angstrom. Its light follows that of the nearest
+filter, at radii that grow with the wavelength as those of diffraction do."""
+
+PARAMETERS = ("diffusion_arcsec", "halo_fraction", "halo_arcsec")
+ACS_FILTERS = ("F475W", "F814W")
 BOX_ARCSEC = 12.8
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Encircled energy of one filter, and its optics reduced to rings of spatial frequency."""
+    """What is known of one filter, and its optics reduced to rings of spatial frequency."""
 
     name: str
     pivot: float  # Angstrom
-    radii: np.ndarray  # (R,) arcsec
+    core: np.ndarray | None  # encircled energy at CORE_RADII over that at CORE_ARCSEC
+    radii: np.ndarray  # (R,) arcsec, of the table
     energy: np.ndarray  # (R,)
     frequency: np.ndarray  # (K,) cycles/arcsec
-    discs: np.ndarray  # (R, K): energy = discs @ radial_transfer(frequency**2)
+    discs: np.ndarray  # (core radii, CORE_ARCSEC, R; K): energy = discs @ radial_transfer
 
-    @property
-    def counts(self) -> np.ndarray:
-        """Where the agreement counts in full."""
-        return (self.radii > FIT_RADII[0] - 0.005) & (self.radii < FIT_RADII[1] + 0.005)
-
-    def model(self, psf: PSF) -> np.ndarray:
-        """Encircled energy of the model, (R,)."""
-        return self.discs @ radial_transfer(psf, self.frequency**2)
-
-    def worst(self, psf: PSF) -> float:
-        """Largest disagreement where it counts."""
-        return float(np.abs(self.model(psf) - self.energy)[self.counts].max())
+    def differences(self, psf: PSF) -> tuple[np.ndarray, np.ndarray]:
+        """Model minus STDPSF in the core (empty without one), and minus the table outside."""
+        energy = self.discs @ radial_transfer(psf, self.frequency**2)
+        n = len(CORE_RADII)
+        core = np.empty(0) if self.core is None else energy[:n] / energy[n] - self.core
+        return core, energy[n + 1 :] - self.energy
 
 
 def read_table(path: Path) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
@@ -74,13 +75,26 @@ def read_table(path: Path) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
     return {row[0]: (float(row[1]), radii, np.array(row[2:], dtype=float)) for row in rows}
 
 
-def uvis_curve(name: str, table: dict) -> Curve:
-    """Reduce one filter of the table: the optics and the pixel, summed over rings of frequency."""
-    pivot, radii, energy = table[name]
-    use = (radii < 0.6) | ((radii < 2) & (np.arange(len(radii)) % 4 == 0))
+def stdpsf_core(folder: Path, name: str) -> np.ndarray | None:
+    """Shape of the core of a measured grid: the mean of its positions."""
+    if name not in STDPSF_FILTERS:
+        return None
+    file = str(folder / f"PSFSTD_WFC3UV_{name}.fits")
+    image, scale = read_psf_file(PSF(file=file, file_scale_arcsec=STDPSF_SCALE))
+    *energy, total = encircled_energy(image, scale, [*CORE_RADII, CORE_ARCSEC])
+    return np.array(energy) / total
+
+
+def uvis_curve(name: str, table: dict, folder: Path) -> Curve:
+    """Read one filter; its optics and the pixel are summed over rings of frequency."""
+    pivot = table[name][0]
+    nearest, radii, energy = table[UNMEASURED.get(name, name)]
+    radii = radii * pivot / nearest
+    use = (radii > TABLE_ARCSEC[0]) & (radii < TABLE_ARCSEC[1])
+    use &= (radii < 0.6) | (np.arange(len(radii)) % 4 == 0)
+    radii, energy = radii[use], energy[use]
     band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="WFC3/UVIS", curve=None)
-    wavelengths = band_wavelengths(band)
-    transfer = optical_transfer(PSF(), wavelengths, BOX_ARCSEC).real
+    transfer = optical_transfer(PSF(), band_wavelengths(band), BOX_ARCSEC).real
     n = len(transfer)
     along_y, along_x = np.fft.fftfreq(n, 1 / n)[:, None], np.fft.rfftfreq(n, 1 / n)
     for index in (along_y, along_x):
@@ -89,10 +103,10 @@ def uvis_curve(name: str, table: dict) -> Curve:
     rings = np.bincount(np.rint(along_y**2 + along_x**2).astype(int).ravel(), transfer.ravel())
     occupied = np.flatnonzero(rings)
     frequency = np.maximum(np.sqrt(occupied) / BOX_ARCSEC, 1e-9)
-    radii, energy = radii[use], energy[use]
-    discs = np.array([r * j1(2 * np.pi * frequency * r) / frequency for r in radii])
+    every = [*CORE_RADII, CORE_ARCSEC, *radii]
+    discs = np.array([r * j1(2 * np.pi * frequency * r) / frequency for r in every])
     discs *= rings[occupied] / BOX_ARCSEC**2
-    return Curve(name, pivot, radii, energy, frequency, discs)
+    return Curve(name, pivot, stdpsf_core(folder, name), radii, energy, frequency, discs)
 
 
 def law(coefficients: np.ndarray, wavelength: float) -> PSF:
@@ -118,74 +132,72 @@ def single(values: np.ndarray, pixel: float = UVIS_PIXEL) -> PSF:
     )
 
 
-def residual(curve: Curve, psf: PSF) -> np.ndarray:
-    """Weighted disagreement, (R,)."""
-    return np.where(curve.counts, 1.0, 0.5) * (curve.model(psf) - curve.energy)
-
-
 def fit_uvis(folder: Path) -> None:
     """Fit WFC3/UVIS filter by filter, then all together."""
     table = read_table(folder / "wfc3uvis2_encircled_energy.csv")
-    curves = [uvis_curve(name, table) for name in UVIS_FILTERS]
-    print("WFC3/UVIS, filter by filter (worst: largest disagreement from 0.08 to 0.51 arcsec)")
-    start = np.array([0.04, 0.05, 0.6])
+    curves = [uvis_curve(name, table, folder) for name in UVIS_FILTERS]
+    print("WFC3/UVIS, filter by filter")
+    start = np.array([0.035, 0.05, 0.6])
     for curve in curves:
-        best = least_squares(lambda v, c=curve: residual(c, single(v)), start, x_scale=start).x
-        report(curve.name, single(best), curve.worst(single(best)))
+        if curve.core is None:
+            continue
+
+        def alone(values: np.ndarray, curve: Curve = curve) -> np.ndarray:
+            return np.concatenate(curve.differences(single(values)))
+
+        uvis_report(curve, single(least_squares(alone, start, x_scale=start).x))
 
     def joint(coefficients: np.ndarray) -> np.ndarray:
-        return np.concatenate([residual(c, law(coefficients, c.pivot)) for c in curves])
+        parts = [curve.differences(law(coefficients, curve.pivot)) for curve in curves]
+        return np.concatenate([part for pair in parts for part in pair])
 
-    start = np.array([0.042, -0.01, 0.04, 0.75])
+    start = np.array([0.035, -0.01, 0.04, 0.75])
     best = least_squares(joint, start, x_scale=np.abs(start)).x
     print("\nWFC3/UVIS, one law: with x = wavelength / 5000 Angstrom,")
     print("  diffusion_arcsec = {:.4f} {:+.4f} (x - 1)".format(*best[:2]))
     print("  halo_fraction = {:.4f} / x**2, halo_arcsec = {:.3f} x".format(*best[2:]))
-    for curve in curves:
-        report(curve.name, law(best, curve.pivot), curve.worst(law(best, curve.pivot)))
-    f814w = uvis_curve("F814W", table)
-    report("F814W*", law(best, f814w.pivot), f814w.worst(law(best, f814w.pivot)))
-    print("  *the table repeats one row from F814W to 11000 Angstrom; fitted as printed:")
-    start = np.array([0.05, 0.03, 1.0])
-
-    def printed(values: np.ndarray) -> PSF:
-        psf = single(np.array([0.0, values[1], values[2]]))
-        return psf.model_copy(update={"jitter_arcsec": float(abs(values[0]))})
-
-    best = least_squares(lambda v: residual(f814w, printed(v)), start, x_scale=start).x
-    report("F814W*", printed(best), f814w.worst(printed(best)))
+    for curve in [*curves, uvis_curve("F275W", table, folder)]:
+        uvis_report(curve, law(best, curve.pivot))
 
 
 def fit_acs(folder: Path) -> None:
-    """Fit ACS/WFC to the TinyTim images, sampled at the same pixels; the halo's scale is given."""
+    """Fit ACS/WFC to the TinyTim images, sampled at the same pixels."""
     print("\nACS/WFC against TinyTim (both sampled at its pixel; share of 1 inside its box)")
-    radii = np.array([0.08, 0.1, 0.12, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.75, 1, 1.25])
-    near = radii < 0.55
-    for name, pivot in ACS_FILTERS.items():
+    near = np.array([0.05, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16])
+    radii = np.array([*near, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.75, 1.0, 1.25])
+    for name in ACS_FILTERS:
         image, scale = read_psf_file(PSF(file=str(folder / f"ACS_WFC_{name}.fits")))
         energy = encircled_energy(image, scale, radii)
         band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="ACS/WFC", curve=None)
-        halo = ACS_HALO_ARCSEC * pivot / 5000
-        reference = (band_wavelengths(band), image.shape[0] // 2, scale, energy, radii)
+        reference = (band_wavelengths(band), image.shape[0] // 2, scale, energy)
 
-        def difference(values, reference=reference, halo=halo):
-            wavelengths, half, scale, energy, radii = reference
-            psf = single(np.array([*values, halo]), scale)
-            model = optical_psf(psf, wavelengths, scale, half)
+        def difference(values, reference=reference):
+            wavelengths, half, scale, energy = reference
+            model = optical_psf(single(values, scale), wavelengths, scale, half)
             return encircled_energy(model, scale, radii) - energy * model.sum()
 
-        start = np.array([0.04, 0.02])
-        best = least_squares(difference, start, x_scale=start, bounds=(0, 1)).x
-        report(name, single(np.array([*best, halo])), np.abs(difference(best))[near].max())
-        bare = np.abs(difference([0.0, best[1]]))[near].max()
+        start = np.array([0.035, 0.05, 0.3])
+        bounds = ([0, 0, 0.02], [0.1, 1, 3])
+        best = least_squares(difference, start, x_scale=start, bounds=bounds).x
+        core, outer = np.split(np.abs(difference(best)), [len(near)])
+        worst = f"TinyTim {core.max():.4f} inside 0.16 arcsec, {outer.max():.4f} outside"
+        report(name, single(best, scale), worst)
+        bare = np.abs(difference([0.0, *best[1:]])).max()
         print(f"          without charge diffusion the worst would be {bare:.3f}")
 
 
-def report(name: str, psf: PSF, worst: float) -> None:
-    """One line: the parameters as a survey file has them, and the quality of the fit."""
-    keys = [*PARAMETERS, "jitter_arcsec"]
-    values = ", ".join(f"{key} = {getattr(psf, key):.4f}" for key in keys)
-    print(f"  {name:7s} {values}   worst {worst:.4f}")
+def uvis_report(curve: Curve, psf: PSF) -> None:
+    """Report a fit of WFC3/UVIS with what remains in the core and outside of it."""
+    names = ("STDPSF", "table")
+    parts = zip(names, curve.differences(psf), strict=True)
+    worst = (f"{name} {np.abs(part).max():.4f}" for name, part in parts if part.size)
+    report(curve.name, psf, ", ".join(worst))
+
+
+def report(name: str, psf: PSF, worst: str) -> None:
+    """One line: the parameters as a survey file has them, and the largest differences."""
+    values = ", ".join(f"{key} = {getattr(psf, key):.4f}" for key in PARAMETERS)
+    print(f"  {name:6s} {values}   worst against {worst}")
 
 
 if __name__ == "__main__":

@@ -322,6 +322,26 @@ def encircled_energy(psf: ArrayLike, scale_arcsec: float, radii_arcsec: ArrayLik
     return np.array([CircularAperture(center, r).do_photometry(image)[0][0] for r in radii])
 
 
+def full_width(psf: ArrayLike, scale_arcsec: float) -> float:
+    """Full width at half maximum, arcsec: the mean of the four cuts from the middle element.
+
+    Parameters
+    ----------
+    psf : array_like, shape (2k + 1, 2k + 1)
+        Brightest in its middle.
+    scale_arcsec : float
+        Side of a cell, arcsec.
+    """
+    image = np.asarray(psf, dtype=float)
+    y, x = image.shape[0] // 2, image.shape[1] // 2
+    half_widths = []
+    for cut in (image[y, x:], image[y, x::-1], image[y:, x], image[y::-1, x]):
+        beyond = int(np.argmax(cut < image[y, x] / 2))  # first element below half
+        high, low = cut[beyond - 1 : beyond + 1] / image[y, x]
+        half_widths.append(beyond - 1 + (high - 0.5) / (high - low))
+    return 2 * scale_arcsec * float(np.mean(half_widths))
+
+
 def _file_psf(
     psf: PSF,
     file: PSFFile,
