@@ -4,7 +4,8 @@
 
 For WFC3/UVIS the core follows measured STDPSF grids, the light outside of it the published table of
 encircled energy, filter by filter and together, with one smooth dependence on the wavelength; for
-ACS/WFC the TinyTim images are fitted. The output is what goes into the `psf` of a survey file.
+ACS/WFC the TinyTim images, for WFC3/IR the encircled energy of its handbook. The output is what
+goes into the `psf` of a survey file.
 """
 
 from __future__ import annotations
@@ -44,6 +45,19 @@ filter, at radii that grow with the wavelength as those of diffraction do."""
 
 PARAMETERS = ("diffusion_arcsec", "halo_fraction", "halo_arcsec")
 ACS_FILTERS = ("F475W", "F814W")
+IR_PIXEL = 0.128
+IR_RADII = np.array([0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0])  # arcsec
+IR_ENERGY = (  # wavelength, Angstrom, and encircled energy: WFC3 Instrument Handbook, section 7.6
+    (9000, 0.524, 0.685, 0.780, 0.821, 0.838, 0.869, 0.889, 0.904, 0.929, 0.946, 0.967, 0.976),
+    (10000, 0.502, 0.653, 0.762, 0.813, 0.833, 0.859, 0.884, 0.897, 0.924, 0.941, 0.965, 0.975),
+    (11000, 0.484, 0.623, 0.739, 0.804, 0.828, 0.850, 0.878, 0.893, 0.918, 0.935, 0.963, 0.973),
+    (12000, 0.468, 0.596, 0.712, 0.792, 0.822, 0.845, 0.868, 0.889, 0.909, 0.930, 0.959, 0.972),
+    (13000, 0.453, 0.575, 0.683, 0.776, 0.816, 0.841, 0.858, 0.883, 0.903, 0.925, 0.954, 0.969),
+    (14000, 0.438, 0.558, 0.653, 0.756, 0.808, 0.838, 0.852, 0.875, 0.900, 0.920, 0.951, 0.967),
+    (15000, 0.426, 0.550, 0.631, 0.735, 0.803, 0.840, 0.852, 0.870, 0.903, 0.917, 0.952, 0.970),
+    (16000, 0.410, 0.539, 0.608, 0.708, 0.789, 0.836, 0.850, 0.863, 0.900, 0.912, 0.948, 0.967),
+    (17000, 0.394, 0.531, 0.590, 0.679, 0.770, 0.832, 0.848, 0.859, 0.895, 0.909, 0.943, 0.963),
+)
 BOX_ARCSEC = 12.8
 
 
@@ -186,6 +200,36 @@ def fit_acs(folder: Path) -> None:
         print(f"          without charge diffusion the worst would be {bare:.3f}")
 
 
+def ir_settings(values: np.ndarray) -> PSF:
+    """Model of WFC3/IR, whose cold stop hides more of the pupil, with the free parameters."""
+    pupil = {"native_pixel_arcsec": IR_PIXEL, "obscuration": 0.354, "strut_width": 0.035}
+    return PSF(**pupil, **dict(zip(PARAMETERS, map(float, values), strict=True)))
+
+
+def ir_energy(name: str, psf: PSF) -> tuple[np.ndarray, np.ndarray]:
+    """Encircled energy at IR_RADII of the model and of the handbook, averaged over a filter."""
+    band = SimpleNamespace(psf=psf, name=name, filter=name, instrument="WFC3/IR", curve=None)
+    wavelengths = band_wavelengths(band)
+    model = encircled_energy(optical_psf(psf, wavelengths, 0.02, 101), 0.02, IR_RADII)
+    rows = np.array(IR_ENERGY)
+    return model, np.array([np.interp(wavelengths, rows[:, 0], e).mean() for e in rows.T[1:]])
+
+
+def fit_ir() -> None:
+    """Fit WFC3/IR to the table of its handbook. Other pupils fit as well."""
+    print("\nWFC3/IR against the handbook's encircled energy")
+    for name in ("F110W", "F160W"):
+
+        def difference(values, name=name):
+            model, published = ir_energy(name, ir_settings(values))
+            return np.where(IR_RADII <= 0.6, 1.0, 0.5) * (model - published)
+
+        start = np.array([0.01, 0.08, 0.15])
+        bounds = ([0, 0, 0.02], [0.1, 1, 3])
+        best = least_squares(difference, start, x_scale=start, bounds=bounds, diff_step=0.01).x
+        report(name, ir_settings(best), f"the table {np.abs(difference(best)).max():.4f}")
+
+
 def uvis_report(curve: Curve, psf: PSF) -> None:
     """Report a fit of WFC3/UVIS with what remains in the core and outside of it."""
     names = ("STDPSF", "table")
@@ -206,3 +250,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     fit_uvis(arguments.folder)
     fit_acs(arguments.folder)
+    fit_ir()
