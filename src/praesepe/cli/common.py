@@ -106,6 +106,16 @@ class PixelColumns:
 
 
 @dataclass(frozen=True)
+class ImagePixels(PixelColumns):
+    """The same where there are several images."""
+
+    pixels_of: Annotated[
+        str | None,
+        typer.Option(metavar="BAND", help="Band whose image x and y are of, if they differ."),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Machine:
     """Options that say what to compute with."""
 

@@ -11,13 +11,13 @@ import typer
 
 from praesepe.cli.common import (
     Catalog,
+    ImagePixels,
     Images,
     Machine,
     Model,
     NoNuisances,
     NoWcs,
     Overwrite,
-    PixelColumns,
     Samples,
     Seed,
     SurveyName,
@@ -66,7 +66,7 @@ def train(
             help="Real clusters on these images with log_age, log_mass, rh_arcsec, to train on."
         ),
     ] = None,
-    pixels: PixelColumns,
+    pixels: ImagePixels,
     no_wcs: NoWcs = False,
     seed: Seed = 0,
     machine: Machine,
@@ -125,7 +125,7 @@ def _say_where_it_goes_on(checkpoint: Path) -> None:
 
 
 def _annotated(
-    survey: Survey, catalog: Path | None, images: Images, pixels: PixelColumns, no_wcs: bool
+    survey: Survey, catalog: Path | None, images: Images, pixels: ImagePixels, no_wcs: bool
 ) -> Labelled | None:
     """Read the clusters to train on, where the options name any."""
     from praesepe.training.labelled import read_labelled
@@ -152,7 +152,7 @@ def predict(
         Path, typer.Option(help="Table to write: .ecsv, .fits, .vot, .csv or .parquet.")
     ],
     images: Images,
-    pixels: PixelColumns,
+    pixels: ImagePixels,
     no_wcs: NoWcs = False,
     regions: Annotated[Path | None, typer.Option(help="DS9 regions to write: .reg.")] = None,
     samples: Annotated[

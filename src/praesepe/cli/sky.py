@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from praesepe.cli.common import (
+    ImagePixels,
     Images,
     Machine,
     N,
@@ -46,7 +47,7 @@ def fields_build(
     size: Annotated[int, typer.Option(min=16, help="Side of a field in pixels.")] = 192,
     seed: Seed = 0,
     overwrite: Overwrite = False,
-    pixels: PixelColumns,
+    pixels: ImagePixels,
 ) -> None:
     """Cut star fields without clusters, gaps and saturated stars from your mosaics.
 

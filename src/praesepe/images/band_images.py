@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from astropy.wcs import WCS
+
 from praesepe.errors import InputError
 from praesepe.images import grid
 from praesepe.images.pixels import Pixels
@@ -35,6 +37,8 @@ class BandImage:
         Pixel value times `factor` is e-/s on the survey's photometric scale.
     reprojected : bool
         Whether the pixels were resampled.
+    wcs : WCS or None
+        Of the image as it was given.
     """
 
     label: str
@@ -42,6 +46,7 @@ class BandImage:
     calibration: Calibration
     factor: float
     reprojected: bool = False
+    wcs: WCS | None = None
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape
@@ -95,7 +100,8 @@ def calibrated(
         survey_zero_point_ab=band.zero_point_ab,
         pixel_area_sr=area_sr,
     )
-    image = BandImage(source.label, source.pixels, scaling, scaling.factor(band.zero_point_ab))
+    factor = scaling.factor(band.zero_point_ab)
+    image = BandImage(source.label, source.pixels, scaling, factor, wcs=source.wcs)
     return image, _remarks(band, headers, scaling)
 
 

@@ -24,6 +24,7 @@ from praesepe.images.coordinates import (
     pixel_positions,
     sky_positions,
 )
+from praesepe.images.mosaic import Mosaic
 from praesepe.images.tables import read_table
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Catalog:
         x and y in pixels, where the center of the first pixel is (0, 0); instead of `sky`.
     origin : int or None
         Coordinate of the center of the first pixel in the columns of `pixel`.
+    pixels_of : str or None
+        Band whose image the pixels are of.
     """
 
     table: Table
@@ -59,6 +62,7 @@ class Catalog:
     sky: tuple[FloatArray, FloatArray] | None = None
     pixel: tuple[FloatArray, FloatArray] | None = None
     origin: int | None = None
+    pixels_of: str | None = None
 
     @classmethod
     def read(
@@ -69,6 +73,7 @@ class Catalog:
         y: str | None = None,
         origin: int | None = None,
         columns: Sequence[str] | str | None = None,
+        pixels_of: str | None = None,
     ) -> Catalog:
         """Read a catalog.
 
@@ -85,6 +90,9 @@ class Catalog:
             or 0 (numpy, photutils). There is no default, because a wrong one goes unnoticed.
         columns : sequence of str, or str with commas, optional
             Names of the columns, in order, of a text file without a header.
+        pixels_of : str, optional
+            Band whose image the pixels are of. Needed where the images have different grids; the
+            table of measurements has its ``x`` and ``y`` on that image, too.
 
         Returns
         -------
@@ -96,11 +104,11 @@ class Catalog:
             Where the file cannot be read, has no rows, or lacks position columns.
         """
         if isinstance(source, Catalog):
-            if (x, y, origin, columns) != (None, None, None, None):
+            if (x, y, origin, columns, pixels_of) != (None,) * 5:
                 raise InputError(
-                    f"{source.label} is read already; give x, y, origin and columns where it is "
-                    "read",
-                    code="Catalog.read(source, x=, y=, origin=, columns=)",
+                    f"{source.label} is read already; give x, y, origin, columns and pixels_of "
+                    "where it is read",
+                    code="Catalog.read(source, x=, y=, origin=, columns=, pixels_of=)",
                 )
             return source
         table, label = read_table(source, columns=columns)
@@ -117,12 +125,12 @@ class Catalog:
                     PraesepeWarning,
                     stacklevel=2,
                 )
-            return cls(table, label, sky=sky)
+            return cls(table, label, sky=sky, pixels_of=pixels_of)
         names = (
             (x, y) if x is not None else (find_column(table, X_NAMES), find_column(table, Y_NAMES))
         )
         pixel = _pixel_columns(table, label, names, origin, named=x is not None)
-        return cls(table, label, pixel=pixel, origin=origin)
+        return cls(table, label, pixel=pixel, origin=origin, pixels_of=pixels_of)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -136,13 +144,14 @@ class Catalog:
         """Name of the column that says which cluster is which; None where there is none."""
         return id_column(self.table)
 
-    def on(self, wcs: WCS | None) -> tuple[FloatArray, FloatArray]:
+    def on(self, image: Mosaic | WCS | None) -> tuple[FloatArray, FloatArray]:
         """Find the positions on an image.
 
         Parameters
         ----------
-        wcs : WCS or None
-            Of the image. Sky positions are taken as ICRS.
+        image : Mosaic, WCS or None
+            The images, on whose common grid the positions are found; or the WCS of the only one.
+            Sky positions are taken as ICRS.
 
         Returns
         -------
@@ -153,13 +162,13 @@ class Catalog:
         Raises
         ------
         InputError
-            Where there are sky positions but no WCS.
+            Where there are sky positions but no WCS; where there are positions in pixels, but of
+            which image is not told and makes a difference.
         """
         if self.pixel is not None:
-            if wcs is not None:
-                self._compare_with_sky(wcs)
-            return self.pixel
+            return self._pixels_on(image)
         assert self.sky is not None
+        wcs = image.wcs if isinstance(image, Mosaic) else image
         if wcs is None:
             raise InputError(
                 f"{self.label} has sky positions, but the images have no WCS",
@@ -181,6 +190,18 @@ class Catalog:
                 stacklevel=2,
             )
         return x, y
+
+    def _pixels_on(self, image: Mosaic | WCS | None) -> tuple[FloatArray, FloatArray]:
+        """Positions in pixels of one image on the common grid."""
+        assert self.pixel is not None
+        if not isinstance(image, Mosaic):
+            if image is not None:
+                self._compare_with_sky(image)
+            return self.pixel
+        band = image.band_of_pixels(self.pixels_of, label=self.label)
+        if image.wcs is not None:
+            self._compare_with_sky(image.band(band).wcs)
+        return image.from_image(band, *self.pixel)
 
     def _compare_with_sky(self, wcs: WCS) -> None:
         """Warn where the table's sky positions lie elsewhere on the image than its pixels."""
@@ -207,7 +228,7 @@ class Catalog:
             f"{self.label}: x and y are {dx:+.2f} and {dy:+.2f} px (median) off the positions on "
             f"the sky in the same rows; x and y are used. {advice[0].upper()}{advice[1:]}",
             PraesepeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -58,10 +58,23 @@ def _probes(shape: Shape, n: int) -> tuple[FloatArray, FloatArray]:
     return x.ravel(), y.ravel()
 
 
-def _transform(
+def transform(
     wcs_from: WCS, wcs_to: WCS, x: FloatArray, y: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Pixel positions in another image; NaN where it has none. Frames (ICRS, FK5 …) may differ."""
+    """Find pixel positions of an image in another one.
+
+    Parameters
+    ----------
+    wcs_from, wcs_to : WCS
+        Of the two images; their frames (ICRS, FK5 …) may differ.
+    x, y : ndarray, shape (N,)
+        Where the center of the first pixel is (0, 0).
+
+    Returns
+    -------
+    x, y : ndarray, each of shape (N,)
+        NaN where the other image has no such position.
+    """
     try:
         with np.errstate(invalid="ignore"):
             x_to, y_to = pixel_to_pixel(wcs_from, wcs_to, x, y)
@@ -90,7 +103,7 @@ def pixel_offsets(reference: WCS, shape: Shape, wcs: WCS) -> FloatArray:
         the other image's projection does not reach.
     """
     x, y = _probes(shape, 5)
-    x_to, y_to = _transform(reference, wcs, x, y)
+    x_to, y_to = transform(reference, wcs, x, y)
     return np.stack([x_to - x, y_to - y], axis=1)
 
 
@@ -100,7 +113,7 @@ def overlap(reference: WCS, shape: Shape, wcs: WCS, other: Shape) -> bool:
         (reference, shape, wcs, other),
         (wcs, other, reference, shape),
     ):
-        x, y = _transform(wcs_from, wcs_to, *_probes(shape_from, 17))
+        x, y = transform(wcs_from, wcs_to, *_probes(shape_from, 17))
         if np.any((x > -0.5) & (x < shape_to[1] - 0.5) & (y > -0.5) & (y < shape_to[0] - 0.5)):
             return True
     return False
@@ -198,7 +211,7 @@ def _block(pixels: Pixels, wcs: WCS, grid: WCS, rows: slice, columns: slice) -> 
 
     shape = (rows.stop - rows.start, columns.stop - columns.start)
     x, y = _probes((shape[0] + 2, shape[1] + 2), 9)  # one pixel beyond the block on every side
-    x, y = _transform(grid, wcs, x + columns.start - 1, y + rows.start - 1)
+    x, y = transform(grid, wcs, x + columns.start - 1, y + rows.start - 1)
     if not np.isfinite(x).any():
         return None
     x0, x1 = int(np.nanmin(x)) - _MARGIN, int(np.nanmax(x)) + _MARGIN + 2

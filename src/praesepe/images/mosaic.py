@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from astropy.wcs import WCS
@@ -16,6 +16,7 @@ from praesepe.errors import InputError, PraesepeWarning, listed, nearest, unknow
 from praesepe.images import grid
 from praesepe.images.band_images import BandImage, calibrated
 from praesepe.images.filters import check_filters
+from praesepe.images.grid import FloatArray
 from praesepe.images.source import ImageLike, Source, open_image
 from praesepe.images.units import Headers
 from praesepe.survey import Survey, load_survey
@@ -211,6 +212,96 @@ class Mosaic:
     def reprojected(self) -> tuple[str, ...]:
         """Bands whose pixels were resampled onto the common grid."""
         return tuple(name for name, band in self.bands.items() if band.reprojected)
+
+    @property
+    def pixel_band(self) -> str:
+        """Band on whose image positions in pixels are told: the common grid's, or the first."""
+        for name, band in self.bands.items():
+            if not band.reprojected and band.pixels.offset == (0, 0):
+                return name
+        return next(iter(self.bands))
+
+    def band_of_pixels(self, told: str | None = None, *, label: str = "the catalog") -> str:
+        """Band whose image a catalog's positions in pixels belong to.
+
+        Parameters
+        ----------
+        told : str, optional
+            What the user says.
+        label : str
+            How messages call the catalog.
+
+        Returns
+        -------
+        str
+            Without `told`, any band where the pixels of all images are the same.
+
+        Raises
+        ------
+        InputError
+            Where it is not told, and the images have different grids.
+        """
+        if told is not None:
+            self.band(told)  # stops at a name that is not a band
+            return told
+        first, *others = self.bands.items()
+        for _, band in others if self.wcs is not None else ():
+            offsets = grid.pixel_offsets(first[1].wcs, self.shape, band.wcs)
+            far_px = float(np.max(np.hypot(*offsets.T)))
+            if not far_px <= ALIGNMENT_TOLERANCE_PX:
+                raise InputError(
+                    f"{label} has positions in pixels, but of which image? The same pixel of "
+                    f"{first[1].label} and {band.label} is up to {far_px:.3g} px apart",
+                    given=far_px,
+                    allowed=self.band_names,
+                    remedy="name the band whose image the pixels are of, or give positions on the "
+                    "sky",
+                    code=f"pixels_of={first[0]!r}",
+                )
+        return self.pixel_band
+
+    def from_image(self, band: str, x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
+        """Find pixel positions of a band's image, as it was given, on the common grid.
+
+        Parameters
+        ----------
+        band : str
+            Its name.
+        x, y : array_like, shape (N,)
+            Where the center of the first pixel is (0, 0); what is not finite stays so.
+
+        Returns
+        -------
+        x, y : ndarray, each of shape (N,)
+        """
+        return self._moved(band, x, y, back=False)
+
+    def to_image(self, band: str, x: Any, y: Any) -> tuple[FloatArray, FloatArray]:
+        """Find pixel positions of the common grid on a band's image; see `from_image`.
+
+        Parameters
+        ----------
+        band : str
+            Its name.
+        x, y : array_like, shape (N,)
+            On the common grid.
+
+        Returns
+        -------
+        x, y : ndarray, each of shape (N,)
+        """
+        return self._moved(band, x, y, back=True)
+
+    def _moved(self, name: str, x: Any, y: Any, *, back: bool) -> tuple[FloatArray, FloatArray]:
+        band = self.band(name)
+        x, y = np.array(x, np.float64), np.array(y, np.float64)
+        if not band.reprojected:
+            dy, dx = band.pixels.offset
+            return (x + dx, y + dy) if back else (x - dx, y - dy)
+        frames = (self.wcs, band.wcs) if back else (band.wcs, self.wcs)
+        good = np.isfinite(x) & np.isfinite(y)
+        x[good], y[good] = grid.transform(*frames, x[good], y[good])
+        return x, y
 
     def band(self, name: str) -> BandImage:
         """Image of a band with its calibration."""

@@ -22,7 +22,10 @@ def write_regions(
     path: str | os.PathLike[str],
     radius_arcsec: ArrayLike,
     *,
+    sky: tuple[ArrayLike, ArrayLike] | None = None,
     pixel: tuple[ArrayLike, ArrayLike] | None = None,
+    pixel_scale_arcsec: float | None = None,
+    pixels_of: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Write circles at the positions of a table as a DS9 region file.
@@ -30,13 +33,19 @@ def write_regions(
     Parameters
     ----------
     table : Table
-        With right ascension and declination, unless `pixel` is given.
+        With right ascension and declination, unless `sky` or `pixel` is given.
     path : path
         File to write, usually ``.reg``.
     radius_arcsec : float or array_like, shape (N,)
         Radii; a position without one becomes a cross.
+    sky : (array_like, array_like), optional
+        ICRS right ascension and declination, degrees.
     pixel : (array_like, array_like), optional
         x and y where the first pixel is (1, 1).
+    pixel_scale_arcsec : float, optional
+        Side of a pixel, for images without a WCS: radii are then written in pixels.
+    pixels_of : str
+        What the file says of the image that the pixels are of.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -51,17 +60,24 @@ def write_regions(
         Where the table has no positions or the file exists.
     """
     path = check_output(path, overwrite=overwrite)
-    position = sky_positions(table) if pixel is None else tuple(map(np.asarray, pixel))
+    position = pixel or sky or sky_positions(table)
     if position is None:
         raise InputError(f"no positions for the regions among the columns {listed(table.colnames)}")
     radii = np.broadcast_to(np.asarray(radius_arcsec, float), (len(table),))
-    lines = ["# Region file format: DS9 version 4.1", "icrs" if pixel is None else "image"]
-    for row, (first, second, radius) in enumerate(zip(*position, radii, strict=True)):
+    first_line = "# Region file format: DS9 version 4.1"
+    if pixel is not None and pixels_of:
+        first_line += f"; pixels of {pixels_of}"
+    lines = [first_line, "icrs" if pixel is None else "image"]
+    unit = '"'
+    if pixel is not None and pixel_scale_arcsec is not None:
+        radii, unit = radii / pixel_scale_arcsec, ""
+    columns = (*map(np.asarray, position), radii)
+    for row, (first, second, radius) in enumerate(zip(*columns, strict=True)):
         if not (np.isfinite(first) and np.isfinite(second)):
             continue
         label = _region_label(table, row)
         if np.isfinite(radius) and radius > 0:
-            lines.append(f'circle({first:.8f},{second:.8f},{radius:.4f}") # text={{{label}}}')
+            lines.append(f"circle({first:.8f},{second:.8f},{radius:.4f}{unit}) # text={{{label}}}")
         else:
             lines.append(f"point({first:.8f},{second:.8f}) # point=x text={{{label}}}")
     text = "\n".join(lines) + "\n"

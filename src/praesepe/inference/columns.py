@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 Columns = dict[str, NDArray[Any]]
 
 PERCENTILES = (16, 50, 84)
-PIXEL = "position on the reference band, where the center of the first pixel is 1 (FITS, DS9)"
+PIXEL = (
+    "position on the image that the metadata name (pixels_of), where the center of the first pixel "
+    "is 1 (FITS, DS9)"
+)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def predict(
     y: str | None = None,
     origin: int | None = None,
     columns: Sequence[str] | str | None = None,
+    pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
     allow_no_wcs: bool = False,
@@ -82,6 +83,9 @@ def predict(
         Pixel coordinate of the center of the first pixel: 1 (FITS, DS9) or 0 (numpy).
     columns : sequence of str, or str with commas, optional
         Names of the catalog's columns, in order, where it is a text file without a header.
+    pixels_of : str, optional
+        Band whose image the catalog's pixels are of, needed where the images have different grids;
+        the table has its pixel positions on that image, too.
     units, zero_points, allow_no_wcs, reproject
         How the images are read; see `praesepe.images.Mosaic.read`.
     device : str, optional
@@ -98,9 +102,9 @@ def predict(
     -------
     Result
         The table: the catalog's rows in order with its columns, then percentiles 16, 50, 84 of
-        every quantity, ``flags``, ``missing_fraction`` and pixel positions; rows without a
-        measurement are masked. With it the model, the mosaic and what else is needed for figures
-        and densities.
+        every quantity, ``flags``, ``missing_fraction`` and the pixel positions on the image that
+        the metadata name under ``pixels_of``; rows without a measurement are masked. With it the
+        model, the mosaic and what else is needed for figures and densities.
 
     Raises
     ------
@@ -127,8 +131,9 @@ def predict(
         allow_no_wcs=allow_no_wcs,
         reproject=reproject,
     )
-    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
-    positions = clusters.on(mosaic.wcs)
+    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
+    positions = clusters.on(mosaic)
+    shown_on = mosaic.band(clusters.pixels_of or mosaic.pixel_band).label
     made_by = provenance(
         estimator.survey,
         model=estimator,
@@ -136,6 +141,7 @@ def predict(
         command=command or "praesepe.predict",
         seed=int(seed),
         n_samples=int(n_samples),
+        pixels_of=shown_on,
     )
     _say_before(clusters, sampling, estimator, made_by, out)
     values, std, draws = _measured(
@@ -206,7 +212,8 @@ def _measured(
 
     n, infers = len(clusters), sampling.infers
     values = empty_columns(n, infers)
-    for name, pixel in zip("xy", positions, strict=True):
+    shown = mosaic.to_image(clusters.pixels_of or mosaic.pixel_band, *positions)
+    for name, pixel in zip("xy", shown, strict=True):
         values[name] = np.where(np.isfinite(pixel), pixel + 1, np.nan)
     std = np.full((n, len(infers)), np.nan, np.float32)
     draws = np.empty((n, sampling.n_samples, len(infers)), np.float32) if keep else None

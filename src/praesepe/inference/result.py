@@ -58,6 +58,7 @@ class Result:
     catalog: Catalog
     sampling: Sampling
     _positions: tuple[NDArray[np.float64], NDArray[np.float64]] = field(repr=False)
+    """On the common grid of the images, where the center of the first pixel is (0, 0)."""
     _draws: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -233,10 +234,20 @@ class Result:
         path = Path(path).expanduser()
         if path.suffix.lower() != ".reg":
             return write_table(self.table, path, overwrite=overwrite)
-        x, y = (pixel + 1 for pixel in self._positions)
-        pixel = (x, y) if self.catalog.sky is None else None
+        mosaic, sky, pixel = self.observation, self.catalog.sky, None
+        band = self.catalog.pixels_of or mosaic.pixel_band
+        if sky is None:
+            x, y = mosaic.to_image(band, *self._positions)
+            pixel = (x + 1, y + 1)
         return write_regions(
-            self.table, path, self._radius_arcsec(), pixel=pixel, overwrite=overwrite
+            self.table,
+            path,
+            self._radius_arcsec(),
+            sky=sky,
+            pixel=pixel,
+            pixel_scale_arcsec=mosaic.pixel_scale_arcsec if mosaic.wcs is None else None,
+            pixels_of=mosaic.band(band).label,
+            overwrite=overwrite,
         )
 
     def _radius_arcsec(self) -> NDArray[np.float64]:

@@ -80,6 +80,7 @@ def build_fields(
     y: str | None = None,
     origin: int | None = None,
     columns: Sequence[str] | str | None = None,
+    pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
     command: str | None = None,
@@ -110,7 +111,7 @@ def build_fields(
         The same seed chooses the same places.
     overwrite : bool
         Replace fields that exist.
-    x, y, origin, columns
+    x, y, origin, columns, pixels_of
         Pixel columns, and names of columns, of the catalog, as for `praesepe.images.Catalog.read`.
     units, zero_points : mapping, optional
         As for `praesepe.images.Mosaic.read`.
@@ -134,10 +135,10 @@ def build_fields(
     survey = load_survey(survey)
     if n < 1 or size < survey.stamp_size or seed < 0:
         raise InputError(
-            f"n = {n}, size = {size}, seed = {seed}: give at least one field, fields no smaller "
-            f"than a stamp ({survey.stamp_size} px), and a seed of 0 or more"
+            f"n = {n}, size = {size}, seed = {seed}: give at least one field, no smaller than a "
+            f"stamp ({survey.stamp_size} px), and a seed of 0 or more"
         )
-    told: dict[str, Any] = {"x": x, "y": y, "origin": origin, "columns": columns}
+    told: Any = {"x": x, "y": y, "origin": origin, "columns": columns, "pixels_of": pixels_of}
     if catalog is None:
         refuse_unused("no catalog is given", **told, exclude_radius_arcsec=exclude_radius_arcsec)
     folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
@@ -148,9 +149,8 @@ def build_fields(
             f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
             f"{edge_px} px from its edge; give smaller fields, or a smaller distance from the edge"
         )
-    radius = exclude_radius_arcsec
-    if radius is None:
-        radius = survey.stamp_size / 2 * survey.pixel_scale_arcsec
+    half_stamp = survey.stamp_size / 2 * survey.pixel_scale_arcsec
+    radius = half_stamp if exclude_radius_arcsec is None else exclude_radius_arcsec
     if not 0 <= radius < math.inf:
         raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
     clusters = cluster_cells(mosaic, known, radius)
@@ -264,8 +264,10 @@ def _places(mosaic: Mosaic, corners: NDArray[np.int64], size: int) -> Any:
     """Table of the fields' centers."""
     from astropy.table import Column, Table
 
-    y, x = corners.T + (size - 1) / 2
-    what = "center of the field on the mosaic, where the center of the first pixel is 0"
+    on_grid = (corners.T + (size - 1) / 2)[::-1]
+    x, y = mosaic.to_image(mosaic.pixel_band, *on_grid)
+    label = mosaic.band(mosaic.pixel_band).label
+    what = f"center of the field on {label}, where the center of the first pixel is 0"
     table = Table(
         {
             "field": np.arange(len(corners)),
@@ -274,7 +276,7 @@ def _places(mosaic: Mosaic, corners: NDArray[np.int64], size: int) -> Any:
         }
     )
     if mosaic.wcs is not None:
-        ra, dec = mosaic.wcs.pixel_to_world_values(x, y)
+        ra, dec = mosaic.wcs.pixel_to_world_values(*on_grid)
         table["ra"] = Column(np.round(ra, 8), unit="deg")
         table["dec"] = Column(np.round(dec, 8), unit="deg")
     return table

@@ -157,7 +157,7 @@ def cluster_cells(
     cells = np.zeros(_cell_shape(mosaic), bool)
     if catalog is None:
         return cells
-    x_px, y_px = catalog.on(mosaic.wcs)
+    x_px, y_px = catalog.on(mosaic)
     radius = radius_arcsec / mosaic.pixel_scale_arcsec
     reach = math.ceil(radius / CELL_PX) + 1
     good = np.isfinite(x_px) & np.isfinite(y_px)

@@ -102,6 +102,7 @@ def read_labelled(
     y: str | None = None,
     origin: int | None = None,
     columns: Sequence[str] | str | None = None,
+    pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
     hdu: Mapping[str, str | int] | str | int | None = None,
@@ -119,7 +120,7 @@ def read_labelled(
     catalog : path, Table or Catalog
         Positions, and a column for each quantity, by its name or (``rh_arcsec`` for ``log_rh``)
         that of its number.
-    x, y, origin, columns
+    x, y, origin, columns, pixels_of
         Pixel columns, and names of columns, as for `praesepe.predict`.
     units, zero_points, hdu, allow_no_wcs, reproject
         How the images are read; see `praesepe.images.Mosaic.read`.
@@ -148,8 +149,8 @@ def read_labelled(
         allow_no_wcs=allow_no_wcs,
         reproject=reproject,
     )
-    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
-    x_pixel, y_pixel = clusters.on(mosaic.wcs)
+    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
+    x_pixel, y_pixel = clusters.on(mosaic)
     labels = _labels(clusters.table, survey.network.infers)
     stamps = extract_stamps(mosaic, x_pixel, y_pixel, survey.stamp_size)
     usable = np.isfinite(labels).all(1) & stamps.usable
