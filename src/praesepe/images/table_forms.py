@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed
+from praesepe.lazy import extras
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -80,6 +81,33 @@ def read_votable(path: Path, extension: str | None) -> Table:
     for name, field in zip(table.colnames, element.fields, strict=True):
         if field.ref in systems:
             table[name].meta[FRAME] = systems[field.ref]
+    return table
+
+
+def read_parquet(path: Path) -> Table:
+    """A Parquet file, of astropy or of others; nulls become masked, whatever their type."""
+    from astropy.table import MaskedColumn, Table
+
+    with extras():
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    if b"table_meta_yaml" in (pq.read_schema(path).metadata or {}):
+        return Table.read(path, format="parquet")
+    table, data = Table(), pq.read_table(path)
+    for name in data.column_names:
+        column = data[name]
+        if isinstance(column.type, pa.DictionaryType):
+            column = column.cast(column.type.value_type)
+        nulls = column.is_null().to_numpy()
+        if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+            values = column.fill_null(pa.scalar(0).cast(column.type)).to_numpy()
+        elif pa.types.is_floating(column.type) or pa.types.is_temporal(column.type):
+            values = column.to_numpy()
+        else:
+            values = np.empty(len(column), object)
+            values[:] = column.to_pylist()
+        plain = nulls.any() and values.dtype.kind in "iub"
+        table[name] = MaskedColumn(values, mask=nulls) if plain else values
     return table
 
 

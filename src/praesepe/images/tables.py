@@ -19,6 +19,7 @@ from praesepe.errors import InputError, PraesepeWarning, reason
 from praesepe.files import atomic, check_output
 from praesepe.images.table_forms import (
     read_fits,
+    read_parquet,
     read_votable,
     restore_units,
     suited,
@@ -121,6 +122,8 @@ def read_table(
             elif format_ == "fits":
                 check_fits(path, path.name)
                 table = read_fits(path, extension)
+            elif format_ == "parquet":
+                table = read_parquet(path)
             else:
                 table = Table.read(path, format=format_)
     except InputError:
@@ -135,13 +138,41 @@ def read_table(
     for item in caught:
         if issubclass(item.category, PraesepeWarning):
             warnings.warn(item.message, PraesepeWarning, stacklevel=2)
-    for name in table.colnames:  # the table's own method stumbles over SkyCoord
+    for name in table.colnames:
         if isinstance(table[name], Column):
-            text = Table([table[name]])
-            text.convert_bytestring_to_unicode()
-            table.replace_column(name, text[name])
+            _as_text(table, name, path.name)
     restore_units(table)
     return table, path.name
+
+
+def _as_text(table: Table, name: str, label: str) -> None:
+    """Make text of a column of bytes, or of objects that are all text or nothing."""
+    from astropy.table import Column, MaskedColumn
+
+    column = table[name]
+    if column.dtype.kind == "S":
+        raw = np.ma.filled(np.ma.asarray(column), b"")
+        try:
+            texts = np.char.decode(raw, "utf-8")
+        except UnicodeDecodeError:
+            texts = np.char.decode(raw, "cp1252", "replace")
+            warnings.warn(
+                f"{label}: column {name!r} is not in UTF-8; it is read as Windows-1252: look at "
+                "its accents",
+                PraesepeWarning,
+                stacklevel=3,
+            )
+        mask = getattr(column, "mask", None)
+    elif column.dtype.kind == "O" and all(isinstance(one, str | None) for one in column.tolist()):
+        texts = np.array([one or "" for one in column.tolist()], dtype=str)
+        mask = np.array([one is None for one in column.tolist()], dtype=bool)
+    else:
+        return
+    info = {"unit": column.unit, "description": column.description, "meta": column.meta}
+    masked = mask is not None and np.any(mask)
+    table.replace_column(
+        name, MaskedColumn(texts, mask=mask, **info) if masked else Column(texts, **info)
+    )
 
 
 def _declared(path: Path) -> str | None:

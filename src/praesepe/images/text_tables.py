@@ -77,8 +77,6 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     lines = list(io.StringIO(_text(path), newline=None))
     separator = _separator(lines, path.name)
     rows, comments = _split(lines, separator, path.name)
-    if not rows:
-        raise InputError(f"{path.name} is empty: it has no rows", given=path)
     first = rows[0][0]
     header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
     names = _names(header, rows, comments, columns, separator, path.name)
@@ -172,7 +170,8 @@ def _separator(lines: list[str], label: str) -> str:
         if (alike, numbers) > fit:
             best, fit = separator, (alike, numbers)
     if not best:
-        _split(lines, ",", label)  # whose error says more, where there is one
+        if not _split(lines, ",", label)[0]:  # whose error says more, where there is one
+            raise InputError(f"{label} is empty: it has no rows", given=label)
         raise InputError(
             f"{label} has one column only",
             allowed=tuple(SEPARATORS),

@@ -144,13 +144,31 @@ def test_old_text_is_read_with_a_word(write: Write) -> None:
     with pytest.warns(PraesepeWarning, match="Windows-1252"):
         table, _ = read_table(write("a.csv", "id,ra\né,10.5\n".encode("cp1252")))
     assert table["id"][0] == "é"
+    path = write_table(
+        Table({"id": ["abc", "x"], "ra": [1.0, 2.0]}), write("b", "").parent / "b.fits"
+    )
+    path.write_bytes(path.read_bytes().replace(b"abc", "éàç".encode("cp1252")))
+    with pytest.warns(PraesepeWarning, match="column 'id' is not in UTF-8"):
+        assert list(read_table(path)[0]["id"]) == ["éàç", "x"]
+
+
+def test_texts_that_may_be_missing(tmp_path: Path) -> None:
+    """Parquet, as pandas writes it: nulls among texts become masked, not the word None."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"id": ["a", None, "null"], "ra": RA, "dec": DEC, "n": [1, None, 3]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    table, _ = read_table(tmp_path / "a.parquet")
+    assert table["id"].tolist() == ["a", None, "null"]
+    again, _ = read_table(write_table(table, tmp_path / "b.ecsv"))
+    assert again["id"].tolist() == ["a", None, "null"]
+    np.testing.assert_array_equal(np.ma.filled(again["n"].astype(float), np.nan), [1, np.nan, 3])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "one column only"),
-        ("# nothing\n", "one column only"),
+        ("", "is empty"),
+        ("# nothing\n", "is empty"),
         ("ra\n1\n", "one column only"),
         ("id ra dec\n1 10 41\n2  41\n", r"line 3: 2 values where the table has 3 columns \(sep"),
         ("id,ra,dec\n1,10,41,5\n2,1,2\n", "line 2: 4 values where the table has 3 columns"),
