@@ -174,6 +174,8 @@ def test_unknown_key_names_the_nearest(where: tuple, key: str, hint: str) -> Non
         (("galaxy", "field"), "dust_share", [0.5, 1.5], "less than or equal to 1"),
         (("observation", "detector"), "cosmic_ray_e", [0.0, 10.0], "greater than 0"),
         (("observation", "bands", 0), "noise_kernel", [[1.0, 0.5]], "odd side"),
+        (("observation", "bands", 0), "noise_kernel", "drizle", "a square of numbers"),
+        (("observation", "bands", 0), "noise_kernel", 3, "a square of numbers"),
         (("clusters",), "a_v", -0.1, "greater than or equal to 0"),
         (("observation", "bands", 0), "sky_e_s", [-0.1, 0.1], "greater than or equal to 0"),
         (("observation", "bands", 0), "n_exposures", 0, "greater than or equal to 1"),

@@ -70,6 +70,13 @@ class Band(SurveySettings):
 
     __str__ = __repr__
 
+    @field_validator("noise_kernel", mode="before")
+    @classmethod
+    def _kernel_is_a_square_or_drizzle(cls, kernel: object) -> object:
+        if kernel is not None and kernel != "drizzle" and not isinstance(kernel, list | tuple):
+            raise ValueError('give "drizzle" or a square of numbers, as in [[1.0]]')
+        return kernel
+
     @field_validator("noise_kernel")
     @classmethod
     def _kernel_is_square(
