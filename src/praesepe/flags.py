@@ -23,6 +23,7 @@ class Flag(IntFlag):
     EDGE = 16
     AT_PRIOR_EDGE = 32
     OUT_OF_DOMAIN = 64
+    SATURATED = 128
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,6 +47,7 @@ _DESCRIPTIONS = {
         "no extinction); the truth may lie beyond"
     ),
     Flag.OUT_OF_DOMAIN: "unlike anything the model was trained on; do not trust the values",
+    Flag.SATURATED: "the core of a saturated star lies in the stamp",
 }
 
 NO_VALUE = Flag.OFF_IMAGE | Flag.MISSING | Flag.BAD_COORDINATE

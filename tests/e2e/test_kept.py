@@ -125,6 +125,7 @@ def test_flags() -> None:
         "EDGE": 16,
         "AT_PRIOR_EDGE": 32,
         "OUT_OF_DOMAIN": 64,
+        "SATURATED": 128,
     }
 
 

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
 from praesepe.flags import NO_VALUE, Flag
+from praesepe.images.gaps import FloatImage, Mask
 from praesepe.images.mosaic import Mosaic
-from praesepe.images.pixels import FloatImage, Mask, zero_gaps
 
 _CHUNK = 128
 _LARGE_BYTES = 1 << 30
@@ -55,9 +55,11 @@ class Stamps:
 def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Stamps:
     """Cut stamps, fill their missing pixels and say what was missing.
 
-    A pixel is missing when it is not finite, beyond the edge, inside a block of exact zeros
-    (`praesepe.images.pixels.zero_gaps`), or exactly zero in all of at least two bands that store
-    real numbers. Nothing is resampled: stamps begin at whole pixels.
+    A pixel is missing when it is beyond the edge, when the file says so (BLANK, a mask, an
+    extension of weights, context or data quality), when its value shows it
+    (`praesepe.images.gaps.find_gaps`: NaN, fill values, plateaus of equal pixels), or when it is
+    exactly zero in all of at least two bands of real numbers. Nothing is resampled: stamps begin
+    at whole pixels.
 
     Parameters
     ----------
@@ -166,16 +168,16 @@ def _cut(
 
 def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
     """Scale to e-/s and fill what is missing, in place; return flags and missing fractions."""
-    missing = ~np.isfinite(images)  # (n, B, y, x)
+    missing = np.empty(images.shape, bool)  # (n, B, y, x)
+    saturated = np.zeros(len(images), bool)
     bands = list(mosaic.bands.values())
-    zero = images == 0
     for i_band, band in enumerate(bands):
-        suspects = np.flatnonzero(zero[:, i_band].any(axis=(-1, -2)))
-        if suspects.size:
-            gaps = zero_gaps(images[suspects, i_band], integers=band.pixels.integers)
-            missing[suspects, i_band] |= gaps
-    if len(bands) > 1 and not any(band.pixels.integers for band in bands) and zero.any():
-        missing |= zero.all(axis=1, keepdims=True)
+        gaps = band.pixels.find_gaps(images[:, i_band])
+        missing[:, i_band] = gaps.missing
+        saturated |= gaps.saturated.any(axis=(-1, -2))
+    zero = (images == 0).all(axis=1, keepdims=True)
+    if zero.any() and mosaic.zero_everywhere_is_missing:
+        missing |= zero
     images *= np.array([band.factor for band in bands], np.float32)[:, None, None]
 
     share = missing.mean(axis=(-1, -2))  # (n, B)
@@ -183,6 +185,7 @@ def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArr
     flags = np.where(
         worst > 0.5, int(Flag.MISSING), np.where(worst > 0, int(Flag.PARTLY_MISSING), 0)
     )
+    flags |= np.where(saturated, int(Flag.SATURATED), 0)
     images[worst > 0.5] = np.nan
     for i, i_band in np.argwhere((share > 0) & (worst <= 0.5)[:, None]):
         stamp, holes = images[i, i_band], missing[i, i_band]

@@ -11,7 +11,7 @@ from astropy.wcs.utils import pixel_to_pixel
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 from numpy.typing import NDArray
 
-from praesepe.images.pixels import FloatImage, Pixels, scratch_image, zero_gaps
+from praesepe.images.pixels import FloatImage, Pixels, scratch_image
 
 Shape = tuple[int, int]
 FloatArray = NDArray[np.float64]
@@ -221,7 +221,7 @@ def _block(pixels: Pixels, wcs: WCS, grid: WCS, rows: slice, columns: slice) -> 
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
     section = pixels.read(y0, x0, y1 - y0, x1 - x0)
-    section[zero_gaps(section, integers=pixels.integers)] = np.nan
+    section[pixels.find_gaps(section).missing] = np.nan
     old = _window(wcs, slice(y0, y1), slice(x0, x1))
     new = _window(grid, rows, columns)
     result, covered = reproject_exact(

@@ -303,6 +303,11 @@ class Mosaic:
         x[good], y[good] = grid.transform(*frames, x[good], y[good])
         return x, y
 
+    @property
+    def zero_everywhere_is_missing(self) -> bool:
+        """Whether a zero in all bands cannot be chance: two bands or more, of real numbers."""
+        return len(self.bands) > 1 and all(b.pixels.grain.real for b in self.bands.values())
+
     def band(self, name: str) -> BandImage:
         """Image of a band with its calibration."""
         if name not in self.bands:

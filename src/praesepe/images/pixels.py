@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError
+from praesepe.images.gaps import FloatImage, Gaps, Grain, Mask, find_gaps, measure_grain
 
-FloatImage = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+_SAMPLED, _BLOCK = 16, 32
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,6 @@ class Pixels:
         Pixel (y, x) of the grid is ``raw[y + offset[0], x + offset[1]]``.
     mask : ndarray of bool, shape (H0, W0), optional
         True where the stored number is no value.
-    integers : bool
-        Whether the image was stored as integers (also by the quantisation of a compressed image),
-        so that a single zero may be a measurement.
     mapping : mmap, optional
         The memory map that `raw` looks into.
     region : Region, optional
@@ -105,7 +104,6 @@ class Pixels:
     blank: int | None = None
     offset: tuple[int, int] = (0, 0)
     mask: Mask | None = None
-    integers: bool = False
     mapping: mmap.mmap | None = None
     region: Region | None = None
 
@@ -165,6 +163,25 @@ class Pixels:
             inside[stored == self.blank] = np.nan
         if self.mask is not None:
             inside[self.mask[y_low:y_high, x_low:x_high]] = np.nan
+
+    def find_gaps(self, windows: FloatImage) -> Gaps:
+        """Find missing pixels and saturated cores in windows (…, height, width) of the image."""
+        return find_gaps(windows, lambda: self.grain)
+
+    @cached_property
+    def grain(self) -> Grain:
+        """How often values repeat, by a few blocks spread over the image."""
+        return measure_grain(self.sample())
+
+    def sample(self) -> FloatImage:
+        """Return 16 blocks (block, y, x) spread over the image."""
+        side = round(math.sqrt(_SAMPLED))
+        corners = [
+            np.linspace(0, max(length - _BLOCK, 0), side).astype(int).tolist()
+            for length in self.shape
+        ]
+        blocks = [self.read(y0, x0, _BLOCK, _BLOCK) for y0 in corners[0] for x0 in corners[1]]
+        return np.stack(blocks)
 
     def read_ahead(self, wanted: bool) -> None:
         """Tell the system whether the file is about to be read in order, or here and there.
@@ -257,48 +274,3 @@ def scratch_error(error: OSError) -> PraesepeError:
         f"could not write a temporary file in {tempfile.gettempdir()}: {error.strerror or error}; "
         "set TMPDIR to a folder with enough space (the size of the uncompressed image)"
     )
-
-
-def zero_gaps(values: FloatImage, *, integers: bool = False) -> Mask:
-    """Find the pixels that are zero because nothing was observed there.
-
-    Drizzled mosaics fill gaps with exact zeros. A pixel belongs to a gap when it is exactly zero
-    and lies in, or touches, a square of zeros: 3 × 3 pixels where the image stores real numbers,
-    7 × 7 where it stores integers, because a zero count is a common measurement there. Beyond
-    the border of a window of real numbers the zeros are taken to continue.
-
-    Parameters
-    ----------
-    values : ndarray, shape (..., H, W)
-        Images.
-    integers : bool
-        Whether the values were stored as integers.
-
-    Returns
-    -------
-    ndarray of bool, shape (..., H, W)
-    """
-    zero = values == 0
-    if not zero.any():
-        return zero
-    reach = 3 if integers else 1
-    height, width = zero.shape[-2:]
-    border = [(0, 0)] * (zero.ndim - 2) + [(reach, reach)] * 2
-    padded = np.pad(zero, border, constant_values=not integers)
-    centers = _windowed(np.logical_and, padded, reach, outside=not integers)
-    grown = _windowed(np.logical_or, centers, reach + 1, outside=False)
-    return zero & grown[..., reach : reach + height, reach : reach + width]
-
-
-def _windowed(combine: np.ufunc, mask: Mask, reach: int, *, outside: bool) -> Mask:
-    """Combine each pixel with its neighbours up to `reach` away along both axes."""
-    for axis in (-1, -2):
-        length = mask.shape[axis]
-        border = [(0, 0)] * mask.ndim
-        border[axis] = (reach, reach)
-        padded = np.moveaxis(np.pad(mask, border, constant_values=outside), axis, -1)
-        result = padded[..., :length].copy()
-        for step in range(1, 2 * reach + 1):
-            combine(result, padded[..., step : step + length], out=result)
-        mask = np.moveaxis(result, -1, axis)
-    return mask

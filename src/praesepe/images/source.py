@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -105,7 +105,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         if image.data is None:
             raise InputError(f"{label}: the HDU {_title(image)} holds no image")
         headers = (image.header, *primary)
-        return _in_memory(image.data, *headers, label=label, integers=_quantised(image))
+        return _in_memory(image.data, *headers, label=label)
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
     if isinstance(image, np.ndarray):
@@ -122,10 +122,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
     )
 
 
-def _in_memory(array: NDArray[Any], *headers: Any, label: str, integers: bool = False) -> Source:
-    wcs = _read_wcs(headers[0], label)
-    pixels = _as_pixels(array, label)
-    return Source(label, replace(pixels, integers=integers or pixels.integers), headers, wcs)
+def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
+    return Source(label, _as_pixels(array, label), headers, _read_wcs(headers[0], label))
 
 
 def _from_nddata(image: Any, label: str) -> Source:
@@ -146,7 +144,7 @@ def _as_pixels(array: NDArray[Any], label: str, mask: Any = None) -> Pixels:
     if mask is None and np.ma.is_masked(array):
         mask = np.ma.getmaskarray(array)
     mask = None if mask is None else mask.reshape(plane.shape)
-    return Pixels(plane, plane.shape, mask=mask, integers=plane.dtype.kind in "iu")
+    return Pixels(plane, plane.shape, mask=mask)
 
 
 def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:
@@ -353,8 +351,7 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
     where = hdu.fileinfo()
     if isinstance(hdu, fits.CompImageHDU):
         strips = _unpacked_strips(hdu, height, shape, label)
-        integers = int(header["BITPIX"]) > 0 or _quantised(hdu)
-        return scratch_image((height, width), strips, integers=integers)
+        return scratch_image((height, width), strips)
     dtype = np.dtype(_DTYPE[int(header["BITPIX"])])
     needed, size = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize, os.path.getsize(path)
     if size < needed:
@@ -373,13 +370,7 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
             scale=float(header.get("BSCALE", 1)),
             zero=float(header.get("BZERO", 0)),
             blank=None if blank is None else int(blank),
-            integers=dtype.kind in "iu",
         )
-
-
-def _quantised(hdu: Any) -> bool:
-    """Whether real numbers were rounded for tile compression, so that zeros are common."""
-    return isinstance(hdu, fits.CompImageHDU) and hdu.quantize_level != 0
 
 
 def _unpacked_strips(

@@ -118,8 +118,6 @@ def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], 
 
 def _scan_rows(mosaic: Mosaic, y0: int, n: int) -> tuple[NDArray[np.int32], Cells]:
     """The same for `n` rows, which are read with a margin: gaps show by their surroundings."""
-    from praesepe.images.pixels import zero_gaps
-
     limits = saturation_e_s(mosaic.survey)
     names = mosaic.band_names
     shape = (n + 2 * _MARGIN_ROWS, mosaic.shape[1])
@@ -128,12 +126,12 @@ def _scan_rows(mosaic: Mosaic, y0: int, n: int) -> tuple[NDArray[np.int32], Cell
     for name in names:
         pixels = mosaic.band(name).pixels
         values = pixels.read(y0 - _MARGIN_ROWS, 0, *shape)
-        gaps.append(~np.isfinite(values) | zero_gaps(values, integers=pixels.integers))
+        gaps.append(pixels.find_gaps(values).missing)
         zero_everywhere &= values == 0
         with np.errstate(invalid="ignore"):
             bright |= values * mosaic.band(name).factor >= limits[name]
         pixels.release()
-    if len(names) > 1 and not any(mosaic.band(name).pixels.integers for name in names):
+    if mosaic.zero_everywhere_is_missing:
         gaps = [gap | zero_everywhere for gap in gaps]
     inner = slice(_MARGIN_ROWS, -_MARGIN_ROWS)
     counts = [_in_cells(gap[inner]).sum(axis=(1, 3), dtype=np.int32) for gap in gaps]

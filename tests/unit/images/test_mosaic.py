@@ -28,7 +28,7 @@ SHAPE = (200, 220)
 def stars(wcs: WCS, shape: tuple[int, int], scale: float, sigma_arcsec: float = 0.15) -> np.ndarray:
     """Gaussian stars at fixed places on the sky, each of 1000 e-/s; e-/s per pixel."""
     y, x = np.indices(shape)
-    image = np.full(shape, 1e-3 * scale**2)  # exact zeros would be gaps
+    image = 1e-3 * scale**2 * (1 + 1e-4 * (x + 0.37 * y))  # what is exactly flat would be a gap
     for dra, ddec in ((0, 0), (1.3, 0.7), (-1.0, 1.1), (0.4, -1.6)):
         ra, dec = 10.6847 + dra / 3600 / np.cos(np.radians(41.269)), 41.269 + ddec / 3600
         x0, y0 = wcs.all_world2pix(ra, dec, 0)
@@ -451,7 +451,7 @@ def test_images_in_memory_are_pickled_with_their_pixels(
 
 
 def test_a_mosaic_says_what_it_is(two_bands: Survey, write_image) -> None:
-    image = np.ones((60, 70), np.float32)
+    image = np.arange(4200, dtype=np.float32).reshape(60, 70)
     mosaic = Mosaic.read({b: write_image(b, image) for b in two_bands.band_names}, two_bands)
     shown = repr(mosaic)
     for word in ("0.05 arcsec", "'two'", f"{image.shape[1]}×{image.shape[0]} px"):

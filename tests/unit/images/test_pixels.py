@@ -1,4 +1,4 @@
-"""Windows, scaled integers, gaps of zeros, temporary files."""
+"""Windows, scaled integers, temporary files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import PraesepeError
-from praesepe.images.pixels import Pixels, scratch_image, zero_gaps
+from praesepe.images.pixels import Pixels, scratch_image
 
 
 def test_windows_agree_with_slices(rng: np.random.Generator) -> None:
@@ -51,37 +51,6 @@ def test_mask_becomes_nan() -> None:
     mask = np.array([[True, False], [False, False]])
     window = Pixels(np.ones((2, 2)), (2, 2), mask=mask)[0:2, 0:2]
     assert np.array_equal(np.isnan(window), mask)
-
-
-def test_gap_is_found_to_its_corners(rng: np.random.Generator) -> None:
-    image = rng.normal(size=(64, 64)).astype("f4")
-    y, x = np.mgrid[:64, :64]
-    gap = (x + 2 * y) < 50  # a slanted edge, as between chips
-    image[gap] = 0
-    found = zero_gaps(image)
-    assert not (found & ~gap).any()
-    assert (found & gap).sum() > 0.99 * gap.sum()
-
-
-def test_single_zeros_are_measurements(rng: np.random.Generator) -> None:
-    image = rng.normal(size=(64, 64)).astype("f4")
-    image[10, 10] = image[20:22, 20:22] = image[30, 5:40] = 0
-    assert not zero_gaps(image).any()
-
-
-def test_counts_are_often_zero(rng: np.random.Generator) -> None:
-    """A Poisson image with 0.7 counts per pixel: half its pixels are zero, none is a gap."""
-    image = rng.poisson(0.7, (64, 64)).astype("f4")
-    assert zero_gaps(image, integers=False).any()  # what would go wrong
-    assert not zero_gaps(image, integers=True).any()
-    image[20:40, 20:40] = 0
-    assert zero_gaps(image, integers=True)[20:40, 20:40].all()
-
-
-def test_gap_at_the_border_of_a_stamp() -> None:
-    image = np.ones((32, 32), "f4")
-    image[:, :1] = 0
-    assert zero_gaps(image)[:, 0].all()
 
 
 def test_scratch_image_leaves_no_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,287 @@
+"""Pixels where nothing was observed, and saturated cores: found by the pixels' values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatImage = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.int32]
+
+PLATEAU_PX = 25
+"""Connected pixels of one value that count as a gap."""
+
+ZEROS_PX = 9
+"""The same for zeros, in images of real numbers."""
+
+BORDER_PX = 5
+"""The same where the pixels touch the border of the window, beyond which they may go on."""
+
+CORE_PX = 4
+"""Connected pixels of one value that count as a saturated core, where they are bright."""
+
+CORE_LARGEST_PX = 2500
+CORE_SIGMA = 20.0
+CORE_EDGE = 0.1
+"""A core is no larger; its level is so far above the median of its surroundings, in units of
+their scatter; and the pixels around it reach this share of the difference. A gap that was
+filled with a large number is bright too, but has a sharp edge."""
+
+FILL_VALUES = (-999.0, -9999.0, -99999.0, -999999.0, -32768.0, 999999.0)
+"""Numbers that stand for "no value" wherever they are met, to the last digit."""
+
+FILL_LARGE = 1e15
+"""From here on no number is a measurement: 1e20 (`numpy.ma`), 1e30, 9.97e36 (netCDF)."""
+
+REAL, COARSE = 0.02, 0.18
+"""Values that repeat less are real numbers; those that repeat more are coarse integers, whose
+noise is at most 2.5 steps."""
+
+_AT_ONCE = 64
+_CHANCE = 1e-8
+_LARGEST_REACH = 15
+
+
+class Grain(NamedTuple):
+    """How often values repeat in an image, gaps aside.
+
+    Attributes
+    ----------
+    repeats : float
+        Share of the most common value, after the commonest of all (a gap's, perhaps) is taken
+        out.
+    common : float
+        Share of the commonest value, where values are coarse integers.
+    """
+
+    repeats: float = 0.0
+    common: float = 0.0
+
+    @property
+    def real(self) -> bool:
+        """Whether equal values are no chance."""
+        return self.repeats < REAL
+
+    @property
+    def coarse(self) -> bool:
+        """Whether equal neighbours are measurements: counts of a few, a noise of few steps."""
+        return self.repeats > COARSE
+
+
+class Gaps(NamedTuple):
+    """What is not a measurement; two masks of the shape of the values.
+
+    Attributes
+    ----------
+    missing : ndarray of bool
+        Nothing was observed here.
+    saturated : ndarray of bool
+        Core of a saturated star. Its pixels are missing, too, where they have no value.
+    """
+
+    missing: Mask
+    saturated: Mask
+
+
+def measure_grain(blocks: FloatImage) -> Grain:
+    """How often values repeat, from blocks (n, y, x) of an image; NaN where there is no value."""
+    found = []
+    for block in blocks:
+        values = block[np.isfinite(block)]
+        counts = np.sort(np.unique(values, return_counts=True)[1])[::-1]
+        if len(counts) > 1 and values.size - counts[0] >= 16:
+            found.append((counts[1] / (values.size - counts[0]), counts[0] / values.size))
+    if not found:
+        return Grain()
+    repeats, common = np.array(found).T
+    often = float(np.percentile(repeats, 75))
+    return Grain(often, float(np.median(common[repeats > COARSE])) if often > COARSE else 0.0)
+
+
+def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> Gaps:
+    """Find the pixels where nothing was observed, and the saturated cores.
+
+    Missing are pixels that are not finite or hold a fill value, and connected plateaus of
+    `PLATEAU_PX` or more equal pixels: drizzled mosaics fill gaps with zeros, and a sky that was
+    subtracted later makes another constant of them. In images of coarse integers equal neighbours
+    are common; there a square counts that is too large for a chance. A bright plateau with a soft
+    edge is a saturated core.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., H, W)
+        Images.
+    grain : callable, optional
+        Gives the `Grain` of the image that the values are from; asked only where it matters. By
+        default the values tell themselves.
+
+    Returns
+    -------
+    Gaps
+    """
+    windows = values.reshape(-1, *values.shape[-2:])
+    ask = grain or (lambda: measure_grain(windows))
+    missing, saturated = _without_value(windows), np.zeros(windows.shape, bool)
+    repeats, most = _repeats(windows)
+    flat = repeats == most
+    if flat.any() and not ask().coarse:
+        missing[flat], repeats[flat] = True, 0
+    suspects = np.flatnonzero(repeats >= CORE_PX - 1)
+    for start in range(0, len(suspects), _AT_ONCE):
+        part = suspects[start : start + _AT_ONCE]
+        missing[part], saturated[part] = _in_plateaus(windows[part], missing[part], ask())
+    share = missing.mean(axis=(-1, -2))
+    for i in np.flatnonzero((share > 0) & (share < 1)):
+        saturated[i] |= _dark_cores(windows[i], missing[i])
+    return Gaps(missing.reshape(values.shape), saturated.reshape(values.shape))
+
+
+def _without_value(windows: FloatImage) -> Mask:
+    """Pixels that are not finite, or hold a fill value."""
+    unusual = np.less(np.abs(windows), min(map(abs, FILL_VALUES)))
+    np.logical_not(unusual, out=unusual)
+    if unusual.any():
+        kept = windows[unusual]
+        unusual[unusual] = ~(np.abs(kept) < FILL_LARGE) | np.isin(kept, FILL_VALUES)
+    return unusual
+
+
+def _repeats(windows: FloatImage) -> tuple[NDArray[np.int64], int]:
+    """Number of equal neighbours in each window (n,), and the most that is possible."""
+    right = windows[..., 1:] == windows[..., :-1]
+    down = windows[..., 1:, :] == windows[..., :-1, :]
+    counts = np.count_nonzero(right, axis=(-1, -2)) + np.count_nonzero(down, axis=(-1, -2))
+    return np.asarray(counts), right[0].size + down[0].size
+
+
+def _in_plateaus(windows: FloatImage, missing: Mask, grain: Grain) -> tuple[Mask, Mask]:
+    """Missing pixels and saturated cores of windows that have equal neighbours."""
+    cores = np.zeros(windows.shape, bool)
+    label, size, level, window = _plateaus(np.where(missing, np.float32(np.nan), windows))
+    gap = (size >= PLATEAU_PX) & (not grain.coarse)
+    if grain.real:
+        gap |= (size >= ZEROS_PX) & (level == 0)
+        gap[_at_border(label)] |= True
+        gap &= size >= BORDER_PX
+    gap[0] = False
+    small = (size >= (CORE_PX if grain.real else ZEROS_PX)) & (size <= CORE_LARGEST_PX)
+    plain = (label == 0) & ~missing
+    for i in np.unique(window[small]).tolist():
+        dark, bright = _brightness(windows[i][plain[i]])
+        chosen = np.flatnonzero(small & (window == i) & (level > bright))
+        for number, part, ring in _with_ring(label[i], chosen, windows[i], plain[i]):
+            edge = dark + CORE_EDGE * (level[number] - dark)
+            if ring.max() < level[number] and np.percentile(ring, 75) > edge:
+                gap[number] = False
+                cores[i] |= part
+    missing = missing | gap[label]
+    if grain.coarse:
+        missing |= _equal_squares(windows, grain.common) & ~cores
+    return missing, cores
+
+
+def _plateaus(
+    windows: FloatImage,
+) -> tuple[Labels, NDArray[np.int64], FloatImage, NDArray[np.int64]]:
+    """Connected pixels of one value: labels of the pixels; by label size, value and window.
+
+    Label 0 are all pixels that have fewer than `CORE_PX` in connection.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    start = np.ones(windows.shape, bool)  # of a run of equal pixels in a row
+    np.not_equal(windows[..., 1:], windows[..., :-1], out=start[..., 1:])
+    run = np.cumsum(start.ravel(), dtype=np.int32).reshape(windows.shape) - 1
+    joined = windows[..., 1:, :] == windows[..., :-1, :]
+    joined &= start[..., 1:, :] | start[..., :-1, :]  # two runs are joined once
+    above, below = run[..., :-1, :][joined], run[..., 1:, :][joined]
+    first = np.flatnonzero(start)
+    length = np.diff(first, append=windows.size)
+    involved = length >= CORE_PX
+    involved[above] = involved[below] = True
+    nodes, node = np.flatnonzero(involved), np.cumsum(involved, dtype=np.int32) - 1
+    edges = coo_array((np.ones(len(above), bool), (node[above], node[below])), (len(nodes),) * 2)
+    n, member = connected_components(edges, directed=False)
+    size = np.bincount(member, length[nodes], n).astype(np.int64)
+    kept = size >= CORE_PX
+    number = np.where(kept, np.cumsum(kept), 0)[member]
+    label = np.zeros(len(first), np.int32)
+    label[nodes] = number
+    pixel = np.zeros(int(kept.sum()) + 1, np.int64)  # one of each plateau
+    pixel[number] = first[nodes]
+    level = windows.ravel()[pixel]
+    return (
+        label[run],
+        np.concatenate(([0], size[kept])),
+        level,
+        pixel // math.prod(windows.shape[1:]),
+    )
+
+
+def _at_border(label: Labels) -> Labels:
+    """Labels that touch the border of their window."""
+    sides = (label[..., [0, -1], :], label[..., [0, -1]])
+    return np.unique(np.concatenate([side.ravel() for side in sides]))
+
+
+def _brightness(values: FloatImage) -> tuple[float, float]:
+    """Median of the plain pixels of a window, and from where on others are bright."""
+    if not values.size:
+        return math.nan, math.nan
+    low = np.median(values)
+    return float(low), float(low + CORE_SIGMA * 1.4826 * np.median(np.abs(values - low)))
+
+
+def _with_ring(
+    label: Labels, numbers: NDArray[np.int64], values: FloatImage, plain: Mask
+) -> Iterator[tuple[int, Mask, FloatImage]]:
+    """Number and pixels of some labels, and the values of the plain pixels that touch them."""
+    from scipy import ndimage
+
+    for number in numbers.tolist():
+        part = label == number
+        ring = values[ndimage.binary_dilation(part, np.ones((3, 3), bool)) & plain]
+        if ring.size:
+            yield number, part, ring
+
+
+def _dark_cores(values: FloatImage, missing: Mask) -> Mask:
+    """Holes of missing pixels in the light of a bright star, in one window."""
+    from scipy import ndimage
+
+    core = np.zeros(values.shape, bool)
+    label, n = ndimage.label(missing)
+    size = np.bincount(label.ravel(), minlength=n + 1)
+    fits = (size >= CORE_PX) & (size <= CORE_LARGEST_PX)
+    fits[_at_border(label)] = False
+    fits[0] = False
+    if fits.any():
+        plain = ~missing
+        bright = _brightness(values[plain])[1]
+        for _, part, ring in _with_ring(label, np.flatnonzero(fits), values, plain):
+            if np.median(ring) > bright:
+                core |= part
+    return core
+
+
+def _equal_squares(windows: FloatImage, common: float) -> Mask:
+    """Pixels in squares of one value that are too large for a chance."""
+    least = math.log(_CHANCE) / math.log(common) if 0 < common < 1 else math.inf
+    reach = max(3, math.ceil((math.sqrt(least) - 1) / 2)) if least < 1e6 else _LARGEST_REACH + 1
+    side = 2 * reach + 1
+    if reach > _LARGEST_REACH or min(windows.shape[1:]) < side:
+        return np.zeros(windows.shape, bool)
+    from scipy import ndimage
+
+    hole, size = np.isnan(windows), (1, side, side)
+    low = np.where(hole, -np.inf, windows)
+    high = np.where(hole, np.inf, windows)
+    low = ndimage.minimum_filter(low, size, mode="constant", cval=-np.inf)
+    high = ndimage.maximum_filter(high, size, mode="constant", cval=np.inf)
+    return np.asarray(ndimage.maximum_filter(low == high, size, mode="constant"))

@@ -1,0 +1,115 @@
+"""What was not observed is found by its values, and chance and saturated stars are no gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from praesepe.images.gaps import find_gaps, measure_grain
+from praesepe.images.pixels import Pixels
+
+Y, X = np.mgrid[:64, :64]
+SLANTED = (X + 2 * Y) < 50
+"""A slanted edge, as between chips."""
+
+
+@pytest.fixture
+def noise(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(0.01, 0.003, (64, 64)).astype("f4")
+
+
+def star(peak: float, half_width: float = 4) -> np.ndarray:
+    radius = np.hypot(X - 30, Y - 34)
+    return (peak * (1 + (radius / half_width) ** 2) ** -2).astype("f4")
+
+
+@pytest.mark.parametrize("value", [0, -0.0021, 0.02, 5.0, 40000.0, 3e-30, -99.0])
+def test_a_constant_of_any_value_is_a_gap(noise: np.ndarray, value: float) -> None:
+    noise[SLANTED] = value
+    gaps = find_gaps(noise)
+    assert np.array_equal(gaps.missing, SLANTED)
+    assert not gaps.saturated.any()
+
+
+@pytest.mark.parametrize("pixels", [24, 25])
+def test_plateaus_begin_at_25_pixels(noise: np.ndarray, pixels: int) -> None:
+    noise[30, 5 : 5 + pixels - 10] = noise[31:36, 6:8] = 0.013  # of any shape
+    assert find_gaps(noise).missing.sum() == (pixels if pixels == 25 else 0)
+
+
+def test_single_zeros_are_measurements(noise: np.ndarray) -> None:
+    noise[10, 10] = noise[20:22, 20:22] = noise[30, 5:13] = 0
+    assert not find_gaps(noise).missing.any()
+
+
+def test_a_gap_goes_on_beyond_the_border(noise: np.ndarray) -> None:
+    noise[:3, -3:] = -0.0021
+    assert np.array_equal(find_gaps(noise).missing, (Y < 3) & (X > 60))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -999, -9999, 1e20, 1e30, -3.4e38, -32768])
+def test_fill_values_need_no_neighbours(noise: np.ndarray, value: float) -> None:
+    noise[40, 40] = value
+    assert np.argwhere(find_gaps(noise).missing).tolist() == [[40, 40]]
+    noise[40, 40] = 0.5
+    assert not find_gaps(1e5 * noise).missing.any()  # a bright pixel is none
+
+
+@pytest.mark.parametrize("mean", [0.03, 0.1, 0.7, 3.0])
+def test_counts_are_often_equal(rng: np.random.Generator, mean: float) -> None:
+    """Half of the pixels of a Poisson image with 0.7 counts are zero; none is a gap."""
+    image = rng.poisson(mean, (320, 320)).astype("f4")
+    pixels = Pixels(image, image.shape)
+    windows = image.reshape(5, 64, 5, 64).swapaxes(1, 2).reshape(25, 64, 64)
+    assert not pixels.find_gaps(windows).missing.any()
+    if mean > 0.05:  # else 31 × 31 zeros in a row may be chance
+        image[64:128, 64:128] = 0
+        assert pixels.find_gaps(image[64:128, 64:128]).missing.mean() > 0.99
+
+
+@pytest.mark.parametrize("sigma", [3, 10, 300])
+@pytest.mark.parametrize("value", [0, 7])
+def test_integers_with_noise_of_many_steps(
+    rng: np.random.Generator, sigma: float, value: int
+) -> None:
+    """Scaled integers have gaps as real numbers do, and no others."""
+    image = np.rint(rng.normal(0, sigma, (640, 640)))
+    pixels = Pixels(image.astype("i2"), image.shape, scale=0.0125, zero=0.003)
+    assert not pixels.find_gaps(np.asarray(pixels)).missing.any()
+    image[:, 300:] = value
+    pixels = Pixels(image.astype("i2"), image.shape, scale=0.0125, zero=0.003)
+    missing = pixels.find_gaps(pixels[100:164, 280:344]).missing
+    assert missing[:, 20:].all()
+    assert missing[:, :20].mean() < 0.05  # a pixel at the edge that is equal by chance
+
+
+def test_grain_is_of_the_image_not_of_the_gap(noise: np.ndarray) -> None:
+    noise[:40] = 0
+    noise[40:50] = -1
+    assert measure_grain(noise[None]).coarse  # two gaps in one block
+    assert measure_grain(noise.reshape(4, 16, 64)[[1, 3, 3, 3]]).real
+
+
+def test_nothing_but_a_constant_is_a_gap() -> None:
+    assert find_gaps(np.full((2, 64, 64), 0.013, "f4")).missing.all()
+
+
+@pytest.mark.parametrize("full", [8.0, 1.0])
+def test_saturated_cores_are_no_gaps(noise: np.ndarray, full: float) -> None:
+    image = noise + np.minimum(star(40.0) + noise, full)
+    image[star(40.0) > full] = full
+    gaps = find_gaps(image)
+    assert not gaps.missing.any()
+    assert np.array_equal(gaps.saturated, star(40.0) > full)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, -999.0])
+def test_a_core_without_values_is_both(noise: np.ndarray, value: float) -> None:
+    image = noise + star(40.0)
+    core = star(40.0) > 10
+    image[core] = value
+    gaps = find_gaps(image)
+    assert np.array_equal(gaps.missing, core)
+    assert np.array_equal(gaps.saturated, core)
+    noise[core] = value  # the same hole without a star
+    assert not find_gaps(noise).saturated.any()
