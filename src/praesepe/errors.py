@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class PraesepeError(Exception):
@@ -117,6 +121,19 @@ def reason(error: BaseException) -> str:
     sentences = re.split(r"(?<=[.;!?])\s+", " ".join(str(error).split()))
     said = " ".join(takewhile(lambda sentence: not _ADVICE.search(sentence), sentences))
     return said.rstrip(".;")[:200] or type(error).__name__
+
+
+def warn_outside(
+    values: NDArray[Any], low: float, high: float, what: str, advice: str, *, stacklevel: int
+) -> None:
+    """Warn of values beyond a range by more than rounding: how many, of what, and what to do."""
+    n = int(((values < low - 1e-4) | (values > high + 1e-4)).sum())
+    if n:
+        warnings.warn(
+            f"{n} of {values.size} values of {what} are outside {low:g} to {high:g}, {advice}",
+            PraesepeWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def listed(names: object, last: str = "and") -> str:

@@ -67,3 +67,29 @@ def cards(record: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
 def now() -> str:
     """Date and time in UTC, ISO 8601, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def difference(then: Any, now: Any, defaults: Mapping[str, Any] | None = None) -> str:
+    """What differs between two records: ``"galaxy.distance_pc 785000.0, now 900000.0"``.
+
+    A key that only one has is at its default, which `defaults` may tell.
+    """
+    if isinstance(then, dict) and isinstance(now, dict):
+        then, now = _flat(then), _flat(now)
+        usual = {key: (defaults or {}).get(key, "default") for key in {**now, **then}}
+        values = [(key, then.get(key, usual[key]), now.get(key, usual[key])) for key in usual]
+        return ", ".join(f"{key} {a!r}, now {b!r}" for key, a, b in values if a != b)
+    return f"{then or 'none'!r}, now {now or 'none'!r}"
+
+
+def _flat(content: Any, place: str = "") -> dict[str, Any]:
+    """Values of nested dictionaries by their keys, joined by dots; of a list's, by their names."""
+    if isinstance(content, list) and content and all(isinstance(one, dict) for one in content):
+        content = {str(one.get("name", i)): one for i, one in enumerate(content)}
+    if not isinstance(content, dict):
+        return {place: content}
+    return {
+        path: value
+        for key, part in content.items()
+        for path, value in _flat(part, f"{place}.{key}" if place else key).items()
+    }

@@ -51,6 +51,8 @@ def test_survey_init_writes_a_survey_to_edit(run_cli: Run, tmp_path: Path) -> No
     refused = run_cli("survey", "init", "m33.toml", cwd=tmp_path, check=False)
     assert refused.returncode == 2
     assert "exists" in refused.stderr
+    assert "--overwrite" in refused.stderr
+    run_cli("survey", "init", "m33.toml", "--like", "phat-nodust", "--overwrite", cwd=tmp_path)
 
 
 OLD_TOY = """

@@ -101,6 +101,30 @@ def test_every_command_has_its_function() -> None:
     assert {one for some in functions.values() for one in some} <= set(praesepe.__all__)
 
 
+def test_commands_share_their_options() -> None:
+    """What one command of a kind can be told, the others can."""
+    from typer.main import get_command
+
+    from praesepe.cli.app import app
+
+    groups = get_command(app).commands  # type: ignore[attr-defined]
+    commands = {
+        f"{group} {name}": command
+        for group, one in groups.items()
+        for name, command in getattr(one, "commands", {"": one}).items()
+    }
+    options = {name: {o for p in one.params for o in p.opts} for name, one in commands.items()}
+    reads_images = {"--image", "--unit", "--zero-point", "--no-wcs", "--catalog", "--x", "--y"}
+    for name, words in options.items():
+        if "--image" in words:
+            assert words >= reads_images, name
+        if words & {"--seed", "--device"}:
+            assert {"--seed", "--threads", "--out"} <= words, name
+        if words & {"--out", "--like"} and "--resume" not in words:
+            assert "--overwrite" in words, name
+        assert "--verbose" in words, name
+
+
 def stamps(n: int) -> np.ndarray:
     return np.random.default_rng(3).normal(0.05, 0.01, (n, 3, 64, 64)).astype("f4")
 

@@ -50,14 +50,11 @@ NoNuisances = Annotated[
     bool,
     typer.Option("--no-nuisances", help="Perfect zero points, sharpness and registration."),
 ]
-NoWcs = Annotated[
-    bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
-]
 
 
 @dataclass(frozen=True)
 class Images:
-    """Options that say which images there are, and in which units."""
+    """Options that say which images there are, and how to read them."""
 
     image: Annotated[
         list[str] | None,
@@ -73,6 +70,9 @@ class Images:
             metavar="BAND=MAG", help="AB magnitude of 1 e-/s, in place of PHOTFLAM; repeat."
         ),
     ] = None
+    no_wcs: Annotated[
+        bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
+    ] = False
 
     def files(self) -> dict[str, Path]:
         """The file of each band."""
@@ -81,12 +81,13 @@ class Images:
             raise InputError("no images; give --image BAND=FILE for every band.")
         return files
 
-    def calibration(self) -> dict[str, Any]:
-        """Units and zero points, as the library takes them."""
+    def reading(self) -> dict[str, Any]:
+        """Units, zero points and the WCS, as the library takes them."""
         zero_points = by_band("--zero-point", self.zero_point)
         return {
             "units": by_band("--unit", self.unit),
             "zero_points": {band: _magnitude(text) for band, text in zero_points.items()},
+            "allow_no_wcs": self.no_wcs,
         }
 
 

@@ -15,8 +15,8 @@ from praesepe.cli.common import (
     Images,
     Machine,
     Model,
+    N,
     NoNuisances,
-    NoWcs,
     Overwrite,
     Samples,
     Seed,
@@ -67,7 +67,6 @@ def train(
         ),
     ] = None,
     pixels: ImagePixels,
-    no_wcs: NoWcs = False,
     seed: Seed = 0,
     machine: Machine,
 ) -> None:
@@ -84,7 +83,7 @@ def train(
     if (minutes is None) == (steps is None):
         raise InputError("give either --minutes or --steps, to say how long to train.")
     described = load_survey(survey)
-    labelled = _annotated(described, catalog, images, pixels, no_wcs)
+    labelled = _annotated(described, catalog, images, pixels)
     checkpoint = out / "checkpoint.safetensors"
     if resume and checkpoint.is_file():
         _say_where_it_goes_on(checkpoint)
@@ -125,7 +124,7 @@ def _say_where_it_goes_on(checkpoint: Path) -> None:
 
 
 def _annotated(
-    survey: Survey, catalog: Path | None, images: Images, pixels: ImagePixels, no_wcs: bool
+    survey: Survey, catalog: Path | None, images: Images, pixels: ImagePixels
 ) -> Labelled | None:
     """Read the clusters to train on, where the options name any."""
     from praesepe.training.labelled import read_labelled
@@ -134,12 +133,11 @@ def _annotated(
         raise InputError(
             "annotated clusters need both --catalog and --image BAND=FILE for every band."
         )
-    told = asdict(pixels) | images.calibration()
+    told = asdict(pixels) | images.reading()
     if catalog is None:
-        refuse_unused("they are for annotated clusters", **told, allow_no_wcs=no_wcs)
+        refuse_unused("they are for annotated clusters", **told)
         return None
-    reading = told | {"allow_no_wcs": no_wcs}
-    labelled = read_labelled(survey, images.files(), catalog, **reading)
+    labelled = read_labelled(survey, images.files(), catalog, **told)
     say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
     return labelled
 
@@ -153,7 +151,6 @@ def predict(
     ],
     images: Images,
     pixels: ImagePixels,
-    no_wcs: NoWcs = False,
     regions: Annotated[Path | None, typer.Option(help="DS9 regions to write: .reg.")] = None,
     samples: Annotated[
         Path | None, typer.Option(help="Posterior draws to write: .parquet or .zarr.")
@@ -183,8 +180,7 @@ def predict(
             n_samples=n_samples,
             seed=seed,
             **asdict(pixels),
-            **images.calibration(),
-            allow_no_wcs=no_wcs,
+            **images.reading(),
             device=device,
             progress=progress,
             command=command_line(),
@@ -199,7 +195,7 @@ def evaluate(
     model: Model,
     *,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, clusters.ecsv, figures.")],
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of artificial clusters.")] = 4000,
+    n: N = 4000,
     n_samples: Samples = 500,
     no_nuisances: NoNuisances = False,
     overwrite: Overwrite = False,

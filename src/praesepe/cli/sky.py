@@ -19,6 +19,7 @@ from praesepe.cli.common import (
     PixelColumns,
     Seed,
     SurveyName,
+    Threads,
     Workers,
     command_line,
     workers_for,
@@ -48,6 +49,7 @@ def fields_build(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     pixels: ImagePixels,
+    threads: Threads = None,
 ) -> None:
     """Cut star fields without clusters, gaps and saturated stars from your mosaics.
 
@@ -69,7 +71,7 @@ def fields_build(
             seed=seed,
             overwrite=overwrite,
             **asdict(pixels),
-            **images.calibration(),
+            **images.reading(),
             command=command_line(),
             progress=progress,
         )
@@ -158,6 +160,7 @@ def mosaic(
     ] = None,
     overwrite: Overwrite = False,
     pixels: PixelColumns,
+    threads: Threads = None,
 ) -> None:
     """Write an artificial mosaic: a calibrated FITS image per band, and the truth.
 

@@ -24,7 +24,7 @@ def survey_list() -> None:
 
 
 def survey_show(
-    name: SurveyName,
+    survey: SurveyName,
     every_key: Annotated[
         bool, typer.Option("--all", help="Every key, with the defaults filled in.")
     ] = False,
@@ -33,14 +33,16 @@ def survey_show(
     from praesepe.sky.check import check_survey
     from praesepe.survey import load_survey, survey_names, survey_text
 
-    check_survey(load_survey(name))
-    plain = name in survey_names() and not every_key
-    typer.echo((survey_text(name) if plain else load_survey(name).to_toml()).rstrip())
+    described = load_survey(survey)
+    check_survey(described)
+    plain = survey in survey_names() and not every_key
+    typer.echo((survey_text(survey) if plain else described.to_toml()).rstrip())
 
 
 def survey_init(
     file: Annotated[Path, typer.Argument(help="TOML file to write.")],
     like: Annotated[str, typer.Option(help="Survey to start from.")] = "phat",
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a survey file to edit.
 
@@ -48,7 +50,7 @@ def survey_init(
     """
     from praesepe.survey.editing import init_survey
 
-    init_survey(file, like=like)
+    init_survey(file, like=like, overwrite=overwrite)
     say(f"Wrote {file}. Edit it, check it with `praesepe survey show {file}`, then train:")
     say(f"  praesepe train {file} --out {file.stem} --minutes 60")
 

@@ -83,6 +83,7 @@ def build_fields(
     pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
     zero_points: Mapping[str, float] | None = None,
+    allow_no_wcs: bool = False,
     command: str | None = None,
     progress: Progress | None = None,
 ) -> StarFields:
@@ -113,7 +114,7 @@ def build_fields(
         Replace fields that exist.
     x, y, origin, columns, pixels_of
         Pixel columns, and names of columns, of the catalog, as for `praesepe.images.Catalog.read`.
-    units, zero_points : mapping, optional
+    units, zero_points, allow_no_wcs
         As for `praesepe.images.Mosaic.read`.
     command : str, optional
         The command line, for the description.
@@ -142,7 +143,9 @@ def build_fields(
     if catalog is None:
         refuse_unused("no catalog is given", **told, exclude_radius_arcsec=exclude_radius_arcsec)
     folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
-    mosaic = Mosaic.read(images, survey, units=units, zero_points=zero_points)
+    mosaic = Mosaic.read(
+        images, survey, units=units, zero_points=zero_points, allow_no_wcs=allow_no_wcs
+    )
     known = None if catalog is None else Catalog.read(catalog, **told)
     if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(

@@ -26,6 +26,7 @@ from praesepe.errors import InputError, refuse_unused, unknown
 from praesepe.files import atomic, check_output, check_space, remove, remove_debris
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
+from praesepe.provenance import difference
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.truth import describe
@@ -336,6 +337,7 @@ def _manifest(
     return {
         "praesepe": record.pop("praesepe_version"),
         **record,
+        "survey_content": whole.survey.identity(),
         "shard_size": size,
         "format": format,
         "shards": [{"file": file.name, "first": p.first, "n": p.n} for file, p in parts],
@@ -353,14 +355,15 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
             "another folder"
         ) from None
     remove_debris(folder)
-    free = {"shards", "survey"}  # the first follows from the rest; the second is a name
-    changed = [key for key in manifest if found.get(key) != manifest[key] and key not in free]
-    if changed and not overwrite:
-        differences = ", ".join(
-            f"{key} = {found.get(key)!r}, not {manifest[key]!r}" for key in changed
-        )
+    # Shards follow from the rest; survey is a name; sets of earlier versions tell no content.
+    content = "survey_content"
+    free = {"shards", "survey", "survey_fingerprint" if content in found else content}
+    then, now = (
+        {key: of.get(key) for key in manifest if key not in free} for of in (found, manifest)
+    )
+    if then != now and not overwrite:
         raise InputError(
-            f"{folder} holds another set: {differences}.",
+            f"{folder} holds another set: {difference(then, now)}.",
             remedy="Choose another folder, or overwrite it",
             code="overwrite=True",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from praesepe.errors import InputError, PraesepeWarning, unknown
+from praesepe.errors import InputError, unknown, warn_outside
 
 PRESENT = "present"
 """The condition that says which bands there are; the network sees the others as empty."""
@@ -123,15 +122,8 @@ def as_tensor(
             ) from error
         if not np.isfinite(values).all():
             raise InputError(f"condition {name!r} has values that are not finite")
-        low, high = ranges[name]
-        n_beyond = int(((values < low - 1e-4) | (values > high + 1e-4)).sum())
-        if n_beyond:
-            warnings.warn(
-                f"condition {name!r}: {n_beyond} of {values.size} values are outside {low:g} to "
-                f"{high:g}, which model {model!r} was trained with; do not trust its answers there",
-                PraesepeWarning,
-                stacklevel=3,
-            )
+        advice = f"which model {model!r} was trained with; do not trust its answers there"
+        warn_outside(values, *ranges[name], f"condition {name!r}", advice, stacklevel=3)
         columns.append(values)
     return torch.from_numpy(np.concatenate(columns, axis=1))
 

@@ -12,7 +12,7 @@ from praesepe.survey.schema import toml_text
 from praesepe.survey.toml import load_survey, read_survey_text, survey_text
 
 
-def init_survey(file: str | Path, *, like: str = "phat") -> Path:
+def init_survey(file: str | Path, *, like: str = "phat", overwrite: bool = False) -> Path:
     """Write a survey file to start from: one that is included, under a name of its own.
 
     Parameters
@@ -21,6 +21,8 @@ def init_survey(file: str | Path, *, like: str = "phat") -> Path:
         TOML file to write; the survey is named after it.
     like : str
         An included survey.
+    overwrite : bool
+        Whether the file may be replaced.
 
     Returns
     -------
@@ -35,12 +37,10 @@ def init_survey(file: str | Path, *, like: str = "phat") -> Path:
     file = Path(file)
     if file.suffix != ".toml":
         raise InputError(f"{file}: the name of a survey file ends in .toml")
-    if file.exists():
-        raise InputError(f"{file} exists; choose another name or remove it")
     name = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "-" for c in file.stem)
     ours = f'name = "{name.lstrip("_.-") or "mine"}"'
     text = survey_text(like).replace(f'name = "{like}"', ours, 1)
-    with atomic(file) as part:
+    with atomic(file, overwrite=overwrite) as part:
         part.write_text(text, encoding="utf-8")
     load_survey(file)
     return file

@@ -12,6 +12,7 @@ from torch import Tensor
 from praesepe.errors import InputError, reason
 from praesepe.files import atomic
 from praesepe.network.schema import Entry, ModelCard, checksum
+from praesepe.provenance import difference
 
 
 class Checkpoint(Entry):
@@ -91,29 +92,6 @@ def check_same_run(
     for key in sorted({*theirs, *ours}, key=list({**ours, **theirs}).index):
         if (then := theirs.get(key)) != (now := ours.get(key)):
             raise InputError(
-                f"{path} belongs to a run with another {key}: {_difference(then, now, defaults)}; "
+                f"{path} belongs to a run with another {key}: {difference(then, now, defaults)}; "
                 "resume with what it was begun with or choose another folder"
             )
-
-
-def _difference(then: Any, now: Any, defaults: Mapping[str, Any]) -> str:
-    """What differs between two entries."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        then, now = _flat(then), _flat(now)
-        usual = {key: defaults.get(key, "default") for key in {**now, **then}}
-        values = [(key, then.get(key, usual[key]), now.get(key, usual[key])) for key in usual]
-        return ", ".join(f"{key} {a!r}, now {b!r}" for key, a, b in values if a != b)
-    return f"{then or 'none'!r}, now {now or 'none'!r}"
-
-
-def _flat(content: Any, place: str = "") -> dict[str, Any]:
-    """Values of nested dictionaries by their keys, joined by dots; of a list's, by their names."""
-    if isinstance(content, list) and content and all(isinstance(one, dict) for one in content):
-        content = {str(one.get("name", i)): one for i, one in enumerate(content)}
-    if not isinstance(content, dict):
-        return {place: content}
-    return {
-        path: value
-        for key, part in content.items()
-        for path, value in _flat(part, f"{place}.{key}" if place else key).items()
-    }

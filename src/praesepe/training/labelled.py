@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, warn_outside
 from praesepe.survey import Survey, load_survey
 
 MINIMUM = 20
@@ -77,14 +76,8 @@ class Labelled:
                     named = ", ".join(f"{i} ({word})" for i, word in enumerate(categories))
                     raise InputError(f"label {name} = {strange[0]:g}; allowed are {named}")
                 continue
-            n = int(((values < low - 1e-4) | (values > high + 1e-4)).sum())
-            if n:
-                warnings.warn(
-                    f"{n} of {len(values)} labelled clusters have {name} beyond the prior, "
-                    f"{low:g} to {high:g}; leave them out, or give the survey a wider range",
-                    PraesepeWarning,
-                    stacklevel=2,
-                )
+            advice = "the prior; leave these clusters out, or give the survey a wider range"
+            warn_outside(values, low, high, f"label {name}", advice, stacklevel=2)
 
     def fingerprint(self) -> str:
         """SHA-256 of stamps and labels: equal clusters, equal fingerprints."""

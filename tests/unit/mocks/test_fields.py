@@ -203,3 +203,17 @@ def test_real_images(shared_data: Path, repository: Path, tmp_path: Path) -> Non
     # stars stand out of the sky and the noise
     second = crops[:, 1].flatten(1)
     assert (second.amax(1) > 10 * second.median(1).values).float().mean() > 0.8
+
+
+def test_fields_of_images_without_a_wcs(survey, sky, tmp_path):
+    plain = hdus(survey, sky)
+    for images in plain.values():
+        for image in images if isinstance(images, list) else [images]:
+            for key in ("CTYPE1", "CTYPE2"):
+                image.header.remove(key, ignore_missing=True)
+    options = {"n": 2, "size": FIELD, "out": tmp_path / "fields"}
+    with pytest.raises(InputError, match="WCS"):
+        build_fields(survey, plain, **options)
+    built = build_fields(survey, plain, allow_no_wcs=True, **options)
+    assert built.n == 2
+    assert "ra" not in Table.read(built.path / "places.ecsv").colnames

@@ -207,8 +207,18 @@ def test_a_set_in_memory_is_that_in_the_file(survey, tmp_path: Path, small_block
 def test_another_set_in_the_folder(survey, tmp_path: Path, small_blocks):
     folder, options = tmp_path / "set", {"n": 16, "shards": 2, "format": "zarr"}
     simulate(survey, seed=2, out=folder, **options)
-    with pytest.raises(InputError, match="holds another set: seed = 2, not 3"):
+    with pytest.raises(InputError, match="holds another set: seed 2, now 3"):
         simulate(survey, seed=3, out=folder, **options)
+    far = survey.with_values(galaxy={"distance_pc": 9e5})
+    told = r"set: survey_content\.galaxy\.distance_pc \d+\.0, now 900000\.0\. Choose"
+    with pytest.raises(InputError, match=told):
+        simulate(far, seed=2, out=folder, **options)
+    manifest = folder / "manifest.json"  # a set of an earlier version tells a checksum alone
+    earlier = {k: v for k, v in json.loads(manifest.read_text()).items() if k != "survey_content"}
+    manifest.write_text(json.dumps(earlier))
+    with pytest.raises(InputError, match="set: survey_fingerprint '"):
+        simulate(far, seed=2, out=folder, **options)
+    assert simulate(survey, seed=2, out=folder, **options).files
     simulate(survey, n=8, seed=3, shards=1, out=folder, overwrite=True)
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "shard-00000.fits"]
 

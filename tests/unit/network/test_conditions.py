@@ -98,7 +98,8 @@ def test_what_is_refused(
 
 
 def test_a_value_that_was_not_trained_for_is_told(estimator: Estimator, stamps: np.ndarray) -> None:
-    with pytest.warns(PraesepeWarning, match="'log_distance': 6 of 6 values are outside 5.8 to"):
+    message = "6 of 6 values of condition 'log_distance' are outside 5.8 to"
+    with pytest.warns(PraesepeWarning, match=message):
         answer(estimator, stamps, log_distance=600.0)
 
 

@@ -261,7 +261,7 @@ def test_labels_that_cannot_be_learnt() -> None:
     labels = np.tile(np.float32([9.0, 3.0, 1.0]), (30, 1))
     labels[:4, 1] = 9.0
     priors = {"log_age": (6.6, 10.1), "log_mass": (2.0, 3.5), "profile": (0.0, 2.0)}
-    with pytest.warns(PraesepeWarning, match="4 of 30 labelled clusters have log_mass beyond"):
+    with pytest.warns(PraesepeWarning, match="4 of 30 values of label log_mass are outside"):
         make_labelled(30, labels=labels).check(priors)
     labels[3, 2] = 7.0
     with pytest.warns(PraesepeWarning), pytest.raises(InputError, match=r"profile = 7; .*0 \(eff"):
