@@ -152,10 +152,7 @@ def build_fields(
             f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
             f"{edge_px} px from its edge; give smaller fields, or a smaller distance from the edge"
         )
-    half_stamp = survey.stamp_size / 2 * survey.pixel_scale_arcsec
-    radius = half_stamp if exclude_radius_arcsec is None else exclude_radius_arcsec
-    if not 0 <= radius < math.inf:
-        raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
+    radius = _radius_arcsec(exclude_radius_arcsec, survey)
     clusters = cluster_cells(mosaic, known, radius)
     missing, saturated = scan(mosaic, progress)
     clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
@@ -185,6 +182,14 @@ def build_fields(
     }
     _write(folder, mosaic, corners, size, description)
     return StarFields(folder, len(corners), removed)
+
+
+def _radius_arcsec(given: float | None, survey: Survey) -> float:
+    """How far the fields keep from known clusters; half a stamp by default."""
+    radius = survey.stamp_size / 2 * survey.pixel_scale_arcsec if given is None else given
+    if not 0 <= radius < math.inf:
+        raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
+    return radius
 
 
 # Files
