@@ -17,7 +17,12 @@ from praesepe.lazy import extras
 if TYPE_CHECKING:
     from astropy.table import Table
 
-_UNIT_IN_TEXT = re.compile(r"(?P<text>.*) \[(?P<unit>(dex|mag|dB)\([^\[\]]*\))\]", re.DOTALL)
+_UNIT_IN_TEXT = re.compile(
+    r"(?P<text>.*) \[(?P<unit>(dex|mag|dB)\([^\[\]]*\)|\d+ [^\[\]]*)\]", re.DOTALL
+)
+
+OTHER_TYPES = {"i1": "i2", "f2": "f4"}
+"""Types that neither format has (int8 is a logical in FITS), and what is written in their place."""
 
 FRAME = "frame"
 """Where the metadata of a column keep the system of coordinates of a VOTable."""
@@ -134,7 +139,7 @@ def _chosen(extension: str | None, known: dict[str, int], names: list[str], path
 
 
 def restore_units(table: Table) -> None:
-    """Take the logarithmic units that `fits_safe` put into descriptions back out of them."""
+    """Take the units that `suited` put into descriptions back out of them."""
     from astropy.units import Unit
 
     for name in table.colnames:
@@ -165,14 +170,32 @@ def suited(table: Table, format_: str) -> Table:
             table.meta[key] = json.dumps(value, default=str)
     for name in table.colnames:
         info = table[name].info
-        if "(" in str(info.unit or ""):
+        if not _has_unit(info.unit, format_):
             info.description = f"{info.description or name} [{info.unit}]"
             table[name].unit = None
+        dtype = getattr(table[name], "dtype", np.dtype(object))
+        if other := OTHER_TYPES.get(dtype.str[1:], "U" if dtype.kind == "M" else ""):
+            table.replace_column(name, table[name].astype(str if other == "U" else other))
     if format_ == "fits":
         _suit_fits(table)
     else:
         _suit_votable(table)
     return table
+
+
+def _has_unit(unit: Any, format_: str) -> bool:
+    """Whether a format can say a unit: no logarithms, and in FITS no factors but powers of ten."""
+    from astropy.units import UnitBase
+
+    if unit is None or isinstance(unit, str):  # a SkyCoord's is text
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old units, which are said all the same
+            unit.to_string(format="fits" if format_ == "fits" else "vounit")
+    except ValueError:
+        return False
+    return isinstance(unit, UnitBase)
 
 
 def _suit_fits(table: Table) -> None:
@@ -244,9 +267,11 @@ def _not_ascii(what: str) -> str:
 
 
 def _suit_votable(table: Table) -> None:
-    """Numbers beyond 2^63 as text, since VOTable has no unsigned long."""
+    """Unsigned integers as longer ones, which VOTable has; beyond 2^63 as text."""
     for name in table.colnames:
         column = table[name]
+        if getattr(column, "dtype", None) in (np.uint16, np.uint32):
+            table.replace_column(name, column.astype(np.int64))
         if getattr(column, "dtype", None) != np.uint64:
             continue
         values = np.ma.asarray(column)
@@ -265,9 +290,12 @@ def write_fits(table: Table, path: Path) -> None:
     """FITS with the descriptions as TCOMM cards, which TOPCAT and others show."""
     from astropy.io import fits
     from astropy.io.fits.verify import VerifyWarning
+    from astropy.units import UnitsWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VerifyWarning)  # long keywords become HIERARCH cards
+        # long keywords become HIERARCH cards, units that nobody knows stay as they are
+        warnings.simplefilter("ignore", VerifyWarning)
+        warnings.simplefilter("ignore", UnitsWarning)
         table.write(path, format="fits")
         with fits.open(path, mode="update") as hdus:
             for i, name in enumerate(hdus[1].columns.names, 1):
@@ -288,14 +316,18 @@ def write_votable(table: Table, path: Path) -> None:
     from astropy.io.votable.tree import Info
     from astropy.table.serialize import represent_mixins_as_columns
 
-    document = from_table(represent_mixins_as_columns(table))  # SkyCoord: its ra and dec
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as below
+        document = from_table(represent_mixins_as_columns(table))  # SkyCoord: its ra and dec
     if "model" in table.meta:
         named = ("model", "model_version", "praesepe_version", "date")
         made_by = (f"{key} {table.meta[key]}" for key in named if key in table.meta)
         document.get_first_table().description = f"measured by {', '.join(made_by)}"
     for key, value in table.meta.items():
         document.resources[0].infos.append(Info(name=str(key), value=str(value)))
-    document.to_xml(os.fspath(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are no XML names, and old units
+        document.to_xml(os.fspath(path))
 
 
 def _suit_names(table: Table) -> None:

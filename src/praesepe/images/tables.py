@@ -80,7 +80,7 @@ def read_table(
     InputError
         Where the file is not there, cannot be read, or holds several tables.
     """
-    from astropy.table import Column, Table
+    from astropy.table import Table
 
     from praesepe.images.source import check_fits, split_extension
 
@@ -90,7 +90,7 @@ def read_table(
         )
     if isinstance(source, Table):
         _refuse_columns(columns, "the catalog")
-        return Table(source), "the catalog"
+        return _plain_types(Table(source), "the catalog"), "the catalog"
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"a catalog is a Table or the path of one, not a {type(source).__name__}")
     path, extension = split_extension(os.fspath(source))
@@ -138,41 +138,55 @@ def read_table(
     for item in caught:
         if issubclass(item.category, PraesepeWarning):
             warnings.warn(item.message, PraesepeWarning, stacklevel=2)
-    for name in table.colnames:
-        if isinstance(table[name], Column):
-            _as_text(table, name, path.name)
-    restore_units(table)
+    restore_units(_plain_types(table, path.name))
     return table, path.name
 
 
-def _as_text(table: Table, name: str, label: str) -> None:
-    """Make text of a column of bytes, or of objects that are all text or nothing."""
+def _plain_types(table: Table, label: str) -> Table:
+    """Make text of bytes, and of objects what they all are; None becomes masked."""
     from astropy.table import Column, MaskedColumn
 
-    column = table[name]
-    if column.dtype.kind == "S":
-        raw = np.ma.filled(np.ma.asarray(column), b"")
-        try:
-            texts = np.char.decode(raw, "utf-8")
-        except UnicodeDecodeError:
-            texts = np.char.decode(raw, "cp1252", "replace")
-            warnings.warn(
-                f"{label}: column {name!r} is not in UTF-8; it is read as Windows-1252: look at "
-                "its accents",
-                PraesepeWarning,
-                stacklevel=3,
-            )
-        mask = getattr(column, "mask", None)
-    elif column.dtype.kind == "O" and all(isinstance(one, str | None) for one in column.tolist()):
-        texts = np.array([one or "" for one in column.tolist()], dtype=str)
-        mask = np.array([one is None for one in column.tolist()], dtype=bool)
-    else:
-        return
-    info = {"unit": column.unit, "description": column.description, "meta": column.meta}
-    masked = mask is not None and np.any(mask)
-    table.replace_column(
-        name, MaskedColumn(texts, mask=mask, **info) if masked else Column(texts, **info)
-    )
+    for name in table.colnames:
+        column = table[name]
+        if not isinstance(column, Column) or column.dtype.kind not in "SO":
+            continue
+        given = np.ma.asarray(column)
+        mask = np.ma.getmaskarray(given)
+        values: np.ndarray | None
+        if column.dtype.kind == "S":
+            values = _decoded(given.filled(b""), name, label)
+        else:
+            mask = mask | np.array([value is None for value in given.filled(None).tolist()])
+            values = _of_one_type(given.filled(None), mask)
+        if values is not None:
+            info = {"unit": column.unit, "description": column.description, "meta": column.meta}
+            new = MaskedColumn(values, mask=mask, **info) if mask.any() else Column(values, **info)
+            table.replace_column(name, new)
+    return table
+
+
+def _decoded(raw: np.ndarray, name: str, label: str) -> np.ndarray:
+    try:
+        return np.char.decode(raw, "utf-8")
+    except UnicodeDecodeError:
+        warnings.warn(
+            f"{label}: column {name!r} is not in UTF-8; it is read as Windows-1252: look at its "
+            "accents",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+        return np.char.decode(raw, "cp1252", "replace")
+
+
+def _of_one_type(values: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """Objects as an array of text, logicals or numbers; None where they are none of these."""
+    given = values[~mask].tolist()
+    for kind, nothing in ((str, ""), (bool, False), (int, 0), (int | float, np.nan)):
+        if all(isinstance(value, kind) for value in given):
+            full = [nothing if no else value for value, no in zip(values, mask, strict=True)]
+            array = np.array(full)
+            return array if array.dtype.kind in "Ubiuf" else array.astype(str)
+    return None
 
 
 def _declared(path: Path) -> str | None:
@@ -272,8 +286,23 @@ def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
     if format_ in ("fits", "votable"):
         table = suited(table, format_)
     objects = any(getattr(one, "dtype", None) is np.dtype(object) for one in table.itercols())
+    some = table if objects else table[:ROWS_FOR_TRIAL]
     with tempfile.TemporaryDirectory() as folder:
-        write_table(table if objects else table[:ROWS_FOR_TRIAL], Path(folder, Path(path).name))
+        trial = Path(folder, Path(path).name)
+        try:
+            write_table(some, trial)
+        except InputError as error:
+            for name in some.colnames if error.__cause__ else ():
+                try:
+                    write_table(some[[name]], trial, overwrite=True)
+                except InputError:
+                    raise InputError(
+                        f"column {name!r} ({some[name].info.dtype}) has no place in "
+                        f"{trial.suffix} files",
+                        given=name,
+                        remedy="write .ecsv, or leave the column out",
+                    ) from error
+            raise
 
 
 def _write_csv(table: Table, path: Path) -> None:
