@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import logging
-import math
 import os
 import re
 import shlex
@@ -67,7 +66,8 @@ class Images:
     zero_point: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="BAND=MAG", help="AB magnitude of 1 e-/s, in place of PHOTFLAM; repeat."
+            metavar="BAND=MAG",
+            help="AB magnitude of 1 e-/s ('25.3 Vega': Vega's), in place of PHOTFLAM; repeat.",
         ),
     ] = None
     no_wcs: Annotated[
@@ -83,10 +83,9 @@ class Images:
 
     def reading(self) -> dict[str, Any]:
         """Units, zero points and the WCS, as the library takes them."""
-        zero_points = by_band("--zero-point", self.zero_point)
         return {
             "units": by_band("--unit", self.unit),
-            "zero_points": {band: _magnitude(text) for band, text in zero_points.items()},
+            "zero_points": by_band("--zero-point", self.zero_point),
             "allow_no_wcs": self.no_wcs,
         }
 
@@ -205,14 +204,3 @@ def by_band(option: str, pairs: list[str] | None) -> dict[str, str]:
             raise InputError(f"{option} {pair}: band {band!r} is given twice.")
         values[band] = value
     return values
-
-
-def _magnitude(text: str) -> float:
-    """Read a finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"--zero-point: {text!r} is not a magnitude.")
-    return value

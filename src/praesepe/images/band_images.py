@@ -12,6 +12,7 @@ from praesepe.images import grid
 from praesepe.images.pixels import Pixels
 from praesepe.images.source import Source
 from praesepe.images.units import Calibration, Headers, calibrate
+from praesepe.stars.curves import band_curve
 from praesepe.survey import Band
 
 EXPOSURE_TOLERANCE = 0.3
@@ -60,7 +61,7 @@ def calibrated(
     headers: Headers,
     *,
     unit: str | None = None,
-    zero_point_ab: float | None = None,
+    zero_point_ab: float | str | None = None,
 ) -> tuple[BandImage, list[str]]:
     """Bring an opened image to the photometric scale of a survey's band.
 
@@ -71,7 +72,7 @@ def calibrated(
         The opened image; a bare array is in e-/s already.
     headers : Headers
         Its keywords.
-    unit, zero_point_ab : str, float, optional
+    unit, zero_point_ab : str, float or str, optional
         Replace ``BUNIT``, and ``PHOTFLAM`` with ``PHOTPLAM``.
 
     Returns
@@ -99,10 +100,11 @@ def calibrated(
         instrument=band.instrument,
         survey_zero_point_ab=band.zero_point_ab,
         pixel_area_sr=area_sr,
+        vega_ab=lambda: -band_curve(band).vega_minus_ab,
     )
     factor = scaling.factor(band.zero_point_ab)
     image = BandImage(source.label, source.pixels, scaling, factor, wcs=source.wcs)
-    return image, _remarks(band, headers, scaling)
+    return image, [*scaling.notes, *_remarks(band, headers, scaling)]
 
 
 def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:

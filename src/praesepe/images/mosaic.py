@@ -71,7 +71,7 @@ class Mosaic:
         *,
         reproject: Literal["auto", "never"] = "auto",
         units: Mapping[str, str] | None = None,
-        zero_points: Mapping[str, float] | None = None,
+        zero_points: Mapping[str, float | str] | None = None,
         hdu: Hdus = None,
         allow_no_wcs: bool = False,
     ) -> Mosaic:
@@ -94,7 +94,8 @@ class Mosaic:
         units : mapping, optional
             Band name to unit; replaces ``BUNIT``.
         zero_points : mapping, optional
-            Band name to AB magnitude of 1 e-/s; replaces ``PHOTFLAM`` and ``PHOTPLAM``.
+            Band name to AB magnitude of 1 e-/s (or ``"25.3 Vega"``); replaces ``PHOTFLAM``
+            and ``PHOTPLAM``.
         hdu : str, int or mapping, optional
             Extension of the files that holds the image: ``"SCI,2"``, or its number; of all bands,
             or by band. By default it is found by its name or content.

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from praesepe.errors import InputError
-
-ACCEPTED_UNITS = "ELECTRONS/S, ELECTRONS, COUNTS/S, COUNTS (or DN, ADU), MJy/sr"
-
-_ELECTRON = {"e", "e-", "el", "elec", "electron", "electrons", "photoelectron", "photoelectrons"}
-_COUNT = {"c", "count", "counts", "ct", "cts", "dn", "dns", "adu", "adus", "cnts"}
-_PER_SECOND = re.compile(r"(/s|/sec|/second|/seconds|[.*]?s-1|[.*]?sec-1)$")
+from praesepe.images.pixel_units import ACCEPTED_UNITS, PixelUnit, parse_unit
 
 _EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "XPOSURE", "EFFEXPTM")
 _GAIN_KEYS = ("CCDGAIN", "ATODGAIN", "ADCGAIN", "GAIN", "EGAIN")
@@ -25,6 +19,21 @@ _WFPC2_GAIN = {
     (1, 7): 7.12, (2, 7): 7.12, (3, 7): 6.90, (4, 7): 7.10,
     (1, 15): 13.99, (2, 15): 14.50, (3, 15): 13.95, (4, 15): 13.95,
 }  # fmt: skip
+
+# AB or Vega magnitude of one unit of the image, whatever the unit: SExtractor's convention, which
+# Euclid (MAGZERO), surveys and pipelines follow. A keyword of _SYSTEM_KEYS may say "Vega".
+_MAGNITUDE_KEYS = (
+    "MAGZERO", "ZP", "ZP_AB", "ABZP", "ABMAGZP", "ZPAB", "ZEROPNT", "ZEROPOINT", "MAGZPT", "MAGZP",
+    "PHOTZP", "PHOT_ZP", "MAG_ZERO",
+)  # fmt: skip
+_VEGA_KEYS = ("ZP_VEGA", "ZPVEGA", "VEGAZP", "VEGAMAGZ", "VEGAMAG")
+_SYSTEM_KEYS = ("MAGSYS", "PHOTSYS", "ZPSYS", "ZPTYPE", "MAGTYPE", "ZP_TYPE")
+
+AREA_TOLERANCE = 0.01
+"""Relative difference between ``PIXAR_SR`` and a pixel's solid angle by the WCS that is told."""
+
+UNIT_TOLERANCE_MAG = 0.05
+"""Difference between unit and zero point of a header beyond which one must be wrong."""
 
 # PHOTFLAM refers to one electron per second on these, whatever the unit of the pixels.
 _PHOTFLAM_PER_ELECTRON = ("ACS", "WFC3")
@@ -44,12 +53,15 @@ class Calibration:
         AB magnitude of a source of 1 e-/s in this image.
     exposure_s : float or None
         Exposure time, where known.
+    notes : tuple of str
+        What a user should know.
     """
 
     unit: str
     to_rate: float
     zero_point_ab: float
     exposure_s: float | None = None
+    notes: tuple[str, ...] = ()
 
     def factor(self, zero_point_ab: float) -> float:
         """Return what turns pixel values into e-/s at the zero point `zero_point_ab`."""
@@ -118,26 +130,6 @@ def _positive(value: Any) -> float | None:
     return number if math.isfinite(number) and number > 0 else None
 
 
-def parse_unit(
-    text: str, *, label: str = "image"
-) -> tuple[Literal["electron", "count", "MJy/sr"], bool]:
-    """Understand a FITS ``BUNIT`` ("e-/s", "DN / s", "MJy/sr"): the unit, and if per second."""
-    compact = text.strip().lower().replace("**", "").replace("^", "")
-    compact = re.sub(r"[()\s]", "", re.sub(r"\s+per\s+", "/", re.sub(r"\s+s-1$", "*s-1", compact)))
-    surface_brightness = compact in ("mjy/sr", "mjysr-1", "mjy*sr-1", "mjy.sr-1")
-    if surface_brightness and not text.strip().startswith("m"):  # millijansky
-        return "MJy/sr", True
-    if compact == "cps":
-        return "count", True
-    per_second = bool(_PER_SECOND.search(compact))
-    name = _PER_SECOND.sub("", compact)
-    if name in _ELECTRON:
-        return "electron", per_second
-    if name in _COUNT:
-        return "count", per_second
-    raise InputError(f"{label}: the unit BUNIT = {text!r} is not one of {ACCEPTED_UNITS}")
-
-
 def hst_zero_point(photflam: float, photplam: float) -> float:
     """AB magnitude of a source that gives one unit per second.
 
@@ -162,10 +154,11 @@ def calibrate(
     headers: Headers,
     *,
     unit: str | None = None,
-    zero_point_ab: float | None = None,
+    zero_point_ab: float | str | None = None,
     instrument: str = "",
     survey_zero_point_ab: float,
     pixel_area_sr: float | None = None,
+    vega_ab: Callable[[], float] | None = None,
 ) -> Calibration:
     """Read from the headers how pixel values become e-/s, and the zero point that goes with it.
 
@@ -175,14 +168,16 @@ def calibrate(
         Science header, then primary header.
     unit : str, optional
         Unit of the pixels; replaces ``BUNIT``.
-    zero_point_ab : float, optional
-        AB magnitude of 1 e-/s; replaces ``PHOTFLAM`` and ``PHOTPLAM``.
+    zero_point_ab : float or str, optional
+        AB magnitude of 1 e-/s, or ``"25.3 Vega"``; replaces what the header has.
     instrument : str
         The survey's instrument, used where the header has no ``INSTRUME``.
     survey_zero_point_ab : float
-        AB magnitude of 1 e-/s in the survey: the scale on which MJy/sr are put.
+        AB magnitude of 1 e-/s in the survey: the scale on which flux densities are put.
     pixel_area_sr : float, optional
-        Solid angle of a pixel by the WCS, used where the header has no ``PIXAR_SR``.
+        Solid angle of a pixel by the WCS; ``PIXAR_SR`` stands in for it.
+    vega_ab : callable, optional
+        Returns Vega's AB magnitude in the band.
 
     Returns
     -------
@@ -191,51 +186,98 @@ def calibrate(
     Raises
     ------
     InputError
-        Naming the keyword that is missing or has no sensible value.
+        Naming the keyword that is missing or has no sensible value, or the values that disagree.
 
     Notes
     -----
-    ``PHOTFLAM`` is the flux density of one *electron* per second for ACS and WFC3, in calibrated
-    and drizzled files alike. For WFPC2, NICMOS and STIS (and instruments unknown to us) it goes
-    with the unit of the pixels: one *count* per second in an image in counts. There the gain
-    cancels in the flux and only enters `zero_point_ab`.
+    What is read from where is told in ``docs/images.md``. ``PHOTFLAM`` is the flux density of one
+    *electron* per second for ACS and WFC3, in calibrated and drizzled files alike. For WFPC2,
+    NICMOS and STIS (and instruments unknown to us) it goes with the unit of the pixels: one *count*
+    per second in an image in counts. There the gain cancels in the flux and only enters
+    `zero_point_ab`.
     """
-    if zero_point_ab is not None and not math.isfinite(zero_point_ab):
-        raise InputError(
-            f"{headers.label}: the zero point given, {zero_point_ab}, is not a magnitude",
-            given=zero_point_ab,
-            remedy="give the AB magnitude of 1 e-/s, or leave it to the header",
-        )
+    if zero_point_ab is not None:
+        zero_point_ab = given_zero_point(zero_point_ab, headers.label, vega_ab)
     found = headers.get("BUNIT")
     text = unit or (str(found[1]) if found else "")
-    if not text:
-        raise InputError(
-            f"{headers.label}: keyword BUNIT is missing from the header; the unit of the pixels is "
-            f"unknown; accepted are {ACCEPTED_UNITS}",
-            allowed=ACCEPTED_UNITS,
-            remedy="add it to the header, or give the unit",
-            code="units={'BAND': 'UNIT'}",
-        )
-    quantity, per_second = parse_unit(text, label=headers.label)
     exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)
-    if quantity == "MJy/sr":
+    told = None if zero_point_ab is not None else _magnitude_of_one(headers, vega_ab)
+    if not text:
+        if told is None:
+            raise InputError(
+                f"{headers.label}: keyword BUNIT is missing from the header; the unit of the "
+                f"pixels is unknown; accepted are {ACCEPTED_UNITS}",
+                allowed=ACCEPTED_UNITS,
+                remedy="add it to the header, or give the unit",
+                code="units={'BAND': 'UNIT'}",
+            )
+        factor = 10 ** (0.4 * (survey_zero_point_ab - told[1]))
+        notes = _taken_as_ab(headers, *told)
+        return Calibration(
+            f"{told[0]} {told[1]:g}", factor, survey_zero_point_ab, exposure_s, notes
+        )
+    pixel = parse_unit(text, label=headers.label)
+    if pixel.kind not in ("electron", "count"):
         if zero_point_ab is not None:
             raise InputError(
-                f"{headers.label}: its pixels are in MJy/sr, which need no zero point; the one "
+                f"{headers.label}: its pixels are in {text}, which need no zero point; the one "
                 f"given, {zero_point_ab:g}, would be ignored",
                 given=zero_point_ab,
                 remedy="leave it out, or say which unit the pixels have",
                 code="units={'BAND': 'electron/s'}",
             )
-        area = headers.optional_positive("PIXAR_SR") or pixel_area_sr
-        if area is None:
-            area = headers.positive("PIXAR_SR", why="MJy/sr needs the solid angle of a pixel")
-        per_pixel = 10 ** (0.4 * (survey_zero_point_ab - jansky_to_ab(1e6 * area)))
-        return Calibration(text, per_pixel, survey_zero_point_ab, exposure_s)
+        flux_jy, notes = _jansky(pixel, headers, pixel_area_sr)
+        of_one = jansky_to_ab(flux_jy)
+        surface = pixel.kind == "surface brightness"
+        if told and unit is None and not surface and abs(told[1] - of_one) > UNIT_TOLERANCE_MAG:
+            raise InputError(
+                f"{headers.label}: 1 {text} is {of_one:.2f} mag (AB), but {told[0]} = {told[1]:g} "
+                "in the header; both cannot be right",
+                given=(text, told[1]),
+                remedy="mend the header, or give the unit to go by it",
+                code=f"units={{'BAND': {text!r}}}",
+            )
+        factor = 10 ** (0.4 * (survey_zero_point_ab - of_one))
+        return Calibration(text, factor, survey_zero_point_ab, exposure_s, notes)
+    return _electrons(
+        pixel, text, headers, zero_point_ab, told,
+        instrument=instrument, survey_zero_point_ab=survey_zero_point_ab, area_sr=pixel_area_sr,
+    )  # fmt: skip
 
-    gain = _gain(headers) if quantity == "count" else None
-    to_rate = gain or 1.0
-    if not per_second:
+
+def _electrons(
+    pixel: PixelUnit,
+    text: str,
+    headers: Headers,
+    zero_point_ab: float | None,
+    told: tuple[str, float] | None,
+    *,
+    instrument: str,
+    survey_zero_point_ab: float,
+    area_sr: float | None,
+) -> Calibration:
+    """Calibration of an image in electrons or counts."""
+    flam = zero_point_ab is not None or headers.get("PHOTFLAM", "PHOTFNU") is not None
+    exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)
+    if not flam:  # flux from the value itself: gain and exposure time are not needed
+        photmjsr = headers.optional_positive("PHOTMJSR") if pixel.per_second else None
+        if pixel.kind == "count" and photmjsr is not None:
+            per_count = PixelUnit("surface brightness", True, 1e6 * photmjsr * pixel.scale)
+            flux_jy, notes = _jansky(per_count, headers, area_sr)
+            factor = 10 ** (0.4 * (survey_zero_point_ab - jansky_to_ab(flux_jy)))
+            return Calibration(text, factor, survey_zero_point_ab, exposure_s, notes)
+        if told is not None:
+            notes = _taken_as_ab(headers, *told)
+            gain = headers.optional_positive(*_GAIN_KEYS) if pixel.kind == "count" else 1.0
+            if pixel.per_second or (exposure_s and gain):
+                to_rate = (gain or 1.0) / (1.0 if pixel.per_second else exposure_s or 1)
+                zero_point = told[1] + 2.5 * math.log10(to_rate)
+                return Calibration(text, to_rate, zero_point, exposure_s, notes)
+            factor = 10 ** (0.4 * (survey_zero_point_ab - told[1]))
+            return Calibration(text, factor, survey_zero_point_ab, exposure_s, notes)
+    gain = _gain(headers) if pixel.kind == "count" else None
+    to_rate = (gain or 1.0) * pixel.scale
+    if not pixel.per_second:
         exposure_s = headers.positive(
             *_EXPOSURE_KEYS, why=f"an image in {text} needs the exposure time"
         )
@@ -245,6 +287,100 @@ def calibrate(
     return Calibration(text, to_rate, float(zero_point_ab), exposure_s)
 
 
+def _jansky(
+    pixel: PixelUnit, headers: Headers, area_sr: float | None
+) -> tuple[float, tuple[str, ...]]:
+    """Flux density in Jy of a pixel of value 1, and what to say about it."""
+    if pixel.kind == "flux":
+        return pixel.scale, ()
+    if pixel.kind == "flux per wavelength":
+        pivot = headers.positive(
+            "PHOTPLAM", why="a flux density per wavelength needs the pivot wavelength"
+        )
+        return pixel.scale * pivot**2 / 2.99792458e18 * 1e23, ()
+    told = headers.optional_positive("PIXAR_SR")
+    if told is None and (arcsec2 := headers.optional_positive("PIXAR_A2")):
+        told = arcsec2 * math.radians(1 / 3600) ** 2
+    if area_sr is None:
+        area = told or headers.positive(
+            "PIXAR_SR", why="a surface brightness needs the solid angle of a pixel"
+        )
+        return pixel.scale * area, ()
+    notes: tuple[str, ...] = ()
+    if told is not None and abs(told / area_sr - 1) > AREA_TOLERANCE:
+        notes = (
+            f"{headers.label}: PIXAR_SR says {told:.4g} sr a pixel, but by its WCS a pixel has "
+            f"{area_sr:.4g} sr; that of the WCS is used",
+        )
+    return pixel.scale * area_sr, notes
+
+
+def given_zero_point(
+    value: float | str, label: str, vega_ab: Callable[[], float] | None = None
+) -> float:
+    """AB magnitude from a number, ``"26.06"``, ``"26.06 AB"`` or ``"25.3 Vega"``.
+
+    Parameters
+    ----------
+    value : float or str
+        What the user gives.
+    label : str
+        How messages call the image.
+    vega_ab : callable, optional
+        Returns Vega's AB magnitude in the band.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        Where it is no magnitude.
+    """
+    number, _, system = str(value).strip().partition(" ")
+    try:
+        magnitude = float(number)
+    except ValueError:
+        magnitude = math.nan
+    system = system.strip().upper()
+    if not math.isfinite(magnitude) or system not in ("", "AB", "VEGA"):
+        raise InputError(
+            f"{label}: the zero point given, {value}, is not a magnitude",
+            given=value,
+            allowed=("26.06", "26.06 AB", "25.3 Vega"),
+            remedy="give the AB magnitude of 1 e-/s, or leave it to the header",
+        )
+    return magnitude + (vega_ab() if system == "VEGA" and vega_ab is not None else 0.0)
+
+
+def _taken_as_ab(headers: Headers, key: str, magnitude: float) -> tuple[str, ...]:
+    """What to say where nothing tells AB from Vega."""
+    if key in _VEGA_KEYS or "AB" in key or key == "FLUXMAG0":
+        return ()
+    if any(headers.text(system) for system in _SYSTEM_KEYS):
+        return ()
+    return (
+        f"{headers.label}: {key} = {magnitude:g} is taken as the AB magnitude of 1 unit of the "
+        "image; give another zero point where it is Vega's",
+    )
+
+
+def _magnitude_of_one(
+    headers: Headers, vega_ab: Callable[[], float] | None
+) -> tuple[str, float] | None:
+    """AB magnitude of one unit of the image by a keyword, and the keyword's name."""
+    for keys, system in ((_MAGNITUDE_KEYS, ""), (_VEGA_KEYS, "VEGA")):
+        found = headers.get(*keys)
+        if found is None or isinstance(found[1], (str, bool)) or not 5 < found[1] < 50:
+            continue
+        said = system or " ".join(headers.text(key) for key in _SYSTEM_KEYS).upper()
+        vega = vega_ab() if "VEGA" in said and vega_ab is not None else 0.0
+        return found[0], float(found[1]) + vega
+    flux = headers.optional_positive("FLUXMAG0")
+    return None if flux is None else ("FLUXMAG0", 2.5 * math.log10(flux))
+
+
 def jansky_to_ab(flux_jy: float) -> float:
     """AB magnitude of a flux density in Jy (zero point 3631 Jy; Oke & Gunn 1983)."""
     return -2.5 * math.log10(flux_jy / 3631)
@@ -252,15 +388,24 @@ def jansky_to_ab(flux_jy: float) -> float:
 
 def _zero_point(headers: Headers, gain: float | None, instrument: str) -> float:
     """AB magnitude of 1 e-/s from PHOTFLAM and PHOTPLAM."""
-    advice, code = "give the AB magnitude of 1 e-/s", "zero_points={'BAND': 26.06}"
-    why = "the zero point of the image is unknown without it"
-    photflam = headers.positive("PHOTFLAM", why=why, otherwise=advice, code=code)
-    photplam = headers.positive("PHOTPLAM", why=why, otherwise=advice, code=code)
-    zero_point_ab = hst_zero_point(photflam, photplam)
+    fnu = headers.optional_positive("PHOTFNU") if headers.get("PHOTFLAM") is None else None
+    if fnu is not None:
+        zero_point_ab = jansky_to_ab(fnu)
+    else:
+        zero_point_ab = _from_photflam(headers)
     name = (headers.text("INSTRUME") or instrument).upper()
     if gain is not None and not name.startswith(_PHOTFLAM_PER_ELECTRON):
         zero_point_ab += 2.5 * math.log10(gain)
     return zero_point_ab
+
+
+def _from_photflam(headers: Headers) -> float:
+    """AB zero point from PHOTFLAM and PHOTPLAM."""
+    advice, code = "give the AB magnitude of 1 e-/s", "zero_points={'BAND': 26.06}"
+    why = "the zero point of the image is unknown without it"
+    photflam = headers.positive("PHOTFLAM", why=why, otherwise=advice, code=code)
+    photplam = headers.positive("PHOTPLAM", why=why, otherwise=advice, code=code)
+    return hst_zero_point(photflam, photplam)
 
 
 def _gain(headers: Headers) -> float:

@@ -46,7 +46,7 @@ def predict(
     columns: Sequence[str] | str | None = None,
     pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float] | None = None,
+    zero_points: Mapping[str, float | str] | None = None,
     allow_no_wcs: bool = False,
     reproject: Literal["auto", "never"] = "auto",
     device: str | None = None,

@@ -82,7 +82,7 @@ def build_fields(
     columns: Sequence[str] | str | None = None,
     pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float] | None = None,
+    zero_points: Mapping[str, float | str] | None = None,
     allow_no_wcs: bool = False,
     command: str | None = None,
     progress: Progress | None = None,

@@ -97,7 +97,7 @@ def read_labelled(
     columns: Sequence[str] | str | None = None,
     pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float] | None = None,
+    zero_points: Mapping[str, float | str] | None = None,
     hdu: Mapping[str, str | int] | str | int | None = None,
     allow_no_wcs: bool = False,
     reproject: Literal["auto", "never"] = "auto",

@@ -7,13 +7,13 @@ import math
 import pytest
 
 from praesepe.errors import InputError
+from praesepe.images.pixel_units import PixelUnit, parse_unit
 from praesepe.images.units import (
     Calibration,
     Headers,
     calibrate,
     hst_zero_point,
     jansky_to_ab,
-    parse_unit,
 )
 
 
@@ -26,14 +26,17 @@ from praesepe.images.units import (
         *((t, "electron", False) for t in ("ELECTRONS", "e-", "electron", " Electrons ")),
         *((t, "count", True) for t in ("COUNTS/S", "cts/s", "DN/s", "ADU / s", "cps", "ct s-1")),
         *((t, "count", False) for t in ("COUNTS", "cts", "DN", "adu", "ADU")),
-        *((t, "MJy/sr", True) for t in ("MJy/sr", "MJY/SR", "MJy sr-1", "MJy.sr**-1")),
+        *((t, "surface brightness", True) for t in ("MJy/sr", "MJY/SR", "MJy sr-1", "MJy.sr**-1")),
     ],
 )
 def test_spellings(text: str, quantity: str, per_second: bool) -> None:
-    assert parse_unit(text) == (quantity, per_second)
+    scale = 1e6 if quantity.startswith("surface") else 1.0
+    assert parse_unit(text) == PixelUnit(quantity, per_second, pytest.approx(scale))
 
 
-@pytest.mark.parametrize("text", ["erg/s/cm2/A", "mJy/sr", "Jy/beam", "UNITLESS", "s", "1/s", "/s"])
+@pytest.mark.parametrize(
+    "text", ["MJY", "mjy/sr", "Jy/beam", "UNITLESS", "s", "1/s", "/s", "mag", "nJy2"]
+)
 def test_other_units_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="ELECTRONS/S, ELECTRONS, COUNTS/S"):
         parse_unit(text)
@@ -153,3 +156,115 @@ def test_given_values_replace_keywords() -> None:
 def test_a_zero_point_is_a_number(given: float) -> None:
     with pytest.raises(InputError, match="is not a magnitude"):
         calibrate(headers(BUNIT="ELECTRONS/S"), zero_point_ab=given, survey_zero_point_ab=25.0)
+
+
+AB_OF_NJY = 31.4  # of 1 nJy
+ARCSEC2 = math.radians(1 / 3600) ** 2
+
+
+@pytest.mark.parametrize(
+    ("unit", "ab"),
+    [
+        ("nJy", AB_OF_NJY),
+        ("10.0*nanoJansky", AB_OF_NJY - 2.5),
+        ("10 nJy", AB_OF_NJY - 2.5),
+        ("10nJy", AB_OF_NJY - 2.5),
+        ("uJy", AB_OF_NJY - 7.5),
+        ("µJy", AB_OF_NJY - 7.5),
+        ("microJansky", AB_OF_NJY - 7.5),
+        ("mJy", AB_OF_NJY - 15),
+        ("NJY", AB_OF_NJY),
+        ("Jy / pixel", AB_OF_NJY - 22.5),
+        ("1e-9 Jy", AB_OF_NJY),
+        ("nanomaggy", 22.5),
+        ("1.0e-29 erg/s/cm^2/Hz", AB_OF_NJY - 7.5),
+        ("erg/s/cm2/Angstrom", hst_zero_point(1.0, 5000.0)),
+        ("MJy/sr", AB_OF_NJY - 22.5 - 15 - 2.5 * math.log10(2e-14)),
+        ("Jy/arcsec^2", AB_OF_NJY - 22.5 - 2.5 * math.log10(2e-14 / ARCSEC2)),
+    ],
+)
+def test_flux_densities(unit: str, ab: float) -> None:
+    """A value of 1 is so many magnitudes, whatever PHOTFLAM was left in the header."""
+    found = calibrate(headers(BUNIT=unit, PIXAR_SR=2e-14), survey_zero_point_ab=28.0)
+    assert 28.0 - 2.5 * math.log10(found.factor(28.0)) == pytest.approx(ab, abs=2e-3)
+    with pytest.raises(InputError, match="need no zero point; the one given, 26"):
+        calibrate(headers(BUNIT=unit), zero_point_ab=26.0, survey_zero_point_ab=28.0)
+
+
+VEGA_AB = 0.42
+
+
+def ab_of_one(given: float | str | None = None, **keywords: object) -> float:
+    """AB magnitude of a value of 1."""
+    found = calibrate(
+        Headers((keywords,), "a.fits"), zero_point_ab=given, survey_zero_point_ab=26.0,
+        vega_ab=lambda: VEGA_AB, pixel_area_sr=2e-14,
+    )  # fmt: skip
+    return 26.0 - 2.5 * math.log10(found.factor(26.0))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "ab"),
+    [
+        ({"BUNIT": "uJy", "MAGZERO": 23.9}, 23.9),  # Euclid
+        ({"MAGZERO": 24.6}, 24.6),  # without BUNIT: the zero point says all
+        ({"BUNIT": "ADU", "MAGZERO": 30.0}, 30.0),
+        ({"BUNIT": "ADU", "MAGZERO": 30.0, "EXPTIME": 100.0, "GAIN": 2.0}, 30.0),
+        ({"BUNIT": "e-/s", "ZP": 26.4}, 26.4),
+        ({"BUNIT": "e-/s", "ZP": 26.0, "MAGSYS": "Vega"}, 26.0 + VEGA_AB),
+        ({"BUNIT": "e-/s", "ZP_VEGA": 26.0}, 26.0 + VEGA_AB),
+        ({"BUNIT": "adu", "FLUXMAG0": 10**10.8}, 27.0),  # Rubin's stack
+        ({"BUNIT": "e-/s", "PHOTFNU": 3631e-10}, 25.0),  # HST
+        ({"BUNIT": "DN/s", "PHOTMJSR": 0.5}, AB_OF_NJY - 37.5 - 2.5 * math.log10(1e-14)),  # JWST
+        ({"BUNIT": "electron", "EXPTIME": 100.0, "PHOTFNU": 3631e-10}, 30.0),
+    ],
+)
+def test_zero_points_of_headers(keywords: dict[str, object], ab: float) -> None:
+    assert ab_of_one(**keywords) == pytest.approx(ab, abs=2e-3)
+
+
+def test_a_zero_point_of_an_unknown_system_is_told() -> None:
+    said = {
+        tuple(keywords): calibrate(Headers((keywords,), "a"), survey_zero_point_ab=26.0).notes
+        for keywords in (
+            {"BUNIT": "e-/s", "ZP": 26.0},
+            {"ZP": 26.0},
+            {"BUNIT": "e-/s", "ZP": 26.0, "MAGSYS": "AB"},
+            {"BUNIT": "e-/s", "ZP_AB": 26.0},
+        )
+    }
+    assert [len(notes) for notes in said.values()] == [1, 1, 0, 0]
+    assert "ZP = 26 is taken as the AB magnitude of 1" in next(iter(said.values()))[0]
+
+
+def test_zero_points_that_are_given() -> None:
+    assert ab_of_one("26.4 Vega", BUNIT="e-/s", ZP=25.0) == pytest.approx(26.4 + VEGA_AB)
+    assert ab_of_one("26.4 AB", BUNIT="e-/s") == pytest.approx(26.4)
+    with pytest.raises(InputError, match=r"26\.4 ST, is not a magnitude"):
+        ab_of_one("26.4 ST", BUNIT="e-/s")
+
+
+def test_unit_against_zero_point() -> None:
+    """Silent before: 10 nJy written as nJy; the user who gives the unit goes by it."""
+    with pytest.raises(InputError, match=r"1 nJy is 31.40 mag \(AB\), but ZP = 28.9"):
+        ab_of_one(BUNIT="nJy", ZP=28.9)
+    given = calibrate(Headers(({"ZP": 28.9},), "a"), unit="nJy", survey_zero_point_ab=26.0)
+    assert 26 - 2.5 * math.log10(given.to_rate) == pytest.approx(31.4, abs=1e-3)
+
+
+@pytest.mark.parametrize(("key", "per_sr"), [("PIXAR_SR", 1.0), ("PIXAR_A2", 1 / ARCSEC2)])
+def test_the_area_of_a_pixel_is_that_of_the_wcs(key: str, per_sr: float) -> None:
+    """A surface brightness goes with the pixels that the image has, not with the detector's."""
+    right, stale = (
+        calibrate(
+            headers(BUNIT="MJy/sr", **{key: 2e-14 * factor * per_sr}),
+            survey_zero_point_ab=26.0,
+            pixel_area_sr=2e-14,
+        )
+        for factor in (1.005, 2.56)
+    )
+    assert stale.to_rate == right.to_rate
+    assert right.notes == ()
+    assert (
+        "PIXAR_SR says 5.12e-14 sr a pixel, but by its WCS a pixel has 2e-14 sr" in stale.notes[0]
+    )
