@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.psf import (
     band_psf,
     band_wavelengths,
@@ -17,6 +19,7 @@ from praesepe.sky.instrument.psf import (
     optical_psf,
 )
 from praesepe.sky.instrument.psf_files import read_psf_file
+from praesepe.sky.instrument.render import Renderer
 from praesepe.survey import PSF, load_survey
 
 TOLERANCE = 0.015
@@ -208,3 +211,42 @@ def test_agrees_with_galsim(pixfrac):
     )
     unlike = galsim_psf(psf.model_copy(update={"struts": 0}), 4750.0, 0.025, 97, squares)
     assert np.abs(ours - unlike).max() > 5e-3 * theirs.max()
+
+
+def central_light(survey, n, **nuisances):
+    """Light of a star in F336W inside 3 pixels, for n draws of the survey's nuisances, or given."""
+    renderer = Renderer(survey, size=16, pad=8)
+    if not nuisances:
+        generator = torch.Generator().manual_seed(5)
+        nuisances = draw_nuisances(survey, n, n_psfs=renderer.n_psfs, generator=generator)
+        nuisances = {key: nuisances[key] for key in ("blur_px", "psf")}
+    grids = renderer.empty(n)
+    middle = torch.full((2, n), 8.0)
+    renderer.scatter(grids, torch.arange(n), middle, torch.ones(renderer.n_bands, n))
+    return renderer.convolve(grids, **nuisances)[:, 0, 7:10, 7:10].sum((-1, -2)).numpy()
+
+
+def test_the_nuisances_of_phat_hold_measured_psfs(shared_data):
+    """All positions of STDPSF, and the broader table, lie among what is drawn; before, none did."""
+    survey = load_survey("phat")
+
+    def with_psf(nuisance=None, **psf):
+        first = survey.bands[0]
+        band = first.model_copy(update={"psf": first.psf.model_copy(update=psf)})
+        return survey.with_values(observation={"bands": (band,), "nuisance": nuisance or {}})
+
+    file = str(shared_data / "psf" / "PSFSTD_WFC3UV_F336W.fits")
+    star = {"file": file, "file_scale_arcsec": 0.0099, "file_position": "random"}
+    positions = torch.arange(56)[:, None]
+    measured = central_light(with_psf({"focus_nm": 0.0}, **star), 56, psf=positions)
+    before = dict(zip(FREE, BEFORE["F336W"], strict=True))
+    table = central_light(with_psf(**before), 1, psf=torch.zeros(1, 1, dtype=torch.int64))
+    drawn = central_light(with_psf(), 1000)
+    assert np.quantile(drawn, 0.01) < min(measured.min(), table[0])
+    assert np.quantile(drawn, 0.99) > measured.max()
+    nominal = central_light(with_psf({"focus_nm": 0.0}), 1, blur_px=torch.zeros(1, 1))
+    assert np.median(drawn) == pytest.approx(nominal[0], abs=0.015)
+    assert 0.02 < drawn.std() < 0.045
+    assert 0.3 < (drawn > nominal[0]).mean() < 0.5
+    old = central_light(with_psf({"blur_px": (0.0, 0.8)}, **before), 1000)
+    assert old.max() < measured.mean()

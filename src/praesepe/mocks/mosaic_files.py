@@ -31,7 +31,7 @@ TRUTH = "truth.ecsv"
 
 NUISANCE_CARDS = {
     "zero_point_mag": ("ZPOFFSET", "[mag] added to magnitudes"),
-    "blur_px": ("BLURPX", "[px] sigma of a further blur"),
+    "blur_px": ("BLURPX", "[px] sigma of a further blur, < 0: sharper"),
     "x_shift_px": ("XSHIFT", "[px] shift of the band in x"),
     "y_shift_px": ("YSHIFT", "[px] shift of the band in y"),
 }

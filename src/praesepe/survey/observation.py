@@ -7,14 +7,17 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from praesepe.survey.bands import Band
-from praesepe.survey.settings import NonNegative, Positive, PositiveRange, Range, SurveySettings
+from praesepe.survey.settings import NonNegative, Positive, PositiveRange, SurveySettings
 
 
 class Nuisance(SurveySettings):
     """What differs from image to image; drawn for every stamp and every band on its own."""
 
     zero_point_mag: NonNegative = Field(0.03, description="standard deviation of the zero point")
-    blur_px: Range = Field((0.0, 0.8), description="sigma of an extra Gaussian blur, uniform")
+    blur_px: tuple[Annotated[float, Field(ge=-0.6)], float] = Field(
+        (0.0, 0.8),
+        description="sigma of an extra Gaussian blur, uniform; below zero: sharper instead",
+    )
     registration_px: NonNegative = Field(
         0.15, description="standard deviation of the shift in x and y"
     )

@@ -188,7 +188,8 @@ class Renderer:
         gain : Tensor, shape (n, band), optional
             Factor on the flux.
         blur_px : Tensor, shape (n, band), optional
-            Sigma of an additional Gaussian blur, pixels.
+            Sigma of an additional Gaussian blur, pixels; below zero: as much sharper, to first
+            order, as the blur would be broader.
         shift_px : Tensor, shape (n, band, 2), optional
             Displacement in x and y, pixels.
         psf : Tensor of int64, shape (n, band), optional
@@ -244,7 +245,11 @@ class Renderer:
             shift = shift_px
         amplitude = torch.ones_like(angle)
         if blur_px is not None:
-            amplitude = torch.exp(-0.5 * (blur_px[..., None] * angle) ** 2)
+            blur = blur_px[..., None]
+            gaussian = torch.exp(-0.5 * (blur * angle) ** 2)
+            # Sharper: what the Gaussian would take from a frequency is added to it instead, which
+            # is at most all that there is, whatever the point spread function.
+            amplitude = torch.where(blur < 0, 2 - gaussian, gaussian)
         along_x = torch.polar(amplitude, -shift[..., 0:1] * angle)
         if gain is not None:
             amplitude = amplitude * gain[..., None]

@@ -185,3 +185,17 @@ def test_spline_weights_keep_light_and_centre():
     np.testing.assert_allclose((weights * points).sum(1), fraction)
     spread = (weights * (points - fraction[:, None]) ** 2).sum(1)
     np.testing.assert_allclose(spread, 1 / 3)
+
+
+def test_a_blur_below_zero_sharpens_as_much_as_one_above_broadens(renderer):
+    stars = [(0, 32.0, 32.0, 1.0, 1.0, 1.0)]
+    nominal, sharper, broader = (
+        draw(renderer, stars, blur_px=torch.full((1, 3), blur)) for blur in (0.0, -0.3, 0.3)
+    )
+    change = (sharper - nominal)[..., 31:34, 31:34].sum((-1, -2))
+    assert (change > 0.005).all()
+    opposite = (nominal - broader)[..., 31:34, 31:34].sum((-1, -2))
+    torch.testing.assert_close(change, opposite, rtol=0.15, atol=0)
+    torch.testing.assert_close(sharper.sum((-1, -2)), nominal.sum((-1, -2)), rtol=1e-3, atol=0)
+    lowest = draw(renderer, stars, blur_px=torch.full((1, 3), -0.6))
+    assert lowest.min() > -1e-3 * lowest.max()
