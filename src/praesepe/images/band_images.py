@@ -38,6 +38,8 @@ class BandImage:
         Pixel value times `factor` is e-/s on the survey's photometric scale.
     reprojected : bool
         Whether the pixels were resampled.
+    taken : str
+        File and extension it was read from; empty for an array.
     wcs : WCS or None
         Of the image as it was given.
     """
@@ -47,6 +49,7 @@ class BandImage:
     calibration: Calibration
     factor: float
     reprojected: bool = False
+    taken: str = ""
     wcs: WCS | None = None
 
     def __repr__(self) -> str:
@@ -103,7 +106,9 @@ def calibrated(
         vega_ab=lambda: -band_curve(band).vega_minus_ab,
     )
     factor = scaling.factor(band.zero_point_ab)
-    image = BandImage(source.label, source.pixels, scaling, factor, wcs=source.wcs)
+    image = BandImage(
+        source.label, source.pixels, scaling, factor, wcs=source.wcs, taken=source.taken
+    )
     return image, [*scaling.notes, *_remarks(band, headers, scaling)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,6 +106,7 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
         chosen = rows[start : start + _CHUNK]
         images = _cut(mosaic, first_row[chosen].astype(int), first_column[chosen].astype(int), size)
         flags, fraction = _fill(images, mosaic)
+        flags |= _marked_saturated(mosaic, first_row[chosen], first_column[chosen], size)
         stamps.images[chosen] = images
         stamps.flags[chosen] |= flags
         stamps.missing_fraction[chosen] = fraction
@@ -164,6 +166,19 @@ def _cut(
         for out, (y0, x0) in zip(images[:, i_band], corners, strict=True):
             band.pixels.read_into(out, y0, x0)
     return images
+
+
+def _marked_saturated(
+    mosaic: Mosaic, first_row: NDArray[Any], first_column: NDArray[Any], size: int
+) -> NDArray[np.uint16]:
+    """The flag of stamps in which a file's data quality marks saturated pixels, (n,)."""
+    found = np.zeros(len(first_row), np.uint16)
+    for band in mosaic.bands.values():
+        if any(mark.saturated for mark in band.pixels.marks):
+            for i, corner in enumerate(zip(first_row, first_column, strict=True)):
+                if band.pixels.marked_saturated(int(corner[0]), int(corner[1]), size, size):
+                    found[i] = Flag.SATURATED
+    return found
 
 
 def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:

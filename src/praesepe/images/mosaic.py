@@ -154,7 +154,7 @@ class Mosaic:
                 unit=units.get(name),
                 zero_point_ab=zero_points.get(name),
             )
-            notes += remarks
+            notes += [*source.remarks, *remarks]
         mosaic, reasons = _aligned(survey, sources, bands, allow_no_wcs=allow_no_wcs)
         if reasons and reproject == "never":
             raise InputError(

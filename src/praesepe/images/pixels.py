@@ -32,8 +32,8 @@ class Region:
         First byte of the image.
     dtype : dtype
         Type of the stored numbers, byte order included.
-    shape : (int, int)
-        Height and width.
+    shape : tuple of int
+        Height and width; before them, planes.
     n_bytes, modified_ns : int
         Size and time of the file when it was opened.
     """
@@ -41,7 +41,7 @@ class Region:
     path: str
     offset: int
     dtype: np.dtype[Any]
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     n_bytes: int
     modified_ns: int
 
@@ -65,6 +65,53 @@ class Region:
             ) from error
 
 
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """An extension beside an image that says where nothing was observed.
+
+    Attributes
+    ----------
+    name : str
+        Of the extension.
+    pixels : Pixels
+        Its stored numbers, (…, y, x), on the grid of the image's.
+    rule : str
+        Missing is: "weight", what is not positive; "error", zero or not finite; "context", zero in
+        all planes; "quality", where one of `bits` is set.
+    bits, saturated : int
+        Of data quality.
+    """
+
+    name: str
+    pixels: Pixels
+    rule: str
+    bits: int = 0
+    saturated: int = 0
+
+    def missing(self, rows: slice, columns: slice) -> Mask:
+        """Pixels of a part of the stored image where nothing was observed."""
+        stored = self.pixels.raw[..., rows, columns]
+        if self.rule == "quality":
+            return self._any_bit(self.bits, rows, columns)
+        values = stored * self.pixels.scale + self.pixels.zero
+        if self.rule == "context":
+            return np.asarray((values == 0).reshape(-1, *values.shape[-2:]).all(axis=0))
+        with np.errstate(invalid="ignore"):
+            good = values > 0 if self.rule == "weight" else np.isfinite(values) & (values != 0)
+        return np.asarray(~good.reshape(-1, *values.shape[-2:]).all(axis=0))
+
+    def full(self, rows: slice, columns: slice) -> Mask:
+        """Saturated pixels of a part of the stored image."""
+        if self.rule == "quality":
+            return self._any_bit(self.saturated, rows, columns)
+        return np.zeros(self.pixels.raw[..., rows, columns].shape[-2:], bool)
+
+    def _any_bit(self, bits: int, rows: slice, columns: slice) -> Mask:
+        stored = self.pixels.raw[..., rows, columns].astype(np.int64) + int(self.pixels.zero)
+        planes = stored.reshape(-1, *stored.shape[-2:])
+        return np.asarray(((planes & bits) != 0).any(axis=0))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Pixels:
     """A two-dimensional image that is read in windows, as float32, with NaN where there is nothing.
@@ -86,6 +133,8 @@ class Pixels:
         Pixel (y, x) of the grid is ``raw[y + offset[0], x + offset[1]]``.
     mask : ndarray of bool, shape (H0, W0), optional
         True where the stored number is no value.
+    marks : tuple of Mark
+        Extensions that say which of the stored pixels are no value.
     mapping : mmap, optional
         The memory map that `raw` looks into.
     region : Region, optional
@@ -104,6 +153,7 @@ class Pixels:
     blank: int | None = None
     offset: tuple[int, int] = (0, 0)
     mask: Mask | None = None
+    marks: tuple[Mark, ...] = ()
     mapping: mmap.mmap | None = None
     region: Region | None = None
 
@@ -143,18 +193,15 @@ class Pixels:
 
     def read_into(self, out: FloatImage, y0: int, x0: int) -> None:
         """Fill `out`, shape (height, width), with the window that begins at (y0, x0)."""
-        height, width = out.shape
+        rows, columns = self._stored(y0, x0, *out.shape)
         y0, x0 = y0 + self.offset[0], x0 + self.offset[1]
-        rows, columns = self.raw.shape
-        y_low, y_high = min(max(y0, 0), rows), max(min(y0 + height, rows), 0)
-        x_low, x_high = min(max(x0, 0), columns), max(min(x0 + width, columns), 0)
         inside = out
-        if (y_high - y_low, x_high - x_low) != (height, width):
+        if (rows.stop - rows.start, columns.stop - columns.start) != out.shape:
             out[...] = np.nan
-            if y_high <= y_low or x_high <= x_low:
+            if rows.stop <= rows.start or columns.stop <= columns.start:
                 return
-            inside = out[y_low - y0 : y_high - y0, x_low - x0 : x_high - x0]
-        stored = self.raw[y_low:y_high, x_low:x_high]
+            inside = out[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0]
+        stored = self.raw[rows, columns]
         if self.scale == 1 and self.zero == 0:
             inside[...] = stored
         else:
@@ -162,7 +209,23 @@ class Pixels:
         if self.blank is not None:
             inside[stored == self.blank] = np.nan
         if self.mask is not None:
-            inside[self.mask[y_low:y_high, x_low:x_high]] = np.nan
+            inside[self.mask[rows, columns]] = np.nan
+        for mark in self.marks:
+            inside[mark.missing(rows, columns)] = np.nan
+
+    def _stored(self, y0: int, x0: int, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of the stored image that a window shows."""
+        corners = zip((y0, x0), self.offset, (height, width), self.raw.shape, strict=True)
+        rows, columns = (
+            slice(min(max(first + off, 0), side), max(min(first + off + length, side), 0))
+            for first, off, length, side in corners
+        )
+        return rows, columns
+
+    def marked_saturated(self, y0: int, x0: int, height: int, width: int) -> bool:
+        """Whether an extension marks a saturated pixel in a window; see `read`."""
+        part = self._stored(y0, x0, height, width)
+        return any(mark.full(*part).any() for mark in self.marks if mark.saturated)
 
     def find_gaps(self, windows: FloatImage) -> Gaps:
         """Find missing pixels and saturated cores in windows (…, height, width) of the image."""
@@ -193,6 +256,8 @@ class Pixels:
     def release(self) -> None:
         """Let go of the file's pages that have been read; they stay in the system's cache."""
         _advise(self.mapping, "MADV_DONTNEED")
+        for mark in self.marks:
+            mark.pixels.release()
 
     def __getitem__(self, key: tuple[slice, slice]) -> FloatImage:
         """Return ``pixels[y0:y1, x0:x1]``; steps other than one are not for windows."""
@@ -211,7 +276,7 @@ class Pixels:
 def map_pixels(
     file: BinaryIO,
     dtype: np.dtype[Any],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     *,
     offset: int = 0,
     path: str | None = None,
@@ -228,16 +293,16 @@ def map_pixels(
         status = os.fstat(file.fileno())
         where = os.path.realpath(path)
         region = Region(where, offset, dtype, shape, status.st_size, status.st_mtime_ns)
-    pixels = Pixels(raw, shape, mapping=mapping, region=region, **options)
+    pixels = Pixels(raw, (shape[-2], shape[-1]), mapping=mapping, region=region, **options)
     pixels.read_ahead(False)
     return pixels
 
 
 def _map(
-    file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, int], offset: int
+    file: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int
 ) -> tuple[NDArray[Any], mmap.mmap]:
     mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    raw = np.frombuffer(mapping, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape)
+    raw = np.frombuffer(mapping, dtype, count=math.prod(shape), offset=offset).reshape(shape)
     return raw, mapping
 
 

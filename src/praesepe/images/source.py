@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import logging
 import lzma
 import os
 import re
@@ -12,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,17 +25,17 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, listed, reason, unknown
+from praesepe.errors import InputError, listed, reason
+from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
+
+log = logging.getLogger(__name__)
 
 # A path, an HDU or HDUList, (array, WCS), (array, Header), a bare array, or an NDData.
 ImageLike: TypeAlias = Any
 
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _DECOMPRESS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_NOT_SCIENCE = re.compile(
-    r"^(WHT|WGT|WEIGHT|CTX|CON|ERR|DQ|VAR|RMS|EXP|MASK|SAMP|TIME|MDRIZ|NSIG|IVM|BKG|SIP|D2IM)"
-)
 _STRIP_ROWS = 512
 
 
@@ -56,6 +57,10 @@ class Source:
         File it came from.
     unit : str or None
         Unit that comes with the data (NDData).
+    taken : str
+        File and extension, for the metadata of results; empty for an array.
+    remarks : tuple of str
+        What a user should know.
     """
 
     label: str
@@ -64,6 +69,8 @@ class Source:
     wcs: WCS | None = None
     path: str | None = None
     unit: str | None = None
+    taken: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Source:
@@ -91,11 +98,16 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
     if isinstance(image, (str, os.PathLike)):
         return _from_file(os.fspath(image), name, extension)
     label = f"image of band {name!r}"
-    primary: tuple[Any, ...] = ()
     if isinstance(image, fits.HDUList):
-        primary, image = (image[0].header,), choose_hdu(image, label, extension)
-        label = f"{label} (extension {_title(image)})"
-    elif hdu is not None:
+        chosen = choose_hdu(image, label, name, extension)
+        taken = title(chosen, image)
+        source = _in_memory(
+            chosen.data, *headers_of(chosen, image), label=f"{label} (extension {taken})"
+        )
+        pixels, remarks = marks_of(chosen, image, source.pixels, _mark_pixels, label)
+        log.info("%s: extension %s", label, taken)
+        return replace(source, pixels=pixels, taken=f"[{taken}]", remarks=tuple(remarks))
+    if hdu is not None:
         raise InputError(
             f"{label}: an extension, {hdu!r}, can be chosen in a file or HDUList, not in an "
             f"object of type {type(image).__name__}",
@@ -103,9 +115,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         )
     if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         if image.data is None:
-            raise InputError(f"{label}: the HDU {_title(image)} holds no image")
-        headers = (image.header, *primary)
-        return _in_memory(image.data, *headers, label=label)
+            raise InputError(f"{label}: the HDU {title(image)} holds no image")
+        return _in_memory(image.data, image.header, label=label)
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
     if isinstance(image, np.ndarray):
@@ -120,6 +131,12 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         f"{label}: an object of type {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
     )
+
+
+def _mark_pixels(hdu: Any, strips: Iterator[FloatImage] | None) -> Pixels:
+    """The numbers of an HDU in memory."""
+    data = np.asarray(hdu.data) if strips is None else np.concatenate(list(strips))
+    return Pixels(data, data.shape[-2:])
 
 
 def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
@@ -211,10 +228,19 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
         check_fits(plain, label)
         try:
             with fits.open(plain) as hdus:
-                chosen = choose_hdu(hdus, label, extension)
-                pixels = _map_pixels(chosen, plain, label, named=plain == str(path))
+                chosen = choose_hdu(hdus, label, name, extension)
+                taken, named = title(chosen, hdus), plain == str(path)
+                log.info("%s: extension %s", label, taken)
+                pixels = _map_pixels(chosen, plain, label, named=named)
                 wcs = _read_wcs(chosen.header, label, hdus)
-                headers = (chosen.header.copy(), hdus[0].header.copy())
+                headers = headers_of(chosen, hdus)
+
+                def mapped(hdu: Any, strips: Any) -> Pixels:
+                    if strips is not None:
+                        return scratch_image(hdu.shape[-2:], strips)
+                    return _map_pixels(hdu, plain, label, named=named)
+
+                pixels, remarks = marks_of(chosen, hdus, pixels, mapped, label)
         except InputError as error:
             damaged = any(
                 "truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught
@@ -228,7 +254,9 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
                 given=path,
                 remedy="fetch it again",
             ) from error
-    return Source(label, pixels, headers, wcs, path=f"{path.resolve()}[{extension or ''}]")
+    where = f"{path.resolve()}[{extension or ''}]"
+    taken = f"{path.name}[{taken}]"
+    return Source(label, pixels, headers, wcs, where, taken=taken, remarks=tuple(remarks))
 
 
 def check_fits(path: str | Path, label: str) -> None:
@@ -298,52 +326,6 @@ def _unpack(packed: Any, plain: Any, label: str) -> None:
     plain.flush()
 
 
-def _title(hdu: Any) -> str:
-    return f"{hdu.name},{hdu.ver}" if hdu.name else "without a name"
-
-
-def choose_hdu(hdus: fits.HDUList, label: str, extension: str | None = None) -> Any:
-    """Find the science image by name or by content, never by position.
-
-    It is the one that the user's `extension` names; else that which is called SCI; otherwise the
-    only two-dimensional image with a celestial WCS that is not called a weight, error, quality or
-    context map; otherwise the only such image.
-    """
-    images = [hdu for hdu in hdus if _is_image(hdu)]
-    if extension is not None:
-        for hdu in images:
-            if extension.upper() in (hdu.name, f"{hdu.name},{hdu.ver}", str(hdus.index(hdu))):
-                return hdu
-        raise unknown(f"image extension in {label}:", extension, [_title(hdu) for hdu in images])
-    if not images:
-        contents = ", ".join(f"{type(hdu).__name__} {hdu.name or '?'}" for hdu in hdus)
-        raise InputError(
-            f"{label}: no two-dimensional image in the file; it has {contents or 'nothing'}"
-        )
-    named = [hdu for hdu in images if hdu.name == "SCI"]
-    plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(hdu.name)]
-    with_wcs = [hdu for hdu in plausible if _has_wcs(hdu)]
-    choice = named or with_wcs or plausible
-    if len(choice) != 1:
-        raise InputError(
-            f"{label}: {len(choice)} images could be the science image "
-            f"({', '.join(map(_title, choice or images))}); "
-            "say which one, for instance file.fits[SCI,1] or file.fits[1]"
-        )
-    return choice[0]
-
-
-def _is_image(hdu: Any) -> bool:
-    """Whether the HDU is an image of two axes longer than one."""
-    shape = hdu.shape if hdu.is_image else ()
-    return len(shape) >= 2 and min(shape[-2:]) > 1 and max(shape[:-2], default=1) == 1
-
-
-def _has_wcs(hdu: Any) -> bool:
-    axes = [str(hdu.header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
-    return any(axis.startswith(("RA", "GLON", "ELON")) for axis in axes)
-
-
 def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
     """Map the data of an HDU; tile-compressed data are unpacked in strips to a scratch file."""
     header = hdu.header
@@ -356,7 +338,7 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
     needed, size = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize, os.path.getsize(path)
     if size < needed:
         raise InputError(
-            f"{label}: the file is truncated: extension {_title(hdu)} ends at byte {needed}, "
+            f"{label}: the file is truncated: extension {title(hdu)} ends at byte {needed}, "
             f"the file at byte {size}; fetch it again"
         )
     blank = header.get("BLANK") if dtype.kind in "iu" else None
@@ -364,7 +346,7 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
         return map_pixels(
             file,
             dtype,
-            (height, width),
+            shape if len(shape) > 2 and shape[0] > 1 else (height, width),
             offset=where["datLoc"],
             path=path if named else None,
             scale=float(header.get("BSCALE", 1)),

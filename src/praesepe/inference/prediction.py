@@ -142,6 +142,7 @@ def predict(
         seed=int(seed),
         n_samples=int(n_samples),
         pixels_of=shown_on,
+        images={name: band.taken for name, band in mosaic.bands.items() if band.taken},
     )
     _say_before(clusters, sampling, estimator, made_by, out)
     values, std, draws = _measured(

@@ -1,0 +1,183 @@
+"""Which HDU of a file is the image, and what the others say of its pixels."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from praesepe.errors import InputError, unknown
+from praesepe.images.gaps import FloatImage
+from praesepe.images.pixels import Mark, Pixels
+
+log = logging.getLogger(__name__)
+
+_NOT_SCIENCE = re.compile(
+    r"^(WHT|WGT|WEIGHT|CTX|CON|ERR|DQ|VAR|RMS|EXP|MASK|SAMP|TIME|MDRIZ|NSIG|IVM|BKG|SIP|D2IM|"
+    r"MOD|RESID|PSF|SEG|COV|UNCERT|SIGMA|FLAG|AREA|WAVE|CHI)"
+)
+
+_RULES = {"WHT": "weight", "WGT": "weight", "WEIGHT": "weight", "IVM": "weight", "CTX": "context",
+          "CON": "context", "CONTEXT": "context", "ERR": "error", "ERROR": "error", "RMS": "error",
+          "DQ": "quality", "MASK": "quality", "FLAG": "quality", "FLAGS": "quality"}  # fmt: skip
+"""What the extensions beside an image say, by their names."""
+
+_QUALITY = {"JWST": (1, 2), "ROMAN": (1, 2), "HST": (1 | 2 | 4 | 8 | 4096 | 8192, 256 | 2048)}
+"""Bits of data quality that mark pixels without a measurement, and saturated ones, by telescope:
+DO_NOT_USE; lost, filled, bad, masked pixels and cosmic rays. Elsewhere all bits count."""
+
+_PHOTOMETRY = ("PHOTFLAM", "PHOTPLAM", "PHOTMODE")
+_LEAST_LEFT = 0.1
+_STRIP_ROWS = 512
+
+
+def title(hdu: Any, hdus: Any = ()) -> str:
+    """How an extension is called, and chosen: ``"SCI,1"``, or by its number."""
+    if hdu.name or hdu not in hdus:
+        return f"{hdu.name},{hdu.ver}" if hdu.name else "without a name"
+    return str(list(hdus).index(hdu))
+
+
+def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None = None) -> Any:
+    """Find the science image by name or by content, never by position.
+
+    It is the one that the user's `extension` names; else that which is called SCI or like the
+    band; otherwise the only two-dimensional image with a celestial WCS that is not called a
+    weight, error, quality or context map, or a model; otherwise the only such image. An image of
+    one value gives way to another.
+    """
+    images = [hdu for hdu in hdus if is_image(hdu)]
+    if extension is not None:
+        for hdu in images:
+            if extension.upper() in (hdu.name, f"{hdu.name},{hdu.ver}", str(hdus.index(hdu))):
+                return hdu
+        raise unknown(f"image extension in {label}:", extension, [title(h, hdus) for h in images])
+    if not images:
+        contents = ", ".join(f"{type(hdu).__name__} {hdu.name or '?'}" for hdu in hdus)
+        raise InputError(
+            f"{label}: no two-dimensional image in the file; it has {contents or 'nothing'}"
+        )
+    plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(_called(hdu))]
+    tiers = (
+        [hdu for hdu in images if hdu.name in ("SCI", band.upper())],
+        [hdu for hdu in plausible if _has_wcs(hdu)],
+        plausible,
+    )
+    choice: list[Any] = next(filter(None, tiers), [])
+    if len(plausible) > 1:
+        varied = ([hdu for hdu in tier if not _constant(hdu)] for tier in tiers)
+        choice = next(filter(None, varied), choice)
+    if len(choice) != 1:
+        names = [title(hdu, hdus) for hdu in choice or images]
+        raise InputError(
+            f"{label}: {len(choice)} images could be the science image ({', '.join(names)}); "
+            f"say which one, for instance file.fits[{names[0]}]",
+            given=names,
+        )
+    return choice[0]
+
+
+def _called(hdu: Any) -> str:
+    """Name of an HDU; where it has none, of its object (galfit: "model", "residual map")."""
+    named = "" if hdu.name == "PRIMARY" else hdu.name
+    return str(named or hdu.header.get("OBJECT", "")).upper()
+
+
+def is_image(hdu: Any) -> bool:
+    """Whether the HDU is an image of two axes longer than one."""
+    shape = hdu.shape if hdu.is_image else ()
+    return len(shape) >= 2 and min(shape[-2:]) > 1 and max(shape[:-2], default=1) == 1
+
+
+def _has_wcs(hdu: Any) -> bool:
+    axes = [str(hdu.header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
+    return any(axis.startswith(("RA", "GLON", "ELON")) for axis in axes)
+
+
+def _constant(hdu: Any) -> bool:
+    """Whether 16 rows of an image, spread over it, have no two different values."""
+    lead = (0,) * (len(hdu.shape) - 2)
+    rows = np.unique(np.linspace(0, hdu.shape[-2] - 1, 16).astype(int))
+    source = hdu.data if hdu.fileinfo() is None else hdu.section
+    values = np.concatenate([np.ravel(source[(*lead, slice(y, y + 1))]) for y in rows.tolist()])
+    values = values[np.isfinite(values)]
+    return values.size == 0 or values.min() == values.max()
+
+
+def headers_of(chosen: Any, hdus: Any) -> tuple[Any, ...]:
+    """Header of the image, the primary one, and the photometry that the other HDUs agree on."""
+    others = fits.Header()
+    for key in _PHOTOMETRY:
+        found = {hdu.header[key] for hdu in hdus if hdu.ver == chosen.ver and key in hdu.header}
+        if len(found) == 1:
+            others[key] = found.pop()
+    return chosen.header.copy(), hdus[0].header.copy(), others
+
+
+def marks_of(
+    chosen: Any, hdus: Any, pixels: Pixels, open_pixels: Any, label: str
+) -> tuple[Pixels, list[str]]:
+    """Add to an image what the extensions beside it mark; say which cannot be believed.
+
+    `open_pixels` gives the stored numbers (…, y, x) of an HDU as `Pixels`.
+    """
+    marks, remarks = [], []
+    for hdu in hdus:
+        rule = _RULES.get(hdu.name)
+        if rule is None or hdu is chosen or not hdu.is_image or hdu.ver != chosen.ver:
+            continue
+        if tuple(hdu.shape[-2:]) != tuple(chosen.shape[-2:]) or len(hdu.shape) > 3:
+            continue
+        bits, full = _quality_bits(hdu, chosen, hdus)
+        if isinstance(hdu, fits.CompImageHDU):
+            raw = open_pixels(hdu, _strips(hdu, rule, bits, full))
+            mark = Mark(hdu.name, raw, "quality", 1, 2)
+        else:
+            mark = Mark(hdu.name, open_pixels(hdu, None), rule, bits, full)
+        if _believable(pixels, mark):
+            marks.append(mark)
+        else:
+            remarks.append(
+                f"{label}: extension {title(hdu)} marks nearly every pixel as not observed, also "
+                "those that hold light; it is not used"
+            )
+    if marks:
+        log.info("%s: missing pixels by %s", label, ", ".join(mark.name for mark in marks))
+    return replace(pixels, marks=tuple(marks)), remarks
+
+
+def _strips(hdu: Any, rule: str, bits: int, full: int) -> Iterator[FloatImage]:
+    """What a compressed extension marks, row by row: 1 missing, 2 saturated."""
+    for y0 in range(0, hdu.shape[-2], _STRIP_ROWS):
+        lead = (slice(None),) * (len(hdu.shape) - 2)
+        strip = np.asarray(hdu.section[(*lead, slice(y0, y0 + _STRIP_ROWS))])
+        mark = Mark(hdu.name, Pixels(strip, strip.shape[-2:]), rule, bits, full)
+        everywhere = (slice(None), slice(None))
+        found = mark.missing(*everywhere) + 2 * mark.full(*everywhere)
+        yield np.asarray(found, np.float32)
+
+
+def _quality_bits(hdu: Any, chosen: Any, hdus: Any) -> tuple[int, int]:
+    """Bits of a data-quality extension: missing, saturated."""
+    planes = {
+        key[3:]: 1 << int(value)
+        for key, value in hdu.header.items()
+        if key.startswith("MP_") and isinstance(value, int)
+    }  # the Rubin Observatory names its bits
+    if planes:
+        return sum(planes.get(name, 0) for name in ("NO_DATA", "BAD", "CR")), planes.get("SAT", 0)
+    headers = (chosen.header, hdus[0].header)
+    telescope = next((str(h["TELESCOP"]) for h in headers if h.get("TELESCOP")), "")
+    return _QUALITY.get(telescope.strip().upper(), (~0, 0))
+
+
+def _believable(pixels: Pixels, mark: Mark) -> bool:
+    """Whether a mark leaves something of what looks observed, by a few blocks of the image."""
+    observed = ~pixels.find_gaps(pixels.sample()).missing
+    left = np.isfinite(replace(pixels, marks=(mark,)).sample()) & observed
+    return not observed.any() or bool(left.sum() > _LEAST_LEFT * observed.sum())

@@ -1,0 +1,184 @@
+"""The image of a file is found, and what the other extensions mark is missing."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from praesepe.errors import InputError
+from praesepe.images import Flag, Mosaic, extract_stamps
+from praesepe.images.source import open_image
+from praesepe.survey import Survey
+
+SHAPE = (80, 90)
+GAP = np.zeros(SHAPE, bool)
+GAP[:, 50:] = True
+
+
+@pytest.fixture
+def image(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(1, 0.1, SHAPE).astype("f4")
+
+
+@pytest.fixture
+def header(make_wcs: Callable[..., WCS]) -> fits.Header:
+    return make_wcs(SHAPE).to_header()
+
+
+def planes(dtype: str, good: int, bad: int) -> np.ndarray:
+    return np.where(GAP, bad, good).astype(dtype)
+
+
+def files(*hdus: Any, telescope: str = "") -> fits.HDUList:
+    first = fits.PrimaryHDU()
+    first.header["TELESCOP"] = telescope
+    return fits.HDUList([first, *hdus])
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize(
+    ("name", "marks", "telescope"),
+    [
+        ("WHT", planes("f4", 900, 0), "HST"),
+        ("CTX", np.stack([planes("i4", 0, 0), planes("i4", 6, 0)]), "HST"),
+        ("ERR", np.where(GAP, np.nan, 0.1).astype("f4"), "JWST"),
+        ("ERR", planes("f4", 1, 0), "JWST"),
+        ("DQ", planes("u4", 4, 1), "JWST"),
+        ("DQ", planes("i2", 16, 8), "HST"),
+        ("DQ", planes("u4", 64 + 4, 1 + 64), "ROMAN"),
+        ("MASK", planes("u1", 0, 1), ""),
+    ],
+)
+def test_what_extensions_mark_is_missing(
+    tmp_path: Path,
+    image: np.ndarray,
+    header: fits.Header,
+    name: str,
+    marks: np.ndarray,
+    telescope: str,
+    compress: bool,
+) -> None:
+    kind = fits.CompImageHDU if compress else fits.ImageHDU
+    options = {"quantize_level": 0.0, "compression_type": "GZIP_1"} if compress else {}
+    hdus = files(
+        kind(image, header, name="SCI", **options),
+        kind(marks, name=name, **options),
+        telescope=telescope,
+    )
+    path = tmp_path / "a.fits"
+    hdus.writeto(path)
+    for given in (path, hdus):
+        source = open_image(given, "F475W")
+        assert np.array_equal(np.isnan(np.asarray(source.pixels)), GAP)
+        assert not source.remarks
+    again = pickle.loads(pickle.dumps(open_image(path, "F475W").pixels))
+    assert np.array_equal(np.isnan(np.asarray(again)), GAP)
+
+
+def test_marks_of_another_version_do_not_count(image: np.ndarray, header: fits.Header) -> None:
+    science = fits.ImageHDU(image, header, name="SCI")
+    other = fits.ImageHDU(planes("f4", 1, 0), name="WHT", ver=2)
+    assert np.isfinite(np.asarray(open_image(files(science, other), "F475W").pixels)).all()
+
+
+def test_marks_that_mark_everything_are_told_and_not_used(
+    tmp_path: Path, image: np.ndarray, header: fits.Header, two_bands: Survey
+) -> None:
+    header.update({"BUNIT": "electron/s", "PHOTFLAM": 1.821e-19, "PHOTPLAM": 4746.9})
+    hdus = files(
+        fits.ImageHDU(image, header, name="SCI"),
+        fits.ImageHDU(np.zeros(SHAPE, "f4"), name="ERR"),
+    )
+    source = open_image(hdus, "F475W")
+    assert np.isfinite(np.asarray(source.pixels)).all()
+    assert "ERR,1 marks nearly every pixel" in source.remarks[0]
+
+
+def test_saturated_pixels_of_a_file(
+    image: np.ndarray, header: fits.Header, two_bands: Survey, make_wcs: Callable[..., WCS]
+) -> None:
+    quality = np.zeros(SHAPE, "i4")
+    quality[40, 40] = 2
+    header.update({"BUNIT": "electron/s"})
+    hdus = files(
+        fits.ImageHDU(image, header, name="SCI"),
+        fits.ImageHDU(quality, name="DQ"),
+        telescope="JWST",
+    )
+    points = {band.name: band.zero_point_ab for band in two_bands.bands}
+    mosaic = Mosaic.read(dict.fromkeys(points, hdus), two_bands, zero_points=points)
+    stamps = extract_stamps(mosaic, [40, 70], [40, 40], 16)
+    assert stamps.flags.tolist() == [Flag.SATURATED, 0]
+
+
+def hdu(data: np.ndarray, header: fits.Header | None = None, name: str = "") -> fits.ImageHDU:
+    return fits.ImageHDU(data, header, name=name or None)
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("case", ["constant", "named", "model", "galfit", "band", "primary"])
+def test_the_obvious_image_wins(
+    tmp_path: Path, image: np.ndarray, header: fits.Header, case: str, in_memory: bool
+) -> None:
+    flat, smooth = np.ones_like(image), np.sqrt(image)
+    objects = [header.copy() for _ in range(3)]
+    for one, text in zip(objects, ("M31", "model", "residual map"), strict=True):
+        one["OBJECT"] = text
+    given = {
+        "constant": [hdu(flat, header), hdu(image, header)],
+        "named": [hdu(flat, header, "SCI"), hdu(image, header)],
+        "model": [hdu(smooth, header, "MODEL"), hdu(image, header)],
+        "galfit": [hdu(image, objects[0]), *(hdu(smooth, one) for one in objects[1:])],
+        "band": [hdu(smooth, header, "F814W"), hdu(image, header, "F475W")],
+    }
+    hdus = files(*given.get(case, []))
+    if case == "primary":
+        hdus = fits.HDUList([fits.PrimaryHDU(image, header), hdu(smooth, header, "WHT")])
+    path = tmp_path / "a.fits"
+    hdus.writeto(path)
+    source = open_image(hdus if in_memory else path, "F475W")
+    assert np.array_equal(np.asarray(source.pixels), image)
+
+
+def test_several_images_are_listed_with_how_to_choose(
+    tmp_path: Path, image: np.ndarray, header: fits.Header
+) -> None:
+    path = tmp_path / "a.fits"
+    files(hdu(image, header), hdu(2 * image, header)).writeto(path)
+    with pytest.raises(InputError, match=r"2 images .*\(1, 2\); .*file.fits\[1\]"):
+        open_image(path, "F475W")
+    assert np.array_equal(np.asarray(open_image(f"{path}[2]", "F475W").pixels), 2 * image)
+
+
+def test_the_extension_is_said(
+    tmp_path: Path, image: np.ndarray, header: fits.Header, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.fits"
+    files(hdu(image, header, "SCI"), hdu(planes("f4", 1, 0), header, "WHT")).writeto(path)
+    with caplog.at_level(logging.INFO, logger="praesepe"):
+        assert open_image(path, "F475W").taken == "a.fits[SCI,1]"
+    assert "a.fits (band 'F475W'): extension SCI,1" in caplog.text
+    assert "missing pixels by WHT" in caplog.text
+
+
+@pytest.mark.parametrize("agree", [False, True])
+def test_photometry_of_other_extensions(
+    image: np.ndarray, header: fits.Header, agree: bool, two_bands: Survey
+) -> None:
+    """The image in the primary HDU, PHOTFLAM elsewhere: used where all that have it agree."""
+    header["BUNIT"] = "electron/s"
+    primary = fits.PrimaryHDU(image, header)
+    others = [hdu(np.ones(SHAPE, "f4"), name=name) for name in ("WHT", "EXP")]
+    for other, photflam in zip(others, (1.8e-19, 1.8e-19 if agree else 7e-20), strict=True):
+        other.header.update({"PHOTFLAM": photflam, "PHOTPLAM": 4746.9})
+    found = open_image(fits.HDUList([primary, *others]), "F475W").headers
+    assert (found[-1].get("PHOTFLAM") == 1.8e-19) == agree
+    assert found[-1]["PHOTPLAM"] == 4746.9
