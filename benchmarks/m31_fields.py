@@ -38,7 +38,7 @@ from praesepe.sky.fields.histories import age_metallicity_fractions, mass_per_bi
 from praesepe.sky.fields.simulated import draw_field, field_extinction
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.render import Renderer
-from praesepe.sky.population.sampler import StarSampler
+from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.tables import FIELD_METALLICITY_STEP_DEX
 from praesepe.stars import build_table, load_passband
 from praesepe.stars.imf import KROUPA2001
@@ -176,7 +176,7 @@ def star_list(place: Place, mass_msun: float) -> tuple[np.ndarray, float]:
     zero_point = np.array([band.zero_point_ab for band in place.survey.bands])
     wanted = np.isin(names, ["V", "F475W", "F814W"])
     limit = np.where(wanted, 10 ** (-0.4 * (28.0 - zero_point)), np.inf)
-    sampler = StarSampler(
+    sampler = CrowdedSampler(
         place.table,
         unit_magnitude=(zero_point - DISTANCE_MODULUS).tolist(),
         flux_limit=limit.tolist(),
@@ -314,7 +314,7 @@ def draw_images(place: Place, renderer: Renderer, size: int) -> tuple[np.ndarray
     limit = 0.3 * detector.noise.numpy() / renderer.peak  # as the simulator draws its fields
     low, high = field_extinction(place.survey) or (0.0, 0.0)
     assert place.table.a_v[0] <= low <= high <= place.table.a_v[1]
-    sampler = StarSampler(
+    sampler = CrowdedSampler(
         place.table,
         unit_magnitude=[band.zero_point_ab - DISTANCE_MODULUS for band in place.survey.bands],
         flux_limit=[*limit, *[np.inf] * len(EXTRA_BANDS)],
@@ -577,7 +577,7 @@ def cost(phat: Survey) -> None:
     filters = [band.filter for band in phat.bands]
     table = field_table(filters, phat.galaxy.field.metallicity, (0.0, 1.5))
     noise = Detector(phat, device=CPU).noise.numpy()
-    sampler = StarSampler(
+    sampler = CrowdedSampler(
         table,
         unit_magnitude=[band.zero_point_ab - phat.distance_modulus for band in phat.bands],
         flux_limit=(0.3 * noise / Renderer(phat, device=CPU).peak).tolist(),

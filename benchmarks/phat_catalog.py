@@ -47,8 +47,6 @@ SKY_RING = (1.2, 3.4)
 """Where sky is measured, in radii of the aperture: ten rings of the aperture's area."""
 PREDICTED_SNR = 3.0
 """A cluster counts in a band where a fully populated one of its mass would reach this."""
-ALL_LIGHT = 1 << 24
-"""So many points of light that no cluster is crowded, and all its light is in points."""
 
 FIELD_DENSITIES = (3.0, 10.0, 30.0, 100.0, 300.0)
 """Initial Msun/pc2 of the star fields whose residuals stand for the real ones'."""
@@ -236,7 +234,6 @@ class Sky:
                 generator=generator,
                 a_v=torch.as_tensor(part.a_v[cluster]),
                 compute_truth=False,
-                max_points=ALL_LIGHT,
             )
             a = torch.as_tensor(profile[cluster], dtype=torch.float32)[drawn.population]
             cut = torch.as_tensor(radius_px[cluster], dtype=torch.float32)[drawn.population]

@@ -20,8 +20,8 @@ from praesepe.sky.clusters.profiles import PLUMMER, even_positions
 from praesepe.sky.flux_limits import FAINT_STAR_SNR
 from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.massive import diffuse as diffuse_module
+from praesepe.sky.massive.sampler import MAX_POINTS, CrowdedSampler
 from praesepe.sky.population.isochrone import FLUX
-from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001
@@ -184,7 +184,7 @@ def test_the_comparison_rejects_a_limit_that_is_too_high(simulators):
 def all_unresolved(simulator):
     """A sampler to which all stars are too faint to be told apart."""
     survey = simulator.survey
-    return StarSampler(
+    return CrowdedSampler(
         simulator.tables.cluster,
         unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[1e9] * 3,
@@ -243,7 +243,7 @@ def sampler_with(simulator, binaries, *, every=False):
     """The simulator's sampler with unresolved companions, or one that draws every star."""
     survey = simulator.survey
     limit = [0.0] * 3 if every else simulator.limits.lowest.tolist()
-    return StarSampler(
+    return CrowdedSampler(
         simulator.tables.cluster,
         unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=limit,
@@ -367,7 +367,7 @@ def test_a_survey_without_noise_still_sums_the_faint(simulator):
 
 def test_more_stars_than_there_is_memory_for_are_refused(simulator):
     survey = simulator.survey
-    every = StarSampler(
+    every = CrowdedSampler(
         simulator.tables.cluster,
         unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[0.0] * 3,

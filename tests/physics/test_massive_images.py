@@ -15,8 +15,10 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
+from praesepe.sky.cluster_stars import ClusterSampler
 from praesepe.sky.clusters.profiles import PLUMMER
 from praesepe.sky.massive.diffuse import DiffuseLight
+from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import load_survey
@@ -99,7 +101,7 @@ def compare(a, b):
 @pytest.mark.parametrize("case", CASES)
 def test_massive_clusters_look_as_if_every_star_were_drawn(simulator, every, case):
     drawn = images(simulator, *case, 1)
-    with patch.object(simulator, "stars", every):
+    with patch.object(simulator, "cluster_stars", ClusterSampler(every)):
         truth = images(simulator, *case, 2)
     p_value, (peaks, expected) = compare(drawn, truth)
     assert p_value > 1e-4
@@ -110,10 +112,12 @@ def test_massive_clusters_look_as_if_every_star_were_drawn(simulator, every, cas
 def test_clusters_sampled_as_a_whole_have_wrong_outskirts(simulator, every):
     """Negative control: the same without annuli."""
     with patch.object(
-        StarSampler, "is_crowded", lambda self, isochrone, n, **_: torch.zeros(len(isochrone)) > 0
+        CrowdedSampler,
+        "is_crowded",
+        lambda self, isochrone, n, **_: torch.zeros(len(isochrone)) > 0,
     ):
         drawn = images(simulator, *CASES[1], 1)
-    with patch.object(simulator, "stars", every):
+    with patch.object(simulator, "cluster_stars", ClusterSampler(every)):
         truth = images(simulator, *CASES[1], 2)
     p_value, (peaks, expected) = compare(drawn, truth)
     assert p_value < 1e-6
@@ -135,7 +139,7 @@ def test_segregated_clusters_have_the_profile_of_their_stars(
         return np.array([light[(radius >= a) & (radius < b)].mean() for a, b in pairwise(edges)])
 
     drawn = profile((1, 4, 5, 6))
-    with patch.object(simulator, "stars", every):
+    with patch.object(simulator, "cluster_stars", ClusterSampler(every)):
         truth = profile((2, 3))
     np.testing.assert_allclose(drawn, truth, rtol=0.04)
     # The test can fail: all diffuse light where stars of one mass are.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
+from praesepe.sky.cluster_stars import ClusterSampler
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.massive.diffuse import DiffuseLight
+from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.tables import SurveyTables
@@ -135,11 +139,8 @@ def least_p_value(a, b):
 
 @pytest.fixture(scope="module")
 def reference(old_clusters, all_individual):
-    usual = old_clusters.stars
-    old_clusters.stars = all_individual
-    values = pixels(old_clusters, 3)  # no rare young white dwarf, which rules the F336W variance
-    old_clusters.stars = usual
-    return values
+    with patch.object(old_clusters, "cluster_stars", ClusterSampler(all_individual)):
+        return pixels(old_clusters, 3)  # no rare young white dwarf, which rules the F336W variance
 
 
 def test_unresolved_stars_together_leaves_the_pixels_as_they_are(old_clusters, reference):
@@ -203,22 +204,19 @@ def few_points(monkeypatch):
 
 
 def limit_points(monkeypatch, points):
-    usual = StarSampler.draw
+    usual = CrowdedSampler.draw
 
     def draw(self, *given, **settings):
         return usual(self, *given, **{**settings, "max_points": points})
 
-    monkeypatch.setattr(StarSampler, "draw", draw)
+    monkeypatch.setattr(CrowdedSampler, "draw", draw)
 
 
 @pytest.fixture(scope="module")
 def massive_reference(massive, all_individual):
     """The same clusters with each of their 90 000 stars drawn."""
-    usual = massive.stars
-    massive.stars = all_individual
-    values = torch.cat([pixels(massive, seed, n=8) for seed in range(20, 25)])
-    massive.stars = usual
-    return values
+    with patch.object(massive, "cluster_stars", ClusterSampler(all_individual)):
+        return torch.cat([pixels(massive, seed, n=8) for seed in range(20, 25)])
 
 
 def deviations(values, reference):

@@ -1,11 +1,10 @@
-"""The stars of clusters and their places: clusters become points of light.
-
-A cluster is one population, but for the most massive: their annuli are (`praesepe.sky.massive`).
-"""
+"""The stars of clusters and their places: clusters become points of light."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,13 +15,28 @@ from praesepe.sky.clusters.profiles import (
     realized_half_light_radius,
     sample_positions,
 )
-from praesepe.sky.massive.annuli import Annuli
-from praesepe.sky.massive.diffuse import DiffuseLight
+from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.population.points import Stars
 from praesepe.sky.population.sampler import StarSampler
 
-RADIUS_POINTS = 1 << 10
-"""Points of the diffuse light of a cluster, or an annulus of it, for its realized radius."""
+
+@dataclass(frozen=True)
+class Sight:
+    """How well clusters will be seen: what cannot be seen need not be drawn star by star.
+
+    Attributes
+    ----------
+    psf_px : float
+        Width of the PSF, pixels: the root of its effective area.
+    visible_px : Tensor, shape (cluster,)
+        Distance from the cluster's center beyond which nothing is seen, pixels.
+    flux_limit : Tensor, shape (band,)
+        Light below which a star cannot be told apart in the deepest stamp, e-/s.
+    """
+
+    psf_px: float
+    visible_px: Tensor
+    flux_limit: Tensor
 
 
 @dataclass(frozen=True)
@@ -37,101 +51,95 @@ class ClusterStars:
         x and y of each point of light from the center of its cluster, pixels.
     n_stars : Tensor, shape (cluster,)
         Number of stars drawn, companions not counted.
-    diffuse : DiffuseLight
-        What is not in the points; only clusters so massive that their stars blend have any.
     """
 
     stars: Stars
     offset: Tensor
     n_stars: Tensor
-    diffuse: DiffuseLight
 
     def half_light_radius(self, band: int) -> Tensor:
         """Radius about the true center that holds half of a band's light, pixels, (cluster,)."""
-        cluster_index, offset = self.stars.population, self.offset
         light = self.stars.flux[band]
-        index = torch.nonzero(self.diffuse.light[:, band] > 0).flatten()
-        if len(index):
-            more, places, flux = self.diffuse.points(index, RADIUS_POINTS)
-            cluster_index = torch.cat((cluster_index, more))
-            offset = torch.cat((offset, places), 1)
-            light = torch.cat((light, flux[band]))
-        return realized_half_light_radius(cluster_index, offset, light, len(self.n_stars))
+        return realized_half_light_radius(
+            self.stars.population, self.offset, light, len(self.n_stars)
+        )
+
+    def add_to(self, grids: Tensor, center: Tensor, *, renderer: Renderer) -> None:
+        """Add the light to a grid of each cluster, (cluster, band, grid, grid), in place.
+
+        `center`, (2, cluster), is x and y of the clusters, pixels.
+        """
+        place = self.offset + center.index_select(1, self.stars.population)
+        renderer.scatter(grids, self.stars.population, place, self.stars.flux)
 
 
-def draw_cluster_stars(
-    sampler: StarSampler,
-    clusters: Clusters,
-    profile: SpatialProfile,
-    *,
-    generator: torch.Generator,
-    psf_px: float,
-    visible_px: Tensor,
-    a_v_scatter: float = 0.0,
-    light_scale: Tensor | None = None,
-    flux_limit: Tensor | None = None,
-    compute_truth: bool = True,
-) -> ClusterStars:
-    """Draw the stars of clusters and put them in their places.
+class ClusterSampler:
+    """Draws the stars of clusters and puts them in their places.
 
     Parameters
     ----------
-    sampler : StarSampler
+    stars : StarSampler
         Its tables are those of the clusters' stellar models, in their order.
-    clusters : Clusters
-        Their parameters.
-    profile : SpatialProfile
-        Of the clusters; radii in pixels.
-    generator : torch.Generator
-        Source of randomness.
-    psf_px : float
-        Width of the PSF, pixels: the root of its effective area.
-    visible_px : Tensor, shape (cluster,)
-        Distance from the cluster's center beyond which nothing is seen, pixels.
-    a_v_scatter, light_scale, flux_limit, compute_truth
-        See `StarSampler.draw`; populations are clusters.
-
-    Returns
-    -------
-    ClusterStars
     """
-    n = len(clusters)
-    expected = 10**clusters.log_mass / sampler.mean_mass
-    n_stars = torch.poisson(expected, generator=generator).clamp_(min=1).double()
-    isochrone = sampler.nearest_isochrone(clusters.model, clusters.log_age, clusters.log_z)
-    crowded = sampler.is_crowded(isochrone, n_stars, light_scale=light_scale, flux_limit=flux_limit)
-    annuli = Annuli.divide(
-        profile, n_stars, crowded, psf_px=psf_px, visible_px=visible_px, generator=generator
-    )
-    of = annuli.cluster_index
-    stars = sampler.draw(
-        isochrone[of],
-        annuli.n_stars,
-        generator=generator,
-        max_points=annuli.max_points,
-        a_v=clusters.a_v[of],
-        a_v_scatter=a_v_scatter,
-        light_scale=None if light_scale is None else light_scale[of],
-        flux_limit=None if flux_limit is None else flux_limit[of],
-        compute_truth=compute_truth,
-    )
-    cluster_index, fractions = stars.population, None
-    if len(of) > n:
-        cluster_index = of[stars.population]
-        inner, outer = annuli.inner_fraction.float(), annuli.outer_fraction.float()
-        fractions = (inner[stars.population], outer[stars.population])
-    offset = sample_positions(
-        profile,
-        cluster_index,
-        generator=generator,
-        relative_mass=stars.star_mass / sampler.mean_mass,
-        fractions=fractions,
-    )
-    mass_bins = stars.mass_bins.clone()
-    mass_bins[..., 0] /= sampler.mean_mass
-    return ClusterStars(
-        stars=annuli.merge(stars, n),
-        offset=offset,
-        n_stars=annuli.sum_by_cluster(annuli.n_stars, n),
-        diffuse=DiffuseLight(profile, annuli, stars.diffuse, mass_bins),
-    )
+
+    def __init__(self, stars: StarSampler) -> None:
+        self.stars = stars
+
+    def draw(
+        self,
+        clusters: Clusters,
+        profile: SpatialProfile,
+        *,
+        generator: torch.Generator,
+        sight: Sight,
+        light_scale: Tensor | None = None,
+        flux_limit: Tensor | None = None,
+        **settings: Any,
+    ) -> ClusterStars:
+        """Draw the stars of clusters and put them in their places.
+
+        Parameters
+        ----------
+        clusters : Clusters
+            Their parameters.
+        profile : SpatialProfile
+            Of the clusters; radii in pixels.
+        generator : torch.Generator
+            Source of randomness.
+        sight : Sight
+        light_scale, flux_limit, **settings
+            See `StarSampler.draw`; populations are clusters.
+
+        Returns
+        -------
+        ClusterStars
+        """
+        expected = 10**clusters.log_mass / self.stars.mean_mass
+        n_stars = torch.poisson(expected, generator=generator).clamp_(min=1).double()
+        isochrone = self.stars.nearest_isochrone(clusters.model, clusters.log_age, clusters.log_z)
+        light = {"a_v": clusters.a_v, "light_scale": light_scale, "flux_limit": flux_limit}
+        return self.place(
+            profile, isochrone, n_stars, generator=generator, sight=sight, light=light, **settings
+        )
+
+    def place(
+        self,
+        profile: SpatialProfile,
+        isochrone: Tensor,
+        n_stars: Tensor,
+        *,
+        generator: torch.Generator,
+        sight: Sight,
+        light: Mapping[str, Any],
+        **settings: Any,
+    ) -> ClusterStars:
+        """Draw stars in these numbers and put them in their places; the last step of `draw`.
+
+        `light` holds what `StarSampler.draw` is told of each cluster.
+        """
+        stars = self.stars.draw(isochrone, n_stars, generator=generator, **light, **settings)
+        relative_mass = stars.star_mass / self.stars.mean_mass
+        offset = sample_positions(
+            profile, stars.population, generator=generator, relative_mass=relative_mass
+        )
+        return ClusterStars(stars, offset, n_stars)

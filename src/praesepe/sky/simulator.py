@@ -15,7 +15,7 @@ from praesepe.device import usable_device
 from praesepe.errors import InputError, listed
 from praesepe.progress import Setup
 from praesepe.rng import stream
-from praesepe.sky.cluster_stars import draw_cluster_stars
+from praesepe.sky.cluster_stars import ClusterSampler, Sight
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
 from praesepe.sky.fields.pool import SimulatedFieldPool
@@ -24,7 +24,8 @@ from praesepe.sky.flux_limits import FluxLimits
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
-from praesepe.sky.population.sampler import StarSampler
+from praesepe.sky.massive.clusters import MassiveClusterSampler
+from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
@@ -93,6 +94,7 @@ class Simulator:
         self.stars = self._sampler(
             "stars of clusters", self.tables.cluster, flux_limit_range=self.limits.depth_range
         )
+        self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
         self._begin(seed, n_fields)
 
     def _begin(self, seed: int, n_fields: int) -> None:
@@ -125,7 +127,7 @@ class Simulator:
         self.generator = stream((*seed, 0), self.device)
 
     @cached_property
-    def field_stars(self) -> StarSampler:
+    def field_stars(self) -> CrowdedSampler:
         """The sampler of the stars of star fields; made when it is first needed."""
         return self._sampler("stars of fields", self.tables.field)
 
@@ -154,12 +156,12 @@ class Simulator:
         tables: StellarTable | Sequence[StellarTable],
         *,
         flux_limit_range: float = 1.0,
-    ) -> StarSampler:
+    ) -> CrowdedSampler:
         """A sampler of stars at the survey's distance, in e-/s."""
         survey, stars = self.survey, self.survey.clusters.stars
         near, far = survey.distance_range_pc
         brightest = (survey.distance_pc / near) ** 2
-        return StarSampler(
+        return CrowdedSampler(
             tables,
             unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
             flux_limit=(self.limits.lowest / brightest).tolist(),
@@ -217,14 +219,17 @@ class Simulator:
         """
         renderer = renderer or self.renderer
         light_scale, flux_limit = self.limits.of_stamps(clusters.distance_pc, exposure_s)
-        drawn = draw_cluster_stars(
-            self.stars,
-            clusters,
-            clusters.spatial_profile(self.survey.pixel_scale_arcsec),
-            generator=self.generator,
+        sight = Sight(
             psf_px=float(renderer.peak.max()) ** -0.5,
             visible_px=renderer.grid / OVERSAMPLING / 2**0.5
             + torch.hypot(clusters.x_offset, clusters.y_offset),
+            flux_limit=self.limits.lowest,
+        )
+        drawn = self.cluster_stars.draw(
+            clusters,
+            clusters.spatial_profile(self.survey.pixel_scale_arcsec),
+            generator=self.generator,
+            sight=sight,
             a_v_scatter=self.survey.clusters.a_v_scatter,
             light_scale=light_scale,
             flux_limit=flux_limit,
@@ -243,7 +248,7 @@ class Simulator:
         }
         if compute_truth:
             truth |= what_stars_show(drawn, self.survey)
-        return Population(drawn.stars, drawn.offset, center, drawn.diffuse, truth)
+        return Population(drawn, center, truth)
 
     def spread(self, population: Population, *, renderer: Renderer | None = None) -> Tensor:
         """Lay each cluster on a grid of its own: light before the telescope.
@@ -260,12 +265,9 @@ class Simulator:
         Tensor, shape (n, band, grid, grid)
             e-/s; twice as fine as pixels, and wider than the stamp.
         """
-        renderer, stars = renderer or self.renderer, population.stars
+        renderer = renderer or self.renderer
         grids = renderer.empty(len(population))
-        place = population.offset + population.center.index_select(1, stars.population)
-        renderer.scatter(grids, stars.population, place, stars.flux)
-        lowest = self.limits.lowest
-        population.diffuse.add_to(grids, population.center, renderer=renderer, limit=lowest)
+        population.drawn.add_to(grids, population.center, renderer=renderer)
         return grids
 
     def render(self, light: Population | Tensor, **nuisances: Tensor) -> Tensor:

@@ -12,37 +12,41 @@ from torch import Tensor
 
 from praesepe import quantities
 from praesepe.errors import InputError, listed
-from praesepe.sky.massive.diffuse import DiffuseLight
+from praesepe.sky.cluster_stars import ClusterStars
 from praesepe.sky.population.points import Stars
 from praesepe.survey.schema import ARCSEC
 
 
 @dataclass(frozen=True, repr=False)
 class Population:
-    """Stars of clusters, as light points and diffuse light on their stamps.
+    """Stars of clusters on their stamps.
 
     Attributes
     ----------
-    stars : Stars
-        Light points, e-/s; their populations are the clusters.
-    offset : Tensor, shape (2, point)
-        x and y of each point from the center of its cluster, pixels.
+    drawn : ClusterStars
+        Light in e-/s, and its places.
     center : Tensor, shape (2, n)
         x and y of the clusters on their stamps, pixels.
-    diffuse : DiffuseLight
-        Light of massive clusters that no star can be told in.
     truth : dict of str to Tensor, each of shape (n,)
         What is known of the clusters.
     """
 
-    stars: Stars
-    offset: Tensor
+    drawn: ClusterStars
     center: Tensor
-    diffuse: DiffuseLight
     truth: dict[str, Tensor]
 
     def __len__(self) -> int:
         return self.center.shape[1]
+
+    @property
+    def stars(self) -> Stars:
+        """Points of light, e-/s; their populations are the clusters."""
+        return self.drawn.stars
+
+    @property
+    def offset(self) -> Tensor:
+        """X and y of each point from the center of its cluster, pixels, (2, point)."""
+        return self.drawn.offset
 
     def __repr__(self) -> str:
         return f"Population: {self.offset.shape[1]} points of light in {len(self)} clusters"

@@ -1,1 +1,1 @@
-"""Clusters: their parameters and profiles (annuli of crowded ones: `praesepe.sky.massive`)."""
+"""Clusters: their parameters and profiles."""

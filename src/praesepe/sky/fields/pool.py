@@ -12,7 +12,7 @@ from praesepe.sky.fields.crops import add_crops
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.fields.structure import Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING
-from praesepe.sky.population.sampler import StarSampler
+from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.survey import Survey
 
 
@@ -27,7 +27,7 @@ class SimulatedFieldPool:
     ----------
     survey : Survey
         Describes the fields; see docs/fields.md.
-    sampler : StarSampler
+    sampler : CrowdedSampler
         As for `praesepe.sky.fields.simulated.draw_field`.
     n_fields : int
         Number of fields kept.
@@ -57,7 +57,7 @@ class SimulatedFieldPool:
     def __init__(
         self,
         survey: Survey,
-        sampler: StarSampler,
+        sampler: CrowdedSampler,
         *,
         n_fields: int = 24,
         size_px: int = 384,

@@ -14,7 +14,7 @@ from praesepe.sky.fields.galaxies import draw_galaxies
 from praesepe.sky.fields.histories import age_metallicity_fractions
 from praesepe.sky.fields.structure import YOUNG_LOG_AGE, Clumps, Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING, bspline, chunks
-from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
+from praesepe.sky.massive.sampler import MAX_POINTS, CrowdedSampler
 from praesepe.survey import Survey, as_range
 
 POPULATION_PX = 64**2
@@ -26,7 +26,7 @@ STARS_AT_ONCE = 3e7
 
 def draw_field(
     survey: Survey,
-    sampler: StarSampler,
+    sampler: CrowdedSampler,
     density: float,
     *,
     shape_px: tuple[int, int],
@@ -41,7 +41,7 @@ def draw_field(
     ----------
     survey : Survey
         What the field consists of; see docs/fields.md.
-    sampler : StarSampler
+    sampler : CrowdedSampler
         Stars in the survey's bands. Where the field's extinction varies (`field_extinction`), its
         table must cover that range.
     density : float
@@ -194,7 +194,7 @@ def _places(
 
 def _draw_groups(
     survey: Survey,
-    sampler: StarSampler,
+    sampler: CrowdedSampler,
     expected: Tensor,
     gradient: Gradient,
     generator: torch.Generator,

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from praesepe.sky.clusters.profiles import SpatialProfile, light_inside
-from praesepe.sky.population.points import Stars
-from praesepe.sky.population.sampler import MAX_POINTS
+from praesepe.sky.massive.sampler import MAX_POINTS, CrowdedStars
 
 FIRST_EDGE = 1.5
 """Radius of the innermost annulus in PSF widths; each further one is twice as large."""
@@ -44,7 +43,7 @@ class Annuli:
     n_stars : Tensor, shape (annulus,)
         Number of stars.
     max_points : Tensor, shape (annulus,)
-        Points of light, for `StarSampler.draw`.
+        Points of light, for `CrowdedSampler.draw`.
     area_px : Tensor, shape (annulus,)
         Area in pixels; infinite for what has no outer edge.
     visible : Tensor of bool, shape (annulus,)
@@ -142,7 +141,7 @@ class Annuli:
         out = torch.zeros((n, *values.shape[1:]), dtype=values.dtype, device=values.device)
         return out.index_add_(0, self.cluster_index, values)
 
-    def merge(self, stars: Stars, n: int) -> Stars:
+    def merge(self, stars: CrowdedStars, n: int) -> CrowdedStars:
         """Stars of `n` clusters, given those of their annuli."""
         if len(self.cluster_index) == n:
             return stars

@@ -25,7 +25,7 @@ class AliasTable:
     nodes : ndarray of int32, shape (slot, 2)
         Lower nodes of two intervals.
     flux_weights : ndarray of float32, shape (slot, 2)
-        Number of stars whose light a star of either interval carries.
+        Inclusion probability of a star of either interval, to the power -1/2.
     """
 
     fraction: np.ndarray

@@ -28,28 +28,15 @@ class Populations:
     isochrone : Tensor of int64, shape (population,)
     isochrone_level : Tensor of int64, shape (population,)
         (isochrone, level): the isochrone times the number of levels, plus the level.
+    n_stars : Tensor of float64, shape (population,)
+        Companions not counted.
     extinction : Extinction or None
     """
 
     isochrone: Tensor
     isochrone_level: Tensor
+    n_stars: Tensor
     extinction: Extinction | None
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """What is told of each sampled star beside its mass and light.
-
-    Attributes
-    ----------
-    n_living : Tensor, shape (star,)
-        Living stars at this point, 0 to 2; empty where the truth is not asked for.
-    flux_weight : Tensor, shape (star,)
-        Number of stars whose light the star carries; empty where no population is crowded.
-    """
-
-    n_living: Tensor
-    flux_weight: Tensor
 
 
 class IndividualStars:
@@ -60,6 +47,8 @@ class IndividualStars:
     max_living_mass : Tensor, shape (isochrone,)
         Msun.
     binaries : Binaries or None
+    alias : AliasSampler
+        Of the stars that are sampled one by one.
     """
 
     def __init__(
@@ -73,7 +62,7 @@ class IndividualStars:
             return torch.as_tensor(np.ascontiguousarray(values, dtype=np.float32), device=device)
 
         self.binaries, self.device = binaries, device
-        self._alias = AliasSampler(tables.individual, device)
+        self.alias = AliasSampler(tables.individual, device)
         self._start, self._rise = single(tables.start), single(tables.rise)
         self._bands = slice(1, len(tables.start) - 1)
         self._n_nodes = tables.mass.shape[1]
@@ -93,7 +82,7 @@ class IndividualStars:
     @property
     def fraction(self) -> Tensor:
         """Fraction of the stars that is individually sampled, (isochrone level,)."""
-        return self._alias.fraction
+        return self.alias.fraction
 
     def draw(
         self,
@@ -103,9 +92,9 @@ class IndividualStars:
         *,
         generator: torch.Generator,
         compute_truth: bool,
-        weighted: bool = False,
         alias: AliasSampler | None = None,
-    ) -> Sampled:
+        slots: Tensor | None = None,
+    ) -> Tensor | None:
         """Draw stars.
 
         Parameters
@@ -118,21 +107,21 @@ class IndividualStars:
         generator : torch.Generator
         compute_truth : bool
             Whether to count the living stars.
-        weighted : bool
-            Whether flux weights are needed, as in crowded populations.
         alias : AliasSampler, optional
             Other stars than those of the mass function: they get no companions.
+        slots : Tensor of int64, shape (star,), optional
+            Filled with the place of each star in the alias table.
 
         Returns
         -------
-        Sampled
+        Tensor, shape (star,), or None
+            Living stars at this point, 0 to 2; None where the truth is not asked for.
         """
         n, isochrone = len(population), populations.isochrone
-        source = self._alias if alias is None else alias
+        source = self.alias if alias is None else alias
         start, count = (of[populations.isochrone_level] for of in (source.start, source.count))
         max_living, lowest = self.max_living_mass[isochrone], self._lowest_mass[isochrone]
-        n_living = torch.empty(n if compute_truth else 0, device=self.device)
-        weight = torch.empty(n if weighted else 0, device=self.device)
+        n_living = torch.empty(n, device=self.device) if compute_truth else None
         for part in _chunks(n, self.device):
             own, here = population[part], value[:, part]
             slot = source.draw(own, start, count, generator)
@@ -142,20 +131,20 @@ class IndividualStars:
                 table[: len(here)].index_select(1, node) for table in (self._start, self._rise)
             )
             torch.addcmul(low, rise, t, out=here)
-            if weighted:
-                torch.index_select(source.flux_weights, 0, slot, out=weight[part])
+            if slots is not None:
+                slots[part] = slot
             a_v = None
             if populations.extinction is not None:
                 a_v = populations.extinction.of_stars(own, generator)
                 here[self._bands] *= self.attenuation(node, a_v)
-            if compute_truth:
+            if n_living is not None:
                 n_living[part] = here[0] <= max_living.index_select(0, own)
                 if self._has_brown_dwarfs:
                     n_living[part] *= here[0] >= lowest.index_select(0, own)
             if self.binaries is not None and alias is None:
-                living = n_living[part] if compute_truth else None
+                living = None if n_living is None else n_living[part]
                 self.add_companions(here, living, isochrone.index_select(0, own), a_v, generator)
-        return Sampled(n_living, weight)
+        return n_living
 
     def attenuation(self, node: Tensor, a_v: Tensor) -> Tensor:
         """Factor of the dust on the light of stars above the given nodes, (band, star)."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Self
 
+import torch
 from torch import Tensor
+
+from praesepe.sky.population.memory import check_fits
+from praesepe.sky.population.unresolved import Unresolved
 
 
 @dataclass(frozen=True)
@@ -19,9 +26,8 @@ class Stars:
     population : Tensor of int64, shape (point,)
         Index of each point's population.
     flux : Tensor, shape (band, point)
-        Light of each point. In a crowded population a star carries the light of all stars that it
-        stands for. Points that share unresolved light may have none in some bands, where fewer of
-        them have the right shot noise.
+        Light of each point. Points that share unresolved light may have none in some bands, where
+        fewer of them have the right shot noise.
     star_mass : Tensor, shape (point,)
         Initial mass of the star or binary. Of a point that shares unresolved light, the mean mass
         of the unresolved stars, weighted by their light and averaged over the bands: it decides
@@ -30,12 +36,6 @@ class Stars:
         Initial mass of all stars, companions included, living or dead.
     light : Tensor, shape (population, band)
         Light of all stars.
-    diffuse : Tensor, shape (population, band)
-        The part of `light` that is not in the points: it has no shot noise and follows the profile
-        itself. Zero except in crowded populations.
-    mass_bins : Tensor, shape (population, bin, 1 + band)
-        Where the diffuse light comes from, in bins from low mass to high: mean initial mass of the
-        stars, and the fraction of the diffuse light of each band.
     n_living : Tensor, shape (population,), or None
         Stars that have not ended their lives, companions included, brown dwarfs not.
     brightest : Tensor, shape (population, band), or None
@@ -50,19 +50,72 @@ class Stars:
     star_mass: Tensor
     mass: Tensor
     light: Tensor
-    diffuse: Tensor
-    mass_bins: Tensor
     n_living: Tensor | None = None
     brightest: Tensor | None = None
     present_mass: Tensor | None = None
 
-    def scaled(self, light_scale: Tensor) -> Stars:
+    def scaled(self, light_scale: Tensor) -> Self:
         """The same stars with all light multiplied by a factor (population, band)."""
         scale = light_scale.to(self.flux.dtype)
         return replace(
             self,
             flux=self.flux * scale.T.index_select(1, self.population),
             light=self.light * scale,
-            diffuse=self.diffuse * scale,
             brightest=None if self.brightest is None else self.brightest * scale,
         )
+
+
+class Points:
+    """Points of light of a draw, (value, point): stars first, then points of unresolved light.
+
+    The stars lie in runs, each in order of the populations; `counts` holds the numbers
+    (population,) of each run. The values are mass, light by band, and present mass if it is asked
+    for. `mass` (population,) is that from which the unresolved light comes.
+    """
+
+    def __init__(
+        self, counts: Sequence[Tensor], unresolved: Unresolved, mass: Tensor, *, n_values: int
+    ) -> None:
+        self._runs = [count.long() for count in counts]
+        self._numbers = [int(count.sum()) for count in self._runs]
+        n, n_bands = sum(self._numbers), len(unresolved.flux)
+        check_fits(n, n_values, mass.device)
+        runs = [*self._runs, unresolved.counts.sum(1)]
+        self.population = torch.cat([torch.repeat_interleave(count) for count in runs])
+        self.value = torch.empty((n_values, len(self.population)), device=mass.device)
+        self.flux = self.value[1 : 1 + n_bands]
+        self.stars, self.population_of_stars = self.value[:, :n], self.population[:n]
+        group = torch.repeat_interleave(unresolved.counts.flatten())
+        self.value[0, n:] = mass.index_select(0, self.population[n:])
+        self.flux[:, n:] = unresolved.flux.index_select(1, group)
+
+    @property
+    def runs(self) -> list[slice]:
+        """Where each run lies among the stars."""
+        ends = [0, *accumulate(self._numbers)]
+        return [slice(*pair) for pair in pairwise(ends)]
+
+    @property
+    def flux_of_stars(self) -> Tensor:
+        """Light of each star, (band, star)."""
+        return self.flux[:, : self.stars.shape[1]]
+
+    def brightest(self, least: Tensor) -> Tensor:
+        """Highest of the stars' light and of `least`, (band, population)."""
+        for of_band, flux_of_band in zip(least, self.flux_of_stars, strict=True):
+            of_band.scatter_reduce_(0, self.population_of_stars, flux_of_band, "amax")
+        return least
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum over the stars of each population, (population,), of values (star,)."""
+        parts = zip(values.split(self._numbers), self._runs, strict=True)
+        sums = [
+            torch.segment_reduce(part, "sum", lengths=count, unsafe=True, initial=0)
+            for part, count in parts
+            if len(part)
+        ]
+        return sum(sums, torch.zeros(len(self._runs[0]), device=values.device))
+
+    def light(self) -> Tensor:
+        """Light of the stars of each population, (population, band)."""
+        return torch.stack([self.total(of_band) for of_band in self.flux_of_stars], 1)

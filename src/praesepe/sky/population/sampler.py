@@ -2,14 +2,12 @@
 
 Stars brighter than a flux limit are sampled one by one. Those fainter in every band are unresolved:
 their totals are drawn, and their light is divided among a few points with the same shot noise.
-docs/theory.md explains both. Where a population is crowded, so that even stars above the limit
-blend, `praesepe.sky.population.crowded` takes over.
+docs/theory.md explains both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,23 +15,16 @@ from torch import Tensor
 
 from praesepe.errors import InputError
 from praesepe.progress import Progress
-from praesepe.sky.population.crowded import CrowdedPopulations
 from praesepe.sky.population.extinction import Extinction
-from praesepe.sky.population.individual import IndividualStars, Populations, Sampled
+from praesepe.sky.population.individual import IndividualStars, Populations
 from praesepe.sky.population.isochrone import FLUX, LIVING, MASS, PRESENT
 from praesepe.sky.population.levels import COMPLETE, EXACT, Levels
-from praesepe.sky.population.memory import check_fits
-from praesepe.sky.population.points import Stars
+from praesepe.sky.population.points import Points, Stars
 from praesepe.sky.population.tables import IsochroneTables, tabulate
 from praesepe.sky.population.unresolved import Unresolved, UnresolvedStars
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.magnitudes import StellarTable
-
-MAX_POINTS = 1 << 13
-"""Most individually sampled stars of one population, unless the flux limit is zero, a mean number;
-and most points that share its unresolved light. A crowded population has no more than both
-together."""
 
 FEW_STARS = 64
 """Populations of no more stars are drawn star by star: their sums are far from a normal law."""
@@ -109,10 +100,11 @@ class StarSampler:
         self.mean_mass = float(imf.mean_mass) * (1 + companions)
         shapes = [t.mag_ab.shape[:2] for t in self._tables]
         self._first = np.cumsum([0, *(a * z for a, z in shapes)]).tolist()
-        self._n_bands = len(flux_limit)
+        self._put_on_device(tabulated, imf)
+
+    def _put_on_device(self, tabulated: IsochroneTables, imf: InitialMassFunction) -> None:
         self.individual = IndividualStars(tabulated, self.binaries, imf, self.device)
         self.unresolved = UnresolvedStars(tabulated, self.device)
-        self._crowded = CrowdedPopulations(tabulated, self.individual, self.device)
         self._brightest = _BrightestUnresolved(tabulated, imf, self.individual, self.device)
 
     def nearest_isochrone(self, model: Tensor, log_age: Tensor, log_z: Tensor) -> Tensor:
@@ -144,7 +136,6 @@ class StarSampler:
         n_stars: Tensor,
         *,
         generator: torch.Generator,
-        max_points: int | Tensor = MAX_POINTS,
         a_v: Tensor | None = None,
         a_v_scatter: float = 0.0,
         light_scale: Tensor | None = None,
@@ -161,10 +152,6 @@ class StarSampler:
             Number of stars to draw, living and dead, companions not counted.
         generator : torch.Generator
             Source of randomness.
-        max_points : int or Tensor of int64, shape (population,)
-            Most individually sampled stars of one population, and most points that share its
-            unresolved light. A population that needs more of either is crowded: it gets twice as
-            many points at most, and the rest of its light is in `Stars.diffuse`.
         a_v : Tensor, shape (population,), optional
             Mean extinction, mag; by default the lowest of the tables.
         a_v_scatter : float
@@ -190,93 +177,96 @@ class StarSampler:
             For an extinction that the tables do not cover, a flux limit outside the sampler's
             range, or more stars than fit into memory.
         """
-        n_stars = n_stars.to(torch.float64)
-        isochrone_level = self._isochrone_level(
-            isochrone, n_stars, max_points, light_scale=light_scale, flux_limit=flux_limit
+        populations = self.populations(
+            isochrone,
+            n_stars,
+            a_v=a_v,
+            a_v_scatter=a_v_scatter,
+            light_scale=light_scale,
+            flux_limit=flux_limit,
         )
-        extinction = Extinction.of_populations(self.a_v, a_v, a_v_scatter, like=n_stars)
-        populations = Populations(isochrone, isochrone_level, extinction)
-        crowded = isochrone_level % self.levels.n >= self.levels.importance
-        any_crowded = bool(crowded.any())
-
-        fraction = self.individual.fraction[isochrone_level].clamp(0, 1)
-        n_individual = torch.binomial(n_stars, fraction, generator=generator)
-        n_unresolved = n_stars - n_individual
-        unresolved = self.unresolved.draw(
-            isochrone_level, n_unresolved, extinction, has_points=~crowded, generator=generator
-        )
-        more = (
-            self._crowded.n_companions(isochrone_level, n_stars, generator) if any_crowded else None
-        )
-        points = _Points(
-            [n_individual, more, unresolved.counts.sum(1)],
-            n_values=(2 if compute_truth else 1) + self._n_bands,
-            device=self.device,
-        )
-        mass_bins = self.unresolved.mass_bins[isochrone_level]
-        points.set_unresolved(unresolved, mass_bins[..., 0].mean(1))
-        draw: Callable[..., Sampled] = self.individual.draw
-        if any_crowded:
-            draw = partial(self._crowded.draw, n_single=points.n_single)
-        sampled = draw(
+        n_individual, unresolved = self.divide(populations, generator)
+        points = self.points([n_individual], unresolved, populations, compute_truth)
+        n_living = self.individual.draw(
             points.stars,
             points.population_of_stars,
             populations,
             generator=generator,
             compute_truth=compute_truth,
         )
-
-        flux = points.stars[1 : 1 + self._n_bands]
-        light = unresolved.total[:, FLUX:] + points.totals(flux)
-        truth: dict[str, Tensor] = {}
-        if compute_truth:
-            brightest = self._brightest.light(populations, n_unresolved, generator)
-            truth = {
-                "present_mass": unresolved.total[:, PRESENT] + points.total(points.stars[-1]),
-                "n_living": unresolved.total[:, LIVING].round() + points.total(sampled.n_living),
-                "brightest": points.brightest(flux, brightest).T,
-            }
-        diffuse = torch.zeros_like(light)
-        if any_crowded:
-            flux *= sampled.flux_weight
-            diffuse = (light - points.totals(flux)).clamp_min_(0) * crowded[:, None]
-        stars = Stars(
-            population=points.population,
-            flux=points.value[1 : 1 + self._n_bands],
-            star_mass=points.value[0],
-            mass=unresolved.total[:, MASS] + points.total(points.stars[0]),
-            light=light,
-            diffuse=diffuse,
-            mass_bins=mass_bins,
-            **truth,
-        )
+        stars = self.add_up(points, n_living, unresolved, populations, generator)
         return stars if light_scale is None else stars.scaled(light_scale)
 
-    def is_crowded(
+    # The steps of `draw`
+
+    def populations(
         self,
         isochrone: Tensor,
         n_stars: Tensor,
         *,
+        a_v: Tensor | None = None,
+        a_v_scatter: float = 0.0,
         light_scale: Tensor | None = None,
         flux_limit: Tensor | None = None,
-    ) -> Tensor:
-        """Whether so many stars lie above the flux limit that their own noise has to join it.
+    ) -> Populations:
+        """Populations with the level of each: complete above its limit, or all of few stars."""
+        n_stars = n_stars.double()
+        level = torch.full_like(isochrone, EXACT)
+        if self.levels.limit.any():
+            own = self._complete_level(isochrone, flux_limit, light_scale)
+            level = torch.where(n_stars <= FEW_STARS, EXACT, own)
+        extinction = Extinction.of_populations(self.a_v, a_v, a_v_scatter, like=n_stars)
+        return Populations(isochrone, isochrone * self.levels.n + level, n_stars, extinction)
 
-        Parameters
-        ----------
-        isochrone, n_stars : Tensor, shape (population,)
-            As for `draw`.
-        light_scale, flux_limit : Tensor, shape (population, band), optional
-            As for `draw`.
-
-        Returns
-        -------
-        Tensor of bool, shape (population,)
-        """
-        isochrone_level = self._isochrone_level(
-            isochrone, n_stars.double(), MAX_POINTS, light_scale=light_scale, flux_limit=flux_limit
+    def divide(
+        self, populations: Populations, generator: torch.Generator
+    ) -> tuple[Tensor, Unresolved]:
+        """Numbers of individually sampled stars, (population,), and the unresolved ones."""
+        level, n_stars = populations.isochrone_level, populations.n_stars
+        fraction = self.individual.fraction[level].clamp(0, 1)
+        n_individual = torch.binomial(n_stars, fraction, generator=generator)
+        unresolved = self.unresolved.draw(
+            level, n_stars - n_individual, populations.extinction, generator=generator
         )
-        return isochrone_level % self.levels.n > self.levels.importance
+        return n_individual, unresolved
+
+    def points(
+        self,
+        counts: list[Tensor],
+        unresolved: Unresolved,
+        populations: Populations,
+        compute_truth: bool,
+    ) -> Points:
+        """Points of unresolved light, and beside them room for stars in these numbers."""
+        mass = self.unresolved.mass_bins[populations.isochrone_level, :, 0].mean(1)
+        n_values = (2 if compute_truth else 1) + len(unresolved.flux)
+        return Points(counts, unresolved, mass, n_values=n_values)
+
+    def add_up(
+        self,
+        points: Points,
+        n_living: Tensor | None,
+        unresolved: Unresolved,
+        populations: Populations,
+        generator: torch.Generator,
+    ) -> Stars:
+        """Points with the totals of their populations, and the truth if the living are counted."""
+        total, truth = unresolved.total, {}
+        if n_living is not None:
+            brightest = self._brightest.light(populations, unresolved.n_stars, generator)
+            truth = {
+                "present_mass": total[:, PRESENT] + points.total(points.stars[-1]),
+                "n_living": total[:, LIVING].round() + points.total(n_living),
+                "brightest": points.brightest(brightest).T,
+            }
+        return Stars(
+            population=points.population,
+            flux=points.flux,
+            star_mass=points.value[0],
+            mass=total[:, MASS] + points.total(points.stars[0]),
+            light=total[:, FLUX:] + points.light(),
+            **truth,
+        )
 
     def _complete_level(
         self, isochrone: Tensor, flux_limit: Tensor | None, light_scale: Tensor | None
@@ -295,89 +285,6 @@ class StarSampler:
                 "sampler with a lower flux_limit"
             )
         return COMPLETE + level
-
-    def _isochrone_level(
-        self,
-        isochrone: Tensor,
-        n_stars: Tensor,
-        max_points: int | Tensor,
-        *,
-        light_scale: Tensor | None,
-        flux_limit: Tensor | None,
-    ) -> Tensor:
-        """(isochrone, level) of each population: the first level that leaves few enough points."""
-        levels, first = self.levels, isochrone * self.levels.n
-        if not levels.limit.any():
-            return first + EXACT
-        most = torch.as_tensor(max_points, device=self.device).expand(len(isochrone))
-        level = torch.arange(levels.n, device=self.device)
-        candidates = first[:, None] + level  # (population, level)
-        individual = n_stars[:, None] * self._crowded.points_per_star[candidates]
-        few = individual <= most[:, None] * torch.where(level < levels.importance, 1, 2)
-        few[:, EXACT] = n_stars <= FEW_STARS
-        own = self._complete_level(isochrone, flux_limit, light_scale)
-        few[:, COMPLETE : levels.importance] &= level[COMPLETE : levels.importance] == own[:, None]
-        n_unresolved = n_stars - individual.gather(1, own[:, None])[:, 0]
-        needed = n_unresolved[:, None] * self.unresolved.points_per_star[first + own]
-        few[:, COMPLETE : levels.importance] &= (needed.amax(1) <= most)[:, None]
-        return first + few.int().argmax(1)
-
-
-class _Points:
-    """Points of light of a draw, (value, point), those of one kind side by side.
-
-    The kinds are individual stars (`n_single` of them), more stars of crowded populations, and
-    points of unresolved light; their `counts` (population,) are given in this order. The values are
-    mass, light by band, and present mass if it is asked for.
-    """
-
-    def __init__(
-        self, counts: Sequence[Tensor | None], *, n_values: int, device: torch.device
-    ) -> None:
-        every = [count.long() for count in counts if count is not None]
-        self._of_stars = every[:-1]
-        self._numbers = [int(count.sum()) for count in self._of_stars]
-        self.n_single, self._n_stars = self._numbers[0], sum(self._numbers)
-        check_fits(self._n_stars, n_values, device)
-        self.population = torch.cat([torch.repeat_interleave(count) for count in every])
-        self.value = torch.empty((n_values, len(self.population)), device=device)
-
-    @property
-    def stars(self) -> Tensor:
-        """Values of all stars, (value, star)."""
-        return self.value[:, : self._n_stars]
-
-    @property
-    def population_of_stars(self) -> Tensor:
-        """Population of each star."""
-        return self.population[: self._n_stars]
-
-    def set_unresolved(self, unresolved: Unresolved, mass: Tensor) -> None:
-        """Put unresolved light, and the mass (population,) that it comes from, into its points."""
-        group = torch.repeat_interleave(unresolved.counts.flatten())
-        value, own = self.value[:, self._n_stars :], self.population[self._n_stars :]
-        value[0] = mass.index_select(0, own)
-        value[1 : 1 + len(unresolved.flux)] = unresolved.flux.index_select(1, group)
-
-    def brightest(self, flux: Tensor, least: Tensor) -> Tensor:
-        """Highest of the stars' fluxes (band, star) and of `least`, (band, population)."""
-        for of_band, flux_of_band in zip(least, flux, strict=True):
-            of_band.scatter_reduce_(0, self.population_of_stars, flux_of_band, "amax")
-        return least
-
-    def total(self, values: Tensor) -> Tensor:
-        """Sum over the stars of each population, (population,), of values (star,)."""
-        parts = zip(values.split(self._numbers), self._of_stars, strict=True)
-        sums = [
-            torch.segment_reduce(part, "sum", lengths=count, unsafe=True, initial=0)
-            for part, count in parts
-            if len(part)
-        ]
-        return sum(sums, torch.zeros(len(self._of_stars[0]), device=values.device))
-
-    def totals(self, values: Tensor) -> Tensor:
-        """The same for values (band, star): (population, band)."""
-        return torch.stack([self.total(of_band) for of_band in values], 1)
 
 
 class _BrightestUnresolved:

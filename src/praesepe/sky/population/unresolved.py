@@ -20,6 +20,8 @@ class Unresolved:
 
     Attributes
     ----------
+    n_stars : Tensor, shape (population,)
+        Their number.
     counts : Tensor of int64, shape (population, group)
         Points of equal light, in as many groups as there are bands.
     flux : Tensor, shape (band, population * group)
@@ -28,6 +30,7 @@ class Unresolved:
         Of all unresolved stars: see `praesepe.sky.population.isochrone.MASS` and what follows it.
     """
 
+    n_stars: Tensor
     counts: Tensor
     flux: Tensor
     total: Tensor
@@ -68,7 +71,6 @@ class UnresolvedStars:
         n_stars: Tensor,
         extinction: Extinction | None,
         *,
-        has_points: Tensor,
         generator: torch.Generator,
     ) -> Unresolved:
         """Draw totals by the central limit theorem; they are never negative.
@@ -80,8 +82,6 @@ class UnresolvedStars:
         n_stars : Tensor, shape (population,)
             Number of its unresolved stars.
         extinction : Extinction or None
-        has_points : Tensor of bool, shape (population,)
-            Whether points share the light; in crowded populations it is diffuse.
         generator : torch.Generator
         """
         mean = self.mean[isochrone_level]  # (population, 3 + band)
@@ -98,9 +98,8 @@ class UnresolvedStars:
         total = (n_stars[:, None] * mean + n_stars.sqrt()[:, None] * scatter).clamp_min_(0)
         # The total itself varies as 1 / (n * per_star): one point more makes up for it.
         points = torch.minimum((n_stars[:, None] * per_star + 1).round(), n_stars[:, None])
-        has_points = has_points[:, None]
-        counts, flux = _nested_points(points * has_points, total[:, FLUX:].float() * has_points)
-        return Unresolved(counts, flux, total.float())
+        counts, flux = _nested_points(points, total[:, FLUX:].float())
+        return Unresolved(n_stars, counts, flux, total.float())
 
 
 def _covariance_root(mean: Tensor, second: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from praesepe.sky.fields.simulated import (
 )
 from praesepe.sky.fields.structure import Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING
-from praesepe.sky.population.sampler import StarSampler
+from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.simulator import Simulator
 from praesepe.stars import build_table, load_passband
 
@@ -490,7 +490,7 @@ def test_dust_with_the_stars_own_extinction(survey):
     """A layer in front of all stars dims the field as the integrated magnitudes say."""
     bands = [load_passband(band.filter) for band in survey.bands]
     table = build_table(bands, metallicities=[0.02], a_v=(0.0, 1.0))
-    sampler = StarSampler(
+    sampler = CrowdedSampler(
         table,
         unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
         flux_limit=[0.1] * len(bands),

@@ -10,7 +10,7 @@ import torch
 
 from praesepe.sky.clusters.profiles import EFF, KING, PLUMMER, SpatialProfile, light_inside
 from praesepe.sky.massive.annuli import FEWEST_POINTS, N_EDGES, Annuli
-from praesepe.sky.population.sampler import MAX_POINTS
+from praesepe.sky.massive.sampler import MAX_POINTS
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import load_survey
 

@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from praesepe.errors import InputError
+from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.population.levels import LIMIT_STEP, Levels
-from praesepe.sky.population.sampler import StarSampler
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import load_survey
 
@@ -29,7 +29,7 @@ def unit():
 
 
 def sampler_of(tables, unit, limit=LIMIT, **settings):
-    return StarSampler(tables, unit_magnitude=unit.tolist(), flux_limit=[limit] * 3, **settings)
+    return CrowdedSampler(tables, unit_magnitude=unit.tolist(), flux_limit=[limit] * 3, **settings)
 
 
 @pytest.fixture(scope="module")

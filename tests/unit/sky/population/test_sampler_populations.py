@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from praesepe.errors import InputError
-from praesepe.sky.population.sampler import MAX_POINTS, StarSampler
+from praesepe.sky.massive.sampler import MAX_POINTS, CrowdedSampler
 from praesepe.stars import KROUPA2001, BrokenPowerLaw, IsochroneGrid, build_table, load_passband
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import CHABRIER2003, SALPETER1955
@@ -56,7 +56,7 @@ def dusty(build):
 def sampler_of(survey, tables, flux_limit=0.0, **settings):
     bands = survey.bands
     limit = np.broadcast_to(flux_limit, len(bands)).tolist()
-    return StarSampler(
+    return CrowdedSampler(
         tables,
         unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in bands],
         flux_limit=limit,
@@ -90,7 +90,7 @@ def toy(light=lambda mass: mass, dust=None, name="a", n=2000, low=0.08):
 
 
 def toy_sampler(tables, **settings):
-    return StarSampler(tables, unit_magnitude=[0.0], **{"flux_limit": [0.0], **settings})
+    return CrowdedSampler(tables, unit_magnitude=[0.0], **{"flux_limit": [0.0], **settings})
 
 
 # ---- masses
