@@ -200,7 +200,8 @@ def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
         comments.append(line)
         if reader := _reader_of(names):
             headers[names] = reader
-        metallicity = _stated_metallicity(comments[-2:]) or metallicity
+        told = _stated_metallicity(comments[-2:])
+        metallicity = metallicity if told is None else told
         shown = shown if rows else names
     if not headers:
         columns = ", ".join(shown[:12])
@@ -265,9 +266,9 @@ def _is_number(text: str) -> bool:
 
 
 def _stated_metallicity(comments: Sequence[str]) -> float | None:
-    """Z of what follows, where the last line of comment says it, or the line of names before."""
-    if found := re.search(r"Isochrone\s+Z\s*=\s*([\d.]+([eE][+-]?\d+)?)", comments[-1]):
-        return float(found[1])
+    """Z of what follows, by the last line of comment, below names or not; NaN for nonsense."""
+    if found := re.search(r"Isochrone\s+Z\s*=\s*(\S+)", comments[-1]):
+        return float(found[1]) if _is_number(found[1]) else np.nan
     names, values = (line.lstrip("# \t").split() for line in (comments[0], comments[-1]))
     if "Zinit" in names and len(values) == len(names) and _is_number(values[names.index("Zinit")]):
         return float(values[names.index("Zinit")])
@@ -371,7 +372,7 @@ def _stars(
     if log_g is None:
         log_g = surface_gravity(present, log_l, log_teff)
     # labels that only some rows have mark points, not phases
-    codes = np.zeros(len(initial)) if phase is None or np.isnan(phase).any() else phase
+    codes = np.zeros(len(initial)) if phase is None or not np.isfinite(phase).all() else phase
     kind = np.array([kinds.get(int(code), 1) for code in np.rint(codes)], dtype=np.uint8)
     kind[(kind == 1) & (initial < LOWEST_MASS_OF_KIND_1)] = 0
     return IsochroneFile(

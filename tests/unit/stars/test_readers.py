@@ -251,6 +251,7 @@ def test_several_metallicities_in_one_file(write, name, text, metallicities):
     [
         (mist() + mist(), "two isochrones of Z = 0.0142857 and log age 7"),  # of two rotations
         (parsec3() + parsec3(bands="Bmag Vmag Imag"), "isochrones of different columns"),
+        (padova((0.004, 0.019)).replace("Z = 0.019", "Z = 0.0.9", 1), "no column 'Zini' or 'Z'"),
         (padova(labels=["1"] * 4 + [""], ages=(7.0,)), "truncated: its last row has 9 columns of"),
         (padova()[: -len("1.5000\tRGBb 1\n# a line between blocks\n")], "truncated or damaged"),
     ],
