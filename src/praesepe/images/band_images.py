@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 from praesepe.errors import InputError
 from praesepe.images import grid
 from praesepe.images.pixels import Pixels
-from praesepe.images.source import Source
+from praesepe.images.source import Source, sip_notes
 from praesepe.images.units import Calibration, Headers, calibrate
 from praesepe.stars.curves import band_curve
 from praesepe.survey import Band
@@ -109,7 +109,7 @@ def calibrated(
     image = BandImage(
         source.label, source.pixels, scaling, factor, wcs=source.wcs, taken=source.taken
     )
-    return image, [*scaling.notes, *_remarks(band, headers, scaling)]
+    return image, [*sip_notes(source), *scaling.notes, *_remarks(band, headers, scaling)]
 
 
 def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:

@@ -50,6 +50,12 @@ def pixel_scale_arcsec(wcs: WCS, shape: Shape) -> float:
     return math.sqrt(abs(np.linalg.det(pixel_vectors_arcsec(wcs, shape))))
 
 
+def pixel_sides_arcsec(wcs: WCS, shape: Shape) -> tuple[float, float]:
+    """Longest and shortest axis on the sky of a pixel at the center, arcsec: equal for a square."""
+    long, short = np.linalg.svd(pixel_vectors_arcsec(wcs, shape), compute_uv=False)
+    return float(long), float(short)
+
+
 def _probes(shape: Shape, n: int) -> tuple[FloatArray, FloatArray]:
     """Pixel positions from corner to corner: x and y, each of shape (n²,)."""
     y, x = np.meshgrid(

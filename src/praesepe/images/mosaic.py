@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning, listed, nearest, unknown
+from praesepe.files import check_space
 from praesepe.images import grid
 from praesepe.images.band_images import BandImage, calibrated
 from praesepe.images.filters import check_filters
@@ -168,6 +171,8 @@ class Mosaic:
         ]
         for note in notes:  # before the long work
             warnings.warn(note, PraesepeWarning, stacklevel=2)
+        size = 4 * math.prod(mosaic.shape) * len(reasons)
+        check_space(Path(tempfile.gettempdir()), size, "the reprojected images")
         for name in reasons:
             source = sources[name]
             log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * math.prod(mosaic.shape))
@@ -370,16 +375,21 @@ def _aligned(
         shape = _check_without_wcs(sources, allow_no_wcs)
         return Mosaic(survey, dict(bands), None, shape, survey.pixel_scale_arcsec), {}
     wanted = survey.pixel_scale_arcsec
-    scales = {name: grid.pixel_scale_arcsec(*frame) for name, frame in frames.items()}
-    for name, scale in scales.items():
-        if not 1 / SCALE_LIMIT < scale / wanted < SCALE_LIMIT:
+    sides = {name: grid.pixel_sides_arcsec(*frame) for name, frame in frames.items()}
+    scales = {name: _sides(*pair) for name, pair in sides.items()}
+    for name, pair in sides.items():
+        if not all(1 / SCALE_LIMIT < side / wanted < SCALE_LIMIT for side in pair):
             raise InputError(
-                f"{sources[name].label}: by its WCS a pixel is {scale:.3g} arcsec, more than "
+                f"{sources[name].label}: by its WCS a pixel is {scales[name]} arcsec, more than "
                 f"{SCALE_LIMIT} times off the survey's {wanted:g} arcsec",
-                given=scale,
+                given=pair,
                 remedy="check CD or CDELT and the distortions (SIP) in its header",
             )
-    good = [name for name, scale in scales.items() if abs(scale / wanted - 1) <= SCALE_TOLERANCE]
+    good = [
+        name
+        for name, pair in sides.items()
+        if all(abs(side / wanted - 1) <= SCALE_TOLERANCE for side in pair)
+    ]
     first = good[0] if good else survey.band_names[0]
     wcs, shape = frames[first] if good else grid.survey_grid(*frames[first], wanted)
     aligned, reasons = dict(bands), {}
@@ -392,8 +402,8 @@ def _aligned(
         apart_px = float(np.max(np.hypot(*(offsets - whole).T)))
         if name not in good:
             reasons[name] = (
-                f"{label}: pixel scale {scales[name]:.4f} arcsec, "
-                f"{100 * (scales[name] / wanted - 1):+.0f} % off the survey's {wanted:g} arcsec"
+                f"{label}: pixel scale {scales[name]} arcsec, "
+                f"{100 * (sides[name][0] / wanted - 1):+.0f} % off the survey's {wanted:g} arcsec"
             )
         elif not apart_px <= ALIGNMENT_TOLERANCE_PX:
             far_px = float(np.max(np.hypot(*offsets.T)))
@@ -408,6 +418,11 @@ def _aligned(
             aligned[name] = replace(bands[name], pixels=pixels)
     wcs.array_shape = shape
     return Mosaic(survey, aligned, wcs, shape, grid.pixel_scale_arcsec(wcs, shape)), reasons
+
+
+def _sides(long: float, short: float) -> str:
+    """The side of a square pixel, or both axes of another."""
+    return f"{long:.4f}" if long / short < 1 + SCALE_TOLERANCE else f"{long:.4f} × {short:.4f}"
 
 
 def _check_without_wcs(sources: Mapping[str, Source], allow: bool) -> tuple[int, int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import logging
 import lzma
 import os
 import re
 import tempfile
 import warnings
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from praesepe.errors import InputError, listed, reason
 from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
+from praesepe.images.packed import DECOMPRESS
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 ImageLike: TypeAlias = Any
 
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
-_DECOMPRESS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_SIP_KEY = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 _STRIP_ROWS = 512
 
 
@@ -181,7 +181,7 @@ def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            wcs = WCS(header, fobj=hdus)
+            wcs = WCS(_without_leftover_sip(header), fobj=hdus)
         except Exception as error:  # wcslib and astropy raise many kinds
             said = (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0]
             raise InputError(
@@ -189,6 +189,67 @@ def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
                 remedy="mend the WCS keywords of the header",
             ) from error
         return _celestial(wcs, label)
+
+
+def _sip_axes(header: Any) -> tuple[bool, bool]:
+    """Whether a header has SIP coefficients, and whether its CTYPE says so."""
+    axes = [str(header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
+    return "A_ORDER" in header or "B_ORDER" in header, any("-SIP" in axis for axis in axes)
+
+
+def _without_leftover_sip(header: Any) -> Any:
+    """Leave out SIP coefficients that CTYPE does not mention, which astropy would apply."""
+    has, says = _sip_axes(header)
+    if not has or says:
+        return header
+    header = header.copy()
+    for key in [key for key in header if _SIP_KEY.fullmatch(str(key))]:
+        header.pop(key, None)
+    return header
+
+
+def sip_notes(source: Source) -> list[str]:
+    """What to say where CTYPE and the distortion coefficients (SIP) of a header disagree.
+
+    Parameters
+    ----------
+    source : Source
+
+    Returns
+    -------
+    list of str
+    """
+    if not source.headers or source.wcs is None:
+        return []
+    header = source.headers[0]
+    has, says = _sip_axes(header)
+    if has == says:
+        return []
+    axes = listed(str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2))
+    if says:
+        return [
+            f"{source.label}: CTYPE ({axes}) speaks of SIP distortions, but the header has no SIP "
+            "coefficients; positions may be off by what they would move"
+        ]
+    height, width = source.pixels.shape
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
+    by = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            applied = header.copy()
+            for axis in (1, 2):
+                applied[f"CTYPE{axis}"] = f"{str(header[f'CTYPE{axis}']).strip()}-SIP"
+            world = WCS(applied).celestial.all_pix2world(corners, 0)
+            moved = source.wcs.wcs_world2pix(world, 0) - corners
+            by = f"; they would move positions by up to {np.hypot(*moved.T).max():.3g} px"
+    except Exception:  # coefficients that make no sense
+        by = "; they make no sense"
+    return [
+        f"{source.label}: the header has SIP coefficients, but its CTYPE ({axes}) has no -SIP, as "
+        f"in drizzled images that keep those of an exposure. They are not applied{by}. Where the "
+        "image is distorted, write -SIP in CTYPE"
+    ]
 
 
 def _celestial(wcs: WCS | None, label: str) -> WCS | None:
@@ -264,15 +325,15 @@ def check_fits(path: str | Path, label: str) -> None:
     try:
         with (_decompressor(Path(path)) or open)(path, "rb") as file:
             start = file.read(9)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise InputError(f"{label}: cannot read {path}: {error}", given=os.fspath(path)) from error
     if not start.startswith(b"SIMPLE  ="):
         raise InputError(
             f"{label} is {'not a FITS file' if start else 'empty'}",
             given=os.fspath(path),
-            allowed="FITS, also compressed as .gz, .bz2, .xz or .fz",
-            remedy="give a FITS file (it may be compressed as .gz, .bz2, .xz or .fz), or fetch it "
-            "again where it should be one",
+            allowed="FITS, also compressed as .gz, .bz2, .xz, .zip or .fz",
+            remedy="give a FITS file (it may be compressed as .gz, .bz2, .xz, .zip or .fz), or "
+            "fetch it again where it should be one",
         )
 
 
@@ -289,12 +350,12 @@ def _decompressor(path: Path) -> Any:
     """What opens a file that is compressed, by its first bytes; None for a plain one."""
     with path.open("rb") as file:
         start = file.read(6)
-    return next((open_ for magic, open_ in _DECOMPRESS.items() if start.startswith(magic)), None)
+    return next((open_ for magic, open_ in DECOMPRESS.items() if start.startswith(magic)), None)
 
 
 @contextmanager
 def _uncompressed(path: Path, label: str) -> Iterator[str]:
-    """Yield a path to the plain file: itself, or a temporary copy of a .gz, .bz2 or .xz file."""
+    """Yield a path to the plain file: itself, or a temporary copy of what was packed."""
     try:
         opener = _decompressor(path)
     except OSError as error:
@@ -305,7 +366,8 @@ def _uncompressed(path: Path, label: str) -> Iterator[str]:
     with tempfile.NamedTemporaryFile(prefix="praesepe-", suffix=".fits") as plain:
         with opener(path, "rb") as packed:
             _unpack(packed, plain, label)
-        yield plain.name
+        with _uncompressed(Path(plain.name), label) as inner:  # a .fits.gz in a .zip
+            yield inner
 
 
 def _unpack(packed: Any, plain: Any, label: str) -> None:
@@ -313,7 +375,7 @@ def _unpack(packed: Any, plain: Any, label: str) -> None:
     while True:
         try:
             chunk = packed.read(1 << 22)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{label}: the compressed file is truncated or damaged: {error}"
             ) from error

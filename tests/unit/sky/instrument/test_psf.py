@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.instrument.psf import (
     band_psf,
     band_wavelengths,
@@ -186,7 +186,7 @@ def test_encircled_energy_of_a_uniform_image_is_the_area(radius):
 @pytest.mark.parametrize("size", [61, 60])
 @pytest.mark.parametrize("scale", [0.02, 0.0495])
 def test_file_is_resampled_with_flux_and_centroid(tmp_path, size, scale):
-    x, y = 0.31, -0.17  # samples
+    x, y = 0.09, -0.05  # samples
     sigma = 2.0
     file = write(tmp_path / "psf.fits", gaussian(size, sigma, x, y), PIXSCALE=scale)
     band = make_band(file=file, file_energy_fraction=1.0)
@@ -198,6 +198,18 @@ def test_file_is_resampled_with_flux_and_centroid(tmp_path, size, scale):
     ratio = 0.025 / scale
     expected = gaussian(2 * half + 1, sigma / ratio, x / ratio, y / ratio)
     np.testing.assert_allclose(psf, expected, atol=3e-3 * expected.max())
+
+
+@pytest.mark.parametrize(("scale", "off"), [(0.0125, 2.0), (0.0125, 7.0), (0.05, 0.4)])
+@pytest.mark.parametrize("size", [121, 120])
+def test_a_star_off_the_middle_is_moved_there(tmp_path, size, scale, off):
+    """Silent before: the band was off the others by as much."""
+    sigma = 0.06 / scale
+    file = write(tmp_path / "psf.fits", gaussian(size, sigma, off, -off / 2), PIXSCALE=scale)
+    band = make_band(file=file, file_energy_fraction=1.0)
+    with pytest.warns(PraesepeWarning, match=rf"\+{off * scale / 0.05:.2f}\) pixels of"):
+        psf = band_psf(band, grid_scale_arcsec=0.025, half_size_px=25)
+    np.testing.assert_allclose(centroid(psf), 0, atol=0.01)
 
 
 def test_samples_of_a_file_are_reproduced_exactly(rng):

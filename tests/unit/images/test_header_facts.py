@@ -1,0 +1,92 @@
+"""Facts of a header are held against each other: harmless ones are told, others refused."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images import Mosaic
+from praesepe.images.source import open_image
+from praesepe.survey import Survey
+
+SIP = {"A_ORDER": 2, "A_2_0": 2e-3, "A_0_2": 1e-3, "B_ORDER": 2, "B_2_0": 1e-3, "B_1_1": 2e-3}
+
+
+@pytest.fixture
+def image(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(2, 0.2, (200, 220)).astype(np.float32)
+
+
+def test_leftover_sip(write_image, image, two_bands: Survey, capsys) -> None:
+    """Not applied, told with what it would do; astropy's own text stays off the screen."""
+    plain = {n: write_image(n, image) for n in two_bands.band_names}
+    right = Mosaic.read(plain, two_bands).wcs
+    spoilt = {n: write_image(n, image, **SIP) for n in two_bands.band_names}
+    with pytest.warns(
+        PraesepeWarning, match=r"CTYPE \(RA---TAN .*move positions by up to \d"
+    ) as told:
+        mosaic = Mosaic.read(spoilt, two_bands)
+    assert len(told) == 2
+    np.testing.assert_array_equal(
+        mosaic.wcs.pixel_to_world_values(3.0, 190.0), right.pixel_to_world_values(3.0, 190.0)
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_sip_without_coefficients(write_image, image, make_wcs, two_bands: Survey) -> None:
+    wcs = make_wcs(image.shape, sip=True)
+    paths = {n: write_image(n, image, wcs) for n in two_bands.band_names}
+    with pytest.warns(PraesepeWarning, match="no SIP coefficients"):
+        Mosaic.read(paths, two_bands)
+
+
+@pytest.mark.parametrize("stretch", [1.5, 3.0])
+def test_pixels_that_are_no_squares(write_image, image, make_wcs, two_bands, stretch) -> None:
+    """Silent before: only their area was looked at."""
+    wcs = make_wcs(image.shape)
+    wcs.wcs.cd = wcs.wcs.cd * np.array([[stretch], [1 / stretch]])
+    paths = {n: write_image(n, image, wcs) for n in two_bands.band_names}
+    with pytest.warns(PraesepeWarning, match=rf"pixel scale {0.05 * stretch:.4f} × 0.0"):
+        mosaic = Mosaic.read(paths, two_bands)
+    assert mosaic.reprojected == two_bands.band_names
+
+
+def test_one_side_of_a_degree(write_image, image, make_wcs, two_bands: Survey) -> None:
+    wcs = make_wcs(image.shape)
+    wcs.wcs.cd = wcs.wcs.cd * np.array([[7e4], [1 / 7e4]])
+    paths = {n: write_image(n, image, wcs) for n in two_bands.band_names}
+    with pytest.raises(InputError, match="more than 20 times off"):
+        Mosaic.read(paths, two_bands)
+
+
+@pytest.mark.parametrize("inner", ["plain", "gzip", "with a note"])
+def test_zip(write_image, image, tmp_path: Path, inner: str) -> None:
+    """Never mapped as if it were plain, not even a .fits.gz in a .zip."""
+    plain = write_image("F475W", image).read_bytes()
+    packed = tmp_path / "a.fits.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.fits", gzip.compress(plain) if inner == "gzip" else plain)
+        if inner == "with a note":
+            archive.writestr("readme.txt", "a note")
+    np.testing.assert_array_equal(open_image(packed, "F475W").pixels, image)
+
+
+def test_what_cannot_be_unpacked(tmp_path: Path, write_image, image) -> None:
+    two = tmp_path / "two.zip"
+    with zipfile.ZipFile(two, "w") as archive:
+        archive.writestr("a.fits", "x")
+        archive.writestr("b.fits", "x")
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"PK\x03\x04" + b"x" * 100)
+    lzw = tmp_path / "a.fits.Z"
+    lzw.write_bytes(b"\x1f\x9d" + b"x" * 100)
+    for path, said in ((two, "holds a.fits and b.fits"), (broken, "cannot be read"), (lzw, "Z")):
+        with pytest.raises(InputError, match=f"{said}.*unpack it"):
+            open_image(path, "F475W")
+    assert fits.getdata(write_image("F475W", image), "SCI").shape == image.shape
