@@ -285,3 +285,29 @@ def _equal_squares(windows: FloatImage, common: float) -> Mask:
     low = ndimage.minimum_filter(low, size, mode="constant", cval=-np.inf)
     high = ndimage.maximum_filter(high, size, mode="constant", cval=np.inf)
     return np.asarray(ndimage.maximum_filter(low == high, size, mode="constant"))
+
+
+def dithered_gaps(values: FloatImage, step: FloatImage) -> Mask:
+    """Pixels of a constant that was rounded with subtractive dithering.
+
+    The dithering of a tile-compressed image (cfitsio's SUBTRACTIVE_DITHER_1) turns equal numbers
+    into random ones within one step of quantisation. A gap are squares of 5 × 5 pixels within one
+    step.
+
+    Parameters
+    ----------
+    values, step : ndarray, each of shape (H, W)
+        Image, and the step of each pixel; no step is zero.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+    """
+    from scipy import ndimage
+
+    known, size = np.isfinite(values), 5
+    low = ndimage.minimum_filter(np.where(known, values, -np.inf), size, mode="nearest")
+    high = ndimage.maximum_filter(np.where(known, values, np.inf), size, mode="nearest")
+    with np.errstate(invalid="ignore"):
+        flat = high - low <= 1.001 * ndimage.maximum_filter(step, size, mode="nearest")
+    return np.asarray(ndimage.maximum_filter(flat & (step > 0), size, mode="nearest")) & known

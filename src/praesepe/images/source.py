@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from praesepe.errors import InputError, listed, reason
 from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
+from praesepe.images.gaps import dithered_gaps
 from praesepe.images.packed import DECOMPRESS
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
 
@@ -36,7 +37,7 @@ ImageLike: TypeAlias = Any
 
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _SIP_KEY = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
-_STRIP_ROWS = 512
+_STRIP_ROWS, _DITHER_MARGIN = 512, 4
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         chosen = choose_hdu(image, label, name, extension)
         taken = title(chosen, image)
         source = _in_memory(
-            chosen.data, *headers_of(chosen, image), label=f"{label} (extension {taken})"
+            _data(chosen), *headers_of(chosen, image), label=f"{label} (extension {taken})"
         )
         pixels, remarks = marks_of(chosen, image, source.pixels, _mark_pixels, label)
         log.info("%s: extension %s", label, taken)
@@ -116,7 +117,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
     if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         if image.data is None:
             raise InputError(f"{label}: the HDU {title(image)} holds no image")
-        return _in_memory(image.data, image.header, label=label)
+        return _in_memory(_data(image), image.header, label=label)
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
     if isinstance(image, np.ndarray):
@@ -131,6 +132,15 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         f"{label}: an object of type {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
     )
+
+
+def _data(hdu: Any) -> Any:
+    """The numbers of an HDU in memory, dithered gaps of a compressed one as NaN."""
+    steps = _dither_steps(hdu) if isinstance(hdu, fits.CompImageHDU) else None
+    data = hdu.data
+    if steps is None or data.ndim != 2:
+        return data
+    return _without_dithered(np.asarray(data, np.float32), steps, hdu.tile_shape)
 
 
 def _mark_pixels(hdu: Any, strips: Iterator[FloatImage] | None) -> Pixels:
@@ -420,12 +430,41 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
 def _unpacked_strips(
     hdu: Any, height: int, shape: tuple[int, ...], label: str
 ) -> Iterator[FloatImage]:
+    """Rows of a compressed image, gaps that were dithered as NaN."""
     lead = (0,) * (len(shape) - 2)
+    steps = _dither_steps(hdu)
     for y0 in range(0, height, _STRIP_ROWS):
+        y1, margin = min(y0 + _STRIP_ROWS, height), 0 if steps is None else _DITHER_MARGIN
+        first, last = max(y0 - margin, 0), min(y1 + margin, height)
         try:
-            strip = hdu.section[(*lead, slice(y0, min(y0 + _STRIP_ROWS, height)))]
+            strip = np.asarray(hdu.section[(*lead, slice(first, last))], np.float32)
         except Exception as error:  # the decompressor raises what it likes
             raise InputError(
                 f"{label}: the compressed image is truncated or damaged: {error}"
             ) from error
-        yield np.asarray(strip, np.float32)
+        if steps is not None:
+            strip = _without_dithered(strip, steps, hdu.tile_shape, first)
+        yield strip[y0 - first : y1 - first]
+
+
+def _without_dithered(
+    strip: FloatImage, steps: FloatImage, tile: tuple[int, ...], first: int = 0
+) -> FloatImage:
+    """Rows of a dithered image, from row `first` on, without the gaps in them."""
+    tile_rows = (first + np.arange(len(strip))) // tile[-2]
+    step = steps[tile_rows[:, None], np.arange(strip.shape[1]) // tile[-1]]
+    return np.where(dithered_gaps(strip, step), np.float32(np.nan), strip)
+
+
+def _dither_steps(hdu: Any) -> FloatImage | None:
+    """Step of quantisation of each tile (tile row, tile column); None where nothing is dithered."""
+    table = getattr(hdu, "_bintable", None)  # astropy shows the image or its table, not both
+    if table is None or "SUBTRACTIVE" not in str(table.header.get("ZQUANTIZ", "")):
+        return None
+    height, width = hdu.shape[-2:]
+    tiles = -(-height // hdu.tile_shape[-2]), -(-width // hdu.tile_shape[-1])
+    if "ZSCALE" in table.columns.names:
+        steps = np.asarray(table.data["ZSCALE"], np.float32)
+    else:
+        steps = np.full(tiles, table.header.get("ZSCALE", 0), np.float32)
+    return np.nan_to_num(np.abs(steps.reshape(tiles)))

@@ -182,3 +182,32 @@ def test_photometry_of_other_extensions(
     found = open_image(fits.HDUList([primary, *others]), "F475W").headers
     assert (found[-1].get("PHOTFLAM") == 1.8e-19) == agree
     assert found[-1]["PHOTPLAM"] == 4746.9
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("tile", [None, (40, 30)])
+@pytest.mark.parametrize("value", [0.0, -0.0021])
+@pytest.mark.parametrize("method", [1, 2, -1])
+def test_gaps_that_were_dithered(
+    tmp_path: Path,
+    header: fits.Header,
+    rng: np.random.Generator,
+    method: int,
+    value: float,
+    tile: tuple[int, int] | None,
+    in_memory: bool,
+) -> None:
+    """fpack's SUBTRACTIVE_DITHER_1 gives zeros back as small random numbers."""
+    image = rng.normal(0.002, 0.01, SHAPE).astype("f4")
+    image[GAP] = value
+    packed = fits.CompImageHDU(
+        image, header, name="SCI", tile_shape=tile,
+        quantize_level=4.0, quantize_method=method, dither_seed=42,
+    )  # fmt: skip
+    path = tmp_path / "a.fits.fz"
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
+    with fits.open(path) as hdus:
+        pixels = open_image(hdus if in_memory else path, "F475W").pixels
+        missing = pixels.find_gaps(np.asarray(pixels)).missing
+    assert missing[GAP].all()
+    assert missing[~GAP].mean() < 0.02
