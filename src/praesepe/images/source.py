@@ -29,6 +29,7 @@ from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
 from praesepe.images.gaps import dithered_gaps
 from praesepe.images.packed import DECOMPRESS
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
+from praesepe.images.roman import ASDF_START, read_asdf
 
 log = logging.getLogger(__name__)
 
@@ -296,6 +297,12 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
         raise InputError(f"image of band {name!r}: {path} is {what}")
     with _uncompressed(path, label) as plain, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        if _starts_with(plain, ASDF_START):
+            pixels, header = read_asdf(plain, label)
+            return Source(
+                label, pixels, (header,), _read_wcs(header, label), f"{path.resolve()}[]",
+                taken=f"{path.name}[roman.data]",
+            )  # fmt: skip
         check_fits(plain, label)
         try:
             with fits.open(plain) as hdus:
@@ -328,6 +335,11 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
     where = f"{path.resolve()}[{extension or ''}]"
     taken = f"{path.name}[{taken}]"
     return Source(label, pixels, headers, wcs, where, taken=taken, remarks=tuple(remarks))
+
+
+def _starts_with(path: str, magic: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def check_fits(path: str | Path, label: str) -> None:
