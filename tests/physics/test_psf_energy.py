@@ -60,7 +60,7 @@ def included_bands(camera):
     """Bands of a camera in the included surveys that have today's point spread functions."""
     return [
         pytest.param(band, id=f"{survey}-{band.name}")
-        for survey in ("phat", "m83", "legus", "phangs")
+        for survey in ("phat", "phat6", "m83", "legus", "phangs")
         for band in load_survey(survey).bands
         if band.instrument == camera
     ]

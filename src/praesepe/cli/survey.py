@@ -31,12 +31,15 @@ def survey_show(
 ) -> None:
     """Print a survey as TOML; a file is checked, and completed with the defaults."""
     from praesepe.sky.check import check_survey
+    from praesepe.sky.instrument.optics import describe_optics
     from praesepe.survey import load_survey, survey_names, survey_text
 
     described = load_survey(survey)
     check_survey(described)
     plain = survey in survey_names() and not every_key
     typer.echo((survey_text(survey) if plain else described.to_toml()).rstrip())
+    for line in describe_optics(described):
+        typer.echo(f"# {line}")
 
 
 def survey_init(

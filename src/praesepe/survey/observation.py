@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from praesepe.survey.bands import Band
+from praesepe.survey.contents import is_path
 from praesepe.survey.settings import NonNegative, Positive, PositiveRange, SurveySettings
+
+_HUBBLE = re.compile(r"(hst|hubble)\b", re.IGNORECASE)
+_OTHER_CAMERAS = re.compile(
+    r"\b(jwst|nircam|niriss|nirspec|miri|roman|wfi|euclid|nisp|vis)\b", re.IGNORECASE
+)
 
 
 class Nuisance(SurveySettings):
@@ -59,4 +66,23 @@ class Observation(SurveySettings):
         names = [band.name for band in self.bands]
         if len(set(names)) < len(names):
             raise ValueError(f"bands {names}: each name may occur once")
+        return self
+
+    def is_hubble(self, band: Band) -> bool:
+        """Whether a band is seen with Hubble's optics: so its telescope and camera say, if any."""
+        known = "" if is_path(band.filter) else band.filter
+        camera = f"{known} {band.instrument}".replace("_", " ")
+        named = self.telescope.strip()
+        hubble = not named or bool(_HUBBLE.match(named))
+        return hubble and not _OTHER_CAMERAS.search(camera)
+
+    @model_validator(mode="after")
+    def _optics_are_known(self) -> Self:
+        without = [b.name for b in self.bands if b.psf.file is None and not self.is_hubble(b)]
+        if without:
+            raise ValueError(
+                f"telescope = {self.telescope!r}: the optics computed here are Hubble's, so that "
+                f"bands of other telescopes need a PSF file, and {', '.join(without)} have none; "
+                "give each a psf.file, for instance one that STPSF has written"
+            )
         return self

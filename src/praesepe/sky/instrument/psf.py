@@ -11,13 +11,14 @@ the points of any grid that fits the box, without interpolation.
 from __future__ import annotations
 
 import math
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.instrument.psf_files import (
     PSFFile,
     check_sampling,
@@ -37,6 +38,9 @@ MIN_BOX_ARCSEC = 12.8
 N_WAVELENGTHS = 5
 """Monochromatic point spread functions averaged over a filter."""
 
+SMALL_BOX_ARCSEC = 2.0
+"""A file that ends nearer to its star than this should say what share of the light it holds."""
+
 _ARCSEC = math.radians(1 / 3600)
 _ANGSTROM = 1e-10
 
@@ -49,6 +53,7 @@ def band_psf(
     pixel_scale_arcsec: float | None = None,
     defocus_nm: ArrayLike = 0.0,
     position: int | None = None,
+    hubble: bool = True,
 ) -> Array:
     """Point spread function of a band as a pixel of the mosaic sees it.
 
@@ -74,6 +79,9 @@ def band_psf(
         than one by one. From an image no other focus follows: a file allows a single 0 only.
     position : int, optional
         Which of the `psf_variants` of a position-dependent file; default: the mean of them all.
+    hubble : bool
+        Whether light outside the box of a file follows the optical model, which is Hubble's
+        (`Observation.is_hubble`); else there is none.
 
     Returns
     -------
@@ -101,7 +109,10 @@ def band_psf(
         )
     file = load_psf_file(psf)
     check_sampling(psf, file, pixel_scale_arcsec=pixel_scale_arcsec)
-    return _file_psf(psf, file, wavelengths, grid_scale_arcsec, half_size_px, drizzle, position)
+    image = file.image(chosen_position(psf, len(file.planes), position))
+    return _file_psf(
+        psf, file, image, wavelengths if hubble else None, grid_scale_arcsec, half_size_px, drizzle
+    )
 
 
 def psf_variants(band: Band) -> int:
@@ -345,19 +356,19 @@ def full_width(psf: ArrayLike, scale_arcsec: float) -> float:
 def _file_psf(
     psf: PSF,
     file: PSFFile,
-    wavelengths: Array,
+    image: Array,
+    wavelengths: Array | None,
     grid_scale: float,
     half_size: int,
     drizzle: tuple[float, ...],
-    position: int | None,
 ) -> Array:
-    """Point spread function from a FITS file, with the optical model's wings outside its box.
+    """Point spread function from an image of a FITS file.
 
-    The file is normalised to the light inside its box: `file_energy_fraction`, or what the optical
-    model has there. The light outside follows the optical model.
+    It is normalised to the light inside the file's box: `file_energy_fraction`, or what the file
+    says (STPSF), or what the optical model has there. The light outside follows the optical model,
+    whose `wavelengths` are None where it is not the telescope's: then there is none.
     """
     scale, center = file.scale_arcsec, file.center
-    image = file.image(chosen_position(psf, len(file.planes), position))
     finer = max(1, math.ceil(grid_scale / scale))
     step = grid_scale / finer
     edges = [  # of the file's box in y and x, arcsec from the star
@@ -370,21 +381,45 @@ def _file_psf(
     resampled = resample(image, scale, step, half, center=center)
     if not file.has_pixel:
         resampled = _convolve_squares(resampled, step, (psf.native_pixel_arcsec,))
-    model = _model(psf, tuple(wavelengths.tolist()), step, half)
-    offset = np.arange(-half, half + 1) * step
-    inside_y, inside_x = (
-        np.clip((np.minimum(offset + low, high - offset)) / step + 0.5, 0.0, 1.0)
-        for low, high in edges
-    )
-    inside = inside_y[:, None] * inside_x[None, :]
-    model_inside = float((model * inside).sum())
-    inside_box = psf.file_energy_fraction if psf.file_energy_fraction is not None else model_inside
-    wings = (1 - inside_box) / (1 - model_inside) if model_inside < 1 else 0.0
-    result = inside_box * resampled / resampled.sum() + wings * model * (1 - inside)
+    resampled /= resampled.sum()
+    if wavelengths is None:
+        inside_box = energy_in_box(psf, file)
+        if inside_box == 1 and file.reach_arcsec < SMALL_BOX_ARCSEC:
+            warnings.warn(
+                f"{psf.file}: no light is assumed beyond its box, {file.reach_arcsec:.2f} arcsec "
+                "from the star; a larger file, or its share of the light as "
+                "psf.file_energy_fraction, avoids stars that are too bright.",
+                PraesepeWarning,
+                stacklevel=4,
+            )
+        result = inside_box * resampled
+    else:
+        model = _model(psf, tuple(wavelengths.tolist()), step, half)
+        offset = np.arange(-half, half + 1) * step
+        inside_y, inside_x = (
+            np.clip((np.minimum(offset + low, high - offset)) / step + 0.5, 0.0, 1.0)
+            for low, high in edges
+        )
+        inside = inside_y[:, None] * inside_x[None, :]
+        model_inside = float((model * inside).sum())
+        told = psf.file_energy_fraction
+        inside_box = model_inside if told is None else told
+        wings = (1 - inside_box) / (1 - model_inside) if model_inside < 1 else 0.0
+        result = inside_box * resampled + wings * model * (1 - inside)
     if drizzle:
         result = _convolve_squares(result, step, drizzle)
     keep = np.arange(-half_size, half_size + 1) * finer + half
     return result[np.ix_(keep, keep)] * finer**2
+
+
+def energy_in_box(psf: PSF, file: PSFFile) -> float:
+    """Share of a star's light inside the box of a file, of another telescope than Hubble.
+
+    What the survey tells, or what a file of STPSF tells, or all.
+    """
+    if psf.file_energy_fraction is not None:
+        return psf.file_energy_fraction
+    return 1.0 if file.energy is None else file.energy
 
 
 @lru_cache(maxsize=4)

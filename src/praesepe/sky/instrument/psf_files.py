@@ -59,12 +59,21 @@ class PSFFile:
     center : (float, float)
         Element in y and x, counted from zero, on which the star stands; half a number where it
         stands between two.
+    energy : float or None
+        Share of a star's light inside the box, as files of STPSF say by their sum.
     """
 
     planes: Array
     scale_arcsec: float
     has_pixel: bool
     center: tuple[float, float]
+    energy: float | None = None
+
+    @property
+    def reach_arcsec(self) -> float:
+        """From the star to the nearest edge of the box."""
+        sides = zip(self.center, self.planes.shape[1:], strict=True)
+        return self.scale_arcsec * min(min(c, n - 1 - c) + 0.5 for c, n in sides)
 
     def image(self, position: int | None) -> Array:
         """One plane, or the mean of all for None: (y, x), fill values zero, of unit sum."""
@@ -222,7 +231,10 @@ def load_psf_file(psf: PSF) -> PSFFile:
     _check_missing(path, finite if data.ndim == 3 else present)
     if not stpsf:
         _check_normalisation(path, float(sums.mean()), psf.native_pixel_arcsec / scale, header)
-    return PSFFile(planes, float(scale), has_pixel, center)
+    total = float(sums.mean())
+    return PSFFile(
+        planes, float(scale), has_pixel, center, total if stpsf and 0.5 < total <= 1 else None
+    )
 
 
 def _mean(planes: Array) -> Array:
