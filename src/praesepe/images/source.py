@@ -24,6 +24,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import NDArray
 
+from praesepe.arrays import plain
 from praesepe.errors import InputError, listed, reason
 from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
 from praesepe.images.gaps import dithered_gaps
@@ -128,7 +129,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         if isinstance(frame, fits.Header):
             return _in_memory(array, frame, label=label)
         if frame is None or isinstance(frame, WCS):
-            return Source(label, _as_pixels(array, label), wcs=_celestial(frame, label))
+            pixels, unit = _as_pixels(array, label)
+            return Source(label, pixels, wcs=_celestial(frame, label), unit=unit)
     raise InputError(
         f"{label}: an object of type {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
@@ -151,28 +153,25 @@ def _mark_pixels(hdu: Any, strips: Iterator[FloatImage] | None) -> Pixels:
 
 
 def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
-    return Source(label, _as_pixels(array, label), headers, _read_wcs(headers[0], label))
+    pixels, unit = _as_pixels(array, label)
+    return Source(label, pixels, headers, _read_wcs(headers[0], label), unit=unit)
 
 
 def _from_nddata(image: Any, label: str) -> Source:
-    mask = image.mask
-    if mask is not None:
-        mask = np.broadcast_to(np.asarray(mask, bool), image.data.shape)
-    pixels = _as_pixels(np.asarray(image.data), label, mask)
-    unit = None if image.unit is None else image.unit.to_string()
     wcs = getattr(image.wcs, "low_level_wcs", image.wcs)
     if wcs is not None and not isinstance(wcs, WCS):
         raise InputError(f"{label}: only FITS WCS are understood, not {type(wcs).__name__}")
+    pixels, unit = _as_pixels(image, label)
     headers = (image.meta,) if image.meta or unit else ()
     return Source(label, pixels, headers, _celestial(wcs, label), unit=unit)
 
 
-def _as_pixels(array: NDArray[Any], label: str, mask: Any = None) -> Pixels:
-    plane = _plane(array, label)
-    if mask is None and np.ma.is_masked(array):
-        mask = np.ma.getmaskarray(array)
+def _as_pixels(array: Any, label: str) -> tuple[Pixels, str | None]:
+    """The pixels of an array, and its unit where it has one."""
+    values, mask, unit = plain(array)
+    plane = _plane(values, label)
     mask = None if mask is None else mask.reshape(plane.shape)
-    return Pixels(plane, plane.shape, mask=mask)
+    return Pixels(plane, plane.shape, mask=mask), None if unit is None else str(unit)
 
 
 def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:

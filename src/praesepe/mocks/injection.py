@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from praesepe.arrays import rates
 from praesepe.errors import InputError
 from praesepe.mocks.mosaics import check_places
 from praesepe.sky.clusters.parameters import Clusters
@@ -56,7 +57,7 @@ def inject(
         Of the survey; made with ``n_fields=0`` it starts faster. With nuisances, each image and
         band has a zero point, blur and registration of its own.
     images : array_like, shape (n, band, y, x) or (band, y, x)
-        n stamps of any size, or one mosaic, e-/s; missing pixels (NaN) stay missing.
+        n stamps of any size, or one mosaic, e-/s; missing pixels (NaN, masked) are NaN.
     clusters : Clusters
         n of them, as from ``simulator.sample``.
     x, y : array_like, shape (n,), optional
@@ -83,7 +84,7 @@ def inject(
     Stars are drawn, and images changed, up to a stamp and a half from a cluster's center in x and
     y. Memory beside the copy of the images does not grow with their size.
     """
-    stack = np.array(images, np.float32)
+    stack = np.array(rates(images, "images"))
     mosaic = stack.ndim == 3
     stack = stack[None] if mosaic else stack
     survey = simulator.survey

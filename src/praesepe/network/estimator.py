@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe import quantities
+from praesepe.arrays import rates
 from praesepe.device import usable_device
 from praesepe.errors import InputError, already_exists, unknown
 from praesepe.network.conditions import as_tensor, standard_ranges
@@ -290,15 +291,8 @@ class Estimator:
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
         if isinstance(stamps, Tensor):
             stamps = stamps.detach().float().cpu().numpy()
-        if np.ma.isMaskedArray(stamps):
-            stamps = np.ma.filled(stamps.astype(np.float32), np.nan)
         # A copy where the array is read-only, reversed or of another byte order.
-        try:
-            x = torch.from_numpy(np.require(stamps, np.float32, ["C", "W"]))
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                "stamps are not numbers of equal shape; give one array (n, band, y, x)"
-            ) from error
+        x = torch.from_numpy(np.require(rates(stamps, "stamps"), np.float32, ["C", "W"]))
         side = self.survey.stamp_size
         expected = (len(self.survey.bands), side, side)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:

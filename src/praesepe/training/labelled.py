@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe import quantities
+from praesepe.arrays import plain, rates
 from praesepe.errors import InputError, warn_outside
 from praesepe.survey import Survey, load_survey
 
@@ -38,7 +39,12 @@ class Labelled:
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        images, labels = self.images, self.labels
+        images = rates(self.images, "stamps")
+        label_values, mask, _ = plain(self.labels)
+        labels = np.asarray(label_values, np.float32)
+        labels = labels if mask is None else np.where(mask, np.float32(np.nan), labels)
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels)
         if len(images) != len(labels):
             raise InputError(f"{len(images)} stamps but {len(labels)} labels; they must pair up")
         if images.ndim != 4 or labels.ndim != 2:
