@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from praesepe.cli.check import check
 from praesepe.cli.models import demo, evaluate, predict, train
 from praesepe.cli.sky import fields_build, mosaic, simulate
 from praesepe.cli.stars import stars_import, stars_list, stars_show
@@ -16,6 +17,7 @@ from praesepe.cli.waiting import wait_shortly
 from praesepe.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "check": check,
     "predict": predict,
     "train": train,
     "evaluate": evaluate,

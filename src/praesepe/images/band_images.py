@@ -42,6 +42,10 @@ class BandImage:
         File and extension it was read from; empty for an array.
     wcs : WCS or None
         Of the image as it was given.
+    own_scale_arcsec : float or None
+        Side of the file's own pixels by its WCS.
+    headers : Headers or None
+        Keywords of the file.
     """
 
     label: str
@@ -51,6 +55,8 @@ class BandImage:
     reprojected: bool = False
     taken: str = ""
     wcs: WCS | None = None
+    own_scale_arcsec: float | None = None
+    headers: Headers | None = None
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape
@@ -93,9 +99,10 @@ def calibrated(
     if not source.headers:
         unit = unit or "ELECTRONS/S"
         zero_point_ab = band.zero_point_ab if zero_point_ab is None else zero_point_ab
-    area_sr = None
+    area_sr = scale_arcsec = None
     if source.wcs is not None:
-        area_sr = math.radians(grid.pixel_scale_arcsec(source.wcs, source.pixels.shape) / 3600) ** 2
+        scale_arcsec = grid.pixel_scale_arcsec(source.wcs, source.pixels.shape)
+        area_sr = math.radians(scale_arcsec / 3600) ** 2
     scaling = calibrate(
         headers,
         unit=unit,
@@ -107,7 +114,14 @@ def calibrated(
     )
     factor = scaling.factor(band.zero_point_ab)
     image = BandImage(
-        source.label, source.pixels, scaling, factor, wcs=source.wcs, taken=source.taken
+        source.label,
+        source.pixels,
+        scaling,
+        factor,
+        wcs=source.wcs,
+        taken=source.taken,
+        own_scale_arcsec=scale_arcsec,
+        headers=headers,
     )
     return image, [*sip_notes(source), *scaling.notes, *_remarks(band, headers, scaling)]
 

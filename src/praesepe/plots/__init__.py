@@ -10,6 +10,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "calibration": "figure_calibration plot_coverage plot_pit plot_reliability plot_tarp",
+        "checks": "plot_colors plot_displacements plot_section plot_widths",
         "posterior": "figure_posterior plot_posterior",
         "recovery": "figure_recovered figure_residuals plot_categories "
         "plot_recovered plot_residuals",

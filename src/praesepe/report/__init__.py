@@ -2,4 +2,7 @@
 
 from praesepe.lazy import lazy_names
 
-__getattr__, __dir__ = lazy_names(__name__, {"demo": "Demonstration figure_demo run_demo"})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"check": "check", "demo": "Demonstration figure_demo run_demo", "page": "Page"},
+)

@@ -1,0 +1,170 @@
+"""Is this image like what the model was trained on? it is measured, before numbers are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.errors import listed
+from praesepe.files import atomic, check_output
+from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
+from praesepe.inference.check.psf_widths import PSFWidths
+from praesepe.inference.check.reference import Reference, reference_of
+from praesepe.inference.check.rows import Row
+from praesepe.inference.check.verdicts import Judge, faults
+from praesepe.progress import Progress, Setup
+from praesepe.provenance import now, provenance
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from praesepe.images.catalogs import Catalog
+    from praesepe.images.mosaic import Mosaic
+    from praesepe.network.estimator import Estimator
+
+N_SECTIONS = 49
+"""Sections of a full check, at most."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Check:
+    """What a check found.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        Item, band, measured, expected, verdict, advice.
+    meta : dict
+        Model, version, survey, date.
+    measured : Measured
+        The numbers behind the rows.
+    observation : Mosaic
+        The images.
+    widths : dict of str to PSFWidths
+        The model's PSFs.
+    reference : Reference or None
+        The survey's own star fields.
+    mags : ndarray or None, shape (star, band)
+        AB magnitudes of the stars that all bands share.
+    """
+
+    rows: tuple[Row, ...]
+    meta: dict[str, Any]
+    measured: Measured
+    observation: Mosaic
+    widths: Mapping[str, PSFWidths]
+    reference: Reference | None = None
+    mags: NDArray[np.float64] | None = None
+
+    def __repr__(self) -> str:
+        found = listed(self.faults) if self.faults else "nothing wrong"
+        return f"<Check of {listed(self.observation.band_names)}: {found}>"
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong: items with their bands."""
+        return faults(list(self.rows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as the JSON file has them."""
+        return {
+            "fine": self.fine,
+            "faults": list(self.faults),
+            "rows": [asdict(row) for row in self.rows],
+            **self.meta,
+        }
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the rows.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.json``; `praesepe.check` writes a page with figures as well.
+        overwrite : bool
+            Whether an existing file may be replaced.
+        """
+        path = check_output(path, (".json",), overwrite=overwrite)
+        with atomic(path, overwrite=overwrite) as part:
+            part.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        return path
+
+
+def check_images(
+    model: Estimator | str | Path,
+    images: Mapping[str, Any] | Mosaic,
+    catalog: Catalog | Table | str | Path | None = None,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    origin: int | None = None,
+    units: Mapping[str, str] | None = None,
+    zero_points: Mapping[str, float] | None = None,
+    allow_no_wcs: bool = False,
+    reproject: Literal["auto", "never"] = "auto",
+    progress: Progress | None = None,
+    setup: Setup | None = None,
+) -> Check:
+    """Measure whether images are like those that a model was trained on.
+
+    Parameters
+    ----------
+    model : Estimator, str or Path
+        As for `praesepe.predict`.
+    images : mapping or Mosaic
+        As for `praesepe.predict`.
+    catalog : Table, str, Path or Catalog, optional
+        Positions of clusters to check as well.
+    x, y, origin, units, zero_points, allow_no_wcs, reproject
+        As for `praesepe.predict`.
+    progress : callable, optional
+        Called with (sections done, all sections).
+    setup : callable, optional
+        Called with (stage, done, total) before.
+
+    Returns
+    -------
+    Check
+
+    Notes
+    -----
+    Up to 49 sections of 512 × 512 pixels are looked at, so that a large mosaic costs no more than a
+    small one. What to expect is measured by the same code on star fields of the model's survey.
+    """
+    from praesepe.images.catalogs import Catalog
+    from praesepe.images.mosaic import Mosaic
+    from praesepe.inference.check.positions import position_rows
+    from praesepe.network.estimator import Estimator
+
+    estimator = Estimator.load(model)
+    survey = estimator.survey
+    mosaic = Mosaic.read(
+        images,
+        survey,
+        units=units,
+        zero_points=zero_points,
+        allow_no_wcs=allow_no_wcs,
+        reproject=reproject,
+    )
+    clusters = None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin)
+    positions = None if clusters is None else clusters.on(mosaic.wcs)
+    widths = psf_widths(survey)
+    reference = reference_of(survey, widths, setup=setup)
+    measured = measure_mosaic(mosaic, widths, N_SECTIONS, progress)
+    judge = Judge(mosaic, measured, widths, reference)
+    rows = judge.rows()
+    if positions is not None:
+        rows += position_rows(mosaic, *positions, survey)
+    meta = provenance(survey, model=estimator, date=now())
+    return Check(tuple(rows), meta, measured, mosaic, widths, reference, judge.mags)

@@ -1,0 +1,152 @@
+"""All that is measured on a mosaic before it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.images.mosaic import Mosaic
+from praesepe.inference.check.background import Plane, measure_plane
+from praesepe.inference.check.psf_widths import PSFWidths
+from praesepe.inference.check.registration import Registration, register
+from praesepe.inference.check.sections import LEAST_SEEN, corners, read_sections
+from praesepe.inference.check.stars import StarList
+from praesepe.progress import Progress
+from praesepe.survey import Survey
+
+Array = NDArray[np.float64]
+
+LEAST_STARS = 8
+"""Isolated bright stars that a width rests on."""
+
+
+@dataclass(frozen=True, eq=False)
+class BandMeasured:
+    """What one band shows, over all sections.
+
+    Attributes
+    ----------
+    planes : list of Plane
+        The sections; those with too few values tell of gaps alone.
+    stars : StarList
+        All stars.
+    missing, level, gradient, noise : float
+        Share of pixels without a value; level of the faintest pixels, its range over the mosaic,
+        and the noise of a pixel, e-/s.
+    correlation : float
+        Of the noise of neighbouring pixels.
+    saturated, spikes : float
+        Pixels that share the largest value, all; sharp peaks per 10^4 pixels.
+    blur_square, blur_error : float
+        Square of the blur, px², that makes the model's PSF as wide as the stars, and its error;
+        NaN where there are too few stars.
+    """
+
+    planes: list[Plane]
+    stars: StarList
+    missing: float
+    level: float
+    gradient: float
+    noise: float
+    correlation: float
+    saturated: int
+    spikes: float
+    blur_square: float
+    blur_error: float
+
+    @classmethod
+    def of(cls, planes: list[Plane], widths: PSFWidths) -> BandMeasured:
+        """Summary of the sections of a band."""
+        seen = [plane for plane in planes if np.isfinite(plane.noise)]
+        stars = StarList.joined([plane.stars for plane in planes])
+        good = stars.where(stars.alone & (stars.signal > 20))
+        blur = error = np.nan
+        if len(good) >= LEAST_STARS:
+            squares = np.array([widths.blur_square(r) for r in good.peak / good.wide])
+            blur = float(np.median(squares))
+            error = 1.2 * 1.4826 * float(np.median(np.abs(squares - blur))) / len(good) ** 0.5
+        levels = np.concatenate([plane.levels for plane in seen]) if seen else np.empty(0)
+
+        def middle(values: list[float]) -> float:
+            return float(np.median(values)) if values else np.nan
+
+        return cls(
+            planes=planes,
+            stars=stars,
+            missing=float(np.mean([plane.missing for plane in planes])),
+            level=middle([plane.level for plane in seen]),
+            gradient=float(np.ptp(np.quantile(levels, (0.05, 0.95)))) if len(levels) else np.nan,
+            noise=middle([plane.noise for plane in seen]),
+            correlation=middle([plane.correlation for plane in seen]),
+            saturated=_saturated(seen),
+            spikes=1e4 * sum(p.spikes for p in seen) / max(sum(p.n_pixels for p in seen), 1),
+            blur_square=blur,
+            blur_error=error,
+        )
+
+
+def _saturated(planes: list[Plane]) -> int:
+    """Pixels at the largest value of all sections, where several share it."""
+    top = max((plane.top for plane in planes), default=0.0)
+    count = sum(plane.full for plane in planes if plane.top >= top * (1 - 1e-6))
+    return count if count > 3 else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a mosaic shows.
+
+    Attributes
+    ----------
+    bands : dict of str to BandMeasured
+    reference : str
+        The band with most stars, against which the others are registered.
+    registration : dict of str to Registration or None
+        Of the other bands.
+    area_px : int
+        Pixels that were looked at.
+    """
+
+    bands: dict[str, BandMeasured]
+    reference: str
+    registration: dict[str, Registration | None]
+    area_px: int
+
+
+def measure_mosaic(
+    mosaic: Mosaic, widths: Mapping[str, PSFWidths], n: int, progress: Progress | None = None
+) -> Measured:
+    """Measure up to `n` sections of a mosaic."""
+    planes: dict[str, list[Plane]] = {name: [] for name in mosaic.band_names}
+    area = 0
+    places = corners(mosaic.shape, n)
+    for done, section in enumerate(read_sections(mosaic, places)):
+        usable = bool((1 - section.missing >= LEAST_SEEN).all())
+        area += section.images[0].size if usable else 0
+        for k, name in enumerate(planes):
+            planes[name].append(
+                measure_plane(
+                    section.images[k], section.y0, section.x0, sharpest=widths[name].sharpest
+                )
+                if usable
+                else Plane(float(section.missing[k]))
+            )
+        if progress is not None:
+            progress(done + 1, len(places))
+    bands = {name: BandMeasured.of(planes[name], widths[name]) for name in planes}
+    reference = max(bands, key=lambda name: int((bands[name].stars.signal > 10).sum()))
+    lists = {name: [plane.stars for plane in planes[name]] for name in planes}
+    registration = {
+        name: register(lists[reference], lists[name], mosaic.shape)
+        for name in planes
+        if name != reference
+    }
+    return Measured(bands, reference, registration, area)
+
+
+def psf_widths(survey: Survey) -> dict[str, PSFWidths]:
+    """The model's PSF of every band."""
+    return {name: PSFWidths.of(survey, name) for name in survey.band_names}

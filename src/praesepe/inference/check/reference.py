@@ -1,0 +1,150 @@
+"""What the survey leads to expect: its own star fields, measured as the user's images are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from praesepe.inference.check.background import Plane, measure_plane
+from praesepe.inference.check.colors import shared_magnitudes
+from praesepe.inference.check.psf_widths import PSFWidths
+from praesepe.progress import Counter, Setup
+from praesepe.rng import stream
+from praesepe.sky.fields.simulated import draw_field
+from praesepe.sky.instrument.detector import Detector
+from praesepe.sky.instrument.render import Renderer
+from praesepe.sky.simulator import Simulator
+from praesepe.survey import Survey
+
+Array = NDArray[np.float64]
+
+N_DENSITIES, N_EACH = 4, 5
+SIDE_PX = 512
+BRIGHT = 15.0
+"""Peaks over the noise of an empty pixel from which stars are counted."""
+
+_MADE: dict[str, Reference] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Star fields of a survey without sky subtraction, nuisances and clusters.
+
+    Attributes
+    ----------
+    density : ndarray, shape (field,)
+        Initial mass of the stars, Msun/pc², ascending.
+    level, noise, correlation : dict of str to ndarray, each of shape (field,)
+        As in `Plane`, under the faintest sky, which is subtracted.
+    counts : dict of str to ndarray, each of shape (field,)
+        Bright stars per pixel of area.
+    bright : dict of str to float
+        Peak from which a star is bright, e-/s.
+    mags : ndarray, shape (star, band)
+        Of the stars that all bands share.
+    """
+
+    density: Array
+    level: dict[str, Array]
+    noise: dict[str, Array]
+    correlation: dict[str, Array]
+    counts: dict[str, Array]
+    bright: dict[str, float]
+    mags: Array
+
+    def at(self, values: Array, density: float) -> float:
+        """A quantity of the fields at a density."""
+        known, inverse = np.unique(self.density, return_inverse=True)
+        means = np.bincount(inverse, values) / np.bincount(inverse)
+        return float(np.interp(np.log(density), np.log(known), means))
+
+    def density_of(self, counts: dict[str, float]) -> float:
+        """The density whose fields have as many bright stars per pixel of area."""
+        found = []
+        known = np.log(self.density)
+        for name, count in counts.items():
+            line = np.polyfit(known, np.log(np.maximum(self.counts[name], 1e-7)), 1)
+            found.append((np.log(max(count, 1e-7)) - line[1]) / max(line[0], 0.2))
+        return float(np.exp(np.median(found)))
+
+
+def reference_of(
+    survey: Survey, widths: dict[str, PSFWidths], *, setup: Setup | None = None
+) -> Reference:
+    """Fields over the survey's range of densities, made once in a process."""
+    key = json.dumps(survey.identity(), sort_keys=True)
+    if key not in _MADE:
+        _MADE.clear()
+        _MADE[key] = _make(survey, widths, setup)
+    return _MADE[key]
+
+
+def _make(survey: Survey, widths: dict[str, PSFWidths], setup: Setup | None) -> Reference:
+    survey = survey.fixed()
+    bands = tuple(
+        band.model_copy(update={"sky_e_s": (band.sky_e_s[0],) * 2, "sky_left": (0.0, 0.0)})
+        for band in survey.bands
+    )
+    plain = survey.with_values(
+        observation={"bands": bands, "nuisance": {"focus_nm": 0.0}},
+        galaxy={"field": {"files": None}},
+    )
+    simulator = Simulator(plain, seed=1, n_fields=0, setup=setup)
+    generator = stream((1, 7), torch.device("cpu"))
+    renderer, detector = Renderer(plain, size=SIDE_PX, pad=0), Detector(plain)
+    low, high = plain.galaxy.field.surface_density
+    density = np.repeat(np.geomspace(low, high, N_DENSITIES), N_EACH)
+    fields: list[dict[str, Plane]] = []
+    count = Counter(len(density), None if setup is None else partial(setup, "star fields"))
+    for one in density:
+        light = draw_field(
+            plain,
+            simulator.field_stars,
+            float(one),
+            shape_px=(SIDE_PX, SIDE_PX),
+            generator=generator,
+        )
+        image = detector.expose(renderer.convolve(light[None]), generator=generator)[0].numpy()
+        fields.append(
+            {
+                band.name: measure_plane(plane, sharpest=widths[band.name].sharpest)
+                for band, plane in zip(plain.bands, image, strict=True)
+            }
+        )
+        count.add()
+    return _summary(plain, widths, density, fields)
+
+
+def _summary(
+    survey: Survey, widths: dict[str, PSFWidths], density: Array, fields: list[dict[str, Plane]]
+) -> Reference:
+    names = survey.band_names
+    bright = {name: BRIGHT * float(min(one[name].noise for one in fields)) for name in names}
+    counts = {
+        name: np.array([np.sum(one[name].stars.peak > bright[name]) for one in fields]) / SIDE_PX**2
+        for name in names
+    }
+    zero_points = {band.name: band.zero_point_ab for band in survey.bands}
+    shares = {name: widths[name].share_at(0.05) for name in names}
+    mags = [
+        shared_magnitudes({name: one[name].stars for name in names}, zero_points, shares)
+        for one in fields
+    ]
+
+    def column(what: str) -> dict[str, Array]:
+        return {name: np.array([getattr(one[name], what) for one in fields]) for name in names}
+
+    return Reference(
+        density,
+        column("level"),
+        column("noise"),
+        column("correlation"),
+        counts,
+        bright,
+        np.concatenate(mags),
+    )

@@ -1,0 +1,61 @@
+"""Sections of a mosaic: squares spread over it, so that what is measured costs the same on any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.images.mosaic import Mosaic
+from praesepe.images.pixels import zero_gaps
+
+SIZE_PX = 512
+LEAST_SEEN = 0.4
+"""Share of a section that must have values in every band; others tell of gaps alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A square of all bands.
+
+    Attributes
+    ----------
+    y0, x0 : int
+        Its first pixel on the mosaic.
+    images : ndarray of float32, shape (band, y, x)
+        e-/s; NaN where there is nothing.
+    """
+
+    y0: int
+    x0: int
+    images: NDArray[np.float32]
+
+    @property
+    def missing(self) -> NDArray[np.float64]:
+        """Share of the pixels without a value, by band."""
+        return np.mean(~np.isfinite(self.images), axis=(1, 2))
+
+
+def corners(shape: tuple[int, int], n: int, size: int = SIZE_PX) -> list[tuple[int, int]]:
+    """First pixels (y, x) of up to `n` squares, evenly spread from edge to edge."""
+    per_side = max(1, int(n**0.5))
+    firsts = []
+    for length in shape:
+        count = min(per_side, -(-length // size))
+        firsts.append(np.linspace(0, max(length - size, 0), count).astype(int).tolist())
+    return [(y, x) for y in firsts[0] for x in firsts[1]]
+
+
+def read_sections(mosaic: Mosaic, places: list[tuple[int, int]]) -> Iterator[Section]:
+    """Read sections of a mosaic one by one, so that memory does not grow."""
+    height, width = (min(SIZE_PX, length) for length in mosaic.shape)
+    for y0, x0 in places:
+        images = np.empty((len(mosaic.bands), height, width), np.float32)
+        for plane, band in zip(images, mosaic.bands.values(), strict=True):
+            band.pixels.read_into(plane, y0, x0)
+            plane[zero_gaps(plane, integers=band.pixels.integers)] = np.nan
+            plane *= band.factor
+            band.pixels.release()
+        yield Section(y0, x0, images)

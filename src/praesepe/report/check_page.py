@@ -1,0 +1,107 @@
+"""The page of a check: its table, and figures that a person can judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from praesepe.errors import listed
+from praesepe.inference.check.checking import Check
+from praesepe.inference.check.registration import matched
+from praesepe.plots.checks import plot_colors, plot_displacements, plot_section, plot_widths
+from praesepe.report.page import Page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_check_page(found: Check, path: Path, *, overwrite: bool = False) -> Path:
+    """Write a check as one HTML page.
+
+    Parameters
+    ----------
+    found : Check
+    path : Path
+        ``.html``.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    """
+    page = Page(f"Check of {listed(found.observation.band_names)}")
+    made_by = f"model {found.meta['model']} {found.meta['model_version']}"
+    page.text(f"Held against the training of {made_by}, {found.meta['date']}.", kind="small")
+    if found.fine:
+        page.text("Nothing is wrong.", kind="fine")
+    else:
+        page.text(f"Wrong: {', '.join(found.faults)}.", kind="wrong")
+    page.table(
+        ("item", "band", "measured", "expected", "verdict", "what to do"),
+        [(r.item, r.band, r.measured, r.expected, r.verdict, r.advice) for r in found.rows],
+        kinds=[row.verdict for row in found.rows],
+    )
+    for draw, caption in (
+        (_sections, "A section from the middle of the images; what is missing is orange."),
+        (_widths, "Widths of isolated stars; grey: what the model was trained with."),
+        (_displacements, "Stars of each band against the reference band; +: their median."),
+        (_colors, "Colors of the stars: those of the images should lie on those of the survey."),
+    ):
+        figure = draw(found)
+        if figure is not None:
+            page.figure(figure, caption)
+    return page.save(path, overwrite=overwrite)
+
+
+def _new(n: int, side: float = 3.2) -> tuple[Figure, list[Any]]:
+    import matplotlib as mpl
+
+    from praesepe.plots.style import STYLE, new_figure
+
+    with mpl.rc_context(STYLE):
+        figure = new_figure(side * n, side)
+        return figure, list(np.ravel(figure.subplots(1, n)))
+
+
+def _sections(found: Check) -> Figure:
+    mosaic = found.observation
+    side = min(256, *mosaic.shape)
+    y0, x0 = ((length - side) // 2 for length in mosaic.shape)
+    figure, axes = _new(len(mosaic.bands))
+    for ax, (name, band) in zip(axes, mosaic.bands.items(), strict=True):
+        image = band.pixels.read(y0, x0, side, side) * band.factor
+        plot_section(ax, image, found.measured.bands[name].noise, title=name)
+    return figure
+
+
+def _widths(found: Check) -> Figure:
+    figure, axes = _new(len(found.measured.bands))
+    low, high = found.observation.survey.observation.nuisance.blur_px
+    for ax, (name, seen) in zip(axes, found.measured.bands.items(), strict=True):
+        widths, stars = found.widths[name], seen.stars.where(seen.stars.alone)
+        fwhm = [widths.fwhm_at(widths.blur_square(r)) for r in stars.peak / stars.wide]
+        allowed = (widths.fwhm_at(low**2), widths.fwhm_at(high**2))
+        plot_widths(ax, stars.signal, fwhm, allowed, title=name)
+    return figure
+
+
+def _displacements(found: Check) -> Figure | None:
+    measured = found.measured
+    known = {name: one for name, one in measured.registration.items() if one is not None}
+    if not known:
+        return None
+    figure, axes = _new(len(known))
+    reference = measured.bands[measured.reference].stars
+    for ax, (name, one) in zip(axes, known.items(), strict=True):
+        stars = measured.bands[name].stars
+        i, j = matched(reference, stars, (one.x_px, one.y_px), 1.5)
+        dx, dy = stars.x[j] - reference.x[i], stars.y[j] - reference.y[i]
+        plot_displacements(ax, dx, dy, title=f"{name} on {measured.reference}")
+    return figure
+
+
+def _colors(found: Check) -> Figure | None:
+    if found.mags is None or found.reference is None or len(found.mags) < 5:
+        return None
+    figure, (ax,) = _new(1, 5.0)
+    plot_colors(ax, found.mags, found.reference.mags, found.observation.band_names)
+    return figure
