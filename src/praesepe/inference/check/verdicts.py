@@ -277,23 +277,28 @@ class Judge:
             )
 
     def _expected_noise(self, band: Band) -> tuple[float, float]:
-        """Smallest and largest noise of a pixel, e-/s, with the light of unresolved stars."""
+        """Smallest and largest noise of a pixel, e-/s, with the light of unresolved stars.
+
+        That light is known to a factor of a few by the number of bright stars, and is no more than
+        the image's level allows.
+        """
         read = band.read_noise_e**2 * band.n_exposures
-        stars, crowding = 0.0, 1.0
         short, long = band.exposure_range_s
+        sky_low, sky_high = band.sky_e_s
 
-        def noise(sky: float, light: float, seconds: float) -> float:
-            return math.sqrt((sky + band.dark_e_s + light) * seconds + read) / seconds
+        def noise(rate: float, seconds: float) -> float:
+            return math.sqrt((rate + band.dark_e_s) * seconds + read) / seconds
 
-        if self.reference is not None and self.density is not None:
-            name, t = band.name, band.typical_exposure_s
-            stars = max(self.reference.at(self.reference.level[name], self.density), 0.0)
-            crowding = self.reference.at(self.reference.noise[name], self.density)
-            crowding /= noise(band.sky_e_s[0], stars, t)
-            low = crowding * noise(band.sky_e_s[0], 0.6 * stars, long)
-            return low, crowding * noise(band.sky_e_s[1], 1.5 * stars, short)
-        level = max(self.measured.bands[band.name].level, 0.0)
-        return noise(band.sky_e_s[0], 0.0, long), 1.3 * noise(band.sky_e_s[1], level, short)
+        level = self.measured.bands[band.name].level
+        most = max(level + max(-band.sky_left[0], 0.0) * sky_high, 0.0)
+        if self.reference is None or self.density is None:
+            return noise(sky_low, long), 1.1 * noise(sky_high + most, short)
+        name = band.name
+        stars = max(self.reference.at(self.reference.level[name], self.density), 0.0)
+        filtered = self.reference.noise[name].min() / noise(sky_low, band.typical_exposure_s)
+        stars_high = min(4 * stars, most + 0.2 * sky_high)
+        low = noise(sky_low + min(0.25 * stars, stars_high), long)
+        return filtered * low, filtered * noise(sky_high + stars_high, short)
 
     def _noise(self) -> Iterator[Row]:
         for band, seen in self._each():
