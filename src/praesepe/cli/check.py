@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table as ScreenTable
 
-from praesepe.cli.common import Images, Model, NoWcs, Overwrite, PixelColumns
+from praesepe.cli.common import ImagePixels, Images, Model, Overwrite
 from praesepe.cli.progress import display
 from praesepe.cli.screen import console_on, say
 
@@ -30,8 +30,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Page with figures to write, .html, or rows, .json.")
     ] = None,
-    pixels: PixelColumns,
-    no_wcs: NoWcs = False,
+    pixels: ImagePixels,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure whether your images are like those that the model was trained on.
@@ -51,8 +50,7 @@ def check(
             out=out,
             overwrite=overwrite,
             **asdict(pixels),
-            **images.calibration(),
-            allow_no_wcs=no_wcs,
+            **images.reading(),
             progress=progress,
             setup=progress.setup,
         )

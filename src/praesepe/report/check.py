@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,8 +28,10 @@ def check(
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
+    columns: Sequence[str] | str | None = None,
+    pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float] | None = None,
+    zero_points: Mapping[str, float | str] | None = None,
     allow_no_wcs: bool = False,
     reproject: Literal["auto", "never"] = "auto",
     progress: Progress | None = None,
@@ -49,7 +51,7 @@ def check(
         ``.html``: a page with figures; ``.json``: the rows.
     overwrite : bool
         Replace an output that exists.
-    x, y, origin, units, zero_points, allow_no_wcs, reproject
+    x, y, origin, columns, pixels_of, units, zero_points, allow_no_wcs, reproject
         As for `praesepe.predict`.
     progress : callable, optional
         Called with (sections done, all sections).
@@ -83,6 +85,8 @@ def check(
         x=x,
         y=y,
         origin=origin,
+        columns=columns,
+        pixels_of=pixels_of,
         units=units,
         zero_points=zero_points,
         allow_no_wcs=allow_no_wcs,

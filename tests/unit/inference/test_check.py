@@ -33,9 +33,7 @@ def few_fields() -> object:
 
 
 def changed(sky: SimulatedMosaic, band: str, change: Callable[[np.ndarray], np.ndarray]) -> Images:
-    images = {
-        name: fits.HDUList([hdu.copy() for hdu in hdus]) for name, hdus in sky.images.items()
-    }
+    images = {name: fits.HDUList([hdu.copy() for hdu in hdus]) for name, hdus in sky.images.items()}
     images[band][1].data = change(images[band][1].data).astype(np.float32)
     return images
 
@@ -62,7 +60,7 @@ def test_a_mosaic_as_the_model_expects_it_is_fine(sky: SimulatedMosaic, tmp_path
         (lambda image: image + 0.5, "sky level (F475W)"),
         (lambda image: gaussian_filter(image, 1.5), "PSF width (F475W)"),
         (lambda image: shift(image, (0.3, 0), order=3, mode="nearest"), "registration"),
-        (lambda image: image * 1720, "zero point"),
+        (lambda image: image * 1720, "unit (F475W)"),
         (lambda image: np.minimum(image, 3.0), "saturation (F475W)"),
         (lambda image: image + np.random.default_rng(1).normal(0, 0.01, (512, 512)), "noise"),
         (

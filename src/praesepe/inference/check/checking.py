@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,8 +109,10 @@ def check_images(
     x: str | None = None,
     y: str | None = None,
     origin: int | None = None,
+    columns: Sequence[str] | str | None = None,
+    pixels_of: str | None = None,
     units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float] | None = None,
+    zero_points: Mapping[str, float | str] | None = None,
     allow_no_wcs: bool = False,
     reproject: Literal["auto", "never"] = "auto",
     progress: Progress | None = None,
@@ -126,7 +128,7 @@ def check_images(
         As for `praesepe.predict`.
     catalog : Table, str, Path or Catalog, optional
         Positions of clusters to check as well.
-    x, y, origin, units, zero_points, allow_no_wcs, reproject
+    x, y, origin, columns, pixels_of, units, zero_points, allow_no_wcs, reproject
         As for `praesepe.predict`.
     progress : callable, optional
         Called with (sections done, all sections).
@@ -157,8 +159,12 @@ def check_images(
         allow_no_wcs=allow_no_wcs,
         reproject=reproject,
     )
-    clusters = None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin)
-    positions = None if clusters is None else clusters.on(mosaic.wcs)
+    clusters = (
+        None
+        if catalog is None
+        else Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
+    )
+    positions = None if clusters is None else clusters.on(mosaic)
     widths = psf_widths(survey)
     reference = reference_of(survey, widths, setup=setup)
     measured = measure_mosaic(mosaic, widths, N_SECTIONS, progress)

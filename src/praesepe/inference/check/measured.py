@@ -39,7 +39,7 @@ class BandMeasured:
     correlation : float
         Of the noise of neighbouring pixels.
     saturated, spikes : float
-        Pixels that share the largest value, all; sharp peaks per 10^4 pixels.
+        Pixels in saturated cores, or that share the largest value; sharp peaks per 10^4 pixels.
     blur_square, blur_error : float
         Square of the blur, px², that makes the model's PSF as wide as the stars, and its error;
         NaN where there are too few stars.
@@ -58,7 +58,7 @@ class BandMeasured:
     blur_error: float
 
     @classmethod
-    def of(cls, planes: list[Plane], widths: PSFWidths) -> BandMeasured:
+    def of(cls, planes: list[Plane], widths: PSFWidths, saturated: int) -> BandMeasured:
         """Summary of the sections of a band."""
         seen = [plane for plane in planes if np.isfinite(plane.noise)]
         stars = StarList.joined([plane.stars for plane in planes])
@@ -81,14 +81,14 @@ class BandMeasured:
             gradient=float(np.ptp(np.quantile(levels, (0.05, 0.95)))) if len(levels) else np.nan,
             noise=middle([plane.noise for plane in seen]),
             correlation=middle([plane.correlation for plane in seen]),
-            saturated=_saturated(seen),
+            saturated=max(saturated, _at_the_top(seen)),
             spikes=1e4 * sum(p.spikes for p in seen) / max(sum(p.n_pixels for p in seen), 1),
             blur_square=blur,
             blur_error=error,
         )
 
 
-def _saturated(planes: list[Plane]) -> int:
+def _at_the_top(planes: list[Plane]) -> int:
     """Pixels at the largest value of all sections, where several share it."""
     top = max((plane.top for plane in planes), default=0.0)
     count = sum(plane.full for plane in planes if plane.top >= top * (1 - 1e-6))
@@ -122,11 +122,13 @@ def measure_mosaic(
     """Measure up to `n` sections of a mosaic."""
     planes: dict[str, list[Plane]] = {name: [] for name in mosaic.band_names}
     area = 0
+    saturated = dict.fromkeys(planes, 0)
     places = corners(mosaic.shape, n)
     for done, section in enumerate(read_sections(mosaic, places)):
         usable = bool((1 - section.missing >= LEAST_SEEN).all())
         area += section.images[0].size if usable else 0
         for k, name in enumerate(planes):
+            saturated[name] += section.saturated[k]
             planes[name].append(
                 measure_plane(
                     section.images[k], section.y0, section.x0, sharpest=widths[name].sharpest
@@ -136,7 +138,7 @@ def measure_mosaic(
             )
         if progress is not None:
             progress(done + 1, len(places))
-    bands = {name: BandMeasured.of(planes[name], widths[name]) for name in planes}
+    bands = {name: BandMeasured.of(planes[name], widths[name], saturated[name]) for name in planes}
     reference = max(bands, key=lambda name: int((bands[name].stars.signal > 10).sum()))
     lists = {name: [plane.stars for plane in planes[name]] for name in planes}
     registration = {

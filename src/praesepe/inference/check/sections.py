@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.images.mosaic import Mosaic
-from praesepe.images.pixels import zero_gaps
 
 SIZE_PX = 512
 LEAST_SEEN = 0.4
@@ -26,11 +25,14 @@ class Section:
         Its first pixel on the mosaic.
     images : ndarray of float32, shape (band, y, x)
         e-/s; NaN where there is nothing.
+    saturated : tuple of int
+        Pixels in saturated cores, by band.
     """
 
     y0: int
     x0: int
     images: NDArray[np.float32]
+    saturated: tuple[int, ...]
 
     @property
     def missing(self) -> NDArray[np.float64]:
@@ -53,9 +55,12 @@ def read_sections(mosaic: Mosaic, places: list[tuple[int, int]]) -> Iterator[Sec
     height, width = (min(SIZE_PX, length) for length in mosaic.shape)
     for y0, x0 in places:
         images = np.empty((len(mosaic.bands), height, width), np.float32)
+        saturated: list[int] = []
         for plane, band in zip(images, mosaic.bands.values(), strict=True):
             band.pixels.read_into(plane, y0, x0)
-            plane[zero_gaps(plane, integers=band.pixels.integers)] = np.nan
+            gaps = band.pixels.find_gaps(plane[None])
+            saturated.append(int(gaps.saturated.sum()))
+            plane[gaps.missing[0]] = np.nan
             plane *= band.factor
             band.pixels.release()
-        yield Section(y0, x0, images)
+        yield Section(y0, x0, images, tuple(saturated))

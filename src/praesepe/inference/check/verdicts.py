@@ -33,7 +33,7 @@ CROWDING_SQUARE = 0.12
 SCALE_TOLERANCE = 0.02
 CORRELATION_SLACK = 0.12
 UNITS_FACTOR = 2.5
-"""Of noise or light, from which the unit is doubted rather than the depth or zero point."""
+"""Of the noise, from which the unit is doubted rather than the depth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,31 +303,31 @@ class Judge:
     def _noise(self) -> Iterator[Row]:
         for band, seen in self._each():
             low, high = self._expected_noise(band)
-            zero = band.zero_point_ab
-            measured = f"{seen.noise:.3g} e-/s ({_magnitude(zero, seen.noise)})"
+            measured = f"{seen.noise:.3g} e-/s ({_magnitude(band.zero_point_ab, seen.noise)})"
             expected = f"{low:.3g} to {high:.3g} e-/s"
-            verdict: Verdict = "fine"
-            advice = ""
-            if seen.noise > 1.06 * high:
-                ratio = seen.noise / high
-                verdict = "wrong"
+            ratio = seen.noise / math.sqrt(low * high)
+            item, advice = "noise", ""
+            if not 1 / UNITS_FACTOR < ratio < UNITS_FACTOR:
+                item = "unit"
                 advice = (
-                    f"{seen.noise / math.sqrt(low * high):.2g} times the noise: {_units(ratio)}"
+                    f"Values are {ratio:.2g} times what they should be: check BUNIT. Electrons, "
+                    "counts and rates differ by the exposure time "
+                    f"({band.typical_exposure_s:g} s) or the gain."
                 )
-                if ratio < UNITS_FACTOR:
-                    share = (math.sqrt(low * high) / seen.noise) ** 2
-                    advice += (
-                        f"like an exposure of about {share * band.typical_exposure_s:.0f} s, not "
-                        f"{band.typical_exposure_s:.0f} s. Train a model for this depth, or one "
-                        "with a range of exposure_s."
-                    )
+            elif seen.noise > 1.06 * high:
+                seconds = band.typical_exposure_s / ratio**2
+                advice = (
+                    f"{ratio:.2g} times the usual noise, as of an exposure of about {seconds:.0f} s"
+                    f", not {band.typical_exposure_s:g} s. Train a model for this depth, or one "
+                    "with a range of exposure_s."
+                )
             elif seen.noise < 0.92 * low:
-                verdict = "wrong"
-                advice = f"{seen.noise / math.sqrt(low * high):.2g} times the noise: "
-                advice += _units(low / max(seen.noise, 1e-30)) or (
-                    "a deeper image, or one that was smoothed. Train a model for this depth."
+                advice = (
+                    f"{ratio:.2g} times the usual noise: a deeper image, or one that was smoothed "
+                    "or resampled. Train a model for this depth."
                 )
-            yield Row("noise", band.name, measured, expected, verdict, advice, seen.noise)
+            verdict: Verdict = "wrong" if advice else "fine"
+            yield Row(item, band.name, measured, expected, verdict, advice, seen.noise)
 
     def _correlation(self) -> Iterator[Row]:
         for band, seen in self._each():
@@ -384,7 +384,7 @@ class Judge:
             yield Row(
                 "saturation",
                 band.name,
-                f"{n} pixels at the largest value",
+                f"{n} pixels",
                 "none",
                 "fine" if n == 0 else "note" if full else "wrong",
                 "" if n == 0 else "Bright cores are cut off: clusters near them are too faint.",
@@ -554,7 +554,7 @@ class Judge:
             advice = ""
             if wrong:
                 fainter = "faint" if off > 0 else "bright"
-                advice = _units(10 ** (0.4 * abs(off))) or (
+                advice = (
                     f"Too {fainter} by {abs(off):.2f} mag against the other bands: check PHOTFLAM "
                     "and PHOTPLAM, the zero point, or expect that much reddening."
                 )
@@ -571,15 +571,6 @@ class Judge:
 
 def _magnitude(zero_point: float, rate: float) -> str:
     return f"{zero_point - 2.5 * math.log10(rate):.2f} mag" if rate > 0 else "no noise"
-
-
-def _units(factor: float) -> str:
-    """Advice where values are off by a large factor; empty where it is small."""
-    if factor < UNITS_FACTOR:
-        return ""
-    return (
-        "check the unit (BUNIT): electrons, counts and rates differ by the exposure time or gain."
-    )
 
 
 def faults(rows: list[Row]) -> tuple[str, ...]:
