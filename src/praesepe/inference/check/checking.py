@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from praesepe.errors import listed
 from praesepe.files import atomic, check_output
+from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
 from praesepe.inference.check.psf_widths import PSFWidths
 from praesepe.inference.check.reference import Reference, reference_of
-from praesepe.inference.check.rows import Row
-from praesepe.inference.check.verdicts import Judge, faults
+from praesepe.inference.check.rows import Row, faults
+from praesepe.inference.check.verdicts import judged
 from praesepe.progress import Progress, Setup
 from praesepe.provenance import now, provenance
 
@@ -169,7 +170,7 @@ def check_images(
     reference = reference_of(survey, widths, setup=setup)
     measured = measure_mosaic(mosaic, widths, N_SECTIONS, progress)
     judge = Judge(mosaic, measured, widths, reference)
-    rows = judge.rows()
+    rows = judged(judge)
     if positions is not None:
         rows += position_rows(mosaic, *positions, survey)
     meta = provenance(survey, model=estimator, date=now())

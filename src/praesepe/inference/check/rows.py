@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from praesepe.errors import listed
+
 Verdict: TypeAlias = Literal["fine", "note", "wrong", "unknown"]
 
 
@@ -35,3 +37,14 @@ class Row:
     verdict: Verdict = "fine"
     advice: str = ""
     value: float | None = None
+
+
+def faults(rows: list[Row]) -> tuple[str, ...]:
+    """What is wrong, in a few words each."""
+    by_item: dict[str, list[str]] = {}
+    for row in rows:
+        if row.verdict == "wrong":
+            by_item.setdefault(row.item, []).append(row.band)
+    return tuple(
+        f"{item} ({listed(bands)})" if any(bands) else item for item, bands in by_item.items()
+    )

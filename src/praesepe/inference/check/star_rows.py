@@ -1,0 +1,236 @@
+"""Rows about stars: pixel scale, numbers, PSF, registration and zero points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from praesepe.inference.check.colors import LEAST_STARS
+from praesepe.inference.check.judge import Judge
+from praesepe.inference.check.rows import Row, Verdict
+
+SHIFT_PX = 0.15
+"""Distance between two bands' stars that is wrong, beside its error."""
+
+OFFSET_MAG = 0.1
+"""The same of a zero point."""
+
+SCALE_TOLERANCE = 0.02
+
+
+def scales(judge: Judge) -> Iterator[Row]:
+    """Pixel scales by the headers, and by the widths of the stars."""
+    survey = judge.mosaic.survey
+    wanted, ratio = survey.pixel_scale_arcsec, judge.width_ratio
+    for band in survey.bands:
+        scale = judge.mosaic.bands[band.name].own_scale_arcsec
+        if scale is None:
+            yield Row(
+                "pixel scale",
+                band.name,
+                "no WCS",
+                f"{wanted:g}″",
+                "unknown",
+                "Without a WCS the pixel scale is not known.",
+            )
+            continue
+        off = scale / wanted - 1
+        text = f"{scale:.4g}″"
+        if abs(off) <= SCALE_TOLERANCE:
+            yield Row("pixel scale", band.name, text, f"{wanted:g}″ ± 2 %", value=scale)
+            continue
+        seen = "" if ratio is None else f" The stars are {ratio:.2f} times as wide as they "
+        seen += "" if ratio is None else "should be: the WCS of the header is wrong."
+        yield Row(
+            "pixel scale",
+            band.name,
+            text,
+            f"{wanted:g}″ ± 2 %",
+            "wrong",
+            "The image is resampled, which smooths it and correlates its noise; drizzle "
+            f"to the survey's scale, or correct the WCS.{seen}",
+            scale,
+        )
+    if ratio is not None and all(
+        abs((image.own_scale_arcsec or wanted) / wanted - 1) <= SCALE_TOLERANCE
+        for image in judge.mosaic.bands.values()
+    ):
+        yield Row(
+            "pixel scale",
+            "",
+            f"stars {ratio:.2f} times as wide as the model's in all bands",
+            "1.0",
+            "wrong",
+            f"Pixels seem to be {wanted / ratio:.3g}″ wide, not {wanted:g}″: correct the WCS, "
+            "or drizzle to the survey's scale. If the scale is right, all images are out of "
+            "focus.",
+            ratio,
+        )
+
+
+def stars(judge: Judge) -> Iterator[Row]:
+    """Bright stars per area."""
+    if judge.reference is None or judge.density is None:
+        return
+    area = (judge.mosaic.pixel_scale_arcsec / 60) ** 2 * judge.measured.area_px
+    for band, seen in judge.each():
+        count = np.sum(seen.stars.peak > judge.reference.bright[band.name]) / area
+        per_px = judge.reference.counts[band.name] / (judge.mosaic.pixel_scale_arcsec / 60) ** 2
+        least, most = per_px.min() / 3, 2 * per_px.max()
+        verdict: Verdict = "fine" if least <= count <= most else "note"
+        yield Row(
+            "stars",
+            band.name,
+            f"{count:.0f} per arcmin²",
+            f"{least:.0f} to {most:.0f}",
+            verdict,
+            ""
+            if verdict == "fine"
+            else "A field unlike the survey's, or another depth or zero point.",
+            float(count),
+        )
+
+
+def psf(judge: Judge) -> Iterator[Row]:
+    """Widths of the stars."""
+    low, high = judge.mosaic.survey.observation.nuisance.blur_px
+    for band, seen in judge.each():
+        widths, (sharpest, widest) = judge.widths[band.name], judge.blurs(band.name)
+        least, most = widths.fwhm_at(sharpest), widths.fwhm_at(widest)
+        expected = f"{least:.2f} to {most:.2f} px"
+        if not np.isfinite(seen.blur_square):
+            yield Row(
+                "PSF width",
+                band.name,
+                "too few stars",
+                expected,
+                "unknown",
+                "The width cannot be measured.",
+            )
+            continue
+        slack = 3 * seen.blur_error
+        fwhm = widths.fwhm_at(seen.blur_square)
+        wide = seen.blur_square > widest + slack
+        sharp = seen.blur_square < sharpest - slack
+        advice = ""
+        if judge.width_ratio is not None and (wide or sharp):
+            advice = "Probably the pixel scale (see there)."
+        elif wide:
+            sigma = math.sqrt(max(seen.blur_square - low**2, 0))
+            advice = (
+                f"Blurred: as if by a Gaussian of {sigma:.2f} px more than the model's PSF, "
+                "which was trained "
+                f"up to {high:g} px. Clusters look larger; train a model with this PSF."
+            )
+        elif sharp:
+            advice = "Sharper than the model's PSF: another camera, or a wrong pixel scale."
+        yield Row(
+            "PSF width",
+            band.name,
+            f"{fwhm:.2f} px FWHM",
+            expected,
+            "wrong" if wide or sharp else "fine",
+            advice,
+            fwhm,
+        )
+
+
+def registration(judge: Judge) -> Iterator[Row]:
+    """Shift, turn and stretch of each band against the reference band."""
+    reference = judge.measured.reference
+    known = {
+        name: (judge.declared(name, "XSHIFT"), judge.declared(name, "YSHIFT"))
+        for name in judge.mosaic.band_names
+    }
+    for name, found in judge.measured.registration.items():
+        dx, dy = (a - b for a, b in zip(known[name], known[reference], strict=True))
+        said = math.hypot(dx, dy)
+        expected = f"0 ± {SHIFT_PX:g} px from {reference}"
+        if said:
+            expected = f"({dx:+.2f}, {dy:+.2f}) px from {reference}, by its header"
+        if found is None:
+            yield Row(
+                "registration",
+                name,
+                "too few stars are shared",
+                expected,
+                "unknown",
+                "If both bands have stars, they lie apart by more than 10 px, are turned "
+                "or mirrored: check the WCS.",
+            )
+            continue
+        off = math.hypot(found.x_px - dx, found.y_px - dy)
+        turned = abs(found.angle) + abs(found.scale) > 0
+        far = max(off, found.farthest_px - said if turned else 0.0)
+        wrong = far > SHIFT_PX + 3 * found.error_px
+        text = f"({found.x_px:+.2f}, {found.y_px:+.2f}) px"
+        if turned and found.farthest_px - math.hypot(found.x_px, found.y_px) > 0.03:
+            text += f", turned by {math.degrees(found.angle):+.4f}°, stretched by "
+            text += f"{100 * found.scale:+.3f} %, up to {found.farthest_px:.2f} px"
+        yield Row(
+            "registration",
+            name,
+            text,
+            expected,
+            "wrong" if wrong else "fine",
+            "Shifted against the other bands: align them, or use predict --align." if wrong else "",
+            far,
+        )
+
+
+def zero_points(judge: Judge) -> Iterator[Row]:
+    """Colors of the stars against the survey's; exchanged bands."""
+    if judge.reference is None or len(judge.measured.bands) < 2:
+        return
+    if judge.swapped is not None:
+        one, two = judge.swapped
+        for name, other in ((one, two), (two, one)):
+            yield Row(
+                "band",
+                name,
+                f"stars have the colors of {other}",
+                name,
+                "wrong",
+                f"The images of {one} and {two} are swapped: exchange them.",
+            )
+        return
+    found = judge.offsets
+    names = judge.mosaic.band_names
+    if found is None:
+        n = 0 if judge.mags is None else len(judge.mags)
+        for name in names:
+            yield Row(
+                "zero point",
+                name,
+                f"{n} stars in all bands",
+                f"at least {LEAST_STARS}",
+                "unknown",
+                "Too few stars to compare their colors.",
+            )
+        return
+    n = len(names)
+    said = np.array([judge.declared(name, "ZPOFFSET") for name in names])
+    said = (said - said.mean()) * n / (n - 1)
+    for name, mag, known in zip(names, found.mag, said, strict=True):
+        off = float(mag - known)
+        slack = OFFSET_MAG + 2 * found.error_mag
+        expected = f"0 ± {slack:.2f} mag" if not known else f"{known:+.2f} ± {slack:.2f} mag"
+        wrong = abs(off) > slack
+        advice = ""
+        if wrong:
+            fainter = "faint" if off > 0 else "bright"
+            advice = (
+                f"Too {fainter} by {abs(off):.2f} mag against the other bands: check PHOTFLAM "
+                "and PHOTPLAM, the zero point, or expect that much reddening."
+            )
+        yield Row(
+            "zero point",
+            name,
+            f"{mag:+.2f} mag",
+            expected,
+            "wrong" if wrong else "fine",
+            advice,
+            off,
+        )
