@@ -81,6 +81,7 @@ def test_every_command_has_its_function() -> None:
     from praesepe.cli.app import COMMANDS, GROUPS
 
     functions = {
+        "check": ["check"],
         "demo": ["run_demo"],
         "evaluate": ["evaluate"],
         "fields build": ["build_fields"],
