@@ -121,6 +121,7 @@ def _add(
     stamp, device = simulator.survey.stamp_size, simulator.device
     renderer = Renderer(simulator.survey, size=3 * stamp, pad=stamp // 2, device=device)
     middle = renderer.size // 2
+    _open_gaps(stack, pixel, image, renderer.size)
     nuisances = simulator.draw_nuisances(len(stack))
     parts: dict[str, list[NDArray[np.float32]]] = {}
     for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
@@ -149,6 +150,26 @@ def _add(
             )
             here[:] = exposed[0].cpu().numpy()
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _open_gaps(
+    stack: NDArray[np.float32], pixel: NDArray[np.int64], image: NDArray[np.int64], size: int
+) -> None:
+    """Make gaps NaN where clusters will lie: light on them would look observed.
+
+    A band that is one constant everywhere is an empty canvas, not a gap.
+    """
+    from praesepe.images.gaps import find_gaps
+
+    low, high = np.nanmin(stack, axis=(0, 2, 3)), np.nanmax(stack, axis=(0, 2, 3))
+    for band in np.flatnonzero(low < high):
+        for number, column, row in zip(image, *pixel, strict=True):
+            rows, columns = (
+                _overlap(at - size // 2, size, side)[0]
+                for at, side in zip((row, column), stack.shape[-2:], strict=True)
+            )
+            here = stack[number, band, rows, columns]
+            here[find_gaps(here).missing] = np.nan
 
 
 def _overlap(first: int, size: int, side: int) -> tuple[slice, slice]:

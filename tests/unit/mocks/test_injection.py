@@ -151,6 +151,21 @@ def test_gaps_stay_and_clusters_may_lie_at_the_edge(
     assert made.images[0, 159, 0] > background[0, 159, 0] + 1
 
 
+@pytest.mark.parametrize("value", [0.0, -0.0021])
+def test_no_light_falls_on_gaps(
+    simulator: Simulator, clusters: Clusters, background: np.ndarray, value: float
+) -> None:
+    """Else the gap would look observed, and be measured as a faint cluster."""
+    background[0, :, 60:110] = value
+    made = inject(simulator, background, clusters, *PLACES)
+    gap = made.images[0, :, 60:110]
+    assert (np.isnan(gap) | (gap == np.float32(value))).all()
+    assert np.isnan(gap[80:120, :20]).all()  # where the second cluster lies
+    masked = np.ma.masked_equal(background, np.float32(value))
+    again = inject(simulator, masked, clusters, *PLACES)
+    np.testing.assert_array_equal(made.images[0, :, :60], again.images[0, :, :60])
+
+
 def test_saturation_ends_the_sum_and_leaves_the_image_alone(
     simulator: Simulator, clusters: Clusters, background: np.ndarray
 ) -> None:
@@ -161,10 +176,11 @@ def test_saturation_ends_the_sum_and_leaves_the_image_alone(
         observation={"bands": (band.model_copy(update={"saturation_e": 200.0}),)}
     )
     shallow = Simulator(survey, n_fields=0, nuisances=False, tables=simulator.tables)
-    background[0, 70:75, 50:55] = 3 * full  # beside the first two clusters
+    bright = np.zeros(background.shape, bool)
+    bright[0, 70:75, 50:55] = True  # beside the first two clusters
+    background[bright] = 3 * full + np.arange(25)
     free = inject(simulator, background, clusters, *PLACES, seed=5).images
     made = inject(shallow, background, clusters, *PLACES, seed=5).images
-    bright = background == np.float32(3 * full)
     assert (made[bright] == background[bright]).all()
     clipped = (free > full) & ~bright
     assert clipped.sum() > 20
