@@ -74,9 +74,10 @@ class Images:
         bool, typer.Option("--no-wcs", help="Accept images without a WCS; needs --x, --y.")
     ] = False
 
-    def files(self) -> dict[str, Path]:
+    def files(self) -> dict[str, Path | str]:
         """The file of each band."""
-        files = {band: Path(file) for band, file in by_band("--image", self.image).items()}
+        named = by_band("--image", self.image)
+        files = {band: file if "://" in file else Path(file) for band, file in named.items()}
         if not files:
             raise InputError("no images; give --image BAND=FILE for every band.")
         return files

@@ -163,7 +163,8 @@ class Pixels:
         return f"<Pixels: {self.shape[1]}×{self.shape[0]}, stored as {self.raw.dtype} in {where}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        raw = np.array(self.raw) if self.region is None else None
+        here = self.region is None and isinstance(self.raw, np.ndarray)
+        raw = np.array(self.raw) if here else None if self.region is not None else self.raw
         return {**self.__dict__, "raw": raw, "mapping": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

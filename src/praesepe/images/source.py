@@ -30,7 +30,9 @@ from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
 from praesepe.images.gaps import dithered_gaps
 from praesepe.images.packed import DECOMPRESS
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
+from praesepe.images.remote import RemoteArray, is_url, open_url, remote_size
 from praesepe.images.roman import ASDF_START, read_asdf
+from praesepe.images.sip import without_leftover_sip
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,6 @@ log = logging.getLogger(__name__)
 ImageLike: TypeAlias = Any
 
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
-_SIP_KEY = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 _STRIP_ROWS, _DITHER_MARGIN = 512, 4
 
 
@@ -99,7 +100,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
     """
     extension = None if hdu is None else str(hdu)
     if isinstance(image, (str, os.PathLike)):
-        return _from_file(os.fspath(image), name, extension)
+        text = os.fspath(image)
+        return (_from_url if is_url(text) else _from_file)(text, name, extension)
     label = f"image of band {name!r}"
     if isinstance(image, fits.HDUList):
         chosen = choose_hdu(image, label, name, extension)
@@ -191,7 +193,7 @@ def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            wcs = WCS(_without_leftover_sip(header), fobj=hdus)
+            wcs = WCS(without_leftover_sip(header), fobj=hdus)
         except Exception as error:  # wcslib and astropy raise many kinds
             said = (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0]
             raise InputError(
@@ -199,67 +201,6 @@ def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
                 remedy="mend the WCS keywords of the header",
             ) from error
         return _celestial(wcs, label)
-
-
-def _sip_axes(header: Any) -> tuple[bool, bool]:
-    """Whether a header has SIP coefficients, and whether its CTYPE says so."""
-    axes = [str(header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
-    return "A_ORDER" in header or "B_ORDER" in header, any("-SIP" in axis for axis in axes)
-
-
-def _without_leftover_sip(header: Any) -> Any:
-    """Leave out SIP coefficients that CTYPE does not mention, which astropy would apply."""
-    has, says = _sip_axes(header)
-    if not has or says:
-        return header
-    header = header.copy()
-    for key in [key for key in header if _SIP_KEY.fullmatch(str(key))]:
-        header.pop(key, None)
-    return header
-
-
-def sip_notes(source: Source) -> list[str]:
-    """What to say where CTYPE and the distortion coefficients (SIP) of a header disagree.
-
-    Parameters
-    ----------
-    source : Source
-
-    Returns
-    -------
-    list of str
-    """
-    if not source.headers or source.wcs is None:
-        return []
-    header = source.headers[0]
-    has, says = _sip_axes(header)
-    if has == says:
-        return []
-    axes = listed(str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2))
-    if says:
-        return [
-            f"{source.label}: CTYPE ({axes}) speaks of SIP distortions, but the header has no SIP "
-            "coefficients; positions may be off by what they would move"
-        ]
-    height, width = source.pixels.shape
-    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
-    by = ""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            applied = header.copy()
-            for axis in (1, 2):
-                applied[f"CTYPE{axis}"] = f"{str(header[f'CTYPE{axis}']).strip()}-SIP"
-            world = WCS(applied).celestial.all_pix2world(corners, 0)
-            moved = source.wcs.wcs_world2pix(world, 0) - corners
-            by = f"; they would move positions by up to {np.hypot(*moved.T).max():.3g} px"
-    except Exception:  # coefficients that make no sense
-        by = "; they make no sense"
-    return [
-        f"{source.label}: the header has SIP coefficients, but its CTYPE ({axes}) has no -SIP, as "
-        f"in drizzled images that keep those of an exposure. They are not applied{by}. Where the "
-        "image is distorted, write -SIP in CTYPE"
-    ]
 
 
 def _celestial(wcs: WCS | None, label: str) -> WCS | None:
@@ -305,19 +246,7 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
         check_fits(plain, label)
         try:
             with fits.open(plain) as hdus:
-                chosen = choose_hdu(hdus, label, name, extension)
-                taken, named = title(chosen, hdus), plain == str(path)
-                log.info("%s: extension %s", label, taken)
-                pixels = _map_pixels(chosen, plain, label, named=named)
-                wcs = _read_wcs(chosen.header, label, hdus)
-                headers = headers_of(chosen, hdus)
-
-                def mapped(hdu: Any, strips: Any) -> Pixels:
-                    if strips is not None:
-                        return scratch_image(hdu.shape[-2:], strips)
-                    return _map_pixels(hdu, plain, label, named=named)
-
-                pixels, remarks = marks_of(chosen, hdus, pixels, mapped, label)
+                source = _read(hdus, plain, label, name, extension, named=plain == str(path))
         except InputError as error:
             damaged = any(
                 "truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught
@@ -332,8 +261,54 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
                 remedy="fetch it again",
             ) from error
     where = f"{path.resolve()}[{extension or ''}]"
-    taken = f"{path.name}[{taken}]"
-    return Source(label, pixels, headers, wcs, where, taken=taken, remarks=tuple(remarks))
+    return replace(source, path=where, taken=f"{path.name}[{source.taken}]")
+
+
+def _read(
+    hdus: Any, path: str, label: str, name: str, extension: str | None, *, named: bool
+) -> Source:
+    """The science image of open HDUs of a file or URL."""
+    chosen = choose_hdu(hdus, label, name, extension)
+    taken = title(chosen, hdus)
+    log.info("%s: extension %s", label, taken)
+    pixels = _map_pixels(chosen, path, label, named=named)
+    wcs = _read_wcs(chosen.header, label, hdus)
+
+    def mapped(hdu: Any, strips: Any) -> Pixels:
+        if strips is not None:
+            return scratch_image(hdu.shape[-2:], strips)
+        return _map_pixels(hdu, path, label, named=named)
+
+    pixels, remarks = marks_of(chosen, hdus, pixels, mapped, label)
+    headers = headers_of(chosen, hdus)
+    return Source(label, pixels, headers, wcs, taken=taken, remarks=tuple(remarks))
+
+
+def _from_url(text: str, name: str, hdu: str | None) -> Source:
+    """Read a FITS file behind a URL by section; what is packed, or ASDF, is fetched whole."""
+    match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", text)
+    url, extension = (match[1], match[2]) if match else (text, hdu)
+    shown = url.rsplit("/", 1)[-1]
+    label = f"{shown} (band {name!r})"
+    with open_url(url, label) as file:
+        plain = file.read(9).startswith(b"SIMPLE  =")
+        file.seek(0)
+        if not plain:
+            with tempfile.NamedTemporaryFile(prefix="praesepe-") as copy:
+                _unpack(file, copy, label)
+                source = _from_file(copy.name, name, extension)
+        else:
+            try:
+                with fits.open(file) as hdus:
+                    source = _read(hdus, url, label, name, extension, named=True)
+            except InputError:
+                raise
+            except Exception as error:  # astropy raises many kinds for broken files
+                raise InputError(
+                    f"{label}: a damaged or truncated FITS file: {reason(error)}", given=url
+                ) from error
+    taken = f"{shown}[{(source.taken or '').rpartition('[')[2].rstrip(']')}]"
+    return replace(source, label=label, path=f"{url}[{extension or ''}]", taken=taken)
 
 
 def _starts_with(path: str, magic: bytes) -> bool:
@@ -418,23 +393,26 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
         strips = _unpacked_strips(hdu, height, shape, label)
         return scratch_image((height, width), strips)
     dtype = np.dtype(_DTYPE[int(header["BITPIX"])])
-    needed, size = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize, os.path.getsize(path)
+    needed = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize
+    size = remote_size(where["file"]) if is_url(path) else os.path.getsize(path)
     if size < needed:
         raise InputError(
             f"{label}: the file is truncated: extension {title(hdu)} ends at byte {needed}, "
             f"the file at byte {size}; fetch it again"
         )
     blank = header.get("BLANK") if dtype.kind in "iu" else None
+    scaling: dict[str, Any] = {
+        "scale": float(header.get("BSCALE", 1)),
+        "zero": float(header.get("BZERO", 0)),
+        "blank": None if blank is None else int(blank),
+    }
+    offset, planes = where["datLoc"], shape if len(shape) > 2 and shape[0] > 1 else (height, width)
+    if is_url(path):
+        raw: Any = RemoteArray(path, offset, dtype, (height, width))
+        return Pixels(raw, (height, width), **scaling)
     with open(path, "rb") as file:
         return map_pixels(
-            file,
-            dtype,
-            shape if len(shape) > 2 and shape[0] > 1 else (height, width),
-            offset=where["datLoc"],
-            path=path if named else None,
-            scale=float(header.get("BSCALE", 1)),
-            zero=float(header.get("BZERO", 0)),
-            blank=None if blank is None else int(blank),
+            file, dtype, planes, offset=offset, path=path if named else None, **scaling
         )
 
 

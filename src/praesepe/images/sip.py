@@ -1,0 +1,88 @@
+"""Distortion coefficients (SIP) of a header, held against its CTYPE."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.wcs import WCS
+
+from praesepe.errors import listed
+
+if TYPE_CHECKING:
+    from praesepe.images.source import Source
+
+_SIP_KEY = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
+
+
+def _sip_axes(header: Any) -> tuple[bool, bool]:
+    """Whether a header has SIP coefficients, and whether its CTYPE says so."""
+    axes = [str(header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
+    return "A_ORDER" in header or "B_ORDER" in header, any("-SIP" in axis for axis in axes)
+
+
+def without_leftover_sip(header: Any) -> Any:
+    """Leave out SIP coefficients that CTYPE does not mention, which astropy would apply.
+
+    Parameters
+    ----------
+    header : Header or mapping
+
+    Returns
+    -------
+    Header or mapping
+        Itself, or a copy without them.
+    """
+    has, says = _sip_axes(header)
+    if not has or says:
+        return header
+    header = header.copy()
+    for key in [key for key in header if _SIP_KEY.fullmatch(str(key))]:
+        header.pop(key, None)
+    return header
+
+
+def sip_notes(source: Source) -> list[str]:
+    """What to say where CTYPE and the distortion coefficients (SIP) of a header disagree.
+
+    Parameters
+    ----------
+    source : Source
+
+    Returns
+    -------
+    list of str
+    """
+    if not source.headers or source.wcs is None:
+        return []
+    header = source.headers[0]
+    has, says = _sip_axes(header)
+    if has == says:
+        return []
+    axes = listed(str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2))
+    if says:
+        return [
+            f"{source.label}: CTYPE ({axes}) speaks of SIP distortions, but the header has no SIP "
+            "coefficients; positions may be off by what they would move"
+        ]
+    height, width = source.pixels.shape
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
+    by = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            applied = header.copy()
+            for axis in (1, 2):
+                applied[f"CTYPE{axis}"] = f"{str(header[f'CTYPE{axis}']).strip()}-SIP"
+            world = WCS(applied).celestial.all_pix2world(corners, 0)
+            moved = source.wcs.wcs_world2pix(world, 0) - corners
+            by = f"; they would move positions by up to {np.hypot(*moved.T).max():.3g} px"
+    except Exception:  # coefficients that make no sense
+        by = "; they make no sense"
+    return [
+        f"{source.label}: the header has SIP coefficients, but its CTYPE ({axes}) has no -SIP, as "
+        f"in drizzled images that keep those of an exposure. They are not applied{by}. Where the "
+        "image is distorted, write -SIP in CTYPE"
+    ]
