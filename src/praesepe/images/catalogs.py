@@ -272,6 +272,14 @@ def _pixel_columns(
     for name in map(str, names):
         if name not in table.colnames:
             raise unknown(f"column of {label}", name, table.colnames)
+        unit = str(getattr(table[name], "unit", None) or "")
+        if unit.lower() not in ("", "pix", "pixel", "pixels"):
+            raise InputError(
+                f"{label}: column {name} is in {unit}, not in pixels",
+                given=unit,
+                allowed="pix",
+                remedy="name columns of pixel positions, or take the unit away if it is wrong",
+            )
         pixels = numbers(table, name, label) - origin
         positions.append(np.where(np.isfinite(pixels), pixels, np.nan))
     return positions[0], positions[1]

@@ -358,3 +358,12 @@ def test_a_hundred_thousand_rows(tmp_path: Path, wcs: WCS, rng: np.random.Genera
     table["ra"] = [f"{a // 15:02.0f}:{a / 15 % 1 * 60:010.7f}" for a in sky.ra.deg]
     _, x_read, _ = positions_in(table, wcs)
     np.testing.assert_allclose(x_read, x, atol=1e-2)
+
+
+def test_pixel_columns_in_another_unit_are_refused() -> None:
+    x = Masked(np.array([10.0, 11.0]) * u.pix, [False, True])
+    read = Catalog.read(QTable({"x": x, "y": x}), x="x", y="y", origin=1).pixel
+    assert read is not None
+    np.testing.assert_array_equal(read, [[9, np.nan]] * 2)
+    with pytest.raises(InputError, match="column x is in arcsec, not in pixels"):
+        Catalog.read(QTable({"x": [1.0] * u.arcsec, "y": [1.0] * u.pix}), x="x", y="y", origin=1)
