@@ -26,7 +26,7 @@ def _open_zip(path: Any, mode: str) -> Any:
                 remedy="unpack it, and give the file of the image",
             )
         return archive.open(choice[0])
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         raise InputError(
             f"{path}: the archive cannot be read: {reason(error)}", remedy="unpack it"
         ) from error

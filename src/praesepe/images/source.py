@@ -21,7 +21,7 @@ from astropy.io import fits
 from astropy.nddata import NDDataBase
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
-from astropy.wcs.utils import wcs_to_celestial_frame
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from praesepe.arrays import plain
@@ -218,6 +218,21 @@ def _celestial(wcs: WCS | None, label: str) -> WCS | None:
             allowed=("ICRS", "FK5", "FK4", "FK4-NO-E"),
             remedy="set RADESYS in the header to ICRS, FK5 or FK4, whichever is right",
         ) from error
+    scales = proj_plane_pixel_scales(celestial)
+    if not (np.all(scales > 0) and np.all(np.isfinite(scales))):
+        raise InputError(
+            f"{label}: by its WCS a pixel is {listed(f'{side:g}' for side in scales)} degrees wide",
+            given=tuple(map(float, scales)),
+            remedy="mend CD, or PC and CDELT, in its header",
+        )
+    if not np.all(np.abs(celestial.wcs.crval) <= 720):
+        raise InputError(
+            f"{label}: CRVAL = {listed(f'{value:g}' for value in celestial.wcs.crval)} is no "
+            "position on the sky",
+            given=tuple(map(float, celestial.wcs.crval)),
+            allowed="degrees",
+            remedy="mend CRVAL in its header",
+        )
     return celestial
 
 

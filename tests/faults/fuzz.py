@@ -1,0 +1,259 @@
+"""Damage the files that Praesepe reads, and see whether it says so in one line.
+
+    python tests/faults/fuzz.py [--minutes 10] [--seed 0] [--keep FOLDER]
+
+Bytes of images, catalogs, survey and model files are flipped, overwritten, cut off, removed and
+doubled. Every damaged file is read by a process of its own kind, which is replaced when it hangs
+(20 s), dies, or has taken more than 2 GB. A file may be read, or refused by an error of Praesepe's;
+any other exception, and any warning that is not Praesepe's, is a finding. Findings are printed
+with their seed, and kept with ``--keep``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import multiprocessing
+import re
+import resource
+import shutil
+import signal
+import tempfile
+import time
+import traceback
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from praesepe.errors import PraesepeError, PraesepeWarning
+from praesepe.images import Catalog, Mosaic
+from praesepe.images.cutouts import extract_stamps
+from praesepe.mocks import simulate_mosaic
+from praesepe.network import Estimator
+from praesepe.survey import load_survey
+
+HANG_S = 20
+MEMORY_BYTES = 2 * 2**30
+BAND = "F814W"
+STAMP_PX = 16
+
+
+@dataclass(frozen=True)
+class Target:
+    """A whole file, and how Praesepe reads it."""
+
+    path: Path
+    read: Callable[[Path], Any]
+
+
+def read_image(path: Path) -> Any:
+    """Cut one stamp out of a mosaic."""
+    mosaic = Mosaic.read({BAND: path}, one_band())
+    return extract_stamps(mosaic, [40.0], [40.0], STAMP_PX)
+
+
+def read_catalog(path: Path) -> Any:
+    """Read positions."""
+    return Catalog.read(path)
+
+
+def read_model(path: Path) -> Any:
+    """Load the model that the file belongs to."""
+    return Estimator.load(path.parent)
+
+
+def one_band() -> Any:
+    """`phat` with a single band."""
+    survey = load_survey("phat")
+    observation = survey.observation
+    bands = tuple(band for band in observation.bands if band.name == BAND)
+    return survey.model_copy(
+        update={"observation": observation.model_copy(update={"bands": bands})}
+    )
+
+
+def make_targets(folder: Path) -> list[Target]:
+    """Write one whole file of every kind."""
+    images = simulate_mosaic("phat", n=3, size=256, seed=1, out=folder / "mosaic").images
+    with fits.open(images[BAND]) as hdus:
+        header, data = hdus["SCI"].header, hdus["SCI"].data[:80, :80].copy()
+        first = hdus[0].header
+    plain = fits.HDUList([fits.PrimaryHDU(header=first), fits.ImageHDU(data, header, name="SCI")])
+    packed = fits.CompImageHDU(data, header, compression_type="RICE_1", name="SCI")
+    plain.writeto(folder / "plain.fits")
+    plain.writeto(folder / "zipped.fits.gz")
+    fits.HDUList([plain[0].copy(), packed]).writeto(folder / "packed.fits")
+    with zipfile.ZipFile(folder / "archive.fits.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "plain.fits", "plain.fits")
+    names = ("plain.fits", "zipped.fits.gz", "packed.fits", "archive.fits.zip")
+    targets = [Target(folder / name, read_image) for name in names]
+
+    table = Table.read(folder / "mosaic" / "truth.ecsv")["id", "ra", "dec"]
+    table.meta.clear()
+    table["name"] = [f"α {row}" for row in range(len(table))]
+    for name, form in (("c.ecsv", "ascii.ecsv"), ("c.csv", "ascii.csv"), ("c.vot", "votable")):
+        table.write(folder / name, format=form)
+    table["id", "ra", "dec"].write(folder / "c.fits")
+    names = ("c.ecsv", "c.csv", "c.vot", "c.fits")
+    targets += [Target(folder / name, read_catalog) for name in names]
+
+    survey = folder / "survey.toml"
+    survey.write_text(load_survey("phat").to_toml())
+    targets.append(Target(survey, load_survey))
+    model = Estimator.untrained(load_survey("phat"), encoder="tiny").save(folder / "model")
+    return targets + [
+        Target(model / name, read_model) for name in ("model.json", "weights.safetensors")
+    ]
+
+
+def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
+    """A copy with a few faults, most of them near the beginning, where headers are."""
+    data = bytearray(whole)
+    for _ in range(rng.integers(1, 4)):
+        reach = len(data) if rng.random() < 0.4 else min(len(data), 6000)
+        if reach == 0:
+            break
+        at, length = int(rng.integers(reach)), int(rng.geometric(0.05))
+        match rng.integers(6):
+            case 0:
+                data[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                data[at : at + length] = rng.bytes(length)
+            case 2:
+                data[at : at + length] = bytes(rng.choice(list(b"0123456789.-+Ee 'T"), length))
+            case 3:
+                del data[at : at + length]
+            case 4:
+                data[at:at] = data[at : at + length]
+            case 5:
+                del data[at:]
+    return bytes(data)
+
+
+def judge(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
+    """What came of reading a file: its kind, and where a fault lies."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            read(path)
+            outcome, detail = "read", ""
+        except PraesepeError as error:
+            outcome, detail = "refused", str(error)
+        except Exception:  # what is looked for
+            outcome, detail = "traceback", traceback.format_exc(limit=-4)
+    foreign = [w for w in caught if not issubclass(w.category, PraesepeWarning)]
+    if foreign and outcome != "traceback":
+        outcome, detail = "foreign warning", f"{foreign[0].category.__name__}: {foreign[0].message}"
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MEMORY_BYTES:
+        outcome = "memory"
+    return outcome, detail
+
+
+def serve(connection: Any) -> None:
+    """Read what is asked for until told to stop (in a process of its own)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while (task := connection.recv()) is not None:
+        connection.send(judge(*task))
+
+
+class Reader:
+    """A process that reads files, and is replaced when it hangs or dies."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._start()
+
+    def _start(self) -> None:
+        self._connection, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def read(self, target: Target, path: Path) -> tuple[str, str]:
+        """What comes of reading a file like a target's."""
+        self._connection.send((target.read, path))
+        try:
+            if self._connection.poll(HANG_S):
+                answer: tuple[str, str] = self._connection.recv()
+                if answer[0] != "memory":
+                    return answer
+            else:
+                answer = ("hang", f"more than {HANG_S} s")
+        except EOFError:
+            answer = ("died", "the process ended")
+        self._process.kill()
+        self._process.join()
+        self._start()
+        return answer
+
+    def stop(self) -> None:
+        """End the process."""
+        self._connection.send(None)
+        self._process.join()
+
+
+def attempts(targets: list[Target], folder: Path, seed: int) -> Iterator[tuple[int, Target, Path]]:
+    """Damaged files without end: their number, what they were, and where they lie."""
+    whole = {target.path: target.path.read_bytes() for target in targets}
+    for number in range(2**31):
+        rng = np.random.default_rng([seed, number])
+        target = targets[number % len(targets)]
+        place = folder / "damaged"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        if target.read is read_model:
+            shutil.copytree(target.path.parent, place, dirs_exist_ok=True)
+        path = place / target.path.name
+        path.write_bytes(damaged(whole[target.path], rng))
+        yield number, target, path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder for the files of findings")
+    options = parser.parse_args()
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    seen: set[tuple[str, str, str]] = set()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        targets = make_targets(folder)
+        reader = Reader()
+        for target in targets:
+            outcome, detail = reader.read(target, target.path)
+            if outcome != "read":
+                print(f"the whole file {target.path.name}: {outcome}\n{detail}")
+        end = time.monotonic() + 60 * options.minutes
+        for number, target, path in attempts(targets, folder, options.seed):
+            if time.monotonic() > end:
+                break
+            outcome, detail = reader.read(target, path)
+            counts[target.path.name, outcome] += 1
+            said = detail.strip().rpartition("\n")[2]
+            kind = (outcome, target.path.suffix, re.sub(r"0x\w+|\d+|'.*?'|/\S+", "", said)[:40])
+            if outcome not in ("read", "refused") and kind not in seen:
+                seen.add(kind)
+                print(f"--- {outcome}: {target.path.name}, seed {options.seed}, number {number}")
+                print(detail, flush=True)
+                if options.keep:
+                    options.keep.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, options.keep / f"{number}-{path.name}")
+        reader.stop()
+    outcomes = sorted({outcome for _, outcome in counts})
+    print(f"{'file':24}" + "".join(f"{outcome:>17}" for outcome in outcomes))
+    for target in targets:
+        row = "".join(f"{counts[target.path.name, outcome]:17}" for outcome in outcomes)
+        print(f"{target.path.name:24}{row}")
+    print(f"{sum(counts.values())} files, {len(seen)} different findings")
+
+
+if __name__ == "__main__":
+    main()
