@@ -63,6 +63,8 @@ class Quantity:
         Key of a survey's ``clusters`` that says what it is drawn from; empty: it is not drawn.
     categories : tuple of str
         Names of the values of a categorical quantity, which are 0, 1, …; empty: it is continuous.
+    profile : str
+        The only profile whose clusters have it, a category of ``profile``; empty: all have it.
     sources : tuple of str
         Quantities that it derives from; empty: it does not.
     derive : callable, optional
@@ -84,6 +86,7 @@ class Quantity:
     physical: tuple[float, float] = (-np.inf, np.inf)
     prior: str = ""
     categories: tuple[str, ...] = ()
+    profile: str = ""
     sources: tuple[str, ...] = ()
     derive: Derivation | None = None
     decimals: int = 4
@@ -343,7 +346,9 @@ PROFILE = register(
         categories=("eff", "king", "plummer"),
     )
 )
-GAMMA = register(Quantity("gamma", r"\gamma", "", "slope of the EFF profile", prior="gamma"))
+GAMMA = register(
+    Quantity("gamma", r"\gamma", "", "slope of the EFF profile", prior="gamma", profile="eff")
+)
 CONCENTRATION = register(
     Quantity(
         "concentration",
@@ -352,6 +357,7 @@ CONCENTRATION = register(
         "log10 of tidal over core radius of the King profile",
         limits=(0.1, 3.5),
         prior="king_concentration",
+        profile="king",
     )
 )
 ELLIPTICITY = register(
@@ -377,7 +383,7 @@ SEGREGATION = register(
 )
 ANGLE = register(Quantity("angle", r"\theta", "rad", "angle of the long axis from x to y"))
 TIDAL_RADIUS = register(
-    Quantity("tidal_radius", r"r_\mathrm{t}", "arcsec", "where the EFF profile ends")
+    Quantity("tidal_radius", r"r_\mathrm{t}", "arcsec", "where the EFF profile ends", profile="eff")
 )
 
 N_OWN = len(_REGISTRY)

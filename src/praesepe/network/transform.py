@@ -99,9 +99,9 @@ class _OfSurvey:
 def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     """Lowest and highest value of a quantity in a survey's prior.
 
-    Of a categorical quantity these are its first and its last category; of one that derives from
-    others, its extremes at the corners of their priors, at the survey's nearest and farthest
-    distance, or else its limits.
+    Of a categorical quantity these are its first and its last category, or, twice, the only one
+    that is drawn; of one that derives from others, its extremes at the corners of their
+    priors, at the survey's nearest and farthest distance, or else its limits.
 
     Raises
     ------
@@ -110,7 +110,8 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     """
     quantity = quantities.get(name)
     if quantity.is_categorical:
-        return 0.0, float(len(quantity.categories) - 1)
+        low, high = survey.drawn_range(quantity) if quantity.prior else (0, 1)
+        return (0.0, len(quantity.categories) - 1.0) if low < high else (low, high)
     if quantity.sources and survey.varies_in_distance:
         ends = [
             prior_range(survey.with_values(galaxy={"distance_pc": pc}), name)
@@ -140,10 +141,13 @@ def prior_ranges(survey: Survey, names: Sequence[str]) -> dict[str, tuple[float,
     ranges = {name: prior_range(survey, name) for name in names}
     for name, (low, high) in ranges.items():
         if not low < high:
+            quantity = quantities.get(name)
+            value = quantity.value_text(low) if quantity.is_categorical else f"{low:g}"
             raise InputError(
-                f"{name!r} is {low:g} in all clusters of survey {survey.name!r}, so that nothing "
+                f"{name!r} is {value} in all clusters of survey {survey.name!r}, so that nothing "
                 "can be inferred",
                 given=name,
-                remedy="give it a range in the survey's clusters, or leave it out of infers",
+                remedy=f"give it {'several' if quantity.is_categorical else 'a range'} in the "
+                "survey's clusters, or leave it out of infers",
             )
     return ranges

@@ -236,14 +236,11 @@ class Simulator:
             compute_truth=compute_truth,
         )
         center = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
-        truth = {
-            "log_age": clusters.log_age,
+        truth = varying_parameters(clusters, self.survey) | {
             "log_mass": drawn.stars.mass.log10(),
-            "log_rh": clusters.log_rh,
             "x": center[0],
             "y": center[1],
             "n_stars": drawn.n_stars,
-            **varying_parameters(clusters, self.survey),
             **magnitudes(drawn.stars.light, self.survey, "mag"),
         }
         if compute_truth:

@@ -7,7 +7,7 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.sky.cluster_stars import ClusterStars
 from praesepe.sky.clusters.parameters import Clusters
-from praesepe.survey import Survey, as_range
+from praesepe.survey import Survey
 
 NO_QUANTITIES = {
     "model": ("", "which of the survey's stellar models, counted from 0"),
@@ -50,25 +50,21 @@ def magnitudes(light: Tensor, survey: Survey, prefix: str) -> dict[str, Tensor]:
 
 
 def varying_parameters(clusters: Clusters, survey: Survey) -> dict[str, Tensor]:
-    """Those of the clusters' other parameters that the survey lets vary, by name."""
+    """Those of the clusters' parameters that the survey does not leave at a fixed default."""
     prior, tides = survey.clusters, survey.galaxy.tides
-    eff = "eff" in prior.profiles
-    varies = {
-        "gamma": eff,
-        "tidal_radius": eff and tides is not None,
-        "a_v": as_range(prior.a_v) != (0.0, 0.0),
-        "log_z": isinstance(prior.metallicity, tuple),
+    values = clusters.parameters() | {"tidal_radius": clusters.tidal_radius}
+    told = {q.name: not prior.is_default(q) for q in quantities.drawn()} | {
+        "angle": not prior.is_default(quantities.ELLIPTICITY),
+        "tidal_radius": tides is not None,
         "distance_pc": survey.varies_in_distance,
         "model": len(prior.stars.models) > 1,
-        "profile": prior.profiles != ("eff",),
-        "concentration": "king" in prior.profiles,
-        "ellipticity": prior.ellipticity != (0.0, 0.0),
-        "angle": prior.ellipticity != (0.0, 0.0),
-        "segregation": prior.segregation != (0.0, 0.0),
     }
-    return {
-        name: getattr(clusters, name) for name, wanted in varies.items() if wanted
-    } | clusters.more
+    told |= {
+        q.name: False
+        for q in quantities.registered()
+        if q.profile and q.profile not in prior.profiles
+    }
+    return {name: values[name] for name in values if told.get(name)}
 
 
 def what_stars_show(drawn: ClusterStars, survey: Survey) -> dict[str, Tensor]:

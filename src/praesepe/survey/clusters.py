@@ -214,15 +214,30 @@ class ClusterPrior(SurveySettings):
 
     def categories_of(self, quantity: Quantity) -> tuple[int, ...]:
         """Categories of a quantity that are drawn, each as often, by their numbers."""
-        names = getattr(self, quantity.prior)
-        names = (names,) if isinstance(names, str) else names
-        return tuple(quantity.categories.index(name) for name in names)
+        return _numbers(quantity, getattr(self, quantity.prior))
+
+    def is_default(self, quantity: Quantity) -> bool:
+        """Whether it gives a quantity the one value that all clusters have by default."""
+        if quantity.prior not in type(self).model_fields:
+            return False
+        given, default = getattr(self, quantity.prior), getattr(type(self)(), quantity.prior)
+        low, high = range_of(quantity, default)
+        return low == high and given is not None and range_of(quantity, given) == (low, high)
 
 
-def range_of(quantity: Quantity, prior: ValueOrRange) -> Range:
+def range_of(quantity: Quantity, prior: Any) -> Range:
     """Ends of what a survey gives for a quantity, in the quantity's own values."""
+    if quantity.is_categorical:
+        numbers = _numbers(quantity, prior)
+        return min(numbers), max(numbers)
     low, high = as_range(prior)
     return (math.log10(low), math.log10(high)) if _is_linear(quantity) else (low, high)
+
+
+def _numbers(quantity: Quantity, names: str | tuple[str, ...]) -> tuple[int, ...]:
+    """Numbers of the categories that a survey names."""
+    names = names if isinstance(names, tuple) else (names,)
+    return tuple(quantity.categories.index(name) for name in names)
 
 
 def _is_linear(quantity: Quantity) -> bool:

@@ -150,7 +150,7 @@ class Survey(SurveySettings):
         return self.clusters.rh_arcsec
 
     def drawn_range(self, quantity: Quantity) -> Range:
-        """Lowest and highest value of a continuous quantity in the clusters' prior.
+        """Lowest and highest value of a quantity in the clusters' prior.
 
         Parameters
         ----------
@@ -160,7 +160,8 @@ class Survey(SurveySettings):
         Returns
         -------
         tuple of float
-            In the quantity's own values, of a logarithmic one its log10.
+            In the quantity's own values: of a logarithmic one its log10, of a categorical one the
+            numbers of the first and the last category that are drawn.
 
         Raises
         ------
@@ -170,9 +171,10 @@ class Survey(SurveySettings):
         key = quantity.prior
         prior = self.rh_arcsec if key == "rh_arcsec" else getattr(self.clusters, key, None)
         if prior is None:
+            ends = ", ".join(map(repr, quantity.categories)) or "low, high"
             raise InputError(
                 f"survey {self.name!r} does not say what {quantity.name!r} is drawn from",
-                remedy=f"give it {key} = [low, high] in its clusters" if key else "",
+                remedy=f"give it {key} = [{ends}] in its clusters" if key else "",
             )
         return range_of(quantity, prior)
 

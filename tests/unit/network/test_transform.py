@@ -115,3 +115,9 @@ def test_the_prior_of_a_length_spans_near_to_far(survey: Survey) -> None:
 def test_what_does_not_vary_is_not_inferred(survey: Survey) -> None:
     with pytest.raises(InputError, match=r"'a_v' is 0 in all clusters .* give it a range"):
         Estimator.untrained(survey, infers=("log_age", "a_v"), head="grid", encoder="tiny")
+    with pytest.raises(InputError, match=r"'profile' is eff in all clusters .* give it several"):
+        Estimator.untrained(survey, infers=("log_age", "profile"), head="grid", encoder="tiny")
+    assert prior_range(survey.with_values(clusters={"profile": ("king", "eff")}), "profile") == (
+        0.0,
+        2.0,
+    )

@@ -12,9 +12,10 @@ from scipy import stats
 
 from praesepe import quantities
 from praesepe.errors import InputError
-from praesepe.quantities import Quantity
+from praesepe.quantities import DEFAULT_INFERRED, Quantity
 from praesepe.sky.clusters.parameters import draw_clusters
 from praesepe.sky.simulator import Simulator
+from praesepe.sky.truth import varying_parameters
 from praesepe.survey import Survey, load_survey, parse_survey
 
 TOYS = (
@@ -65,6 +66,24 @@ def test_they_stand_in_the_truth_and_move_no_stamp() -> None:
     assert not {"toy", "log_toy", "kind"} & set(usual.truth)
     torch.testing.assert_close(mocks.values(["twice"])[:, 0], 2 * mocks.truth["toy"])
     assert set(mocks.truth) - set(usual.truth) == {"toy", "log_toy", "kind"}
+
+
+@pytest.mark.parametrize(
+    ("clusters", "told"),
+    [
+        ({"metallicity": 0.0142}, {"gamma", "tidal_radius"}),
+        ({"a_v": (0.0, 0.0)}, {"gamma", "tidal_radius"}),
+        ({"a_v": 1.0, "profile": "plummer"}, {"a_v", "profile"}),
+        ({"profile": ("eff", "king")}, {"gamma", "tidal_radius", "profile", "concentration"}),
+        ({"ellipticity": (0.0, 0.3)}, {"gamma", "tidal_radius", "ellipticity", "angle"}),
+        ({"metallicity": (0.01, 0.02), "kind": "a"}, {"gamma", "tidal_radius", "log_z", "kind"}),
+    ],
+)
+def test_the_truth_tells_what_is_not_at_a_fixed_default(
+    clusters: dict[str, Any], told: set[str]
+) -> None:
+    survey = survey_with(**({"metallicity": 0.0142} | clusters))
+    assert set(varying_parameters(drawn(survey, 2), survey)) == told | {*DEFAULT_INFERRED}
 
 
 def test_they_can_be_given() -> None:

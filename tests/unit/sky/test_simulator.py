@@ -62,7 +62,7 @@ def test_shapes_and_types(simulator, survey):
     assert torch.isfinite(mocks.images).all()
     assert torch.isfinite(mocks.labels).all()
     expected = {"log_present_mass", "gamma", "tidal_radius", "x", "y", "n_stars", "field_density"}
-    expected |= {"n_living", "rh_realised_arcsec", "log_age", "log_mass", "log_rh"}
+    expected |= {"n_living", "rh_realised_arcsec", "log_age", "log_mass", "log_rh", "log_z"}
     expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("mag", "brightest")}
     assert set(mocks.truth) == expected
     assert all(value.shape == (5,) for value in mocks.truth.values())
@@ -75,8 +75,8 @@ def test_values_are_columns_of_the_truth_or_derive_from_them(simulator, survey):
     torch.testing.assert_close(values[:, 1], 10 ** mocks.truth["log_rh"])
     torch.testing.assert_close(values[:, 2], values[:, 1] * survey.pc_per_arcsec)
     assert torch.equal(mocks.labels, mocks.values(["log_age", "log_mass", "log_rh"]))
-    with pytest.raises(InputError, match="does not tell 'log_z'; it has log_age"):
-        mocks.values(["log_z"])
+    with pytest.raises(InputError, match="does not tell 'a_v'; it has log_age"):
+        mocks.values(["a_v"])
 
 
 def test_repr_says_what_they_are(simulator):
