@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,9 @@ from praesepe.errors import InputError
 from praesepe.network.heads.base import Axis
 from praesepe.quantities import Values
 from praesepe.survey import Survey
+
+GRID_POINTS = 2**16 + 1
+"""About so many points of its sources tell the range of a derived quantity."""
 
 
 class StampTransform(nn.Module):
@@ -100,8 +102,8 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     """Lowest and highest value of a quantity in a survey's prior.
 
     Of a categorical quantity these are its first and its last category, or, twice, the only one
-    that is drawn; of one that derives from others, its extremes at the corners of their
-    priors, at the survey's nearest and farthest distance, or else its limits.
+    that is drawn; of one that derives from others, its extremes on a grid over their priors, at
+    the survey's nearest and farthest distance, within its limits.
 
     Raises
     ------
@@ -122,18 +124,29 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     if quantity.prior:
         bounds = np.array(survey.drawn_range(quantity))
     elif quantity.sources:
-        corners = itertools.product(*(prior_range(survey, source) for source in quantity.sources))
-        columns = dict(zip(quantity.sources, np.array(list(corners)).T, strict=True))
-        values = quantity.derived(columns, _OfSurvey(survey.pc_per_arcsec))
-        bounds = np.array([values.min(), values.max()])
-    if not np.isfinite(bounds).all():
-        bounds = np.array(quantity.limits)
+        columns = _source_grid(survey, quantity.sources)
+        with np.errstate(all="ignore"):
+            values = quantity.derived(columns, _OfSurvey(survey.pc_per_arcsec))
+        bounds = np.clip([values.min(), values.max()], *quantity.limits)  # NaN stays NaN
+    bounds = np.where(np.isnan(bounds), quantity.limits, bounds)
     if not np.isfinite(bounds).all():
         raise InputError(
             f"quantity {name!r} cannot be inferred: nothing says between which values it lies; "
             "give it limits in the registry"
         )
     return float(bounds[0]), float(bounds[1])
+
+
+def _source_grid(survey: Survey, sources: Sequence[str]) -> dict[str, Values]:
+    """Values of quantities on a regular grid over their priors, corners included."""
+    n = max(2, round(GRID_POINTS ** (1 / len(sources))))
+    axes = []
+    for name in sources:
+        low, high = prior_range(survey, name)
+        steps = round(high - low) + 1 if quantities.get(name).is_categorical else n
+        axes.append(np.linspace(low, high, steps))
+    grid = np.meshgrid(*axes, indexing="ij")
+    return {name: values.ravel() for name, values in zip(sources, grid, strict=True)}
 
 
 def prior_ranges(survey: Survey, names: Sequence[str]) -> dict[str, tuple[float, float]]:

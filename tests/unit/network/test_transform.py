@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -100,6 +102,30 @@ def test_a_quantity_of_ones_own(survey: Survey) -> None:
     finally:
         quantities.unregister("log_density")
         quantities.unregister("kind")
+
+
+@pytest.mark.parametrize(
+    ("sources", "derive", "limits", "expected"),
+    [
+        (("log_age",), lambda of: (of["log_age"] - 8) ** 2, (0, 4.5), (0, 2.1**2)),
+        (("log_age",), lambda of: (of["log_age"] - 8) ** 2, (0, 3), (0, 3)),
+        (("log_age", "log_mass"), lambda of: np.sin(3 * of["log_age"]) * of["log_mass"],
+         (-np.inf, np.inf), (-3.5, 3.5)),
+        (("log_age",), lambda of: np.log10(of["log_age"] - 6.6), (-2, np.inf), (-2, np.log10(3.5))),
+    ],
+)  # fmt: skip
+def test_a_derived_quantity_may_turn_inside_the_prior(
+    survey: Survey, sources: Any, derive: Any, limits: Any, expected: tuple[float, float]
+) -> None:
+    quantities.register(
+        Quantity(
+            "bump", "b", "", "x", limits=limits, sources=sources, derive=lambda of, _: derive(of)
+        )
+    )
+    try:
+        assert prior_range(survey, "bump") == pytest.approx(expected, abs=1e-3)
+    finally:
+        quantities.unregister("bump")
 
 
 def test_the_prior_of_a_length_spans_near_to_far(survey: Survey) -> None:

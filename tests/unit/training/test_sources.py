@@ -176,7 +176,7 @@ def test_missing_labels_are_named(
 
 def test_words_are_no_labels(survey: Survey, images: dict[str, Path], catalog: Table) -> None:
     catalog["log_age"] = ["old"] * N
-    with pytest.raises(InputError, match="log_age of the catalog does not hold numbers"):
+    with pytest.raises(InputError, match="row 1: log_age = 'old' is not a number"):
         read_labelled(survey, images, catalog)
 
 
