@@ -156,6 +156,12 @@ def predict(
         Path | None, typer.Option(help="Posterior draws to write: .parquet or .zarr.")
     ] = None,
     n_samples: Samples = 500,
+    align: Annotated[
+        bool, typer.Option("--align", help="Lay shifted bands on each other by their stars.")
+    ] = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not look at the images before.")
+    ] = False,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     machine: Machine,
@@ -178,6 +184,8 @@ def predict(
             samples=samples,
             overwrite=overwrite,
             n_samples=n_samples,
+            align=align,
+            check=not no_check,
             seed=seed,
             **asdict(pixels),
             **images.reading(),

@@ -49,6 +49,8 @@ def predict(
     zero_points: Mapping[str, float | str] | None = None,
     allow_no_wcs: bool = False,
     reproject: Literal["auto", "never"] = "auto",
+    align: bool = False,
+    check: bool = True,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,
@@ -88,6 +90,12 @@ def predict(
         the table has its pixel positions on that image, too.
     units, zero_points, allow_no_wcs, reproject
         How the images are read; see `praesepe.images.Mosaic.read`.
+    align : bool
+        Resample bands that are shifted, turned or stretched against the band with most stars, by
+        what the stars tell.
+    check : bool
+        Whether noise, widths and registration of the stars are looked at before, shortly; see
+        `praesepe.check`.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.
@@ -116,6 +124,7 @@ def predict(
     # imported here, so that a bare GPU node can import this module without astropy
     from praesepe.images.catalogs import Catalog
     from praesepe.images.mosaic import Mosaic
+    from praesepe.inference.check.alignment import prepared
 
     if keep not in ("percentiles", "draws"):
         raise unknown("value of keep", str(keep), ("percentiles", "draws"))
@@ -131,6 +140,8 @@ def predict(
         allow_no_wcs=allow_no_wcs,
         reproject=reproject,
     )
+    if check or align:
+        mosaic = prepared(mosaic, align=align)
     clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
     positions = clusters.on(mosaic)
     shown_on = mosaic.band(clusters.pixels_of or mosaic.pixel_band).label

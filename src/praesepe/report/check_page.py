@@ -79,7 +79,7 @@ def _widths(found: Check) -> Figure:
     for ax, (name, seen) in zip(axes, found.measured.bands.items(), strict=True):
         widths, stars = found.widths[name], seen.stars.where(seen.stars.alone)
         fwhm = [widths.fwhm_at(widths.blur_square(r)) for r in stars.peak / stars.wide]
-        allowed = (widths.fwhm_at(low**2), widths.fwhm_at(high**2))
+        allowed = (widths.fwhm_at(low * abs(low)), widths.fwhm_at(high**2))
         plot_widths(ax, stars.signal, fwhm, allowed, title=name)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from astropy.io import fits
 from scipy.ndimage import gaussian_filter, shift
 
 import praesepe
+from praesepe.images.cutouts import extract_stamps
+from praesepe.images.mosaic import Mosaic
 from praesepe.inference.check import reference as own_fields
 from praesepe.mocks.mosaic_files import SimulatedMosaic
 
@@ -38,7 +41,7 @@ def changed(sky: SimulatedMosaic, band: str, change: Callable[[np.ndarray], np.n
     return images
 
 
-def faults(images: Images) -> str:
+def faults_of(images: Images | Mosaic) -> str:
     return ", ".join(praesepe.check("phat", images).faults)
 
 
@@ -73,4 +76,24 @@ def test_a_mosaic_as_the_model_expects_it_is_fine(sky: SimulatedMosaic, tmp_path
 def test_a_fault_is_named(
     sky: SimulatedMosaic, change: Callable[[np.ndarray], np.ndarray], name: str
 ) -> None:
-    assert name in faults(changed(sky, "F475W", change))
+    assert name in faults_of(changed(sky, "F475W", change))
+
+
+def test_predict_lays_a_shifted_band_on_the_others(sky: SimulatedMosaic) -> None:
+    moved = changed(sky, "F475W", lambda image: shift(image, (0.4, -0.3), order=5, mode="nearest"))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        praesepe.predict("phat", moved, sky.truth)
+    assert any("F475W: registration (-0.30, +0.4" in str(one.message) for one in told)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        result = praesepe.predict("phat", moved, sky.truth, align=True)
+    assert any("F475W lay (-0.30, +0.4" in str(one.message) for one in told)
+    assert "registration" not in faults_of(result.observation)
+    assert result.observation.reprojected == ("F475W",)
+    stamps = [
+        extract_stamps(m, result["x"] - 1, result["y"] - 1, 32).images[:, 1]
+        for m in (result.observation, Mosaic.read(sky.images, result.model.survey))
+    ]
+    light = np.nansum(stamps, axis=(2, 3))
+    assert light[0] == pytest.approx(light[1], rel=0.03, abs=1.0)

@@ -87,9 +87,9 @@ class Judge:
 
     def blurs(self, name: str) -> tuple[float, float]:
         """Squares of the least and the largest blur that the model was trained with, px²."""
-        low, high = self.mosaic.survey.observation.nuisance.blur_px
+        low, high = (b * abs(b) for b in self.mosaic.survey.observation.nuisance.blur_px)
         focus = self.widths[name].focus_square
-        return low**2 - CROWDING_SQUARE, 1.05 * (high**2 + focus) + CROWDING_SQUARE
+        return low - CROWDING_SQUARE, 1.05 * (high + focus) + CROWDING_SQUARE
 
     @cached_property
     def mags(self) -> np.ndarray | None:

@@ -103,7 +103,8 @@ class Measured:
     ----------
     bands : dict of str to BandMeasured
     reference : str
-        The band with most stars, against which the others are registered.
+        The band against which the others are registered: that with most stars, or another one if
+        that lies apart from the others.
     registration : dict of str to Registration or None
         Of the other bands.
     area_px : int
@@ -141,14 +142,44 @@ def measure_mosaic(
     bands = {name: BandMeasured.of(planes[name], widths[name], saturated[name]) for name in planes}
     reference = max(bands, key=lambda name: int((bands[name].stars.signal > 10).sum()))
     lists = {name: [plane.stars for plane in planes[name]] for name in planes}
-    registration = {
-        name: register(lists[reference], lists[name], mosaic.shape)
-        for name in planes
-        if name != reference
-    }
+    registration = _against(reference, lists, mosaic.shape)
+    middle = _middle_band(reference, registration)
+    if middle != reference:
+        reference, registration = middle, _against(middle, lists, mosaic.shape)
     return Measured(bands, reference, registration, area)
 
 
+def _against(
+    reference: str, lists: Mapping[str, list[StarList]], shape: tuple[int, int]
+) -> dict[str, Registration | None]:
+    """Registration of all other bands against one."""
+    return {
+        name: register(lists[reference], stars, shape)
+        for name, stars in lists.items()
+        if name != reference
+    }
+
+
+def _middle_band(reference: str, registration: Mapping[str, Registration | None]) -> str:
+    """The band that lies nearest to the others, so that a shift is told of the band that has it."""
+    known = {name: one for name, one in registration.items() if one is not None}
+    places = {reference: np.zeros(2)}
+    places |= {name: np.array([one.x_px, one.y_px]) for name, one in known.items()}
+    far = {
+        name: sum(float(np.hypot(*(place - other))) for other in places.values())
+        for name, place in places.items()
+    }
+    nearest = min(far, key=lambda name: far[name])
+    return nearest if far[nearest] < far[reference] - 0.1 else reference
+
+
+_WIDTHS: dict[str, dict[str, PSFWidths]] = {}
+
+
 def psf_widths(survey: Survey) -> dict[str, PSFWidths]:
-    """The model's PSF of every band."""
-    return {name: PSFWidths.of(survey, name) for name in survey.band_names}
+    """The model's PSF of every band, computed once in a process."""
+    key = survey.fingerprint()
+    if key not in _WIDTHS:
+        _WIDTHS.clear()
+        _WIDTHS[key] = {name: PSFWidths.of(survey, name) for name in survey.band_names}
+    return _WIDTHS[key]

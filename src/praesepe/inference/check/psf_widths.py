@@ -19,7 +19,7 @@ Image = NDArray[np.floating[Any]]
 FOCUS_SIGMAS = 1.3
 """Defocus, in standard deviations of the survey, that is still usual."""
 
-FINER = 4
+FINER = 2
 HALF_PX = 24
 SQUARES = np.linspace(-0.4, 6.0, 33).round(3)
 """Squares of blurs, px²; a negative one is a PSF sharper than the model's."""

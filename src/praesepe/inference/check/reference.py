@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 
@@ -77,7 +76,7 @@ def reference_of(
     survey: Survey, widths: dict[str, PSFWidths], *, setup: Setup | None = None
 ) -> Reference:
     """Fields over the survey's range of densities, made once in a process."""
-    key = json.dumps(survey.identity(), sort_keys=True)
+    key = survey.fingerprint()
     if key not in _MADE:
         _MADE.clear()
         _MADE[key] = _make(survey, widths, setup)

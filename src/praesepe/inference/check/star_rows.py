@@ -95,7 +95,7 @@ def stars(judge: Judge) -> Iterator[Row]:
 
 def psf(judge: Judge) -> Iterator[Row]:
     """Widths of the stars."""
-    low, high = judge.mosaic.survey.observation.nuisance.blur_px
+    high = judge.mosaic.survey.observation.nuisance.blur_px[1]
     for band, seen in judge.each():
         widths, (sharpest, widest) = judge.widths[band.name], judge.blurs(band.name)
         least, most = widths.fwhm_at(sharpest), widths.fwhm_at(widest)
@@ -118,7 +118,7 @@ def psf(judge: Judge) -> Iterator[Row]:
         if judge.width_ratio is not None and (wide or sharp):
             advice = "Probably the pixel scale (see there)."
         elif wide:
-            sigma = math.sqrt(max(seen.blur_square - low**2, 0))
+            sigma = math.sqrt(max(seen.blur_square, 0))
             advice = (
                 f"Blurred: as if by a Gaussian of {sigma:.2f} px more than the model's PSF, "
                 "which was trained "
