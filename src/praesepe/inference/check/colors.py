@@ -149,11 +149,12 @@ def _fit(
     return offset[bands], likelihood
 
 
-def swapped_pair(mags: Array, reference: Array) -> tuple[int, int] | None:
+def swapped_pair(mags: Array, reference: Array, zero_points: Array) -> tuple[int, int] | None:
     """Two bands whose images, exchanged, make the stars those of the survey; None: none do.
 
     Exchanged images have other colors altogether. The right order needs offsets smaller by half,
-    and explains the stars better.
+    and explains the stars better. The magnitudes rest on the zero points, (band,), of the given
+    order.
     """
     own = color_offsets(mags, reference)
     best, pair = (float(np.abs(own.mag).max()), own.likelihood), None
@@ -162,7 +163,7 @@ def swapped_pair(mags: Array, reference: Array) -> tuple[int, int] | None:
     for one, other in combinations(range(mags.shape[1]), 2):
         order = np.arange(mags.shape[1])
         order[[one, other]] = other, one
-        turned = color_offsets(mags[:, order], reference)
+        turned = color_offsets((mags - zero_points)[:, order] + zero_points, reference)
         size = float(np.abs(turned.mag).max())
         if size < 0.5 * best[0] and turned.likelihood > own.likelihood:
             best, pair = (size * 2, turned.likelihood), (one, other)

@@ -21,6 +21,8 @@ from praesepe.inference.check.psf_widths import PSFWidths
 from praesepe.inference.check.reference import Reference
 from praesepe.survey import Band
 
+CORRELATION_SLACK = 0.12
+
 CROWDING_SQUARE = 0.12
 """Square of the blur, px², that crowding looks like."""
 
@@ -71,10 +73,13 @@ class Judge:
 
     @cached_property
     def width_ratio(self) -> float | None:
-        """By what all stars are wider than the model's, if by one factor in all bands."""
+        """By what all stars are wider than the model's, if by one factor in all bands.
+
+        None also where images are smoothed, which makes stars wider, too.
+        """
         ratios = []
         for band, seen in self.each():
-            if not np.isfinite(seen.blur_square):
+            if not np.isfinite(seen.blur_square) or self.is_smoothed(band):
                 return None
             widths = self.widths[band.name]
             own = [widths.fwhm_at(square) for square in self.blurs(band.name)]
@@ -84,6 +89,20 @@ class Judge:
         if smallest > largest or (smallest < 1.05 < 1 / 0.95 and largest > 0.95):
             return None
         return 0.5 * (smallest + largest)
+
+    def correlations(self, band: Band) -> tuple[float, float]:
+        """Least and largest correlation of the noise of neighbouring pixels."""
+        low, high = 0.0, 0.0
+        if self.reference is not None and self.density is not None:
+            known = self.reference.correlation[band.name]
+            low, high = float(known.min()), self.reference.at(known, self.density)
+        elif band.noise_kernel is not None:
+            high = 0.8
+        return low - CORRELATION_SLACK, high + CORRELATION_SLACK
+
+    def is_smoothed(self, band: Band) -> bool:
+        """Whether neighbouring pixels share more noise than the survey's."""
+        return self.measured.bands[band.name].correlation > self.correlations(band)[1]
 
     def blurs(self, name: str) -> tuple[float, float]:
         """Squares of the least and the largest blur that the model was trained with, px²."""
@@ -118,7 +137,8 @@ class Judge:
         """Two bands whose images seem to be exchanged."""
         if self.reference is None or self.mags is None or len(self.mags) < LEAST_STARS:
             return None
-        pair = swapped_pair(self.mags, self.reference.mags)
+        zero_points = np.array([band.zero_point_ab for band in self.mosaic.survey.bands])
+        pair = swapped_pair(self.mags, self.reference.mags, zero_points)
         names = self.mosaic.band_names
         return None if pair is None else (names[pair[0]], names[pair[1]])
 

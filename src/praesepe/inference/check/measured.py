@@ -143,7 +143,8 @@ def measure_mosaic(
     reference = max(bands, key=lambda name: int((bands[name].stars.signal > 10).sum()))
     lists = {name: [plane.stars for plane in planes[name]] for name in planes}
     registration = _against(reference, lists, mosaic.shape)
-    middle = _middle_band(reference, registration)
+    places = {name: np.array([one.x_px, one.y_px]) for name, one in registration.items() if one}
+    middle = middle_of({reference: np.zeros(2), **places}, first=reference)
     if middle != reference:
         reference, registration = middle, _against(middle, lists, mosaic.shape)
     return Measured(bands, reference, registration, area)
@@ -160,17 +161,17 @@ def _against(
     }
 
 
-def _middle_band(reference: str, registration: Mapping[str, Registration | None]) -> str:
-    """The band that lies nearest to the others, so that a shift is told of the band that has it."""
-    known = {name: one for name, one in registration.items() if one is not None}
-    places = {reference: np.zeros(2)}
-    places |= {name: np.array([one.x_px, one.y_px]) for name, one in known.items()}
+def middle_of(places: Mapping[str, Array], *, first: str) -> str:
+    """The band nearest to the others, so that a shift is told of the band that has it.
+
+    `first` stands where no other is clearly nearer; of two bands always.
+    """
     far = {
         name: sum(float(np.hypot(*(place - other))) for other in places.values())
         for name, place in places.items()
     }
     nearest = min(far, key=lambda name: far[name])
-    return nearest if far[nearest] < far[reference] - 0.1 else reference
+    return nearest if far[nearest] < far[first] - 0.1 else first
 
 
 _WIDTHS: dict[str, dict[str, PSFWidths]] = {}

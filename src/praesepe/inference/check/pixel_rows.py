@@ -9,7 +9,6 @@ from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.rows import Row, Verdict
 from praesepe.survey import Band
 
-CORRELATION_SLACK = 0.12
 UNITS_FACTOR = 2.5
 """Of the noise, from which the unit is doubted rather than the depth."""
 
@@ -110,7 +109,11 @@ def noise(judge: Judge) -> Iterator[Row]:
         expected = f"{low:.3g} to {high:.3g} e-/s"
         ratio = seen.noise / math.sqrt(low * high)
         item, advice = "noise", ""
-        if not 1 / UNITS_FACTOR < ratio < UNITS_FACTOR:
+        verdict: Verdict = "wrong"
+        if seen.noise < 0.92 * low and judge.is_smoothed(band):
+            verdict = "note"
+            advice = f"{ratio:.2g} times the usual noise, because the image was smoothed."
+        elif not 1 / UNITS_FACTOR < ratio < UNITS_FACTOR:
             item = "unit"
             advice = (
                 f"Values are {ratio:.2g} times what they should be: check BUNIT. Electrons, "
@@ -126,24 +129,19 @@ def noise(judge: Judge) -> Iterator[Row]:
             )
         elif seen.noise < 0.92 * low:
             advice = (
-                f"{ratio:.2g} times the usual noise: a deeper image, or one that was smoothed "
-                "or resampled. Train a model for this depth."
+                f"{ratio:.2g} times the usual noise: a deeper image. Train a model for this depth."
             )
-        verdict: Verdict = "wrong" if advice else "fine"
+        else:
+            verdict = "fine"
         yield Row(item, band.name, measured, expected, verdict, advice, seen.noise)
 
 
 def correlation(judge: Judge) -> Iterator[Row]:
     """Correlation of the noise of neighbouring pixels."""
     for band, seen in judge.each():
-        low, high = 0.0, 0.0
-        if judge.reference is not None and judge.density is not None:
-            known = judge.reference.correlation[band.name]
-            low, high = float(known.min()), judge.reference.at(known, judge.density)
-        elif band.noise_kernel is not None:
-            high = 0.8
-        low, high = low - CORRELATION_SLACK, high + CORRELATION_SLACK
+        low, high = judge.correlations(band)
         advice = ""
+        resampled = band.name in judge.mosaic.reprojected
         if seen.correlation > high:
             advice = "Neighbouring pixels share their noise: the image was smoothed, resampled "
             advice += "or drizzled in another way than the model's."
@@ -154,7 +152,7 @@ def correlation(judge: Judge) -> Iterator[Row]:
             band.name,
             f"{seen.correlation:.2f} at 1 px",
             f"{max(low, 0):.2f} to {high:.2f}",
-            "wrong" if advice else "fine",
+            "fine" if not advice else "note" if resampled else "wrong",
             advice and f"{advice} Use the original mosaic, or train a model with this noise.",
             seen.correlation,
         )

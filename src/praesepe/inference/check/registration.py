@@ -52,6 +52,32 @@ class Registration:
     farthest_px: float
     middle: tuple[float, float]
 
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> Registration:
+        """No displacement on a mosaic of a shape."""
+        middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
+        return cls(0.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, middle)
+
+    def against(self, other: Registration) -> Registration:
+        """Where this band lies against another, both small displacements from one reference."""
+        found = replace(
+            self,
+            x_px=self.x_px - other.x_px,
+            y_px=self.y_px - other.y_px,
+            angle=self.angle - other.angle,
+            scale=self.scale - other.scale,
+            error_px=math.hypot(self.error_px, other.error_px),
+        )
+        return found.with_farthest()
+
+    def with_farthest(self) -> Registration:
+        """The same with the largest displacement, which is at a corner."""
+        x, y = (np.array([0.0, 2 * one]) for one in self.middle)
+        corner_x, corner_y = np.meshgrid(x, y)
+        moved_x, moved_y = self(corner_x, corner_y)
+        farthest = float(np.max(np.hypot(moved_x - corner_x, moved_y - corner_y)))
+        return replace(self, farthest_px=farthest)
+
     def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Place in the band of places in the reference band, pixels."""
         far_x, far_y = x - self.middle[0], y - self.middle[1]
@@ -171,7 +197,4 @@ def register(
                 solution[k] = 0.0
     shift_x, shift_y, angle, scale = solution.tolist()
     found = Registration(shift_x, shift_y, angle, scale, int(keep.sum()), error, 0.0, middle)
-    corner_x, corner_y = np.meshgrid([0.0, shape[1] - 1.0], [0.0, shape[0] - 1.0])
-    moved_x, moved_y = found(corner_x, corner_y)
-    farthest = float(np.max(np.hypot(moved_x - corner_x, moved_y - corner_y)))
-    return replace(found, farthest_px=farthest)
+    return found.with_farthest()

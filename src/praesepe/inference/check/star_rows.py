@@ -6,10 +6,15 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from praesepe.inference.check.colors import LEAST_STARS
 from praesepe.inference.check.judge import Judge
+from praesepe.inference.check.measured import middle_of
+from praesepe.inference.check.registration import Registration
 from praesepe.inference.check.rows import Row, Verdict
+
+Array = NDArray[np.float64]
 
 SHIFT_PX = 0.15
 """Distance between two bands' stars that is wrong, beside its error."""
@@ -138,46 +143,43 @@ def psf(judge: Judge) -> Iterator[Row]:
 
 
 def registration(judge: Judge) -> Iterator[Row]:
-    """Shift, turn and stretch of each band against the reference band."""
-    reference = judge.measured.reference
-    known = {
-        name: (judge.declared(name, "XSHIFT"), judge.declared(name, "YSHIFT"))
+    """Shift, turn and stretch of each band against the others."""
+    measured = judge.measured
+    known = {measured.reference: Registration.none(judge.mosaic.shape)}
+    known |= {name: one for name, one in measured.registration.items() if one is not None}
+    said = {
+        name: np.array([judge.declared(name, "XSHIFT"), judge.declared(name, "YSHIFT")])
         for name in judge.mosaic.band_names
     }
-    for name, found in judge.measured.registration.items():
-        dx, dy = (a - b for a, b in zip(known[name], known[reference], strict=True))
-        said = math.hypot(dx, dy)
-        expected = f"0 ± {SHIFT_PX:g} px from {reference}"
-        if said:
-            expected = f"({dx:+.2f}, {dy:+.2f}) px from {reference}, by its header"
-        if found is None:
-            yield Row(
-                "registration",
-                name,
-                "too few stars are shared",
-                expected,
-                "unknown",
-                "If both bands have stars, they lie apart by more than 10 px, are turned "
-                "or mirrored: check the WCS.",
-            )
+    rest = {name: np.array([one.x_px, one.y_px]) - said[name] for name, one in known.items()}
+    middle = middle_of(rest, first=measured.reference)
+    for name in judge.mosaic.band_names:
+        if name == middle:
             continue
+        expected = f"0 ± {SHIFT_PX:g} px from {middle}"
+        dx, dy = said[name] - said[middle]
+        if dx or dy:
+            expected = f"({dx:+.2f}, {dy:+.2f}) px from {middle}, by its header"
+        if name not in known:
+            advice = (
+                "If both bands have stars, they lie apart by more than 10 px, are turned or "
+                "mirrored: check the WCS."
+            )
+            shared = "too few stars are shared"
+            yield Row("registration", name, shared, expected, "unknown", advice)
+            continue
+        found = known[name].against(known[middle])
         off = math.hypot(found.x_px - dx, found.y_px - dy)
-        turned = abs(found.angle) + abs(found.scale) > 0
-        far = max(off, found.farthest_px - said if turned else 0.0)
-        wrong = far > SHIFT_PX + 3 * found.error_px
+        bent = found.farthest_px - math.hypot(found.x_px, found.y_px)
+        far = off + bent
         text = f"({found.x_px:+.2f}, {found.y_px:+.2f}) px"
-        if turned and found.farthest_px - math.hypot(found.x_px, found.y_px) > 0.03:
+        if bent > 0.03:
             text += f", turned by {math.degrees(found.angle):+.4f}°, stretched by "
             text += f"{100 * found.scale:+.3f} %, up to {found.farthest_px:.2f} px"
-        yield Row(
-            "registration",
-            name,
-            text,
-            expected,
-            "wrong" if wrong else "fine",
-            "Shifted against the other bands: align them, or use predict --align." if wrong else "",
-            far,
-        )
+        wrong = far > SHIFT_PX + 3 * found.error_px
+        advice = "Shifted against the other bands: align them, or use predict --align."
+        verdict: Verdict = "wrong" if wrong else "fine"
+        yield Row("registration", name, text, expected, verdict, advice if wrong else "", far)
 
 
 def zero_points(judge: Judge) -> Iterator[Row]:
@@ -210,27 +212,42 @@ def zero_points(judge: Judge) -> Iterator[Row]:
                 "Too few stars to compare their colors.",
             )
         return
-    n = len(names)
     said = np.array([judge.declared(name, "ZPOFFSET") for name in names])
-    said = (said - said.mean()) * n / (n - 1)
-    for name, mag, known in zip(names, found.mag, said, strict=True):
-        off = float(mag - known)
-        slack = OFFSET_MAG + 2 * found.error_mag
-        expected = f"0 ± {slack:.2f} mag" if not known else f"{known:+.2f} ± {slack:.2f} mag"
-        wrong = abs(off) > slack
+    slack = OFFSET_MAG + found.error_mag
+    off = left_over(found.mag - (said - said.mean()), slack)
+    for name, mag, value in zip(names, found.mag, off, strict=True):
+        expected = "0" if np.all(said == 0) else f"{mag - value:+.2f}"
         advice = ""
-        if wrong:
-            fainter = "faint" if off > 0 else "bright"
+        if abs(value) > slack:
+            fainter = "faint" if value > 0 else "bright"
             advice = (
-                f"Too {fainter} by {abs(off):.2f} mag against the other bands: check PHOTFLAM "
+                f"Too {fainter} by {abs(value):.2f} mag against the other bands: check PHOTFLAM "
                 "and PHOTPLAM, the zero point, or expect that much reddening."
             )
         yield Row(
             "zero point",
             name,
             f"{mag:+.2f} mag",
-            expected,
-            "wrong" if wrong else "fine",
+            f"{expected} ± {slack:.2f} mag",
+            "wrong" if advice else "fine",
             advice,
-            off,
+            float(value),
         )
+
+
+def left_over(offsets: Array, slack: float) -> Array:
+    """Offsets of bands against the mean of those that agree, shape (band,).
+
+    The band that is farthest from the mean of the others is taken out, as long as one is too far.
+    """
+    inside = list(range(len(offsets)))
+
+    def against(k: int) -> float:
+        return float(offsets[k] - np.mean([offsets[i] for i in inside if i != k]))
+
+    while len(inside) > 2:
+        worst = max(inside, key=lambda k: abs(against(k)))
+        if abs(against(worst)) <= slack:
+            break
+        inside.remove(worst)
+    return np.array([against(k) for k in range(len(offsets))])
