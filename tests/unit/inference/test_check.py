@@ -24,7 +24,8 @@ Images = dict[str, fits.HDUList]
 @pytest.fixture(scope="module")
 def sky() -> SimulatedMosaic:
     """A mosaic with perfect zero points, blur and registration."""
-    return praesepe.simulate_mosaic("phat", n=8, size=512, density=40, seed=5, nuisances=False)
+    survey = praesepe.Estimator.load("phat").survey
+    return praesepe.simulate_mosaic(survey, n=8, size=512, density=40, seed=5, nuisances=False)
 
 
 @pytest.fixture(autouse=True, scope="module")

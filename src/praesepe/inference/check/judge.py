@@ -23,6 +23,9 @@ from praesepe.survey import Band
 
 CORRELATION_SLACK = 0.12
 
+WIDER = 1.05
+"""Widths beyond the model's, in all bands, that tell a wrong pixel scale."""
+
 CROWDING_SQUARE = 0.12
 """Square of the blur, px², that crowding looks like."""
 
@@ -86,9 +89,9 @@ class Judge:
             now = widths.fwhm_at(seen.blur_square)
             ratios.append((now / own[1], now / own[0]))
         smallest, largest = max(r[0] for r in ratios), min(r[1] for r in ratios)
-        if smallest > largest or (smallest < 1.05 < 1 / 0.95 and largest > 0.95):
-            return None
-        return 0.5 * (smallest + largest)
+        wide = all(over > WIDER for over, _ in ratios)
+        sharp = all(under < 1 / WIDER for _, under in ratios)
+        return 0.5 * (smallest + largest) if (wide or sharp) and smallest <= largest else None
 
     def correlations(self, band: Band) -> tuple[float, float]:
         """Least and largest correlation of the noise of neighbouring pixels."""

@@ -143,8 +143,8 @@ def measure_mosaic(
     reference = max(bands, key=lambda name: int((bands[name].stars.signal > 10).sum()))
     lists = {name: [plane.stars for plane in planes[name]] for name in planes}
     registration = _against(reference, lists, mosaic.shape)
-    places = {name: np.array([one.x_px, one.y_px]) for name, one in registration.items() if one}
-    middle = middle_of({reference: np.zeros(2), **places}, first=reference)
+    lying = {name: np.array([one.x_px, one.y_px]) for name, one in registration.items() if one}
+    middle = middle_of({reference: np.zeros(2), **lying}, first=reference)
     if middle != reference:
         reference, registration = middle, _against(middle, lists, mosaic.shape)
     return Measured(bands, reference, registration, area)
