@@ -199,9 +199,12 @@ def test_even_sides_are_centred_where_the_star_is(tmp_path, middle, sigma):
 
 
 def test_stpsf_stands_between_elements_whatever_its_shape(tmp_path):
-    """A lop-sided star is not mistaken for one on an element."""
-    lopsided = gaussian(40, 2.0, middle=19.5) + 0.3 * gaussian(40, 2.0, x=2, middle=19.5)
-    file = write(tmp_path / "stpsf.fits", lopsided, names=["OVERSAMP"])
+    """A lop-sided star, less than a tenth of a pixel off, is not mistaken for one on an element."""
+    lopsided = gaussian(40, 2.0, middle=19.5) + 0.6 * gaussian(40, 2.0, x=1, y=1, middle=19.5)
+    lopsided /= lopsided.sum()
+    unknown = write(tmp_path / "unknown.fits", lopsided, PIXELSCL=0.01)
+    assert load_psf_file(PSF(file=unknown)).center == (20, 20)
+    file = write(tmp_path / "stpsf.fits", lopsided, names=["OVERSAMP"], PIXELSCL=0.01)
     assert load_psf_file(PSF(file=file)).center == (19.5, 19.5)
 
 
