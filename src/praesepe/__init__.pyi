@@ -23,7 +23,7 @@ from praesepe.network.estimator import Estimator as Estimator
 from praesepe.network.estimator import model_names as model_names
 from praesepe.network.posterior import Posterior as Posterior
 from praesepe.plots.stars import figure_stellar_model as figure_stellar_model
-from praesepe.report.check import check as check
+from praesepe.report.checks import check as check
 from praesepe.report.demo import run_demo as run_demo
 from praesepe.sky.check import check_survey as check_survey
 from praesepe.sky.simulator import Simulator as Simulator

@@ -29,7 +29,7 @@ KEYWORDS = {
 """FITS keyword and comment of what a record may hold."""
 
 
-def provenance(
+def provenance_of(
     survey: Survey, *, model: Estimator | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Tell what made an output.

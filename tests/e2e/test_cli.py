@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def test_version_and_help(run_cli: Run) -> None:
     for command in ("survey", "simulate", "train", "predict", "evaluate", "demo"):
         assert command in text
         assert "--help" in run_cli(command, "--help").stdout
+    for command in ("train", "mosaic"):  # what a catalog needs depends on the survey
+        assert not re.search("log_age|rh_arcsec|metallicity", run_cli(command, "--help").stdout)
 
 
 def test_the_entry_point_of_the_package(run_cli: Run) -> None:

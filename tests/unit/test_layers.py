@@ -6,6 +6,9 @@ That imports go down only is import-linter's task (`make lint`).
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -116,6 +119,20 @@ def test_a_long_function_is_found(tmp_path: Path) -> None:
 def test_every_folder_with_code_is_a_package(package: Path) -> None:
     folders = {path.parent for path in package.rglob("*.py")}
     assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_no_module_has_the_name_of_a_public_function(package: Path) -> None:
+    """Of its package's, or of its own; a verb of the command line may have a module of its name."""
+    found = []
+    for name, path in modules(package).items():
+        home, _, stem = f"praesepe.{name}".rpartition(".")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        public = set(dir(importlib.import_module(home))) if home.count(".") else set()
+        face = {one for one in public if not inspect.ismodule(getattr(sys.modules[home], one))}
+        if stem in face or (stem in defined and not home.startswith("praesepe.cli")):
+            found.append(name)
+    assert found == []
 
 
 def test_every_module_says_what_it_is(package: Path) -> None:

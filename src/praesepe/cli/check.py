@@ -40,7 +40,7 @@ def check(
     Example: praesepe check phat --image F336W=f336w.fits --image F475W=f475w.fits
     --image F814W=f814w.fits --catalog clusters.csv --out check.html
     """
-    from praesepe.report.check import check as check_images
+    from praesepe.report.checks import check as check_images
 
     with display("looking at the images", "sections") as progress:
         found = check_images(

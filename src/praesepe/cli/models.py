@@ -63,7 +63,7 @@ def train(
     catalog: Annotated[
         Path | None,
         typer.Option(
-            help="Real clusters on these images with log_age, log_mass, rh_arcsec, to train on."
+            help="Real clusters on these images, to train on, with what the survey infers of them."
         ),
     ] = None,
     pixels: ImagePixels,

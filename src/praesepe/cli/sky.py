@@ -139,7 +139,7 @@ def mosaic(
     *,
     out: Annotated[Path, typer.Option(help="Folder for the images and truth.ecsv.")],
     catalog: Annotated[
-        Path | None, typer.Option(help="Positions, log_age, log_mass, rh_arcsec, and more.")
+        Path | None, typer.Option(help="Clusters: their positions and what truth.ecsv has of them.")
     ] = None,
     n: Annotated[
         int | None,
@@ -168,8 +168,8 @@ def mosaic(
 
     praesepe mosaic phat --catalog truth.csv --density 60 --out sky
 
-    Columns that may be missing are drawn from the survey's prior: a_v, metallicity, gamma,
-    tidal_radius, concentration, ellipticity, angle, segregation, profile, model.
+    Age, mass and radius must be given; what else the survey lets vary and the catalog does not
+    tell is drawn from the survey's prior.
     """
     from praesepe.mocks.mosaic_files import TRUTH, simulate_mosaic
 

@@ -16,7 +16,7 @@ from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Counter, Progress, Setup
-from praesepe.provenance import now, provenance
+from praesepe.provenance import now, provenance_of
 from praesepe.sky.contents import check_contents
 from praesepe.sky.simulator import Simulator
 
@@ -185,7 +185,7 @@ def evaluate(
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
     settings = {"n": n, "seed": seed, "nuisances": nuisances, "n_samples": n_samples}
-    made_by = provenance(estimator.survey, model=estimator, date=now(), **settings)
+    made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
     evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
     if out is not None:
         evaluation.save(out, overwrite=overwrite)

@@ -53,7 +53,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Block:
+class MeasuredBlock:
     """What was found for the rows of a block; NaN where nothing was measured.
 
     Attributes
@@ -71,7 +71,7 @@ class Block:
     std: NDArray[np.float32]
 
 
-def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int) -> Block:
+def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int) -> MeasuredBlock:
     """Percentiles, flags and draws of stamps; `first` is the catalog's row of the first of them."""
     n, infers = len(stamps), sampling.infers
     values = empty_columns(n, infers)
@@ -99,7 +99,7 @@ def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int
             values[name][used] = column
         flags[used] |= _posterior_flags(posterior, model)
     values["flags"] = flags
-    return Block(values, draws, std)
+    return MeasuredBlock(values, draws, std)
 
 
 def at_prior_edge(

@@ -19,7 +19,7 @@ from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.result import Result
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
-from praesepe.provenance import now, provenance
+from praesepe.provenance import now, provenance_of
 from praesepe.quantities import reported
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def predict(
     clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
     positions = clusters.on(mosaic)
     shown_on = mosaic.band(clusters.pixels_of or mosaic.pixel_band).label
-    made_by = provenance(
+    made_by = provenance_of(
         estimator.survey,
         model=estimator,
         date=now(),

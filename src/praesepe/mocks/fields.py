@@ -24,7 +24,7 @@ from praesepe.mocks.places import (
     scan,
 )
 from praesepe.progress import Progress
-from praesepe.provenance import now, provenance
+from praesepe.provenance import now, provenance_of
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.survey import Survey, load_survey
 
@@ -206,7 +206,7 @@ def _description(
 ) -> dict[str, Any]:
     """What the fields are and where they are from."""
     survey = mosaic.survey
-    record = provenance(survey, seed=seed, command=command, date=now())
+    record = provenance_of(survey, seed=seed, command=command, date=now())
     bands = []
     for band in survey.bands:
         found = mosaic.bands[band.name]

@@ -15,7 +15,7 @@ from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
 from praesepe.progress import Progress, Setup
-from praesepe.provenance import cards, provenance
+from praesepe.provenance import cards, provenance_of
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Band, Survey, load_survey
 
@@ -202,7 +202,7 @@ def simulate_mosaic(
     record = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
     truth = truth_table(survey, clusters, rendered.truth, wcs, ids)
     settings = {name: record[name] for name in ("seed", "field_density", "nuisances")}
-    truth.meta |= provenance(survey) | {keyword: value for keyword, value, _ in cards(settings)}
+    truth.meta |= provenance_of(survey) | {keyword: value for keyword, value, _ in cards(settings)}
     truth.meta["nuisances"] = rendered.nuisances
     mosaic = SimulatedMosaic(survey, _images(survey, rendered, wcs, record, command), truth)
     return mosaic if out is None else mosaic.save(out, overwrite=True)
@@ -324,7 +324,7 @@ def mosaic_hdus(
             "EXPTIME": (band.typical_exposure_s, "[s]"),
         }
     )
-    primary.header.extend(cards(record or provenance(survey)))
+    primary.header.extend(cards(record or provenance_of(survey)))
     header = wcs.to_header()
     science = fits.ImageHDU(np.asarray(plane, dtype=np.float32), header=header, name="SCI")
     science.header.update(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from praesepe.blocks import BLOCK_SIZE, Block, blocks_of
 from praesepe.files import atomic
-from praesepe.provenance import cards, now, provenance
+from praesepe.provenance import cards, now, provenance_of
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.sky.stamps import Mocks
@@ -45,7 +45,7 @@ def truth_column(name: str) -> tuple[str | None, str]:
 
 def simulated_by(survey: Survey, **settings: Any) -> dict[str, Any]:
     """The provenance of what was simulated: also the random stream, and what the stars are."""
-    return provenance(
+    return provenance_of(
         survey,
         stream=RANDOM_STREAM,
         spectra=SpectralLibrary.embedded_key(),

@@ -4,5 +4,5 @@ from praesepe.lazy import lazy_names
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {"check": "check", "demo": "Demonstration figure_demo run_demo", "page": "Page"},
+    {"checks": "check", "demo": "Demonstration figure_demo run_demo", "page": "Page"},
 )

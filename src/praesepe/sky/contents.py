@@ -18,7 +18,7 @@ from praesepe.survey.contents import checksum, is_path
 log = logging.getLogger(__name__)
 
 
-def contents(survey: Survey) -> dict[str, dict[str, str]]:
+def contents_of(survey: Survey) -> dict[str, dict[str, str]]:
     """Checksums of all that goes into a survey's stamps and is not written in the survey itself.
 
     Equal contents and an equal survey give equal stamps, on any machine and from any folder.
@@ -55,7 +55,7 @@ def check_contents(survey: Survey, trained: Mapping[str, Any], *, model: str) ->
     survey : Survey
         The model's own.
     trained : mapping
-        What `contents` said in the training; what it does not tell is not asked for.
+        What `contents_of` said in the training; what it does not tell is not asked for.
     model : str
         Name of the model, for messages.
 

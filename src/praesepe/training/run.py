@@ -23,7 +23,7 @@ from praesepe.network.net import ClusterNet
 from praesepe.network.schema import Hashes, MassCurve, TrainingRun
 from praesepe.network.storage import CONTENT
 from praesepe.progress import Setup
-from praesepe.sky.contents import contents
+from praesepe.sky.contents import contents_of
 from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.curves import with_curves
@@ -103,7 +103,7 @@ class Run:
             hashes = none if self.initial is None else self.initial.card.hashes
             identity["labels"] = self.labelled.fingerprint()
         else:
-            hashes = Hashes.model_validate(contents(self.survey))
+            hashes = Hashes.model_validate(contents_of(self.survey))
             self.survey = self.estimator.survey = with_curves(self.survey)
             self.estimator.describe(survey=self.survey.model_dump(mode="json"))
             identity["simulator"] = {"random stream": RANDOM_STREAM}

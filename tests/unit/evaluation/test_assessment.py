@@ -21,7 +21,7 @@ from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import Quantity, register, unregister
 from praesepe.report.demo import run_demo
-from praesepe.sky.contents import contents
+from praesepe.sky.contents import contents_of
 from praesepe.sky.stamps import Mocks
 from praesepe.survey import load_survey
 from praesepe.training.loop import train
@@ -96,7 +96,7 @@ def test_other_files_than_those_of_the_training_are_refused(
     psf = PHAT.bands[0].psf.model_copy(update={"file": str(file)})
     bands = (PHAT.bands[0].model_copy(update={"psf": psf}),)
     survey = PHAT.with_values(observation={"bands": bands})
-    model = Estimator.untrained(survey, encoder="tiny").describe(hashes=contents(survey))
+    model = Estimator.untrained(survey, encoder="tiny").describe(hashes=contents_of(survey))
     file.write_bytes(b"another star")
     given = {"survey": survey, "initial": model} if isinstance(simulate, partial) else {}
     with pytest.raises(InputError, match=r"psf.fits \(psfs of F336W\) holds something else; put"):

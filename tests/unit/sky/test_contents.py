@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.sky.contents import check_contents, contents
+from praesepe.sky.contents import check_contents, contents_of
 from praesepe.stars import load_passband
 from praesepe.survey import load_survey
 
@@ -35,20 +35,20 @@ def survey_in(folder):
 
 
 def test_a_folder_may_move(folder, tmp_path):
-    before, keys = survey_in(folder).fingerprint(), contents(survey_in(folder))
+    before, keys = survey_in(folder).fingerprint(), contents_of(survey_in(folder))
     there = shutil.move(folder, tmp_path / "there")
     assert survey_in(there).fingerprint() == before
-    assert contents(survey_in(there)) == keys
+    assert contents_of(survey_in(there)) == keys
 
 
 @pytest.mark.parametrize("name", ["curve.txt", "psf.fits", "history.txt", "fields/sky.bin"])
 def test_other_content_is_another_survey(folder, name):
-    before, keys = survey_in(folder).fingerprint(), contents(survey_in(folder))
+    before, keys = survey_in(folder).fingerprint(), contents_of(survey_in(folder))
     with (folder / name).open("a") as file:
         file.write("5600.5 0.1\n")
     assert survey_in(folder).fingerprint() != before
     changed = {"curve.txt": "curves", "psf.fits": "psfs"}.get(name, "fields")
-    now = contents(survey_in(folder))
+    now = contents_of(survey_in(folder))
     assert [group for group in keys if keys[group] != now[group]] == [changed]
     with pytest.raises(InputError, match=f"{name.split('/')[0]}.*holds something else"):
         check_contents(survey_in(folder), keys, model="m")
@@ -56,7 +56,7 @@ def test_other_content_is_another_survey(folder, name):
 
 def test_files_that_are_gone_leave_no_path(folder):
     survey = survey_in(folder)
-    before, keys = survey.fingerprint(), contents(survey)
+    before, keys = survey.fingerprint(), contents_of(survey)
     shutil.rmtree(folder)
     gone = survey.fingerprint()
     assert gone != before
@@ -67,7 +67,7 @@ def test_files_that_are_gone_leave_no_path(folder):
 
 
 def test_what_the_package_brings_may_change(caplog):
-    keys = contents(PHAT)
+    keys = contents_of(PHAT)
     check_contents(PHAT, keys, model="m")
     assert not caplog.messages
     check_contents(PHAT, {**keys, "spectra": {"embedded": "old"}}, model="m")
@@ -76,5 +76,5 @@ def test_what_the_package_brings_may_change(caplog):
 
 def test_curves_count_by_their_numbers():
     curve = load_passband("acs_wfc_f475w")
-    assert contents(PHAT)["curves"]["F475W"] == curve.key
-    assert len(set(contents(PHAT)["curves"].values())) == 3
+    assert contents_of(PHAT)["curves"]["F475W"] == curve.key
+    assert len(set(contents_of(PHAT)["curves"].values())) == 3

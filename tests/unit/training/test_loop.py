@@ -24,7 +24,7 @@ from torch import Tensor
 from praesepe.errors import InputError, PraesepeError
 from praesepe.network.estimator import Estimator
 from praesepe.network.transform import prior_range
-from praesepe.sky.contents import check_contents, contents
+from praesepe.sky.contents import check_contents, contents_of
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
@@ -998,7 +998,7 @@ def test_a_run_goes_on_after_its_files_have_moved(toy: Any, tmp_path: Path) -> N
         train_into(survey_in("there"), tmp_path / "m", steps=6, resume=True, **QUICK)
     model = Estimator.load(tmp_path / "m")  # carries the curve, and what it was trained with
     (tmp_path / "there" / "curve.txt").unlink()
-    assert contents(model.survey)["curves"]["F475W"] == key
+    assert contents_of(model.survey)["curves"]["F475W"] == key
     check_contents(model.survey, hashes.model_dump(), model="m")
     assert model.survey_fingerprint == model.survey.fingerprint() == fingerprint
     assert parse_survey(tomllib.loads(model.survey.to_toml())) == model.survey

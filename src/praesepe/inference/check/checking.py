@@ -15,12 +15,12 @@ from praesepe.errors import listed
 from praesepe.files import atomic, check_output
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
-from praesepe.inference.check.psf_widths import PSFWidths
 from praesepe.inference.check.reference import Reference, reference_of
 from praesepe.inference.check.rows import Row, faults
 from praesepe.inference.check.verdicts import judged
+from praesepe.inference.check.widths import PSFWidths
 from praesepe.progress import Progress, Setup
-from praesepe.provenance import now, provenance
+from praesepe.provenance import now, provenance_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -173,5 +173,5 @@ def check_images(
     rows = judged(judge)
     if positions is not None:
         rows += position_rows(mosaic, *positions, survey)
-    meta = provenance(survey, model=estimator, date=now())
+    meta = provenance_of(survey, model=estimator, date=now())
     return Check(tuple(rows), meta, measured, mosaic, widths, reference, judge.mags)

@@ -17,8 +17,8 @@ from praesepe.inference.check.colors import (
     swapped_pair,
 )
 from praesepe.inference.check.measured import BandMeasured, Measured
-from praesepe.inference.check.psf_widths import PSFWidths
 from praesepe.inference.check.reference import Reference
+from praesepe.inference.check.widths import PSFWidths
 from praesepe.survey import Band
 
 CORRELATION_SLACK = 0.12

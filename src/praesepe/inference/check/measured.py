@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from praesepe.images.mosaic import Mosaic
 from praesepe.inference.check.background import Plane, measure_plane
-from praesepe.inference.check.psf_widths import PSFWidths
 from praesepe.inference.check.registration import Registration, register
 from praesepe.inference.check.sections import LEAST_SEEN, corners, read_sections
 from praesepe.inference.check.stars import StarList
+from praesepe.inference.check.widths import PSFWidths
 from praesepe.progress import Progress
 from praesepe.survey import Survey
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from praesepe.inference.check.background import Plane, measure_plane
 from praesepe.inference.check.colors import shared_magnitudes
-from praesepe.inference.check.psf_widths import PSFWidths
+from praesepe.inference.check.widths import PSFWidths
 from praesepe.progress import Counter, Setup
 from praesepe.rng import stream
 from praesepe.sky.fields.simulated import draw_field

@@ -8,7 +8,7 @@ N_BINS = 6
 """Bins of stars that give equal parts of the light."""
 
 
-def mass_bins(weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray) -> np.ndarray:
+def light_by_mass(weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray) -> np.ndarray:
     """Divide unresolved light into bins of equal light, from low mass to high.
 
     Parameters

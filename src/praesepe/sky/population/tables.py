@@ -14,7 +14,7 @@ from praesepe.sky.population.binaries import symmetric_places
 from praesepe.sky.population.importance import ImportanceSampling
 from praesepe.sky.population.isochrone import FLUX, IsochroneNodes, node_masses
 from praesepe.sky.population.levels import COMPLETE, N_IMPORTANCE, Levels
-from praesepe.sky.population.mass_bins import N_BINS, mass_bins
+from praesepe.sky.population.mass_bins import N_BINS, light_by_mass
 from praesepe.sky.population.moments import interval_sums
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import InitialMassFunction
@@ -211,7 +211,7 @@ class _Arrays:
         self.numbers[i] = importance.numbers
         # A star that is sampled takes the light of 1 / sqrt(inclusion) stars out of the sums.
         mass_light = sums[0, size + FLUX : 2 * size]  # products with the first quantity, the mass
-        self.mass_bins[i] = mass_bins(1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light)
+        self.mass_bins[i] = light_by_mass(1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light)
         self.individual.append(individual)
 
     def _add_nodes(self, i: int, nodes: IsochroneNodes) -> None:
