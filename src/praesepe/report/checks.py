@@ -72,8 +72,9 @@ def check(
     Examples
     --------
     >>> import praesepe
-    >>> sky = praesepe.simulate_mosaic("phat", n=0, size=256, density=50, seed=3)
-    >>> praesepe.check("phat", sky.images).fine
+    >>> model = praesepe.Estimator.load("phat")
+    >>> sky = praesepe.simulate_mosaic(model.survey, n=8, size=512, density=40, seed=5)
+    >>> praesepe.check(model, sky.images).fine  # doctest: +SKIP
     True
     """
     if out is not None:
