@@ -54,7 +54,7 @@ def half_exposure(survey: praesepe.Survey) -> praesepe.Survey:
 
 def faults(names: tuple[str, ...]) -> dict[str, Callable[[Images], None]]:
     """What is done to the images, by name."""
-    first, middle, last = names[0], names[1], names[-1]
+    middle, last = names[1], names[-1]
     found = {
         "sky +0.25 e-/s": each(lambda a: a + 0.25, last),
         "sky gradient": each(lambda a: a + np.linspace(0, 0.5, len(a))[:, None], middle),
