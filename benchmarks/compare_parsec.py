@@ -26,7 +26,7 @@ from praesepe.stars.magnitudes import imf_weights
 from praesepe.stars.readers import IsochroneFile, read_isochrones
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from cool_stars import Correction, fitted_half
+from cool_stars import Correction, fitted_half, own_magnitudes
 
 BANDS = ("F336W", "F475W", "F814W")
 INFRARED = ("F105W", "F110W", "F125W", "F140W", "F160W")
@@ -46,7 +46,7 @@ def passbands(bands: tuple[str, ...] = BANDS) -> list:
 
 def magnitudes(parsec: IsochroneFile, bands: tuple[str, ...] = BANDS) -> np.ndarray:
     """PARSEC's own Vega magnitudes, (n, B)."""
-    return np.column_stack([parsec.magnitudes[band] for band in bands])
+    return own_magnitudes(parsec, bands)
 
 
 def integrate(mass: np.ndarray, magnitude: np.ndarray, imf: BrokenPowerLaw) -> np.ndarray:

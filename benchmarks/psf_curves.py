@@ -24,7 +24,7 @@ from praesepe.sky.instrument.psf import (
     full_width,
     optical_psf,
 )
-from praesepe.sky.instrument.psf_files import read_psf_file
+from praesepe.sky.instrument.psf_files import load_psf_file
 from praesepe.survey import PSF, load_survey
 
 FINE_ARCSEC = 0.01
@@ -46,7 +46,8 @@ def uvis_reference(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray, flo
     stretch = curves[name][0] / curves[UNMEASURED.get(name, name)][0]
     radii = stretch * np.array([float(column.split("#")[1]) for column in header[2:]])
     energy = curves[UNMEASURED.get(name, name)][1:]
-    image, scale = read_psf_file(PSF(file=str(file), file_scale_arcsec=STDPSF_ARCSEC))
+    star = load_psf_file(PSF(file=str(file), file_scale_arcsec=STDPSF_ARCSEC))
+    image, scale = star.image(None), star.scale_arcsec
     near = RADII < CORE_ARCSEC
     core = encircled_energy(image, scale, [*RADII[near], CORE_ARCSEC])
     core *= np.interp(CORE_ARCSEC, radii, energy) / core[-1]
@@ -65,7 +66,8 @@ def compare_band(axes, folder: Path, band) -> None:
     if band.instrument == "WFC3/UVIS":
         reference = uvis_reference(folder, band.name)
     elif (file := folder / f"ACS_WFC_{band.name}.fits").is_file():
-        image, scale = read_psf_file(PSF(file=str(file)))
+        star = load_psf_file(PSF(file=str(file)))
+        image, scale = star.image(None), star.scale_arcsec
         model = optical_psf(native.psf, band_wavelengths(band), scale, image.shape[0] // 2)
         energy = encircled_energy(image, scale, RADII) * model.sum()
         name, reference = "TinyTim, at its sampling", (RADII, energy, full_width(image, scale))

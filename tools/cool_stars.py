@@ -140,7 +140,7 @@ class Calibration:
         stars = self.parsec
         metals = metals_dex(stars.metallicity)
         ours = table(stars.log_l, stars.log_teff, stars.log_g, metals)
-        return ours - np.column_stack([stars.magnitudes[band] for band in BANDS])
+        return ours - own_magnitudes(stars, BANDS)
 
     def fit(self, stars: np.ndarray) -> Correction:
         """Least squares on the chosen stars (n,), a mask; repeated, as it is nearly linear.
@@ -177,6 +177,14 @@ class Calibration:
             )
             correction = Correction((present + change).reshape(len(NODES), -1))
         return correction
+
+
+def own_magnitudes(parsec: IsochroneFile, bands: tuple[str, ...]) -> np.ndarray:
+    """Vega magnitudes (n, B) that PARSEC's file has beside its stars."""
+    lines = [line for line in parsec.path.read_text().splitlines() if line.strip()]
+    names = next(line for line in lines if "logTe" in line).strip("# \t").split()
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    return np.array([[row[names.index(band)] for band in bands] for row in rows], dtype=float)
 
 
 def fitted_half(log_age: np.ndarray) -> np.ndarray:

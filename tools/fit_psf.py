@@ -27,7 +27,7 @@ from praesepe.sky.instrument.psf import (
     optical_transfer,
     radial_transfer,
 )
-from praesepe.sky.instrument.psf_files import read_psf_file
+from praesepe.sky.instrument.psf_files import load_psf_file
 from praesepe.survey import PSF
 
 UVIS_FILTERS = ("F336W", "F390W", "F438W", "F475W", "F555W", "F606W", "F625W", "F775W", "F814W")
@@ -94,7 +94,8 @@ def stdpsf_core(folder: Path, name: str) -> np.ndarray | None:
     if name not in STDPSF_FILTERS:
         return None
     file = str(folder / f"PSFSTD_WFC3UV_{name}.fits")
-    image, scale = read_psf_file(PSF(file=file, file_scale_arcsec=STDPSF_SCALE))
+    star = load_psf_file(PSF(file=file, file_scale_arcsec=STDPSF_SCALE))
+    image, scale = star.image(None), star.scale_arcsec
     *energy, total = encircled_energy(image, scale, [*CORE_RADII, CORE_ARCSEC])
     return np.array(energy) / total
 
@@ -180,7 +181,8 @@ def fit_acs(folder: Path) -> None:
     near = np.array([0.05, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16])
     radii = np.array([*near, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.75, 1.0, 1.25])
     for name in ACS_FILTERS:
-        image, scale = read_psf_file(PSF(file=str(folder / f"ACS_WFC_{name}.fits")))
+        star = load_psf_file(PSF(file=str(folder / f"ACS_WFC_{name}.fits")))
+        image, scale = star.image(None), star.scale_arcsec
         energy = encircled_energy(image, scale, radii)
         band = SimpleNamespace(psf=PSF(), name=name, filter=name, instrument="ACS/WFC", curve=None)
         reference = (band_wavelengths(band), image.shape[0] // 2, scale, energy)

@@ -241,149 +241,128 @@ def reported(inferred: Iterable[str]) -> tuple[Quantity, ...]:
     return tuple(quantity for quantity in registered() if quantity.name in kept)
 
 
-LOG_AGE = register(
-    Quantity(
-        "log_age",
-        "t",
-        "dex(yr)",
-        "log10 of the age in years",
-        physical=(-np.inf, 10.05),  # the oldest clusters
-        prior="log_age",
-        word="age",
-    )
+def _own(*named: Any, **settings: Any) -> Quantity:
+    """Register one of Praesepe's own quantities."""
+    return register(Quantity(*named, **settings))
+
+
+LOG_AGE = _own(
+    "log_age",
+    "t",
+    "dex(yr)",
+    "log10 of the age in years",
+    physical=(-np.inf, 10.05),  # the oldest clusters
+    prior="log_age",
+    word="age",
 )
-LOG_MASS = register(
-    Quantity(
-        "log_mass",
-        "M",
-        "dex(Msun)",
-        "log10 of the initial mass of all stars, living or dead, in solar masses",
-        limits=(0.0, 8.0),
-        prior="log_mass",
-        word="mass",
-        bins=14,
-    )
+LOG_MASS = _own(
+    "log_mass",
+    "M",
+    "dex(Msun)",
+    "log10 of the initial mass of all stars, living or dead, in solar masses",
+    limits=(0.0, 8.0),
+    prior="log_mass",
+    word="mass",
+    bins=14,
 )
-LOG_PRESENT_MASS = register(
-    Quantity(
-        "log_present_mass",
-        r"M_\mathrm{now}",
-        "dex(Msun)",
-        "log10 of the present mass, stars and remnants",
-        sources=("log_age", "log_mass"),
-        derive=lambda of, context: (
-            of["log_mass"] + np.log10(context.present_mass_fraction(of["log_age"]))
-        ),
-        word="present mass",
-    )
+LOG_PRESENT_MASS = _own(
+    "log_present_mass",
+    r"M_\mathrm{now}",
+    "dex(Msun)",
+    "log10 of the present mass, stars and remnants",
+    sources=("log_age", "log_mass"),
+    derive=lambda of, context: (
+        of["log_mass"] + np.log10(context.present_mass_fraction(of["log_age"]))
+    ),
+    word="present mass",
 )
-LOG_RH = register(
-    Quantity(
-        "log_rh",
-        r"r_\mathrm{h}",
-        "dex(arcsec)",
-        "log10 of the projected half-light radius of the profile, in arcsec",
-        linear="rh_arcsec",
-        prior="rh_arcsec",
-        word="size",
-        bins=14,
-    )
+LOG_RH = _own(
+    "log_rh",
+    r"r_\mathrm{h}",
+    "dex(arcsec)",
+    "log10 of the projected half-light radius of the profile, in arcsec",
+    linear="rh_arcsec",
+    prior="rh_arcsec",
+    word="size",
+    bins=14,
 )
-RH_ARCSEC = register(
-    Quantity(
-        "rh_arcsec",
-        r"r_\mathrm{h}",
-        "arcsec",
-        "projected half-light radius of the profile",
-        sources=("log_rh",),
-        derive=lambda of, _: 10 ** of["log_rh"],
-        decimals=5,
-        word="half-light radius",
-    )
+RH_ARCSEC = _own(
+    "rh_arcsec",
+    r"r_\mathrm{h}",
+    "arcsec",
+    "projected half-light radius of the profile",
+    sources=("log_rh",),
+    derive=lambda of, _: 10 ** of["log_rh"],
+    decimals=5,
+    word="half-light radius",
 )
-RH_PC = register(
-    Quantity(
-        "rh_pc",
-        r"r_\mathrm{h}",
-        "pc",
-        "projected half-light radius at the survey's distance",
-        sources=("log_rh",),
-        derive=lambda of, context: 10 ** of["log_rh"] * context.pc_per_arcsec,
-        word="half-light radius",
-    )
+RH_PC = _own(
+    "rh_pc",
+    r"r_\mathrm{h}",
+    "pc",
+    "projected half-light radius at the survey's distance",
+    sources=("log_rh",),
+    derive=lambda of, context: 10 ** of["log_rh"] * context.pc_per_arcsec,
+    word="half-light radius",
 )
-A_V = register(
-    Quantity(
-        "a_v",
-        "A_V",
-        "mag",
-        "extinction in the V band inside the galaxy",
-        limits=(0.0, np.inf),
-        physical=(0.0, np.inf),
-        prior="a_v",
-        word="extinction",
-        bins=10,
-    )
+A_V = _own(
+    "a_v",
+    "A_V",
+    "mag",
+    "extinction in the V band inside the galaxy",
+    limits=(0.0, np.inf),
+    physical=(0.0, np.inf),
+    prior="a_v",
+    word="extinction",
+    bins=10,
 )
-LOG_Z = register(
-    Quantity(
-        "log_z",
-        "Z",
-        "dex",
-        "log10 of the mass fraction of metals",
-        linear="metallicity",
-        prior="metallicity",
-        word="metallicity",
-    )
+LOG_Z = _own(
+    "log_z",
+    "Z",
+    "dex",
+    "log10 of the mass fraction of metals",
+    linear="metallicity",
+    prior="metallicity",
+    word="metallicity",
 )
-PROFILE = register(
-    Quantity(
-        "profile",
-        r"\Sigma(r)",
-        "",
-        "surface-brightness profile",
-        prior="profile",
-        categories=("eff", "king", "plummer"),
-    )
+PROFILE = _own(
+    "profile",
+    r"\Sigma(r)",
+    "",
+    "surface-brightness profile",
+    prior="profile",
+    categories=("eff", "king", "plummer"),
 )
-GAMMA = register(
-    Quantity("gamma", r"\gamma", "", "slope of the EFF profile", prior="gamma", profile="eff")
+GAMMA = _own("gamma", r"\gamma", "", "slope of the EFF profile", prior="gamma", profile="eff")
+CONCENTRATION = _own(
+    "concentration",
+    "c",
+    "",
+    "log10 of tidal over core radius of the King profile",
+    limits=(0.1, 3.5),
+    prior="king_concentration",
+    profile="king",
 )
-CONCENTRATION = register(
-    Quantity(
-        "concentration",
-        "c",
-        "",
-        "log10 of tidal over core radius of the King profile",
-        limits=(0.1, 3.5),
-        prior="king_concentration",
-        profile="king",
-    )
+ELLIPTICITY = _own(
+    "ellipticity",
+    "e",
+    "",
+    "1 - b/a",
+    limits=(0.0, 0.9),
+    physical=(0.0, 1.0),
+    prior="ellipticity",
 )
-ELLIPTICITY = register(
-    Quantity(
-        "ellipticity",
-        "e",
-        "",
-        "1 - b/a",
-        limits=(0.0, 0.9),
-        physical=(0.0, 1.0),
-        prior="ellipticity",
-    )
+SEGREGATION = _own(
+    "segregation",
+    "s",
+    "",
+    "exponent of the mass segregation",
+    limits=(0.0, 1.0),
+    prior="segregation",
 )
-SEGREGATION = register(
-    Quantity(
-        "segregation",
-        "s",
-        "",
-        "exponent of the mass segregation",
-        limits=(0.0, 1.0),
-        prior="segregation",
-    )
-)
-ANGLE = register(Quantity("angle", r"\theta", "rad", "angle of the long axis from x to y"))
-TIDAL_RADIUS = register(
-    Quantity("tidal_radius", r"r_\mathrm{t}", "arcsec", "where the EFF profile ends", profile="eff")
+ANGLE = _own("angle", r"\theta", "rad", "angle of the long axis from x to y")
+TIDAL_RADIUS = _own(
+    "tidal_radius", r"r_\mathrm{t}", "arcsec", "where the EFF profile ends", profile="eff"
 )
 
 N_OWN = len(_REGISTRY)

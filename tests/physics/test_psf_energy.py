@@ -18,7 +18,7 @@ from praesepe.sky.instrument.psf import (
     full_width,
     optical_psf,
 )
-from praesepe.sky.instrument.psf_files import read_psf_file
+from praesepe.sky.instrument.psf_files import load_psf_file
 from praesepe.sky.instrument.render import Renderer
 from praesepe.survey import PSF, load_survey
 
@@ -112,7 +112,8 @@ def test_the_included_surveys_have_the_core_of_stdpsf(shared_data, table, band):
     nearest, stretch = ("F775W", 8029 / 7648) if band.name == "F814W" else (band.name, 1.0)
     outside = energy(band, stretch * radii) - published[nearest]
     assert np.abs(outside).max() < TOLERANCE
-    image, scale = read_psf_file(PSF(file=str(file), file_scale_arcsec=0.0099))
+    star = load_psf_file(PSF(file=str(file), file_scale_arcsec=0.0099))
+    image, scale = star.image(None), star.scale_arcsec
     within = [*np.arange(0.02, 0.19, 0.02), CORE_ARCSEC]
 
     def core(band):
@@ -130,7 +131,8 @@ def test_the_included_surveys_have_the_core_of_stdpsf(shared_data, table, band):
 def test_acs_agrees_with_tinytim(shared_data, band):
     """Both sampled at TinyTim's pixel and normalised to the light in its box of 3.6 arcsec."""
     file = shared_data / "psf" / f"ACS_WFC_{band.name}.fits"
-    image, scale = read_psf_file(PSF(file=str(file)))
+    star = load_psf_file(PSF(file=str(file)))
+    image, scale = star.image(None), star.scale_arcsec
     radii = np.array([0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5])
     tinytim = encircled_energy(image, scale, radii)
 
@@ -162,7 +164,8 @@ def test_reference_files_as_psf(shared_data, file, scale):
     settings = PSF(
         file=str(path), file_scale_arcsec=scale, file_energy_fraction=1, wavelength_angstrom=5000.0
     )
-    image, file_scale = read_psf_file(settings)
+    star = load_psf_file(settings)
+    image, file_scale = star.image(None), star.scale_arcsec
     band = SimpleNamespace(name="x", filter="", psf=settings)
     half = int(np.ceil(image.shape[0] * file_scale / 2 / 0.025))
     psf = band_psf(band, grid_scale_arcsec=0.025, half_size_px=half)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -46,6 +47,16 @@ Write: TypeAlias = Callable[[slice, Mapping[str, NDArray[np.float32]]], None]
 
 ZARR_CHUNK = 256
 """Rows in a compressed chunk: half a megabyte with 500 draws."""
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a file of draws holds beside the draws themselves; see `open_samples`."""
+
+    rows: Mapping[str, NDArray[Any]]
+    described: Mapping[str, Mapping[str, Any]]
+    n_samples: int
+    about: Mapping[str, Any]
 
 
 def stored_as(infers: Sequence[str]) -> dict[str, Quantity]:
@@ -111,15 +122,15 @@ def open_samples(
     }
     about = json.loads(json.dumps(about, default=str))  # what JSON can hold
     writer = _zarr if path.suffix.lower() == ".zarr" else _parquet
-    done = 0
-    with atomic(path) as part, writer(part, rows, described, n_samples, about) as write:
+    held, done = _Contents(rows, described, n_samples, about), 0
+    with atomic(path) as part, writer(part, held) as write:
 
         def append(draws: NDArray[Any]) -> None:
             nonlocal done
             columns = {}
             for (name, q), values in zip(stored.items(), np.moveaxis(draws, -1, 0), strict=True):
-                held = values if q.name == name else 10 ** values.astype(np.float64)
-                columns[q.name] = np.ascontiguousarray(held, np.float32)
+                shown = values if q.name == name else 10 ** values.astype(np.float64)
+                columns[q.name] = np.ascontiguousarray(shown, np.float32)
             write(slice(done, done + len(draws)), columns)
             done += len(draws)
 
@@ -127,24 +138,21 @@ def open_samples(
 
 
 @contextlib.contextmanager
-def _parquet(
-    path: Path,
-    rows: Mapping[str, NDArray[Any]],
-    described: Mapping[str, Mapping[str, Any]],
-    n_samples: int,
-    about: Mapping[str, Any],
-) -> Iterator[Write]:
+def _parquet(path: Path, held: _Contents) -> Iterator[Write]:
     pa, pq = _pyarrow()
-    names = {name: pa.array(values) for name, values in rows.items()}
+    names = {name: pa.array(values) for name, values in held.rows.items()}
     types = {name: (values.type, IDENTITY[name]) for name, values in names.items()}
-    types |= {name: (pa.list_(pa.float32(), n_samples), dict(d)) for name, d in described.items()}
+    types |= {
+        name: (pa.list_(pa.float32(), held.n_samples), dict(d))
+        for name, d in held.described.items()
+    }
     fields = [pa.field(name, kind, metadata=dict(d)) for name, (kind, d) in types.items()]
-    schema = pa.schema(fields, metadata={"praesepe": json.dumps(about)})
+    schema = pa.schema(fields, metadata={"praesepe": json.dumps(held.about)})
     with pq.ParquetWriter(path, schema) as file:
 
         def write(part: slice, columns: Mapping[str, NDArray[np.float32]]) -> None:
             lists = [
-                pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), n_samples)
+                pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), held.n_samples)
                 for values in columns.values()
             ]
             known = [values[part] for values in names.values()]
@@ -154,17 +162,11 @@ def _parquet(
 
 
 @contextlib.contextmanager
-def _zarr(
-    path: Path,
-    rows: Mapping[str, NDArray[Any]],
-    described: Mapping[str, Mapping[str, Any]],
-    n_samples: int,
-    about: Mapping[str, Any],
-) -> Iterator[Write]:
+def _zarr(path: Path, held: _Contents) -> Iterator[Write]:
     with extras():
         import zarr
-    root = zarr.create_group(path, zarr_format=3, attributes={"praesepe": dict(about)})
-    for name, values in rows.items():
+    root = zarr.create_group(path, zarr_format=3, attributes={"praesepe": dict(held.about)})
+    for name, values in held.rows.items():
         is_text = values.dtype.kind not in "iuf"
         column = root.create_array(
             name,
@@ -174,17 +176,17 @@ def _zarr(
             dimension_names=("cluster",),
         )
         column[:] = values.astype(object) if is_text else values
-    n = len(rows["row"])
+    n = len(held.rows["row"])
     arrays = {
         name: root.create_array(
             name,
-            shape=(n, n_samples),
-            chunks=(min(ZARR_CHUNK, n), n_samples),
+            shape=(n, held.n_samples),
+            chunks=(min(ZARR_CHUNK, n), held.n_samples),
             dtype="float32",
             attributes=dict(d),
             dimension_names=("cluster", "draw"),
         )
-        for name, d in described.items()
+        for name, d in held.described.items()
     }
 
     def write(part: slice, columns: Mapping[str, NDArray[np.float32]]) -> None:

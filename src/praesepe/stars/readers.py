@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -63,10 +62,8 @@ class IsochroneFile(Isochrone):
         Checksum of the file.
     metallicity, log_age : ndarray, shape (n,)
         Mass fraction of metals and log10(age/yr) of each star.
-    magnitudes : dict of str to ndarray
-        The file's own absolute magnitudes; may be empty.
     system : str
-        The photometric system of these, as the file names it.
+        The photometric system of the file's own magnitudes, as it names it.
     """
 
     path: Path
@@ -74,7 +71,6 @@ class IsochroneFile(Isochrone):
     sha256: str
     metallicity: np.ndarray
     log_age: np.ndarray
-    magnitudes: dict[str, np.ndarray]
     system: str = ""
 
 
@@ -105,11 +101,6 @@ class _Text:
                 f"its columns are {', '.join(self.names)}"
             )
         return column
-
-    def after(self, name: str) -> dict[str, np.ndarray]:
-        """The columns that follow the one of this name."""
-        start = self.names.index(name) + 1
-        return dict(zip(self.names[start:], self.table.T[start:], strict=True))
 
     def ages(self) -> np.ndarray:
         """log10 of the age in years; the numbers tell whether they are logarithms."""
@@ -301,16 +292,7 @@ def _read_parsec(text: _Text, checksum: str) -> IsochroneFile:
         metallicity = text.stated
     if metallicity is None:
         metallicity = text.need("z") if m_h is None else PARSEC_SOLAR_Z * 10.0**m_h
-    return _stars(text, "PARSEC", checksum, metallicity, PARSEC_KINDS, _parsec_magnitudes(text))
-
-
-def _parsec_magnitudes(text: _Text) -> dict[str, np.ndarray]:
-    """Columns after the bolometric magnitude, up to what is no magnitude (version 2)."""
-    after = next(
-        (text.after(name) for name in ("mbolmag", "mbol", "Mbol") if name in text.names), {}
-    )
-    bands = takewhile(lambda band: band[0] not in ("int_IMF", "stage", "label"), after.items())
-    return {name.removesuffix("mag"): column for name, column in bands}
+    return _stars(text, "PARSEC", checksum, metallicity, PARSEC_KINDS)
 
 
 def _read_mist(text: _Text, checksum: str) -> IsochroneFile:
@@ -318,11 +300,7 @@ def _read_mist(text: _Text, checksum: str) -> IsochroneFile:
     _check_mist_is_whole(text)
     if not (text.stated > 0).all():
         raise InputError(f"{text.path.name} does not say its Zinit; download it again")
-    magnitudes = {}
-    if "[Fe/H]" in text.names and any("photometric system" in line for line in text.comments):
-        magnitudes = text.after("[Fe/H]")
-        magnitudes.pop("phase", None)
-    return _stars(text, "MIST", checksum, text.stated, MIST_KINDS, magnitudes)
+    return _stars(text, "MIST", checksum, text.stated, MIST_KINDS)
 
 
 def _check_mist_is_whole(text: _Text) -> None:
@@ -352,7 +330,7 @@ def _read_fsps(text: _Text, checksum: str) -> IsochroneFile:
             "isoc_z0.0200.dat: rename it so"
         )
     column = np.full(len(text.table), metallicity)
-    return _stars(text, "FSPS", checksum, column, FSPS_KINDS, {})
+    return _stars(text, "FSPS", checksum, column, FSPS_KINDS)
 
 
 def _stars(
@@ -361,7 +339,6 @@ def _stars(
     checksum: str,
     metallicity: np.ndarray,
     kinds: Mapping[int, int],
-    magnitudes: dict[str, np.ndarray],
 ) -> IsochroneFile:
     """Gather the columns that the formats share."""
     log_age, initial = text.ages(), text.need("initial_mass")
@@ -378,7 +355,7 @@ def _stars(
     return IsochroneFile(
         initial, present, log_l, log_teff, log_g, kind, text.find("eep"), path=text.path,
         format=format_, sha256=checksum, metallicity=metallicity, log_age=log_age,
-        magnitudes=magnitudes, system=text.system(),
+        system=text.system(),
     )  # fmt: skip
 
 

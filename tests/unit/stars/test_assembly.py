@@ -30,7 +30,6 @@ def isochrones(cells, masses=(0.09, 0.5, 1.0, 2.0, 3.0), name="a.dat", eep=False
         sha256="0" * 64,
         metallicity=np.repeat([z for z, _ in cells], n),
         log_age=np.repeat([age for _, age in cells], n),
-        magnitudes={},
     )
 
 

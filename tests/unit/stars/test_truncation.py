@@ -33,7 +33,7 @@ def made_up(ages=(8.0, 8.05, 8.1), kinds=True, fall=0.02):
     gravity = surface_gravity(mass, log_l, log_teff)
     return IsochroneFile(
         mass, mass, log_l, log_teff, gravity, kind.astype(np.uint8), path=Path("a.dat"),
-        format="PARSEC", sha256="0" * 64, metallicity=z, log_age=age, magnitudes={},
+        format="PARSEC", sha256="0" * 64, metallicity=z, log_age=age,
     )  # fmt: skip
 
 

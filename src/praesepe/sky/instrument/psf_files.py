@@ -81,41 +81,6 @@ class PSFFile:
         return image / image.sum()
 
 
-def read_psf_file(psf: PSF, *, position: int | None = None) -> tuple[Array, float]:
-    """Read the image of a PSF and its sampling from a FITS file, the star on the middle element.
-
-    Parameters
-    ----------
-    psf : praesepe.survey.PSF
-        Its `file` and what it says about the file.
-    position : int, optional
-        Plane of a position-dependent file; default: what `psf.file_position` says, the mean where
-        it says "random".
-
-    Returns
-    -------
-    image : ndarray, shape (H, W)
-        Odd sides: an even file is padded with zeros, or, where the star stands between two
-        elements or off the middle, interpolated; its sum is 1.
-    scale_arcsec : float
-        From `psf.file_scale_arcsec`, else from the header (PIXSCALE, PIXELSCL or CDELT1).
-
-    Raises
-    ------
-    InputError
-        As `load_psf_file`.
-    """
-    file = load_psf_file(psf)
-    image = file.image(chosen_position(psf, len(file.planes), position))
-    if file.center != tuple((n - 1) / 2 for n in image.shape) or image.shape[0] % 2 == 0:
-        half = max(
-            math.floor(max(c, n - 1 - c)) for c, n in zip(file.center, image.shape, strict=True)
-        )
-        image = resample(image, 1.0, 1.0, half, center=file.center)
-        image /= image.sum()
-    return image, file.scale_arcsec
-
-
 def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None = None) -> None:
     """Refuse a sampling that cannot be that of the file, before it is resampled.
 

@@ -17,7 +17,7 @@ from praesepe.sky.instrument.psf import (
     optical_psf,
     pupil,
 )
-from praesepe.sky.instrument.psf_files import read_psf_file, resample
+from praesepe.sky.instrument.psf_files import load_psf_file, resample
 from praesepe.survey import PSF, load_survey
 
 OPTICS = {
@@ -268,10 +268,9 @@ def test_cube_is_averaged_and_fill_values_count_as_zero(tmp_path):
     cube = np.stack([gaussian(41, 3.0), gaussian(41, 3.0)])
     cube[1, :10] = -0.1
     cube[0, 3, 3] = np.nan
-    image, scale = read_psf_file(
-        PSF(file=write(tmp_path / "cube.fits", cube), file_scale_arcsec=0.01)
-    )
-    assert scale == 0.01
+    file = load_psf_file(PSF(file=write(tmp_path / "cube.fits", cube), file_scale_arcsec=0.01))
+    image = file.image(None)
+    assert file.scale_arcsec == 0.01
     assert image.sum() == pytest.approx(1)
     np.testing.assert_allclose(image, gaussian(41, 3.0), atol=1e-4)
 
@@ -281,8 +280,8 @@ def test_image_in_an_extension(tmp_path):
     extension = fits.ImageHDU(gaussian(31, 2.0))
     extension.header["PIXELSCL"] = 0.03
     fits.HDUList([fits.PrimaryHDU(), extension]).writeto(path)
-    image, scale = read_psf_file(PSF(file=str(path)))
-    assert (image.shape, scale) == ((31, 31), 0.03)
+    file = load_psf_file(PSF(file=str(path)))
+    assert (file.planes.shape, file.scale_arcsec) == ((1, 31, 31), 0.03)
 
 
 # ---- bad input
@@ -316,21 +315,21 @@ def test_not_a_fits_file(tmp_path):
     path = tmp_path / "psf.fits"
     path.write_text("not a FITS file\n" * 300)
     with pytest.raises(InputError, match="FITS"):
-        read_psf_file(PSF(file=str(path), file_scale_arcsec=0.05))
+        load_psf_file(PSF(file=str(path), file_scale_arcsec=0.05))
 
 
 def test_truncated_file(tmp_path):
     path = Path(write(tmp_path / "psf.fits", gaussian(101, 3.0), PIXSCALE=0.05))
     path.write_bytes(path.read_bytes()[:10000])
     with pytest.raises(InputError):
-        read_psf_file(PSF(file=str(path)))
+        load_psf_file(PSF(file=str(path)))
 
 
 def test_table_only(tmp_path):
     path = tmp_path / "psf.fits"
     fits.HDUList([fits.PrimaryHDU()]).writeto(path)
     with pytest.raises(InputError, match="no image"):
-        read_psf_file(PSF(file=str(path), file_scale_arcsec=0.05))
+        load_psf_file(PSF(file=str(path), file_scale_arcsec=0.05))
 
 
 def test_drizzled_needs_the_pixel_scale():
