@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.sky.massive.importance import ImportanceLevels
 from praesepe.sky.population.alias import AliasSampler
 from praesepe.sky.population.individual import Populations
 from praesepe.sky.population.levels import EXACT
@@ -52,12 +54,17 @@ class CrowdedStars(Stars):
 class CrowdedSampler(StarSampler):
     """A `StarSampler` for populations of any number of stars."""
 
+    def _further_levels(self, limit: np.ndarray) -> ImportanceLevels:
+        return ImportanceLevels(limit, self.binaries)
+
     def _put_on_device(self, tabulated: IsochroneTables, imf: InitialMassFunction) -> None:
         super()._put_on_device(tabulated, imf)
         self._companions = None
         self._points_per_star = self.individual.fraction
-        if tabulated.companions is not None:
-            self._companions = AliasSampler(tabulated.companions, self.device)
+        assert isinstance(tabulated.further, ImportanceLevels)
+        companions = tabulated.further.companions
+        if companions is not None:
+            self._companions = AliasSampler(companions, self.device)
             self._points_per_star = self.individual.fraction + self._companions.fraction
 
     def draw(
@@ -89,7 +96,7 @@ class CrowdedSampler(StarSampler):
         populations = self.populations(isochrone, n_stars, light_scale=light_scale, **settings)
         level = self._limited(populations, max_points)
         populations = replace(populations, isochrone_level=level)
-        crowded = (level % self.levels.n >= self.levels.importance)[:, None]
+        crowded = (level % self.levels.n >= self.levels.further)[:, None]
 
         n_individual, unresolved = self.divide(populations, generator)
         unresolved = replace(unresolved, counts=unresolved.counts * ~crowded)
@@ -140,7 +147,7 @@ class CrowdedSampler(StarSampler):
 
     def _limited(self, populations: Populations, max_points: int | Tensor) -> Tensor:
         """(isochrone, level) of each population: the first level that leaves few enough points."""
-        n, first_further = self.levels.n, self.levels.importance
+        n, first_further = self.levels.n, self.levels.further
         n_stars, own = populations.n_stars, populations.isochrone_level
         if not self.levels.limit.any():
             return own
@@ -176,4 +183,4 @@ class CrowdedSampler(StarSampler):
         populations = self.populations(
             isochrone, n_stars, light_scale=light_scale, flux_limit=flux_limit
         )
-        return self._limited(populations, MAX_POINTS) % self.levels.n > self.levels.importance
+        return self._limited(populations, MAX_POINTS) % self.levels.n > self.levels.further

@@ -1,6 +1,6 @@
 """Levels of completeness: which stars of a population are individually sampled.
 
-The theory is in docs/theory.md, sections 3 (flux limit) and 6 (crowded populations).
+The theory is in docs/theory.md, section 3.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ import numpy as np
 
 EXACT, COMPLETE = 0, 1
 """The first level samples every star, the second all stars above the lowest flux limit."""
-
-N_IMPORTANCE = 16
-"""Levels of importance sampling, for crowded populations; the last one samples no star."""
 
 LIMIT_STEP = 1.5
 """Where flux limits vary, they are tabulated at factors this far apart."""
@@ -31,10 +28,8 @@ class Levels:
         All stars above a flux limit in some band, and all of higher mass: those are dead, but in
         small populations each of them matters for the total mass, and a companion may shine. One
         level for each multiple of one common limit.
-    ``importance``, ``importance + 1``, …
-        Stars of crowded populations are sampled with a probability that falls with their flux.
-        The first of these levels is for the lowest flux limit alone. Each further one adds the
-        shot noise of more stars and leaves about a third of the points. The last samples no star.
+    ``further``, ``further + 1``, …
+        What a sampler adds (`praesepe.sky.massive`); a `StarSampler` has none of these.
 
     Parameters
     ----------
@@ -42,10 +37,13 @@ class Levels:
         Lowest flux limits, in the unit of the tables.
     limit_range : float
         Highest over lowest flux limit that a population may ask for.
+    n_further : int
+        Levels that a sampler adds.
     """
 
     limit: np.ndarray
     limit_range: float = 1.0
+    n_further: int = 0
 
     @cached_property
     def factors(self) -> np.ndarray:
@@ -54,11 +52,11 @@ class Levels:
         return np.asarray(LIMIT_STEP ** np.arange(n))
 
     @property
-    def importance(self) -> int:
-        """The first level of importance sampling."""
+    def further(self) -> int:
+        """The first level that a sampler adds."""
         return COMPLETE + len(self.factors)
 
     @property
     def n(self) -> int:
         """Number of levels."""
-        return self.importance + N_IMPORTANCE
+        return self.further + self.n_further

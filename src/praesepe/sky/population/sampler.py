@@ -20,7 +20,7 @@ from praesepe.sky.population.individual import IndividualStars, Populations
 from praesepe.sky.population.isochrone import FLUX, LIVING, MASS, PRESENT
 from praesepe.sky.population.levels import COMPLETE, EXACT, Levels
 from praesepe.sky.population.points import Points, Stars
-from praesepe.sky.population.tables import IsochroneTables, tabulate
+from praesepe.sky.population.tables import FurtherLevels, IsochroneTables, tabulate
 from praesepe.sky.population.unresolved import Unresolved, UnresolvedStars
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
@@ -85,13 +85,16 @@ class StarSampler:
         self._tables = (tables,) if isinstance(tables, StellarTable) else tuple(tables)
         self.device = torch.device(device)
         self.binaries = binaries if binaries is not None and binaries.fraction > 0 else None
-        self.levels = Levels(np.asarray(flux_limit, dtype=float), flux_limit_range)
+        limit = np.asarray(flux_limit, dtype=float)
+        further = self._further_levels(limit)
+        self.levels = Levels(limit, flux_limit_range, 0 if further is None else further.n)
         tabulated = tabulate(
             self._tables,
             unit_magnitude=np.asarray(unit_magnitude, dtype=float),
             levels=self.levels,
             imf=imf,
             binaries=self.binaries,
+            further=further,
             progress=progress,
         )
         table = self._tables[0]
@@ -101,6 +104,10 @@ class StarSampler:
         shapes = [t.mag_ab.shape[:2] for t in self._tables]
         self._first = np.cumsum([0, *(a * z for a, z in shapes)]).tolist()
         self._put_on_device(tabulated, imf)
+
+    def _further_levels(self, limit: np.ndarray) -> FurtherLevels | None:
+        """Levels beyond the complete ones, for a flux limit: none here."""
+        return None
 
     def _put_on_device(self, tabulated: IsochroneTables, imf: InitialMassFunction) -> None:
         self.individual = IndividualStars(tabulated, self.binaries, imf, self.device)

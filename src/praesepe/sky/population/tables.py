@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,14 +12,29 @@ from praesepe.errors import InputError, listed
 from praesepe.progress import Counter, Progress
 from praesepe.sky.population.alias import AliasTable
 from praesepe.sky.population.binaries import symmetric_places
-from praesepe.sky.population.importance import ImportanceSampling
 from praesepe.sky.population.isochrone import FLUX, IsochroneNodes, node_masses
-from praesepe.sky.population.levels import COMPLETE, N_IMPORTANCE, Levels
+from praesepe.sky.population.levels import COMPLETE, Levels
 from praesepe.sky.population.mass_bins import N_BINS, light_by_mass
 from praesepe.sky.population.moments import interval_sums
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import InitialMassFunction
 from praesepe.stars.magnitudes import StellarTable
+
+
+class FurtherLevels(Protocol):
+    """Levels beyond the complete ones, which a sampler adds."""
+
+    n: int
+    """Number of levels."""
+
+    def add(
+        self, nodes: IsochroneNodes, first_node: int, first_level: int
+    ) -> tuple[np.ndarray, Callable[[float], np.ndarray] | None]:
+        """Inclusion probabilities (level, interval) of the stars of the next isochrone.
+
+        Beside them, if there is any, what is to be taken out of the sums over its unresolved stars,
+        (level, moment), at an extinction.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,15 +60,12 @@ class IsochroneTables:
         Mean products of these quantities.
     mean_extinction, second_extinction : ndarray, shapes of `mean` and `second` with (..., term)
         Binary logarithm of the attenuation of both, as for `extinction`.
-    numbers : ndarray, shape (isochrone, level of importance sampling but the last)
-        Numbers of stars whose shot noise joins the detector's.
     mass_bins : ndarray, shape (isochrone, level, bin, 1 + band)
         Where the unresolved light comes from: see `praesepe.sky.population.mass_bins`; Msun.
     individual : AliasTable
         Of the individually sampled stars.
-    companions : AliasTable or None
-        In crowded populations, of the companions of stars that have died or are negligible; None
-        without binaries. Their fractions are numbers per star of the population.
+    further : FurtherLevels or None
+        What the levels beyond the complete ones were made by.
     """
 
     lowest_mass: np.ndarray
@@ -67,10 +80,9 @@ class IsochroneTables:
     second: np.ndarray
     mean_extinction: np.ndarray | None
     second_extinction: np.ndarray | None
-    numbers: np.ndarray
     mass_bins: np.ndarray
     individual: AliasTable
-    companions: AliasTable | None
+    further: FurtherLevels | None
 
 
 def tabulate(
@@ -80,6 +92,7 @@ def tabulate(
     levels: Levels,
     imf: InitialMassFunction,
     binaries: Binaries | None,
+    further: FurtherLevels | None = None,
     progress: Progress | None = None,
 ) -> IsochroneTables:
     """Tabulate the isochrones of all tables, one after another, age by age.
@@ -94,6 +107,8 @@ def tabulate(
         With flux limits in this unit.
     imf : InitialMassFunction
     binaries : Binaries or None
+    further : FurtherLevels, optional
+        Levels beyond the complete ones; `levels` counts them.
     progress : callable, optional
         Called with (done, total), the numbers of isochrones.
 
@@ -109,7 +124,7 @@ def tabulate(
         for mass in table.initial_mass.reshape(-1, table.initial_mass.shape[-1])
     ]
     counter = Counter(len(nodes), progress)
-    filled = _Arrays(nodes, imf, levels, _extinctions(tables[0]), tables[0])
+    filled = _Arrays(nodes, imf, levels, _extinctions(tables[0]), tables[0], further)
     for table in tables:
         flux = 10 ** (-0.4 * (table.mag_ab - unit_magnitude))
         for at in np.ndindex(table.mag_ab.shape[:2]):
@@ -163,8 +178,9 @@ class _Arrays:
         levels: Levels,
         a_v: np.ndarray,
         table: StellarTable,
+        further: FurtherLevels | None,
     ) -> None:
-        self.levels, self.a_v = levels, a_v
+        self.levels, self.a_v, self.further = levels, a_v, further
         n, n_nodes, n_bands = len(nodes), max(map(len, nodes)), len(table.band_names)
         shape, size = (n, n_nodes), FLUX + n_bands
         self.mass = np.empty(shape)
@@ -181,17 +197,17 @@ class _Arrays:
         self.moments = np.empty((n, len(a_v), levels.n, size + size * (size + 1) // 2))
         self.of_isochrone = np.empty((2, n))
         self.below = np.empty((n, levels.n))
-        self.numbers = np.empty((n, N_IMPORTANCE - 1))
         self.mass_bins = np.empty((n, levels.n, N_BINS, 1 + n_bands), np.float32)
         self.individual: list[AliasTable] = []
-        self.companions: list[AliasTable] = []
 
     def add(self, i: int, nodes: IsochroneNodes, binaries: Binaries | None) -> None:
         """Fill in isochrone `i`, the next one."""
         self._add_nodes(i, nodes)
         levels, first_node = self.levels, i * self.mass.shape[1]
-        importance = ImportanceSampling(nodes, levels.limit, binaries)
-        inclusion = np.concatenate((_inclusion(nodes, levels), importance.inclusion))
+        inclusion, taken_out = _inclusion(nodes, levels), None
+        if self.further is not None:
+            beyond, taken_out = self.further.add(nodes, first_node, levels.further)
+            inclusion = np.concatenate((inclusion, beyond))
         individual = AliasTable.build(inclusion, nodes.fraction, first_node=first_node)
         sums = interval_sums(nodes, binaries, self.a_v)  # (x, moment, interval)
         # One product of matrices of one layout for each extinction: the covariance's root magnifies
@@ -199,16 +215,14 @@ class _Arrays:
         unresolved, moments = 1 - inclusion, self.moments[i]
         for of_x, each in zip(moments, sums, strict=True):
             np.matmul(unresolved, each.T.copy(), out=of_x)  # (level, moment)
-        if binaries is not None:
-            self.companions.append(_companion_table(importance, levels, first_node))
+        if taken_out is not None:
             for of_x, x in zip(moments, self.a_v, strict=True):
-                of_x[levels.importance :] -= importance.sampled_companions(x)
+                of_x[levels.further :] -= taken_out(x)
         of_all = individual.fraction
         moments /= np.where(of_all >= 1, 1.0, 1.0 - of_all)[:, None]
         size = 1 + nodes.start.shape[0]
         always = np.column_stack((inclusion >= 1, np.ones(levels.n, bool)))
         self.below[i] = nodes.cdf[always.argmax(1)]
-        self.numbers[i] = importance.numbers
         # A star that is sampled takes the light of 1 / sqrt(inclusion) stars out of the sums.
         mass_light = sums[0, size + FLUX : 2 * size]  # products with the first quantity, the mass
         self.mass_bins[i] = light_by_mass(1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light)
@@ -246,29 +260,21 @@ class _Arrays:
             second=moments[..., size:].take(places, axis=2),
             mean_extinction=None if terms is None else terms[..., :size, :],
             second_extinction=None if terms is None else terms[..., size:, :].take(places, axis=2),
-            numbers=self.numbers,
             mass_bins=self.mass_bins,
             individual=AliasTable.concatenate(self.individual),
-            companions=AliasTable.concatenate(self.companions) if self.companions else None,
+            further=self.further,
         )
 
 
 def _inclusion(nodes: IsochroneNodes, levels: Levels) -> np.ndarray:
-    """Inclusion probability at the levels before importance sampling, (level, interval)."""
-    inclusion = np.zeros((levels.importance, nodes.start.shape[1]))
+    """Inclusion probability at the exact and the complete levels, (level, interval)."""
+    inclusion = np.zeros((levels.further, nodes.start.shape[1]))
     inclusion[0] = 1
     for of_level, factor in zip(inclusion[COMPLETE:], levels.factors, strict=True):
         limit = factor * levels.limit
         above = np.flatnonzero((nodes.brightest > limit[:, None]).any(0))
         of_level[above[0] if len(above) else len(of_level) :] = 1
     return inclusion
-
-
-def _companion_table(importance: ImportanceSampling, levels: Levels, first_node: int) -> AliasTable:
-    number, _ = importance.companions
-    never = np.zeros((levels.importance, len(number)))
-    inclusion = np.concatenate((never, importance.probability))
-    return AliasTable.build(inclusion, number, first_node=first_node)
 
 
 def _extinction_terms(values: np.ndarray, a_v: np.ndarray) -> np.ndarray:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from praesepe.sky.massive.importance import (
+    N_IMPORTANCE,
+    ImportanceLevels,
+    ImportanceSampling,
+)
 from praesepe.sky.population.alias import alias_tables
 from praesepe.sky.population.isochrone import FLUX, LIVING, MASS, PRESENT
 from praesepe.sky.population.levels import COMPLETE, EXACT, Levels
@@ -69,7 +74,7 @@ def test_alias_tables_without_any_weight_are_even():
     assert len(other) == len(probability) == 0
 
 
-IMPORTANCE = Levels(np.ones(2)).importance
+IMPORTANCE = Levels(np.ones(2)).further
 N = 400
 TURN_OFF = 4.0
 
@@ -97,13 +102,24 @@ def table():
     )
 
 
-def tables_of(table, binaries=None, limit=1.0):
+class Recorded(ImportanceLevels):
+    """Levels that keep the numbers of stars whose shot noise joins the detector's."""
+
+    def add(self, nodes, first_node, first_level):
+        numbers = ImportanceSampling(nodes, self.limit, self.binaries).numbers
+        self.numbers = np.vstack((getattr(self, "numbers", numbers[:0].reshape(0, 15)), numbers))
+        return super().add(nodes, first_node, first_level)
+
+
+def tables_of(table, binaries=None, limit=1.0, unit=(0.0, 0.0), imf=KROUPA2001):
+    limits = np.full(len(unit), limit)
     return tabulate(
         [table],
-        unit_magnitude=np.zeros(2),
-        levels=Levels(np.full(2, limit)),
-        imf=KROUPA2001,
+        unit_magnitude=np.asarray(unit),
+        levels=Levels(limits, n_further=N_IMPORTANCE),
+        imf=imf,
         binaries=binaries,
+        further=Recorded(limits, binaries),
     )
 
 
@@ -156,13 +172,15 @@ def importance_sampled(tables, k):
     mass = KROUPA2001.ppf((np.arange(400_000) + 0.5) / 400_000)
     every = star(mass, TURN_OFF)
     square = np.square(every[:, FLUX:]).mean(0)
-    noise = np.sqrt(1.0 + tables.numbers[0, k] * square)  # the limit is 1 e-/s in both bands
+    noise = np.sqrt(
+        1.0 + tables.further.numbers[0, k] * square
+    )  # the limit is 1 e-/s in both bands
     return np.minimum((every[:, FLUX:] / noise).max(1), 1) ** 2, every
 
 
 def test_each_level_of_importance_sampling_leaves_a_third_of_the_points(table, phat):
     for tables in (tables_of(table), real_tables(phat), real_tables(phat, limit=1e-7)):
-        assert (tables.numbers[:, 0] == 0).all()
+        assert (tables.further.numbers[:, 0] == 0).all()
         share = tables.individual.fraction[:, IMPORTANCE:-1]
         assert (share[:, -1] < 2e-6 * share[:, 0]).all()
         fall = share[:, 1:] / share[:, :-1]
@@ -210,7 +228,7 @@ def test_companions_of_the_dead_are_sampled_like_other_stars(table):
     """Their share among the stars is that of a fine sum over primaries and mass ratios."""
     binaries = Binaries(0.6, mass_ratio=(0.2, 1.0))
     tables = tables_of(table, binaries)
-    assert tables_of(table).companions is None
+    assert tables_of(table).further.companions is None
     primary = KROUPA2001.ppf((np.arange(200_000) + 0.5) / 200_000)
     u = np.random.default_rng(2).permutation(len(primary))
     companion = primary * binaries.ppf((u + 0.5) / len(primary))
@@ -219,8 +237,10 @@ def test_companions_of_the_dead_are_sampled_like_other_stars(table):
         share, every = importance_sampled(tables, k)
         probability = np.interp(companion, every[:, MASS], share, right=0)
         expected = 0.6 * probability.sum() / len(primary)
-        assert tables.companions.fraction[0, IMPORTANCE + k] == pytest.approx(expected, rel=0.05)
-    assert (tables.companions.fraction[0, :IMPORTANCE] == 0).all()
+        assert tables.further.companions.fraction[0, IMPORTANCE + k] == pytest.approx(
+            expected, rel=0.05
+        )
+    assert (tables.further.companions.fraction[0, :IMPORTANCE] == 0).all()
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -274,13 +294,7 @@ def phat():
 
 def real_tables(phat, binaries=None, imf=KROUPA2001, limit=0.02):
     table, unit = phat
-    return tabulate(
-        [table],
-        unit_magnitude=unit,
-        levels=Levels(np.full(3, limit)),
-        imf=imf,
-        binaries=binaries,
-    )
+    return tables_of(table, binaries, limit, unit, imf)
 
 
 def test_each_level_samples_a_part_of_the_stars_of_the_level_before(phat):
@@ -291,7 +305,20 @@ def test_each_level_samples_a_part_of_the_stars_of_the_level_before(phat):
     assert (np.diff(tables.below, axis=1) >= 0).all()
     np.testing.assert_array_equal(tables.below[:, COMPLETE], tables.below[:, IMPORTANCE])
     assert tables.individual.count.sum() == len(tables.individual.threshold)
-    assert tables.individual.fraction.shape[1] == Levels(np.ones(2)).n
+    assert tables.individual.fraction.shape[1] == IMPORTANCE + N_IMPORTANCE
+
+
+def test_without_further_levels_the_others_are_the_same(table):
+    """To the last bits, for products of matrices of other sizes round otherwise."""
+    limits = np.ones(2)
+    plain = tabulate(
+        [table], unit_magnitude=np.zeros(2), levels=Levels(limits), imf=KROUPA2001, binaries=None
+    )
+    full = tables_of(table)
+    assert plain.individual.fraction.shape[1] == IMPORTANCE
+    for name in ("mean", "second", "mass_bins", "below"):
+        expected = getattr(full, name)[:, :IMPORTANCE]
+        np.testing.assert_allclose(getattr(plain, name), expected, rtol=1e-12, atol=1e-300)
 
 
 def by_matrix(tables, isochrone, binaries, fine=4):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from praesepe.sky.population.alias import AliasTable
 from praesepe.sky.population.binaries import GAUSS, ROUNDING, pair_products
 from praesepe.sky.population.isochrone import IsochroneNodes
-from praesepe.sky.population.levels import N_IMPORTANCE
 from praesepe.stars.binaries import Binaries
+
+N_IMPORTANCE = 16
+"""Levels of importance sampling; each further one adds the shot noise of more stars and leaves
+about a third of the points. The last one samples no star."""
 
 NUMBERS = 4.0 ** np.arange(-60, 31)
 """Between these the numbers of stars are sought whose shot noise joins the detector's."""
@@ -127,3 +132,41 @@ class ImportanceSampling:
         mean = factor * sum(stars) / len(stars)
         own[len(mean) :] += pair_products(mean, primary) + pair_products(primary, mean)
         return self.probability @ own.T
+
+
+class ImportanceLevels:
+    """The levels of importance sampling, for `praesepe.sky.population.tables.tabulate`.
+
+    Parameters
+    ----------
+    limit : ndarray, shape (band,)
+        Lowest flux limit, the one that these levels are for.
+    binaries : Binaries or None
+    """
+
+    n = N_IMPORTANCE
+
+    def __init__(self, limit: np.ndarray, binaries: Binaries | None) -> None:
+        self.limit, self.binaries = limit, binaries
+        self._companions: list[AliasTable] = []
+
+    def add(
+        self, nodes: IsochroneNodes, first_node: int, first_level: int
+    ) -> tuple[np.ndarray, Callable[[float], np.ndarray] | None]:
+        """Inclusion probabilities of the next isochrone, and what companions take out of sums."""
+        importance = ImportanceSampling(nodes, self.limit, self.binaries)
+        if self.binaries is None:
+            return importance.inclusion, None
+        number, _ = importance.companions
+        never = np.zeros((first_level, len(number)))
+        inclusion = np.concatenate((never, importance.probability))
+        self._companions.append(AliasTable.build(inclusion, number, first_node=first_node))
+        return importance.inclusion, importance.sampled_companions
+
+    @property
+    def companions(self) -> AliasTable | None:
+        """Of companions of stars that have died or are negligible; None without binaries.
+
+        Their fractions are numbers per star of the population.
+        """
+        return AliasTable.concatenate(self._companions) if self._companions else None
