@@ -27,7 +27,9 @@ from praesepe.network.posterior import Posterior
 from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
 from praesepe.network.storage import read_model, write_model
 from praesepe.network.transform import prior_ranges
+from praesepe.stars.store import key_of
 from praesepe.survey import Survey, parse_survey
+from praesepe.survey.moved import with_moved_files
 
 log = logging.getLogger(__name__)
 
@@ -402,8 +404,11 @@ class Estimator:
                 )
             return source
         where = usable_device(device or "cpu")
-        content, blob = read_model(_find(source))
-        return cls._from_content(content, blob, str(source)).to(where)
+        folder = _find(source)
+        estimator = cls._from_content(*read_model(folder), str(source)).to(where)
+        hashes = estimator.card.hashes.model_dump()
+        estimator.survey = with_moved_files(estimator.survey, hashes, folder, isochrone_key=key_of)
+        return estimator
 
     @classmethod
     def _from_content(cls, content: dict[str, Any], blob: bytes, source: str) -> Estimator:

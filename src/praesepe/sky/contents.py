@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve
 from praesepe.stars.store import EMBEDDED, key_of
 from praesepe.survey import Band, Survey
 from praesepe.survey.contents import checksum, is_path
+from praesepe.survey.moved import SOUGHT
 
 log = logging.getLogger(__name__)
 
@@ -64,26 +66,55 @@ def check_contents(survey: Survey, trained: Mapping[str, Any], *, model: str) ->
     InputError
         With the files that are missing, or hold something else.
     """
-    wrong = []
+    files, included = _changes(survey, trained)
+    for change in included:
+        log.warning("%s than in the training of %s", change, model)
+    if files:
+        raise InputError(
+            f"model {model!r} was trained with other files: {'; '.join(files)}. They were "
+            f"looked for by name and content {SOUGHT}",
+            remedy="put the files of the training into one of these (import isochrones again), or "
+            "train a model from this one with a survey that names the new ones",
+        )
+
+
+def tell_changes(survey: Survey, trained: Mapping[str, Any], *, model: str) -> None:
+    """Warn of what a survey simulates with other contents than those that a model has seen.
+
+    A training that goes on from the model may learn them; see `check_contents`.
+    """
+    files, included = _changes(survey, trained)
+    for change in included:
+        log.warning("%s than in the training of %s", change, model)
+    if files:
+        warnings.warn(
+            f"model {model!r} was trained with other files, and goes on with the new ones: "
+            f"{'; '.join(files)}",
+            PraesepeWarning,
+            stacklevel=2,
+        )
+
+
+def _changes(survey: Survey, trained: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The user's files that are missing or hold something else, and what the package changed."""
+    files, included = [], []
     for group, parts in _parts(survey).items():
+        keys = {Path(name).name: key for name, key in trained.get(group, {}).items()}
         for name, (file, key) in parts.items():
-            expected = trained.get(group, {}).get(name)
+            expected = keys.get(Path(name).name)
+            if expected is None:
+                continue
             try:
-                if expected is None or key() == expected:
+                if key() == expected:
                     continue
                 found = "holds something else"
             except (InputError, OSError):
                 found = "is missing, or cannot be read"
             if file:
-                wrong.append(f"{file} ({group} of {name}) {found}")
+                files.append(f"{file} ({group} of {name}, SHA-256 {expected[:12]}…) {found}")
             else:
-                log.warning("%s of %s are others than in the training of %s", group, name, model)
-    if wrong:
-        raise InputError(
-            f"model {model!r} was trained with other files: {'; '.join(wrong)}",
-            remedy="put the files of the training back, or train a model from this one with a "
-            "survey that names the new ones",
-        )
+                included.append(f"{group} of {name} are others")
+    return files, included
 
 
 def _parts(survey: Survey) -> dict[str, dict[str, tuple[str, Callable[[], str]]]]:

@@ -8,7 +8,7 @@ from typing import Any
 from praesepe.errors import InputError
 from praesepe.network.estimator import Estimator
 from praesepe.network.schema import ModelCard
-from praesepe.sky.contents import check_contents
+from praesepe.sky.contents import tell_changes
 from praesepe.survey import Survey
 from praesepe.training.config import TrainingSettings
 
@@ -40,8 +40,8 @@ def start_network(
     if start is None:
         return fresh, None
     theirs, ours = start.survey, survey
-    if simulated and theirs == ours:  # another survey may well name other files
-        check_contents(ours, start.card.hashes.model_dump(), model=start.name)
+    if simulated:
+        tell_changes(ours, start.card.hashes.model_dump(), model=start.name)
     if theirs.band_names != ours.band_names or theirs.stamp_size != ours.stamp_size:
         raise InputError(
             f"model {start.name!r} takes {theirs.stamp_size} px stamps in {theirs.band_names}, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ from praesepe.report.demo import run_demo
 from praesepe.sky.contents import contents_of
 from praesepe.sky.stamps import Mocks
 from praesepe.survey import load_survey
-from praesepe.training.loop import train
+from praesepe.training.config import TrainingSettings
+from praesepe.training.initial import start_network
 
 PHAT = load_survey("phat-nodust")
 PRIORS = {"log_age": (6.6, 10.1), "log_mass": (2.0, 4.5), "log_rh": (-1.097, -0.097)}
@@ -86,7 +86,7 @@ def tiny() -> Estimator:
     return Estimator.untrained(survey, encoder="tiny")
 
 
-@pytest.mark.parametrize("simulate", [evaluate, run_demo, partial(train, steps=1)])
+@pytest.mark.parametrize("simulate", [evaluate, run_demo])
 def test_other_files_than_those_of_the_training_are_refused(
     tmp_path: Path, simulate: Callable[..., Any]
 ) -> None:
@@ -98,9 +98,11 @@ def test_other_files_than_those_of_the_training_are_refused(
     survey = PHAT.with_values(observation={"bands": bands})
     model = Estimator.untrained(survey, encoder="tiny").describe(hashes=contents_of(survey))
     file.write_bytes(b"another star")
-    given = {"survey": survey, "initial": model} if isinstance(simulate, partial) else {}
-    with pytest.raises(InputError, match=r"psf.fits \(psfs of F336W\) holds something else; put"):
-        simulate(**(given or {"model": model}), out=tmp_path / "out")
+    with pytest.raises(InputError, match=r"psf.fits \(psfs of F336W, .* else.*above it.*; put"):
+        simulate(model=model, out=tmp_path / "out")
+    for described in (survey, survey.model_copy(update={"description": "with new optics"})):
+        with pytest.warns(PraesepeWarning, match=r"new ones: .*psf.fits \(psfs of F336W.* else"):
+            start_network(described, TrainingSettings(steps=1), model)
 
 
 def test_a_calibrated_model_is_calibrated(gaussian: Gaussian) -> None:

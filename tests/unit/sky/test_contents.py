@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from praesepe.errors import InputError
+from praesepe.network.estimator import Estimator, model_names
 from praesepe.sky.contents import check_contents, contents_of
 from praesepe.stars import load_passband
+from praesepe.stars.curves import with_curves
+from praesepe.stars.isochrones import IsochroneGrid
+from praesepe.stars.store import write_grid
 from praesepe.survey import load_survey
 
 PHAT = load_survey("phat-nodust")
@@ -61,7 +65,7 @@ def test_files_that_are_gone_leave_no_path(folder):
     gone = survey.fingerprint()
     assert gone != before
     assert survey_in(folder.parent / "elsewhere").fingerprint() == gone
-    with pytest.raises(InputError, match=r"psf.fits \(psfs of F475W\) is missing.*history.*back"):
+    with pytest.raises(InputError, match=r"psf.fits \(psfs of F475W, .*missing.*history.*folder"):
         check_contents(survey, keys, model="m")
     check_contents(survey, {}, model="m")  # a model that tells nothing
 
@@ -78,3 +82,42 @@ def test_curves_count_by_their_numbers():
     curve = load_passband("acs_wfc_f475w")
     assert contents_of(PHAT)["curves"]["F475W"] == curve.key
     assert len(set(contents_of(PHAT)["curves"].values())) == 3
+
+
+@pytest.mark.parametrize("place", ["model", "beside", "here"])
+def test_a_model_finds_its_files_where_its_folder_has_moved(folder, tmp_path, place, monkeypatch):
+    """Copied to another machine, with its files beside it, in it, or where one works."""
+    grid = IsochroneGrid.embedded()
+    write_grid(folder / "stars.npz", grid)
+    stars = {"stars": {"isochrones": str(folder / "stars.npz")}}
+    survey = with_curves(survey_in(folder).with_values(clusters=stars))
+    model = Estimator.untrained(survey, encoder="tiny").describe(hashes=contents_of(survey))
+    model.save(tmp_path / "project" / "run")
+    assert Estimator.load(tmp_path / "project" / "run").survey == survey
+    there = tmp_path / "elsewhere" / "project"
+    shutil.move(tmp_path / "project", there)
+    new = {"model": there / "run", "beside": there / "here", "here": tmp_path / "work"}[place]
+    shutil.copytree(folder, new, dirs_exist_ok=True)
+    shutil.rmtree(folder)
+    if place == "here":
+        monkeypatch.chdir(new)
+    found = Estimator.load(there / "run")
+    assert found.survey.bands[0].psf.file == str(new / "psf.fits")
+    assert found.survey.galaxy.field.files == str(new / "fields")
+    assert found.survey.clusters.stars.models == (str(new / "stars.npz"),)
+    check_contents(found.survey, found.card.hashes.model_dump(), model="m")
+    assert found.survey.fingerprint() == survey_in(new).with_values(clusters=stars).fingerprint()
+    (new / "psf.fits").write_bytes(b"another star")
+    other = Estimator.load(there / "run")
+    with pytest.raises(InputError, match=r"psf.fits \(psfs of F475W, SHA-256 .* missing.*put"):
+        check_contents(other.survey, other.card.hashes.model_dump(), model="m")
+
+
+def test_shipped_models_tell_what_they_were_trained_with():
+    for name in model_names():
+        card, known = Estimator.load(name).card, contents_of(load_survey(name))
+        hashes = card.hashes.model_dump(exclude={"absent_because"})
+        if name == "phat-nodust":  # its cool stars had a first version of the spectra
+            assert hashes.pop("spectra") != known.pop("spectra")
+        assert hashes == known
+    assert Estimator.load("phat").version == "050f73b4168b"  # of the weights alone
