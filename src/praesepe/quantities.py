@@ -178,6 +178,26 @@ class Quantity:
 
 _REGISTRY: dict[str, Quantity] = {}
 
+COLUMNS = frozenset(
+    (
+        "id", "name", "ra", "dec", "row", "x", "y", "x_image", "y_image", "x_offset", "y_offset",
+        "flags", "missing_fraction", "log_prob", "tarp", "images", "truth", "model", "tidal_scale",
+        "distance_pc", "n_stars", "n_living", "rh_realised_arcsec", "field_density", "more",
+    )
+)  # fmt: skip
+"""Columns of tables, and parameters of clusters, that are no quantities."""
+
+COLUMN_BEGINNINGS = ("mag_", "brightest_", "exposure_")
+"""Columns of which tables have one for each band."""
+
+KEYS = frozenset(
+    (
+        "rh_pc", "log_rh_normal", "center_shift_px", "a_v_scatter", "stars", "profiles", "keys",
+        "drawn_beside", "categories_of", "is_default",
+    )
+)  # fmt: skip
+"""What a survey's ``clusters`` have beside the priors of quantities."""
+
 
 def register(quantity: Quantity) -> Quantity:
     """Add a quantity to those that Praesepe knows, and return it.
@@ -185,8 +205,19 @@ def register(quantity: Quantity) -> Quantity:
     Raises
     ------
     InputError
-        Where another quantity has its name or its prior, or it derives from an unknown one.
+        Where another quantity, a column or a key of surveys has its name or its prior, or it
+        derives from an unknown one.
     """
+    for name in (quantity.name, quantity.linear):
+        if name.lower() in COLUMNS or name.lower().startswith(COLUMN_BEGINNINGS):
+            raise _taken(quantity, name, "is a column of the tables of truth and results")
+    if quantity.prior in KEYS or not (quantity.prior or "a").isidentifier():
+        raise _taken(quantity, quantity.prior, "cannot be a prior's key in a survey's clusters")
+    for other in registered():
+        if quantity.linear == other.name and quantity.name not in other.sources:
+            raise _taken(quantity, other.name, "is another quantity, which does not derive from it")
+        if other.linear == quantity.name and other.name not in quantity.sources:
+            raise _taken(quantity, quantity.name, f"is what {other.name!r} is the logarithm of")
     known = _REGISTRY.get(quantity.name)
     if known is not None and known != quantity:
         raise InputError(f"quantity {quantity.name!r} is registered already; choose another name")
@@ -200,6 +231,12 @@ def register(quantity: Quantity) -> Quantity:
             )
     _REGISTRY[quantity.name] = quantity
     return quantity
+
+
+def _taken(quantity: Quantity, name: str, why: str) -> InputError:
+    return InputError(
+        f"quantity {quantity.name!r}: {name!r} {why}", given=name, remedy="choose another name"
+    )
 
 
 def unregister(name: str) -> None:

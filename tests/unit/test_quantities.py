@@ -10,7 +10,13 @@ import pytest
 
 from praesepe import quantities
 from praesepe.errors import InputError
+from praesepe.inference.columns import OTHER_COLUMNS
+from praesepe.inference.draws import IDENTITY
+from praesepe.mocks.cluster_tables import NO_PARAMETERS
 from praesepe.quantities import A_V, LOG_AGE, LOG_MASS, LOG_RH, LOG_Z, RH_PC, Quantity
+from praesepe.sky.clusters.parameters import PARAMETERS
+from praesepe.sky.truth import BY_BAND, NO_QUANTITIES
+from praesepe.survey.clusters import ClusterPrior
 
 
 @pytest.mark.parametrize(
@@ -57,3 +63,40 @@ def test_quantities_are_pickled_by_name() -> None:
 def test_a_prior_belongs_to_one_quantity() -> None:
     with pytest.raises(InputError, match="'log_mass' is drawn from prior 'log_mass' already"):
         quantities.register(Quantity("weight", "w", "", "a toy", prior="log_mass"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "mag_F475W", "prior": "toy_mag"},
+        {"name": "n_stars"},
+        {"name": "x"},
+        {"name": "FLAGS"},  # FITS knows no case
+        {"name": "model"},
+        {"name": "distance_pc"},
+        {"name": "log_n", "linear": "n_stars", "unit": "dex"},
+        {"name": "log_v", "linear": "a_v", "unit": "dex"},
+        {"name": "metallicity", "prior": "toy"},
+        {"name": "toy", "prior": "stars"},
+        {"name": "toy", "prior": "keys"},
+        {"name": "toy", "prior": "a b"},
+    ],
+)
+def test_names_of_columns_and_keys_are_refused(wrong: dict[str, str]) -> None:
+    given = {"symbol": "t", "unit": "", "description": "a toy"} | wrong
+    before = quantities.registered()
+    try:
+        with pytest.raises(InputError, match=r"quantity '.*': '.*' (is|cannot be) .*; choose"):
+            quantities.register(Quantity(**given))
+    finally:
+        for quantity in quantities.registered()[len(before) :]:
+            quantities.unregister(quantity.name)
+
+
+def test_all_columns_and_keys_are_reserved() -> None:
+    own = {quantity.name for quantity in quantities.registered()}
+    columns = {*NO_QUANTITIES, *NO_PARAMETERS, *OTHER_COLUMNS, *IDENTITY, *PARAMETERS}
+    assert columns - own <= quantities.COLUMNS
+    assert tuple(BY_BAND) == quantities.COLUMN_BEGINNINGS
+    keys = {*ClusterPrior.model_fields, *vars(ClusterPrior)} - {q.prior for q in quantities.drawn()}
+    assert {key for key in keys if not key.startswith(("_", "model_"))} <= quantities.KEYS
