@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import operator
 import re
 import warnings
 from collections.abc import Callable, Iterable
@@ -249,6 +251,53 @@ def refuse_unused(why: str, **options: object) -> None:
             remedy="leave out what has no use",
             code=", ".join(f"{name}={value!r}" for name, value in given.items()),
         )
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float,
+    high: float = math.inf,
+    *,
+    whole: bool = True,
+    above: bool = False,
+) -> Any:
+    """Check a number that the user gave.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    value : object
+        What was given.
+    low, high : float
+        Ends of the allowed range.
+    whole : bool, optional
+        Whether it must be a whole number; otherwise any finite one will do.
+    above : bool, optional
+        Whether `low` itself is not allowed.
+
+    Returns
+    -------
+    int or float
+        The number.
+
+    Raises
+    ------
+    InputError
+        Where it is not such a number.
+    """
+    try:
+        number = operator.index(value) if whole else float(value)
+        good = low <= number <= high and number < math.inf and not (above and number == low)
+    except (TypeError, ValueError, OverflowError):
+        number, good = 0, False
+    if isinstance(value, bool) or not good:
+        least = f"{'greater than' if above else 'at least'} {low}"
+        most = "" if high == math.inf else f" and at most {high}"
+        allowed = f"{'a whole' if whole else 'a finite'} number, {least}{most}"
+        raise InputError(f"{name} = {value!r}: it must be {allowed}", given=value, allowed=allowed)
+    return number
 
 
 def already_exists(path: str | Path, choose: str = "name") -> InputError:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+
+from praesepe.errors import check_number
+
+
+def check_seed(seed: Any) -> int:
+    """A seed that the user gave, as an int; raise `InputError` unless it is 0 to 2^64 - 1."""
+    return int(check_number("seed", seed, 0, 2**64 - 1))
 
 
 def stream(seed: tuple[int, ...], device: torch.device) -> torch.Generator:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from praesepe.blocks import Block, blocks_of, map_blocks
-from praesepe.errors import InputError
+from praesepe.errors import InputError, check_number
 from praesepe.evaluation.bins import usable
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
 from praesepe.network.estimator import Estimator
+from praesepe.network.noise import MOST_DRAWS
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import now, provenance_of
+from praesepe.rng import check_seed
 from praesepe.sky.contents import check_contents
 from praesepe.sky.simulator import Simulator
 
@@ -173,9 +175,9 @@ def evaluate(
     """
     if out is not None:
         output_folder(out, PRODUCTS, overwrite=overwrite)
-    for name, value in (("n", n), ("n_samples", n_samples)):
-        if value < 1:
-            raise InputError(f"{name} = {value}: the least that is allowed is 1.")
+    n, seed = check_number("n", n, 1), check_seed(seed)
+    n_samples = check_number("n_samples", n_samples, 1, MOST_DRAWS)
+    check_number("workers", workers, 1)
     estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
     check_contents(estimator.survey, estimator.card.hashes.model_dump(), model=estimator.name)

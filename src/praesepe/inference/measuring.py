@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError
+from praesepe.errors import check_number
 from praesepe.flags import Flag
 from praesepe.inference.columns import Columns, ModelContext, empty_columns, summarise
 from praesepe.network.estimator import Estimator
+from praesepe.network.noise import MOST_DRAWS
 from praesepe.network.posterior import Posterior
+from praesepe.rng import check_seed
 
 if TYPE_CHECKING:
     from praesepe.images.cutouts import Stamps
@@ -44,12 +46,8 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("n_samples", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise InputError(
-                    f"{name} = {value}: the least that is allowed is {least}", given=value
-                )
+        check_number("n_samples", self.n_samples, 1, MOST_DRAWS)
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)

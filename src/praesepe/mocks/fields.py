@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning, refuse_unused
+from praesepe.errors import InputError, PraesepeWarning, check_number, refuse_unused
 from praesepe.files import atomic, check_space, check_whole_folder
 from praesepe.mocks.places import (
     Removed,
@@ -25,6 +25,7 @@ from praesepe.mocks.places import (
 )
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance_of
+from praesepe.rng import check_seed
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.survey import Survey, load_survey
 
@@ -134,11 +135,11 @@ def build_fields(
     from praesepe.images.mosaic import Mosaic
 
     survey = load_survey(survey)
-    if n < 1 or size < survey.stamp_size or seed < 0:
-        raise InputError(
-            f"n = {n}, size = {size}, seed = {seed}: give at least one field, no smaller than a "
-            f"stamp ({survey.stamp_size} px), and a seed of 0 or more"
-        )
+    n, seed = check_number("n", n, 1), check_seed(seed)
+    size, edge_px = (
+        check_number("size", size, survey.stamp_size),
+        check_number("edge_px", edge_px, 0),
+    )
     told: Any = {"x": x, "y": y, "origin": origin, "columns": columns, "pixels_of": pixels_of}
     if catalog is None:
         refuse_unused("no catalog is given", **told, exclude_radius_arcsec=exclude_radius_arcsec)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from praesepe.arrays import rates
 from praesepe.errors import InputError
 from praesepe.mocks.mosaics import check_places
+from praesepe.rng import check_seed
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.clusters.validation import validate_clusters
 from praesepe.sky.instrument.render import Renderer
@@ -84,6 +85,10 @@ def inject(
     Stars are drawn, and images changed, up to a stamp and a half from a cluster's center in x and
     y. Memory beside the copy of the images does not grow with their size.
     """
+    if not isinstance(simulator, Simulator):
+        raise InputError(
+            f"{simulator!r} is no Simulator", given=simulator, remedy="give Simulator(survey)"
+        )
     stack = np.array(rates(images, "images"))
     mosaic = stack.ndim == 3
     stack = stack[None] if mosaic else stack
@@ -97,7 +102,7 @@ def inject(
     image = np.zeros(n, int) if mosaic else np.arange(n)  # that each cluster lies on
     kept = simulator.generator
     try:
-        simulator.seed(*((seed,) if isinstance(seed, int) else seed))
+        simulator.seed(*map(check_seed, seed if isinstance(seed, tuple) else (seed,)))
         times = _exposures(simulator, stack, exposure_s)
         truth = _add(simulator, stack, clusters, pixel, image, times)
         if times is not None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError, listed, refuse_unused
+from praesepe.errors import InputError, check_number, listed, refuse_unused
 from praesepe.files import check_space, output_folder, replace_set
 from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
 from praesepe.progress import Progress, Setup
 from praesepe.provenance import cards, provenance_of
+from praesepe.rng import check_seed
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Band, Survey, load_survey
 
@@ -210,12 +211,12 @@ def simulate_mosaic(
 
 def _checked(survey: Survey, n: int, size: int, density: float | None, seed: int) -> float:
     """The density of the star field, where all numbers are possible."""
-    if n < 0:
-        raise InputError(f"n = {n}: a number of clusters is 0 or more")
-    if density is None and seed >= 0:
+    check_number("n", n, 0)
+    check_number("size", size, 1)
+    seed = check_seed(seed)
+    if density is None:
         density = draw_density(survey, seed)
-    if density is None or not 0 <= density < np.inf or seed < 0:
-        raise InputError(f"density = {density}, seed = {seed}: neither can be negative")
+    density = float(check_number("density", density, 0, whole=False))
     if size < survey.stamp_size:
         raise InputError(
             f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"

@@ -22,11 +22,12 @@ from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
 from praesepe.device import usable_device
-from praesepe.errors import InputError, refuse_unused, unknown
+from praesepe.errors import InputError, check_number, refuse_unused, unknown
 from praesepe.files import atomic, check_output, check_space, remove, remove_debris
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import difference
+from praesepe.rng import check_seed
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.truth import describe
@@ -163,11 +164,11 @@ def simulate(
         Where writing fails, or a worker process dies.
     """
     survey = load_survey(survey)
-    if n < 1 or seed < 0 or workers < 1:
-        raise InputError(
-            f"n = {n}, seed = {seed}, workers = {workers}: at least one cluster and one worker, "
-            "and a seed of 0 or more."
-        )
+    n, seed, workers = (
+        check_number("n", n, 1),
+        check_seed(seed),
+        check_number("workers", workers, 1),
+    )
     whole = MockSet(survey, seed, nuisances, n, command=command)
     path = None if out is None else Path(out).expanduser()
     parts = _parts(path, whole, shards, shard_size, format, overwrite=overwrite)

@@ -17,16 +17,17 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.arrays import rates
 from praesepe.device import usable_device
-from praesepe.errors import InputError, already_exists, unknown
+from praesepe.errors import InputError, already_exists, check_number, unknown
 from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.registry import head_settings
 from praesepe.network.net import ClusterNet
-from praesepe.network.noise import base_noise, row_numbers
+from praesepe.network.noise import MOST_DRAWS, base_noise, row_numbers
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
 from praesepe.network.storage import read_model, write_model
 from praesepe.network.transform import prior_ranges
+from praesepe.rng import check_seed
 from praesepe.stars.store import key_of
 from praesepe.survey import Survey, parse_survey
 from praesepe.survey.moved import with_moved_files
@@ -161,7 +162,7 @@ class Estimator:
             hashes={"absent_because": "not trained yet"},
         )
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(check_seed(seed))
             net = _make_net(card, survey)
         return cls(card, survey, net)
 
@@ -234,11 +235,7 @@ class Estimator:
             Where the shape does not fit the survey, a pixel is not finite or masked, or the
             conditions are not those of the model.
         """
-        if n_samples < 1 or not 0 <= seed < 2**64:
-            raise InputError(
-                f"n_samples = {n_samples}, seed = {seed}: the first must be at least 1, the seed "
-                "at least 0 and less than 2^64"
-            )
+        seed, n_samples = check_seed(seed), check_number("n_samples", n_samples, 1, MOST_DRAWS)
         x = self._check(stamps)
         numbers = row_numbers(rows, len(x))
         sizes = {} if self.net.conditions is None else self.net.conditions.sizes

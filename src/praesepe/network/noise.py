@@ -12,6 +12,9 @@ from torch import Tensor
 
 from praesepe.errors import InputError
 
+MOST_DRAWS = 100_000
+"""Draws that may be asked for of one posterior: a block of rows holds a gigabyte of them."""
+
 
 def base_noise(
     kind: Literal["normal", "uniform"],

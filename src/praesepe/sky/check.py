@@ -11,16 +11,16 @@ from praesepe.sky.instrument.psf_files import check_sampling, chosen_position, l
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve
 from praesepe.stars.extinction import covered_angstrom
-from praesepe.survey import Survey, as_range
+from praesepe.survey import Survey, as_range, load_survey
 
 
-def check_survey(survey: Survey) -> None:
+def check_survey(survey: Survey | str | Path) -> None:
     """Check what the survey's file alone cannot tell, before a simulation needs it.
 
     Parameters
     ----------
-    survey : Survey
-        As `praesepe.survey.load_survey` returns it.
+    survey : Survey, str or Path
+        The survey, its name or its file.
 
     Raises
     ------
@@ -37,6 +37,7 @@ def check_survey(survey: Survey) -> None:
         Where a PSF file has a strange normalisation or many values missing, or the focus is to vary
         in a band whose PSF is a file.
     """
+    survey = load_survey(survey)
     stars = survey.clusters.stars
     most = as_range(survey.clusters.a_v)[1] + survey.clusters.a_v_scatter
     dust = {"a_v": most, "r_v": stars.r_v}

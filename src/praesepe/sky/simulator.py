@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from praesepe.device import usable_device
-from praesepe.errors import InputError, listed
+from praesepe.errors import InputError, check_number, listed
 from praesepe.progress import Setup
-from praesepe.rng import stream
+from praesepe.rng import check_seed, stream
 from praesepe.sky.cluster_stars import ClusterSampler, Sight
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
@@ -83,6 +83,7 @@ class Simulator:
         n_fields: int = 24,
         setup: Setup | None = None,
     ) -> None:
+        seed, n_fields = check_seed(seed), check_number("n_fields", n_fields, 0)
         self.survey = load_survey(survey)
         self.device = usable_device(device)
         self.nuisances = nuisances

@@ -6,7 +6,22 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, check_number, unknown
+from praesepe.rng import check_seed
+
+WHOLE_NUMBERS = {"steps": 1, "batch_size": 2, "warmup_steps": 1, "valid_size": 1, "valid_every": 1}
+"""Settings that are whole numbers, with the least that is allowed."""
+
+NUMBERS = {
+    "minutes": (0, math.inf, True),
+    "learning_rate": (0, 10, True),
+    "weight_decay": (0, 10, False),
+    "ema_decay": (0, 1, False),
+    "freeze_bn_after": (0, 1, False),
+    "clip": (0, math.inf, True),
+    "checkpoint_seconds": (0, math.inf, False),
+}
+"""Settings that are finite numbers: lowest, highest, and whether they must be above the lowest."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +83,14 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise InputError("give either minutes or steps, to say how long to train")
-        length = self.steps if self.minutes is None else self.minutes
-        if length is None or length <= 0:
-            raise InputError(f"a training of length {length} is none; give a positive number")
-        least = {"seed": 0, "batch_size": 2, "warmup_steps": 1, "valid_size": 1, "valid_every": 1}
-        for name, low in least.items():
-            if (given := getattr(self, name)) < low:
-                raise InputError(f"{name} = {given}: it must be at least {low}")
-        if self.freeze_bn_after is not None and not 0 <= self.freeze_bn_after <= 1:
-            raise InputError(
-                f"freeze_bn_after = {self.freeze_bn_after}: it is a fraction, from 0 to 1"
-            )
+        check_seed(self.seed)
+        for name, least in WHOLE_NUMBERS.items():
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), least)
+        for name, (low, high, above) in NUMBERS.items():
+            if getattr(self, name) is not None:
+                value = getattr(self, name)
+                check_number(name, value, low, high, whole=False, above=above)
 
     @classmethod
     def of(cls, **given: Any) -> Self:

@@ -226,7 +226,7 @@ def test_beyond_the_grid_there_is_nothing() -> None:
         ({"groups": [["log_age"]]}, "must occur once"),
         ({"groups": [["log_age", "toy_class", "log_mass", "log_rh"], []]}, "no group may be empty"),
         ({"bins": {"toy_class": 3}}, "not among the continuous"),
-        ({"bin": 3}, "settings of head 'grid'.*'bin'"),
+        ({"bin": 3}, "setting of head 'grid': 'bin'.*'bins'"),
     ],
 )
 def test_impossible_grids(settings: dict[str, object], message: str) -> None:

@@ -8,7 +8,7 @@ import torch
 import zuko
 from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, check_number
 from praesepe.network.heads.base import Axis, Head, Sampler
 from praesepe.network.heads.flow_inverse import FlowInverse
 
@@ -53,13 +53,14 @@ class FlowHead(Head):
                     f"the flow head cannot infer {axis.name!r}, which has categories; "
                     "choose head 'grid'"
                 )
+        hidden = tuple(check_number("hidden_features", units, 1) for units in hidden_features)
         self.noise_size = len(self.axes)
         self.flow = zuko.flows.NSF(
             len(self.axes),
             context=features,
-            transforms=transforms,
-            hidden_features=tuple(hidden_features),
-            bins=bins,
+            transforms=check_number("transforms", transforms, 1),
+            hidden_features=hidden,
+            bins=check_number("bins", bins, 2),
         )
 
     def log_prob(self, values: Tensor, context: Tensor) -> Tensor:

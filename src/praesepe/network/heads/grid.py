@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, check_number
 from praesepe.network.heads.base import Axis, Head, Sampler
 
 JOINT = ("log_age", "a_v", "log_mass")
@@ -64,6 +64,8 @@ class GridHead(Head):
         strange = set(bins or {}) - {axis.name for axis in self.axes if not axis.categories}
         if strange:
             raise InputError(f"bins of {sorted(strange)}: not among the continuous of {names}")
+        for name, number in (bins or {}).items():
+            check_number(f"bins of {name!r}", number, 1)
         self.groups = tuple(
             _Group([names.index(name) for name in group], self.axes, bins or {}) for group in groups
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from praesepe.errors import InputError, unknown
@@ -22,6 +23,8 @@ FLOW_SIZES: dict[str, dict[str, Any]] = {
 
 def head_settings(head: str, encoder: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """Settings of a head: those given, or those that suit the encoder."""
+    if not isinstance(settings, Mapping | None):
+        raise InputError(f"head_options = {settings!r}: give a mapping of names to values")
     fitting = FLOW_SIZES.get(encoder, FLOW_SIZES["small"]) if head == "flow" else {}
     return {**fitting, **(settings or {})}
 
@@ -36,9 +39,17 @@ def make_head(name: str, features: int, axes: Sequence[Axis], settings: Mapping[
     """
     if name not in HEADS:
         raise unknown("head", name, HEADS)
+    allowed = [
+        p.name for p in signature(HEADS[name]).parameters.values() if p.kind == p.KEYWORD_ONLY
+    ]
+    for key in settings:
+        if key not in allowed:
+            raise unknown(f"setting of head {name!r}:", str(key), allowed)
     try:
         return HEADS[name](features, axes, **settings)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise InputError(
-            f"settings of head {name!r}: {dict(settings)} do not fit ({error})"
+            f"settings of head {name!r}: {dict(settings)} are not of the right kind",
+            given=settings,
+            remedy=f"see {HEADS[name].__name__} for them",
         ) from error
