@@ -236,7 +236,7 @@ def test_a_hundred_thousand_rows(
     assert (result["id"] == np.arange(n)).all()
     measured = ~np.ma.getmaskarray(result["log_age_p50"])
     assert measured[::100].all()
-    samples = read_samples(draws)
+    samples = read_samples(draws).values
     assert samples.shape == (n, 20, 3)
     assert (np.isfinite(samples[:, 0, 0]) == measured).all()
 
@@ -325,7 +325,7 @@ def test_draws_survive_a_full_disk(
     assert finished.stderr.count("Error: could not write") == 1
     assert f"the draws are kept in {draws}" in finished.stderr
     assert list(folder.iterdir()) == [draws]
-    assert np.isfinite(read_samples(draws)).all()
+    assert np.isfinite(read_samples(draws).values).all()
 
 
 def test_full_disk_while_simulating(run_cli: Run, tmp_path: Path, full_disk: None) -> None:

@@ -192,7 +192,7 @@ def test_predict(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
         low, middle, high = (table[f"{name}_p{p}"] for p in (16, 50, 84))
         assert (low <= middle).all()
         assert (middle <= high).all()
-    samples = read_samples(draws)
+    samples = read_samples(draws).values
     assert samples.shape == (12, 50, 3)
     np.testing.assert_allclose(np.median(samples[..., 1], axis=1), table["log_mass_p50"], atol=1e-4)
     assert regions.read_text().count("circle") == 12

@@ -196,7 +196,38 @@ def _zarr(path: Path, held: _Contents) -> Iterator[Write]:
     yield write
 
 
-def read_samples(path: str | Path) -> NDArray[np.float32]:
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples:
+    """Draws that `predict` wrote, and which clusters they are of.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (n, n_samples, quantity)
+        In the order of the catalog's rows and of what the model infers: log age, log mass and
+        log r_h [dex(arcsec)] for a model of these. NaN where nothing was measured.
+    infers : tuple of str
+        Names of the quantities.
+    clusters : dict of str to ndarray, each of shape (n,)
+        Those columns of `IDENTITY` that the file holds: ``row``, ``id``, positions; none in files
+        of earlier versions.
+    meta : dict of str to object
+        Model, version, seed and what else the file says of itself.
+    """
+
+    values: NDArray[np.float32]
+    infers: tuple[str, ...]
+    clusters: dict[str, NDArray[Any]]
+    meta: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        n, n_samples = self.values.shape[:2]
+        return f"<Samples: {n_samples} draws of {listed(self.infers)} of each of {n} clusters>"
+
+
+def read_samples(path: str | Path) -> Samples:
     """Read draws written by `predict`.
 
     Parameters
@@ -206,9 +237,7 @@ def read_samples(path: str | Path) -> NDArray[np.float32]:
 
     Returns
     -------
-    ndarray of float32, shape (N, n_samples, quantity)
-        In the order of the catalog's rows and of what the model infers: log age, log mass and
-        log r_h [dex(arcsec)] for a model of these.
+    Samples
 
     Raises
     ------
@@ -227,7 +256,7 @@ def read_samples(path: str | Path) -> NDArray[np.float32]:
         raise InputError(f"no file of draws at {path}", given=path)
     read = {".parquet": _read_parquet, ".zarr": _read_zarr}.get(suffix, _read_hdf5)
     try:
-        return read(path).astype(np.float32, copy=False)
+        return read(path)
     except PraesepeError:
         raise
     except Exception as error:  # the readers' libraries raise many kinds
@@ -238,27 +267,34 @@ def read_samples(path: str | Path) -> NDArray[np.float32]:
         ) from error
 
 
-def _read_parquet(path: Path) -> NDArray[Any]:
+def _read_parquet(path: Path) -> Samples:
     _, pq = _pyarrow()
     table = pq.read_table(path)
     about = json.loads((table.schema.metadata or {}).get(b"praesepe", b"{}"))
 
     def column(name: str) -> NDArray[Any]:
-        flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        values = table[name].combine_chunks()
+        if name in IDENTITY:
+            return np.asarray(values.to_numpy(zero_copy_only=False))
+        flat = values.flatten().to_numpy(zero_copy_only=False)
         return np.asarray(flat).reshape(table.num_rows, -1)
 
-    return _joined(about, column)
+    return _joined(about, column, table.column_names)
 
 
-def _read_zarr(path: Path) -> NDArray[Any]:
+def _read_zarr(path: Path) -> Samples:
     with extras():
         import zarr
     root: Any = zarr.open_group(path, mode="r")
-    return _joined(root.attrs["praesepe"], lambda name: np.asarray(root[name][:]))
+    return _joined(
+        root.attrs["praesepe"], lambda name: np.asarray(root[name][:]), list(root.array_keys())
+    )
 
 
-def _joined(about: Mapping[str, Any], column: Callable[[str], NDArray[Any]]) -> NDArray[Any]:
-    """Draws of the inferred quantities (N, n_samples, quantity) from the columns of a file."""
+def _joined(
+    about: Mapping[str, Any], column: Callable[[str], NDArray[Any]], names: Sequence[str]
+) -> Samples:
+    """The draws of the inferred quantities from the columns of a file."""
     stored = stored_as(about.get("infers", DEFAULT_INFERRED))
     columns = {name: column(q.name) for name, q in stored.items()}
     with np.errstate(invalid="ignore"):
@@ -266,14 +302,17 @@ def _joined(about: Mapping[str, Any], column: Callable[[str], NDArray[Any]]) -> 
             values if stored[name].name == name else np.log10(values, dtype=np.float64)
             for name, values in columns.items()
         ]
-    return np.stack(axes, axis=-1)
+    values = np.stack(axes, axis=-1).astype(np.float32, copy=False)
+    clusters = {name: column(name) for name in IDENTITY if name in names}
+    return Samples(values, tuple(stored), clusters, dict(about))
 
 
-def _read_hdf5(path: Path) -> NDArray[Any]:
+def _read_hdf5(path: Path) -> Samples:
     with extras():
         import h5py
     with h5py.File(path, "r") as file:
-        return np.asarray(file["samples"][:])
+        values = np.asarray(file["samples"][:], np.float32)
+    return Samples(values, DEFAULT_INFERRED, {}, {})
 
 
 def _as_in_tables(unit: str) -> str:

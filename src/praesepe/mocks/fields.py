@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,15 @@ class StarFields:
     def images(self) -> NDArray[np.float32]:
         """The fields (n, band, y, x), e-/s, mapped into memory."""
         return np.asarray(np.load(self.path / FIELDS, mmap_mode="r"))
+
+    def save(self, out: str | Path, *, overwrite: bool = False) -> StarFields:
+        """Copy the folder to another place; return the fields there."""
+        folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
+        if folder.exists() and folder.samefile(self.path):
+            return self
+        with atomic(folder) as part:
+            shutil.copytree(self.path, part)
+        return replace(self, path=folder)
 
 
 def build_fields(

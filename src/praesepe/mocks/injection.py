@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe.arrays import rates
 from praesepe.errors import InputError
+from praesepe.files import atomic, check_output
 from praesepe.mocks.mosaics import check_places
+from praesepe.mocks.stamps import FITS_SUFFIXES, simulated_by, truth_hdu
+from praesepe.provenance import cards, now
 from praesepe.rng import check_seed
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.clusters.validation import validate_clusters
@@ -20,7 +25,7 @@ from praesepe.sky.simulator import Simulator
 CLUSTERS_AT_ONCE = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Injected:
     """Images with artificial clusters, and what is known of these.
 
@@ -31,10 +36,42 @@ class Injected:
     truth : dict of str to ndarray, each of shape (n,)
         Quantities, places (``x``, ``y``) and magnitudes of the clusters, as in `Mocks`; magnitudes
         are those before the nuisances of a band.
+    record : dict of str to object
+        What made them: survey, seed, nuisances.
     """
 
     images: NDArray[np.float32]
     truth: dict[str, NDArray[np.float32]]
+    record: dict[str, Any]
+
+    def __repr__(self) -> str:
+        shape = " × ".join(map(str, self.images.shape))
+        return f"<Injected: {len(self.truth['x'])} clusters on images of {shape}>"
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a FITS file: IMAGES as they are, e-/s, and the table TRUTH.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.fits`` or ``.fit``. It appears complete or not at all.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Returns
+        -------
+        Path
+            The file that was written.
+        """
+        from astropy.io import fits
+
+        path = check_output(path, FITS_SUFFIXES, overwrite=overwrite)
+        image = fits.ImageHDU(self.images, name="IMAGES")
+        image.header["BUNIT"] = "electron/s"
+        image.header.extend(cards({**self.record, "date": now()}))
+        with atomic(path) as part:
+            fits.HDUList([fits.PrimaryHDU(), image, truth_hdu(self.truth)]).writeto(part)
+        return path
 
 
 def inject(
@@ -111,7 +148,13 @@ def inject(
     finally:
         simulator.generator = kept
     truth |= {"x": place[0].astype(np.float32), "y": place[1].astype(np.float32)}
-    return Injected(stack[0] if mosaic else stack, truth)
+    record = simulated_by(survey, seed=_told(seed), nuisances=simulator.nuisances)
+    return Injected(stack[0] if mosaic else stack, truth, record)
+
+
+def _told(seed: int | tuple[int, ...]) -> int | str:
+    """A seed as headers can hold it."""
+    return seed if isinstance(seed, int) else " ".join(map(str, seed))
 
 
 def _add(

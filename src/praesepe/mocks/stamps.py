@@ -229,7 +229,7 @@ def _write_fits(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> Non
             truths.append(block.truth)
         images.close()
     with fits.open(path, mode="append", memmap=False) as file:
-        file.append(_truth_table(_joined(truths)))
+        file.append(truth_hdu(_joined(truths)))
 
 
 def _joined(truths: Sequence[Truth]) -> Truth:
@@ -260,7 +260,8 @@ def _header(mocks: MockSet) -> fits.Header:
     return header
 
 
-def _truth_table(truth: Truth) -> fits.BinTableHDU:
+def truth_hdu(truth: Truth) -> fits.BinTableHDU:
+    """The extension TRUTH of a file."""
     from astropy.io import fits
 
     described = [(name, values, *truth_column(name)) for name, values in truth.items()]

@@ -172,7 +172,7 @@ def test_draws_depend_on_seed_and_row_alone(
 
     def draws(name: str, catalog: Table = catalog, **settings: Any) -> np.ndarray:
         predict(untrained, images, catalog, samples=tmp_path / name, n_samples=20, **settings)
-        return read_samples(tmp_path / name)
+        return read_samples(tmp_path / name).values
 
     first = draws("a.parquet", seed=5)
     assert first.shape == (300, 20, 3)
@@ -183,7 +183,7 @@ def test_draws_depend_on_seed_and_row_alone(
     assert np.abs(draws("d.parquet", seed=6) - first).mean() > 0.1
     same_stamp = at_pixels(wcs, [50, 50], [50, 50])
     predict(untrained, images, same_stamp, samples=tmp_path / "e.parquet", n_samples=20)
-    one, other = read_samples(tmp_path / "e.parquet")
+    one, other = read_samples(tmp_path / "e.parquet").values
     assert np.abs(one - other).mean() > 0.1
 
 
@@ -205,7 +205,7 @@ def test_rows_without_a_stamp_are_kept_and_flagged(
     assert result["missing_fraction"][4] == pytest.approx(17 / 64, abs=0.02)
     measured = ~np.ma.getmaskarray(result["log_mass_p50"])
     assert measured.tolist() == [True, False, False, False, True]
-    assert np.isfinite(read_samples(samples)).all(axis=(1, 2)).tolist() == measured.tolist()
+    assert np.isfinite(read_samples(samples).values).all(axis=(1, 2)).tolist() == measured.tolist()
 
 
 def test_nothing_on_the_image_is_no_error(central: CentralPixels, images: Any, wcs: WCS) -> None:
@@ -413,7 +413,7 @@ def test_names_of_outputs(
     )  # fmt: skip
     assert sorted(p.name for p in tmp_path.iterdir()) == ["DRAWS.PARQUET", "T.ECSV", "t.reg"]
     assert pq.read_table(tmp_path / "DRAWS.PARQUET").num_rows == 2
-    assert read_samples("~/DRAWS.PARQUET").shape == (2, 4, 3)
+    assert read_samples("~/DRAWS.PARQUET").values.shape == (2, 4, 3)
 
 
 @pytest.mark.parametrize("failing", ["tables.write_table", "region_files.write_regions"])
@@ -437,7 +437,7 @@ def test_what_is_written_is_kept(
         PraesepeError, match=r"no space left; but the draws are kept in .*t\.parquet"
     ):
         predict(central, images, catalog, **paths, samples=draws, n_samples=4)
-    assert np.isfinite(read_samples(draws)).all()
+    assert np.isfinite(read_samples(draws).values).all()
     assert paths["out"].exists() == ("regions" in failing)
     # negative control: without draws nothing is said about them
     with pytest.raises(PraesepeError) as raised:
@@ -509,7 +509,7 @@ def test_draws_say_what_they_are(
     assert content["model"] == PHAT.name
     assert content["seed"] == 3
     assert [q["name"] for q in content["quantities"]] == ["log_age", "log_mass", "rh_arcsec"]
-    np.testing.assert_allclose(read_samples(path), result.samples, atol=1e-6)
+    np.testing.assert_allclose(read_samples(path).values, result.samples, atol=1e-6)
 
 
 def test_draws_as_zarr(central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path) -> None:
@@ -532,13 +532,22 @@ def test_draws_as_zarr(central: CentralPixels, images: Any, wcs: WCS, tmp_path: 
             assert root[name].attrs[key] == metadata[key.encode()].decode()
     about = json.loads(table.schema.metadata[b"praesepe"])
     assert {**root.attrs["praesepe"], "date": about["date"]} == about
-    draws = read_samples(tmp_path / "a.zarr")
+    draws = read_samples(tmp_path / "a.zarr").values
     assert draws.shape == (300, 8, 3)
-    np.testing.assert_array_equal(draws, read_samples(tmp_path / "a.parquet"))
+    np.testing.assert_array_equal(draws, read_samples(tmp_path / "a.parquet").values)
+    for suffix in ("parquet", "zarr"):  # which clusters they are of
+        read = read_samples(tmp_path / f"a.{suffix}")
+        assert read.clusters["id"].tolist() == catalog["id"].tolist()
+        assert read.clusters["row"].tolist() == list(range(300))
+        np.testing.assert_allclose(read.clusters["ra"], catalog["ra"])
+        assert (read.clusters["x"] == np.array(table["x"])).all()
+        assert read.infers == ("log_age", "log_mass", "log_rh")
+        assert (read.meta["model"], len(read)) == (central.name, 300)
+        assert repr(read).startswith("<Samples: 8 draws of log_age")
     with pytest.raises(InputError, match="exists"):
         predict(central, images, catalog, samples=tmp_path / "a.zarr")
     predict(central, images, catalog[:2], samples=tmp_path / "a.zarr", overwrite=True, n_samples=4)
-    assert read_samples(tmp_path / "a.zarr").shape == (2, 4, 3)
+    assert read_samples(tmp_path / "a.zarr").values.shape == (2, 4, 3)
     (tmp_path / "mine.zarr").mkdir()
     (tmp_path / "mine.zarr" / "notes.txt").touch()
     with pytest.raises(InputError, match="holds no Zarr group"):
@@ -551,7 +560,7 @@ def test_draws_of_earlier_versions_are_read(tmp_path: Path) -> None:
     draws = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
     with h5py.File(tmp_path / "draws.h5", "w") as file:
         file["samples"] = draws
-    np.testing.assert_array_equal(read_samples(tmp_path / "draws.h5"), draws)
+    np.testing.assert_array_equal(read_samples(tmp_path / "draws.h5").values, draws)
 
 
 def test_what_is_no_file_of_draws(tmp_path: Path) -> None:

@@ -68,6 +68,12 @@ def test_fields_keep_away_from_what_is_unclean(built, survey, sky):
     assert fields.shape == (built.n, 2, FIELD, FIELD)
     assert fields.dtype == np.float32
     assert repr(built).startswith(f"<StarFields in {built.path}: {built.n} fields; ")
+    saved = built.save(built.path.parent / "copy")
+    np.testing.assert_array_equal(saved.images, fields)
+    assert (saved.path / "places.ecsv").read_bytes() == (built.path / "places.ecsv").read_bytes()
+    assert saved.save(saved.path, overwrite=True) == saved
+    with pytest.raises(InputError, match="exists"):
+        built.save(saved.path)
     x0, y0 = (np.round(places[a] - (FIELD - 1) / 2).astype(int) for a in "xy")
     assert min(x0.min(), y0.min()) >= 0
     assert max(x0.max(), y0.max()) + FIELD <= SIDE

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 
 from praesepe.errors import InputError
 from praesepe.mocks.injection import inject
@@ -128,7 +130,7 @@ def test_images_deeper_than_the_survey_get_the_same_stars(
 
 
 def test_the_same_seed_gives_the_same(
-    simulator: Simulator, clusters: Clusters, background: np.ndarray
+    simulator: Simulator, clusters: Clusters, background: np.ndarray, tmp_path: Path
 ) -> None:
     simulator.seed(3)
     before = simulator.generator.get_state()
@@ -136,6 +138,14 @@ def test_the_same_seed_gives_the_same(
         inject(simulator, background, clusters, *PLACES, seed=seed) for seed in (5, 5, (5, 1))
     )
     assert torch.equal(simulator.generator.get_state(), before)
+    with fits.open(again.save(tmp_path / "injected.fits")) as file:
+        np.testing.assert_array_equal(file["IMAGES"].data, one.images)
+        assert (file["IMAGES"].header["BUNIT"], file["IMAGES"].header["SEED"]) == ("electron/s", 5)
+        for name, values in one.truth.items():
+            np.testing.assert_array_equal(file["TRUTH"].data[name], values)
+    with pytest.raises(InputError, match="exists"):
+        again.save(tmp_path / "injected.fits")
+    assert repr(one) == "<Injected: 3 clusters on images of 1 × 160 × 160>"
     np.testing.assert_array_equal(one.images, again.images)
     assert all(np.array_equal(one.truth[name], again.truth[name]) for name in one.truth)
     assert not np.array_equal(one.images, other.images)
