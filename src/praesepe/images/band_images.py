@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from astropy.wcs import WCS
@@ -155,7 +156,8 @@ def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str
             f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for {trained}; "
             "with another noise its posteriors may be too narrow or too wide"
         )
-    instrument = headers.text("INSTRUME").upper()
+    mode = re.match(r"[A-Z0-9]+", headers.text("PHOTMODE").upper())
+    instrument = headers.text("INSTRUME").upper() or (mode[0] if mode else "")
     if instrument and band.instrument and instrument not in band.instrument.upper():
         remarks.append(
             f"{headers.label}: taken with {instrument}, but the model was trained for "

@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Mapping
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, listed
 from praesepe.images.units import Headers
 from praesepe.stars.curves import band_curve
 from praesepe.survey import Band, Survey
 
 _FILTER_KEYS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
-_SPACE_FILTER = re.compile(r"F\d{3,4}[A-Z]{1,2}\d?")
+_SPACE_FILTER = re.compile(r"F[QR]?(\d{3,4})([WMNX]2?|LP)?")  # Roman's have no letter
+_WIDTHS = {"N": 0, "M": 1}  # the narrowest of filters in one beam is the one that counts
+_EUCLID = {"VIS", "Y", "J", "H"}
 
 # The curves' pivots lie within 0.3 % of the published PHOTPLAM (tests/unit/stars/test_curves.py).
 # One filter on two cameras of HST is up to 1 % apart (UVIS and ACS), or 4 % (UVIS and WFPC2, IR
@@ -25,43 +27,66 @@ _SWAP_MARGIN = 0.01
 def check_filters(survey: Survey, headers: Mapping[str, Headers]) -> list[str]:
     """Stop where a header tells of another filter than the band the image is given for.
 
-    Two things are looked at: names of filters, in ``FILTER`` and its like and in ``PHOTMODE``;
-    and the pivot wavelength ``PHOTPLAM``, which must be within 2 % of that of the band's filter
-    curve, and must not fit another band better. Bands other than those of HST and JWST are only
-    held against the names of the survey's other bands, since observatories write filters in many
-    ways. An image without headers passes; the error names the keyword and the band that the image
-    fits, if any.
+    Two things are looked at: names of filters, in ``FILTER`` and its like and in ``PHOTMODE``, of
+    which the narrowest counts; and the pivot wavelength ``PHOTPLAM``, which must be within 2 % of
+    that of the band's filter curve, and must not fit another band better. Filters that have not
+    the names of HST, JWST, Roman or Euclid are only held against the names of the survey's other
+    bands, since observatories write filters in many ways. An image without headers passes; the
+    error names the keyword and the band that the image fits, if any.
 
     Returns
     -------
     list of str
-        Doubts: bands whose curve is that of another camera, by 0.5 to 2 % of the wavelength.
+        Doubts: bands whose curve is that of another camera, by 0.5 to 2 % of the wavelength, and
+        headers that name several filters.
     """
-    for band in survey.bands:
-        _check_name(band, headers[band.name], survey)
-    return _check_pivots(survey, headers)
+    doubts = [doubt for b in survey.bands for doubt in _check_name(b, headers[b.name], survey)]
+    return [*doubts, *_check_pivots(survey, headers)]
 
 
-def _check_name(band: Band, headers: Headers, survey: Survey) -> None:
+def _check_name(band: Band, headers: Headers, survey: Survey) -> list[str]:
     """Compare the names of filters in the header with the band's."""
-    words = {
-        word: key
-        for key in _FILTER_KEYS
-        for word in re.split(r"[\s;,+/]+", headers.text(key).upper())
-        if word
-    }
-    for word in _SPACE_FILTER.findall(headers.text("PHOTMODE").upper()):
-        words.setdefault(word, "PHOTMODE")  # names instrument and detector too
-    own = {band.name.upper(), *re.split(r"[^A-Z0-9]+", f"{band.name} {band.filter}".upper())}
-    if not words or own & words.keys():
-        return
-    others = {other.name.upper(): other.name for other in survey.bands}
-    swapped = [word for word in words if word in others]
-    strange = swapped or [word for word in words if _SPACE_FILTER.fullmatch(word)]
-    if strange:
-        raise _other_filter(
-            headers, band, f"{words[strange[0]]} = {strange[0]!r}", others.get(strange[0])
-        )
+    names = {other.name.upper(): other.name for other in survey.bands}
+    own = _words(f"{band.name} {band.filter}") | {band.name.upper()}
+    found = {}
+    for key in (*_FILTER_KEYS, "PHOTMODE"):
+        text = headers.text(key).upper()
+        for word in _words(text) | ({text} & names.keys()):
+            euclid = word in _EUCLID and own & _EUCLID
+            if _SPACE_FILTER.fullmatch(word) or (key != "PHOTMODE" and (word in names or euclid)):
+                found.setdefault(word, key)
+    narrowest = min(map(_width, found), default=0)
+    found = {word: key for word, key in found.items() if _width(word) == narrowest}
+    strange = [word for word in found if not any(_same(word, one) for one in own)]
+    if not strange:
+        return []
+    if len(strange) < len(found):
+        return [
+            f"{headers.label}: given for band {band.name!r}, but its header names the filters "
+            f"{listed(sorted(found))}; is it of this one alone?"
+        ]
+    word = next((word for word in strange if word in names), strange[0])
+    fits = [name for upper, name in names.items() if _same(word, upper)]
+    raise _other_filter(headers, band, f"{found[word]} = {word!r}", fits[0] if fits else None)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.split(r"[^A-Z0-9]+", text.upper())) - {""}
+
+
+def _width(word: str) -> int:
+    """Rank by width: narrow, medium, wide or without a letter, very wide."""
+    match = _SPACE_FILTER.fullmatch(word)
+    letters = (match[2] if match else None) or "W"
+    return _WIDTHS.get(letters, 2 if letters == "W" else 3)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of one filter; F814 may be F814W."""
+    a, b = _SPACE_FILTER.fullmatch(one), _SPACE_FILTER.fullmatch(other)
+    if one == other or a is None or b is None:
+        return one == other
+    return a[1] == b[1] and not (a[2] and b[2])
 
 
 def _check_pivots(survey: Survey, headers: Mapping[str, Headers]) -> list[str]:

@@ -44,6 +44,32 @@ def without_leftover_sip(header: Any) -> Any:
     return header
 
 
+def without_sip(wcs: WCS, label: str, shape: tuple[int, int]) -> tuple[WCS, tuple[str, ...]]:
+    """As `without_leftover_sip`, of a WCS that was given as such.
+
+    Parameters
+    ----------
+    wcs : WCS
+    label : str
+        How messages call the image.
+    shape : (int, int)
+        Its height and width.
+
+    Returns
+    -------
+    wcs : WCS
+        Itself, or a copy without them.
+    remarks : tuple of str
+        What to say where there were any.
+    """
+    axes = tuple(wcs.wcs.ctype)
+    if wcs.sip is None or any("-SIP" in axis for axis in axes):
+        return wcs, ()
+    plain = wcs.deepcopy()
+    plain.sip = None
+    return plain, (_leftover(f"{label}: the WCS", axes, _moved(wcs, plain, shape)),)
+
+
 def sip_notes(source: Source) -> list[str]:
     """What to say where CTYPE and the distortion coefficients (SIP) of a header disagree.
 
@@ -55,34 +81,41 @@ def sip_notes(source: Source) -> list[str]:
     -------
     list of str
     """
-    if not source.headers or source.wcs is None:
+    if not source.headers or source.wcs is None or "CTYPE1" not in source.headers[0]:
         return []
     header = source.headers[0]
     has, says = _sip_axes(header)
     if has == says:
         return []
-    axes = listed(str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2))
+    axes = tuple(str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2))
     if says:
         return [
-            f"{source.label}: CTYPE ({axes}) speaks of SIP distortions, but the header has no SIP "
-            "coefficients; positions may be off by what they would move"
+            f"{source.label}: CTYPE ({listed(axes)}) speaks of SIP distortions, but the header has "
+            "no SIP coefficients; positions may be off by what they would move"
         ]
-    height, width = source.pixels.shape
-    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
-    by = ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             applied = header.copy()
             for axis in (1, 2):
-                applied[f"CTYPE{axis}"] = f"{str(header[f'CTYPE{axis}']).strip()}-SIP"
-            world = WCS(applied).celestial.all_pix2world(corners, 0)
-            moved = source.wcs.wcs_world2pix(world, 0) - corners
-            by = f"; they would move positions by up to {np.hypot(*moved.T).max():.3g} px"
+                applied[f"CTYPE{axis}"] = f"{axes[axis - 1]}-SIP"
+            by = _moved(WCS(applied).celestial, source.wcs, source.pixels.shape)
     except Exception:  # coefficients that make no sense
         by = "; they make no sense"
-    return [
-        f"{source.label}: the header has SIP coefficients, but its CTYPE ({axes}) has no -SIP, as "
-        f"in drizzled images that keep those of an exposure. They are not applied{by}. Where the "
-        "image is distorted, write -SIP in CTYPE"
-    ]
+    return [_leftover(f"{source.label}: the header", axes, by)]
+
+
+def _moved(applied: WCS, plain: WCS, shape: tuple[int, int]) -> str:
+    """How far SIP coefficients move the corners of an image, for a message."""
+    height, width = shape
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
+    moved = plain.wcs_world2pix(applied.all_pix2world(corners, 0), 0) - corners
+    return f"; they would move positions by up to {np.hypot(*moved.T).max():.3g} px"
+
+
+def _leftover(where: str, axes: tuple[str, ...], by: str) -> str:
+    return (
+        f"{where} has SIP coefficients, but its CTYPE ({listed(axes)}) has no -SIP, as in drizzled "
+        f"images that keep those of an exposure. They are not applied{by}. Where the image is "
+        "distorted, write -SIP in CTYPE"
+    )

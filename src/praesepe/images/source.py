@@ -19,20 +19,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import NDDataBase
-from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from numpy.typing import NDArray
 
 from praesepe.arrays import plain
-from praesepe.errors import InputError, listed, reason
+from praesepe.errors import InputError, reason
 from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
+from praesepe.images.frames import given_wcs, read_wcs
 from praesepe.images.gaps import dithered_gaps
 from praesepe.images.packed import DECOMPRESS
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
 from praesepe.images.remote import RemoteArray, is_url, open_url, remote_size
 from praesepe.images.roman import ASDF_START, read_asdf
-from praesepe.images.sip import without_leftover_sip
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +130,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
             return _in_memory(array, frame, label=label)
         if frame is None or isinstance(frame, WCS):
             pixels, unit = _as_pixels(array, label)
-            return Source(label, pixels, wcs=_celestial(frame, label), unit=unit)
+            wcs, remarks = given_wcs(frame, label, pixels.shape)
+            return Source(label, pixels, wcs=wcs, unit=unit, remarks=remarks)
     raise InputError(
         f"{label}: an object of type {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
@@ -156,7 +155,7 @@ def _mark_pixels(hdu: Any, strips: Iterator[FloatImage] | None) -> Pixels:
 
 def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
     pixels, unit = _as_pixels(array, label)
-    return Source(label, pixels, headers, _read_wcs(headers[0], label), unit=unit)
+    return Source(label, pixels, headers, read_wcs(headers[0], label), unit=unit)
 
 
 def _from_nddata(image: Any, label: str) -> Source:
@@ -165,7 +164,8 @@ def _from_nddata(image: Any, label: str) -> Source:
         raise InputError(f"{label}: only FITS WCS are understood, not {type(wcs).__name__}")
     pixels, unit = _as_pixels(image, label)
     headers = (image.meta,) if image.meta or unit else ()
-    return Source(label, pixels, headers, _celestial(wcs, label), unit=unit)
+    wcs, remarks = given_wcs(wcs, label, pixels.shape)
+    return Source(label, pixels, headers, wcs, unit=unit, remarks=remarks)
 
 
 def _as_pixels(array: Any, label: str) -> tuple[Pixels, str | None]:
@@ -188,54 +188,6 @@ def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:
     return np.asarray(array).reshape(shape)
 
 
-def _read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
-    """Understand the WCS of a header; None where it has no celestial one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        try:
-            wcs = WCS(without_leftover_sip(header), fobj=hdus)
-        except Exception as error:  # wcslib and astropy raise many kinds
-            said = (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0]
-            raise InputError(
-                f"{label}: the WCS in its header cannot be understood: {said.rstrip('.:')}",
-                remedy="mend the WCS keywords of the header",
-            ) from error
-        return _celestial(wcs, label)
-
-
-def _celestial(wcs: WCS | None, label: str) -> WCS | None:
-    """The celestial part of a WCS, in a frame that astropy knows; None where it has none."""
-    if wcs is None or not wcs.has_celestial:
-        return None
-    celestial = wcs.celestial
-    try:
-        wcs_to_celestial_frame(celestial)
-    except ValueError as error:
-        raise InputError(
-            f"{label}: the frame of its WCS is not known: RADESYS = {celestial.wcs.radesys!r}, "
-            f"axes {listed(celestial.wcs.ctype)}",
-            given=celestial.wcs.radesys,
-            allowed=("ICRS", "FK5", "FK4", "FK4-NO-E"),
-            remedy="set RADESYS in the header to ICRS, FK5 or FK4, whichever is right",
-        ) from error
-    scales = proj_plane_pixel_scales(celestial)
-    if not (np.all(scales > 0) and np.all(np.isfinite(scales))):
-        raise InputError(
-            f"{label}: by its WCS a pixel is {listed(f'{side:g}' for side in scales)} degrees wide",
-            given=tuple(map(float, scales)),
-            remedy="mend CD, or PC and CDELT, in its header",
-        )
-    if not np.all(np.abs(celestial.wcs.crval) <= 720):
-        raise InputError(
-            f"{label}: CRVAL = {listed(f'{value:g}' for value in celestial.wcs.crval)} is no "
-            "position on the sky",
-            given=tuple(map(float, celestial.wcs.crval)),
-            allowed="degrees",
-            remedy="mend CRVAL in its header",
-        )
-    return celestial
-
-
 def _from_file(text: str, name: str, hdu: str | None) -> Source:
     """Open a FITS file, choose its science HDU, and map the pixels."""
     path, extension = split_extension(text)
@@ -255,7 +207,7 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
         if _starts_with(plain, ASDF_START):
             pixels, header = read_asdf(plain, label)
             return Source(
-                label, pixels, (header,), _read_wcs(header, label), f"{path.resolve()}[]",
+                label, pixels, (header,), read_wcs(header, label), f"{path.resolve()}[]",
                 taken=f"{path.name}[roman.data]",
             )  # fmt: skip
         check_fits(plain, label)
@@ -287,7 +239,7 @@ def _read(
     taken = title(chosen, hdus)
     log.info("%s: extension %s", label, taken)
     pixels = _map_pixels(chosen, path, label, named=named)
-    wcs = _read_wcs(chosen.header, label, hdus)
+    wcs = read_wcs(chosen.header, label, hdus)
 
     def mapped(hdu: Any, strips: Any) -> Pixels:
         if strips is not None:

@@ -93,3 +93,58 @@ def test_one_filter_of_two_cameras_swapped() -> None:
     assert check(survey, 5308.4, 5361.0) == []
     with pytest.raises(InputError, match="is it the image for band"):
         check(survey, 5361.0, 5308.4)
+
+
+NAMED = {
+    "ACS": (("F336W", "wfc3_uvis_f336w"), ("F814W", "acs_wfc_f814w")),
+    "NIRCam": (("F150W", "NIRCam F150W"), ("F444W", "NIRCam F444W"), ("F405N", "NIRCam F405N")),
+    "Roman": (("F158", "Roman F158"), ("F184", "Roman F184")),
+    "Euclid": (("Y", "Euclid NISP Y"), ("H", "Euclid NISP H")),
+}
+
+
+@pytest.mark.parametrize(
+    ("camera", "band", "header", "said"),
+    [
+        ("NIRCam", "F444W", {"FILTER": "F277W-CLEAR"}, "FILTER = 'F277W'"),
+        ("NIRCam", "F444W", {"FILTER": "F150W-CLEAR"}, "is it the image for band 'F150W'"),
+        ("NIRCam", "F444W", {"FILTER": "F444W-CLEAR", "PUPIL": "CLEAR"}, ""),
+        ("NIRCam", "F444W", {"FILTER": "F444W", "PUPIL": "F405N"}, "PUPIL = 'F405N'.*'F405N'"),
+        ("NIRCam", "F405N", {"FILTER": "F444W", "PUPIL": "F405N"}, ""),
+        ("NIRCam", "F150W", {"FILTER": "F150W", "PUPIL": "F162M"}, "PUPIL = 'F162M'"),
+        ("NIRCam", "F150W", {"FILTER": "CLEAR", "PUPIL": "f150w"}, ""),
+        ("Roman", "F158", {"FILTER": "F213"}, "FILTER = 'F213'"),
+        ("Roman", "F158", {"FILTER": "F184"}, "is it the image for band 'F184'"),
+        ("Roman", "F158", {"FILTER": "F158"}, ""),
+        ("ACS", "F336W", {"FILTER": "F184"}, "FILTER = 'F184'"),
+        ("ACS", "F336W", {"FILTER": "HST/WFC3_UVIS.F275W"}, "FILTER = 'F275W'"),
+        ("ACS", "F336W", {"FILTER": "UVIS_F275W"}, "FILTER = 'F275W'"),
+        ("ACS", "F336W", {"FILTER": "WFC3_UVIS_F336W"}, ""),
+        ("ACS", "F814W", {"FILTER1": "F814W", "FILTER2": "POL0V", "PHOTMODE": "ACS F814W"}, ""),
+        ("ACS", "F814W", {"FILTER": "F814"}, ""),
+        ("ACS", "F814W", {"FILTER": "detection"}, ""),
+        ("Euclid", "Y", {"FILTER": "NIR_H"}, "is it the image for band 'H'"),
+        ("Euclid", "Y", {"FILTER": "NIR_J"}, "FILTER = 'J'"),
+        ("Euclid", "Y", {"FILTER": "VIS"}, "FILTER = 'VIS'"),
+        ("Euclid", "Y", {"FILTER": "NIR_Y"}, ""),
+    ],
+)
+def test_names_of_filters(camera: str, band: str, header: dict[str, str], said: str) -> None:
+    survey = survey_of(*NAMED["ACS"])
+    like = survey.bands[0]  # not looked at further: the telescope's PSF is another's
+    bands = [like.model_copy(update={"name": n, "filter": f}) for n, f in NAMED[camera]]
+    seen = survey.observation.model_copy(update={"bands": tuple(bands)})
+    survey = survey.model_copy(update={"observation": seen})
+    headers = {b: Headers([header if b == band else {}], b) for b in survey.band_names}
+    if not said:
+        assert check_filters(survey, headers) == []
+        return
+    with pytest.raises(InputError, match=said):
+        check_filters(survey, headers)
+
+
+def test_several_filters_are_a_doubt() -> None:
+    """A detection image of two filters is not the image of one of them."""
+    headers = Headers([{"FILTER": "F606W/F814W"}], "a.fits")
+    (doubt,) = check_filters(survey_of(("F814W", "acs_wfc_f814w")), {"F814W": headers})
+    assert "names the filters F606W and F814W" in doubt

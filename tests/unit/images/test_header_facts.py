@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Mosaic
+from praesepe.images.sip import sip_notes
 from praesepe.images.source import open_image
 from praesepe.survey import Survey
 
+TNX = "wtype=tnx axtype=ra lngcor = 3. 4. 4. 2."
 SIP = {"A_ORDER": 2, "A_2_0": 2e-3, "A_0_2": 1e-3, "B_ORDER": 2, "B_2_0": 1e-3, "B_1_1": 2e-3}
 
 
@@ -37,6 +42,58 @@ def test_leftover_sip(write_image, image, two_bands: Survey, capsys) -> None:
         mosaic.wcs.pixel_to_world_values(3.0, 190.0), right.pixel_to_world_values(3.0, 190.0)
     )
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("form", ["WCS", "CCDData"])
+def test_leftover_sip_of_objects(write_image, image, two_bands: Survey, form: str) -> None:
+    """Applied without a word before: only headers were looked at."""
+    name = two_bands.band_names[0]
+    right = open_image(write_image(name, image), name).wcs
+    path = write_image(name, image, **SIP)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = {
+            "WCS": lambda: (image, WCS(fits.getheader(path, "SCI"))),
+            "CCDData": lambda: CCDData.read(path, hdu="SCI", unit="electron/s"),
+        }[form]()
+    source = open_image(given, name)
+    assert len(source.remarks) == 1
+    assert "are not applied; they would move positions by up to" in source.remarks[0]
+    assert sip_notes(source) == []
+    found, wanted = (wcs.pixel_to_world_values(3, 190) for wcs in (source.wcs, right))
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"CRVAL1": "11.5"}, ""),  # read as 0 before: every row off the image
+        ({"CRVAL1": "00:46:00"}, "CRVAL1 = '00:46:00' in its header is not a number"),
+        ({"RADESYS": "icrs"}, ""),
+        ({"CTYPE1": 3}, "CTYPE1 = 3 is not a text"),
+        (
+            {
+                "CTYPE1": "RA---TNX",
+                "CTYPE2": "DEC--TNX",
+                "WAT0_001": "system=image",
+                "WAT1_001": TNX,
+            },
+            "TNX.*is IRAF's",
+        ),
+    ],
+)
+def test_wcs_keywords_of_another_kind(image, make_wcs, keywords: dict, said: str) -> None:
+    header = make_wcs(image.shape).to_header()
+    header["CRVAL1"] = 11.5
+    right = open_image((image, header.copy()), "F475W").wcs
+    header.update(keywords)
+    if said:
+        with pytest.raises(InputError, match=said):
+            open_image((image, header), "F475W")
+    else:
+        wcs = open_image((image, header), "F475W").wcs
+        assert wcs.pixel_to_world_values(3, 9) == right.pixel_to_world_values(3, 9)
 
 
 def test_sip_without_coefficients(write_image, image, make_wcs, two_bands: Survey) -> None:

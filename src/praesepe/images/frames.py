@@ -1,0 +1,113 @@
+"""The celestial WCS of an image, from a header or as it was given."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
+
+from praesepe.errors import InputError, listed
+from praesepe.images.sip import without_leftover_sip, without_sip
+
+_NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE")
+
+
+def read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
+    """Understand the WCS of a header; None where it has no celestial one."""
+    header = _tidy(header, label)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            wcs = WCS(without_leftover_sip(header), fobj=hdus)
+        except Exception as error:  # wcslib and astropy raise many kinds
+            raise InputError(
+                f"{label}: the WCS in its header cannot be understood: {_said(header, error)}",
+                remedy="mend the WCS keywords of the header",
+            ) from error
+        return _celestial(wcs, label)
+
+
+def given_wcs(
+    wcs: WCS | None, label: str, shape: tuple[int, int]
+) -> tuple[WCS | None, tuple[str, ...]]:
+    """A WCS that was given as such, without leftover SIP coefficients, and what to say of them."""
+    celestial = _celestial(wcs, label)
+    return (None, ()) if celestial is None else without_sip(celestial, label, shape)
+
+
+def _tidy(header: Any, label: str) -> Any:
+    """Numbers that are written as text become numbers, RADESYS upper case; or it is refused."""
+    mended: dict[str, Any] = {}
+    for key in list(header):
+        value = header[key]
+        if key.startswith("CTYPE") and not isinstance(value, str):
+            raise InputError(
+                f"{label}: the WCS in its header cannot be understood: {key} = {value!r} is not a "
+                "text",
+                given=value,
+                remedy="mend it, as in 'RA---TAN'",
+            )
+        if not isinstance(value, str):
+            continue
+        if key in ("RADESYS", "RADECSYS") and value != value.strip().upper():
+            mended[key] = value.strip().upper()
+        elif _NUMBERS.fullmatch(key):  # wcslib would take its default
+            try:
+                mended[key] = float(value)
+            except ValueError:
+                raise InputError(
+                    f"{label}: {key} = {value!r} in its header is not a number",
+                    given=value,
+                    remedy="mend it",
+                ) from None
+    if not mended:
+        return header
+    header = header.copy()
+    header.update(mended)
+    return header
+
+
+def _said(header: Any, error: Exception) -> str:
+    """What a library says of a header, in one line."""
+    axes = listed(repr(header.get(f"CTYPE{axis}", "")) for axis in (1, 2))
+    if re.search("TNX|ZPX", axes):
+        return f"the projection of CTYPE ({axes}) is not of the FITS standard, it is IRAF's"
+    return (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0].rstrip(".:")
+
+
+def _celestial(wcs: WCS | None, label: str) -> WCS | None:
+    """The celestial part of a WCS, in a frame that astropy knows; None where it has none."""
+    if wcs is None or not wcs.has_celestial:
+        return None
+    celestial = wcs.celestial
+    try:
+        wcs_to_celestial_frame(celestial)
+    except ValueError as error:
+        raise InputError(
+            f"{label}: the frame of its WCS is not known: RADESYS = {celestial.wcs.radesys!r}, "
+            f"axes {listed(celestial.wcs.ctype)}",
+            given=celestial.wcs.radesys,
+            allowed=("ICRS", "FK5", "FK4", "FK4-NO-E"),
+            remedy="set RADESYS in the header to ICRS, FK5 or FK4, whichever is right",
+        ) from error
+    scales = proj_plane_pixel_scales(celestial)
+    if not (np.all(scales > 0) and np.all(np.isfinite(scales))):
+        raise InputError(
+            f"{label}: by its WCS a pixel is {listed(f'{side:g}' for side in scales)} degrees wide",
+            given=tuple(map(float, scales)),
+            remedy="mend CD, or PC and CDELT, in its header",
+        )
+    if not np.all(np.abs(celestial.wcs.crval) <= 720):
+        raise InputError(
+            f"{label}: CRVAL = {listed(f'{value:g}' for value in celestial.wcs.crval)} is no "
+            "position on the sky",
+            given=tuple(map(float, celestial.wcs.crval)),
+            allowed="degrees",
+            remedy="mend CRVAL in its header",
+        )
+    return celestial
