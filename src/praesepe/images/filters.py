@@ -48,7 +48,7 @@ def _check_name(band: Band, headers: Headers, survey: Survey) -> list[str]:
     """Compare the names of filters in the header with the band's."""
     names = {other.name.upper(): other.name for other in survey.bands}
     own = _words(f"{band.name} {band.filter}") | {band.name.upper()}
-    found = {}
+    found: dict[str, str] = {}
     for key in (*_FILTER_KEYS, "PHOTMODE"):
         text = headers.text(key).upper()
         for word in _words(text) | ({text} & names.keys()):

@@ -130,8 +130,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
             return _in_memory(array, frame, label=label)
         if frame is None or isinstance(frame, WCS):
             pixels, unit = _as_pixels(array, label)
-            wcs, remarks = given_wcs(frame, label, pixels.shape)
-            return Source(label, pixels, wcs=wcs, unit=unit, remarks=remarks)
+            wcs, said = given_wcs(frame, label, pixels.shape)
+            return Source(label, pixels, wcs=wcs, unit=unit, remarks=said)
     raise InputError(
         f"{label}: an object of type {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
