@@ -154,7 +154,7 @@ def inject(
 
 def _told(seed: int | tuple[int, ...]) -> int | str:
     """A seed as headers can hold it."""
-    return seed if isinstance(seed, int) else " ".join(map(str, seed))
+    return " ".join(map(str, seed)) if isinstance(seed, tuple) else int(seed)
 
 
 def _add(

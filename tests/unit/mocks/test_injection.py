@@ -135,7 +135,8 @@ def test_the_same_seed_gives_the_same(
     simulator.seed(3)
     before = simulator.generator.get_state()
     one, again, other = (
-        inject(simulator, background, clusters, *PLACES, seed=seed) for seed in (5, 5, (5, 1))
+        inject(simulator, background, clusters, *PLACES, seed=seed)
+        for seed in (5, np.int64(5), (5, 1))
     )
     assert torch.equal(simulator.generator.get_state(), before)
     with fits.open(again.save(tmp_path / "injected.fits")) as file:
