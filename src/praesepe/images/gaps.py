@@ -42,6 +42,13 @@ REAL, COARSE = 0.02, 0.18
 """Values that repeat less are real numbers; those that repeat more are coarse integers, whose
 noise is at most 2.5 steps."""
 
+SMOOTH = 3e-3
+"""Second differences that are smaller in a box of 5 × 5 pixels, in units of what is usual in the
+image, are no measurements: a sky that varies was subtracted from a gap."""
+
+_FILL_SHARE, _FILL_RATIO = 0.003, 5
+_BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
+_TILE = 8
 _AT_ONCE = 64
 _CHANCE = 1e-8
 _LARGEST_REACH = 15
@@ -57,10 +64,16 @@ class Grain(NamedTuple):
         out.
     common : float
         Share of the commonest value, where values are coarse integers.
+    smooth : float
+        Second differences up to here are those of a gap; 0 where that cannot be told.
+    fills : tuple of float
+        A number that single pixels hold too often.
     """
 
     repeats: float = 0.0
     common: float = 0.0
+    smooth: float = 0.0
+    fills: tuple[float, ...] = ()
 
     @property
     def real(self) -> bool:
@@ -89,7 +102,9 @@ class Gaps(NamedTuple):
 
 
 def measure_grain(blocks: FloatImage) -> Grain:
-    """How often values repeat, from blocks (n, y, x) of an image; NaN where there is no value."""
+    """How values repeat and vary, from blocks (n, y, x) of an image; NaN is no value."""
+    smooth, empty = _measure_smooth(blocks)
+    blocks = np.where(empty, np.float32(np.nan), blocks)
     found = []
     for block in blocks:
         values = block[np.isfinite(block)]
@@ -100,7 +115,63 @@ def measure_grain(blocks: FloatImage) -> Grain:
         return Grain()
     repeats, common = np.array(found).T
     often = float(np.percentile(repeats, 75))
+    if often < REAL:
+        return Grain(often, 0.0, smooth, _single_fills(blocks))
     return Grain(often, float(np.median(common[repeats > COARSE])) if often > COARSE else 0.0)
+
+
+def _curvature(values: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """Second differences of all inner pixels, along x and along y."""
+    inner = 2 * values[..., 1:-1, 1:-1]
+    along_x = np.abs(values[..., 1:-1, 2:] + values[..., 1:-1, :-2] - inner)
+    return along_x, np.abs(values[..., 2:, 1:-1] + values[..., :-2, 1:-1] - inner)
+
+
+def _measure_smooth(blocks: FloatImage) -> tuple[float, Mask]:
+    """Below which second differences a pixel is in a gap, and the tiles of the blocks that are.
+
+    In tiles of 8 × 8 pixels they are either those of the noise, or smaller by orders of magnitude.
+    In noise fourth differences are as large as second ones; a smooth image has no threshold.
+    """
+    empty = np.zeros(blocks.shape, bool)
+    n, height, width = blocks.shape
+    ny, nx = height // _TILE, width // _TILE
+    if not n * ny * nx:
+        return 0.0, empty
+    tiles = blocks[:, : ny * _TILE, : nx * _TILE].reshape(n, ny, _TILE, nx, _TILE).swapaxes(2, 3)
+    with np.errstate(invalid="ignore", over="ignore"):
+        rough = np.median(np.concatenate(_curvature(tiles), axis=-1), axis=(-1, -2))
+        fourth = np.median(np.abs(np.diff(tiles, 4)), axis=(-1, -2))
+        level = np.median(np.abs(tiles), axis=(-1, -2))
+        known = np.sort(rough[np.isfinite(rough) & (rough > 0)])
+    if not known.size:
+        return 0.0, empty
+    ratio = known[1:] / known[:-1]
+    last = int(np.argmax(ratio)) + 1 if ratio.size and ratio.max() > _BREAK else 0
+    above = known[last:]
+    usual = float(np.percentile(above, 5))
+    at = rough >= above[0]
+    noisy = np.median(fourth[at] / rough[at]) > _NOISE and usual > _PRECISION * np.nanmedian(level)
+    if above.size < _LEAST_ROUGH * np.isfinite(rough).sum() or not noisy:
+        return 0.0, empty
+    low = np.kron((rough < above[0]) & (last > 0), np.ones((1, _TILE, _TILE), bool))
+    empty[:, : ny * _TILE, : nx * _TILE] = low
+    return SMOOTH * usual, empty
+
+
+def _single_fills(blocks: FloatImage) -> tuple[float, ...]:
+    """The commonest number, where single pixels of real numbers hold it too often for chance."""
+    values, counts = np.unique(blocks[np.isfinite(blocks)], return_counts=True)
+    order = np.argsort(counts)
+    if len(order) < 2 or counts[order[-1]] < max(
+        _FILL_SHARE * counts.sum(), _FILL_RATIO * counts[order[-2]]
+    ):
+        return ()
+    same = blocks == values[order[-1]]
+    joined = np.zeros_like(same)
+    for axis in (1, 2):
+        joined |= same & (np.roll(same, 1, axis) | np.roll(same, -1, axis))
+    return (float(values[order[-1]]),) if joined.sum() < 0.5 * same.sum() else ()
 
 
 def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> Gaps:
@@ -135,6 +206,10 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
     for start in range(0, len(suspects), _AT_ONCE):
         part = suspects[start : start + _AT_ONCE]
         missing[part], saturated[part] = _in_plateaus(windows[part], missing[part], ask())
+    for value in ask().fills:
+        missing |= windows == np.float32(value)
+    if ask().smooth:
+        _add_smooth(missing, saturated, windows, ask().smooth)
     share = missing.mean(axis=(-1, -2))
     for i in np.flatnonzero((share > 0) & (share < 1)):
         saturated[i] |= _dark_cores(windows[i], missing[i])
@@ -183,6 +258,26 @@ def _in_plateaus(windows: FloatImage, missing: Mask, grain: Grain) -> tuple[Mask
     if grain.coarse:
         missing |= _equal_squares(windows, grain.common) & ~cores
     return missing, cores
+
+
+def _add_smooth(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
+    """Mark boxes of 5 × 5 pixels that vary without noise, cores aside.
+
+    Every third pixel is looked at first: each box has such a pixel inside.
+    """
+    from scipy import ndimage
+
+    if min(windows.shape[1:]) < 5:
+        return
+    with np.errstate(invalid="ignore", over="ignore"):
+        centers = 2 * windows[:, 1:-1:3, 1:-1:3]
+        few = np.abs(windows[:, 1:-1:3, :-2:3] + windows[:, 1:-1:3, 2::3] - centers) <= limit
+        few &= np.abs(windows[:, :-2:3, 1:-1:3] + windows[:, 2::3, 1:-1:3] - centers) <= limit
+        for i in np.flatnonzero(few.any(axis=(-1, -2))):
+            along_x, along_y = _curvature(windows[i])
+            inside = np.pad((along_x <= limit) & (along_y <= limit), 1)
+            boxes = ndimage.binary_dilation(ndimage.binary_opening(inside, np.ones((3, 3))))
+            missing[i] |= boxes & ~saturated[i]
 
 
 def _plateaus(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from praesepe.images.gaps import find_gaps, measure_grain
 from praesepe.images.pixels import Pixels
@@ -113,3 +114,49 @@ def test_a_core_without_values_is_both(noise: np.ndarray, value: float) -> None:
     assert np.array_equal(gaps.saturated, core)
     noise[core] = value  # the same hole without a star
     assert not find_gaps(noise).saturated.any()
+
+
+ODD = np.where((X * 7 + Y * 5 + X * Y) % 3 == 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        -(0.03 + 1e-5 * X + 2e-5 * Y),
+        -(0.03 + 0.002 * np.sin(X / 60) * np.cos(Y / 70)),
+        1e-12 * ODD,
+        np.nextafter(np.float32(-0.03), ODD.astype("f4") - 1),
+    ],
+    ids=["plane", "smooth", "jitter", "ulp"],
+)
+def test_gaps_that_vary_without_noise(noise: np.ndarray, fill: np.ndarray) -> None:
+    """A sky that varies was subtracted from a gap."""
+    gap = X < 30
+    image = np.where(gap, fill, noise).astype("f4")
+    missing = find_gaps(image).missing
+    assert missing[1:-1, 1:29].all()
+    assert not missing[~gap].any()
+
+
+@pytest.mark.parametrize("value", [0, -1, -99, -1e4, 65535, 32767, -1e10])
+def test_single_pixels_of_one_value(
+    noise: np.ndarray, rng: np.random.Generator, value: float
+) -> None:
+    """A number that single pixels of a noisy image hold again and again is a fill value."""
+    filled = rng.random(noise.shape) < 0.03
+    noise[filled] = value
+    assert np.array_equal(find_gaps(noise).missing, filled)
+
+
+@pytest.mark.parametrize("zoom", [2, 2.56, 4])
+@pytest.mark.parametrize("order", [1, 3])
+def test_images_on_finer_pixels_have_no_gaps(noise: np.ndarray, zoom: float, order: int) -> None:
+    assert not find_gaps(ndimage.zoom(noise, zoom, order=order)).missing.any()
+
+
+@pytest.mark.parametrize("radius", [4, 20, 60])
+def test_light_without_noise_is_no_gap(radius: float) -> None:
+    y, x = np.mgrid[:256, :256]
+    distance = np.hypot(x - 100, y - 120) / radius
+    for light in (np.exp(-distance), np.exp(-(distance**2) / 4), (1 + distance**2) ** -2.5):
+        assert not find_gaps((0.03 + 1e-5 * x + 2e-5 * y + light).astype("f4")).missing.any()
