@@ -25,6 +25,7 @@ PIVOTS_ANGSTROM = (900.0, 3e5)  # what curves in the right unit have
 PIVOT_TOLERANCE = 0.15  # two cameras' filters of one name differ by up to 3 %
 FILTER = re.compile(r"(?<![A-Z0-9])(F\d{3,4}(?:W2?|[MNX]|LP))(?![A-Z0-9])")
 MODULES = {"moda", "modb"}  # of NIRCam; its curves proper are their mean
+DOUBTFUL_ANGSTROM = (900.0, 3500.0)  # pivots that may be nm of the near infrared
 UNITS = {"nm": 10.0, "micron": 1e4, "m": 1e10}  # in Angstrom
 
 
@@ -76,17 +77,19 @@ def band_curve(band: Band) -> Passband:
     ------
     InputError
         As `load_passband`; and where the curve's pivot wavelength is far from that of the filter
-        in the band's or the file's name.
+        in the band's or the file's name, or may be in nm where neither names a filter.
     """
     if band.curve is None:
         curve = load_passband(band.filter, band.instrument)
     else:
         columns = np.array([band.curve.wavelength_angstrom, band.curve.throughput])
         curve = Passband(Path(band.filter).stem, *columns)
-    for text in (band.name, curve.name):
-        found = FILTER.search(text.upper().replace("_", " "))
+    pivot = curve.pivot_angstrom
+    named = [FILTER.search(text.upper().replace("_", " ")) for text in (band.name, curve.name)]
+    if band.curve is None and Path(band.filter).is_file() and not any(named):
+        _check_unit(Path(band.filter), pivot)
+    for found in named:
         expected = _pivots(found[1]) if found else ()
-        pivot = curve.pivot_angstrom
         if found and all(abs(pivot / one - 1) > PIVOT_TOLERANCE for one in expected):
             nearest = min(expected, key=lambda one: abs(np.log(pivot / one)))
             raise InputError(
@@ -214,6 +217,19 @@ def _pivots(band: str) -> tuple[float, ...]:
         return tuple(sorted(found))
     number = int(re.sub(r"\D.*", "", band[1:]))
     return (10.0 * number, 100.0 * number)
+
+
+def _check_unit(path: Path, pivot: float) -> None:
+    """Refuse a curve that could be in nm, unless a comment in the file says Angstrom."""
+    low, high = DOUBTFUL_ANGSTROM
+    comments = " ".join(re.findall("#(.*)", path.read_text()))
+    if low <= pivot <= high and not re.search(r"(?i:angstr)|[\u212b\xc5]|[\[(]AA?[\])]", comments):
+        raise InputError(
+            f"filter file {path.name}: its pivot wavelength is {pivot:.0f}, in the ultraviolet if "
+            "that is Angstrom, in the infrared if it is nm",
+            given=pivot,
+            remedy="give the wavelengths in Angstrom, and say so in a comment: # Angstrom",
+        )
 
 
 def _unit_remedy(pivot: float, expected: tuple[float, ...]) -> str:

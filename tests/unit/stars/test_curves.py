@@ -135,6 +135,23 @@ def test_curves_in_nm_or_micron_are_refused(tmp_path, name, filter, unit, says):
         band_curve(band(name, file))
 
 
+@pytest.mark.parametrize(
+    ("name", "comment", "refused"),
+    [("H", "", True), ("FUV", "wavelength [Angstrom]", False), ("F170W", "", False)],
+)
+def test_a_curve_that_may_be_in_nm(tmp_path, name, comment, refused):
+    """Silent before where the band's name has no number: H in nm was the far ultraviolet."""
+    wave = np.linspace(1500, 2000, 60)
+    curve = np.exp(-0.5 * ((wave - 1765) / 80) ** 2)
+    np.savetxt(tmp_path / "mine.txt", np.c_[wave, curve], header=comment)
+    one = band(name, str(tmp_path / "mine.txt"))
+    if refused:
+        with pytest.raises(InputError, match=r"pivot wavelength is 17.*if it is nm.*# Angstrom"):
+            band_curve(one)
+    else:
+        assert band_curve(one).pivot_angstrom == pytest.approx(1765, abs=10)
+
+
 def test_a_band_needs_the_curve_of_its_filter(tmp_path):
     with pytest.raises(InputError, match=r"5919 Angstrom, that of F814W is 80"):
         band_curve(band("F814W", "acs_wfc_f606w", "ACS/WFC"))
