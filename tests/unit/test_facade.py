@@ -177,14 +177,25 @@ def objects() -> dict[str, Any]:
         "labelled": Labelled(stamps(20), np.zeros((20, 3), "f4")),
         "simulated stamps": praesepe.SimulatedStamps(MockSet(survey, 1, True, 2)),
         "simulated mosaic": praesepe.SimulatedMosaic(survey, images, Table(catalog)),
+        "card": estimator.card,
+        "field pool": praesepe.Simulator(
+            small, seed=1, n_fields=1, tables=simulator.tables
+        ).field_pool,
+        "injected": praesepe.inject(
+            simulator, np.zeros((2, 1, 16, 16)) + 0.05, simulator.sample(2)
+        ),
+        "sampler": simulator.stars,
+        "massive sampler": simulator.cluster_stars,
+        "tables": simulator.tables,
         "star fields": praesepe.StarFields(Path("fields"), 3, Removed(9, 2, 2, 2, 3)),
     }
 
 
 NAMES = (
-    "band", "catalog", "clusters", "demonstration", "estimator", "evaluation", "flag", "grid",
-    "isochrone", "labelled", "mocks", "mosaic", "passband", "population", "posterior", "recovery",
-    "result", "simulated mosaic", "simulated stamps", "simulator", "star fields", "survey",
+    "band", "card", "catalog", "clusters", "demonstration", "estimator", "evaluation",
+    "field pool", "flag", "grid", "injected", "isochrone", "labelled", "massive sampler", "mocks",
+    "mosaic", "passband", "population", "posterior", "recovery", "result", "sampler",
+    "simulated mosaic", "simulated stamps", "simulator", "star fields", "survey", "tables",
     "training",
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from praesepe import quantities
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, listed, unknown
 from praesepe.network.conditions import condition_kind
 
 FORMAT = 3
@@ -139,6 +139,15 @@ class ModelCard(Entry):
     out_of_domain: OutOfDomain | None = None
     runs: tuple[TrainingRun, ...] = ()
     checksum: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"<ModelCard of {self.name!r} {self.version or '(not saved)'}: {listed(self.infers)} "
+            f"from {listed(band.name for band in self.bands)}; encoder {self.encoder.name!r}, "
+            f"head {self.head.name!r}; {len(self.runs)} runs>"
+        )
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -85,6 +85,9 @@ class ClusterSampler:
     def __init__(self, stars: StarSampler) -> None:
         self.stars = stars
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {self.stars}>"
+
     def draw(
         self,
         clusters: Clusters,

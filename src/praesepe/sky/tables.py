@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from praesepe.errors import listed
 from praesepe.progress import Counter, Setup
 from praesepe.sky.fields.simulated import field_extinction
 from praesepe.stars.curves import band_curve
@@ -21,7 +22,7 @@ FIELD_METALLICITY_STEP_DEX = 0.1
 """The same for star fields, whose stars are of all metallicities at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SurveyTables:
     """The stellar tables a simulator needs; build them once, share them between simulators.
 
@@ -35,6 +36,9 @@ class SurveyTables:
 
     cluster: tuple[StellarTable, ...]
     field: StellarTable
+
+    def __repr__(self) -> str:
+        return f"<SurveyTables: clusters of {listed(self.cluster)}; field of {self.field}>"
 
     @classmethod
     def build(cls, survey: Survey, *, setup: Setup | None = None) -> SurveyTables:

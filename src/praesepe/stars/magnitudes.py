@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, listed
 from praesepe.stars.atmospheres import MagnitudeTable, SpectralLibrary, metals_dex
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
@@ -25,7 +25,7 @@ MASS_RATIOS = 32
 """Mass ratios, of equal parts of the binaries, at which companions are looked up."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StellarTable:
     """What a star of given age, metallicity and initial mass weighs and shines.
 
@@ -60,6 +60,10 @@ class StellarTable:
     max_living_mass: np.ndarray
     a_v: tuple[float, float] = (0.0, 0.0)
     dust: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        n_ages, n_z = self.mag_ab.shape[:2]
+        return f"<StellarTable: {n_ages} ages × {n_z} metallicities in {listed(self.band_names)}>"
 
     def magnitudes(self, a_v: float) -> np.ndarray:
         """Absolute AB magnitudes (A, Zn, N, B) of all stars behind dust of A_V = `a_v` mag.

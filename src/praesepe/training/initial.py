@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, listed
 from praesepe.network.estimator import Estimator
 from praesepe.network.schema import ModelCard
 from praesepe.sky.contents import tell_changes
@@ -34,8 +34,11 @@ def start_network(
     )
     if fresh.card.conditions:
         raise InputError(
-            f"survey {survey.name!r} has network.conditions, which simulations do not tell yet; "
-            "leave them out"
+            f"survey {survey.name!r} tells its network {listed(survey.network.conditions)}, which "
+            "simulations cannot tell yet",
+            given=survey.network.conditions,
+            remedy="leave network.conditions out of the survey's file, and give galaxy.distance_pc "
+            "one value where it has a range",
         )
     if start is None:
         return fresh, None

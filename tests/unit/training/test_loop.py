@@ -676,6 +676,12 @@ def test_impossible_settings(
     assert not (tmp_path / "m").exists()
 
 
+def test_conditions_are_refused_with_a_remedy(survey: Survey, tmp_path: Path) -> None:
+    told = survey.with_values(network={"conditions": ["log_distance"]})
+    with pytest.raises(InputError, match=r"log_distance, which .* leave network\.conditions out"):
+        train_into(told, tmp_path / "m", steps=1, **QUICK)
+
+
 @pytest.mark.parametrize(
     ("folder", "given", "expected"),
     [("mine", "", "mine"), ("mine", "phat", "phat"), ("my Körper 2", "", "my-K-rper-2")],

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.errors import listed
 from praesepe.progress import Setup
 from praesepe.rng import on_cpu, stream
 from praesepe.sky.fields.crops import add_crops
@@ -81,6 +82,12 @@ class SimulatedFieldPool:
         self._distance_order = np.random.default_rng((*seed, 1)).permutation(n_fields)
         for k in range(n_fields):
             self._plan(k)
+
+    def __repr__(self) -> str:
+        return (
+            f"<SimulatedFieldPool: {len(self._fields)} star fields of {self.size_px} px in "
+            f"{listed(self.survey.band_names)}>"
+        )
 
     @property
     def fields(self) -> Tensor:

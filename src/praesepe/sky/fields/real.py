@@ -63,6 +63,10 @@ class RealFieldPool:
             fields = fields[:, bands]
         self._fields = fields.to(device)
 
+    def __repr__(self) -> str:
+        n, n_bands, *_, side = self._fields.shape
+        return f"<RealFieldPool: {n} star fields of {side} px in {n_bands} bands>"
+
     def seek(self, step: int) -> None:
         """Go to a batch: nothing changes, the fields are those of the files."""
 

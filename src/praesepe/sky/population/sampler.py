@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, listed
 from praesepe.progress import Progress
 from praesepe.sky.population.extinction import Extinction
 from praesepe.sky.population.individual import IndividualStars, Populations
@@ -108,6 +108,9 @@ class StarSampler:
     def _further_levels(self, limit: np.ndarray) -> FurtherLevels | None:
         """Levels beyond the complete ones, for a flux limit: none here."""
         return None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {listed(self._tables)} on {self.device}>"
 
     def _put_on_device(self, tabulated: IsochroneTables, imf: InitialMassFunction) -> None:
         self.individual = IndividualStars(tabulated, self.binaries, imf, self.device)
