@@ -111,6 +111,12 @@ class Catalog:
                     code="Catalog.read(source, x=, y=, origin=, columns=, pixels_of=)",
                 )
             return source
+        if origin not in (None, 0, 1):
+            raise InputError(
+                f"origin = {origin!r}: the coordinate of the first pixel is 0 or 1",
+                given=origin,
+                allowed=(0, 1),
+            )
         table, label = read_table(source, columns=columns)
         if len(table) == 0:
             raise InputError(f"{label} is empty: it has {_columns(table)} but no rows")
@@ -261,12 +267,6 @@ def _pixel_columns(
             remedy="give 1 where the center of the first pixel is (1, 1), as in DS9 and "
             "SExtractor; 0 where it is (0, 0), as in numpy and photutils",
             code="origin=1",
-        )
-    if origin not in (0, 1):
-        raise InputError(
-            f"origin = {origin!r}: the coordinate of the first pixel is 0 or 1",
-            given=origin,
-            allowed=(0, 1),
         )
     positions = []
     for name in map(str, names):

@@ -19,31 +19,66 @@ FloatArray = NDArray[np.float64]
 
 RA_NAMES = (
     "ra", "ra_deg", "radeg", "raj2000", "_raj2000", "ra_icrs", "ra_j2000", "ra2000", "_ra",
-    "_ra_icrs", "s_ra", "alpha_j2000", "alpha", "right_ascension", "ra_hours", "rah", "ra_hms",
+    "_ra_icrs", "s_ra", "alpha_j2000", "alphawin_j2000", "alphapeak_j2000", "alpha",
+    "right_ascension", "phangs_ra", "coord_ra", "ra_hours", "rah", "ra_hms",
 )  # fmt: skip
 DEC_NAMES = (
     "dec", "dec_deg", "decdeg", "dej2000", "decj2000", "_dej2000", "de_icrs", "dec_icrs",
     "dec_j2000", "dec2000", "_dec", "_de", "_de_icrs", "s_dec", "delta_j2000", "delta",
-    "declination", "dedeg", "de", "dec_dms",
+    "deltawin_j2000", "deltapeak_j2000", "declination", "decl", "dedeg", "de", "phangs_dec",
+    "coord_dec", "ded", "dec_dms",
 )  # fmt: skip
-X_NAMES = ("x", "x_image", "xcentroid", "xcenter", "x_center", "xcentre", "x_pix", "xpix")
-Y_NAMES = ("y", "y_image", "ycentroid", "ycenter", "y_center", "ycentre", "y_pix", "ypix")
+X_NAMES = (
+    "x", "x_image", "xwin_image", "xcentroid", "xcenter", "x_center", "xcentre", "x_pix", "xpix",
+)  # fmt: skip
+Y_NAMES = (
+    "y", "y_image", "ywin_image", "ycentroid", "ycenter", "y_center", "ycentre", "y_pix", "ypix",
+)  # fmt: skip
 ID_NAMES = ("name", "id", "source_id", "apid")
-"""Column names that are recognised, whatever their case."""
+"""Column names that are recognised, whatever their case, with or without a unit in brackets."""
 
-_HOUR_UNITS = ("hourangle", "hour", "hours", "h", "hr", "h:m:s", '"h:m:s"')
+SPLIT = {"rah": ("ram", "ras"), "ded": ("dem", "des")}
+"""Columns of minutes and seconds beside those of hours and degrees in tables of the CDS."""
+
+ANGLE_UNITS = {
+    **dict.fromkeys(("hour", "hours", "h", "hr", "h:m:s", '"h:m:s"', "hms"), "hourangle"),
+    **dict.fromkeys(("degrees", "degs", "°", "d:m:s", '"d:m:s"', "dms"), "deg"),
+    "radians": "rad",
+}
+"""What people write as units of coordinates beside the names that astropy knows."""
+
+UNITS_OF_NAMES = {
+    **dict.fromkeys(("ra_hours", "rah"), "hourangle"),
+    **dict.fromkeys(("ra_deg", "radeg", "dec_deg", "decdeg", "dedeg", "ded"), "deg"),
+    **dict.fromkeys(("ra_hms", "dec_dms"), "sexagesimal"),
+}
+"""Units of columns without one whose names tell."""
+
+_FRAME_KEYS = ("EQUINOX", "RADESYS", "RADECSYS", "FRAME", "COOSYS", "COORDSYS")
+_FRAME = re.compile(
+    r"(?<![a-z])(fk4|(super)?gal(actic)?|ecl(iptic)?)(?![a-z])"
+    r"|(equinox |(?<![a-z\d])[bj])(?P<year>(18|19|20)\d\d(\.\d+)?)",
+)
 _SEXAGESIMAL = re.compile(
     r"""\s*([+\-−]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hd°\s])\s*
         (?:(\d+(?:\.\d*)?)\s*(?:[:m'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|"|″|'')?)?)?)?)?\s*""",
     re.VERBOSE,
 )
+_SEXAGESIMAL_UNITS = (None, "sexagesimal", "deg", "hourangle")
+_EXAMPLE = {True: "00:42:44.3", False: "+41:16:09"}
 _NO_VALUE = {"", "nan", "null", "none", "--", "-", "n/a", "na", "masked", "..."}
 
 
 def find_column(table: Table, names: tuple[str, ...]) -> str | None:
     """Name of the first column that is called like one of `names`, whatever the case."""
-    lower = {name.lower().strip(): name for name in reversed(table.colnames)}
+    lower = {_bare(name): name for name in reversed(table.colnames)}
+    lower |= {name.lower().strip(): name for name in reversed(table.colnames)}
     return next((lower[name] for name in names if name in lower), None)
+
+
+def _bare(name: str) -> str:
+    """The name of a column in lower case without a unit in brackets behind it."""
+    return re.sub(r"\s*(\[[^\[\]]*\]|\([^()]*\))$", "", name.lower().strip())
 
 
 def id_column(table: Table) -> str | None:
@@ -56,10 +91,11 @@ def sky_positions(
 ) -> tuple[FloatArray, FloatArray] | None:
     """Right ascension and declination of a table's rows.
 
-    Numbers are degrees unless the column's unit, or the name ``ra_hours``, says hours. Text is
-    read as sexagesimal (``"00:42:44.3"``, ``"00h42m44.3s"``, ``"+41 16 09"``), right ascension in
-    hours unless written with a d or °, or as decimal degrees. Without such columns the first that
-    holds SkyCoord objects is taken.
+    Numbers are degrees unless the column's unit or its name (``ra_hours``, ``ra [h]``) says
+    another. Text is read as sexagesimal (``"00:42:44.3"``, ``"00h42m44.3s"``, ``"+41 16 09"``),
+    right ascension in hours unless written with a d or °, or as decimal degrees. Hours or degrees,
+    minutes and seconds may stand in columns of their own, as in tables of the CDS. Without such
+    columns the first that holds SkyCoord objects is taken.
 
     Parameters
     ----------
@@ -76,14 +112,20 @@ def sky_positions(
     Raises
     ------
     InputError
-        Where text is not a coordinate.
+        Where text is not a coordinate, a unit not that of an angle, or the frame not ICRS or J2000.
     """
     ra_name, dec_name = _sky_columns(table)
     if ra_name is None or dec_name is None:
         return _sky_coord_column(table)
-    _check_frame(table, ra_name, label)
+    _check_frame(table, (ra_name, dec_name), label)
     ra_deg = _degrees(table, ra_name, label, is_ra=True)
     dec_deg = _degrees(table, dec_name, label, is_ra=False)
+    bare = _bare(ra_name) == "coord_ra" and _unit(table, ra_name, label) is None
+    if bare and np.nanmax(np.abs(ra_deg), initial=0) <= 2 * np.pi >= 4 * np.nanmax(np.abs(dec_deg)):
+        raise InputError(
+            f"{label}: {ra_name} and {dec_name} may be radians or degrees",
+            remedy="give these columns their units",
+        )
     with np.errstate(invalid="ignore"):
         impossible = (np.abs(dec_deg) > 90) | (ra_deg < -180) | (ra_deg > 360)
     if impossible.any():
@@ -126,18 +168,40 @@ def _sky_columns(table: Table) -> tuple[str | None, str | None]:
     return told[0][0], told[1][0]
 
 
-def _check_frame(table: Table, name: str, label: str) -> None:
-    """Refuse positions that the table says are not of ICRS or FK5 (J2000)."""
-    frame = str((table[name].info.meta or {}).get("frame", "")).lower()
-    header = {str(key).upper(): value for key, value in table.meta.items()}
-    frame = frame or str(header.get("RADESYS", header.get("RADECSYS", ""))).lower()
-    if "fk4" in frame or "gal" in frame or "ecl" in frame or header.get("EQUINOX") == 1950:
-        raise InputError(
-            f"{label}: its positions are in the system {frame or 'of 1950'}",
-            given=frame,
-            allowed="ICRS, FK5 (J2000)",
-            remedy="convert them to ICRS first",
-        )
+def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
+    """Refuse positions that the table says are not of ICRS or FK5 (J2000).
+
+    It may say so of the columns, in its metadata, in a comment, or in a column.
+    """
+    pattern = rf"\b({'|'.join(_FRAME_KEYS)})\b\s*[:=]?\s*['\"]?([\w.]+)"
+    told = [("FRAME", (table[name].info.meta or {}).get("frame", "")) for name in names]
+    told += [(key, value) for key, value in table.meta.items() if str(key).upper() in _FRAME_KEYS]
+    for comment in table.meta.get("comments") or ():
+        told += re.findall(pattern, str(comment), re.IGNORECASE)
+    for name in table.colnames:
+        if name.upper() in _FRAME_KEYS and name not in names:
+            told += [(name, value) for value in {*map(str, table[name])}]
+    text = " ".join(f"{key} {value}".lower() for key, value in told)
+    for found in _FRAME.finditer(text):
+        if found["year"] is None or (float(found["year"]) != 2000 and "icrs" not in text):
+            raise InputError(
+                f"{label}: its positions are in the system {found[0].strip()}",
+                given=text,
+                allowed="ICRS, FK5 (J2000)",
+                remedy="convert them to ICRS first",
+            )
+
+
+def _values(table: Table, name: str, label: str) -> np.ma.MaskedArray:
+    """The values of a column that has one for each row."""
+    column = table[name]
+    if hasattr(column, "unit"):
+        values = np.ma.asarray(column)
+        if values.size == len(table):  # also one of shape (n, 1)
+            return values.reshape(len(table))
+    shape = column.shape[1:]
+    what = f"arrays of shape {shape}" if shape else f"{type(column).__name__} objects"
+    raise InputError(f"{label}: column {name} holds {what}", allowed="one number or text a row")
 
 
 def numbers(table: Table, name: str, label: str) -> FloatArray:
@@ -148,7 +212,7 @@ def numbers(table: Table, name: str, label: str) -> FloatArray:
     InputError
         Naming the first row that holds something else.
     """
-    values = np.ma.asarray(table[name])
+    values = _values(table, name, label)
     if values.dtype.kind in "iuf":
         return np.ma.filled(values.astype(np.float64), np.nan)
     result = np.full(len(values), np.nan)
@@ -179,53 +243,127 @@ def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
     return None
 
 
+def _unit(table: Table, name: str, label: str) -> str | None:
+    """Unit of a coordinate column, as astropy knows it; "sexagesimal"; or None."""
+    from astropy.units import Unit, rad
+
+    _values(table, name, label)
+    in_name = name.lower().strip()[len(_bare(name)) :].strip(" ()[]")
+    given = str(table[name].unit or in_name).strip()
+    if given.lower() in _NO_VALUE:
+        return UNITS_OF_NAMES.get(_bare(name))
+    known = ANGLE_UNITS.get(given.lower(), given)
+    for text in (known, known.lower()):
+        unit = Unit(text, parse_strict="silent")
+        if unit.is_equivalent(rad):
+            return str(unit.to_string())
+    raise InputError(
+        f"{label}: the unit of column {name} is {given!r}, which is none of an angle",
+        given=given,
+        allowed="deg, hourangle, rad, arcmin, arcsec, mas",
+        remedy="correct the unit, or take it away where the column is in degrees",
+    )
+
+
 def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
     """One coordinate column in degrees."""
-    column = table[name]
-    unit = str(column.unit or "").lower()
-    values = np.ma.asarray(column)
+    from astropy.units import Unit
+
+    unit = _unit(table, name, label)
+    if unit == "hourangle" and not is_ra:
+        raise InputError(f"{label}: declination {name} is in hours", given=unit, allowed="deg")
+    if (parts := _parts(table, name, label)) is not None:
+        return parts * (15 if is_ra else 1)
+    values = _values(table, name, label)
+    factor = 1.0 if unit in (None, "sexagesimal") else float(Unit(unit).to("deg"))
     if values.dtype.kind in "iuf":
+        if unit == "sexagesimal":
+            raise InputError(
+                f"{label}: {name} holds numbers, such as {values.compressed()[:1]}",
+                allowed=f"text such as {_EXAMPLE[is_ra]}",
+                remedy="call decimal degrees ra_deg and dec_deg, and decimal hours ra_hours",
+            )
         degrees = np.ma.filled(values.astype(np.float64), np.nan)
         degrees[~np.isfinite(degrees)] = np.nan
-        if unit in ("rad", "radian"):
-            return np.asarray(np.degrees(degrees))
-        hours = is_ra and (unit in _HOUR_UNITS or name.lower() in ("ra_hours", "rah", "ra_hms"))
-        return degrees * 15 if hours else degrees
+        return np.asarray(degrees * factor)
     texts = ["" if item is np.ma.masked or item is None else str(item) for item in values.tolist()]
-    hour_unit = unit in _HOUR_UNITS or name.lower() in ("ra_hours", "rah")
-    result = np.full(len(texts), np.nan)
+    result, of_kind = np.full(len(texts), np.nan), dict[str, int]()
     for row, text in enumerate(texts):
         if text.strip().lower() in _NO_VALUE:
             continue
-        degrees_or_none = _parse_angle(text, is_ra=is_ra, decimal_hours=hour_unit, unit=unit)
-        if degrees_or_none is None:
+        number, kind = _parse_angle(text)
+        if (
+            number is None
+            or (kind != "decimal" and unit not in _SEXAGESIMAL_UNITS)
+            or (kind == "decimal" and unit == "sexagesimal")
+        ):
             raise InputError(
                 f"{label}, row {row + 1}: {name} = {text!r} is neither degrees nor sexagesimal "
-                f"(such as {'00:42:44.3' if is_ra else '+41:16:09'})"
+                f"(such as {_EXAMPLE[is_ra]})"
             )
-        result[row] = degrees_or_none
+        of_kind.setdefault(kind, row)
+        in_hours = kind == "hours" or (kind == "either" and unit != "deg")
+        result[row] = number * (factor if kind == "decimal" else 15 if is_ra and in_hours else 1)
+    if is_ra:
+        _check_notations(of_kind, texts, "told" if table[name].unit else unit, f"{label}: {name}")
     return result
 
 
-def _parse_angle(text: str, *, is_ra: bool, decimal_hours: bool, unit: str) -> float | None:
-    """One angle in degrees from text; None where it is not one."""
+def _check_notations(rows: dict[str, int], texts: list[str], unit: str | None, label: str) -> None:
+    """Refuse right ascensions of which some are said to be degrees and others count as hours."""
+    if "either" not in rows:
+        return
+    text = texts[rows["either"]]
+    if unit != "told" and "degrees" in rows:
+        raise InputError(
+            f"{label} has degrees ({texts[rows['degrees']]!r}) and what reads as hours ({text!r})",
+            remedy="write all rows alike, with their units (10h06m00s, 151d30m00s)",
+        )
+    if unit == "deg":
+        warnings.warn(
+            f"{label} = {text!r} is read as degrees, minutes and seconds, as the name of "
+            "the column says; where these are hours, call it ra_hms",
+            PraesepeWarning,
+            stacklevel=5,
+        )
+
+
+def _parts(table: Table, name: str, label: str) -> FloatArray | None:
+    """Hours or degrees from columns of whole ones, minutes and seconds; None without minutes."""
+    minutes, seconds = (find_column(table, (part,)) for part in SPLIT.get(_bare(name), ("", "")))
+    if minutes is None:
+        return None
+    whole = numbers(table, name, label)
+    result = np.abs(whole) + numbers(table, minutes, label) / 60
+    if seconds is not None:
+        result += numbers(table, seconds, label) / 3600
+    sign = find_column(table, ("de-",)) if _bare(name) == "ded" else None
+    negative = np.signbit(whole)
+    if sign is not None:
+        negative |= [str(value).strip() in ("-", "−") for value in table[sign]]
+    return np.where(negative, -result, result)
+
+
+def _parse_angle(text: str) -> tuple[float | None, str]:
+    """One angle from text, None where it is none; and its notation.
+
+    "decimal", "hours" or "degrees" by their marks, or "either" with colons or blanks.
+    """
     match = _SEXAGESIMAL.fullmatch(text)
     if match is None:
         try:
-            return float(text) * (15 if is_ra and decimal_hours else 1)
+            return float(text), "decimal"
         except ValueError:
-            return None
+            return None, ""
     sign, whole, mark, minutes, seconds = match.groups()
     minute, second = float(minutes or 0), float(seconds or 0)
     if minute >= 60 or second > 60 or (minutes and "." in whole):
-        return None
+        return None, ""
     value = float(whole) + minute / 60 + second / 3600
-    in_hours = (
-        decimal_hours
-        if minutes is None and mark != "h"
-        else mark not in ("d", "°") and not unit.startswith("deg")
-    )
-    return (-value if sign in ("-", "−") else value) * (15 if is_ra and in_hours else 1)
+    kind = {"h": "hours", "d": "degrees", "°": "degrees"}.get(mark or "", "either")
+    if minutes is None and kind == "either":
+        kind = "decimal"
+    return (-value if sign in ("-", "−") else value), kind
 
 
 def pixel_positions(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed
+from praesepe.images.coordinates import DEC_NAMES, RA_NAMES
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ FRAME = "frame"
 def read_fits(path: Path, extension: str | None) -> Table:
     """The one table of a FITS file, or the one that is named."""
     from astropy.io import fits
-    from astropy.table import Table
+    from astropy.table import MaskedColumn, Table
 
     with fits.open(path, memmap=False, character_as_bytes=True) as hdus:
         tables = [
@@ -52,7 +53,10 @@ def read_fits(path: Path, extension: str | None) -> Table:
             names,
             path,
         )
+        nulls = _scaled_nulls(hdus[found])
         table = Table.read(hdus, hdu=found, format="fits")
+    for name, mask in nulls.items():
+        table[name] = MaskedColumn(table[name], mask=mask)
     for i, name in enumerate(table.colnames, 1):
         for keyword, key in (("TUCD", "ucd"), ("TCOMM", "description")):
             told = table.meta.pop(f"{keyword}{i}", None)
@@ -62,6 +66,22 @@ def read_fits(path: Path, extension: str | None) -> Table:
                 else:
                     table[name].info.description = table[name].info.description or told
     return table
+
+
+def _scaled_nulls(hdu: Any) -> dict[str, np.ndarray]:
+    """Masks of scaled integers: TNULL is of the file's numbers, which astropy compares scaled."""
+    if hdu.data is None:
+        return {}
+    raw, masks = hdu.data.view(np.ndarray), {}
+    for column in hdu.columns:
+        values, scaled = raw[column.name], (column.bscale, column.bzero) != ("", "")
+        if scaled and isinstance(column.null, int) and values.dtype.kind in "iu":
+            limits = np.iinfo(values.dtype)
+            if values.shape == hdu.data[column.name].shape and (
+                limits.min <= column.null <= limits.max
+            ):
+                masks[column.name] = values == column.null
+    return masks
 
 
 def read_votable(path: Path, extension: str | None) -> Table:
@@ -80,12 +100,24 @@ def read_votable(path: Path, extension: str | None) -> Table:
         for name in (i + 1, one.name, one.ID)
         if name
     }
+    results = [
+        i
+        for i, one in enumerate(tables, 1)
+        if one not in [t for r in document.resources if r.type == "meta" for t in r.iter_tables()]
+    ]
+    if extension is None and len(results) == 1:
+        extension = str(results[0])
     element = tables[_chosen(extension, known, names, path)]
     table = element.to_table(use_names_over_ids=True)
-    systems = {one.ID: one.system for one in document.iter_coosys()}
+    systems = {
+        one.ID: f"{one.system} equinox {one.equinox}" if one.equinox else str(one.system)
+        for one in document.iter_coosys()
+    }
+    only = next(iter(systems.values())) if len({*systems.values()}) == 1 else None
     for name, field in zip(table.colnames, element.fields, strict=True):
-        if field.ref in systems:
-            table[name].meta[FRAME] = systems[field.ref]
+        of_sky = name.lower() in (*RA_NAMES, *DEC_NAMES) or "pos" in str(field.ucd).lower()
+        if system := systems.get(field.ref, only if of_sky else None):
+            table[name].meta[FRAME] = system
     return table
 
 

@@ -42,6 +42,7 @@ LEGUS_TOLERANCE = 0.01
 _NAMES = {*RA_NAMES, *DEC_NAMES, *X_NAMES, *Y_NAMES}
 _NUMBER = re.compile(r"[+\-−]?(\d[\d\s:hdms°'\"′″.,]*(e[+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d+)?(e[+-]?\d+)?|nan", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 _SEXTRACTOR = re.compile(r"\s*(\d+)\s+(\S+)")
 
@@ -328,6 +329,13 @@ def _column(texts: Sequence[str], *, name: str, commas: bool) -> Any:
     identifies = name.lower() in ID_NAMES
     with_commas = commas and not identifies and any("," in text for text in given)
     if with_commas and all(map(_DECIMAL_COMMA.fullmatch, given)):
+        if all(_THOUSANDS.fullmatch(text) for text in given if "," in text):
+            warnings.warn(
+                f"column {name!r}: {next(text for text in given if ',' in text)!r} is read with a "
+                "decimal comma; where the comma separates thousands, take it out",
+                PraesepeWarning,
+                stacklevel=4,
+            )
         return Column([float(text.replace(",", ".") or "nan") for text in texts])
     values, format_ = _values(given, whole=identifies)
     if values is None:

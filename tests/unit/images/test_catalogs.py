@@ -11,7 +11,9 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.time import Time
 from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 
@@ -367,3 +369,121 @@ def test_pixel_columns_in_another_unit_are_refused() -> None:
     np.testing.assert_array_equal(read, [[9, np.nan]] * 2)
     with pytest.raises(InputError, match="column x is in arcsec, not in pixels"):
         Catalog.read(QTable({"x": [1.0] * u.arcsec, "y": [1.0] * u.pix}), x="x", y="y", origin=1)
+
+
+# What a table says of its positions in other ways: read right or refused
+
+
+def split(**columns: Any) -> Table:
+    """Columns as in tables of the CDS, of 0h 42m 44.25s, -0d 16m 12s."""
+    parts = {"RAh": [0], "RAm": [42], "RAs": [44.25], "DE-": ["-"], "DEd": [0]}
+    return Table(parts | {"DEm": [16], "DEs": [12.0]} | columns)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (split(), (10.684375, -0.27)),
+        (split(DE=[41.25]), (10.684375, 41.25)),
+        (Table({"ra": [36e3], "dec": [3600.0]}, units=["arcsec", "arcsec"]), (10, 1)),
+        (Table({"ra": [600.0], "dec": [36e5]}, units=["arcmin", "mas"]), (10, 1)),
+        (Table({"ra": [np.pi], "dec": [1.0]}, units=["rad", "deg"]), (180, 1)),
+        (Table({"ra [h]": [2.0], "dec(deg)": [1.0]}), (30, 1)),
+        (Table({"coord_ra": [53.0], "coord_dec": [-27.0]}), (53, -27)),
+        (Table({"PHANGS_RA": [53.0], "PHANGS_DEC": [-27.0]}), (53, -27)),
+        (Table({"ALPHAWIN_J2000": [53.0], "DELTAWIN_J2000": [-27.0]}), (53, -27)),
+        (Table({"ra": [53.0], "decl": [-27.0]}), (53, -27)),
+        (Table({"ra": [[53.0]], "dec": [[-27.0]]}), (53, -27)),
+        (Table({"ra": [53.0], "dec": [-27.0]}, meta={"EQUINOX": "J2000"}), (53, -27)),
+        (Table({"ra": [5.0], "dec": [2.0]}, meta={"RADESYS": "ICRS", "EQUINOX": 2016.0}), (5, 2)),
+    ],
+)
+def test_units_and_names_of_positions(table: Table, expected: tuple[float, float]) -> None:
+    sky = sky_positions(table)
+    assert sky is not None
+    np.testing.assert_allclose(np.transpose(sky), [expected])
+
+
+@pytest.mark.parametrize(
+    ("columns", "meta", "match"),
+    [
+        ({"ra": Column([1.0], unit="pix")}, {}, "unit of column ra is 'pix'"),
+        ({"ra": Column([1.0], unit="Jy")}, {}, "unit of column ra is 'Jy'"),
+        ({"RA_HMS": [150.5]}, {}, "RA_HMS holds numbers"),
+        ({"RA_HMS": ["150.5"]}, {}, "neither degrees nor sexagesimal"),
+        ({"ra": ["10d06m00s", "10:06:00"], "dec": [1, 2]}, {}, "degrees .* hours"),
+        ({"coord_ra": [0.9]}, {}, "radians or degrees"),
+        ({"ra": [[1.0, 2.0]]}, {}, r"arrays of shape \(2,\)"),
+        ({"dec": [[1.0, 2.0]], "ra": [1.0]}, {}, r"arrays of shape \(2,\)"),
+        ({"ra": Time(["2020-01-01"])}, {}, "Time objects"),
+        ({"ra": [1.0]}, {"EQUINOX": "B1950"}, "1950"),
+        ({"ra": [1.0]}, {"EQUINOX": 1975.0}, "1975"),
+        ({"ra": [1.0]}, {"frame": "galactic"}, "galactic"),
+        ({"ra": [1.0]}, {"comments": ["# equinox: B1950"]}, "1950"),
+        ({"ra": [1.0], "frame": ["galactic"]}, {}, "galactic"),
+    ],
+)
+def test_positions_of_other_kinds_are_refused(
+    columns: dict[str, Any], meta: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(InputError, match=match):
+        sky_positions(Table({"dec": [0.1]} | columns, meta=meta))
+
+
+def test_sexagesimal_text_in_a_column_named_degrees() -> None:
+    with pytest.warns(PraesepeWarning, match="read as degrees, minutes"):
+        sky = sky_positions(Table({"RA_deg": ["10:06:00"], "dec": [1.0]}))
+    assert sky is not None
+    assert sky[0][0] == pytest.approx(10.1)
+
+
+@pytest.mark.parametrize(
+    ("system", "ref", "match"),
+    [
+        ('system="eq_FK4" equinox="B1950"', "", "fk4"),
+        ('system="eq_FK5" equinox="J1975"', ' ref="J"', "1975"),
+        ('system="eq_FK5" equinox="J2000"', ' ref="J"', None),
+    ],
+)
+def test_the_system_of_a_votable(tmp_path: Path, system: str, ref: str, match: str | None) -> None:
+    path = tmp_path / "a.vot"
+    Table({"ra": [1.0], "dec": [2.0]}).write(path, format="votable")
+    text = path.read_text().replace("<TABLE", f'<COOSYS ID="J" {system}/><TABLE', 1)
+    path.write_text(text.replace('name="ra"', f'name="ra"{ref}'))
+    with pytest.raises(InputError, match=match) if match else contextlib.nullcontext():
+        Catalog.read(path)
+
+
+def test_origin_is_checked_with_sky_positions(catalog: Table) -> None:
+    with pytest.raises(InputError, match="0 or 1"):
+        Catalog.read(catalog, origin=7)
+
+
+def test_null_of_scaled_integers(tmp_path: Path) -> None:
+    """TNULL is compared before scaling: -0.99 is no position."""
+    raw = np.array([1010, -99, 1030])
+    hdu = fits.BinTableHDU.from_columns([fits.Column(n, "J", array=raw) for n in ("RA", "DEC")])
+    for i in (1, 2):
+        hdu.header.update({f"TSCAL{i}": 0.01, f"TZERO{i}": 0.0, f"TNULL{i}": -99})
+    hdu.writeto(tmp_path / "a.fits")
+    sky = Catalog.read(tmp_path / "a.fits").sky
+    assert sky is not None
+    np.testing.assert_allclose(sky, [[10.1, np.nan, 10.3]] * 2)
+
+
+def test_a_table_of_metadata_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.vot"
+    Table({"ra": [1.0], "dec": [2.0]}).write(path, format="votable")
+    text = path.read_text()
+    resource = text[text.index("<RESOURCE") : text.index("</VOTABLE>")]
+    meta = resource.replace('type="results"', 'type="meta"').replace('name="ra"', 'name="k"')
+    path.write_text(text.replace(resource, meta + resource))
+    assert Catalog.read(path).table.colnames == ["ra", "dec"]
+
+
+def test_thousands_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id;x;y\n1;1,234;2,345\n")
+    with pytest.warns(PraesepeWarning, match="thousands"):
+        table = Catalog.read(path, x="x", y="y", origin=1).table
+    assert table["x"][0] == 1.234
