@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, listed, unknown
+from praesepe.images.compressed import dither_steps, steps_of_pixels
 from praesepe.images.gaps import FloatImage
 from praesepe.images.pixels import Mark, Pixels
 
@@ -22,9 +23,13 @@ _NOT_SCIENCE = re.compile(
     r"MOD|RESID|PSF|SEG|COV|UNCERT|SIGMA|FLAG|AREA|WAVE|CHI)"
 )
 
-_RULES = {"WHT": "weight", "WGT": "weight", "WEIGHT": "weight", "IVM": "weight", "CTX": "context",
-          "CON": "context", "CONTEXT": "context", "ERR": "error", "ERROR": "error", "RMS": "error",
-          "DQ": "quality", "MASK": "quality", "FLAG": "quality", "FLAGS": "quality"}  # fmt: skip
+_RULES = {
+    "weight": r"(WHTS?|WEIGHTS?|WGT|WT|IVM|INV?VAR|IVAR|COV(ERAGE)?|N?HITS?|EXP(OSURE|TIME)?|TIME|"
+    r"SAMP)(_?(MAP|IMAGE|IMG|TIME))?",
+    "context": r"CTX|CON|CONTEXT",
+    "error": r"ERR(OR)?|RMS|SIGMA|UNCERT(AINTY)?|VAR(IANCE)?",
+    "quality": r"DQ|MASK|FLAGS?|BPM|BADPIX",
+}
 """What the extensions beside an image say, by their names."""
 
 _QUALITY = {"JWST": (1, 2), "ROMAN": (1, 2), "HST": (1 | 2 | 4 | 8 | 4096 | 8192, 256 | 2048)}
@@ -32,7 +37,7 @@ _QUALITY = {"JWST": (1, 2), "ROMAN": (1, 2), "HST": (1 | 2 | 4 | 8 | 4096 | 8192
 DO_NOT_USE; lost, filled, bad, masked pixels and cosmic rays. Elsewhere all bits count."""
 
 _PHOTOMETRY = ("PHOTFLAM", "PHOTPLAM", "PHOTMODE")
-_LEAST_LEFT = 0.1
+_LEAST_LEFT, _MOST = 0.1, 0.45
 _STRIP_ROWS = 512
 
 
@@ -128,12 +133,22 @@ def marks_of(
     """
     marks, remarks = [], []
     for hdu in hdus:
-        rule = _RULES.get(hdu.name)
-        if rule is None or hdu is chosen or not hdu.is_image or hdu.ver != chosen.ver:
+        rule = next((rule for rule, names in _RULES.items() if re.fullmatch(names, hdu.name)), None)
+        if rule is None or hdu is chosen or not hdu.shape or hdu.ver != chosen.ver:
             continue
-        if tuple(hdu.shape[-2:]) != tuple(chosen.shape[-2:]) or len(hdu.shape) > 3:
+        if not hdu.is_image or hdu.shape[-2:] != chosen.shape[-2:] or len(hdu.shape) > 3:
+            remarks.append(
+                f"{label}: extension {title(hdu)} is not used: its axes are "
+                f"{listed(hdu.shape)}, not those of the image, {listed(chosen.shape)}"
+            )
             continue
         bits, full = _quality_bits(hdu, chosen, hdus)
+        if rule == "quality" and hdu.name != "DQ" and _one_is_good(hdu, pixels, label):
+            remarks.append(
+                f"{label}: extension {title(hdu)} is 1 where the image has values, so "
+                "that 0 is taken for missing"
+            )
+            rule = "weight"
         if isinstance(hdu, fits.CompImageHDU):
             raw = open_pixels(hdu, _strips(hdu, rule, bits, full))
             mark = Mark(hdu.name, raw, "quality", 1, 2)
@@ -153,9 +168,13 @@ def marks_of(
 
 def _strips(hdu: Any, rule: str, bits: int, full: int) -> Iterator[FloatImage]:
     """What a compressed extension marks, row by row: 1 missing, 2 saturated."""
+    steps = dither_steps(hdu)
     for y0 in range(0, hdu.shape[-2], _STRIP_ROWS):
         lead = (slice(None),) * (len(hdu.shape) - 2)
         strip = np.asarray(hdu.section[(*lead, slice(y0, y0 + _STRIP_ROWS))])
+        if steps is not None and rule != "quality" and strip.ndim == 2:
+            step = steps_of_pixels(strip, steps, hdu.tile_shape, y0)
+            strip = np.where(np.abs(strip) <= step, 0, strip)  # a zero that was dithered
         mark = Mark(hdu.name, Pixels(strip, strip.shape[-2:]), rule, bits, full)
         everywhere = (slice(None), slice(None))
         found = mark.missing(*everywhere) + 2 * mark.full(*everywhere)
@@ -181,3 +200,29 @@ def _believable(pixels: Pixels, mark: Mark) -> bool:
     observed = ~pixels.find_gaps(pixels.sample()).missing
     left = np.isfinite(replace(pixels, marks=(mark,)).sample()) & observed
     return not observed.any() or bool(left.sum() > _LEAST_LEFT * observed.sum())
+
+
+def _one_is_good(hdu: Any, pixels: Pixels, label: str) -> bool:
+    """Whether a mask of zeros and ones that marks most of an image has 1 for what was observed.
+
+    The gaps that the values show tell; where they are on neither side, it is asked.
+    """
+    stored = hdu.data if hdu.fileinfo() is None else hdu.section
+    ones, seen = [], []
+    for y0, x0, block in pixels.sampled():
+        rows, columns = (slice(at, at + n) for at, n in zip((y0, x0), block.shape, strict=True))
+        ones.append(np.asarray(stored[(*(0,) * (len(hdu.shape) - 2), rows, columns)]).ravel())
+        seen.append(~pixels.find_gaps(block).missing.ravel())
+    values, observed = np.concatenate(ones), np.concatenate(seen)
+    one = values == 1
+    if not (np.isin(values, (0, 1)).all() and _MOST < one.mean() < 1) or observed[one].mean() < 0.5:
+        return False
+    if observed[~one].mean() < 0.5:
+        return True
+    raise InputError(
+        f"{label}: extension {title(hdu)} is 1 in {one.mean():.0%} of the image and 0 elsewhere, "
+        "and the image has values in both",
+        given=float(one.mean()),
+        remedy="set it to 1 where nothing was observed and to 0 elsewhere, or call it WHT where 1 "
+        "means good",
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, BinaryIO
@@ -239,13 +240,17 @@ class Pixels:
 
     def sample(self) -> FloatImage:
         """Return 16 blocks (block, y, x) spread over the image."""
+        return np.stack([block for _, _, block in self.sampled()])
+
+    def sampled(self) -> Iterator[tuple[int, int, FloatImage]]:
+        """Give first row, first column and values of 16 blocks spread over the image."""
         side = round(math.sqrt(_SAMPLED))
         corners = [
             np.linspace(0, max(length - _BLOCK, 0), side).astype(int).tolist()
             for length in self.shape
         ]
-        blocks = [self.read(y0, x0, _BLOCK, _BLOCK) for y0 in corners[0] for x0 in corners[1]]
-        return np.stack(blocks)
+        for y0, x0 in itertools.product(*corners):
+            yield y0, x0, self.read(y0, x0, _BLOCK, _BLOCK)
 
     def read_ahead(self, wanted: bool) -> None:
         """Tell the system whether the file is about to be read in order, or here and there.

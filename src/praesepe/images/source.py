@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from praesepe.arrays import plain
 from praesepe.errors import InputError, reason
+from praesepe.images.compressed import dither_steps, without_dithered
 from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
 from praesepe.images.frames import given_wcs, read_wcs
-from praesepe.images.gaps import dithered_gaps
 from praesepe.images.packed import DECOMPRESS
 from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
 from praesepe.images.remote import RemoteArray, is_url, open_url, remote_size
@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 ImageLike: TypeAlias = Any
 
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+_UNSIGNED = {"i1": -128, "u2": 2**15, "u4": 2**31, "u8": 2**63}
+"""BZERO of integers that FITS stores with the other sign."""
+
 _STRIP_ROWS, _DITHER_MARGIN = 512, 4
 
 
@@ -109,6 +112,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         )
         pixels, remarks = marks_of(chosen, image, source.pixels, _mark_pixels, label)
         log.info("%s: extension %s", label, taken)
+        remarks = [*source.remarks, *remarks]
         return replace(source, pixels=pixels, taken=f"[{taken}]", remarks=tuple(remarks))
     if hdu is not None:
         raise InputError(
@@ -140,22 +144,48 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
 
 def _data(hdu: Any) -> Any:
     """The numbers of an HDU in memory, dithered gaps of a compressed one as NaN."""
-    steps = _dither_steps(hdu) if isinstance(hdu, fits.CompImageHDU) else None
+    steps = dither_steps(hdu) if isinstance(hdu, fits.CompImageHDU) else None
     data = hdu.data
     if steps is None or data.ndim != 2:
         return data
-    return _without_dithered(np.asarray(data, np.float32), steps, hdu.tile_shape)
+    return without_dithered(np.asarray(data, np.float32), steps, hdu.tile_shape)
 
 
 def _mark_pixels(hdu: Any, strips: Iterator[FloatImage] | None) -> Pixels:
     """The numbers of an HDU in memory."""
-    data = np.asarray(hdu.data) if strips is None else np.concatenate(list(strips))
-    return Pixels(data, data.shape[-2:])
+    if strips is not None:
+        data = np.concatenate(list(strips))
+        return Pixels(data, data.shape[-2:])
+    data = np.asarray(hdu.data)
+    return Pixels(data, data.shape[-2:], **_scaling(hdu.header, data.dtype, in_memory=True))
 
 
 def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
     pixels, unit = _as_pixels(array, label)
-    return Source(label, pixels, headers, read_wcs(headers[0], label), unit=unit)
+    scaling = _scaling(headers[0], pixels.raw.dtype, in_memory=True)
+    pixels, remarks = replace(pixels, **scaling), []
+    if (pixels.scale, pixels.zero) != (1, 0):
+        remarks.append(
+            f"{label}: its integers are scaled by BSCALE = {pixels.scale:g} and BZERO = "
+            f"{pixels.zero:g} of its header"
+        )
+    wcs = read_wcs(headers[0], label)
+    return Source(label, pixels, headers, wcs, unit=unit, remarks=tuple(remarks))
+
+
+def _scaling(header: Any, dtype: np.dtype[Any], *, in_memory: bool = False) -> dict[str, Any]:
+    """What BSCALE, BZERO and BLANK say of stored numbers.
+
+    In memory, real numbers are scaled already, and unsigned integers that have the BZERO of such.
+    """
+    scale, zero, blank = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0)), None
+    if dtype.kind in "iu" and header.get("BLANK") is not None:
+        blank = int(header["BLANK"])
+    if in_memory and dtype.kind == "f":
+        scale, zero = 1.0, 0.0
+    elif in_memory and scale == 1 and zero == _UNSIGNED.get(dtype.str[1:]):
+        blank, zero = None if blank is None else blank + int(zero), 0.0
+    return {"scale": scale, "zero": zero, "blank": blank}
 
 
 def _from_nddata(image: Any, label: str) -> Source:
@@ -367,12 +397,7 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
             f"{label}: the file is truncated: extension {title(hdu)} ends at byte {needed}, "
             f"the file at byte {size}; fetch it again"
         )
-    blank = header.get("BLANK") if dtype.kind in "iu" else None
-    scaling: dict[str, Any] = {
-        "scale": float(header.get("BSCALE", 1)),
-        "zero": float(header.get("BZERO", 0)),
-        "blank": None if blank is None else int(blank),
-    }
+    scaling = _scaling(header, dtype)
     offset, planes = where["datLoc"], shape if len(shape) > 2 and shape[0] > 1 else (height, width)
     if is_url(path):
         raw: Any = RemoteArray(path, offset, dtype, (height, width))
@@ -388,7 +413,7 @@ def _unpacked_strips(
 ) -> Iterator[FloatImage]:
     """Rows of a compressed image, gaps that were dithered as NaN."""
     lead = (0,) * (len(shape) - 2)
-    steps = _dither_steps(hdu)
+    steps = dither_steps(hdu)
     for y0 in range(0, height, _STRIP_ROWS):
         y1, margin = min(y0 + _STRIP_ROWS, height), 0 if steps is None else _DITHER_MARGIN
         first, last = max(y0 - margin, 0), min(y1 + margin, height)
@@ -399,28 +424,5 @@ def _unpacked_strips(
                 f"{label}: the compressed image is truncated or damaged: {error}"
             ) from error
         if steps is not None:
-            strip = _without_dithered(strip, steps, hdu.tile_shape, first)
+            strip = without_dithered(strip, steps, hdu.tile_shape, first)
         yield strip[y0 - first : y1 - first]
-
-
-def _without_dithered(
-    strip: FloatImage, steps: FloatImage, tile: tuple[int, ...], first: int = 0
-) -> FloatImage:
-    """Rows of a dithered image, from row `first` on, without the gaps in them."""
-    tile_rows = (first + np.arange(len(strip))) // tile[-2]
-    step = steps[tile_rows[:, None], np.arange(strip.shape[1]) // tile[-1]]
-    return np.where(dithered_gaps(strip, step), np.float32(np.nan), strip)
-
-
-def _dither_steps(hdu: Any) -> FloatImage | None:
-    """Step of quantisation of each tile (tile row, tile column); None where nothing is dithered."""
-    table = getattr(hdu, "_bintable", None)  # astropy shows the image or its table, not both
-    if table is None or "SUBTRACTIVE" not in str(table.header.get("ZQUANTIZ", "")):
-        return None
-    height, width = hdu.shape[-2:]
-    tiles = -(-height // hdu.tile_shape[-2]), -(-width // hdu.tile_shape[-1])
-    if "ZSCALE" in table.columns.names:
-        steps = np.asarray(table.data["ZSCALE"], np.float32)
-    else:
-        steps = np.full(tiles, table.header.get("ZSCALE", 0), np.float32)
-    return np.nan_to_num(np.abs(steps.reshape(tiles)))

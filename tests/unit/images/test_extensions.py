@@ -55,6 +55,17 @@ def files(*hdus: Any, telescope: str = "") -> fits.HDUList:
         ("DQ", planes("i2", 16, 8), "HST"),
         ("DQ", planes("u4", 64 + 4, 1 + 64), "ROMAN"),
         ("MASK", planes("u1", 0, 1), ""),
+        ("WEIGHT_MAP", planes("f4", 900, 0), ""),
+        ("WTMAP", planes("f4", 900, np.nan), ""),
+        ("IVAR", planes("f4", 900, 0), ""),
+        ("COVERAGE", planes("f4", 2, 0), ""),
+        ("NHIT", planes("i2", 2, 0), ""),
+        ("EXPMAP", planes("f4", 800, 0), ""),
+        ("EXPOSURE", planes("f4", 800, -1), ""),
+        ("TIME", planes("f4", 800, 0), ""),
+        ("VAR", planes("f4", 2, np.inf), ""),
+        ("UNCERT", planes("f4", 2, np.nan), ""),
+        ("BPM", planes("u1", 0, 1), ""),
     ],
 )
 def test_what_extensions_mark_is_missing(
@@ -100,6 +111,39 @@ def test_marks_that_mark_everything_are_told_and_not_used(
     source = open_image(hdus, "F475W")
     assert np.isfinite(np.asarray(source.pixels)).all()
     assert "ERR,1 marks nearly every pixel" in source.remarks[0]
+
+
+def test_marks_of_another_shape_are_told(image: np.ndarray, header: fits.Header) -> None:
+    science = fits.ImageHDU(image, header, name="SCI")
+    source = open_image(files(science, hdu(np.zeros((40, 45)), name="WHT")), "F475W")
+    assert "WHT,1 is not used: its axes are 40 and 45" in source.remarks[0]
+
+
+def test_zero_weights_that_were_dithered(
+    image: np.ndarray, header: fits.Header, rng: np.random.Generator
+) -> None:
+    weight = rng.normal(1000, 20, SHAPE).astype("f4")
+    weight[GAP] = 0
+    packed = fits.CompImageHDU(weight, name="WHT", quantize_method=1, dither_seed=9)
+    science = fits.ImageHDU(image, header, name="SCI")
+    pixels = open_image(files(science, packed), "F475W").pixels
+    assert np.array_equal(np.isnan(np.asarray(pixels)), GAP)
+
+
+def test_masks_in_which_one_is_good(
+    image: np.ndarray, header: fits.Header, rng: np.random.Generator
+) -> None:
+    """They are taken so where the values show it; else it is asked."""
+    mask = fits.ImageHDU(planes("u1", 1, 0), name="MASK")
+    with pytest.raises(InputError, match=r"MASK,1 is 1 in \d+% of the image and 0 elsewhere"):
+        open_image(files(fits.ImageHDU(image, header, name="SCI"), mask), "F475W")
+    image[GAP] = np.nan
+    image[5, 5] = mask.data[5, 5] = 0
+    source = open_image(files(fits.ImageHDU(image, header, name="SCI"), mask), "F475W")
+    assert "0 is taken for missing" in source.remarks[0]
+    expected = GAP.copy()
+    expected[5, 5] = True
+    assert np.array_equal(np.isnan(np.asarray(source.pixels)), expected)
 
 
 def test_saturated_pixels_of_a_file(

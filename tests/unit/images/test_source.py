@@ -110,6 +110,26 @@ def test_scaled_integers_with_blank(tmp_path: Path, make_wcs) -> None:
     expected = raw * 0.25 + 3.0
     expected[raw == 7] = np.nan
     np.testing.assert_allclose(values(open_image(path, "F475W")), expected)
+    with fits.open(path, do_not_scale_image_data=True) as hdus:
+        for given in (hdus, hdus["SCI"], (raw, header)):
+            source = open_image(given, "F475W")
+            np.testing.assert_allclose(values(source), expected)
+            assert "scaled by BSCALE = 0.25 and BZERO = 3" in source.remarks[0]
+    with fits.open(path) as hdus:
+        source = open_image(hdus, "F475W")
+        np.testing.assert_allclose(values(source), expected)
+        assert not source.remarks
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "u1"])
+def test_blank_of_integers_in_memory(dtype: str, make_wcs) -> None:
+    numbers = np.arange(24, dtype=dtype).reshape(4, 6)
+    header = make_wcs(numbers.shape).to_header()
+    zero = 2**15 if dtype == "u2" else 0
+    header.update({"BLANK": 7 - zero, "BZERO": zero})
+    expected = np.where(numbers == 7, np.nan, numbers)
+    for given in ((numbers, header), fits.ImageHDU(numbers, header)):
+        np.testing.assert_array_equal(values(open_image(given, "F475W")), expected)
 
 
 def test_objects_in_memory(image: np.ndarray, make_wcs) -> None:
