@@ -10,10 +10,11 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError
 from praesepe.images import grid
+from praesepe.images.headers import Headers
 from praesepe.images.pixels import Pixels
 from praesepe.images.sip import sip_notes
 from praesepe.images.source import Source
-from praesepe.images.units import Calibration, Headers, calibrate
+from praesepe.images.units import Calibration, calibrate
 from praesepe.stars.curves import band_curve
 from praesepe.survey import Band
 

@@ -20,8 +20,8 @@ from praesepe.images import grid
 from praesepe.images.band_images import BandImage, calibrated
 from praesepe.images.filters import check_filters
 from praesepe.images.grid import FloatArray
+from praesepe.images.headers import Headers
 from praesepe.images.source import ImageLike, Source, open_image
-from praesepe.images.units import Headers
 from praesepe.survey import Survey, load_survey
 
 log = logging.getLogger(__name__)

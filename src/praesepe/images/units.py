@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from praesepe.errors import InputError
+from praesepe.images.headers import Headers
 from praesepe.images.pixel_units import ACCEPTED_UNITS, PixelUnit, parse_unit
 
 _EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "XPOSURE", "EFFEXPTM")
@@ -34,6 +34,9 @@ AREA_TOLERANCE = 0.01
 
 UNIT_TOLERANCE_MAG = 0.05
 """Difference between unit and zero point of a header beyond which one must be wrong."""
+
+PHOTFNU_TOLERANCE_MAG = 0.2
+"""The same between PHOTFLAM and PHOTFNU, which may be of another spectrum."""
 
 # PHOTFLAM refers to one electron per second on these, whatever the unit of the pixels.
 _PHOTFLAM_PER_ELECTRON = ("ACS", "WFC3")
@@ -66,68 +69,6 @@ class Calibration:
     def factor(self, zero_point_ab: float) -> float:
         """Return what turns pixel values into e-/s at the zero point `zero_point_ab`."""
         return self.to_rate * 10 ** (0.4 * (zero_point_ab - self.zero_point_ab))
-
-
-class Headers:
-    """Keywords of an image: its own header first, then the primary one.
-
-    Parameters
-    ----------
-    headers : iterable of mapping
-        Headers in the order in which they are searched.
-    label : str
-        How error messages call the image.
-    """
-
-    def __init__(self, headers: Iterable[Mapping[str, Any]], label: str) -> None:
-        self._headers = tuple(headers)
-        self.label = label
-
-    def get(self, *keys: str) -> tuple[str, Any] | None:
-        """Return the first of `keys` that has a value, with that value."""
-        for key in keys:
-            for header in self._headers:
-                value = header.get(key)
-                if value is not None and isinstance(value, (bool, int, float, str)) and value != "":
-                    return key, value
-        return None
-
-    def text(self, key: str) -> str:
-        """Return a keyword as stripped text, empty where missing or a number."""
-        found = self.get(key)
-        return found[1].strip() if found and isinstance(found[1], str) else ""
-
-    def positive(self, *keys: str, why: str, otherwise: str = "", code: str = "") -> float:
-        """Return a keyword that must be a positive number; the error names what is missing."""
-        found = self.get(*keys)
-        if found is None:
-            names = keys[0] + (f" (or {', '.join(keys[1:])})" if keys[1:] else "")
-            raise InputError(
-                f"{self.label}: keyword {names} is missing from the header; {why}.",
-                remedy=f"Add it to the header{otherwise and ', or ' + otherwise}",
-                code=code,
-            )
-        number = _positive(found[1])
-        if number is None:
-            raise InputError(
-                f"{self.label}: {found[0]} = {found[1]!r} in the header is not a positive number; "
-                f"{why}"
-            )
-        return number
-
-    def optional_positive(self, *keys: str) -> float | None:
-        """Return a keyword that may be missing or meaningless."""
-        found = self.get(*keys)
-        return None if found is None else _positive(found[1])
-
-
-def _positive(value: Any) -> float | None:
-    """A value as a positive number; None where it is none."""
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number > 0 else None
 
 
 def hst_zero_point(photflam: float, photplam: float) -> float:
@@ -217,6 +158,8 @@ def calibrate(
             f"{told[0]} {told[1]:g}", factor, survey_zero_point_ab, exposure_s, notes
         )
     pixel = parse_unit(text, label=headers.label)
+    if unit is None:
+        _check_drizzled(pixel, text, headers)
     if pixel.kind not in ("electron", "count"):
         if zero_point_ab is not None:
             raise InputError(
@@ -237,11 +180,14 @@ def calibrate(
                 remedy="mend the header, or give the unit to go by it",
                 code=f"units={{'BAND': {text!r}}}",
             )
+        if unit is None:
+            notes += _other_zero_points(headers, text, of_one, told)
         factor = 10 ** (0.4 * (survey_zero_point_ab - of_one))
         return Calibration(text, factor, survey_zero_point_ab, exposure_s, notes)
     return _electrons(
         pixel, text, headers, zero_point_ab, told,
         instrument=instrument, survey_zero_point_ab=survey_zero_point_ab, area_sr=pixel_area_sr,
+        vega_ab=vega_ab,
     )  # fmt: skip
 
 
@@ -255,6 +201,7 @@ def _electrons(
     instrument: str,
     survey_zero_point_ab: float,
     area_sr: float | None,
+    vega_ab: Callable[[], float] | None,
 ) -> Calibration:
     """Calibration of an image in electrons or counts."""
     flam = zero_point_ab is not None or headers.get("PHOTFLAM", "PHOTFNU") is not None
@@ -278,13 +225,71 @@ def _electrons(
     gain = _gain(headers) if pixel.kind == "count" else None
     to_rate = (gain or 1.0) * pixel.scale
     if not pixel.per_second:
+        headers.one_of(*_EXPOSURE_KEYS, within=0.01)
         exposure_s = headers.positive(
             *_EXPOSURE_KEYS, why=f"an image in {text} needs the exposure time"
         )
         to_rate /= exposure_s
     if zero_point_ab is None:
         zero_point_ab = _zero_point(headers, gain, instrument)
+        if told is not None:
+            _check_told(headers, told, zero_point_ab, (to_rate, gain or 1.0, 1.0), vega_ab)
     return Calibration(text, to_rate, float(zero_point_ab), exposure_s)
+
+
+def _check_drizzled(pixel: PixelUnit, text: str, headers: Headers) -> None:
+    """Stop where AstroDrizzle says another unit than BUNIT: its cps are a rate, counts are not."""
+    wrote = headers.text("D001OUUN")
+    if wrote.lower() not in ("cps", "counts") or pixel.kind not in ("electron", "count"):
+        return
+    if pixel.per_second != (wrote.lower() == "cps"):
+        raise InputError(
+            f"{headers.label}: BUNIT = {text!r}, but AstroDrizzle wrote D001OUUN = {wrote!r}; both "
+            "cannot be right",
+            given=(text, wrote),
+            remedy="say which unit the pixels have",
+            code="units={'BAND': 'electron/s'}",
+        )
+
+
+def _check_told(
+    headers: Headers,
+    told: tuple[str, float],
+    zero_point_ab: float,
+    rates: tuple[float, ...],
+    vega_ab: Callable[[], float] | None,
+) -> None:
+    """Stop where a magnitude in the header is not that of PHOTFLAM, of no unit and no system."""
+    vegas = (0.0, vega_ab()) if vega_ab is not None else (0.0,)
+    fits = [
+        zero_point_ab - 2.5 * math.log10(rate) - vega
+        for rate in rates
+        for vega in vegas  # a keyword without AB in it may be of either
+    ]
+    if min(abs(told[1] - one) for one in fits) > UNIT_TOLERANCE_MAG:
+        raise InputError(
+            f"{headers.label}: 1 e-/s is {zero_point_ab:.2f} mag (AB) by PHOTFLAM, but {told[0]} = "
+            f"{told[1]:g} in the header; both cannot be right",
+            given=(zero_point_ab, told[1]),
+            remedy="mend the header, or give the AB magnitude of 1 e-/s",
+            code="zero_points={'BAND': 26.06}",
+        )
+
+
+def _other_zero_points(
+    headers: Headers, text: str, of_one: float, told: tuple[str, float] | None
+) -> tuple[str, ...]:
+    """What to say where a flux density needs no zero point, but the header has another one."""
+    photflam, photplam = (headers.optional_positive(key) for key in ("PHOTFLAM", "PHOTPLAM"))
+    others = [told] if told else []
+    if photflam and photplam:
+        others.append(("PHOTFLAM", hst_zero_point(photflam, photplam)))
+    return tuple(
+        f"{headers.label}: 1 {text} is {of_one:.2f} mag (AB), but by {key} 1 unit of the image is "
+        f"{magnitude:.2f} mag; the unit is believed"
+        for key, magnitude in others
+        if abs(magnitude - of_one) > UNIT_TOLERANCE_MAG
+    )
 
 
 def _jansky(
@@ -388,11 +393,19 @@ def jansky_to_ab(flux_jy: float) -> float:
 
 def _zero_point(headers: Headers, gain: float | None, instrument: str) -> float:
     """AB magnitude of 1 e-/s from PHOTFLAM and PHOTPLAM."""
-    fnu = headers.optional_positive("PHOTFNU") if headers.get("PHOTFLAM") is None else None
-    if fnu is not None:
+    fnu = headers.optional_positive("PHOTFNU")
+    if fnu is not None and headers.get("PHOTFLAM") is None:
         zero_point_ab = jansky_to_ab(fnu)
     else:
         zero_point_ab = _from_photflam(headers)
+        if fnu is not None and abs(jansky_to_ab(fnu) - zero_point_ab) > PHOTFNU_TOLERANCE_MAG:
+            raise InputError(
+                f"{headers.label}: the zero point is {zero_point_ab:.2f} mag (AB) by PHOTFLAM, but "
+                f"{jansky_to_ab(fnu):.2f} mag by PHOTFNU; both cannot be right",
+                given=(zero_point_ab, jansky_to_ab(fnu)),
+                remedy="mend the header, or give the AB magnitude of 1 e-/s",
+                code="zero_points={'BAND': 26.06}",
+            )
     name = (headers.text("INSTRUME") or instrument).upper()
     if gain is not None and not name.startswith(_PHOTFLAM_PER_ELECTRON):
         zero_point_ab += 2.5 * math.log10(gain)
@@ -403,6 +416,7 @@ def _from_photflam(headers: Headers) -> float:
     """AB zero point from PHOTFLAM and PHOTPLAM."""
     advice, code = "give the AB magnitude of 1 e-/s", "zero_points={'BAND': 26.06}"
     why = "the zero point of the image is unknown without it"
+    headers.one_of("PHOTFLAM", within=0.05)  # the chips of one camera differ by 2 %
     photflam = headers.positive("PHOTFLAM", why=why, otherwise=advice, code=code)
     photplam = headers.positive("PHOTPLAM", why=why, otherwise=advice, code=code)
     return hst_zero_point(photflam, photplam)
@@ -410,6 +424,7 @@ def _from_photflam(headers: Headers) -> float:
 
 def _gain(headers: Headers) -> float:
     """Electrons per count; for WFPC2 the measured value instead of the commanded one."""
+    headers.one_of(*_GAIN_KEYS, within=0.2)  # commanded and measured ones differ by less
     gain = headers.positive(
         *_GAIN_KEYS, why="an image in counts needs the gain, electrons per count"
     )

@@ -162,6 +162,7 @@ quick = settings(
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*the unit is believed")  # PHOTFLAM of e-/s, left over
 @quick
 @given(form=forms)
 def test_same_stamps_in_every_form(survey: Survey, form: Form) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from praesepe.errors import InputError
 from praesepe.images.filters import check_filters
-from praesepe.images.units import Headers
+from praesepe.images.headers import Headers
 from praesepe.stars.curves import load_passband, passband_names
 from praesepe.survey import Survey, load_survey, parse_survey
 

@@ -7,10 +7,10 @@ import math
 import pytest
 
 from praesepe.errors import InputError
+from praesepe.images.headers import Headers
 from praesepe.images.pixel_units import PixelUnit, parse_unit
 from praesepe.images.units import (
     Calibration,
-    Headers,
     calibrate,
     hst_zero_point,
     jansky_to_ab,
@@ -257,7 +257,7 @@ def test_the_area_of_a_pixel_is_that_of_the_wcs(key: str, per_sr: float) -> None
     """A surface brightness goes with the pixels that the image has, not with the detector's."""
     right, stale = (
         calibrate(
-            headers(BUNIT="MJy/sr", **{key: 2e-14 * factor * per_sr}),
+            Headers(({"BUNIT": "MJy/sr", key: 2e-14 * factor * per_sr},), "a.fits"),
             survey_zero_point_ab=26.0,
             pixel_area_sr=2e-14,
         )
@@ -268,3 +268,48 @@ def test_the_area_of_a_pixel_is_that_of_the_wcs(key: str, per_sr: float) -> None
     assert (
         "PIXAR_SR says 5.12e-14 sr a pixel, but by its WCS a pixel has 2e-14 sr" in stale.notes[0]
     )
+
+
+HST = hst_zero_point(1e-19, 5000.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "primary", "said"),
+    [
+        ({"MAGZERO": 30.0}, {}, r"by PHOTFLAM, but MAGZERO = 30 in the header"),
+        ({"MAGZERO": HST}, {}, ""),
+        ({"ZP": HST - VEGA_AB}, {}, ""),  # Vega's
+        ({"BUNIT": "ELECTRONS", "EXPTIME": 100.0, "ZP": HST + 5}, {}, ""),  # of 1 electron
+        ({"PHOTFNU": 1e-5}, {}, "by PHOTFLAM, but .* by PHOTFNU"),
+        ({"PHOTFNU": 3631 * 10 ** (-0.4 * HST)}, {}, ""),
+        ({"BUNIT": "ELECTRONS", "EXPTIME": 750.0}, {"EXPTIME": 1500.0}, "EXPTIME = 750.*= 1500"),
+        ({"BUNIT": "ELECTRONS", "EXPTIME": 750.0, "XPOSURE": 700.0}, {}, "XPOSURE = 700.*= 750"),
+        ({"EXPTIME": 750.0}, {"EXPTIME": 1500.0}, ""),  # a rate needs none
+        ({"BUNIT": "ELECTRONS", "EXPTIME": 750.0}, {"D001OUUN": "cps"}, "D001OUUN = 'cps'"),
+        ({"D001OUUN": "counts"}, {}, "BUNIT = 'ELECTRONS/S', but AstroDrizzle"),
+        ({"D001OUUN": "cps"}, {}, ""),
+        ({}, {"PHOTFLAM": 2e-19}, "PHOTFLAM = 1e-19 .* but PHOTFLAM = 2e-19"),
+        ({}, {"PHOTFLAM": 1.02e-19}, ""),
+        ({"BUNIT": "COUNTS/S", "CCDGAIN": 1.5, "GAIN": 3.0}, {}, "CCDGAIN = 1.5.*GAIN = 3"),
+    ],
+)
+def test_facts_that_contradict_each_other(own: dict, primary: dict, said: str) -> None:
+    """The first one was believed before, without a word."""
+    keywords = {"PHOTFLAM": 1e-19, "PHOTPLAM": 5000.0, "BUNIT": "ELECTRONS/S", **own}
+    both = Headers((keywords, primary), "a.fits")
+    options = {"survey_zero_point_ab": HST, "vega_ab": lambda: VEGA_AB}
+    if not said:
+        assert calibrate(both, **options).factor(HST) > 0
+        return
+    with pytest.raises(InputError, match=said):
+        calibrate(both, **options)
+
+
+@pytest.mark.parametrize(("unit", "key"), [("nJy", "PHOTFLAM"), ("MJy/sr", "MAGZERO")])
+def test_a_flux_density_with_another_zero_point_is_told(unit: str, key: str) -> None:
+    zero = {"PHOTFLAM": {"PHOTFLAM": 1e-19, "PHOTPLAM": 5000.0}, "MAGZERO": {"MAGZERO": 30.0}}
+    header = Headers(({"BUNIT": unit, "PIXAR_SR": 2e-14, **zero[key]},), "a.fits")
+    (note,) = calibrate(header, survey_zero_point_ab=26.0).notes
+    assert f"1 {unit} is " in note
+    assert f"by {key} 1 unit of the image is" in note
+    assert calibrate(header, unit=unit, survey_zero_point_ab=26.0).notes == ()
