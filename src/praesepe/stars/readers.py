@@ -26,6 +26,8 @@ LOWEST_MASS_OF_KIND_1 = 0.7
 
 HIGHEST_LOG_AGE = 20.0
 """Ages above are years, below their logarithms."""
+LOG_AGES = (4.9, 10.4)
+"""Logarithms of ages in years that isochrones have; others are of Myr or Gyr."""
 
 # Stellar types of Hurley, Pols & Tout (2000) for the phases of each format. Stars after the
 # giant branches count as carbon-oxygen white dwarfs: they shine while they are bright.
@@ -83,6 +85,7 @@ class _Text:
     names: tuple[str, ...]
     table: np.ndarray  # (n, columns)
     stated: np.ndarray  # (n,) Z by the comment above each row, NaN where none says it
+    block: np.ndarray  # (n,) how many lines of names stand above each row
 
     def find(self, meaning: str) -> np.ndarray | None:
         """Column of a meaning (a key of `ALIASES`), or None."""
@@ -95,6 +98,11 @@ class _Text:
     def need(self, meaning: str) -> np.ndarray:
         """Column of a meaning that every file must have."""
         column = self.find(meaning)
+        if column is not None and np.isnan(column).any():
+            raise InputError(
+                f"{self.path.name}: row {np.argmax(np.isnan(column)) + 1} has no number in its "
+                f"column {' or '.join(map(repr, ALIASES[meaning]))}; leave that row out"
+            )
         if column is None:
             raise InputError(
                 f"{self.path.name} has no column {' or '.join(map(repr, ALIASES[meaning]))}; "
@@ -106,10 +114,18 @@ class _Text:
         """log10 of the age in years; the numbers tell whether they are logarithms."""
         ages = self.find("age") if self.find("log_age") is None else None
         ages = self.need("log_age") if ages is None else ages
-        if not ages.max(initial=0.0) > HIGHEST_LOG_AGE:
-            return ages
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log10(ages)
+        if ages.max(initial=0.0) > HIGHEST_LOG_AGE:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ages = np.log10(ages)
+        wrong = ages[(ages < LOG_AGES[0]) | (ages > LOG_AGES[1])]
+        if wrong.size:
+            raise InputError(
+                f"{self.path.name}: a log age of {wrong[0]:g} is none of a star",
+                given=float(wrong[0]),
+                allowed=LOG_AGES,
+                remedy="give ages in years or their logarithms, not in Myr or Gyr",
+            )
+        return ages
 
     def system(self) -> str:
         """The photometric systems that the comments name."""
@@ -174,23 +190,28 @@ def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
         raise InputError(f"{path.name} is empty; download it again")
     if content.startswith(b"\x1f\x8b"):
         raise InputError(f"{path.name} is compressed; unpack it first (gunzip)")
+    if b"<html" in content[:2000].lower():
+        raise InputError(
+            f"{path.name} is a web page, not the table; save the file to which the page links"
+        )
     if b"\x00" in content:
         raise InputError(f"{path.name} is not a text file; {ALLOWED}")
     comments: list[str] = []
     rows: list[str] = []
     headers: dict[tuple[str, ...], _Reader] = {}
-    stated: list[float] = []
-    metallicity = np.nan
+    stated: list[tuple[float, int]] = []
+    metallicity, block = np.nan, 0
     shown: tuple[str, ...] = ("none",)
-    for line in filter(None, map(str.strip, content.decode(errors="replace").splitlines())):
+    for line in filter(None, map(str.strip, content.decode("utf-8-sig", "replace").splitlines())):
         names = tuple(line.lstrip("# \t").split())
         if not line.startswith("#") and (rows or not (reader := _reader_of(names))):
             rows.append(line)
-            stated.append(metallicity)
+            stated.append((metallicity, block))
             continue
         comments.append(line)
         if reader := _reader_of(names):
             headers[names] = reader
+            block += 1
         told = _stated_metallicity(comments[-2:])
         metallicity = metallicity if told is None else told
         shown = shown if rows else names
@@ -206,11 +227,17 @@ def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
             "files that have the same"
         )
     ((names, reader),) = headers.items()
-    return _Text(path, tuple(comments), names, _table(rows, names, path), np.array(stated)), reader
+    ended = content.rstrip(b" \t").endswith(b"\n") or not line.endswith(rows[-1])
+    table = _table(rows, names, path, ended=ended)
+    return _Text(path, tuple(comments), names, table, *np.transpose(stated)), reader
 
 
-def _table(rows: list[str], names: Sequence[str], path: Path) -> np.ndarray:
-    """The numbers (row, column); at the end of a row a label may stand, or be missing."""
+def _table(rows: list[str], names: Sequence[str], path: Path, *, ended: bool) -> np.ndarray:
+    """The numbers (row, column); at the end of a row a label may stand, or be missing.
+
+    Asterisks, which Fortran writes for numbers too long, are NaN. `ended` tells whether the last
+    row ends with its line.
+    """
     try:
         table = np.loadtxt(rows, ndmin=2)
         if table.shape[1] == len(names):
@@ -223,6 +250,7 @@ def _table(rows: list[str], names: Sequence[str], path: Path) -> np.ndarray:
     bare = []
     for i, row in enumerate(rows):
         numbers, label = row.split()[:n], row.split(maxsplit=n)[n:]
+        numbers = [number if number.strip("*") else "nan" for number in numbers]
         try:
             if len(numbers) < n:
                 raise ValueError(f"row {i + 1} has {len(numbers)} columns of {len(names)}")
@@ -240,7 +268,7 @@ def _table(rows: list[str], names: Sequence[str], path: Path) -> np.ndarray:
                     "has more; download it again"
                 )
             table[i, n] = float(label[0])
-    if labelled and bare == [len(rows) - 1] and len(rows) > 1:
+    if labelled and not ended and bare == [len(rows) - 1] and len(rows) > 1:
         raise InputError(
             f"{path.name} is truncated: its last row has {n} columns of {len(names)}; download it "
             "again"
@@ -342,7 +370,7 @@ def _stars(
 ) -> IsochroneFile:
     """Gather the columns that the formats share."""
     log_age, initial = text.ages(), text.need("initial_mass")
-    _refuse_twice(text.path, metallicity, log_age)
+    _refuse_twice(text.path, metallicity, log_age, text.block)
     log_l, log_teff, log_g = text.need("log_l"), text.need("log_teff"), text.find("log_g")
     present, phase = text.find("present_mass"), text.find("phase")
     present = initial if present is None else present
@@ -359,11 +387,13 @@ def _stars(
     )  # fmt: skip
 
 
-def _refuse_twice(path: Path, metallicity: np.ndarray, log_age: np.ndarray) -> None:
+def _refuse_twice(
+    path: Path, metallicity: np.ndarray, log_age: np.ndarray, block: np.ndarray
+) -> None:
     """Refuse joined files that have one age twice, of two rotations for instance."""
-    of = np.column_stack([metallicity, np.round(log_age, 4)])
+    of = np.column_stack([metallicity, np.round(log_age, 4), block])
     begins = of[np.r_[True, (of[1:] != of[:-1]).any(axis=1)]]
-    found, times = np.unique(begins, axis=0, return_counts=True)
+    found, times = np.unique(begins[:, :2], axis=0, return_counts=True)
     if (times > 1).any():
         z, age = found[times > 1][0]
         raise InputError(

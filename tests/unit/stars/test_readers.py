@@ -125,6 +125,10 @@ def write(tmp_path):
         ("linear.dat", parsec3(ages=(1e7, 1e8)).replace("logAge", "Age"), "PARSEC"),
         ("logarithms.dat", parsec3().replace("logAge", "Age"), "PARSEC"),
         ("noted.dat", parsec3().replace("\n0.004", "\n# mine\n\n0.004", 1), "PARSEC"),
+        ("bom.dat", "\ufeff" + parsec2(), "PARSEC"),
+        ("stars.dat", parsec3().replace("5.100000", "********", 1), "PARSEC"),
+        ("last.dat", padova(labels=["1"] * 4 + [""]), "PARSEC"),
+        ("last.txt", padova(labels=["1"] * 4 + [""]).rpartition("#")[0], "PARSEC"),
         ("x.iso.cmd", mist(), "MIST"),
         ("x.iso", mist(cmd=False), "MIST"),
         ("linear.iso.cmd", mist(age_name="isochrone_age_yr"), "MIST"),
@@ -208,6 +212,10 @@ def test_fsps_folder(write, tmp_path):
         ("cut.dat", parsec2()[:-30], "truncated"),
         ("header.dat", parsec2().split("\t0.019")[0], "truncated"),
         ("words.dat", parsec2().replace("5.10000", "bright"), "truncated or damaged"),
+        ("page.dat", "<!DOCTYPE html>\n<html>" + parsec2(), "is a web page"),
+        ("gyr.dat", parsec3(ages=(0.1, 1.0)).replace("logAge", "Age"), "log age of 0.1"),
+        ("myr.dat", parsec3(ages=(100.0, 1000.0)).replace("logAge", "Age"), "log age of 2"),
+        ("stars.dat", parsec2().replace("3.76000", "*******", 1), "row 3 has no number in .*Te"),
         ("cut.iso", mist()[: mist().rindex("194")], "truncated: it should have 10 rows"),
         ("half.iso", mist().split("\n\n\n")[0], "should have 2 isochrones"),
         ("noz.iso", mist().replace("Zinit", "Zxxxx"), "does not say its Zinit"),
@@ -245,9 +253,13 @@ def test_several_metallicities_in_one_file(write, name, text, metallicities):
     ("text", "message"),
     [
         (mist() + mist(), "two isochrones of Z = 0.0142857 and log age 7"),  # of two rotations
+        (mist(ages=(7.0,)) + mist(ages=(7.0,)), "two isochrones of Z = 0.0142857 and log age 7"),
         (parsec3() + parsec3(bands="Bmag Vmag Imag"), "isochrones of different columns"),
         (padova((0.004, 0.019)).replace("Z = 0.019", "Z = 0.0.9", 1), "no column 'Zini' or 'Z'"),
-        (padova(labels=["1"] * 4 + [""], ages=(7.0,)), "truncated: its last row has 9 columns of"),
+        (
+            padova(labels=["1"] * 4 + [""], ages=(7.0,)).rpartition("\t")[0],
+            "truncated: its last row has 9 columns of",
+        ),
         (padova()[: -len("1.5000\tRGBb 1\n# a line between blocks\n")], "truncated or damaged"),
     ],
 )
