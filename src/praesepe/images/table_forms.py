@@ -18,9 +18,7 @@ from praesepe.lazy import extras
 if TYPE_CHECKING:
     from astropy.table import Table
 
-_UNIT_IN_TEXT = re.compile(
-    r"(?P<text>.*) \[(?P<unit>(dex|mag|dB)\([^\[\]]*\)|\d+ [^\[\]]*)\]", re.DOTALL
-)
+_UNIT_IN_TEXT = re.compile(r"(?P<text>.*) \[(?P<unit>[^\[\]]*)\]", re.DOTALL)
 
 OTHER_TYPES = {"i1": "i2", "f2": "f4"}
 """Types that neither format has (int8 is a logical in FITS), and what is written in their place."""
@@ -171,14 +169,21 @@ def _chosen(extension: str | None, known: dict[str, int], names: list[str], path
 
 
 def restore_units(table: Table) -> None:
-    """Take the units that `suited` put into descriptions back out of them."""
-    from astropy.units import Unit
+    """Take the units that `suited` put into descriptions back out of them.
+
+    Those are the units that astropy knows and one of the formats does not.
+    """
+    from astropy.units import Unit, UnrecognizedUnit
 
     for name in table.colnames:
         info = table[name].info
         match = _UNIT_IN_TEXT.fullmatch(str(info.description or ""))
         if match is not None and getattr(table[name], "unit", "none") is None:
             unit = Unit(match["unit"], parse_strict="silent")
+            if isinstance(unit, UnrecognizedUnit) or all(
+                _has_unit(unit, format_) for format_ in ("fits", "votable")
+            ):
+                continue
             table[name].unit = unit
             info.description = match["text"] if match["text"] != name else None
 
@@ -197,6 +202,7 @@ def suited(table: Table, format_: str) -> Table:
     from astropy.table import Table
 
     table = Table(table, copy=False)
+    _suit_times(table)
     for key, value in table.meta.items():
         if not isinstance(value, (str, int, float, bool)) and key != "comments":
             table.meta[key] = json.dumps(value, default=str)
@@ -228,6 +234,41 @@ def _has_unit(unit: Any, format_: str) -> bool:
     except ValueError:
         return False
     return isinstance(unit, UnitBase)
+
+
+def _suit_times(table: Table) -> None:
+    """Times as text, which loses nothing; the two numbers that they are mean nothing to others."""
+    from astropy.table import MaskedColumn
+    from astropy.time import Time
+
+    for name in table.colnames:
+        time = table[name]
+        if isinstance(time, Time):
+            warnings.warn(
+                f"column {name!r} of times ({time.scale}) is written as text (ISO 8601)",
+                PraesepeWarning,
+                stacklevel=4,
+            )
+            time = Time(time, precision=9)
+            text = np.ma.MaskedArray(np.ma.filled(time.isot, ""), getattr(time, "mask", False))
+            described = time.info.description or f"time ({time.scale})"
+            table.replace_column(name, MaskedColumn(text, description=described))
+
+
+def warn_of_blanks(table: Table, suffix: str) -> None:
+    """Say of which texts a text format or VOTable loses the blanks at their ends."""
+    for name in table.colnames:
+        column = table[name]
+        if getattr(getattr(column, "dtype", None), "kind", "") != "U":
+            continue
+        texts = np.ma.asarray(column).filled("")
+        if (np.char.strip(texts) != texts).any():
+            warnings.warn(
+                f"column {name!r} loses blanks at the beginning or end of its texts in {suffix} "
+                "files; .parquet keeps them",
+                PraesepeWarning,
+                stacklevel=3,
+            )
 
 
 def _suit_fits(table: Table) -> None:
@@ -300,8 +341,24 @@ def _not_ascii(what: str) -> str:
 
 def _suit_votable(table: Table) -> None:
     """Unsigned integers as longer ones, which VOTable has; beyond 2^63 as text."""
+    from astropy.coordinates import SkyCoord
+
     for name in table.colnames:
         column = table[name]
+        if isinstance(column, SkyCoord):
+            warnings.warn(
+                f"column {name!r} of sky positions is written as two or more columns {name}.…",
+                PraesepeWarning,
+                stacklevel=4,
+            )
+        if getattr(column, "dtype", None) is np.dtype(object) and not all(
+            isinstance(value, (np.ndarray, str)) for value in column
+        ):
+            raise InputError(
+                f"VOTable has no place for the objects of column {name!r}",
+                given=name,
+                remedy="write .ecsv, or leave the column out",
+            )
         if getattr(column, "dtype", None) in (np.uint16, np.uint32):
             table.replace_column(name, column.astype(np.int64))
         if getattr(column, "dtype", None) != np.uint64:
@@ -323,11 +380,14 @@ def write_fits(table: Table, path: Path) -> None:
     from astropy.io import fits
     from astropy.io.fits.verify import VerifyWarning
     from astropy.units import UnitsWarning
+    from astropy.utils.exceptions import AstropyUserWarning
 
     with warnings.catch_warnings():
         # long keywords become HIERARCH cards, units that nobody knows stay as they are
         warnings.simplefilter("ignore", VerifyWarning)
         warnings.simplefilter("ignore", UnitsWarning)
+        # keywords of the old file's form, such as NAXIS
+        warnings.filterwarnings("ignore", "Meta-data keyword", AstropyUserWarning)
         table.write(path, format="fits")
         with fits.open(path, mode="update") as hdus:
             for i, name in enumerate(hdus[1].columns.names, 1):

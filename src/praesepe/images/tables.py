@@ -23,6 +23,7 @@ from praesepe.images.table_forms import (
     read_votable,
     restore_units,
     suited,
+    warn_of_blanks,
     write_fits,
     write_votable,
 )
@@ -214,9 +215,10 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     """Write a table in the format that the ending of the file name tells.
 
     Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
-    for them. Masks and logicals survive everywhere; what a format has no place for is refused, or
-    said. In FITS and VOTable, where astropy knows no logarithmic units, "dex(yr)" moves into
-    the description, from where `read_table` restores it; nested metadata become JSON text.
+    for them. Masks and logicals survive everywhere, but that masked texts come back empty from CSV
+    and VOTable; what a format has no place for is refused, or said. In FITS and VOTable, units that
+    these do not know ("dex(yr)", "electron / s") move into the description, from where `read_table`
+    restores them, times become text (ISO 8601), and nested metadata become JSON text.
 
     Parameters
     ----------
@@ -245,6 +247,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
         _check_csv(table)
     elif format_ in ("fits", "votable"):
         table = suited(table, format_)
+    if format_ not in ("fits", "parquet"):
+        warn_of_blanks(table, path.suffix)
     try:
         with atomic(path, overwrite=overwrite) as part:
             if format_ == "votable":

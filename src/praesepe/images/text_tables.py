@@ -42,6 +42,9 @@ LEGUS_TOLERANCE = 0.01
 _NAMES = {*RA_NAMES, *DEC_NAMES, *X_NAMES, *Y_NAMES}
 _NUMBER = re.compile(r"[+\-−]?(\d[\d\s:hdms°'\"′″.,]*(e[+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d+)?(e[+-]?\d+)?|nan", re.IGNORECASE)
+_NO_ROW = re.compile(r"\s*(sep=.|\(\d+ rows?\)|[-+=|]*[-=]\+[-=][-+=|]*|\+[-=][-+=|]*\+)\s*")
+"""Lines that spreadsheets and data bases put between: ``sep=;``, rules, ``(3 rows)``."""
+
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 _SEXTRACTOR = re.compile(r"\s*(\d+)\s+(\S+)")
@@ -134,6 +137,8 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
         nonlocal number, begins
         for line in lines:
             number += 1
+            if begins and _NO_ROW.fullmatch(line):
+                continue
             if begins and line.lstrip().startswith("#"):  # not inside of quotation marks
                 comments.append((number, line.strip()[1:]))
             elif line.strip() or not begins:

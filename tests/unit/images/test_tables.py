@@ -12,6 +12,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.time import Time
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.files import check_output
@@ -122,6 +123,7 @@ def test_quantities_and_lists_fit_into_fits(tmp_path: Path, table: Table) -> Non
     assert found.meta["NOTES"] == '["a", "b"]'
 
 
+@pytest.mark.filterwarnings("ignore:column 'sky' of sky positions is written as")
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_sky_coordinates(tmp_path: Path, table: Table, suffix: str) -> None:
     """A column of SkyCoord takes two columns of a file; descriptions stay with their own."""
@@ -255,3 +257,38 @@ def test_a_name_cannot_add_lines_to_a_region_file(tmp_path: Path) -> None:
     assert text.splitlines()[2:] == [
         'circle(11.00000000,21.00000000,0.5000") # text={a) box(1,1,9,9)}'
     ]
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".vot"])
+def test_rates_keep_their_units(tmp_path: Path, suffix: str) -> None:
+    """Units that FITS and VOTable do not know; others in a description stay there."""
+    units = {"a": "electron / s", "b": "DN / s", "c": "dex(yr)", "d": None}
+    table = Table({name: Column([1.0], unit=unit) for name, unit in units.items()})
+    table["d"].description = "position [pix]"
+    back, _ = read_table(write_table(table, tmp_path / f"t{suffix}"))
+    assert {name: back[name].unit and str(back[name].unit) for name in units} == units
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".vot"])
+def test_times_become_text(tmp_path: Path, suffix: str) -> None:
+    table = Table({"when": Time(["2020-01-02T03:04:05.123456789"], scale="utc")})
+    with pytest.warns(PraesepeWarning, match=r"times \(utc\) is written as text"):
+        write_table(table, tmp_path / f"t{suffix}")
+    assert read(tmp_path / f"t{suffix}")["when"][0] == "2020-01-02T03:04:05.123456789"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".vot"])
+def test_lost_blanks_are_told(tmp_path: Path, suffix: str) -> None:
+    with pytest.warns(PraesepeWarning, match="'t' loses blanks"):
+        write_table(Table({"t": [" a", "b"]}), tmp_path / f"t{suffix}")
+
+
+def test_votable_cannot_hold_objects(tmp_path: Path) -> None:
+    table = Table({"t": np.array([None, {"a": 1}, "x"], object)})
+    with pytest.raises(InputError, match="no place for the objects of column 't'"):
+        write_table(table, tmp_path / "t.vot")
+
+
+def test_keywords_of_the_form_do_not_warn(tmp_path: Path) -> None:
+    table = Table({"a": [1]}, meta={"NAXIS": 2, "mine": 3})
+    assert read(write_table(table, tmp_path / "t.fits")).meta == {"MINE": 3}

@@ -359,3 +359,16 @@ def test_what_does_not_fit_is_known_beforehand(tmp_path: Path) -> None:
     for suffix in (".ecsv", ".vot", ".parquet"):
         check_fit(Table({"a": names}), tmp_path / f"a{suffix}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " id |  ra   |  dec\n----+-------+-------\n  1 | 10.5  | 41.25\n(1 row)\n",
+        "sep=;\nid;ra;dec\n1;10.5;41.25\n",
+    ],
+)
+def test_lines_that_are_no_rows(write: Write, text: str) -> None:
+    table, _ = read_table(write("a.csv", text))
+    assert [*map(tuple, table)] == [(1, 10.5, 41.25)]
+    assert table.colnames == ["id", "ra", "dec"]
