@@ -176,7 +176,7 @@ def _marked_saturated(
     for band in mosaic.bands.values():
         if any(mark.saturated for mark in band.pixels.marks):
             for i, corner in enumerate(zip(first_row, first_column, strict=True)):
-                if band.pixels.marked_saturated(int(corner[0]), int(corner[1]), size, size):
+                if band.pixels.marked_saturated(int(corner[0]), int(corner[1]), size, size).any():
                     found[i] = Flag.SATURATED
     return found
 

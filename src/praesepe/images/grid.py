@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from astropy.wcs import WCS, NoConvergence
@@ -11,7 +13,7 @@ from astropy.wcs.utils import pixel_to_pixel
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 from numpy.typing import NDArray
 
-from praesepe.images.pixels import FloatImage, Pixels, scratch_image
+from praesepe.images.pixels import FloatImage, Mark, Pixels, scratch_image
 
 Shape = tuple[int, int]
 FloatArray = NDArray[np.float64]
@@ -185,17 +187,27 @@ def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Pixels:
     Returns
     -------
     Pixels
-        In units per new pixel; missing pixels are NaN.
+        In units per new pixel; missing pixels are NaN. Those with the center of a saturated one
+        are marked.
     """
     pixels.read_ahead(True)
+    full: list[NDArray[np.intp]] = []
     try:
-        return scratch_image(shape, _strips(pixels, wcs, grid, shape))
+        new = scratch_image(shape, _strips(pixels, wcs, grid, shape, full))
     finally:
         pixels.read_ahead(False)
+    if not full:
+        return new
+    with tempfile.TemporaryFile(prefix="praesepe-") as file:
+        mask = np.memmap(file, np.uint8, "w+", shape=shape)
+    mask[tuple(np.concatenate(full, axis=1))] = 1
+    return replace(new, marks=(Mark("saturated", Pixels(mask, shape), "quality", 0, 1),))
 
 
-def _strips(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Iterator[FloatImage]:
-    """The new image from its first row to its last."""
+def _strips(
+    pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape, full: list[NDArray[np.intp]]
+) -> Iterator[FloatImage]:
+    """The new image from its first row to its last; `full` takes its saturated pixels (y, x)."""
     scales = pixel_scale_arcsec(grid, shape), pixel_scale_arcsec(wcs, pixels.shape)
     area_ratio = (scales[0] / scales[1]) ** 2
     height, width = shape
@@ -204,14 +216,16 @@ def _strips(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Iterator[Float
         strip = np.full((rows.stop - y0, width), np.nan, np.float32)
         for x0 in range(0, width, _BLOCK):
             columns = slice(x0, min(x0 + _BLOCK, width))
-            block = _block(pixels, wcs, grid, rows, columns)
+            block = _block(pixels, wcs, grid, rows, columns, full)
             if block is not None:
                 strip[:, columns] = block * area_ratio
         pixels.release()
         yield strip
 
 
-def _block(pixels: Pixels, wcs: WCS, grid: WCS, rows: slice, columns: slice) -> FloatArray | None:
+def _block(
+    pixels: Pixels, wcs: WCS, grid: WCS, rows: slice, columns: slice, full: list[NDArray[np.intp]]
+) -> FloatArray | None:
     """One block of the new grid; None where the image does not reach it."""
     from reproject import reproject_exact
 
@@ -227,7 +241,17 @@ def _block(pixels: Pixels, wcs: WCS, grid: WCS, rows: slice, columns: slice) -> 
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
     section = pixels.read(y0, x0, y1 - y0, x1 - x0)
-    section[pixels.find_gaps(section).missing] = np.nan
+    gaps = pixels.find_gaps(section)
+    section[gaps.missing] = np.nan
+    saturated = gaps.saturated | pixels.marked_saturated(y0, x0, *section.shape)
+    if saturated.any():
+        y_full, x_full = np.argwhere(saturated).T.astype(float)
+        x, y = transform(wcs, grid, x_full + x0, y_full + y0)
+        inside = (np.abs(x - columns.start - shape[1] / 2 + 0.5) < shape[1] / 2) & (
+            np.abs(y - rows.start - shape[0] / 2 + 0.5) < shape[0] / 2
+        )
+        if inside.any():
+            full.append(np.rint([y[inside], x[inside]]).astype(np.intp))
     old = _window(wcs, slice(y0, y1), slice(x0, x1))
     new = _window(grid, rows, columns)
     result, covered = reproject_exact(

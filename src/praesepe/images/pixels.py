@@ -224,10 +224,11 @@ class Pixels:
         )
         return rows, columns
 
-    def marked_saturated(self, y0: int, x0: int, height: int, width: int) -> bool:
-        """Whether an extension marks a saturated pixel in a window; see `read`."""
+    def marked_saturated(self, y0: int, x0: int, height: int, width: int) -> Mask:
+        """Pixels that an extension marks as saturated, in what a window shows of the image."""
         part = self._stored(y0, x0, height, width)
-        return any(mark.full(*part).any() for mark in self.marks if mark.saturated)
+        full = [mark.full(*part) for mark in self.marks if mark.saturated]
+        return np.logical_or.reduce(full) if full else np.zeros((1, 1), bool)
 
     def find_gaps(self, windows: FloatImage) -> Gaps:
         """Find missing pixels and saturated cores in windows (…, height, width) of the image."""
