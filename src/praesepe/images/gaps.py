@@ -48,6 +48,8 @@ image, are no measurements: a sky that varies was subtracted from a gap."""
 
 _FILL_SHARE, _FILL_RATIO = 0.003, 5
 _BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
+_NOISY_STEPS = 4
+_ORIGIN = {(5, 5): (0, 0), (2, 12): (-1, -1), (12, 2): (-1, -1)}
 _TILE = 8
 _AT_ONCE = 64
 _CHANCE = 1e-8
@@ -386,8 +388,8 @@ def dithered_gaps(values: FloatImage, step: FloatImage) -> Mask:
     """Pixels of a constant that was rounded with subtractive dithering.
 
     The dithering of a tile-compressed image (cfitsio's SUBTRACTIVE_DITHER_1) turns equal numbers
-    into random ones within one step of quantisation. A gap are squares of 5 × 5 pixels within one
-    step.
+    into random ones within one step of quantisation. A gap are boxes of 5 × 5 pixels within one
+    step, and thin ones of 2 × 12 where the noise is of some steps.
 
     Parameters
     ----------
@@ -400,9 +402,16 @@ def dithered_gaps(values: FloatImage, step: FloatImage) -> Mask:
     """
     from scipy import ndimage
 
-    known, size = np.isfinite(values), 5
-    low = ndimage.minimum_filter(np.where(known, values, -np.inf), size, mode="nearest")
-    high = ndimage.maximum_filter(np.where(known, values, np.inf), size, mode="nearest")
+    known = np.isfinite(values)
+    gaps = np.zeros(values.shape, bool)
     with np.errstate(invalid="ignore"):
-        flat = high - low <= 1.001 * ndimage.maximum_filter(step, size, mode="nearest")
-    return np.asarray(ndimage.maximum_filter(flat & (step > 0), size, mode="nearest")) & known
+        for box in ((5, 5), (2, 12), (12, 2)):
+            low = ndimage.minimum_filter(np.where(known, values, -np.inf), box, mode="nearest")
+            high = ndimage.maximum_filter(np.where(known, values, np.inf), box, mode="nearest")
+            spread = (high - low) / ndimage.maximum_filter(step, box, mode="nearest")
+            usual = spread[np.isfinite(spread) & (step > 0)]
+            if not usual.size or (min(box) < 5 and np.percentile(usual, 90) < _NOISY_STEPS):
+                continue  # thin gaps only where the noise is many steps
+            flat = (spread <= 1.001) & (step > 0)
+            gaps |= ndimage.maximum_filter(flat, box, origin=_ORIGIN[box], mode="nearest")
+    return gaps & known

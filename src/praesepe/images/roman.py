@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, reason
-from praesepe.images.pixels import FloatImage, Pixels, scratch_image
+from praesepe.images.pixels import FloatImage, Mark, Pixels, scratch_image
 from praesepe.lazy import extras
 
 ASDF_START = b"#ASDF"
 _STRIP_ROWS = 512
 _WCS_TOLERANCE_PX = 0.05
-_DO_NOT_USE = 1
+_DO_NOT_USE, _SATURATED = 1, 2
 
 # Keyword: where the tree has it, the first place first.
 _PLACES = {
@@ -48,7 +49,8 @@ def read_asdf(path: str | os.PathLike[str], label: str) -> tuple[Pixels, fits.He
     Returns
     -------
     pixels : Pixels
-        NaN where the weight is zero, or the data quality forbids the use.
+        NaN where the weight is not positive, no image went in by the context, or the data quality
+        forbids the use; saturated pixels are marked.
     header : Header
         What its metadata say, in FITS keywords; the WCS approximated to 0.05 pixel.
 
@@ -78,7 +80,11 @@ def read_asdf(path: str | os.PathLike[str], label: str) -> tuple[Pixels, fits.He
                 wcs = meta.get("wcs")
                 if isinstance(wcs, gwcs.WCS):
                     header.update(_fits_wcs(wcs, data.shape, label))
-                return scratch_image(tuple(data.shape), _strips(roman, data)), header
+                pixels = scratch_image(tuple(data.shape), _strips(roman, data))
+                if "dq" in roman:
+                    full = scratch_image(tuple(data.shape), _saturated(roman["dq"]))
+                    pixels = replace(pixels, marks=(Mark("dq", full, "quality", 0, 1),))
+                return pixels, header
         except InputError:
             raise
         except Exception as error:  # asdf and yaml raise many kinds
@@ -95,10 +101,21 @@ def _strips(roman: Mapping[str, Any], data: Any) -> Iterator[FloatImage]:
         rows = slice(y0, y0 + _STRIP_ROWS)
         strip = np.array(getattr(data[rows], "value", data[rows]), np.float32)
         if "weight" in roman:
-            strip[np.asarray(roman["weight"][rows]) == 0] = np.nan
+            with np.errstate(invalid="ignore"):
+                strip[~(np.asarray(roman["weight"][rows]) > 0)] = np.nan
+        if "context" in roman:
+            planes = np.asarray(roman["context"][..., rows, :])
+            strip[(planes.reshape(-1, *strip.shape) == 0).all(axis=0)] = np.nan
         if "dq" in roman:
             strip[(np.asarray(roman["dq"][rows]) & _DO_NOT_USE) != 0] = np.nan
         yield strip
+
+
+def _saturated(quality: Any) -> Iterator[FloatImage]:
+    """1 where data quality says that a pixel is saturated, from the first row to the last."""
+    for y0 in range(0, quality.shape[0], _STRIP_ROWS):
+        strip = np.asarray(quality[y0 : y0 + _STRIP_ROWS])
+        yield ((strip & _SATURATED) != 0).astype(np.float32)
 
 
 def _at(meta: Any, place: str) -> Any:

@@ -235,6 +235,13 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
     with _uncompressed(path, label) as plain, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if _starts_with(plain, ASDF_START):
+            if extension not in (None, "roman.data"):
+                raise InputError(
+                    f"{label}: extension {extension!r}, but an ASDF file has none",
+                    given=extension,
+                    allowed=("roman.data",),
+                    remedy="leave it out: roman.data is read",
+                )
             pixels, header = read_asdf(plain, label)
             return Source(
                 label, pixels, (header,), read_wcs(header, label), f"{path.resolve()}[]",

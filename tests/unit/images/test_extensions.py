@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Flag, Mosaic, extract_stamps
 from praesepe.images.source import open_image
 from praesepe.survey import Survey
@@ -161,6 +161,13 @@ def test_saturated_pixels_of_a_file(
     mosaic = Mosaic.read(dict.fromkeys(points, hdus), two_bands, zero_points=points)
     stamps = extract_stamps(mosaic, [40, 70], [40, 40], 16)
     assert stamps.flags.tolist() == [Flag.SATURATED, 0]
+    hdus["SCI"].header["CRPIX1"] += 0.4  # the other band is reprojected, its flag is not lost
+    clean = fits.ImageHDU(image, header.copy(), name="SCI")
+    with pytest.warns(PraesepeWarning, match="reprojected"):
+        mosaic = Mosaic.read({"F475W": clean, "F814W": hdus}, two_bands, zero_points=points)
+    again = pickle.loads(pickle.dumps(mosaic))
+    for one in (mosaic, again):
+        assert extract_stamps(one, [40, 70], [40, 40], 16).flags.tolist() == [Flag.SATURATED, 0]
 
 
 def hdu(data: np.ndarray, header: fits.Header | None = None, name: str = "") -> fits.ImageHDU:
@@ -255,3 +262,22 @@ def test_gaps_that_were_dithered(
         missing = pixels.find_gaps(np.asarray(pixels)).missing
     assert missing[GAP].all()
     assert missing[~GAP].mean() < 0.02
+
+
+@pytest.mark.parametrize("level", [0.5, 1.0, 4.0, 16.0])
+@pytest.mark.parametrize("width", [0, 2, 3, 4])
+def test_thin_gaps_that_were_dithered(
+    header: fits.Header, rng: np.random.Generator, level: float, width: int
+) -> None:
+    image = rng.normal(0.002, 0.01, SHAPE).astype("f4")
+    image[:, 30 : 30 + width] = 0
+    image[20 : 20 + width] = 0
+    gap = image == 0
+    packed = fits.CompImageHDU(
+        image, header, name="SCI", quantize_level=level, quantize_method=1, dither_seed=42
+    )
+    pixels = open_image(packed, "F475W").pixels
+    missing = pixels.find_gaps(np.asarray(pixels)).missing
+    assert missing[~gap].mean() < 0.01
+    if level >= 4:
+        assert missing[gap].all()

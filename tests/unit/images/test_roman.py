@@ -33,7 +33,7 @@ def gwcs_of_a_mosaic() -> Any:
     return WCS([(detector, to_sky), (sky, None)])
 
 
-def write(path: Path, **changes: Any) -> Path:
+def write(path: Path, planes: dict[str, Any] | None = None, **changes: Any) -> Path:
     y, x = np.mgrid[:200, :220].astype(np.float32)
     meta = {
         "telescope": "ROMAN",
@@ -44,7 +44,7 @@ def write(path: Path, **changes: Any) -> Path:
     }
     weight = np.ones((200, 220), np.float32)
     weight[:5] = 0
-    roman = {"data": 1 + x + y / 1000, "weight": weight, "meta": meta | changes}
+    roman = {"data": 1 + x + y / 1000, "weight": weight, "meta": meta | changes, **(planes or {})}
     asdf.AsdfFile({"roman": roman}).write_to(path)
     return path
 
@@ -61,6 +61,33 @@ def test_a_mosaic(tmp_path: Path) -> None:
     assert header["EXPTIME"] == 642.0
     sky = gwcs_of_a_mosaic()(3.0, 190.0)
     np.testing.assert_allclose(source.wcs.all_world2pix([sky], 0), [[3.0, 190.0]], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"), [("weight", 1, np.nan), ("weight", 1, -1), ("context", 2, 0)]
+)
+def test_what_was_not_observed(tmp_path: Path, name: str, good: float, bad: float) -> None:
+    plane = np.full((200, 220), good, np.float32)
+    plane[:, :7] = bad
+    if name == "context":
+        plane = np.stack([np.zeros_like(plane), plane]).astype("u4")
+    pixels = np.asarray(open_image(write(tmp_path / "a.asdf", {name: plane}), "F158").pixels)
+    assert np.isnan(pixels[:, :7]).all()
+    assert np.isfinite(pixels[5:, 7:]).all()
+
+
+def test_saturated_pixels(tmp_path: Path) -> None:
+    quality = np.zeros((200, 220), "u4")
+    quality[50, 60], quality[70, 80] = 2, 1
+    pixels = open_image(write(tmp_path / "a.asdf", {"dq": quality}), "F158").pixels
+    assert np.argwhere(pixels.marked_saturated(0, 0, 200, 220)).tolist() == [[50, 60]]
+    assert np.isnan(pixels[70:71, 80:81]).all()
+    assert np.isfinite(pixels[50:51, 60:61]).all()
+
+
+def test_an_asdf_file_has_no_extensions(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="extension 'SCI', but an ASDF file has none"):
+        open_image(write(tmp_path / "a.asdf"), "F158", "SCI")
 
 
 def test_what_is_no_image_of_romans(tmp_path: Path) -> None:
