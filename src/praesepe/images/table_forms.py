@@ -150,6 +150,8 @@ def _chosen(extension: str | None, known: dict[str, int], names: list[str], path
     if not names:
         raise InputError(f"{path.name} holds no table", given=path)
     if extension is None:
+        if "LDAC_OBJECTS" in known:  # beside the header of the image that SExtractor saw
+            return known["LDAC_OBJECTS"]
         if len(names) > 1:
             raise InputError(
                 f"{path.name} holds several tables: {listed(names)}; name one, for instance "

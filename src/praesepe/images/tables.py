@@ -43,7 +43,7 @@ TABLE_FORMATS = {
     ".xml": "votable",
     ".parquet": "parquet",
 }
-TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".cat")
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".cat", ".tbl")
 """File name endings of tables in plain text."""
 
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
@@ -197,6 +197,10 @@ def _declared(path: Path) -> str | None:
             start = file.read(4096)
         except (OSError, EOFError, zlib.error):
             return None  # whoever reads it says so
+    if start.startswith(b"SIMPLE  ="):
+        return "fits"  # LDAC of SExtractor
+    if path.suffix == ".tbl" and start.startswith((b"\\", b"|")):
+        return "ascii.ipac"
     if start.lstrip(b"# ").startswith(b"%ECSV"):
         return "ascii.ecsv"
     return "ascii.mrt" if b"Byte-by-byte Description" in start else None

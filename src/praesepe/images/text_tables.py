@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images.coordinates import DEC_NAMES, ID_NAMES, RA_NAMES, X_NAMES, Y_NAMES
+from praesepe.images.coordinates import (
+    ANGLE_UNITS,
+    DEC_NAMES,
+    ID_NAMES,
+    RA_NAMES,
+    X_NAMES,
+    Y_NAMES,
+)
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -28,6 +35,9 @@ Comment: TypeAlias = tuple[int, str]
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
 """What may stand between columns; of two that fit equally well the first is taken."""
+
+TITLE_LINES = 8
+"""Lines among which the names of the columns are sought below a title."""
 
 SAMPLE = 200
 """Rows from which the separator is found."""
@@ -78,7 +88,7 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     from astropy.table import Table
     from astropy.units import Unit
 
-    lines = list(io.StringIO(_text(path), newline=None))
+    lines = _title_as_comment(list(io.StringIO(_text(path), newline=None)))
     separator = _separator(lines, path.name)
     rows, comments = _split(lines, separator, path.name)
     first = rows[0][0]
@@ -158,6 +168,19 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
             f"({error})"
         ) from error
     return rows, comments
+
+
+def _title_as_comment(lines: list[str]) -> list[str]:
+    """Lines above the one that names positions are a title, unless one looks like a row."""
+    for i, line in enumerate(lines[:TITLE_LINES]):
+        words, *above = (re.split(r"[\s,;|\"]+", one.strip()) for one in (line, *lines[:i]))
+        names = {word.lower() for word in words}
+        if names & {*RA_NAMES, *X_NAMES} and names & {*DEC_NAMES, *Y_NAMES}:
+            rows = (len(one) == len(words) and any(map(_NUMBER.fullmatch, one)) for one in above)
+            if line.lstrip().startswith("#") or any(rows):
+                break
+            return [f"# {one}" if one.strip() else one for one in lines[:i]] + lines[i:]
+    return lines
 
 
 def _separator(lines: list[str], label: str) -> str:
@@ -288,8 +311,12 @@ def _commented_header(
     """Names out of the last comment above the first row that has one for each column."""
     above = [text for number, text in comments if number < rows[0][0]]
     numbered = [match.groups() for match in map(_SEXTRACTOR.match, above) if match]
-    if [number for number, _ in numbered] == [str(i + 1) for i in range(n)]:
-        return [name for _, name in numbered]
+    starts = [int(number) for number, _ in numbered]
+    if starts[:1] == [1] and starts == sorted({*starts}) and starts[-1] <= n:
+        vectors = zip((name for _, name in numbered), starts, [*starts[1:], n + 1], strict=True)
+        return [  # a vector has a number for its first column only
+            name if i == 0 else f"{name}_{i}" for name, at, end in vectors for i in range(end - at)
+        ]
     for text in reversed(above):
         for names in (text.split(separator), re.split(r"[\s,;|]+", text.strip())):
             if len(names) == n and _is_header([name.strip() for name in names]):
@@ -314,13 +341,31 @@ def _has_columns_of_legus(rows: list[list[str]]) -> bool:
 
 
 def _units_below(rows: list[Row]) -> list[str] | None:
-    """Take the lines of units and dashes away that VizieR puts below the names."""
+    """Take the lines of units and dashes away that VizieR and others put below the names."""
     for units in (1, 0):
         if len(rows) > units and all(re.fullmatch("-+", value) for value in rows[units][1]):
             found = rows[0][1] if units else None
             del rows[: units + 1]
             return found
+    if len(rows) > 1 and rows[0][1] and _are_units(rows[0][1]):
+        return rows.pop(0)[1]
     return None
+
+
+def _are_units(values: list[str]) -> bool:
+    """Whether a row holds units, of an angle or of pixels among others."""
+    from astropy.units import Unit, UnrecognizedUnit, pix, rad
+
+    known = [
+        Unit(ANGLE_UNITS.get(text.lower(), text), parse_strict="silent")
+        for text in (value.strip('"[]() ') for value in values)
+        if text
+    ]
+    return (
+        not any(map(_NUMBER.fullmatch, values))
+        and not any(isinstance(unit, UnrecognizedUnit) for unit in known)
+        and any(unit.is_equivalent(rad) or unit == pix for unit in known)
+    )
 
 
 # Columns

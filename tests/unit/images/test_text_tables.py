@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
 
@@ -366,9 +367,37 @@ def test_what_does_not_fit_is_known_beforehand(tmp_path: Path) -> None:
     [
         " id |  ra   |  dec\n----+-------+-------\n  1 | 10.5  | 41.25\n(1 row)\n",
         "sep=;\nid;ra;dec\n1;10.5;41.25\n",
+        "Clusters of M 31, of 2020\n\nid,ra,dec\n1,10.5,41.25\n",
+        "id,ra,dec\n,deg,deg\n1,10.5,41.25\n",
     ],
 )
 def test_lines_that_are_no_rows(write: Write, text: str) -> None:
     table, _ = read_table(write("a.csv", text))
     assert [*map(tuple, table)] == [(1, 10.5, 41.25)]
     assert table.colnames == ["id", "ra", "dec"]
+
+
+def test_vectors_of_sextractor(write: Write) -> None:
+    text = (
+        "# 1 MAG_APER Magnitudes\n# 3 ALPHA_J2000 RA\n# 4 DELTA_J2000 Dec\n20.5 21.5 10.5 41.25\n"
+    )
+    table, _ = read_table(write("a.cat", text))
+    assert table.colnames == ["MAG_APER", "MAG_APER_1", "ALPHA_J2000", "DELTA_J2000"]
+
+
+def test_ldac(tmp_path: Path) -> None:
+    """FITS by its content, and the table of objects."""
+    objects = fits.BinTableHDU(Table({"ra": RA, "dec": DEC}), name="LDAC_OBJECTS")
+    head = fits.BinTableHDU(Table({"card": ["x"]}), name="LDAC_IMHEAD")
+    fits.HDUList([fits.PrimaryHDU(), head, objects]).writeto(tmp_path / "a.cat")
+    assert read_table(tmp_path / "a.cat")[0]["ra"].tolist() == RA
+
+
+def test_ipac(tmp_path: Path) -> None:
+    Table({"ra": RA, "dec": DEC}).write(tmp_path / "a.tbl", format="ascii.ipac")
+    assert read_table(tmp_path / "a.tbl")[0]["ra"].tolist() == RA
+
+
+def test_a_row_is_no_title(write: Write) -> None:
+    with pytest.raises(InputError):
+        read_table(write("a.csv", "7,10.5,41.25\nid,ra,dec\n1,10.5,41.25\n"))
