@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 from praesepe.errors import InputError
 from praesepe.images import grid
 from praesepe.images.headers import Headers
+from praesepe.images.pixel_units import parse_unit
 from praesepe.images.pixels import Pixels
 from praesepe.images.sip import sip_notes
 from praesepe.images.source import Source
@@ -98,10 +99,12 @@ def calibrated(
     InputError
         Where a keyword is missing, or the zero point makes no sense.
     """
-    unit = unit or source.unit
+    unit = source.unit if unit is None else str(unit)
     if not source.headers:
-        unit = unit or "ELECTRONS/S"
-        zero_point_ab = band.zero_point_ab if zero_point_ab is None else zero_point_ab
+        unit = "ELECTRONS/S" if unit is None else unit
+        kind = parse_unit(unit, label=source.label).kind
+        if zero_point_ab is None and kind in ("electron", "count"):
+            zero_point_ab = band.zero_point_ab
     area_sr = scale_arcsec = None
     if source.wcs is not None:
         scale_arcsec = grid.pixel_scale_arcsec(source.wcs, source.pixels.shape)

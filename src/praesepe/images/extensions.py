@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _NOT_SCIENCE = re.compile(
     r"^(WHT|WGT|WEIGHT|CTX|CON|ERR|DQ|VAR|RMS|EXP|MASK|SAMP|TIME|MDRIZ|NSIG|IVM|BKG|SIP|D2IM|"
-    r"MOD|RESID|PSF|SEG|COV|UNCERT|SIGMA|FLAG|AREA|WAVE|CHI)"
+    r"MOD|RESID|PSF|SEG|COV|UNCERT|SIGMA|FLAG|AREA|WAVE|CHI|BACKGR|SKY$|NOISE|STD|STAT$|SUBTR)"
 )
 
 _RULES = {
@@ -58,6 +58,7 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
     """
     images = [hdu for hdu in hdus if is_image(hdu)]
     if extension is not None:
+        extension = re.sub(r"[\s()'\"]", "", extension)  # also [SCI, 1] and ('SCI', 1)
         for hdu in images:
             if extension.upper() in (hdu.name, f"{hdu.name},{hdu.ver}", str(hdus.index(hdu))):
                 return hdu
@@ -68,6 +69,8 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
             f"{label}: no two-dimensional image in the file; it has {contents or 'nothing'}"
         )
     plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(_called(hdu))]
+    if len(images) == 1 and images[0].name in ("", "PRIMARY"):
+        plausible = images  # whatever its object is called
     tiers = (
         [hdu for hdu in images if hdu.name in ("SCI", band.upper())],
         [hdu for hdu in plausible if _has_wcs(hdu)],
@@ -89,8 +92,10 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
 
 def _called(hdu: Any) -> str:
     """Name of an HDU; where it has none, of its object (galfit: "model", "residual map")."""
-    named = "" if hdu.name == "PRIMARY" else hdu.name
-    return str(named or hdu.header.get("OBJECT", "")).upper()
+    if hdu.name not in ("", "PRIMARY"):
+        return str(hdu.name).upper()
+    said = re.search(r"\b(MODEL|RESIDUAL|WEIGHT)\b", str(hdu.header.get("OBJECT", "")).upper())
+    return said[0] if said else ""
 
 
 def is_image(hdu: Any) -> bool:

@@ -32,7 +32,7 @@ Hdus: TypeAlias = str | int | Mapping[str, str | int] | None
 SCALE_TOLERANCE = 0.02
 """Largest relative difference between an image's pixel scale and the survey's."""
 
-SCALE_LIMIT = 20
+SCALE_LIMIT = 5
 """Factor between the two beyond which the WCS must be wrong."""
 
 ALIGNMENT_TOLERANCE_PX = 0.1
@@ -422,7 +422,9 @@ def _aligned(
 
 def _sides(long: float, short: float) -> str:
     """The side of a square pixel, or both axes of another."""
-    return f"{long:.4f}" if long / short < 1 + SCALE_TOLERANCE else f"{long:.4f} × {short:.4f}"
+    digits = ".4f" if short > 1e-3 else ".3g"
+    text = f"{long:{digits}}"
+    return text if long / short < 1 + SCALE_TOLERANCE else f"{text} × {short:{digits}}"
 
 
 def _check_without_wcs(sources: Mapping[str, Source], allow: bool) -> tuple[int, int]:

@@ -17,6 +17,7 @@ def _open_zip(path: Any, mode: str) -> Any:
     try:
         archive = zipfile.ZipFile(path)
         names = [one.filename for one in archive.infolist() if not one.is_dir()]
+        names = [name for name in names if not name.startswith("__MACOSX/")]
         fits_names = [name for name in names if ".fit" in name.lower()]
         choice = names if len(names) == 1 else fits_names
         if len(choice) != 1:
@@ -26,6 +27,8 @@ def _open_zip(path: Any, mode: str) -> Any:
                 remedy="unpack it, and give the file of the image",
             )
         return archive.open(choice[0])
+    except InputError:
+        raise
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         raise InputError(
             f"{path}: the archive cannot be read: {reason(error)}", remedy="unpack it"

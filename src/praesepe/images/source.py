@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 # A path, an HDU or HDUList, (array, WCS), (array, Header), a bare array, or an NDData.
 ImageLike: TypeAlias = Any
 
+_HDUS = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _UNSIGNED = {"i1": -128, "u2": 2**15, "u4": 2**31, "u8": 2**63}
 """BZERO of integers that FITS stores with the other sign."""
@@ -104,6 +105,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         text = os.fspath(image)
         return (_from_url if is_url(text) else _from_file)(text, name, extension)
     label = f"image of band {name!r}"
+    if isinstance(image, (fits.HDUList, *_HDUS)):
+        _check_open(image, label)
     if isinstance(image, fits.HDUList):
         chosen = choose_hdu(image, label, name, extension)
         taken = title(chosen, image)
@@ -120,7 +123,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
             f"object of type {type(image).__name__}",
             given=hdu,
         )
-    if isinstance(image, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
+    if isinstance(image, _HDUS):
         if image.data is None:
             raise InputError(f"{label}: the HDU {title(image)} holds no image")
         return _in_memory(_data(image), image.header, label=label)
@@ -139,6 +142,25 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
     raise InputError(
         f"{label}: an object of type {type(image).__name__} is not an image; "
         "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
+    )
+
+
+def _check_open(image: Any, label: str) -> None:
+    """Stop where the file of HDUs was closed before their numbers were read."""
+    hdus = list(image) if isinstance(image, fits.HDUList) else [image]
+    files = [(hdu.fileinfo() or {}).get("file") for hdu in hdus]
+    closed = next((file for file in files if file is not None and file.closed), None)
+    if closed is None:
+        return
+    try:
+        if any(hdu.data is not None for hdu in hdus if hdu.is_image):
+            return
+    except (OSError, ValueError):
+        pass
+    raise InputError(
+        f"{label}: {closed.name} is closed, and the pixels of its HDU are not read yet",
+        given=closed.name,
+        remedy="give the path of the file, or keep it open until the images are read",
     )
 
 
@@ -195,6 +217,8 @@ def _from_nddata(image: Any, label: str) -> Source:
     pixels, unit = _as_pixels(image, label)
     headers = (image.meta,) if image.meta or unit else ()
     wcs, remarks = given_wcs(wcs, label, pixels.shape)
+    if not headers:
+        remarks += (f"{label}: an NDData without a unit; its pixels are taken to be in e-/s",)
     return Source(label, pixels, headers, wcs, unit=unit, remarks=remarks)
 
 
@@ -324,9 +348,13 @@ def check_fits(path: str | Path, label: str) -> None:
     """Refuse a file that is no FITS; astropy would answer with advice about its own options."""
     try:
         with (_decompressor(Path(path)) or open)(path, "rb") as file:
-            start = file.read(9)
+            start = file.read(512)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise InputError(f"{label}: cannot read {path}: {error}", given=os.fspath(path)) from error
+    if start[257:262] == b"ustar":
+        raise InputError(
+            f"{label} is a tar archive", given=os.fspath(path), remedy="unpack it, and give a file"
+        )
     if not start.startswith(b"SIMPLE  ="):
         raise InputError(
             f"{label} is {'not a FITS file' if start else 'empty'}",

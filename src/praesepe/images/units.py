@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -140,10 +141,10 @@ def calibrate(
     if zero_point_ab is not None:
         zero_point_ab = given_zero_point(zero_point_ab, headers.label, vega_ab)
     found = headers.get("BUNIT")
-    text = unit or (str(found[1]) if found else "")
+    text = (str(found[1]) if found else "") if unit is None else unit
     exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)
     told = None if zero_point_ab is not None else _magnitude_of_one(headers, vega_ab)
-    if not text:
+    if not text and unit is None:
         if told is None:
             raise InputError(
                 f"{headers.label}: keyword BUNIT is missing from the header; the unit of the "
@@ -343,7 +344,8 @@ def given_zero_point(
     InputError
         Where it is no magnitude.
     """
-    number, _, system = str(value).strip().partition(" ")
+    text = re.sub(r"mag\((AB|Vega)\)", r"\1", str(value).strip(), flags=re.IGNORECASE)
+    number, _, system = text.partition(" ")
     try:
         magnitude = float(number)
     except ValueError:

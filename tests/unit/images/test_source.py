@@ -216,3 +216,36 @@ def test_a_strange_wcs_is_told(
     assert "F475W" in str(raised.value)
     assert "wcsset" not in str(raised.value)
     assert "truncated" not in str(raised.value)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_file_of_an_hdu_is_closed(write_image: Write, image: np.ndarray, whole: bool) -> None:
+    """A traceback before, or 'no two-dimensional image'."""
+    with fits.open(write_image("a", image)) as hdus:
+        given = hdus if whole else hdus["SCI"]
+    with pytest.raises(InputError, match=r"a\.fits is closed.*give the path"):
+        open_image(given, "F475W")
+    with fits.open(write_image("b", image), memmap=False) as hdus:
+        given = hdus["SCI"]
+        _ = given.data
+    assert np.array_equal(values(open_image(given, "F475W")), image)
+
+
+@pytest.mark.parametrize("thing", ["CONSTELLATION-III", "SIGMA-ORI", "CHI-PER", "EXPOSED"])
+def test_an_object_is_no_weight_map(image: np.ndarray, make_wcs, thing: str) -> None:
+    header = make_wcs(image.shape).to_header()
+    header["OBJECT"] = thing
+    hdu = fits.PrimaryHDU(image, header)
+    two = fits.HDUList([hdu, fits.ImageHDU(image + 1, header, name="BACKGROUND")])
+    for hdus in (fits.HDUList([hdu]), two):
+        assert np.array_equal(values(open_image(hdus, "F475W")), image)
+
+
+@pytest.mark.parametrize("beside", ["SKY", "NOISE", "STDDEV", "STAT", "SUBTRACTED", "BACKGROUND"])
+def test_an_image_wins_over_what_is_none(image: np.ndarray, make_wcs, beside: str) -> None:
+    header = make_wcs(image.shape).to_header()
+    hdus = [fits.ImageHDU(image + i, header, name=n) for i, n in enumerate(("IMAGE", beside))]
+    opened = fits.HDUList([fits.PrimaryHDU(), *hdus])
+    assert np.array_equal(values(open_image(opened, "F475W")), image)
+    for choice in ("IMAGE, 1", ("IMAGE", 1)):
+        assert np.array_equal(values(open_image(opened, "F475W", choice)), image)
