@@ -9,6 +9,7 @@ import numpy as np
 
 from praesepe.errors import listed
 from praesepe.inference.check.checking import Check
+from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.registration import matched
 from praesepe.plots.checks import plot_colors, plot_displacements, plot_section, plot_widths
 from praesepe.report.page import Page
@@ -42,7 +43,7 @@ def write_check_page(found: Check, path: Path, *, overwrite: bool = False) -> Pa
     )
     for draw, caption in (
         (_sections, "A section from the middle of the images; what is missing is orange."),
-        (_widths, "Widths of isolated stars; grey: what the model was trained with."),
+        (_widths, "Widths of isolated stars; grey: what is expected of them."),
         (_displacements, "Stars of each band against the reference band; +: their median."),
         (_colors, "Colors of the stars: those of the images should lie on those of the survey."),
     ):
@@ -75,11 +76,12 @@ def _sections(found: Check) -> Figure:
 
 def _widths(found: Check) -> Figure:
     figure, axes = _new(len(found.measured.bands))
-    low, high = found.observation.survey.observation.nuisance.blur_px
+    judge = Judge(found.observation, found.measured, found.widths, found.reference)
     for ax, (name, seen) in zip(axes, found.measured.bands.items(), strict=True):
         widths, stars = found.widths[name], seen.stars.where(seen.stars.alone)
         fwhm = [widths.fwhm_at(widths.blur_square(r)) for r in stars.peak / stars.wide]
-        allowed = (widths.fwhm_at(low * abs(low)), widths.fwhm_at(high**2))
+        low, high = judge.blurs(name)
+        allowed = (widths.fwhm_at(low), widths.fwhm_at(high))
         plot_widths(ax, stars.signal, fwhm, allowed, title=name)
     return figure
 

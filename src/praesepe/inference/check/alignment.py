@@ -17,11 +17,12 @@ from praesepe.inference.check import pixel_rows, star_rows
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import measure_mosaic, psf_widths
 from praesepe.inference.check.registration import Registration
+from praesepe.inference.check.verdicts import judged
 
 log = logging.getLogger(__name__)
 
 SECTIONS, SECTIONS_TO_ALIGN = 4, 25
-SAID = (pixel_rows.noise, star_rows.psf, star_rows.registration)
+SAID = (pixel_rows.noise, pixel_rows.correlation, star_rows.psf, star_rows.registration)
 NOTHING_PX = 0.03
 """Displacements that are not worth a resampling."""
 
@@ -61,13 +62,12 @@ def prepared(mosaic: Mosaic, *, align: bool = False) -> Mosaic:
         return mosaic
     judge = Judge(mosaic, measured, widths)
     notes = []
-    for rows in SAID[: 2 if align else 3]:
-        for row in rows(judge):
-            resampled = row.band in mosaic.reprojected  # which was told
-            if row.verdict == "wrong" and not (resampled and row.item == "noise"):
-                notes.append(
-                    f"{row.band}: {row.item} {row.measured}, expected {row.expected}; {row.advice}"
-                )
+    for row in judged(judge, SAID[:-1] if align else SAID):
+        resampled = row.band in mosaic.reprojected  # which was told
+        if row.verdict == "wrong" and not (resampled and row.item == "noise"):
+            notes.append(
+                f"{row.band}: {row.item} {row.measured}, expected {row.expected}; {row.advice}"
+            )
     if align:
         mosaic = aligned(mosaic, measured.registration, measured.reference)
         notes += mosaic.notes

@@ -138,20 +138,29 @@ def _noise(image: Image, dark: NDArray[np.bool_]) -> tuple[float, float]:
     return scatter / 6, float(np.interp(products / variances, _FILTERED, _PLAIN))
 
 
-def _smoothed_noise() -> tuple[Array, Array]:
-    """White noise after Gaussians: neighbours' correlation behind the filter, and without it."""
+def _smoothed_noise() -> tuple[Array, Array, Array]:
+    """White noise after Gaussians: neighbours' correlation behind the filter, and without it.
+
+    Then the share of its scatter that passes, along both axes.
+    """
     frequency, index = np.fft.fftfreq(64), np.arange(64)
     response, lag = (2 - 2 * np.cos(2 * np.pi * frequency)) ** 2, np.cos(2 * np.pi * frequency)
     offset = np.minimum(index, 64 - index)
-    filtered, plain = [], []
+    filtered, plain, left = [], [], []
     for width in (1e-3, *np.linspace(0.2, 1.5, 40)):
         power = np.abs(np.fft.fft(np.exp(-0.5 * (offset / width) ** 2))) ** 2
         filtered.append(np.sum(power * response * lag) / np.sum(power * response))
         plain.append(np.sum(power * lag) / np.sum(power))
-    return np.array(filtered), np.array(plain)
+        left.append(np.mean(power * response) / np.mean(response))
+    return np.array(filtered), np.array(plain), np.array(left)
 
 
-_FILTERED, _PLAIN = _smoothed_noise()
+_FILTERED, _PLAIN, _LEFT = _smoothed_noise()
+
+
+def smoothed_share(correlation: float) -> float:
+    """What smoothing leaves of white noise, as `Plane` measures it, by the correlation it makes."""
+    return float(np.exp(np.interp(correlation, _PLAIN, np.log(_LEFT))))
 
 
 def _full(values: Image, noise: float) -> tuple[float, int]:

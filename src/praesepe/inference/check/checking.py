@@ -15,7 +15,7 @@ from praesepe.errors import listed
 from praesepe.files import atomic, check_output
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
-from praesepe.inference.check.reference import Reference, reference_of
+from praesepe.inference.check.reference import N_FIELDS, Reference, reference_of
 from praesepe.inference.check.rows import Row, faults
 from praesepe.inference.check.verdicts import judged
 from praesepe.inference.check.widths import PSFWidths
@@ -116,6 +116,7 @@ def check_images(
     zero_points: Mapping[str, float | str] | None = None,
     allow_no_wcs: bool = False,
     reproject: Literal["auto", "never"] = "auto",
+    n_fields: int = N_FIELDS,
     progress: Progress | None = None,
     setup: Setup | None = None,
 ) -> Check:
@@ -131,6 +132,8 @@ def check_images(
         Positions of clusters to check as well.
     x, y, origin, columns, pixels_of, units, zero_points, allow_no_wcs, reproject
         As for `praesepe.predict`.
+    n_fields : int
+        Star fields of the model's survey that tell what to expect.
     progress : callable, optional
         Called with (sections done, all sections).
     setup : callable, optional
@@ -167,7 +170,7 @@ def check_images(
     )
     positions = None if clusters is None else clusters.on(mosaic)
     widths = psf_widths(survey)
-    reference = reference_of(survey, widths, setup=setup)
+    reference = reference_of(survey, widths, n_fields, setup=setup)
     measured = measure_mosaic(mosaic, widths, N_SECTIONS, progress)
     judge = Judge(mosaic, measured, widths, reference)
     rows = judged(judge)

@@ -76,7 +76,7 @@ class Offsets:
     Attributes
     ----------
     mag : ndarray, shape (band,)
-        What each band is too faint by, against the others' mean.
+        What each band is too faint by, against the mean of all.
     error_mag : float
         Standard error, by parts of the stars.
     likelihood : float
@@ -110,9 +110,14 @@ def color_offsets(mags: Array, reference: Array) -> Offsets:
     whole, likelihood = _fit(mags, reference, _KERNELS_MAG, np.zeros(mags.shape[1]))
     order = rng.permutation(len(mags))
     parts = [_fit(mags[order[k::4]], reference, _KERNELS_MAG[-2:], whole)[0] for k in range(4)]
-    n = mags.shape[1]
-    error = float(np.sqrt(np.mean(np.var(parts, axis=0, ddof=1))) / 2) * n / (n - 1)
-    return Offsets(whole * n / (n - 1), error, likelihood, len(mags))
+    error = float(np.sqrt(np.mean(np.var(parts, axis=0, ddof=1))) / 2)
+    return Offsets(whole, error, likelihood, len(mags))
+
+
+def against_others(mag: Array) -> Array:
+    """Offsets of bands against the mean of the others, shape (..., band)."""
+    n = mag.shape[-1]
+    return (mag - mag.mean(axis=-1, keepdims=True)) * n / (n - 1)
 
 
 def _features(mags: Array) -> Array:
@@ -158,7 +163,7 @@ def swapped_pair(mags: Array, reference: Array, zero_points: Array) -> tuple[int
     """
     own = color_offsets(mags, reference)
     best, pair = (float(np.abs(own.mag).max()), own.likelihood), None
-    if best[0] < 0.3:
+    if best[0] < 0.2:
         return None
     for one, other in combinations(range(mags.shape[1]), 2):
         order = np.arange(mags.shape[1])

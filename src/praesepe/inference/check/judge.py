@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from praesepe.images.mosaic import Mosaic
+from praesepe.inference.check.background import smoothed_share
 from praesepe.inference.check.colors import (
     LEAST_STARS,
     Offsets,
@@ -19,7 +21,17 @@ from praesepe.inference.check.colors import (
 from praesepe.inference.check.measured import BandMeasured, Measured
 from praesepe.inference.check.reference import Reference
 from praesepe.inference.check.widths import PSFWidths
+from praesepe.provenance import KEYWORDS
 from praesepe.survey import Band
+
+OWN_CARDS = tuple(KEYWORDS[name][0] for name in ("survey_fingerprint", "stream"))
+"""In the headers of artificial mosaics alone."""
+
+MOST_SIGMAS = 4.0
+"""Largest offset of an artificial mosaic, in standard deviations of the survey's."""
+
+FINE_NOISE = 0.92
+"""Of the least noise, under which the image is deeper, or smoothed."""
 
 CORRELATION_SLACK = 0.12
 
@@ -54,11 +66,19 @@ class Judge:
             yield band, self.measured.bands[band.name]
 
     def declared(self, band: str, keyword: str) -> float:
-        """What an artificial mosaic says of itself in its header; 0 where nothing is said."""
+        """What an artificial mosaic of ours says of itself in its header; 0 where nothing is said.
+
+        Cards of other files, and offsets beyond those of the training, say nothing.
+        """
         headers = self.mosaic.bands[band].headers
-        found = None if headers is None else headers.get(keyword)
-        is_number = found is not None and isinstance(found[1], (int, float))
-        return float(found[1]) if found is not None and is_number else 0.0
+        if headers is None or any(headers.get(card) is None for card in OWN_CARDS):
+            return 0.0
+        found = headers.get(keyword)
+        if found is None or not isinstance(found[1], (int, float)):
+            return 0.0
+        nuisance = self.mosaic.survey.observation.nuisance
+        sigma = nuisance.zero_point_mag if keyword == "ZPOFFSET" else nuisance.registration_px
+        return float(found[1]) if abs(found[1]) <= MOST_SIGMAS * sigma else 0.0
 
     # What the stars tell first, because other rows depend on it
 
@@ -78,9 +98,11 @@ class Judge:
     def width_ratio(self) -> float | None:
         """By what all stars are wider than the model's, if by one factor in all bands.
 
-        None also where images are smoothed, which makes stars wider, too.
+        None also where images are smoothed, which makes stars wider, too, or exchanged.
         """
         ratios = []
+        if self.swapped is not None:
+            return None
         for band, seen in self.each():
             if not np.isfinite(seen.blur_square) or self.is_smoothed(band):
                 return None
@@ -104,8 +126,28 @@ class Judge:
         return low - CORRELATION_SLACK, high + CORRELATION_SLACK
 
     def is_smoothed(self, band: Band) -> bool:
-        """Whether neighbouring pixels share more noise than the survey's."""
-        return self.measured.bands[band.name].correlation > self.correlations(band)[1]
+        """Whether neighbouring pixels share more noise than the survey's.
+
+        In crowded fields they seem to, by the light of faint stars. That makes no noise smaller:
+        where it is as small as its correlation tells, the image was smoothed all the same.
+        """
+        seen, (low, high) = self.measured.bands[band.name], self.correlations(band)
+        if seen.correlation > high:
+            return True
+        least = expected_noise(self, band)[0]
+        own = 1.0 if band.noise_kernel is None else smoothed_share(low + CORRELATION_SLACK)
+        share = seen.noise / least * own
+        known = smoothed_share(seen.correlation)
+        return seen.noise < FINE_NOISE * least and abs(math.log(share / known)) < math.log(1.5)
+
+    def is_blurred(self, band: Band) -> bool:
+        """Whether an image was smoothed, and not by Praesepe's own resampling."""
+        seen, least = self.measured.bands[band.name], expected_noise(self, band)[0]
+        if band.name in self.mosaic.reprojected or (
+            self.reference is None and band.noise_kernel is not None
+        ):
+            return False
+        return seen.noise < FINE_NOISE * least and self.is_smoothed(band)
 
     def blurs(self, name: str) -> tuple[float, float]:
         """Squares of the least and the largest blur that the model was trained with, px²."""
@@ -151,3 +193,29 @@ class Judge:
         if self.reference is None or self.mags is None or len(self.mags) < LEAST_STARS:
             return None
         return color_offsets(self.mags, self.reference.mags)
+
+
+def expected_noise(judge: Judge, band: Band) -> tuple[float, float]:
+    """Smallest and largest noise of a pixel, e-/s, with the light of unresolved stars.
+
+    That light is known to a factor of a few by the number of bright stars, and is no more than
+    the image's level allows.
+    """
+    read = band.read_noise_e**2 * band.n_exposures
+    short, long = band.exposure_range_s
+    sky_low, sky_high = band.sky_e_s
+
+    def noise(rate: float, seconds: float) -> float:
+        """Noise of a pixel under a light, e-/s."""
+        return math.sqrt((rate + band.dark_e_s) * seconds + read) / seconds
+
+    level = judge.measured.bands[band.name].level
+    most = max(level + max(-band.sky_left[0], 0.0) * sky_high, 0.0)
+    if judge.reference is None or judge.density is None:
+        return noise(sky_low, long), 1.1 * noise(sky_high + most, short)
+    name = band.name
+    stars = max(judge.reference.at(judge.reference.level[name], judge.density), 0.0)
+    filtered = judge.reference.noise[name].min() / noise(sky_low, band.typical_exposure_s)
+    stars_high = min(4 * stars, most + 0.2 * sky_high)
+    low = noise(sky_low + min(0.25 * stars, stars_high), long)
+    return filtered * low, filtered * noise(sky_high + stars_high, short)

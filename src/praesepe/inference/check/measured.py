@@ -33,8 +33,9 @@ class BandMeasured:
         The sections; those with too few values tell of gaps alone.
     stars : StarList
         All stars.
-    missing, level, gradient, noise : float
-        Share of pixels without a value; level of the faintest pixels, its range over the mosaic,
+    missing, lacking, level, gradient, noise : float
+        Share of pixels without a value; of those where another band has one; level of the faintest
+        pixels, its range over the mosaic,
         and the noise of a pixel, e-/s.
     correlation : float
         Of the noise of neighbouring pixels.
@@ -48,6 +49,7 @@ class BandMeasured:
     planes: list[Plane]
     stars: StarList
     missing: float
+    lacking: float
     level: float
     gradient: float
     noise: float
@@ -58,7 +60,9 @@ class BandMeasured:
     blur_error: float
 
     @classmethod
-    def of(cls, planes: list[Plane], widths: PSFWidths, saturated: int) -> BandMeasured:
+    def of(
+        cls, planes: list[Plane], widths: PSFWidths, saturated: int, lacking: float
+    ) -> BandMeasured:
         """Summary of the sections of a band."""
         seen = [plane for plane in planes if np.isfinite(plane.noise)]
         stars = StarList.joined([plane.stars for plane in planes])
@@ -77,6 +81,7 @@ class BandMeasured:
             planes=planes,
             stars=stars,
             missing=float(np.mean([plane.missing for plane in planes])),
+            lacking=lacking,
             level=middle([plane.level for plane in seen]),
             gradient=float(np.ptp(np.quantile(levels, (0.05, 0.95)))) if len(levels) else np.nan,
             noise=middle([plane.noise for plane in seen]),
@@ -123,13 +128,14 @@ def measure_mosaic(
     """Measure up to `n` sections of a mosaic."""
     planes: dict[str, list[Plane]] = {name: [] for name in mosaic.band_names}
     area = 0
-    saturated = dict.fromkeys(planes, 0)
+    saturated, lacking = dict.fromkeys(planes, 0), dict.fromkeys(planes, 0.0)
     places = corners(mosaic.shape, n)
     for done, section in enumerate(read_sections(mosaic, places)):
         usable = bool((1 - section.missing >= LEAST_SEEN).all())
         area += section.images[0].size if usable else 0
         for k, name in enumerate(planes):
             saturated[name] += section.saturated[k]
+            lacking[name] += section.lacking[k] / len(places)
             planes[name].append(
                 measure_plane(
                     section.images[k], section.y0, section.x0, sharpest=widths[name].sharpest
@@ -139,7 +145,10 @@ def measure_mosaic(
             )
         if progress is not None:
             progress(done + 1, len(places))
-    bands = {name: BandMeasured.of(planes[name], widths[name], saturated[name]) for name in planes}
+    bands = {
+        name: BandMeasured.of(planes[name], widths[name], saturated[name], lacking[name])
+        for name in planes
+    }
     reference = max(bands, key=lambda name: int((bands[name].stars.signal > 10).sum()))
     lists = {name: [plane.stars for plane in planes[name]] for name in planes}
     registration = _against(reference, lists, mosaic.shape)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from praesepe.inference.check.judge import Judge
+from praesepe.inference.check.judge import FINE_NOISE, Judge, expected_noise
 from praesepe.inference.check.rows import Row, Verdict
-from praesepe.survey import Band
+
+MOST_LACKING = 0.1
+"""Share of pixels without a value where another band has one, that is a fault."""
 
 UNITS_FACTOR = 2.5
 """Of the noise, from which the unit is doubted rather than the depth."""
@@ -18,12 +20,17 @@ def gaps(judge: Judge) -> Iterator[Row]:
     for band, seen in judge.each():
         share = seen.missing
         advice = "" if share < 0.005 else "Stamps with gaps are flagged and filled."
+        verdict: Verdict = "note" if advice else "fine"
+        if seen.lacking > MOST_LACKING:
+            verdict = "wrong"
+            advice = f"{100 * seen.lacking:.0f} % have values in other bands: look at the image, "
+            advice += "and at what marks its missing pixels."
         yield Row(
             "gaps",
             band.name,
             f"{100 * share:.1f} % missing",
             "few",
-            "note" if advice else "fine",
+            verdict,
             advice,
             share,
         )
@@ -75,42 +82,18 @@ def sky(judge: Judge) -> Iterator[Row]:
         )
 
 
-def expected_noise(judge: Judge, band: Band) -> tuple[float, float]:
-    """Smallest and largest noise of a pixel, e-/s, with the light of unresolved stars.
-
-    That light is known to a factor of a few by the number of bright stars, and is no more than
-    the image's level allows.
-    """
-    read = band.read_noise_e**2 * band.n_exposures
-    short, long = band.exposure_range_s
-    sky_low, sky_high = band.sky_e_s
-
-    def noise(rate: float, seconds: float) -> float:
-        """Noise of a pixel; far off, the unit."""
-        return math.sqrt((rate + band.dark_e_s) * seconds + read) / seconds
-
-    level = judge.measured.bands[band.name].level
-    most = max(level + max(-band.sky_left[0], 0.0) * sky_high, 0.0)
-    if judge.reference is None or judge.density is None:
-        return noise(sky_low, long), 1.1 * noise(sky_high + most, short)
-    name = band.name
-    stars = max(judge.reference.at(judge.reference.level[name], judge.density), 0.0)
-    filtered = judge.reference.noise[name].min() / noise(sky_low, band.typical_exposure_s)
-    stars_high = min(4 * stars, most + 0.2 * sky_high)
-    low = noise(sky_low + min(0.25 * stars, stars_high), long)
-    return filtered * low, filtered * noise(sky_high + stars_high, short)
-
-
 def noise(judge: Judge) -> Iterator[Row]:
     """Noise of a pixel; far off, the unit."""
     for band, seen in judge.each():
+        if judge.reference is None and band.noise_kernel is not None:
+            continue  # what drizzling leaves of it is not known
         low, high = expected_noise(judge, band)
         measured = f"{seen.noise:.3g} e-/s ({_magnitude(band.zero_point_ab, seen.noise)})"
         expected = f"{low:.3g} to {high:.3g} e-/s"
         ratio = seen.noise / math.sqrt(low * high)
         item, advice = "noise", ""
         verdict: Verdict = "wrong"
-        if seen.noise < 0.92 * low and judge.is_smoothed(band):
+        if seen.noise < FINE_NOISE * low and judge.is_smoothed(band):
             verdict = "note"
             advice = f"{ratio:.2g} times the usual noise, because the image was smoothed."
         elif not 1 / UNITS_FACTOR < ratio < UNITS_FACTOR:
@@ -127,7 +110,7 @@ def noise(judge: Judge) -> Iterator[Row]:
                 f", not {band.typical_exposure_s:g} s. Train a model for this depth, or one "
                 "with a range of exposure_s."
             )
-        elif seen.noise < 0.92 * low:
+        elif seen.noise < FINE_NOISE * low:
             advice = (
                 f"{ratio:.2g} times the usual noise: a deeper image. Train a model for this depth."
             )
@@ -141,14 +124,23 @@ def correlation(judge: Judge) -> Iterator[Row]:
     for band, seen in judge.each():
         low, high = judge.correlations(band)
         advice = ""
-        resampled = band.name in judge.mosaic.reprojected
-        if seen.correlation > high:
+        resampled, blurred = band.name in judge.mosaic.reprojected, judge.is_blurred(band)
+        if judge.reference is None and not blurred:
+            continue  # what faint stars seem to add is not known
+        if blurred:
+            sigma = math.sqrt(max(seen.blur_square, 0.0)) if seen.blur_square > 0 else 0.0
+            advice = "Neighbouring pixels share their noise, which is smaller than can be: the "
+            advice += "image was blurred (convolved, resampled or binned by interpolation)"
+            advice += (
+                f", and its stars are {sigma:.2f} px wider than the model's PSF." if sigma else "."
+            )
+        elif seen.correlation > high:
             advice = "Neighbouring pixels share their noise: the image was smoothed, resampled "
             advice += "or drizzled in another way than the model's."
         elif seen.correlation < low:
             advice = "Neighbouring pixels share less noise than in the model's images."
         yield Row(
-            "noise correlation",
+            "blur" if blurred else "noise correlation",
             band.name,
             f"{seen.correlation:.2f} at 1 px",
             f"{max(low, 0):.2f} to {high:.2f}",

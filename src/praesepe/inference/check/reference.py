@@ -10,7 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from praesepe.inference.check.background import Plane, measure_plane
-from praesepe.inference.check.colors import shared_magnitudes
+from praesepe.inference.check.colors import (
+    LEAST_STARS,
+    against_others,
+    color_offsets,
+    shared_magnitudes,
+)
 from praesepe.inference.check.widths import PSFWidths
 from praesepe.progress import Counter, Setup
 from praesepe.rng import stream
@@ -22,7 +27,9 @@ from praesepe.survey import Survey
 
 Array = NDArray[np.float64]
 
-N_DENSITIES, N_EACH = 4, 5
+N_FIELDS, N_DENSITIES = 20, 4
+LEAST_FIELDS = 4
+"""From which their scatter is told."""
 SIDE_PX = 512
 BRIGHT = 15.0
 """Peaks over the noise of an empty pixel from which stars are counted."""
@@ -46,6 +53,9 @@ class Reference:
         Peak from which a star is bright, e-/s.
     mags : ndarray, shape (star, band)
         Of the stars that all bands share.
+    scatter_mag : ndarray, shape (band,)
+        How much zero points seem to differ from field to field, because stars of other ages have
+        other colors.
     """
 
     density: Array
@@ -55,6 +65,7 @@ class Reference:
     counts: dict[str, Array]
     bright: dict[str, float]
     mags: Array
+    scatter_mag: Array
 
     def at(self, values: Array, density: float) -> float:
         """A quantity of the fields at a density."""
@@ -73,17 +84,23 @@ class Reference:
 
 
 def reference_of(
-    survey: Survey, widths: dict[str, PSFWidths], *, setup: Setup | None = None
+    survey: Survey,
+    widths: dict[str, PSFWidths],
+    n_fields: int = N_FIELDS,
+    *,
+    setup: Setup | None = None,
 ) -> Reference:
     """Fields over the survey's range of densities, made once in a process."""
-    key = survey.fingerprint()
+    key = f"{survey.fingerprint()} {n_fields}"
     if key not in _MADE:
         _MADE.clear()
-        _MADE[key] = _make(survey, widths, setup)
+        _MADE[key] = _make(survey, widths, n_fields, setup)
     return _MADE[key]
 
 
-def _make(survey: Survey, widths: dict[str, PSFWidths], setup: Setup | None) -> Reference:
+def _make(
+    survey: Survey, widths: dict[str, PSFWidths], n_fields: int, setup: Setup | None
+) -> Reference:
     survey = survey.fixed()
     bands = tuple(
         band.model_copy(update={"sky_e_s": (band.sky_e_s[0],) * 2, "sky_left": (0.0, 0.0)})
@@ -97,7 +114,7 @@ def _make(survey: Survey, widths: dict[str, PSFWidths], setup: Setup | None) -> 
     generator = stream((1, 7), torch.device("cpu"))
     renderer, detector = Renderer(plain, size=SIDE_PX, pad=0), Detector(plain)
     low, high = plain.galaxy.field.surface_density
-    density = np.repeat(np.geomspace(low, high, N_DENSITIES), N_EACH)
+    density = np.geomspace(low, high, N_DENSITIES)[np.arange(n_fields) * N_DENSITIES // n_fields]
     fields: list[dict[str, Plane]] = []
     count = Counter(len(density), None if setup is None else partial(setup, "star fields"))
     for one in density:
@@ -146,4 +163,17 @@ def _summary(
         counts,
         bright,
         np.concatenate(mags),
+        _scatter(mags),
     )
+
+
+def _scatter(fields: list[Array]) -> Array:
+    """Scatter of the fields' zero points against those of the other fields."""
+    found = [
+        against_others(color_offsets(one, np.concatenate(fields[:k] + fields[k + 1 :])).mag)
+        for k, one in enumerate(fields)
+        if len(one) >= LEAST_STARS
+    ]
+    if len(found) < LEAST_FIELDS:
+        return np.zeros(fields[0].shape[1])
+    return np.sqrt(np.mean(np.square(found), axis=0))

@@ -39,6 +39,12 @@ class Section:
         """Share of the pixels without a value, by band."""
         return np.mean(~np.isfinite(self.images), axis=(1, 2))
 
+    @property
+    def lacking(self) -> NDArray[np.float64]:
+        """The same where another band has one."""
+        there = np.isfinite(self.images)
+        return np.mean(~there & there.any(axis=0), axis=(1, 2))
+
 
 def corners(shape: tuple[int, int], n: int, size: int = SIZE_PX) -> list[tuple[int, int]]:
     """First pixels (y, x) of up to `n` squares, evenly spread from edge to edge."""

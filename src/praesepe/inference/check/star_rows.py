@@ -20,7 +20,10 @@ SHIFT_PX = 0.15
 """Distance between two bands' stars that is wrong, beside its error."""
 
 OFFSET_MAG = 0.1
-"""The same of a zero point."""
+"""The same of a zero point, at least."""
+
+SIGMAS = 3.0
+"""The same in standard deviations between star fields of the survey."""
 
 SCALE_TOLERANCE = 0.02
 
@@ -213,12 +216,11 @@ def zero_points(judge: Judge) -> Iterator[Row]:
             )
         return
     said = np.array([judge.declared(name, "ZPOFFSET") for name in names])
-    slack = OFFSET_MAG + found.error_mag
-    off = left_over(found.mag - (said - said.mean()), slack)
-    for name, mag, value in zip(names, found.mag, off, strict=True):
-        expected = "0" if np.all(said == 0) else f"{mag - value:+.2f}"
+    slack = np.maximum(OFFSET_MAG, SIGMAS * judge.reference.scatter_mag) + 1.5 * found.error_mag
+    off = left_over(found.mag - said, slack)
+    for name, value, own, most in zip(names, off, said, slack, strict=True):
         advice = ""
-        if abs(value) > slack:
+        if abs(value) > most:
             fainter = "faint" if value > 0 else "bright"
             advice = (
                 f"Too {fainter} by {abs(value):.2f} mag against the other bands: check PHOTFLAM "
@@ -227,18 +229,19 @@ def zero_points(judge: Judge) -> Iterator[Row]:
         yield Row(
             "zero point",
             name,
-            f"{mag:+.2f} mag",
-            f"{expected} ± {slack:.2f} mag",
+            f"{value + own:+.2f} mag",
+            f"{own:+.2f} ± {most:.2f} mag, by its header" if own else f"0 ± {most:.2f} mag",
             "wrong" if advice else "fine",
             advice,
             float(value),
         )
 
 
-def left_over(offsets: Array, slack: float) -> Array:
+def left_over(offsets: Array, slack: Array) -> Array:
     """Offsets of bands against the mean of those that agree, shape (band,).
 
-    The band that is farthest from the mean of the others is taken out, as long as one is too far.
+    The band that is farthest from the mean of the others, beside its slack, is taken out, as long
+    as one is too far.
     """
     inside = list(range(len(offsets)))
 
@@ -246,8 +249,8 @@ def left_over(offsets: Array, slack: float) -> Array:
         return float(offsets[k] - np.mean([offsets[i] for i in inside if i != k]))
 
     while len(inside) > 2:
-        worst = max(inside, key=lambda k: abs(against(k)))
-        if abs(against(worst)) <= slack:
+        worst = max(inside, key=lambda k: abs(against(k)) / slack[k])
+        if abs(against(worst)) <= slack[worst]:
             break
         inside.remove(worst)
     return np.array([against(k) for k in range(len(offsets))])
