@@ -101,7 +101,7 @@ def torn(image: np.ndarray) -> np.ndarray:
 
 
 moved = pixels(lambda image: shift(image, (0.3, 0), order=5, mode="nearest"))
-fainter = pixels(lambda image: 10**-0.08 * image, "F814W")
+fainter = pixels(lambda image: 10**-0.06 * image, "F814W")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ fainter = pixels(lambda image: 10**-0.08 * image, "F814W")
         ),
         (swap, {"band (F475W and F814W)"}),
         (wrong_scale, {"pixel scale (F336W, F475W and F814W)"}),
-        (both(moved, fainter, cards(YSHIFT=0.3), cards("F814W", ZPOFFSET=0.2)), set()),
+        (both(moved, fainter, cards(YSHIFT=0.3), cards("F814W", ZPOFFSET=0.15)), set()),
         (
             both(
                 moved,
                 fainter,
                 cards(YSHIFT=0.3, own=False),
-                cards("F814W", ZPOFFSET=0.2, own=False),
+                cards("F814W", ZPOFFSET=0.15, own=False),
             ),
             {"registration (F475W)", "zero point (F814W)"},
         ),

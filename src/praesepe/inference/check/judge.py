@@ -132,8 +132,8 @@ class Judge:
         where it is as small as its correlation tells, the image was smoothed all the same.
         """
         seen, (low, high) = self.measured.bands[band.name], self.correlations(band)
-        if seen.correlation > high:
-            return True
+        if seen.correlation > high or seen.correlation < low + 2 * CORRELATION_SLACK:
+            return seen.correlation > high
         least = expected_noise(self, band)[0]
         own = 1.0 if band.noise_kernel is None else smoothed_share(low + CORRELATION_SLACK)
         share = seen.noise / least * own
