@@ -29,10 +29,11 @@ def frame(scale: float, size: int, shift: tuple[float, float] = (0, 0)) -> WCS:
 
 
 def star(wcs: WCS, size: int, sky: tuple[float, float]) -> np.ndarray:
-    """One star, a few pixels wide, where `sky` lies."""
+    """One star, a few pixels wide, where `sky` lies, and noise: without any, pixels are a gap."""
     x, y = wcs.world_to_pixel_values(*sky)
     yy, xx = np.mgrid[:size, :size]
-    return (1 + 500 * np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / 8)).astype(np.float32)
+    light = 500 * np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / 8)
+    return np.random.default_rng(size).normal(1 + light, 0.1).astype(np.float32)
 
 
 SKY = tuple(float(v) for v in frame(0.05, 200).pixel_to_world_values(130.0, 85.0))
