@@ -193,7 +193,8 @@ def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArr
     zero = (images == 0).all(axis=1, keepdims=True)
     if zero.any() and mosaic.zero_everywhere_is_missing:
         missing |= zero
-    images *= np.array([band.factor for band in bands], np.float32)[:, None, None]
+    with np.errstate(invalid="ignore"):  # some missing pixels are NaN that signal
+        images *= np.array([band.factor for band in bands], np.float32)[:, None, None]
 
     share = missing.mean(axis=(-1, -2))  # (n, B)
     worst = share.max(axis=1)

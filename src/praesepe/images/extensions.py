@@ -119,14 +119,27 @@ def _constant(hdu: Any) -> bool:
     return values.size == 0 or values.min() == values.max()
 
 
+def _readable(hdu: Any) -> fits.Header:
+    """A copy of a header without the cards whose value no one can read."""
+    header = hdu.header.copy()
+    for number in range(len(header) - 1, -1, -1):
+        try:
+            _ = header[number]
+        except fits.VerifyError:
+            log.warning("card %s cannot be read; it is ignored", header.cards[number].keyword)
+            del header[number]
+    return header
+
+
 def headers_of(chosen: Any, hdus: Any) -> tuple[Any, ...]:
     """Header of the image, the primary one, and the photometry that the other HDUs agree on."""
     others = fits.Header()
+    same = [_readable(hdu) for hdu in hdus if hdu.ver == chosen.ver]
     for key in _PHOTOMETRY:
-        found = {hdu.header[key] for hdu in hdus if hdu.ver == chosen.ver and key in hdu.header}
+        found = {header[key] for header in same if key in header}
         if len(found) == 1:
             others[key] = found.pop()
-    return chosen.header.copy(), hdus[0].header.copy(), others
+    return _readable(chosen), _readable(hdus[0]), others
 
 
 def marks_of(

@@ -224,7 +224,8 @@ def _without_value(windows: FloatImage) -> Mask:
     np.logical_not(unusual, out=unusual)
     if unusual.any():
         kept = windows[unusual]
-        unusual[unusual] = ~(np.abs(kept) < FILL_LARGE) | np.isin(kept, FILL_VALUES)
+        with np.errstate(invalid="ignore"):  # isin casts fill values to the type of the pixels
+            unusual[unusual] = ~(np.abs(kept) < FILL_LARGE) | np.isin(kept, FILL_VALUES)
     return unusual
 
 

@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Flag, Mosaic, extract_stamps
+from praesepe.images.extensions import headers_of
 from praesepe.images.source import open_image
 from praesepe.survey import Survey
 
@@ -281,3 +282,16 @@ def test_thin_gaps_that_were_dithered(
     assert missing[~gap].mean() < 0.01
     if level >= 4:
         assert missing[gap].all()
+
+
+def test_a_card_that_no_one_can_read_is_as_if_missing(tmp_path: Path) -> None:
+    """Its keyword is asked for where it is needed; others do not matter."""
+    header = fits.Header({"INSTRUME": "ACS", "FILTER": "F814W"})
+    hdu = fits.PrimaryHDU(np.ones((8, 8), np.float32), header)
+    hdu.writeto(tmp_path / "a.fits")
+    raw = (tmp_path / "a.fits").read_bytes().replace(b"= 'ACS     '", b"= 'ACS  x 3 ")
+    (tmp_path / "a.fits").write_bytes(raw)
+    with fits.open(tmp_path / "a.fits") as hdus:
+        own, *_ = headers_of(hdus[0], hdus)
+    assert "INSTRUME" not in own
+    assert own["FILTER"] == "F814W"
