@@ -243,8 +243,8 @@ def test_images_without_a_wcs(run_cli: Run, model: Path, field: Any, tmp_path: P
     ("words", "said"),
     [
         (("--unit", "F475W"), "write BAND=…, e.g. --unit F475W=electron"),
-        (("--zero-point", "F475W=bright"), "'bright' is not a magnitude"),
-        (("--zero-point", "F475W=nan"), "'nan' is not a magnitude"),
+        (("--zero-point", "F475W=bright"), "the zero point given, bright, is not a magnitude"),
+        (("--zero-point", "F475W=nan"), "the zero point given, nan, is not a magnitude"),
         (("--zero-point", "F555W=25"), "unknown band 'F555W'"),
         (("--unit", "F475W=Jy", "--unit", "F475W=Jy"), "given twice"),
     ],

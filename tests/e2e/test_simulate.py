@@ -246,7 +246,7 @@ def test_mosaic_with_pixel_positions(
         ("elipticity", [0.1, 0.2, 0.3], "unknown column in c.csv: 'elipticity'. Did you mean"),
         ("gamma", [3.0, 1.5, 3.0], "row 2: gamma = 1.5; allowed are values above 2"),
         ("log_age", [8.0, 11.0, 8.0], "row 2: log_age = 11; allowed are 6.6 to 10.1"),
-        ("log_age", ["old", "young", "old"], "column log_age holds"),
+        ("log_age", ["old", "young", "old"], "row 1: log_age = 'old' is not a number"),
         (
             "metallicity",
             [0.02, 0.0002, 0.02],
@@ -322,7 +322,7 @@ def test_fields_build_refuses(refused: Any, field: Any) -> None:
     assert "holds no field of 128 px 50 px from its edge" in refused(
         *words, "--size", 128, "--edge", 50
     )
-    assert "no smaller than a stamp" in refused(*words, "--size", 32)
+    assert "at least 64" in refused(*words, "--size", 32)
     assert "no catalog at" in refused(*words, "--catalog", "none.csv")
     images = words[3:-2]
     assert "no image for band 'F814W'" in refused(*words[:3], *images[:-2], "--out", "f")

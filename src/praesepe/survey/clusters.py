@@ -220,7 +220,7 @@ class ClusterPrior(SurveySettings):
         """Whether it gives a quantity the one value that all clusters have by default."""
         if quantity.prior not in type(self).model_fields:
             return False
-        given, default = getattr(self, quantity.prior), getattr(type(self)(), quantity.prior)
+        given, default = getattr(self, quantity.prior), getattr(DEFAULT_PRIOR, quantity.prior)
         low, high = range_of(quantity, default)
         return low == high and given is not None and range_of(quantity, given) == (low, high)
 
@@ -265,3 +265,7 @@ def _check(quantity: Quantity, prior: PriorValue) -> None:
         any_above = f"numbers greater than or equal to {low:g}"
         allowed = f"{low:g} to {high:g}" if math.isfinite(high) else any_above
         raise ValueError(f"{key}: allowed are {allowed}")
+
+
+DEFAULT_PRIOR = ClusterPrior()
+"""The clusters of a survey that says nothing about them."""

@@ -180,7 +180,7 @@ def registration(judge: Judge) -> Iterator[Row]:
             text += f", turned by {math.degrees(found.angle):+.4f}°, stretched by "
             text += f"{100 * found.scale:+.3f} %, up to {found.farthest_px:.2f} px"
         wrong = far > SHIFT_PX + 3 * found.error_px
-        advice = "Shifted against the other bands: align them, or use predict --align."
+        advice = "Shifted against the other bands: align them, or let predict do so (align)."
         verdict: Verdict = "wrong" if wrong else "fine"
         yield Row("registration", name, text, expected, verdict, advice if wrong else "", far)
 
