@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from praesepe.version import __version__
-
-if TYPE_CHECKING:
-    from praesepe.network.estimator import Estimator
-    from praesepe.survey import Survey
 
 KEYWORDS = {
     "survey": ("SURVEY", "survey of the simulation"),
@@ -29,8 +25,26 @@ KEYWORDS = {
 """FITS keyword and comment of what a record may hold."""
 
 
+class _Survey(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def fingerprint(self) -> str: ...
+
+
+class _Model(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str | None: ...
+
+    @property
+    def survey_fingerprint(self) -> str: ...
+
+
 def provenance_of(
-    survey: Survey, *, model: Estimator | None = None, **settings: Any
+    survey: _Survey, *, model: _Model | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Tell what made an output.
 

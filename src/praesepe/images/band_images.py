@@ -129,7 +129,12 @@ def calibrated(
         own_scale_arcsec=scale_arcsec,
         headers=headers,
     )
-    return image, [*sip_notes(source), *scaling.notes, *_remarks(band, headers, scaling)]
+    distortion = []
+    if source.headers and source.wcs is not None:
+        distortion = sip_notes(
+            source.headers[0], source.wcs, label=source.label, shape=source.pixels.shape
+        )
+    return image, [*distortion, *scaling.notes, *_remarks(band, headers, scaling)]
 
 
 def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 
 from praesepe.errors import listed
-
-if TYPE_CHECKING:
-    from praesepe.images.source import Source
 
 _SIP_KEY = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 
@@ -70,27 +67,32 @@ def without_sip(wcs: WCS, label: str, shape: tuple[int, int]) -> tuple[WCS, tupl
     return plain, (_leftover(f"{label}: the WCS", axes, _moved(wcs, plain, shape)),)
 
 
-def sip_notes(source: Source) -> list[str]:
+def sip_notes(header: Any, wcs: WCS, *, label: str, shape: tuple[int, int]) -> list[str]:
     """What to say where CTYPE and the distortion coefficients (SIP) of a header disagree.
 
     Parameters
     ----------
-    source : Source
+    header : Header
+    wcs : WCS
+        As it is used.
+    label : str
+        How messages call the image.
+    shape : (int, int)
+        Its height and width.
 
     Returns
     -------
     list of str
     """
-    if not source.headers or source.wcs is None or "CTYPE1" not in source.headers[0]:
+    if "CTYPE1" not in header:
         return []
-    header = source.headers[0]
     has, says = _sip_axes(header)
     if has == says:
         return []
     axes = tuple(str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2))
     if says:
         return [
-            f"{source.label}: CTYPE ({listed(axes)}) speaks of SIP distortions, but the header has "
+            f"{label}: CTYPE ({listed(axes)}) speaks of SIP distortions, but the header has "
             "no SIP coefficients; positions may be off by what they would move"
         ]
     try:
@@ -99,10 +101,10 @@ def sip_notes(source: Source) -> list[str]:
             applied = header.copy()
             for axis in (1, 2):
                 applied[f"CTYPE{axis}"] = f"{axes[axis - 1]}-SIP"
-            by = _moved(WCS(applied).celestial, source.wcs, source.pixels.shape)
+            by = _moved(WCS(applied).celestial, wcs, shape)
     except Exception:  # coefficients that make no sense
         by = "; they make no sense"
-    return [_leftover(f"{source.label}: the header", axes, by)]
+    return [_leftover(f"{label}: the header", axes, by)]
 
 
 def _moved(applied: WCS, plain: WCS, shape: tuple[int, int]) -> str:
