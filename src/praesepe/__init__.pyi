@@ -3,8 +3,8 @@
 from praesepe.evaluation.assessment import Evaluation as Evaluation
 from praesepe.evaluation.assessment import evaluate as evaluate
 from praesepe.flags import Flag as Flag
-from praesepe.images.catalogs import Catalog as Catalog
-from praesepe.images.mosaic import Mosaic as Mosaic
+from praesepe.images.catalog.catalogs import Catalog as Catalog
+from praesepe.images.mosaic.mosaic import Mosaic as Mosaic
 from praesepe.inference.draws import read_samples as read_samples
 from praesepe.inference.prediction import predict as predict
 from praesepe.inference.result import Result as Result

@@ -34,7 +34,7 @@ from astropy.table import Table
 
 from praesepe.errors import PraesepeError, PraesepeWarning
 from praesepe.images import Catalog, Mosaic
-from praesepe.images.cutouts import extract_stamps
+from praesepe.images.mosaic.cutouts import extract_stamps
 from praesepe.mocks import simulate_mosaic
 from praesepe.network import Estimator
 from praesepe.survey import load_survey

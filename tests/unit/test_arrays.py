@@ -13,7 +13,7 @@ from astropy.utils.masked import Masked
 
 from praesepe.arrays import plain, rates
 from praesepe.errors import InputError
-from praesepe.images.source import open_image
+from praesepe.images.reading.source import open_image
 from praesepe.training.labelled import Labelled
 
 VALUES = np.arange(1.0, 13.0).reshape(3, 4)

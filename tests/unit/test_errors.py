@@ -154,8 +154,8 @@ def test_no_option_is_ignored(tmp_path):
     from praesepe.cli.common import ImagePixels, Images
     from praesepe.cli.models import _annotated
     from praesepe.images import Mosaic
-    from praesepe.images.headers import Headers
-    from praesepe.images.units import calibrate
+    from praesepe.images.units.headers import Headers
+    from praesepe.images.units.zero_points import calibrate
     from praesepe.mocks.fields import build_fields
     from praesepe.mocks.mosaic_files import simulate_mosaic
     from praesepe.mocks.sets import simulate

@@ -100,7 +100,7 @@ class Evaluation(Mapping[str, Any]):
 
         The folder is made if needed; one that holds such files is refused unless `overwrite`.
         """
-        from praesepe.images.tables import write_table
+        from praesepe.images.catalog.tables import write_table
 
         folder = output_folder(folder, PRODUCTS, overwrite=overwrite)
         table = self.recovery.to_table()

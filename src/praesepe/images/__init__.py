@@ -8,11 +8,11 @@ from praesepe.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "catalogs": "Catalog",
-        "cutouts": "Stamps extract_stamps iter_stamps",
-        "mosaic": "Mosaic",
+        "catalog.catalogs": "Catalog",
+        "catalog.region_files": "write_regions",
+        "catalog.tables": "write_table",
+        "mosaic.cutouts": "Stamps extract_stamps iter_stamps",
+        "mosaic.mosaic": "Mosaic",
         "praesepe.flags": "Flag",
-        "region_files": "write_regions",
-        "tables": "write_table",
     },
 )

@@ -19,7 +19,7 @@ from praesepe.network.posterior import Posterior
 from praesepe.rng import check_seed
 
 if TYPE_CHECKING:
-    from praesepe.images.cutouts import Stamps
+    from praesepe.images.mosaic.cutouts import Stamps
 
 ROWS_AT_ONCE = 256
 """Rows cut and inferred together: what is in memory at once."""

@@ -25,8 +25,8 @@ from praesepe.quantities import reported
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.mosaic import Mosaic
 
 
 def predict(
@@ -122,8 +122,8 @@ def predict(
         Where a file cannot be written. Draws that are complete are kept.
     """
     # imported here, so that a bare GPU node can import this module without astropy
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.inference.check.alignment import prepared
 
     if keep not in ("percentiles", "draws"):
@@ -189,7 +189,7 @@ def _say_before(
     out: Path | None,
 ) -> None:
     """Say what becomes of the catalog's columns, and refuse what the output cannot hold."""
-    from praesepe.images.tables import check_fit
+    from praesepe.images.catalog.tables import check_fit
 
     nothing = empty_columns(len(clusters), sampling.infers)
     nothing |= dict.fromkeys("xy", nothing["missing_fraction"])
@@ -220,7 +220,7 @@ def _measured(
     progress: Progress | None,
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32], NDArray[np.float32] | None]:
     """Columns, standard deviations and, where they are kept, draws of all rows."""
-    from praesepe.images.cutouts import iter_stamps
+    from praesepe.images.mosaic.cutouts import iter_stamps
 
     n, infers = len(clusters), sampling.infers
     values = empty_columns(n, infers)
@@ -287,7 +287,7 @@ def _check_conditions(model: Estimator) -> None:
 
 def _checked_outputs(*paths: str | Path | None, overwrite: bool) -> list[Path | None]:
     """Refuse paths of table, regions and samples that cannot be written, before the work."""
-    from praesepe.images.tables import TABLE_SUFFIXES
+    from praesepe.images.catalog.tables import TABLE_SUFFIXES
 
     wanted = zip(paths, (TABLE_SUFFIXES, (".reg",), WRITTEN_SUFFIXES), strict=True)
     checked = [p if p is None else check_output(p, s, overwrite=overwrite) for p, s in wanted]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.figure import Figure
 
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.cutouts import Stamps
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.cutouts import Stamps
+    from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.network.estimator import Estimator
 
 
@@ -228,8 +228,8 @@ class Result:
         Path
             The file that was written.
         """
-        from praesepe.images.region_files import write_regions
-        from praesepe.images.tables import write_table
+        from praesepe.images.catalog.region_files import write_regions
+        from praesepe.images.catalog.tables import write_table
 
         path = Path(path).expanduser()
         if path.suffix.lower() != ".reg":
@@ -266,7 +266,7 @@ class Result:
 
     def _stamp(self, row: int) -> Stamps:
         """The stamp of one row, cut again."""
-        from praesepe.images.cutouts import extract_stamps
+        from praesepe.images.mosaic.cutouts import extract_stamps
 
         x, y = self._positions
         size = self.model.survey.stamp_size

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from astropy.wcs import WCS
 
-    from praesepe.images.catalogs import Catalog
+    from praesepe.images.catalog.catalogs import Catalog
 
 NEEDED = tuple(quantities.get(name).linear or name for name in quantities.DEFAULT_INFERRED)
 """Columns that a catalog must have; others are drawn from the prior where they are missing."""
@@ -122,7 +122,7 @@ def _parameters(
 
 def _values(table: Table, name: str, quantity: Quantity, label: str) -> NDArray[np.float64]:
     """A column's values, of a logarithmic quantity their log10."""
-    from praesepe.images.coordinates import numbers
+    from praesepe.images.catalog.coordinates import numbers
 
     values = numbers(table, name, label)
     good = np.isfinite(values) & ((values > 0) | (not quantity.linear))

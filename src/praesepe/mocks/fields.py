@@ -31,7 +31,7 @@ from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.survey import Survey, load_survey
 
 if TYPE_CHECKING:
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.mosaic.mosaic import Mosaic
 
 PLACES = "places.ecsv"
 """Table of where each field was cut, beside the fields."""
@@ -141,8 +141,8 @@ def build_fields(
     InputError
         Where images, catalog or output cannot be used, or no clean place is left.
     """
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.mosaic import Mosaic
 
     survey = load_survey(survey)
     n, seed = check_number("n", n, 1), check_seed(seed)
@@ -253,7 +253,7 @@ def _write(
     description: dict[str, Any],
 ) -> None:
     """Fill a folder beside `folder`, then put it in its place."""
-    from praesepe.images.tables import write_table
+    from praesepe.images.catalog.tables import write_table
 
     shape = (len(corners), len(mosaic.band_names), size, size)
     check_space(folder.absolute().parent, 4 * math.prod(shape), f"a set of {shape[0]} star fields")
@@ -269,7 +269,7 @@ def _write_pixels(
     path: Path, mosaic: Mosaic, corners: NDArray[np.int64], shape: tuple[int, ...]
 ) -> None:
     """Cut the fields, a few at a time, in order of their place in the files."""
-    from praesepe.images.cutouts import extract_stamps
+    from praesepe.images.mosaic.cutouts import extract_stamps
 
     size, together = shape[-1], 16
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)

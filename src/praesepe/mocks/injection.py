@@ -207,7 +207,7 @@ def _open_gaps(
 
     A band that is one constant everywhere is an empty canvas, not a gap.
     """
-    from praesepe.images.gaps import find_gaps
+    from praesepe.images.reading.gaps import find_gaps
 
     low, high = np.nanmin(stack, axis=(0, 2, 3)), np.nanmax(stack, axis=(0, 2, 3))
     for band in np.flatnonzero(low < high):

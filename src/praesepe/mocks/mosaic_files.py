@@ -84,7 +84,7 @@ class SimulatedMosaic:
         """
         from astropy.io import fits
 
-        from praesepe.images.tables import write_table
+        from praesepe.images.catalog.tables import write_table
 
         names = file_names(self.survey)
         folder = output_folder(out, names, overwrite=overwrite)
@@ -165,7 +165,7 @@ def simulate_mosaic(
         Where the catalog lacks columns, holds impossible values or no cluster on the mosaic, or
         the output cannot be written.
     """
-    from praesepe.images.catalogs import Catalog
+    from praesepe.images.catalog.catalogs import Catalog
 
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
     if (catalog is None) == (n is None):

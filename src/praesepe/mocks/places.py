@@ -13,8 +13,8 @@ from praesepe.progress import Counter, Progress
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.mosaic import Mosaic
 
 CELL_PX = 8
 """Clean places are looked for on a grid of this step; no more than that is kept in memory."""

@@ -13,8 +13,8 @@ from praesepe.progress import Progress, Setup
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.network.estimator import Estimator
 
 

@@ -103,8 +103,8 @@ def run_demo(
         Where the folder holds files of these names and `overwrite` is False, or files of the
         model's training are gone or hold something else.
     """
-    from praesepe.images.cutouts import extract_stamps
-    from praesepe.images.tables import write_table
+    from praesepe.images.catalog.tables import write_table
+    from praesepe.images.mosaic.cutouts import extract_stamps
     from praesepe.inference.prediction import predict
     from praesepe.network.estimator import Estimator
     from praesepe.sky.contents import check_contents

@@ -134,9 +134,9 @@ def read_labelled(
     InputError
         Where images or catalog cannot be used, or too few rows remain.
     """
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.cutouts import extract_stamps
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.cutouts import extract_stamps
+    from praesepe.images.mosaic.mosaic import Mosaic
 
     survey = load_survey(survey)
     mosaic = Mosaic.read(
@@ -191,6 +191,6 @@ def _numbers(table: Any, name: str) -> NDArray[np.float64]:
     if categories and column.dtype.kind in "US":
         numbers = {category: float(i) for i, category in enumerate(categories)}
         return np.array([numbers.get(str(value), np.nan) for value in column.filled("")])
-    from praesepe.images.coordinates import numbers as read_numbers
+    from praesepe.images.catalog.coordinates import numbers as read_numbers
 
     return read_numbers(table, name, "the catalog")

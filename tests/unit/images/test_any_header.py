@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Mosaic
-from praesepe.images.cutouts import extract_stamps
-from praesepe.images.units import hst_zero_point
+from praesepe.images.mosaic.cutouts import extract_stamps
+from praesepe.images.units.zero_points import hst_zero_point
 from praesepe.survey import Survey
 
 SIZE, SCALE_ARCSEC, ANGLE_DEG = 72, 0.05, 31.0

@@ -19,8 +19,8 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Catalog
-from praesepe.images.coordinates import pixel_positions, sky_positions
-from praesepe.images.source import open_image
+from praesepe.images.catalog.coordinates import pixel_positions, sky_positions
+from praesepe.images.reading.source import open_image
 
 MakeWCS = Callable[..., WCS]
 SHAPE = (200, 220)

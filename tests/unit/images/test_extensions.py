@@ -15,8 +15,8 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Flag, Mosaic, extract_stamps
-from praesepe.images.extensions import headers_of
-from praesepe.images.source import open_image
+from praesepe.images.reading.extensions import headers_of
+from praesepe.images.reading.source import open_image
 from praesepe.survey import Survey
 
 SHAPE = (80, 90)

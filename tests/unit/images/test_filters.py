@@ -9,8 +9,8 @@ import re
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.images.filters import check_filters
-from praesepe.images.headers import Headers
+from praesepe.images.units.filters import check_filters
+from praesepe.images.units.headers import Headers
 from praesepe.stars.curves import load_passband, passband_names
 from praesepe.survey import Survey, load_survey, parse_survey
 

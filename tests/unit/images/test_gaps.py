@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from praesepe.images.gaps import find_gaps, measure_grain
-from praesepe.images.pixels import Pixels
+from praesepe.images.reading.gaps import find_gaps, measure_grain
+from praesepe.images.reading.pixels import Pixels
 
 Y, X = np.mgrid[:64, :64]
 SLANTED = (X + 2 * Y) < 50

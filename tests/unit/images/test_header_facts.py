@@ -17,8 +17,8 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Mosaic
-from praesepe.images.sip import sip_notes
-from praesepe.images.source import open_image
+from praesepe.images.reading.sip import sip_notes
+from praesepe.images.reading.source import open_image
 from praesepe.survey import Survey
 
 TNX = "wtype=tnx axtype=ra lngcor = 3. 4. 4. 2."

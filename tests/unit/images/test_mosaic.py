@@ -17,7 +17,8 @@ from astropy.nddata import CCDData
 from astropy.wcs import WCS, Sip
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images import Mosaic, extract_stamps, grid
+from praesepe.images import Mosaic, extract_stamps
+from praesepe.images.mosaic import grid
 from praesepe.survey import Survey
 
 Write = Callable[..., Path]

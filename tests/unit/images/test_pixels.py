@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import PraesepeError
-from praesepe.images.pixels import Pixels, scratch_image
+from praesepe.images.reading.pixels import Pixels, scratch_image
 
 
 def test_windows_agree_with_slices(rng: np.random.Generator) -> None:

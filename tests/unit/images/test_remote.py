@@ -10,8 +10,8 @@ import pytest
 
 from praesepe.errors import InputError
 from praesepe.images import Mosaic, extract_stamps
-from praesepe.images.remote import RemoteArray
-from praesepe.images.source import open_image
+from praesepe.images.reading.remote import RemoteArray
+from praesepe.images.reading.source import open_image
 
 fsspec = pytest.importorskip("fsspec")
 

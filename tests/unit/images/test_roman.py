@@ -12,7 +12,7 @@ from astropy.coordinates import ICRS
 from astropy.modeling import models
 
 from praesepe.errors import InputError
-from praesepe.images.source import open_image
+from praesepe.images.reading.source import open_image
 
 asdf = pytest.importorskip("asdf")
 pytest.importorskip("gwcs")

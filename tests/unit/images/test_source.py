@@ -17,7 +17,7 @@ from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError
-from praesepe.images.source import open_image
+from praesepe.images.reading.source import open_image
 
 Write = Callable[..., Path]
 

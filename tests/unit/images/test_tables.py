@@ -17,7 +17,7 @@ from astropy.time import Time
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.files import check_output
 from praesepe.images import write_regions, write_table
-from praesepe.images.tables import read_table
+from praesepe.images.catalog.tables import read_table
 
 FORMATS = [".ecsv", ".fits", ".vot", ".xml", ".parquet", ".csv"]
 

@@ -14,8 +14,8 @@ from astropy.table import MaskedColumn, Table
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import write_table
-from praesepe.images.catalogs import Catalog
-from praesepe.images.tables import check_fit, read_table
+from praesepe.images.catalog.catalogs import Catalog
+from praesepe.images.catalog.tables import check_fit, read_table
 
 Write = Callable[..., Path]
 RA, DEC = [10.5, 10.625, 10.75], [41.25, 41.0, -0.5]

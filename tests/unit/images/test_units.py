@@ -7,9 +7,9 @@ import math
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.images.headers import Headers
-from praesepe.images.pixel_units import PixelUnit, parse_unit
-from praesepe.images.units import (
+from praesepe.images.units.headers import Headers
+from praesepe.images.units.pixel_units import PixelUnit, parse_unit
+from praesepe.images.units.zero_points import (
     Calibration,
     calibrate,
     hst_zero_point,

@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter, shift
 
 import praesepe
 from praesepe.errors import PraesepeWarning
-from praesepe.images.cutouts import extract_stamps
-from praesepe.images.mosaic import Mosaic
+from praesepe.images.mosaic.cutouts import extract_stamps
+from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.inference.check.checking import Check, check_images
 from praesepe.inference.check.judge import Judge
 from praesepe.mocks.mosaic_files import SimulatedMosaic

@@ -18,7 +18,7 @@ import praesepe
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.flags import Flag
 from praesepe.images import Mosaic
-from praesepe.images.tables import read_table
+from praesepe.images.catalog.tables import read_table
 from praesepe.inference.columns import ModelContext, columns_of, summarise
 from praesepe.inference.draws import open_samples, read_samples
 from praesepe.inference.measuring import at_prior_edge
@@ -429,7 +429,7 @@ def test_what_is_written_is_kept(
         raise PraesepeError("could not write it: no space left")
 
     monkeypatch.setattr(f"praesepe.images.{failing}", fail)
-    monkeypatch.setattr("praesepe.images.tables.check_fit", lambda *_: None)
+    monkeypatch.setattr("praesepe.images.catalog.tables.check_fit", lambda *_: None)
     paths = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg"}
     catalog = at_pixels(wcs, [50], [60])
     draws = tmp_path / "t.parquet"

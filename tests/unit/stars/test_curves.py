@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.images.units import hst_zero_point
+from praesepe.images.units.zero_points import hst_zero_point
 from praesepe.stars import load_passband
 from praesepe.stars.curves import band_curve, passband_names
 from praesepe.survey import load_survey

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import PraesepeWarning, listed
-from praesepe.images.mosaic import Mosaic
-from praesepe.images.pixels import Pixels, scratch_image
+from praesepe.images.mosaic.mosaic import Mosaic
+from praesepe.images.reading.pixels import Pixels, scratch_image
 from praesepe.inference.check import pixel_rows, star_rows
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import measure_mosaic, psf_widths

@@ -25,8 +25,8 @@ from praesepe.provenance import now, provenance_of
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.network.estimator import Estimator
 
 N_SECTIONS = 49
@@ -148,8 +148,8 @@ def check_images(
     Up to 49 sections of 512 × 512 pixels are looked at, so that a large mosaic costs no more than a
     small one. What to expect is measured by the same code on star fields of the model's survey.
     """
-    from praesepe.images.catalogs import Catalog
-    from praesepe.images.mosaic import Mosaic
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.inference.check.positions import position_rows
     from praesepe.network.estimator import Estimator
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from praesepe.images.mosaic import Mosaic
+from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.inference.check.background import smoothed_share
 from praesepe.inference.check.colors import (
     LEAST_STARS,

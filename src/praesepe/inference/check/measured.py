@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.images.mosaic import Mosaic
+from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.inference.check.background import Plane, measure_plane
 from praesepe.inference.check.registration import Registration, register
 from praesepe.inference.check.sections import LEAST_SEEN, corners, read_sections

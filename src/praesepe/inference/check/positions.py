@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.images.cutouts import extract_stamps
-from praesepe.images.mosaic import Mosaic
+from praesepe.images.mosaic.cutouts import extract_stamps
+from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.inference.check.rows import Row, Verdict
 from praesepe.survey import Survey
 

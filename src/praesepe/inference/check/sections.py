@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.images.mosaic import Mosaic
+from praesepe.images.mosaic.mosaic import Mosaic
 
 SIZE_PX = 512
 LEAST_SEEN = 0.4

@@ -60,7 +60,7 @@ def add_cosmic_rays(
 
 
 def fill_bad_pixels(images: Tensor, fraction: float, *, generator: torch.Generator) -> None:
-    """Lose pixels at random and fill them as `praesepe.images.cutouts` fills real stamps.
+    """Lose pixels at random and fill them as `praesepe.images.mosaic.cutouts` fills real stamps.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from astropy.wcs.utils import pixel_to_pixel
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 from numpy.typing import NDArray
 
-from praesepe.images.pixels import FloatImage, Mark, Pixels, scratch_image
+from praesepe.images.reading.pixels import FloatImage, Mark, Pixels, scratch_image
 
 Shape = tuple[int, int]
 FloatArray = NDArray[np.float64]

@@ -16,12 +16,12 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning, listed, nearest, unknown
 from praesepe.files import check_space
-from praesepe.images import grid
-from praesepe.images.band_images import BandImage, calibrated
-from praesepe.images.filters import check_filters
-from praesepe.images.grid import FloatArray
-from praesepe.images.headers import Headers
-from praesepe.images.source import ImageLike, Source, open_image
+from praesepe.images.mosaic import grid
+from praesepe.images.mosaic.band_images import BandImage, calibrated
+from praesepe.images.mosaic.grid import FloatArray
+from praesepe.images.reading.source import ImageLike, Source, open_image
+from praesepe.images.units.filters import check_filters
+from praesepe.images.units.headers import Headers
 from praesepe.survey import Survey, load_survey
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError
-from praesepe.images.gaps import FloatImage, Gaps, Grain, Mask, find_gaps, measure_grain
+from praesepe.images.reading.gaps import FloatImage, Gaps, Grain, Mask, find_gaps, measure_grain
 
 _SAMPLED, _BLOCK = 16, 32
 

@@ -12,9 +12,9 @@ import numpy as np
 from astropy.io import fits
 
 from praesepe.errors import InputError, listed, unknown
-from praesepe.images.compressed import dither_steps, steps_of_pixels
-from praesepe.images.gaps import FloatImage
-from praesepe.images.pixels import Mark, Pixels
+from praesepe.images.reading.compressed import dither_steps, steps_of_pixels
+from praesepe.images.reading.gaps import FloatImage
+from praesepe.images.reading.pixels import Mark, Pixels
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from praesepe.errors import InputError, listed
-from praesepe.images.headers import Headers
+from praesepe.images.units.headers import Headers
 from praesepe.stars.curves import band_curve
 from praesepe.survey import Band, Survey
 

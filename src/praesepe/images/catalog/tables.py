@@ -17,7 +17,7 @@ import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, reason
 from praesepe.files import atomic, check_output
-from praesepe.images.table_forms import (
+from praesepe.images.catalog.table_forms import (
     read_fits,
     read_parquet,
     read_votable,
@@ -27,7 +27,7 @@ from praesepe.images.table_forms import (
     write_fits,
     write_votable,
 )
-from praesepe.images.text_tables import read_text_table
+from praesepe.images.catalog.text_tables import read_text_table
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def read_table(
     """
     from astropy.table import Table
 
-    from praesepe.images.source import check_fits, split_extension
+    from praesepe.images.reading.source import check_fits, split_extension
 
     if columns is not None:
         columns = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unknown
-from praesepe.images.coordinates import (
+from praesepe.images.catalog.coordinates import (
     DEC_NAMES,
     RA_NAMES,
     X_NAMES,
@@ -24,8 +24,8 @@ from praesepe.images.coordinates import (
     pixel_positions,
     sky_positions,
 )
-from praesepe.images.mosaic import Mosaic
-from praesepe.images.tables import read_table
+from praesepe.images.catalog.tables import read_table
+from praesepe.images.mosaic.mosaic import Mosaic
 
 if TYPE_CHECKING:
     from astropy.table import Table

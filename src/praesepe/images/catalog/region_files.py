@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError, listed
 from praesepe.files import atomic, check_output
-from praesepe.images.coordinates import id_column, sky_positions
+from praesepe.images.catalog.coordinates import id_column, sky_positions
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError
-from praesepe.images import grid
-from praesepe.images.headers import Headers
-from praesepe.images.pixel_units import parse_unit
-from praesepe.images.pixels import Pixels
-from praesepe.images.sip import sip_notes
-from praesepe.images.source import Source
-from praesepe.images.units import Calibration, calibrate
+from praesepe.images.mosaic import grid
+from praesepe.images.reading.pixels import Pixels
+from praesepe.images.reading.sip import sip_notes
+from praesepe.images.reading.source import Source
+from praesepe.images.units.headers import Headers
+from praesepe.images.units.pixel_units import parse_unit
+from praesepe.images.units.zero_points import Calibration, calibrate
 from praesepe.stars.curves import band_curve
 from praesepe.survey import Band
 

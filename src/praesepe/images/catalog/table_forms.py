@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed
-from praesepe.images.coordinates import DEC_NAMES, RA_NAMES
+from praesepe.images.catalog.coordinates import DEC_NAMES, RA_NAMES
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:

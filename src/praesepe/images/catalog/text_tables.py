@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images.coordinates import (
+from praesepe.images.catalog.coordinates import (
     ANGLE_UNITS,
     DEC_NAMES,
     ID_NAMES,

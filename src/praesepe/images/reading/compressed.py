@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from praesepe.images.gaps import FloatImage, dithered_gaps
+from praesepe.images.reading.gaps import FloatImage, dithered_gaps
 
 
 def without_dithered(

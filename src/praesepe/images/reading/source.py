@@ -24,13 +24,19 @@ from numpy.typing import NDArray
 
 from praesepe.arrays import plain
 from praesepe.errors import InputError, reason
-from praesepe.images.compressed import dither_steps, without_dithered
-from praesepe.images.extensions import choose_hdu, headers_of, marks_of, title
-from praesepe.images.frames import given_wcs, read_wcs
-from praesepe.images.packed import DECOMPRESS
-from praesepe.images.pixels import FloatImage, Pixels, map_pixels, scratch_error, scratch_image
-from praesepe.images.remote import RemoteArray, is_url, open_url, remote_size
-from praesepe.images.roman import ASDF_START, read_asdf
+from praesepe.images.reading.compressed import dither_steps, without_dithered
+from praesepe.images.reading.extensions import choose_hdu, headers_of, marks_of, title
+from praesepe.images.reading.frames import given_wcs, read_wcs
+from praesepe.images.reading.packed import DECOMPRESS
+from praesepe.images.reading.pixels import (
+    FloatImage,
+    Pixels,
+    map_pixels,
+    scratch_error,
+    scratch_image,
+)
+from praesepe.images.reading.remote import RemoteArray, is_url, open_url, remote_size
+from praesepe.images.reading.roman import ASDF_START, read_asdf
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from praesepe.errors import InputError
-from praesepe.images.headers import Headers
-from praesepe.images.pixel_units import ACCEPTED_UNITS, PixelUnit, parse_unit
+from praesepe.images.units.headers import Headers
+from praesepe.images.units.pixel_units import ACCEPTED_UNITS, PixelUnit, parse_unit
 
 _EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "XPOSURE", "EFFEXPTM")
 _GAIN_KEYS = ("CCDGAIN", "ATODGAIN", "ADCGAIN", "GAIN", "EGAIN")

@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, reason
-from praesepe.images.pixels import FloatImage, Mark, Pixels, scratch_image
+from praesepe.images.reading.pixels import FloatImage, Mark, Pixels, scratch_image
 from praesepe.lazy import extras
 
 ASDF_START = b"#ASDF"

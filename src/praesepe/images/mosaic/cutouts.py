@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError
 from praesepe.flags import NO_VALUE, Flag
-from praesepe.images.gaps import FloatImage, Mask
-from praesepe.images.mosaic import Mosaic
+from praesepe.images.mosaic.mosaic import Mosaic
+from praesepe.images.reading.gaps import FloatImage, Mask
 
 _CHUNK = 128
 _LARGE_BYTES = 1 << 30
@@ -58,9 +58,9 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
 
     A pixel is missing when it is beyond the edge, when the file says so (BLANK, a mask, an
     extension of weights, context or data quality), when its value shows it
-    (`praesepe.images.gaps.find_gaps`: NaN, fill values, plateaus of equal pixels), or when it is
-    exactly zero in all of at least two bands of real numbers. Nothing is resampled: stamps begin
-    at whole pixels.
+    (`praesepe.images.reading.gaps.find_gaps`: NaN, fill values, plateaus of equal pixels), or when
+    it is exactly zero in all of at least two bands of real numbers. Nothing is resampled: stamps
+    begin at whole pixels.
 
     Parameters
     ----------

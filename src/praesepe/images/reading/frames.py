@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 
 from praesepe.errors import InputError, listed
-from praesepe.images.sip import without_leftover_sip, without_sip
+from praesepe.images.reading.sip import without_leftover_sip, without_sip
 
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE")
 

@@ -1,0 +1,1 @@
+"""Tables of any format: where their rows lie, read and written as they were."""
