@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from praesepe.errors import InputError, listed
 from praesepe.network.conditions import ConditionEmbedding
 from praesepe.network.encoders import ResNet, fused
 from praesepe.network.heads.registry import make_head
@@ -30,6 +31,12 @@ class ClusterNet(nn.Module):
         super().__init__()
         self.stamps = StampTransform(asinh_scales)
         self.labels = LabelTransform(card.priors)
+        if card.encoder.settings:
+            raise InputError(
+                f"encoder {card.encoder.name!r} has no settings",
+                given=card.encoder.settings,
+                remedy=f"leave out {listed(card.encoder.settings)}",
+            )
         self.encoder = ResNet(len(card.bands), card.encoder.name)
         features = self.encoder.features
         self.conditions: ConditionEmbedding | None = None

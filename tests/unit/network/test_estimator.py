@@ -494,6 +494,7 @@ def edit(saved: Path, **changes: Any) -> None:
         (lambda p: edit(p, encoder={"name": "smal"}), "'smal'.*'small'"),
         (lambda p: edit(p, encoder={"name": "small"}), r"another network.*'small'.*bands\)[^\n]*$"),
         (lambda p: edit(p, head={"name": "flwo"}), "unknown head 'flwo'.*'flow'"),
+        (lambda p: edit(p, encoder={"name": "tiny", "settings": {"a": 0}}), "'tiny' has no"),
         (lambda p: edit(p, head={"name": "flow", "settings": {"bin": 3}}), "'bin'"),
         (lambda p: edit(p, conditions=[{"name": "seeing", "low": 0, "high": 1}]), "'seeing'"),
         (lambda p: edit(p, survey={"name": "x"}), "missing key"),
@@ -504,7 +505,7 @@ def test_a_folder_that_is_no_model(saved: Path, change: Any, message: str) -> No
     change(saved)
     with pytest.raises(InputError, match=message) as refused:
         Estimator.load(saved)
-    named = ("'smal'", "'flwo'", "'bin'")
+    named = ("'smal'", "'flwo'", "'bin'", "'tiny'")
     assert saved.name in str(refused.value) or message.startswith(named) or "flwo" in message
 
 
