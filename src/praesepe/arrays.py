@@ -64,7 +64,9 @@ def rates(array: Any, what: str) -> NDArray[np.float32]:
         values = np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{what} are not numbers of equal shape; give one array (n, band, y, x)"
+            f"{what} are not numbers of equal shape",
+            given=type(array).__name__,
+            remedy="give one array (n, band, y, x)",
         ) from error
     if unit is not None:
         try:

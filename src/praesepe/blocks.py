@@ -25,7 +25,7 @@ from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
 from praesepe import quantities
-from praesepe.errors import InputError, PraesepeError
+from praesepe.errors import InputError, PraesepeError, check_number, must_be
 from praesepe.quantities import Quantity
 
 BLOCK_SIZE = 256
@@ -80,7 +80,7 @@ def blocks_of(n: int, *, first: int = 0, size: int = BLOCK_SIZE) -> list[Block]:
     list of Block
     """
     if first % size:
-        raise InputError(f"first = {first}: a part of a set begins with a whole block of {size}")
+        raise must_be("first", first, f"a multiple of {size}: a set is made of whole blocks")
     return [
         Block(start // size, min(size, first + n - start), start)
         for start in range(first, first + n, size)
@@ -118,8 +118,8 @@ def map_blocks(
     PraesepeError
         Where a worker process dies, or never begins. Errors of the task are raised as they are.
     """
-    if workers < 1 or run < 1:
-        raise InputError(f"workers = {workers}, run = {run}: the least that is allowed is 1")
+    check_number("workers", workers, 1)
+    check_number("run", run, 1)
     runs = [blocks[start : start + run] for start in range(0, len(blocks), run)]
     workers = min(workers, len(runs))
     if workers > 1:

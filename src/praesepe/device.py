@@ -13,7 +13,7 @@ def usable_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError):
         raise InputError(
-            f"no device {device!r}; give cpu, cuda or cuda:0, cuda:1 …", given=device
+            f"no device {device!r}", given=device, remedy="give cpu, cuda or cuda:0, cuda:1 …"
         ) from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise InputError(

@@ -62,6 +62,12 @@ class InputError(PraesepeError, ValueError):
         self.remedy = remedy
         self.code = code
 
+    def at(self, place: str) -> InputError:
+        """The same error, whose message begins with where it was met."""
+        error = InputError(f"{place}: {self.args[0]}")
+        vars(error).update(vars(self))
+        return error
+
     def __str__(self) -> str:
         """The message and the remedy, in the words of Python."""
         return self.text()
@@ -224,6 +230,45 @@ def unknown(
     )
 
 
+def must_be(
+    name: str, given: object, allowed: object, remedy: str = "", *, code: str = ""
+) -> InputError:
+    """The error for a value that is not among the allowed ones, to be raised by the caller.
+
+    >>> print(must_be("origin", 2, (0, 1)))
+    origin = 2: it must be 0 or 1
+    """
+    message = f"{name} = {given!r}: it must be {listed(allowed, 'or')}"
+    return InputError(message, given=given, allowed=allowed, remedy=remedy, code=code)
+
+
+def outside(
+    name: str,
+    given: float | tuple[float, float],
+    covers: tuple[float, float],
+    of: str,
+    remedy: str = "",
+) -> InputError:
+    """The error for a value or range beyond what something covers, to be raised by the caller.
+
+    >>> print(outside("A_V", 3.0, (0, 1), "the table", "build a wider one"))
+    A_V = 3 is outside the table (0 to 1); build a wider one
+    """
+    low, high = map(float, covers)
+    shown = " to ".join(f"{end:g}" for end in (given if isinstance(given, tuple) else (given,)))
+    message = f"{name} = {shown} is outside {of} ({low:g} to {high:g})"
+    return InputError(message, given=given, allowed=(low, high), remedy=remedy)
+
+
+def bad_file(path: str | Path, fault: str, remedy: str) -> InputError:
+    """The error for a file that cannot be used, to be raised by the caller.
+
+    >>> print(bad_file("data/a.fits", "is empty", "fetch it again"))
+    a.fits is empty; fetch it again
+    """
+    return InputError(f"{Path(path).name} {fault}", given=path, remedy=remedy)
+
+
 def refuse_unused(why: str, **options: object) -> None:
     """Stop where an option was given that nothing would be made of.
 
@@ -296,7 +341,7 @@ def check_number(
         least = f"{'greater than' if above else 'at least'} {low}"
         most = "" if high == math.inf else f" and at most {high}"
         allowed = f"{'a whole' if whole else 'a finite'} number, {least}{most}"
-        raise InputError(f"{name} = {value!r}: it must be {allowed}", given=value, allowed=allowed)
+        raise must_be(name, value, allowed)
     return number
 
 

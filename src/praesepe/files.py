@@ -267,14 +267,16 @@ def check_output(
     path = Path(path).expanduser()
     if suffixes is not None:
         if path.suffix.lower() not in suffixes:
-            allowed = listed(suffixes, "or")
             raise InputError(
-                f"output {path.name}: the format {path.suffix!r} is not one of {allowed}"
+                f"output {path.name}: the format {path.suffix!r} is not one of "
+                f"{listed(suffixes, 'or')}",
+                given=path.suffix,
+                allowed=tuple(suffixes),
             )
         if path.suffix.lower() == ".zarr":
             return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
     if path.is_dir():
-        raise InputError(f"output {path} is a folder; give the name of a file")
+        raise InputError(f"output {path} is a folder", given=path, remedy="give the name of a file")
     _refuse_existing(path, overwrite=overwrite)
     _check_parent(path)
     return path
@@ -299,7 +301,9 @@ def check_whole_folder(
     if path.is_dir() and not any(path.iterdir()):
         return path
     if path.exists() and not (path / marker).is_file():
-        raise InputError(f"output {path} exists and holds no {kind}; choose another name")
+        raise InputError(
+            f"output {path} exists and holds no {kind}", given=path, remedy="choose another name"
+        )
     _refuse_existing(path, overwrite=overwrite)
     return path
 
@@ -323,8 +327,7 @@ def output_folder(
     Path
     """
     path = Path(path).expanduser()
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; give the name of a folder")
+    refuse_file(path)
     existing = [name for name in names if (path / name).exists()]
     if existing and not overwrite:
         raise InputError(
@@ -337,10 +340,18 @@ def output_folder(
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"cannot make the folder {path}: {error.strerror or error}; choose another"
+            f"cannot make the folder {path}: {error.strerror or error}",
+            given=path,
+            remedy="choose another",
         ) from error
     _check_parent(path / "any")
     return path
+
+
+def refuse_file(path: Path) -> None:
+    """Stop where a folder is wanted and a file is there."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file", given=path, remedy="give the name of a folder")
 
 
 def check_space(folder: Path, n_bytes: int, what: str) -> None:
@@ -349,7 +360,10 @@ def check_space(folder: Path, n_bytes: int, what: str) -> None:
     if n_bytes > free:
         raise InputError(
             f"{what} takes {n_bytes / 1e9:,.1f} GB, but the disk of {folder} has "
-            f"{free / 1e9:,.1f} GB free; ask for less, or write to another disk"
+            f"{free / 1e9:,.1f} GB free",
+            given=n_bytes,
+            allowed=f"at most {free} bytes",
+            remedy="ask for less, or write to another disk",
         )
 
 
@@ -362,9 +376,13 @@ def _check_parent(path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise InputError(
-            f"the folder of output {path} does not exist; make it first (mkdir -p {folder})"
+            f"the folder of output {path} does not exist",
+            given=path,
+            remedy=f"make it first (mkdir -p {folder})",
         )
     if not os.access(folder, os.W_OK):
         raise InputError(
-            f"no permission to write to {folder}; choose another folder for {path.name}"
+            f"no permission to write to {folder}",
+            given=path,
+            remedy=f"choose another folder for {path.name}",
         )

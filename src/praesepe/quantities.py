@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, must_be, unknown
 
 Values = NDArray[np.float64]
 
@@ -95,9 +95,13 @@ class Quantity:
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
-            raise InputError(f"quantity {self.name!r}: its name must be usable in code")
+            raise must_be("a quantity's name", self.name, "usable in code, as 'log_age' is")
         if bool(self.sources) != (self.derive is not None):
-            raise InputError(f"quantity {self.name!r}: sources and derive belong together")
+            raise InputError(
+                f"quantity {self.name!r}: sources and derive belong together",
+                given=(self.sources, self.derive),
+                remedy="give both or neither",
+            )
         if not self.word:
             object.__setattr__(self, "word", self.name)
 
@@ -171,7 +175,11 @@ class Quantity:
     def derived(self, values: Mapping[str, Any], context: Context) -> Values:
         """Its values from those of its sources."""
         if self.derive is None:
-            raise InputError(f"quantity {self.name!r} does not derive from others")
+            raise InputError(
+                f"quantity {self.name!r} does not derive from others",
+                given=self.name,
+                remedy="give its values, or register it with sources and derive",
+            )
         sources = {name: np.asarray(values[name], dtype=float) for name in self.sources}
         return np.asarray(self.derive(sources, context))
 
@@ -220,15 +228,12 @@ def register(quantity: Quantity) -> Quantity:
             raise _taken(quantity, quantity.name, f"is what {other.name!r} is the logarithm of")
     known = _REGISTRY.get(quantity.name)
     if known is not None and known != quantity:
-        raise InputError(f"quantity {quantity.name!r} is registered already; choose another name")
+        raise _taken(quantity, quantity.name, "is registered already")
     for source in quantity.sources:
         get(source)
     for other in drawn():
         if other.prior == quantity.prior and other.name != quantity.name:
-            raise InputError(
-                f"quantity {quantity.name!r}: {other.name!r} is drawn from prior "
-                f"{quantity.prior!r} already; choose another"
-            )
+            raise _taken(quantity, quantity.prior, f"is the prior of {other.name!r} already")
     _REGISTRY[quantity.name] = quantity
     return quantity
 

@@ -57,7 +57,7 @@ def test_work_is_cut_into_blocks(n, first, expected):
 
 
 def test_a_part_begins_with_a_whole_block():
-    with pytest.raises(InputError, match="begins with a whole block of 4"):
+    with pytest.raises(InputError, match="a multiple of 4: a set is made of whole blocks"):
         blocks_of(4, first=3, size=4)
 
 

@@ -61,7 +61,7 @@ def test_quantities_are_pickled_by_name() -> None:
 
 
 def test_a_prior_belongs_to_one_quantity() -> None:
-    with pytest.raises(InputError, match="'log_mass' is drawn from prior 'log_mass' already"):
+    with pytest.raises(InputError, match="'log_mass' is the prior of 'log_mass' already"):
         quantities.register(Quantity("weight", "w", "", "a toy", prior="log_mass"))
 
 

@@ -242,7 +242,7 @@ def test_bands_have_different_names() -> None:
 def test_unknown_survey_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Did you mean 'phat'\?"):
         load_survey("phatt")
-    with pytest.raises(InputError, match="praesepe survey init"):
+    with pytest.raises(InputError, match=r"praesepe\.init_survey"):
         load_survey(tmp_path / "none.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("name = \n")

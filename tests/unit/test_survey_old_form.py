@@ -75,7 +75,7 @@ def test_inline_tables_and_dotted_keys_are_understood() -> None:
 def test_a_users_old_file_is_refused_with_advice(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(OLD)
-    with pytest.raises(InputError, match=r"praesepe survey upgrade .*mine\.toml"):
+    with pytest.raises(InputError, match=r"praesepe.upgrade_survey.*mine\.toml"):
         load_survey(file)
     upgrade_survey(file)
     assert load_survey(file).name == "mine"

@@ -159,7 +159,12 @@ OPTIONS = {
 }
 """Arguments of the library whose options have another name."""
 
-COMMANDS = {"praesepe.import_isochrones": "praesepe stars import FILE --name NAME"}
+COMMANDS = {
+    "praesepe.build_fields": "praesepe fields build",
+    "praesepe.import_isochrones": "praesepe stars import FILE --name NAME",
+    "praesepe.init_survey": "praesepe survey init",
+    "praesepe.upgrade_survey": "praesepe survey upgrade",
+}
 """Functions of the library that are commands."""
 
 
@@ -169,8 +174,8 @@ def as_options(code: str) -> str:
     Of arguments, ``"units={'F475W': 'Jy'}"``, the options, ``"--unit F475W=Jy"``; of a call of a
     function the command; empty where there is none.
     """
-    if called := re.match(r"([\w.]+)\(", code):
-        return COMMANDS.get(called[1], "")
+    if called := re.match(r"([\w.]+)\((?:'(.*)'\)$)?", code):
+        return " ".join(filter(None, (COMMANDS.get(called[1]), called[2])))
     try:
         call = ast.parse(f"f({code})", mode="eval").body
         given = {one.arg: ast.literal_eval(one.value) for one in getattr(call, "keywords", [])}

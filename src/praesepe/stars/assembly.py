@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning, bad_file
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.readers import IsochroneFile
 from praesepe.stars.truncation import check_whole
@@ -107,8 +107,10 @@ def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Stars]:
     if not cells:
         shown = f"{min(ages):g} to {max(ages):g}" if ages else "none"
         raise InputError(
-            f"no isochrone has a log age of {LOG_AGES[0]:g} to {LOG_AGES[1]:g} (found: {shown}); "
-            "download ages within these"
+            f"no isochrone has a log age of {LOG_AGES[0]:g} to {LOG_AGES[1]:g} (found: {shown})",
+            given=ages,
+            allowed=LOG_AGES,
+            remedy="download ages within these",
         )
     return cells
 
@@ -122,10 +124,8 @@ def _place(cells: dict[tuple[float, int], Stars], z: float, age: float, stars: S
     known = cells.get((z, slot))
     if known is not None:
         if known[0] is not stars[0]:
-            raise InputError(
-                f"{known[0].path.name} and {stars[0].path.name} both have Z = {z:g} at log age "
-                f"{age:g}; give one of them"
-            )
+            fault = f"and {stars[0].path.name} both have Z = {z:g} at log age {age:g}"
+            raise bad_file(known[0].path, fault, "give one of them")
         if abs(_age(known) - slot * STEP_DEX) <= abs(age - slot * STEP_DEX):
             return
     cells[z, slot] = stars
@@ -142,7 +142,11 @@ def _common_slots(
             f"Z = {z:g}: {min(s) * STEP_DEX:.2f} to {max(s) * STEP_DEX:.2f}"
             for z, s in zip(metallicities, sets, strict=True)
         )
-        raise InputError(f"the metallicities have no age in common ({shown}); download the same")
+        raise InputError(
+            f"the metallicities have no age in common ({shown})",
+            given=list(metallicities),
+            remedy="download the same ages of each",
+        )
     if common != every:
         lost = ", ".join(f"{slot * STEP_DEX:.2f}" for slot in sorted(every - common))
         warnings.warn(

@@ -194,5 +194,8 @@ def _refuse_outside(passband: Passband, low: float, high: float, what: str) -> N
     if fraction > OUTSIDE_ALLOWED:
         raise InputError(
             f"{fraction:.0%} of the filter {passband.name!r} lies outside {what} "
-            f"({low:.0f} to {high:.0f} Angstrom); choose another filter or extinction law"
+            f"({low:.0f} to {high:.0f} Angstrom)",
+            given=passband.name,
+            allowed=(low, high),
+            remedy="choose another filter or extinction law",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import InputError
+from praesepe.errors import check_number, must_be
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,14 +48,10 @@ class Binaries:
 
     def __post_init__(self) -> None:
         low, high = self.mass_ratio
-        if not 0 <= self.fraction <= 1:
-            raise InputError(f"a fraction of binaries of {self.fraction!r}: allowed are 0 to 1")
+        check_number("the fraction of binaries", self.fraction, 0, 1, whole=False)
         if not 0 < low <= high <= 1:
-            raise InputError(
-                f"mass ratios of {low!r} to {high!r}: allowed is a range above 0 and up to 1"
-            )
-        if not self.slope > -1:
-            raise InputError(f"a slope of {self.slope!r} of the mass ratios: allowed is above -1")
+            raise must_be("mass_ratio", self.mass_ratio, "a range above 0 and up to 1")
+        check_number("the slope of the mass ratios", self.slope, -1, whole=False, above=True)
 
     @property
     def mean_ratio(self) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from praesepe.errors import InputError, MissingDependencyError, listed, reason, unknown
+from praesepe.errors import InputError, MissingDependencyError, bad_file, listed, reason, unknown
 from praesepe.stars.passbands import Passband, sedpy_data
 from praesepe.survey import Band, Survey
 from praesepe.survey.bands import FilterCurve
@@ -64,7 +64,9 @@ def load_passband(spec: str | Path, instrument: str = "") -> Passband:
         return _read_curve(Path(spec), Path(spec).stem)
     name = _find(text, instrument)
     if name is None and is_path(text):
-        raise InputError(f"there is no filter file {text}", remedy="correct its path in the survey")
+        raise InputError(
+            f"there is no filter file {text}", given=text, remedy="correct its path in the survey"
+        )
     if name is None:
         raise _unknown(text)
     return _read_curve(_curve_files()[name], name)
@@ -95,6 +97,8 @@ def band_curve(band: Band) -> Passband:
             raise InputError(
                 f"the pivot wavelength of the curve {curve.name!r} is {pivot:.0f} Angstrom, that "
                 f"of {found[1]} is {nearest:.0f} Angstrom",
+                given=pivot,
+                allowed=expected,
                 remedy=_unit_remedy(pivot, expected) or "give the band the curve of its filter",
             )
     return curve
@@ -137,11 +141,15 @@ def _find(text: str, instrument: str) -> str | None:
         raise InputError(
             f"filter {text!r} ({listed(sorted(found), 'or')}) is not on the instrument "
             f"{instrument!r}",
+            given=(text, instrument),
+            allowed=tuple(sorted(found)),
             remedy="give a filter and an instrument that belong together",
         )
     if len(fitting) > 1:
         raise InputError(
             f"filter {text!r} may be {listed(sorted(fitting), 'or')}",
+            given=text,
+            allowed=tuple(sorted(fitting)),
             remedy="name the camera too, as in 'ACS/WFC F814W'",
         )
     return fitting[0] if fitting else None
@@ -244,14 +252,17 @@ def _read_curve(path: Path, name: str) -> Passband:
     try:
         table = np.loadtxt(path, usecols=(0, 1), ndmin=2)
     except (ValueError, OSError, UnicodeDecodeError, IndexError) as error:
-        raise InputError(
-            f"{path.name} is not a filter curve ({reason(error)}); give a text file with two "
-            "columns, wavelength [Angstrom] and throughput"
+        raise bad_file(
+            path,
+            f"is not a filter curve ({reason(error)})",
+            "give a text file with two columns, wavelength [Angstrom] and throughput",
         ) from error
     table = table[np.isfinite(table).all(axis=1)]
     table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
     if len(table) < 3 or table[:, 1].max() <= 0:
-        raise InputError(f"filter {name!r}: needs at least three points and a positive throughput")
+        raise bad_file(
+            path, "is no filter curve", "give at least three points and a positive throughput"
+        )
     seen = np.flatnonzero(table[:, 1] > NEGLIGIBLE * table[:, 1].max())
     table = table[max(seen[0] - 1, 0) : seen[-1] + 2]
     curve = Passband(name, table[:, 0], table[:, 1])
@@ -260,6 +271,8 @@ def _read_curve(path: Path, name: str) -> Passband:
         raise InputError(
             f"filter {name!r}: its pivot wavelength is {pivot:.4g} Angstrom; allowed are "
             f"{low:.0f} to {high:.0f}",
+            given=pivot,
+            allowed=PIVOTS_ANGSTROM,
             remedy="give the file's wavelengths in Angstrom, not in nm, micron or m",
         )
     return curve

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import check_number, outside, unknown
 from praesepe.lazy import extras
 
 
@@ -39,8 +39,7 @@ def transmission(
     MissingDependencyError
         Where `dust_extinction` is not installed.
     """
-    if not (np.isfinite(a_v) and a_v >= 0):
-        raise InputError(f"A_V = {a_v!r} mag is not an extinction; give a number from 0 up")
+    check_number("A_V", a_v, 0, whole=False)
     if a_v == 0:
         return np.ones(len(wavelength_angstrom))
     model = _model(law, r_v)
@@ -66,9 +65,11 @@ def _model(law: str, r_v: float) -> Any:
     """A law of `dust_extinction` with its R_V."""
     with extras():
         from dust_extinction import parameter_averages
-    if law not in parameter_averages.__all__:
-        raise unknown("extinction law", law, parameter_averages.__all__)
-    try:
-        return getattr(parameter_averages, law)(Rv=r_v)
-    except ValueError as error:
-        raise InputError(f"R_V = {r_v:g} is not covered by the law {law}: {error}") from error
+    laws = {name: getattr(parameter_averages, name) for name in parameter_averages.__all__}
+    laws = {name: made for name, made in laws.items() if hasattr(made, "Rv_range")}
+    if law not in laws:
+        raise unknown("extinction law", law, laws)
+    low, high = laws[law].Rv_range
+    if not low <= r_v <= high:
+        raise outside("R_V", r_v, (low, high), f"the law {law}")
+    return laws[law](Rv=r_v)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, must_be, unknown
 
 if TYPE_CHECKING:
     from praesepe.survey import MassFunction
@@ -37,7 +37,7 @@ class InitialMassFunction(Protocol):
 
 def _check_edges(edges: tuple[float, ...]) -> None:
     if any(low >= high for low, high in pairwise(edges)):
-        raise InputError(f"the edges of a mass function must ascend; given: {edges}")
+        raise must_be("the edges of a mass function", edges, "ascending")
 
 
 def _power_integral(low: ArrayLike, high: ArrayLike, exponent: ArrayLike) -> np.ndarray:
@@ -80,7 +80,9 @@ class BrokenPowerLaw:
         if len(self.edges) != len(self.slopes) + 1 or self.edges[0] <= 0:
             raise InputError(
                 f"{len(self.slopes)} slopes need {len(self.slopes) + 1} positive edges; "
-                f"given: {self.edges}"
+                f"given: {self.edges}",
+                given=self.edges,
+                allowed=f"{len(self.slopes) + 1} positive numbers",
             )
         _check_edges(self.edges)
 
@@ -153,9 +155,9 @@ class LogNormalPowerLaw:
     def __post_init__(self) -> None:
         _check_edges(self.edges)
         if not (self.edges[0] > 0 and self.center > 0 and self.sigma_dex > 0):
-            raise InputError(
-                "a log-normal mass function needs positive masses and a positive width; given: "
-                f"edges {self.edges}, center {self.center:g}, width {self.sigma_dex:g} dex"
+            given = (self.edges, self.center, self.sigma_dex)
+            raise must_be(
+                "edges, center and width of a log-normal mass function", given, "positive"
             )
 
     @property

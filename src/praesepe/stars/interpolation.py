@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import check_number, outside
 from praesepe.stars.isochrones import (
     COLUMNS,
     METALLICITY_REACH_DEX,
@@ -49,16 +49,12 @@ def refine_metallicity(
     InputError
         For a step that is not positive, or a range that is reversed or beyond the grid.
     """
-    if not step_dex > 0:
-        raise InputError(f"step_dex = {step_dex!r}: the step in log Z must be positive")
+    check_number("step_dex", step_dex, 0, whole=False, above=True)
     first, last = float(grid.metallicity[0]), float(grid.metallicity[-1])
     low, high = first if low is None else low, last if high is None else high
     reach = 10.0**METALLICITY_REACH_DEX
     if not first / reach <= low <= high <= last * reach:
-        raise InputError(
-            f"metallicities from Z = {low:g} to {high:g} cannot be had from a stellar model of "
-            f"{first:g} to {last:g}"
-        )
+        raise outside("metallicity", (low, high), (first, last), "the stellar model")
     ends = np.clip([low, high], first, last)
     steps = int(np.ceil(np.log10(ends[1] / ends[0]) / step_dex - 1e-9))
     wanted = np.geomspace(ends[0], ends[1], steps + 1) if steps else ends[:1]

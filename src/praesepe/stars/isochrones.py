@@ -10,12 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import check_number, outside
 from praesepe.stars.embedded import ISOCHRONES, read_embedded
 
 FIRST_WHITE_DWARF, LAST_WHITE_DWARF = 10, 12
 LEAST_LOG_L = -1.0
 """White dwarfs fainter than this (log10 of solar luminosities) give no light."""
+NARROW = "narrow the prior, or choose another model"
 METALLICITY_REACH_DEX = 0.2
 """How far beyond the ends of a grid a metallicity may lie before it is refused."""
 STEP_LOG_L = 5e-4
@@ -150,17 +151,12 @@ class IsochroneGrid:
         InputError
             Where `metallicity` is not positive, or more than 0.2 dex beyond the grid.
         """
-        known = ", ".join(f"{z:g}" for z in self.metallicity)
-        if not metallicity > 0:
-            raise InputError(f"metallicity {metallicity!r} is not a mass fraction; known: {known}")
+        check_number("metallicity", metallicity, 0, whole=False, above=True)
         away = np.abs(np.log10(self.metallicity / metallicity))
         low, high = self.metallicity[0], self.metallicity[-1]
         inside = low <= metallicity <= high
         if not inside and away.min() > METALLICITY_REACH_DEX:
-            raise InputError(
-                f"metallicity Z = {metallicity:g} is outside the stellar model "
-                f"({low:g} to {high:g}); its values are {known}"
-            )
+            raise outside("metallicity", metallicity, (low, high), "the stellar model")
         return int(away.argmin())
 
 
@@ -179,17 +175,11 @@ def check_covers(
     half = 0.5 * float(np.diff(grid.log_age).min(initial=0.05)) + 1e-9
     first, last = grid.log_age[0], grid.log_age[-1]
     if not (first - half <= log_age_range[0] and log_age_range[1] <= last + half):
-        raise InputError(
-            f"log ages {log_age_range[0]:g} to {log_age_range[1]:g} are asked for, but the "
-            f"{name} covers {first:g} to {last:g}; narrow the prior, or choose another model"
-        )
+        raise outside("log age", log_age_range, (first, last), f"the {name}", NARROW)
     poor, rich = grid.metallicity[0], grid.metallicity[-1]
     reach = 10.0**METALLICITY_REACH_DEX
     if not (poor / reach <= z_range[0] and z_range[1] <= rich * reach):
-        raise InputError(
-            f"metallicities Z = {z_range[0]:g} to {z_range[1]:g} are asked for, but the "
-            f"{name} covers {poor:g} to {rich:g}; narrow the range, or choose another model"
-        )
+        raise outside("metallicity", z_range, (poor, rich), f"the {name}", NARROW)
 
 
 def pack(grid: IsochroneGrid) -> dict[str, np.ndarray]:

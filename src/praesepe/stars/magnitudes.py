@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from praesepe.errors import InputError, listed
+from praesepe.errors import check_number, listed, must_be, outside
 from praesepe.stars.atmospheres import MagnitudeTable, SpectralLibrary, metals_dex
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
@@ -75,10 +75,7 @@ class StellarTable:
         """
         low, high = self.a_v
         if not low - 1e-6 <= a_v <= high + 1e-6:
-            raise InputError(
-                f"A_V = {a_v!r} mag is outside this table of stars ({low:g} to {high:g} mag); "
-                "build one with a wider range"
-            )
+            raise outside("A_V", a_v, self.a_v, "the table of stars", "build a wider one")
         if self.dust is None:
             return self.mag_ab
         powers = (a_v - low) ** np.arange(1, self.dust.shape[-1] + 1)
@@ -118,8 +115,7 @@ class StellarTable:
             For an age more than half a step outside the table, an extinction outside it, or a
             mass that is not positive.
         """
-        if not mass > 0:
-            raise InputError(f"a cluster's mass must be positive; given: {mass!r}")
+        check_number("mass", mass, 0, whole=False, above=True)
         age, metals = self._nearest(log_age, metallicity)
         magnitude = self.magnitudes(self.a_v[0] if a_v is None else a_v)
         flux = 10.0 ** (-0.4 * magnitude[age, metals])  # (N, B)
@@ -130,7 +126,7 @@ class StellarTable:
         low, high = self.log_age[0], self.log_age[-1]
         half = 0.5 * float(np.diff(self.log_age).max(initial=0.1)) + 1e-9
         if not low - half <= log_age <= high + half:
-            raise InputError(f"log age {log_age!r} is outside the table ({low:g} to {high:g})")
+            raise outside("log_age", log_age, (low, high), "the table of stars")
         age = int(np.abs(self.log_age - log_age).argmin())
         return age, int(np.abs(np.log10(self.metallicity / metallicity)).argmin())
 
@@ -235,10 +231,10 @@ def build_table(
         extinctions that descends.
     """
     if not passbands:
-        raise InputError("a table of stars needs at least one filter")
+        raise must_be("passbands", passbands, "at least one filter")
     low, high = a_v if isinstance(a_v, tuple) else (a_v, a_v)
     if low > high:
-        raise InputError(f"A_V from {low:g} to {high:g} mag: the first must not exceed the second")
+        raise must_be("a_v", a_v, "a range whose first value does not exceed the second")
     grid = grid or IsochroneGrid.embedded()
     corrections = partial(
         SpectralLibrary.embedded().bolometric_corrections, passbands, r_v=r_v, law=law

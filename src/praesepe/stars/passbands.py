@@ -44,14 +44,19 @@ class Passband:
     def __post_init__(self) -> None:
         wavelength = np.asarray(self.wavelength_angstrom, dtype=float)
         throughput = np.asarray(self.throughput, dtype=float)
+        fault = ""
         if wavelength.ndim != 1 or wavelength.shape != throughput.shape or len(wavelength) < 3:
-            raise InputError(f"filter {self.name!r}: needs two columns of at least three values")
-        if not (np.isfinite(wavelength).all() and np.isfinite(throughput).all()):
-            raise InputError(f"filter {self.name!r}: holds values that are not finite")
-        if wavelength[0] <= 0 or (np.diff(wavelength) <= 0).any():
-            raise InputError(f"filter {self.name!r}: wavelengths must be positive and ascend")
-        if throughput.max() <= 0:
-            raise InputError(f"filter {self.name!r}: lets no light through")
+            fault = "needs two columns of at least three values"
+        elif not (np.isfinite(wavelength).all() and np.isfinite(throughput).all()):
+            fault = "holds values that are not finite"
+        elif wavelength[0] <= 0 or (np.diff(wavelength) <= 0).any():
+            fault = "wavelengths must be positive and ascend"
+        elif throughput.max() <= 0:
+            fault = "lets no light through"
+        if fault:
+            raise InputError(
+                f"filter {self.name!r}: {fault}", given=self.name, remedy="correct its curve"
+            )
         object.__setattr__(self, "wavelength_angstrom", wavelength)
         object.__setattr__(self, "throughput", np.maximum(throughput, 0.0))
 

@@ -12,13 +12,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning, bad_file
 from praesepe.stars.isochrones import Isochrone, surface_gravity
 
 ALLOWED = (
     "give the output of the PARSEC CMD web form, a MIST .iso or .iso.cmd file, or an isoc_z….dat "
     "file or folder of FSPS"
 )
+AGAIN = "download it again"
 PARSEC_SOLAR_Z = 0.0152
 """Present solar metallicity of PARSEC (Bressan et al. 2012), for files with [M/H] alone."""
 LOWEST_MASS_OF_KIND_1 = 0.7
@@ -97,16 +98,18 @@ class _Text:
 
     def need(self, meaning: str) -> np.ndarray:
         """Column of a meaning that every file must have."""
-        column = self.find(meaning)
+        column, named = self.find(meaning), " or ".join(map(repr, ALIASES[meaning]))
         if column is not None and np.isnan(column).any():
-            raise InputError(
-                f"{self.path.name}: row {np.argmax(np.isnan(column)) + 1} has no number in its "
-                f"column {' or '.join(map(repr, ALIASES[meaning]))}; leave that row out"
+            raise bad_file(
+                self.path,
+                f"has no number in row {np.argmax(np.isnan(column)) + 1} of its column {named}",
+                "leave that row out",
             )
         if column is None:
             raise InputError(
-                f"{self.path.name} has no column {' or '.join(map(repr, ALIASES[meaning]))}; "
-                f"its columns are {', '.join(self.names)}"
+                f"{self.path.name} has no column {named}; its columns are {', '.join(self.names)}",
+                given=self.names,
+                allowed=ALIASES[meaning],
             )
         return column
 
@@ -160,7 +163,7 @@ def read_isochrones(paths: Sequence[str | Path] | str | Path) -> tuple[Isochrone
     """
     every = [paths] if isinstance(paths, str | Path) else list(paths)
     if not every:
-        raise InputError(f"no isochrone file is given; {ALLOWED}")
+        raise InputError("no isochrone file is given", given=paths, remedy=ALLOWED)
     return tuple(_read(path) for one in every for path in _expand(Path(one)))
 
 
@@ -171,7 +174,7 @@ def _expand(path: Path) -> Iterable[Path]:
     # FSPS keeps lists of metallicities and others beside its isochrones
     found = [one for one in found if re.fullmatch(r"isoc_z.*\.dat", one.name)] or found
     if not found:
-        raise InputError(f"the folder {path} holds no isochrones; {ALLOWED}")
+        raise InputError(f"the folder {path} holds no isochrones", given=path, remedy=ALLOWED)
     return found
 
 
@@ -179,7 +182,9 @@ def _read(path: Path) -> IsochroneFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(
+            f"cannot read {path}: {error.strerror}", given=path, remedy=ALLOWED
+        ) from error
     text, reader = _parse(path, content)
     return reader(text, hashlib.sha256(content).hexdigest())
 
@@ -187,15 +192,15 @@ def _read(path: Path) -> IsochroneFile:
 def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
     """Split a text into comments and numbers, find the names of the columns and who reads them."""
     if not content.strip():
-        raise InputError(f"{path.name} is empty; download it again")
+        raise bad_file(path, "is empty", AGAIN)
     if content.startswith(b"\x1f\x8b"):
-        raise InputError(f"{path.name} is compressed; unpack it first (gunzip)")
+        raise bad_file(path, "is compressed", "unpack it first (gunzip)")
     if b"<html" in content[:2000].lower():
-        raise InputError(
-            f"{path.name} is a web page, not the table; save the file to which the page links"
+        raise bad_file(
+            path, "is a web page, not the table", "save the file to which the page links"
         )
     if b"\x00" in content:
-        raise InputError(f"{path.name} is not a text file; {ALLOWED}")
+        raise bad_file(path, "is not a text file", ALLOWED)
     comments: list[str] = []
     rows: list[str] = []
     headers: dict[tuple[str, ...], _Reader] = {}
@@ -217,14 +222,15 @@ def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
         shown = shown if rows else names
     if not headers:
         columns = ", ".join(shown[:12])
-        raise InputError(f"{path.name} is not an isochrone file (columns: {columns}); {ALLOWED}")
+        raise bad_file(path, f"is not an isochrone file (columns: {columns})", ALLOWED)
     if not rows:
-        raise InputError(f"{path.name} is truncated: it has no rows; download it again")
+        raise bad_file(path, "is truncated: it has no rows", AGAIN)
     if len(headers) > 1:
         one, other = (" ".join(names) for names in list(headers)[:2])
-        raise InputError(
-            f"{path.name} has isochrones of different columns ({one}; {other}); split it into "
-            "files that have the same"
+        raise bad_file(
+            path,
+            f"has isochrones of different columns ({one}; {other})",
+            "split it into files that have the same",
         )
     ((names, reader),) = headers.items()
     ended = content.rstrip(b" \t").endswith(b"\n") or not line.endswith(rows[-1])
@@ -256,23 +262,17 @@ def _table(rows: list[str], names: Sequence[str], path: Path, *, ended: bool) ->
                 raise ValueError(f"row {i + 1} has {len(numbers)} columns of {len(names)}")
             table[i, :n] = numbers
         except ValueError as error:
-            raise InputError(
-                f"{path.name} is truncated or damaged: {error}; download it again"
-            ) from error
+            raise bad_file(path, f"is truncated or damaged: {error}", AGAIN) from error
         if not label:
             bare.append(i)
         elif _is_number(label[0]):
             if not labelled:
-                raise InputError(
-                    f"{path.name} is truncated or damaged: it names {n} columns, and row {i + 1} "
-                    "has more; download it again"
-                )
+                fault = f"is truncated or damaged: it names {n} columns, and row {i + 1} has more"
+                raise bad_file(path, fault, AGAIN)
             table[i, n] = float(label[0])
     if labelled and not ended and bare == [len(rows) - 1] and len(rows) > 1:
-        raise InputError(
-            f"{path.name} is truncated: its last row has {n} columns of {len(names)}; download it "
-            "again"
-        )
+        fault = f"is truncated: its last row has {n} columns of {len(names)}"
+        raise bad_file(path, fault, AGAIN)
     return table
 
 
@@ -327,7 +327,7 @@ def _read_mist(text: _Text, checksum: str) -> IsochroneFile:
     """MIST .iso and .iso.cmd: block by block in age, one metallicity or, joined, several."""
     _check_mist_is_whole(text)
     if not (text.stated > 0).all():
-        raise InputError(f"{text.path.name} does not say its Zinit; download it again")
+        raise bad_file(text.path, "does not say its Zinit", AGAIN)
     return _stars(text, "MIST", checksum, text.stated, MIST_KINDS)
 
 
@@ -336,16 +336,13 @@ def _check_mist_is_whole(text: _Text) -> None:
     joined = "\n".join(text.comments)
     rows = [int(n) for n in re.findall(r"number of EEPs, cols\s*=\s*(\d+)", joined)]
     blocks = sum(int(n) for n in re.findall(r"number of isochrones\s*=\s*(\d+)", joined))
-    if rows and sum(rows) != len(text.table):
-        raise InputError(
-            f"{text.path.name} is truncated: it should have {sum(rows)} rows and has "
-            f"{len(text.table)}; download it again"
-        )
-    if blocks and rows and blocks != len(rows):
-        raise InputError(
-            f"{text.path.name} is truncated: it should have {blocks} isochrones and has "
-            f"{len(rows)}; download it again"
-        )
+    for what, stated, found in (
+        ("rows", sum(rows), len(text.table)),
+        ("isochrones", blocks, len(rows)),
+    ):
+        if rows and stated and stated != found:
+            fault = f"is truncated: it should have {stated} {what} and has {found}"
+            raise bad_file(text.path, fault, AGAIN)
 
 
 def _read_fsps(text: _Text, checksum: str) -> IsochroneFile:
@@ -354,8 +351,9 @@ def _read_fsps(text: _Text, checksum: str) -> IsochroneFile:
     metallicity = float(stated[1]) if stated else 0.0
     if not 0 < metallicity < 1:
         raise InputError(
-            f"the name {text.path.name!r} does not say the metallicity; FSPS names its files like "
-            "isoc_z0.0200.dat: rename it so"
+            f"the name {text.path.name!r} does not say the metallicity",
+            given=text.path,
+            remedy="FSPS names its files like isoc_z0.0200.dat: rename it so",
         )
     column = np.full(len(text.table), metallicity)
     return _stars(text, "FSPS", checksum, column, FSPS_KINDS)
@@ -396,10 +394,8 @@ def _refuse_twice(
     found, times = np.unique(begins[:, :2], axis=0, return_counts=True)
     if (times > 1).any():
         z, age = found[times > 1][0]
-        raise InputError(
-            f"{path.name} has two isochrones of Z = {z:g} and log age {age:g}; split it, and give "
-            "one of them"
-        )
+        fault = f"has two isochrones of Z = {z:g} and log age {age:g}"
+        raise bad_file(path, fault, "split it, and give one of them")
 
 
 def summary(files: Sequence[IsochroneFile]) -> str:

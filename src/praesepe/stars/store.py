@@ -126,11 +126,17 @@ def import_isochrones(
         For a name that cannot be used, or files that are no isochrones.
     """
     if name == EMBEDDED:
-        raise InputError(f"the name {EMBEDDED!r} belongs to the embedded model; choose another")
+        raise InputError(
+            f"the name {EMBEDDED!r} belongs to the embedded model",
+            given=name,
+            remedy="choose another",
+        )
     if not NAME.fullmatch(name) or name.endswith(".npz"):
         raise InputError(
-            f"{name!r} cannot name a stellar model; use letters, digits, dots, dashes and "
-            "underscores"
+            f"{name!r} cannot name a stellar model",
+            given=name,
+            allowed=NAME.pattern,
+            remedy="use letters, digits, dots, dashes and underscores",
         )
     path = folder() / f"{name}.npz"
     if path.exists() and not overwrite:
@@ -189,7 +195,11 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the stellar model {path!s}: {error.strerror}") from error
+        raise InputError(
+            f"cannot read the stellar model {path!s}: {error.strerror}",
+            given=path,
+            remedy="import it again",
+        ) from error
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -199,8 +209,9 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
             raise ValueError("its content is not the one that was written")
     except (ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile, OSError) as error:
         raise InputError(
-            f"{path!s} is not a grid of isochrones, or is damaged ({reason(error)}); import it "
-            "again"
+            f"{path!s} is not a grid of isochrones, or is damaged ({reason(error)})",
+            given=path,
+            remedy="import it again",
         ) from error
     return grid, record
 

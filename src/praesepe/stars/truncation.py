@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, bad_file
 
 if TYPE_CHECKING:
     from praesepe.stars.readers import IsochroneFile
@@ -135,7 +135,8 @@ def _coolest(file: IsochroneFile, rows: np.ndarray) -> float:
 
 
 def _cut(file: IsochroneFile, age: float, why: str) -> InputError:
-    return InputError(
-        f"{file.path.name} is truncated in its isochrone of log age {age:g}: {why}; download it "
-        "again, or delete that isochrone from the file"
+    return bad_file(
+        file.path,
+        f"is truncated in its isochrone of log age {age:g}: {why}",
+        "download it again, or delete that isochrone from the file",
     )

@@ -36,7 +36,9 @@ def init_survey(file: str | Path, *, like: str = "phat", overwrite: bool = False
     """
     file = Path(file)
     if file.suffix != ".toml":
-        raise InputError(f"{file}: the name of a survey file ends in .toml")
+        raise InputError(
+            f"{file}: the name of a survey file ends in .toml", given=file, allowed=".toml"
+        )
     name = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "-" for c in file.stem)
     ours = f'name = "{name.lstrip("_.-") or "mine"}"'
     text = survey_text(like).replace(f'name = "{like}"', ours, 1)

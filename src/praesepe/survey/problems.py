@@ -8,23 +8,31 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from praesepe.errors import nearest
+from praesepe.errors import InputError, nearest
 
 OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
 """What pydantic says of a value that is of another kind than it tried."""
 
 
-def explained(error: ValidationError, root: type[Any]) -> str:
-    """One line for each mistake in what should be a `root`, with the nearest valid key."""
+def not_valid(error: ValidationError, root: type[Any], wrong: str) -> InputError:
+    """The error for what should be a `root`: `wrong`, and a line for each mistake.
+
+    By key, it carries the values that were given, and the keys or values that are allowed there.
+    """
     found: list[Any] = list(error.errors())
-    wrong = {f["loc"] for f in found}
+    places = {f["loc"] for f in found}
     # A band that is wrong is not counted; that is no error of its own.
     found = [
         f
         for f in found
-        if f["type"] != "too_short" or not any(w[: len(f["loc"])] == f["loc"] != w for w in wrong)
+        if f["type"] != "too_short" or not any(p[: len(f["loc"])] == f["loc"] != p for p in places)
     ]
-    return "\n  ".join(_explain(problem, root) for problem in _meant(found))
+    found = _meant(found)
+    return InputError(
+        "\n  ".join([f"{wrong}:", *(_explain(problem, root) for problem in found)]),
+        given={".".join(_where(one)): one["input"] for one in found},
+        allowed={".".join(_where(one)): _allowed(one, root) for one in found},
+    )
 
 
 def _meant(found: list[Any]) -> list[Any]:
@@ -53,22 +61,32 @@ def _keys(loc: tuple[int | str, ...]) -> list[str]:
     return [str(part) for part in loc if re.fullmatch(r"\w+", str(part)) and part not in kinds]
 
 
+def _where(problem: Any) -> list[str]:
+    """Where one of pydantic's findings stands."""
+    if problem["type"] == "extra_forbidden":
+        return [*_keys(problem["loc"][:-1]), str(problem["loc"][-1])]  # whatever its letters
+    return _keys(problem["loc"])
+
+
+def _allowed(problem: Any, root: type[Any]) -> tuple[str, ...] | str:
+    """The keys that are allowed in place of an unknown one, or what a value must be."""
+    if problem["type"] == "extra_forbidden":
+        return tuple(_model_at(_where(problem)[:-1], root).keys())
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
 def _explain(problem: Any, root: type[Any]) -> str:
     """One line for one of pydantic's findings, with the nearest valid key."""
-    where = _keys(problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        where = [*_keys(problem["loc"][:-1]), str(problem["loc"][-1])]  # whatever its letters
-        model = _model_at(where[:-1], root)
-        keys = model.keys()
-        close = nearest(where[-1], keys)
+    where, allowed = _where(problem), _allowed(problem, root)
+    if not isinstance(allowed, str):
+        close = nearest(where[-1], allowed)
         hint = f" Did you mean {close!r}?" if close else ""
-        return f"unknown key {'.'.join(where)!r}.{hint} Allowed here: {', '.join(keys)}."
+        return f"unknown key {'.'.join(where)!r}.{hint} Allowed here: {', '.join(allowed)}."
     if problem["type"] == "missing":
         return f"missing key {'.'.join(where)!r}."
-    message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     shown = "" if isinstance(given, dict | list | tuple) else f" (given: {given!r})"
-    return f"{'.'.join(where) or 'survey'}: {message}{shown}"
+    return f"{'.'.join(where) or 'survey'}: {allowed}{shown}"
 
 
 def _model_at(where: list[str], root: type[Any]) -> type[Any]:

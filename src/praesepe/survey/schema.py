@@ -21,7 +21,7 @@ from praesepe.survey.evaluation import EvaluationSettings
 from praesepe.survey.galaxy import Galaxy
 from praesepe.survey.network import NetworkSettings
 from praesepe.survey.observation import Observation
-from praesepe.survey.problems import explained
+from praesepe.survey.problems import not_valid
 from praesepe.survey.settings import Range, SurveySettings, as_range, typical
 
 ARCSEC = math.radians(1 / 3600)
@@ -174,6 +174,7 @@ class Survey(SurveySettings):
             ends = ", ".join(map(repr, quantity.categories)) or "low, high"
             raise InputError(
                 f"survey {self.name!r} does not say what {quantity.name!r} is drawn from",
+                given=quantity.name,
                 remedy=f"give it {key} = [{ends}] in its clusters" if key else "",
             )
         return range_of(quantity, prior)
@@ -212,7 +213,7 @@ class Survey(SurveySettings):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise InputError(f"{wrong}:\n  {explained(error, cls)}") from error
+            raise not_valid(error, cls, wrong) from error
 
     def with_values(self, **tables: Any) -> Survey:
         """Return a survey that differs in some values.

@@ -62,19 +62,19 @@ class SurveySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, **content: Any) -> None:
-        from praesepe.survey.problems import explained
+        from praesepe.survey.problems import not_valid
 
         try:
             super().__init__(**content)
         except ValidationError as error:
-            name = type(self).__name__
-            raise InputError(f"this makes no {name}:\n  {explained(error, type(self))}") from error
+            raise not_valid(error, type(self), f"this makes no {type(self).__name__}") from error
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # not for nested tables
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise InputError(
             f"{name} of a {type(self).__name__} cannot be changed",
+            given={name: value},
             remedy="make another survey with other values",
             code="Survey.with_values(…)",
         )

@@ -60,18 +60,26 @@ def load_survey(source: str | Path | Survey) -> Survey:
         if path.suffix != ".toml":
             raise unknown("survey", str(source), survey_names(), "Or give the path of a TOML file.")
         raise InputError(
-            f"no survey file at {path}. `praesepe survey init {path}` writes one to start from."
+            f"no survey file at {path}",
+            given=path,
+            remedy="write one to start from",
+            code=f"praesepe.init_survey({str(path)!r})",
         )
     text = survey_text(str(source)) if included else read_survey_text(path)
     content = tomllib.loads(text)
     if not content:
         raise InputError(
-            f"survey {source} is empty. `praesepe survey init FILE.toml` writes one to start from."
+            f"survey {source} is empty",
+            given=source,
+            remedy="write one to start from",
+            code="praesepe.init_survey('mine.toml')",
         )
     if is_old_form(content):
         raise InputError(
-            f"survey {source} has the form of earlier versions. `praesepe survey upgrade {source}` "
-            "gives it today's, with the tables observation, galaxy, clusters and network."
+            f"survey {source} has the form of earlier versions",
+            given=source,
+            remedy="give it today's, with the tables observation, galaxy, clusters and network",
+            code=f"praesepe.upgrade_survey({str(source)!r})",
         )
     return parse_survey(content, folder=None if included else path.parent, source=str(source))
 
@@ -83,10 +91,16 @@ def read_survey_text(path: Path) -> str:
         tomllib.loads(text)
     except OSError as error:
         raise InputError(
-            f"survey {path} cannot be read: {error.strerror}", remedy="give the path of a TOML file"
+            f"survey {path} cannot be read: {error.strerror}",
+            given=path,
+            remedy="give the path of a TOML file",
         ) from error
     except ValueError as error:  # no UTF-8, no TOML
-        raise InputError(f"survey {path} is not valid TOML in UTF-8: {error}") from error
+        raise InputError(
+            f"survey {path} is not valid TOML in UTF-8: {error}",
+            given=path,
+            remedy="correct it there",
+        ) from error
     return text
 
 

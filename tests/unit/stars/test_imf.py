@@ -81,7 +81,7 @@ def test_a_function_is_found_by_its_name_or_made_of_edges_and_slopes():
 def test_impossible_log_normals_are_refused():
     with pytest.raises(InputError, match="ascend"):
         LogNormalPowerLaw(edges=(0.08, 1.0, 0.5), center=0.1, sigma_dex=0.5, slope=2.3)
-    with pytest.raises(InputError, match="positive width"):
+    with pytest.raises(InputError, match="must be positive"):
         LogNormalPowerLaw(edges=(0.08, 1.0, 5.0), center=0.1, sigma_dex=0.0, slope=2.3)
 
 
