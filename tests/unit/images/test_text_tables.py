@@ -255,26 +255,36 @@ def test_positions_of_1950_are_refused(tmp_path: Path) -> None:
         Catalog.read(path)
 
 
-def test_several_tables(tmp_path: Path) -> None:
-    """In FITS and VOTable alike: they are named, and one can be chosen."""
+@pytest.mark.parametrize("names", [("clusters", "stars"), ("log", "clusters")])
+def test_several_tables(tmp_path: Path, names: tuple[str, str]) -> None:
+    """In FITS and VOTable alike: they are named, and one can be chosen; the only one with
+    positions is taken, and that is said.
+    """
     from astropy.io import fits
     from astropy.io.votable.tree import Resource, TableElement, VOTableFile
 
     one, other = Table({"ra": RA, "dec": DEC}), Table({"k": [1]})
+    tables = {"clusters": one, "stars": one, "log": other}
+    tables = {name: tables[name] for name in names}
     document = VOTableFile()
-    for name, table in (("clusters", one), ("log", other)):
+    for name, table in tables.items():
         resource = Resource()
         document.resources.append(resource)
         element = TableElement.from_table(document, table)
         element.name = name
         resource.tables.append(element)
     document.to_xml(str(tmp_path / "a.vot"))
-    hdus = [fits.BinTableHDU(table, name=n) for n, table in (("CLUSTERS", one), ("LOG", other))]
+    hdus = [fits.BinTableHDU(table, name=name) for name, table in tables.items()]
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "a.fits")
     for path in (tmp_path / "a.vot", tmp_path / "a.fits"):
-        with pytest.raises(InputError, match=r"tables: 1 \((?i:clusters), 2 columns\) and 2 \("):
-            Catalog.read(path)
-        for extension in ("clusters", "1"):
+        said = rf"tables: 1 \((?i:{names[0]}), \d columns\) and 2 \("
+        if "stars" in names:
+            with pytest.raises(InputError, match=said):
+                Catalog.read(path)
+        else:
+            with pytest.warns(PraesepeWarning, match=said + ".* is read, the only one with pos"):
+                np.testing.assert_array_equal(Catalog.read(path).sky, [RA, DEC])
+        for extension in ("clusters", str(names.index("clusters") + 1)):
             np.testing.assert_array_equal(Catalog.read(f"{path}[{extension}]").sky, [RA, DEC])
         with pytest.raises(InputError, match="no extension '7'"):
             Catalog.read(f"{path}[7]")

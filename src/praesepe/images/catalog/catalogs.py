@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unknown
-from praesepe.images.catalog.coordinates import (
+from praesepe.images.catalog.columns import (
     DEC_NAMES,
     RA_NAMES,
     X_NAMES,
     Y_NAMES,
-    FloatArray,
     find_column,
     id_column,
+)
+from praesepe.images.catalog.coordinates import (
+    FloatArray,
     numbers,
     on_image,
     pixel_positions,

@@ -10,49 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images.catalog.columns import (
+    ANGLE_UNITS,
+    DEC_NAMES,
+    PAIR_NAMES,
+    RA_NAMES,
+    SPLIT,
+    UNITS_OF_NAMES,
+    bare_name,
+    find_column,
+    in_brackets,
+)
 
 if TYPE_CHECKING:
     from astropy.table import Table
     from astropy.wcs import WCS
 
 FloatArray = NDArray[np.float64]
-
-RA_NAMES = (
-    "ra", "ra_deg", "radeg", "raj2000", "_raj2000", "ra_icrs", "ra_j2000", "ra2000", "_ra",
-    "_ra_icrs", "s_ra", "alpha_j2000", "alphawin_j2000", "alphapeak_j2000", "alpha",
-    "right_ascension", "phangs_ra", "coord_ra", "ra_hours", "rah", "ra_hms",
-)  # fmt: skip
-DEC_NAMES = (
-    "dec", "dec_deg", "decdeg", "dej2000", "decj2000", "_dej2000", "de_icrs", "dec_icrs",
-    "dec_j2000", "dec2000", "_dec", "_de", "_de_icrs", "s_dec", "delta_j2000", "delta",
-    "deltawin_j2000", "deltapeak_j2000", "declination", "decl", "dedeg", "de", "phangs_dec",
-    "coord_dec", "ded", "dec_dms",
-)  # fmt: skip
-X_NAMES = (
-    "x", "x_image", "xwin_image", "xcentroid", "xcenter", "x_center", "xcentre", "x_pix", "xpix",
-)  # fmt: skip
-Y_NAMES = (
-    "y", "y_image", "ywin_image", "ycentroid", "ycenter", "y_center", "ycentre", "y_pix", "ypix",
-)  # fmt: skip
-ID_NAMES = ("name", "id", "source_id", "apid")
-"""Column names that are recognised, whatever their case, with or without a unit in brackets."""
-
-SPLIT = {"rah": ("ram", "ras"), "ded": ("dem", "des")}
-"""Columns of minutes and seconds beside those of hours and degrees in tables of the CDS."""
-
-ANGLE_UNITS = {
-    **dict.fromkeys(("hour", "hours", "h", "hr", "h:m:s", '"h:m:s"', "hms"), "hourangle"),
-    **dict.fromkeys(("degrees", "degs", "°", "d:m:s", '"d:m:s"', "dms"), "deg"),
-    "radians": "rad",
-}
-"""What people write as units of coordinates beside the names that astropy knows."""
-
-UNITS_OF_NAMES = {
-    **dict.fromkeys(("ra_hours", "rah"), "hourangle"),
-    **dict.fromkeys(("ra_deg", "radeg", "dec_deg", "decdeg", "dedeg", "ded"), "deg"),
-    **dict.fromkeys(("ra_hms", "dec_dms"), "sexagesimal"),
-}
-"""Units of columns without one whose names tell."""
 
 _FRAME_KEYS = ("EQUINOX", "RADESYS", "RADECSYS", "FRAME", "COOSYS", "COORDSYS")
 _FRAME = re.compile(
@@ -64,26 +38,10 @@ _SEXAGESIMAL = re.compile(
         (?:(\d+(?:\.\d*)?)\s*(?:[:m'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|"|″|'')?)?)?)?)?\s*""",
     re.VERBOSE,
 )
+_PACKED = re.compile(r"[+\-−]?\d{6}(\.\d*)?")
 _SEXAGESIMAL_UNITS = (None, "sexagesimal", "deg", "hourangle")
 _EXAMPLE = {True: "00:42:44.3", False: "+41:16:09"}
 _NO_VALUE = {"", "nan", "null", "none", "--", "-", "n/a", "na", "masked", "..."}
-
-
-def find_column(table: Table, names: tuple[str, ...]) -> str | None:
-    """Name of the first column that is called like one of `names`, whatever the case."""
-    lower = {_bare(name): name for name in reversed(table.colnames)}
-    lower |= {name.lower().strip(): name for name in reversed(table.colnames)}
-    return next((lower[name] for name in names if name in lower), None)
-
-
-def _bare(name: str) -> str:
-    """The name of a column in lower case without a unit in brackets behind it."""
-    return re.sub(r"\s*(\[[^\[\]]*\]|\([^()]*\))$", "", name.lower().strip())
-
-
-def id_column(table: Table) -> str | None:
-    """Name of the first column that says which row is which; None where there is none."""
-    return next((name for name in table.colnames if name.lower().strip() in ID_NAMES), None)
 
 
 def sky_positions(
@@ -94,8 +52,9 @@ def sky_positions(
     Numbers are degrees unless the column's unit or its name (``ra_hours``, ``ra [h]``) says
     another. Text is read as sexagesimal (``"00:42:44.3"``, ``"00h42m44.3s"``, ``"+41 16 09"``),
     right ascension in hours unless written with a d or °, or as decimal degrees. Hours or degrees,
-    minutes and seconds may stand in columns of their own, as in tables of the CDS. Without such
-    columns the first that holds SkyCoord objects is taken.
+    minutes and seconds may stand in columns of their own, as in tables of the CDS, or in one number
+    (004244.3, +411609). Without such columns the first that holds SkyCoord objects is taken, or
+    both angles in one text.
 
     Parameters
     ----------
@@ -116,11 +75,16 @@ def sky_positions(
     """
     ra_name, dec_name = _sky_columns(table)
     if ra_name is None or dec_name is None:
-        return _sky_coord_column(table)
+        found = _sky_coord_column(table)
+        pair = _pair_column(table) if found is None else None
+        return found if pair is None else sky_positions(pair, label=label)
     _check_frame(table, (ra_name, dec_name), label)
-    ra_deg = _degrees(table, ra_name, label, is_ra=True)
-    dec_deg = _degrees(table, dec_name, label, is_ra=False)
-    bare = _bare(ra_name) == "coord_ra" and _unit(table, ra_name, label) is None
+    packed = _packed(table, (ra_name, dec_name), label)
+    ra_deg, dec_deg = packed or (
+        _degrees(table, ra_name, label, is_ra=True),
+        _degrees(table, dec_name, label, is_ra=False),
+    )
+    bare = bare_name(ra_name) == "coord_ra" and _unit(table, ra_name, label) is None
     if bare and np.nanmax(np.abs(ra_deg), initial=0) <= 2 * np.pi >= 4 * np.nanmax(np.abs(dec_deg)):
         raise InputError(
             f"{label}: {ra_name} and {dec_name} may be radians or degrees",
@@ -173,8 +137,11 @@ def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
 
     It may say so of the columns, in its metadata, in a comment, or in a column.
     """
-    pattern = rf"\b({'|'.join(_FRAME_KEYS)})\b\s*[:=]?\s*['\"]?([\w.]+)"
+    told_by_name = all(re.search("2000|icrs", name.lower()) for name in names)
+    keys = [key for key in _FRAME_KEYS if key != "COOSYS" or not told_by_name]  # VizieR lists all
+    pattern = rf"\b({'|'.join(keys)})\b\s*[:=]?\s*['\"]?([\w.]+)"
     told = [("FRAME", (table[name].info.meta or {}).get("frame", "")) for name in names]
+    told += [("FRAME", in_brackets(name)) for name in names]
     told += [(key, value) for key, value in table.meta.items() if str(key).upper() in _FRAME_KEYS]
     for comment in table.meta.get("comments") or ():
         told += re.findall(pattern, str(comment), re.IGNORECASE)
@@ -231,6 +198,70 @@ def numbers(table: Table, name: str, label: str) -> FloatArray:
     return result
 
 
+def _packed(
+    table: Table, names: tuple[str, str], label: str
+) -> tuple[FloatArray, FloatArray] | None:
+    """Angles out of ``004244.3`` and ``+411609``; None where these are degrees.
+
+    Six digits with a zero in front are no degrees, nor are numbers beyond 360 and 90.
+    """
+    columns, texts, beyond = [], False, []
+    for name, most, turn in zip(names, (24, 91), (360, 90), strict=True):
+        unit = str(getattr(table[name], "unit", None) or "").lower()
+        if ANGLE_UNITS.get(unit, unit) not in ("", "sexagesimal") or len(table) == 0:
+            return None
+        values = _values(table, name, label)
+        if values.dtype.kind not in "iuf":
+            given = [str(value).strip() for value in values.compressed()]
+            given = [one for one in given if one.lower() not in _NO_VALUE]
+            if not given or not all(map(_PACKED.fullmatch, given)):
+                return None
+            texts = True
+        number = numbers(table, name, label)
+        size = np.round(np.abs(number), 6)
+        seconds, minutes, whole = size % 100, size // 100 % 100, size // 10000
+        good = (seconds < 60) & (minutes < 60) & (whole < most) | np.isnan(number)
+        if not good.all():
+            return None
+        beyond.append(bool((size > turn).any()))
+        columns.append(np.copysign(whole + minutes / 60 + seconds / 3600, number))
+    if not (texts or all(beyond)):
+        return None
+    if not texts:
+        warnings.warn(
+            f"{label}: {names[0]} = {table[names[0]][0]} and {names[1]} = {table[names[1]][0]} are "
+            "read as hours, minutes and seconds, and degrees, minutes and seconds",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+    return 15 * columns[0], columns[1]
+
+
+def _pair_column(table: Table) -> Table | None:
+    """A table of both angles out of a column that holds both; None where there is none."""
+    from astropy.table import Table
+
+    names = [name for name in table.colnames if bare_name(name) in PAIR_NAMES]
+    names.sort(key=lambda name: re.search(r"FK4|Gal|Ecl", name) is not None)
+    for name in names:
+        values = np.ma.asarray(table[name])
+        if values.dtype.kind != "U" or values.ndim != 1:
+            continue
+        pairs = []
+        for value in values.filled("").tolist():
+            words = re.split(r"[\s,]+", value.strip().lower())
+            half = len(words) // 2
+            if value.strip().lower() in (*_NO_VALUE, "no coord.", "~"):
+                pairs.append(("", ""))
+            elif len(words) in (2, 4, 6):
+                pairs.append((" ".join(words[:half]), " ".join(words[half:])))
+        if len(pairs) == len(values):
+            pair = Table(rows=pairs, names=("ra", "dec"), dtype=(str, str))
+            pair["ra"].info.meta = {"frame": in_brackets(name)}
+            return pair
+    return None
+
+
 def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
     """ICRS right ascension and declination of the first column of SkyCoord objects."""
     from astropy.coordinates import SkyCoord
@@ -248,11 +279,13 @@ def _unit(table: Table, name: str, label: str) -> str | None:
     from astropy.units import Unit, rad
 
     _values(table, name, label)
-    in_name = name.lower().strip()[len(_bare(name)) :].strip(" ()[]")
+    in_name = re.sub(r"\b(icrs|fk5|j?2000(\.0)?|equinox)\b|,", "", in_brackets(name)).strip()
     given = str(table[name].unit or in_name).strip()
     if given.lower() in _NO_VALUE:
-        return UNITS_OF_NAMES.get(_bare(name))
+        return UNITS_OF_NAMES.get(bare_name(name))
     known = ANGLE_UNITS.get(given.lower(), given)
+    if known == "sexagesimal":
+        return known
     for text in (known, known.lower()):
         unit = Unit(text, parse_strict="silent")
         if unit.is_equivalent(rad):
@@ -279,7 +312,7 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
     if values.dtype.kind in "iuf":
         if unit == "sexagesimal":
             raise InputError(
-                f"{label}: {name} holds numbers, such as {values.compressed()[:1]}",
+                f"{label}: {name} holds numbers, such as {values.compressed()[:1].tolist()}",
                 allowed=f"text such as {_EXAMPLE[is_ra]}",
                 remedy="call decimal degrees ra_deg and dec_deg, and decimal hours ra_hours",
             )
@@ -330,14 +363,16 @@ def _check_notations(rows: dict[str, int], texts: list[str], unit: str | None, l
 
 def _parts(table: Table, name: str, label: str) -> FloatArray | None:
     """Hours or degrees from columns of whole ones, minutes and seconds; None without minutes."""
-    minutes, seconds = (find_column(table, (part,)) for part in SPLIT.get(_bare(name), ("", "")))
+    minutes, seconds = (
+        find_column(table, (part,)) for part in SPLIT.get(bare_name(name), ("", ""))
+    )
     if minutes is None:
         return None
     whole = numbers(table, name, label)
     result = np.abs(whole) + numbers(table, minutes, label) / 60
     if seconds is not None:
         result += numbers(table, seconds, label) / 3600
-    sign = find_column(table, ("de-",)) if _bare(name) == "ded" else None
+    sign = find_column(table, ("de-",)) if bare_name(name) == "ded" else None
     negative = np.signbit(whole)
     if sign is not None:
         negative |= [str(value).strip() in ("-", "−") for value in table[sign]]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed
-from praesepe.images.catalog.coordinates import DEC_NAMES, RA_NAMES
+from praesepe.images.catalog.columns import DEC_NAMES, RA_NAMES, position_columns
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def read_fits(path: Path, extension: str | None) -> Table:
             {str(i): i for i in tables} | {hdus[i].name.upper(): i for i in reversed(tables)},
             names,
             path,
+            [i for i in tables if position_columns(hdus[i].columns.names)],
         )
         nulls = _scaled_nulls(hdus[found])
         table = Table.read(hdus, hdu=found, format="fits")
@@ -105,7 +106,14 @@ def read_votable(path: Path, extension: str | None) -> Table:
     ]
     if extension is None and len(results) == 1:
         extension = str(results[0])
-    element = tables[_chosen(extension, known, names, path)]
+    ucds = [{str(field.ucd).split(";")[0].lower() for field in one.fields} for one in tables]
+    positions = [
+        i
+        for i, one in enumerate(tables)
+        if position_columns([field.name for field in one.fields])
+        or ucds[i] >= {"pos.eq.ra", "pos.eq.dec"}
+    ]
+    element = tables[_chosen(extension, known, names, path, positions)]
     table = element.to_table(use_names_over_ids=True)
     systems = {
         one.ID: f"{one.system} equinox {one.equinox}" if one.equinox else str(one.system)
@@ -146,12 +154,28 @@ def read_parquet(path: Path) -> Table:
     return table
 
 
-def _chosen(extension: str | None, known: dict[str, int], names: list[str], path: Path) -> int:
+def _chosen(
+    extension: str | None,
+    known: dict[str, int],
+    names: list[str],
+    path: Path,
+    positions: list[int],
+) -> int:
+    """The table that is named, or the only one, or the only one of several with `positions`."""
     if not names:
         raise InputError(f"{path.name} holds no table", given=path)
     if extension is None:
         if "LDAC_OBJECTS" in known:  # beside the header of the image that SExtractor saw
             return known["LDAC_OBJECTS"]
+        if len(names) > 1 and len(positions) == 1:
+            number = next(key for key, value in known.items() if value == positions[0])
+            warnings.warn(
+                f"{path.name} holds several tables: {listed(names)}; {number} is read, the only "
+                "one with positions",
+                PraesepeWarning,
+                stacklevel=4,
+            )
+            return positions[0]
         if len(names) > 1:
             raise InputError(
                 f"{path.name} holds several tables: {listed(names)}; name one, for instance "

@@ -6,10 +6,12 @@ import csv
 import gzip
 import io
 import os
+import re
 import tempfile
 import warnings
 import zlib
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +45,7 @@ TABLE_FORMATS = {
     ".xml": "votable",
     ".parquet": "parquet",
 }
-TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".cat", ".tbl")
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".cat", ".tbl", ".mrt", ".asc")
 """File name endings of tables in plain text."""
 
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
@@ -51,6 +53,9 @@ TABLE_SUFFIXES = tuple(TABLE_FORMATS)
 
 READ_SUFFIXES = (*TABLE_FORMATS, *TEXT_SUFFIXES[1:])
 """File name endings of the tables that can be read."""
+
+_START = 1 << 16
+_IPAC = re.compile(rb"(?m)^\|.*\|\s*\n\|\s*(int|integer|long|double|float|real|char|date)\s*\|")
 
 ROWS_FOR_TRIAL = 50
 """How many rows are written for trial, where every row is like the others."""
@@ -125,6 +130,8 @@ def read_table(
                 table = read_fits(path, extension)
             elif format_ == "parquet":
                 table = read_parquet(path)
+            elif format_ == "ascii.cds":
+                table = Table.read(path, format=format_, readme=_described(path))
             else:
                 table = Table.read(path, format=format_)
     except InputError:
@@ -194,16 +201,30 @@ def _declared(path: Path) -> str | None:
     """Format of a text file that says itself what it is."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         try:
-            start = file.read(4096)
+            start = file.read(_START)
         except (OSError, EOFError, zlib.error):
             return None  # whoever reads it says so
     if start.startswith(b"SIMPLE  ="):
         return "fits"  # LDAC of SExtractor
-    if path.suffix == ".tbl" and start.startswith((b"\\", b"|")):
+    if _IPAC.search(start) or (path.suffix == ".tbl" and start.startswith((b"\\", b"|"))):
         return "ascii.ipac"
     if start.lstrip(b"# ").startswith(b"%ECSV"):
         return "ascii.ecsv"
-    return "ascii.mrt" if b"Byte-by-byte Description" in start else None
+    if b"Byte-by-byte Description" in start:
+        return "ascii.mrt"
+    return "ascii.cds" if _described(path) else None
+
+
+def _described(path: Path) -> str | None:
+    """The ReadMe beside a file that describes its columns byte by byte, as those of the CDS."""
+    name = path.name.removesuffix(".gz")
+    for readme in map(path.with_name, ("ReadMe", "readme", "README", "ReadMe.txt")):
+        if readme.is_file():
+            text = readme.read_text(encoding="utf-8", errors="replace")
+            told = " ".join(re.findall(r"Byte-by-byte Description of file\(?s?\)?:(.*)", text))
+            if any(fnmatch(name, pattern) for pattern in told.split()):
+                return str(readme)
+    return None
 
 
 def _refuse_columns(columns: Sequence[str] | None, label: str) -> None:

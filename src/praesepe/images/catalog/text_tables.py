@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images.catalog.coordinates import (
+from praesepe.images.catalog.columns import (
     ANGLE_UNITS,
     DEC_NAMES,
     ID_NAMES,
     RA_NAMES,
     X_NAMES,
     Y_NAMES,
+    position_columns,
 )
+from praesepe.images.catalog.text_layouts import NO_ROW, NUMBER, simple_layout
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -36,9 +38,6 @@ Comment: TypeAlias = tuple[int, str]
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "blanks"}
 """What may stand between columns; of two that fit equally well the first is taken."""
 
-TITLE_LINES = 8
-"""Lines among which the names of the columns are sought below a title."""
-
 SAMPLE = 200
 """Rows from which the separator is found."""
 
@@ -50,13 +49,13 @@ LEGUS_TOLERANCE = 0.01
 """How many rows it takes to recognise them, and how far sky and pixels may differ (relative)."""
 
 _NAMES = {*RA_NAMES, *DEC_NAMES, *X_NAMES, *Y_NAMES}
-_NUMBER = re.compile(r"[+\-−]?(\d[\d\s:hdms°'\"′″.,]*(e[+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d+)?(e[+-]?\d+)?|nan", re.IGNORECASE)
-_NO_ROW = re.compile(r"\s*(sep=.|\(\d+ rows?\)|[-+=|]*[-=]\+[-=][-+=|]*|\+[-=][-+=|]*\+)\s*")
-"""Lines that spreadsheets and data bases put between: ``sep=;``, rules, ``(3 rows)``."""
-
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+_TWO_ANGLES = re.compile(
+    r"\d\d \d\d \d\d(\.\d*)? [+\-−]?\d\d \d\d \d\d(\.\d*)?"
+    r"|\d{1,2} \d{1,2} \d{1,2}(\.\d*)? [+\-−]\d{1,2} \d{1,2} \d{1,2}(\.\d*)?"
+)
 _SEXTRACTOR = re.compile(r"\s*(\d+)\s+(\S+)")
 
 
@@ -88,13 +87,15 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     from astropy.table import Table
     from astropy.units import Unit
 
-    lines = _title_as_comment(list(io.StringIO(_text(path), newline=None)))
+    lines = simple_layout(list(io.StringIO(_text(path), newline=None)), path.name)
     separator = _separator(lines, path.name)
     rows, comments = _split(lines, separator, path.name)
     first = rows[0][0]
     header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
-    names = _names(header, rows, comments, columns, separator, path.name)
     units = _units_below(rows) if header else None
+    if separator == " ":
+        _join_angles(rows, header or columns, comments)
+    names = _names(header, rows, comments, columns, separator, path.name)
     _check_lengths(rows, len(names), separator, path.name)
     below = [comment for comment in comments if comment[0] > first]
     _warn_of_rows_in_comments(below, len(names), separator, path.name)
@@ -147,7 +148,7 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
         nonlocal number, begins
         for line in lines:
             number += 1
-            if begins and _NO_ROW.fullmatch(line):
+            if begins and NO_ROW.fullmatch(line):
                 continue
             if begins and line.lstrip().startswith("#"):  # not inside of quotation marks
                 comments.append((number, line.strip()[1:]))
@@ -170,19 +171,6 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
     return rows, comments
 
 
-def _title_as_comment(lines: list[str]) -> list[str]:
-    """Lines above the one that names positions are a title, unless one looks like a row."""
-    for i, line in enumerate(lines[:TITLE_LINES]):
-        words, *above = (re.split(r"[\s,;|\"]+", one.strip()) for one in (line, *lines[:i]))
-        names = {word.lower() for word in words}
-        if names & {*RA_NAMES, *X_NAMES} and names & {*DEC_NAMES, *Y_NAMES}:
-            rows = (len(one) == len(words) and any(map(_NUMBER.fullmatch, one)) for one in above)
-            if line.lstrip().startswith("#") or any(rows):
-                break
-            return [f"# {one}" if one.strip() else one for one in lines[:i]] + lines[i:]
-    return lines
-
-
 def _separator(lines: list[str], label: str) -> str:
     """What separates the columns: rows of equal lengths, and values that are numbers."""
     best, fit = "", (-1.0, -1.0)
@@ -195,7 +183,7 @@ def _separator(lines: list[str], label: str) -> str:
             continue
         alike = float(np.mean([_fits(row, len(rows[0]), separator) for row in rows]))
         values = [value for row in rows[1:] or rows for value in row if value]
-        numbers = sum(map(bool, map(_NUMBER.fullmatch, values))) / max(len(values), 1)
+        numbers = sum(map(bool, map(NUMBER.fullmatch, values))) / max(len(values), 1)
         if (alike, numbers) > fit:
             best, fit = separator, (alike, numbers)
     if not best:
@@ -235,7 +223,7 @@ def _warn_of_rows_in_comments(comments: list[Comment], n: int, separator: str, l
         number
         for number, text in comments
         for values in [_split([text], separator, label)[0] if '"' not in text else []]
-        if values and len(values[0][1]) == n and any(map(_NUMBER.fullmatch, values[0][1]))
+        if values and len(values[0][1]) == n and any(map(NUMBER.fullmatch, values[0][1]))
     ]
     if alike:
         warnings.warn(
@@ -246,13 +234,30 @@ def _warn_of_rows_in_comments(comments: list[Comment], n: int, separator: str, l
         )
 
 
+def _join_angles(rows: list[Row], names: Sequence[str] | None, comments: list[Comment]) -> None:
+    """Make two values of ``00 42 44.3 +41 16 09`` where the names have one for each."""
+    above = (re.split(r"[\s,;|]+", text.strip()) for _, text in reversed(comments))
+    for told in [names] if names else above:
+        where = position_columns(told)
+        if where is None or where[1] != where[0] + 1:
+            continue
+        six = slice(where[0], where[0] + 6)
+        if all(
+            len(values) > len(told) and _TWO_ANGLES.fullmatch(" ".join(values[six]))
+            for _, values in rows
+        ):
+            for _, values in rows:
+                values[six] = [" ".join(values[six][:3]), " ".join(values[six][3:])]
+            return
+
+
 # Names
 
 
 def _is_header(values: list[str]) -> bool:
     """Whether a row holds names: of positions, or nothing that is a number."""
     return any(value.lower() in _NAMES for value in values) or not any(
-        map(_NUMBER.fullmatch, values)
+        map(NUMBER.fullmatch, values)
     )
 
 
@@ -356,13 +361,11 @@ def _are_units(values: list[str]) -> bool:
     """Whether a row holds units, of an angle or of pixels among others."""
     from astropy.units import Unit, UnrecognizedUnit, pix, rad
 
-    known = [
-        Unit(ANGLE_UNITS.get(text.lower(), text), parse_strict="silent")
-        for text in (value.strip('"[]() ') for value in values)
-        if text
-    ]
+    texts = [value.strip('"[]() ') for value in values]
+    units = [ANGLE_UNITS.get(text.lower(), text).replace("sexagesimal", "deg") for text in texts]
+    known = [Unit(unit, parse_strict="silent") for unit in units if unit]
     return (
-        not any(map(_NUMBER.fullmatch, values))
+        not any(map(NUMBER.fullmatch, values))
         and not any(isinstance(unit, UnrecognizedUnit) for unit in known)
         and any(unit.is_equivalent(rad) or unit == pix for unit in known)
     )

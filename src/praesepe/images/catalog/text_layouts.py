@@ -1,0 +1,146 @@
+"""Text as programs lay it out for people: titles, rules, frames, several tables in one file."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import warnings
+
+from praesepe.errors import InputError, PraesepeWarning, listed
+from praesepe.images.catalog.columns import (
+    DEC_NAMES,
+    RA_NAMES,
+    X_NAMES,
+    Y_NAMES,
+    position_columns,
+)
+
+TITLE_LINES = 8
+"""Lines among which the names of the columns are sought below a title."""
+
+NUMBER = re.compile(r"[+\-−]?(\d[\d\s:hdms°'\"′″.,]*(e[+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE)
+NO_ROW = re.compile(
+    r"\s*(sep=.|\(\d+ rows?\)|\[EOD\]|={4,}|[-+=|]*[-=]\+[-=][-+=|]*|\+[-=][-+=|]*\+)\s*"
+)
+"""Lines that spreadsheets, data bases and others put between: ``sep=;``, rules, ``(3 rows)``."""
+
+_RULE = re.compile(r"\s*-+([\t;|, ]\s*-+)+\s*")
+
+
+def simple_layout(lines: list[str], label: str) -> list[str]:
+    """As many lines, of which those that are no rows are comments or empty.
+
+    Parameters
+    ----------
+    lines : list of str
+        Of a text file.
+    label : str
+        How messages call it.
+
+    Returns
+    -------
+    list of str
+        Columns are separated by one character, or by blanks where these stand nowhere else.
+
+    Raises
+    ------
+    InputError
+        Where there are several tables, and not just one has positions.
+    """
+    lines = _without_frame(_named_by_simbad(lines))
+    rules = [i for i, line in enumerate(lines) if i and _RULE.fullmatch(line)]
+    if len(rules) > 1:
+        lines = _one_of_several(lines, rules, label)
+    elif rules and not re.search(r"[\t;|,]", lines[rules[0]]):
+        lines = _cut_by_rule(lines, rules[0])
+    return _title_as_comment(lines)
+
+
+def _named_by_simbad(lines: list[str]) -> list[str]:
+    """Names in a comment above a rule, ``# |identifier|…``: a header, what is above it a title."""
+    for i, (line, below) in enumerate(itertools.pairwise(lines)):
+        if re.match(r"\s*#[^|]*\|", line) and _RULE.fullmatch(below) and "|" in below:
+            header = re.sub(r"^\s*#\s*", '"#"', line)
+            return [*map(_comment, lines[:i]), header, *lines[i + 1 :]]
+    return lines
+
+
+def _without_frame(lines: list[str]) -> list[str]:
+    """Rows without the bars at their two ends."""
+    rows = [one for one in map(str.strip, lines) if one and not NO_ROW.fullmatch(one)]
+    rows = [one for one in rows if not one.startswith("#")]
+    if rows and all(len(one) > 1 and one[0] == one[-1] == "|" for one in rows):
+        return [re.sub(r"^\s*\||\|\s*$", "", line) for line in lines]
+    return lines
+
+
+def _one_of_several(lines: list[str], rules: list[int], label: str) -> list[str]:
+    """The table that has positions, as the VizieR service writes several: names, units, rule."""
+
+    def is_row(line: str) -> bool:
+        return bool(line.strip()) and not line.startswith("#")
+
+    starts = []
+    for i in rules:
+        start = i - 1
+        while start > 0 and is_row(lines[start - 1]):
+            start -= 1
+        starts.append(max(start, i - 2))  # names and units
+    names = [re.split(r"[\t;|,]", lines[start].strip("\n")) for start in starts]
+    good = [i for i, one in enumerate(names) if position_columns(one)]
+    if len(good) != 1:
+        raise InputError(
+            f"{label} holds {len(starts)} tables, {len(good)} of them with positions",
+            given=len(starts),
+            allowed=1,
+            remedy="keep the one that is wanted",
+        )
+    number = good[0]
+    said = listed(
+        f"{len(one)} columns in line {at + 1}" for one, at in zip(names, starts, strict=True)
+    )
+    warnings.warn(
+        f"{label} holds several tables ({said}); number {number + 1} is read, the only one with "
+        "positions",
+        PraesepeWarning,
+        stacklevel=5,
+    )
+    last = [*starts, len(lines)][number + 1]
+    chosen = range(starts[number], last)
+    return [line if i in chosen or not is_row(line) else "\n" for i, line in enumerate(lines)]
+
+
+def _cut_by_rule(lines: list[str], rule: int) -> list[str]:
+    """Columns as wide as the dashes below their names, separated by tabs; values may have blanks.
+
+    Only where that cuts through no value.
+    """
+    spans = [match.span() for match in re.finditer("-+", lines[rule])]
+    gaps = [(end, start) for (_, end), (start, _) in itertools.pairwise(spans)]
+    ends = [*(start for start, _ in spans[1:]), None]
+    cut = list(lines)
+    for i, line in enumerate(lines):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if any(line[end:start].strip() for end, start in gaps):
+            return lines
+        parts = (line[start:end].strip() for (start, _), end in zip(spans, ends, strict=True))
+        cut[i] = "\t".join(parts) + "\n"
+    return cut
+
+
+def _title_as_comment(lines: list[str]) -> list[str]:
+    """Lines above the one that names positions are a title, unless one looks like a row."""
+    for i, line in enumerate(lines[:TITLE_LINES]):
+        words, *above = (re.split(r"[\s,;|\"]+", one.strip()) for one in (line, *lines[:i]))
+        names = {word.lower() for word in words}
+        if names & {*RA_NAMES, *X_NAMES} and names & {*DEC_NAMES, *Y_NAMES}:
+            rows = (len(one) == len(words) and any(map(NUMBER.fullmatch, one)) for one in above)
+            if line.lstrip().startswith("#") or any(rows):
+                break
+            return [*map(_comment, lines[:i]), *lines[i:]]
+    return lines
+
+
+def _comment(line: str) -> str:
+    return line if not line.strip() or line.startswith("#") else f"# {line}"
