@@ -1,6 +1,7 @@
 """The golden record: what `phat-nodust`, then `phat`, gave before the house was rebuilt.
 
     python tools/golden.py make        # write tests/golden/ (once, by the reference code)
+    python tools/golden.py mosaic      # renew the part of the mosaic alone
     python tools/golden.py evaluate    # evaluate again as the record did, and print both
 
 `tests/physics/test_golden.py` holds the code of today against the record. It is about results:
@@ -119,13 +120,9 @@ def make() -> None:
         answers = answer(stamps)
         arrays |= {f"answer_{seed}_{name}": v for name, v in answers.items()}
         density[f"log_prob_{seed}"] = densities(stamps, truth["labels"], answers["percentiles"])
-    with tempfile.TemporaryDirectory() as folder:
-        drawn = mosaic(Path(folder))
-    record["truth_columns"], record["columns"] = drawn["truth_columns"], drawn["columns"]
-    record["mosaic_sha256"] = {band: hashed(plane) for band, plane in drawn["planes"].items()}
-    for band, plane in drawn["planes"].items():
-        arrays[f"mosaic_{band}"] = plane[::8, ::8].astype(np.float32)
-    arrays |= {f"table_{name}": values for name, values in drawn["table"].items()}
+    of_mosaic, more = record_of_mosaic()
+    record |= of_mosaic
+    arrays |= more
     simulator = Simulator(MODEL, seed=1)
     simulator.draw(512)
     start = time.perf_counter()
@@ -139,8 +136,36 @@ def make() -> None:
     }
     metrics = evaluate(MODEL, **EVALUATION).metrics
     record["evaluation"] = {"settings": EVALUATION, "metrics": metrics}
-    np.savez_compressed(FOLDER / "record.npz", **arrays)
     np.savez(FOLDER / "density.npz", **density)
+    write(record, arrays)
+
+
+def record_of_mosaic() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the record holds of the mosaic and its table."""
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = mosaic(Path(folder))
+    arrays = {
+        f"mosaic_{band}": plane[::8, ::8].astype(np.float32)
+        for band, plane in drawn["planes"].items()
+    }
+    arrays |= {f"table_{name}": values for name, values in drawn["table"].items()}
+    hashes = {band: hashed(plane) for band, plane in drawn["planes"].items()}
+    names = {key: drawn[key] for key in ("truth_columns", "columns")}
+    return {**names, "mosaic_sha256": hashes}, arrays
+
+
+def renew_mosaic() -> None:
+    """Replace the part of the mosaic, whose random stream has changed; keep all else."""
+    record = json.loads((FOLDER / "record.json").read_text())
+    with np.load(FOLDER / "record.npz") as old:
+        kept = {k: v for k, v in old.items() if not k.startswith(("mosaic_", "table_"))}
+    of_mosaic, arrays = record_of_mosaic()
+    write(record | of_mosaic, kept | arrays)
+
+
+def write(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write the files of the record."""
+    np.savez_compressed(FOLDER / "record.npz", **arrays)
     text = json.dumps(record, indent=1, default=float)
     (FOLDER / "record.json").write_text(text + "\n")
 
@@ -165,4 +190,5 @@ def compare_evaluation() -> None:
 
 
 if __name__ == "__main__":
-    make() if sys.argv[1:] == ["make"] else compare_evaluation()
+    tasks = {"make": make, "mosaic": renew_mosaic, "evaluate": compare_evaluation}
+    tasks[sys.argv[1]]()

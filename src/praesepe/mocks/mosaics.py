@@ -1,4 +1,9 @@
-"""Whole artificial mosaics: clusters at given places on one wide star field."""
+"""Whole artificial mosaics: clusters at given places on one wide star field.
+
+Each part has a random stream of its own: (seed, 1) the star field, (seed, 1, block) a block of
+clusters, (seed, 2) what telescope and detector do; the clusters' parameters may come from (seed,).
+No part depends on what was drawn before it, so that any worker can draw a block of clusters.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from praesepe.blocks import Block, blocks_of, map_blocks
 from praesepe.errors import InputError
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.rng import stream
@@ -26,7 +32,8 @@ TILE_PX = 1024
 PSF_REACH_PX = 80
 """The renderer's PSFs end so far from their center; with it as margin, tiles join exactly."""
 
-CLUSTERS_AT_ONCE = 32
+CLUSTER_BLOCK = 32
+"""Clusters in a block: fixed, so that a seed always gives the same mosaic."""
 
 Truth = dict[str, NDArray[np.float32]]
 Places = NDArray[np.float64]
@@ -94,21 +101,21 @@ def render_mosaic(
     simulator = Simulator(
         survey, seed=seed, nuisances=nuisances, n_fields=0, tables=tables, setup=setup
     )
-    simulator.seed(seed, 1)  # the clusters' parameters may come from stream (seed,)
     margin = max(survey.stamp_size // 2 + survey.stamp_size, PSF_REACH_PX)
+    simulator.seed(seed, 1)
     canvas = _star_field(simulator, field_density, size, margin)
-    corners = tiles(size, TILE_PX)
-    n_batches = 0 if clusters is None else math.ceil(len(clusters) / CLUSTERS_AT_ONCE)
-    count = Counter(n_batches + len(corners) ** 2, progress)
+    blocks = blocks_of(0 if clusters is None else len(clusters), size=CLUSTER_BLOCK)
+    count = Counter(len(blocks) + len(tiles(size, TILE_PX)) ** 2, progress)
     truth: Truth = {}
     if clusters is not None:
-        truth = _add_clusters(canvas, simulator, clusters, x, y, margin=margin, count=count)
+        truth = _add_clusters(canvas, simulator, clusters, x, y, blocks, margin=margin, count=count)
+    simulator.seed(seed, 2)
     nuisance = simulator.draw_nuisances(1)
     images = convolve_tiles(
         canvas, survey, size=size, margin=margin, nuisances=nuisance, count=count
     )
     del canvas
-    exposed = simulator.detector.expose(images[None], generator=simulator.generator)[0].numpy()
+    exposed = simulator.expose(images[None])[0].numpy()
     planes = {band.name: exposed[i] for i, band in enumerate(survey.bands)}
     return RenderedMosaic(planes, truth, _by_band(survey, nuisance))
 
@@ -151,28 +158,30 @@ def _add_clusters(
     clusters: Clusters,
     x: Places,
     y: Places,
+    blocks: list[Block],
     *,
     margin: int,
     count: Counter,
 ) -> Truth:
-    """Add clusters to the canvas, a batch at a time; return what is known of them."""
-    survey = simulator.survey
+    """Add clusters to the canvas, a block at a time; return what is known of them."""
+    survey, seed = simulator.survey, simulator.base_seed
     reach = survey.stamp_size // 2 + survey.stamp_size
     wide = Renderer(survey, pad=survey.stamp_size)
     column, row = np.floor(x + 0.5), np.floor(y + 0.5)
     clusters = clusters.with_values(x_offset=x - column, y_offset=y - row)
-    corner_x, corner_y = (
-        OVERSAMPLING * (place.astype(int) + margin - reach) for place in (column, row)
-    )
-    parts: list[Truth] = []
-    for start in range(0, len(clusters), CLUSTERS_AT_ONCE):
-        batch = slice(start, start + CLUSTERS_AT_ONCE)
-        population = simulator.populate(clusters.part(batch), renderer=wide)
-        grids = simulator.spread(population, renderer=wide)
-        for grid, left, bottom in zip(grids, corner_x[batch], corner_y[batch], strict=True):
-            canvas[:, bottom : bottom + wide.grid, left : left + wide.grid] += grid
-        known = population.truth.items()
-        parts.append({name: values.numpy().astype(np.float32) for name, values in known})
+    left, bottom = (OVERSAMPLING * (place.astype(int) + margin - reach) for place in (column, row))
+
+    def drawn(block: Block) -> tuple[Tensor, dict[str, Tensor]]:
+        simulator.seed(seed, 1, block.number)
+        some = clusters.part(slice(block.first, block.first + block.n))
+        population = simulator.populate(some, renderer=wide)
+        return simulator.spread(population, renderer=wide), population.truth
+
+    parts = []
+    for block, (grids, known) in zip(blocks, map_blocks(lambda: drawn, blocks), strict=True):
+        for i, grid in enumerate(grids, block.first):
+            canvas[:, bottom[i] : bottom[i] + wide.grid, left[i] : left[i] + wide.grid] += grid
+        parts.append({name: values.numpy().astype(np.float32) for name, values in known.items()})
         count.add()
     truth = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return truth | {"x": x.astype(np.float32), "y": y.astype(np.float32)}

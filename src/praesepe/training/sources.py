@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.blocks import blocks_of
 from praesepe.errors import InputError
 from praesepe.progress import Setup
-from praesepe.sky.simulator import Mocks, Simulator
+from praesepe.sky.simulator import Simulator
+from praesepe.sky.stamps import Mocks, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey
 from praesepe.training.config import TrainingSettings
@@ -50,7 +52,9 @@ class SimulatedSource:
     def validation(self) -> tuple[Tensor, Tensor]:
         """A fixed set that shares neither clusters nor star fields with the training."""
         simulator = self.simulator.another(self.settings.seed + VALIDATION_SEED, n_fields=12)
-        mocks = simulator.draw(self.settings.valid_size, compute_truth=False)
+        blocks = blocks_of(self.settings.valid_size)
+        drawn = [simulator.draw_block(b.number, b.n, compute_truth=False) for b in blocks]
+        mocks = joined(drawn)
         return mocks.images, self._labels(mocks)
 
     def _labels(self, mocks: Mocks) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from praesepe.errors import InputError
 from praesepe.mocks.mosaics import (
+    CLUSTER_BLOCK,
     PSF_REACH_PX,
     convolve_tiles,
     render_mosaic,
@@ -240,6 +241,32 @@ def test_a_mosaic_is_the_same_for_the_same_seed(mosaic, peaked):
     for name, values in truth.items():
         np.testing.assert_array_equal(again[1][name], values)
     assert not (other[1]["x"] == truth["x"]).any()
+
+
+@pytest.mark.parametrize("change", ["field", "first block", "none left"])
+def test_a_block_of_clusters_does_not_depend_on_what_was_drawn_before(survey, tables, change):
+    """Its stars are those of the seed and its number; exposures are alike, whatever is seen."""
+    n = CLUSTER_BLOCK + 3
+    clusters = draw_clusters(survey, n, generator=torch.Generator().manual_seed(1))
+    settings = {"size": 64, "seed": 3, "tables": tables}
+    place, density = np.full(n, 31.5), 2.0
+
+    def made(clusters, density):
+        return render_mosaic(survey, clusters, place, place, field_density=density, **settings)
+
+    before = made(clusters, density)
+    if change == "field":
+        after = made(clusters, 0.0)
+    elif change == "first block":
+        heavier = clusters.log_mass.clone()
+        heavier[:CLUSTER_BLOCK] += 1
+        after = made(clusters.with_values(log_mass=heavier), density)
+    else:
+        after = render_mosaic(survey, None, [], [], field_density=density, **settings)
+    assert before.nuisances == after.nuisances
+    for name, values in after.truth.items():
+        np.testing.assert_array_equal(values[CLUSTER_BLOCK:], before.truth[name][CLUSTER_BLOCK:])
+    assert (after.truth == {}) == (change == "none left")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
+from praesepe.blocks import BLOCK_SIZE
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
 from praesepe.sky.simulator import Mocks
@@ -20,7 +21,12 @@ from praesepe.survey import Survey, parse_survey
 from praesepe.survey.schema import ARCSEC
 from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import MINIMUM, Labelled, read_labelled
-from praesepe.training.sources import LabelledSource, SimulatedSource, dihedral
+from praesepe.training.sources import (
+    VALIDATION_SEED,
+    LabelledSource,
+    SimulatedSource,
+    dihedral,
+)
 
 SIDE, N = 200, 30
 
@@ -303,6 +309,29 @@ def test_labels_have_the_distance_of_each_stamp(
     )
     with pytest.raises(InputError, match="does not tell 'log_z'"):
         mocks.values(("log_z",))
+
+
+def test_the_validation_set_is_made_of_blocks(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another(seed: int, *, n_fields: int) -> Any:
+        def draw_block(number: int, n: int, *, compute_truth: bool) -> Mocks:
+            assert seed == 5 + VALIDATION_SEED
+            values = torch.full((n,), float(number))
+            return Mocks(values[:, None, None, None], {"log_age": values}, context)
+
+        return SimpleNamespace(draw_block=draw_block)
+
+    context = TruthContext(1.0, np.array([6.0, 10.0]), np.array([1.0, 0.5]))
+    made = SimpleNamespace(another=another)
+    monkeypatch.setattr("praesepe.training.sources.Simulator", lambda *_, **__: made)
+    settings = TrainingSettings(steps=1, seed=5, valid_size=2 * BLOCK_SIZE + 3)
+    cpu = torch.device("cpu")
+    source = SimulatedSource(survey, settings, ("log_age",), cpu, tables=None, setup=None)
+    images, labels = source.validation()
+    numbers = torch.arange(3.0).repeat_interleave(BLOCK_SIZE)[: settings.valid_size]
+    assert torch.equal(images[:, 0, 0, 0], numbers)
+    assert torch.equal(labels[:, 0], numbers)
 
 
 @pytest.mark.parametrize(
