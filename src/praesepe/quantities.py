@@ -29,6 +29,11 @@ class Context(Protocol):
         """Length at the galaxy's distance, or at each value's, that one arcsec spans, pc."""
         ...
 
+    @property
+    def r_v(self) -> float | Values:
+        """A_V / E(B-V) of the dust inside the galaxy."""
+        ...
+
     def present_mass_fraction(self, log_age: ArrayLike) -> Values:
         """Present-day mass per unit of initial mass; NaN where it is not known."""
         ...
@@ -191,6 +196,7 @@ COLUMNS = frozenset(
         "id", "name", "ra", "dec", "row", "x", "y", "x_image", "y_image", "x_offset", "y_offset",
         "flags", "missing_fraction", "log_prob", "tarp", "images", "truth", "model", "tidal_scale",
         "distance_pc", "n_stars", "n_living", "rh_realised_arcsec", "field_density", "more",
+        "foreground_a_v", "r_v",
     )
 )  # fmt: skip
 """Columns of tables, and parameters of clusters, that are no quantities."""
@@ -357,6 +363,15 @@ A_V = _own(
     prior="a_v",
     word="extinction",
     bins=10,
+)
+E_BV = _own(
+    "e_bv",
+    "E(B-V)",
+    "mag",
+    "color excess by the dust inside the galaxy, A_V / R_V",
+    sources=("a_v",),
+    derive=lambda of, context: of["a_v"] / context.r_v,
+    word="reddening",
 )
 LOG_Z = _own(
     "log_z",

@@ -71,6 +71,11 @@ class ModelContext:
             return math.nan
         return self.model.survey.pc_per_arcsec
 
+    @property
+    def r_v(self) -> float:
+        """A_V / E(B-V): of the survey, or the middle of its range."""
+        return self.model.survey.clusters.stars.middle_r_v
+
     def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
         """Present-day mass per unit of initial mass; NaN where the model does not tell."""
         return np.asarray(self.model.present_mass_fraction(log_age), np.float64)

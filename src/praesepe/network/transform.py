@@ -92,6 +92,7 @@ class _OfSurvey:
     """What derived quantities may ask for while only the survey is known."""
 
     pc_per_arcsec: float
+    r_v: float
 
     def present_mass_fraction(self, log_age: ArrayLike) -> Values:
         """Not known before a simulator is there."""
@@ -126,7 +127,9 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     elif quantity.sources:
         columns = _source_grid(survey, quantity.sources)
         with np.errstate(all="ignore"):
-            values = quantity.derived(columns, _OfSurvey(survey.pc_per_arcsec))
+            values = quantity.derived(
+                columns, _OfSurvey(survey.pc_per_arcsec, survey.clusters.stars.middle_r_v)
+            )
         bounds = np.clip([values.min(), values.max()], *quantity.limits)  # NaN stays NaN
     bounds = np.where(np.isnan(bounds), quantity.limits, bounds)
     if not np.isfinite(bounds).all():

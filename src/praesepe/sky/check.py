@@ -40,6 +40,7 @@ def check_survey(survey: Survey | str | Path) -> None:
     survey = load_survey(survey)
     stars = survey.clusters.stars
     most = as_range(survey.clusters.a_v)[1] + survey.clusters.a_v_scatter
+    most += as_range(survey.galaxy.foreground_a_v)[1]
     dust = {"a_v": most, "r_v": stars.r_v}
     try:
         covered_angstrom(stars.extinction_law, stars.r_v)

@@ -120,7 +120,8 @@ class ClusterSampler:
         expected = 10**clusters.log_mass / self.stars.mean_mass
         n_stars = torch.poisson(expected, generator=generator).clamp_(min=1).double()
         isochrone = self.stars.nearest_isochrone(clusters.model, clusters.log_age, clusters.log_z)
-        light = {"a_v": clusters.a_v, "light_scale": light_scale, "flux_limit": flux_limit}
+        a_v = clusters.a_v + clusters.foreground_a_v  # both screens follow one law
+        light = {"a_v": a_v, "light_scale": light_scale, "flux_limit": flux_limit}
         return self.place(
             profile, isochrone, n_stars, generator=generator, sight=sight, light=light, **settings
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from functools import cached_property, partial
 from typing import Any
@@ -27,11 +27,9 @@ from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.massive.clusters import MassiveClusterSampler
 from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
+from praesepe.sky.star_samplers import star_sampler
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
-from praesepe.stars.binaries import Binaries
-from praesepe.stars.imf import imf_from
-from praesepe.stars.magnitudes import StellarTable
 from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey, load_survey
 
@@ -92,8 +90,13 @@ class Simulator:
         self.renderer = Renderer(self.survey, device=self.device)
         self.detector = Detector(self.survey, device=self.device)
         self.limits = FluxLimits(self.survey, self.detector, self.renderer)
+        self._sampler = partial(
+            star_sampler, self.survey, limits=self.limits, device=self.device, setup=setup
+        )
         self.stars = self._sampler(
-            "stars of clusters", self.tables.cluster, flux_limit_range=self.limits.depth_range
+            self.tables.cluster,
+            stage="stars of clusters",
+            flux_limit_range=self.limits.depth_range,
         )
         self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
         self._begin(seed, n_fields)
@@ -130,12 +133,14 @@ class Simulator:
     @cached_property
     def field_stars(self) -> CrowdedSampler:
         """The sampler of the stars of star fields; made when it is first needed."""
-        return self._sampler("stars of fields", self.tables.field)
+        return self._sampler(self.tables.field, stage="stars of fields")
 
     @cached_property
     def context(self) -> TruthContext:
         """What quantities that derive from the truth need."""
-        return TruthContext(self.survey.pc_per_arcsec, *present_mass_curve(self.survey))
+        survey = self.survey
+        r_v = survey.clusters.stars.middle_r_v
+        return TruthContext(survey.pc_per_arcsec, *present_mass_curve(survey), r_v)
 
     def __repr__(self) -> str:
         if self.field_pool is None:
@@ -149,30 +154,6 @@ class Simulator:
             f"{listed(self.survey.band_names)}; "
             f"seed {self.base_seed}, {fields}, {'with' if self.nuisances else 'without'} "
             f"nuisances, on {self.device}>"
-        )
-
-    def _sampler(
-        self,
-        stage: str,
-        tables: StellarTable | Sequence[StellarTable],
-        *,
-        flux_limit_range: float = 1.0,
-    ) -> CrowdedSampler:
-        """A sampler of stars at the survey's distance, in e-/s."""
-        survey, stars = self.survey, self.survey.clusters.stars
-        near, far = survey.distance_range_pc
-        brightest = (survey.distance_pc / near) ** 2
-        return CrowdedSampler(
-            tables,
-            unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
-            flux_limit=(self.limits.lowest / brightest).tolist(),
-            flux_limit_range=flux_limit_range * (far / near) ** 2,
-            imf=imf_from(stars.imf),
-            binaries=Binaries(
-                stars.binary_fraction, stars.binary_mass_ratio, stars.binary_mass_ratio_slope
-            ),
-            device=self.device,
-            progress=None if self._setup is None else partial(self._setup, stage),
         )
 
     # The stages
@@ -429,12 +410,22 @@ class Simulator:
             some = clusters.part(slice(start, start + step))
             exposure_s = self.detector.draw_exposures(len(some), generator=self.generator)
             population = self.populate(some, exposure_s=exposure_s, compute_truth=compute_truth)
-            images, observed = self.image(self.spread(population), some.distance_pc, exposure_s)
+            images, observed = self.image(
+                self.spread(population),
+                some.distance_pc,
+                exposure_s,
+                foreground_a_v=some.foreground_a_v,
+            )
             parts.append(Mocks(images, population.truth | observed, self.context))
         return joined(parts)
 
     def image(
-        self, grids: Tensor, distance_pc: Tensor, exposure_s: Tensor | None = None
+        self,
+        grids: Tensor,
+        distance_pc: Tensor,
+        exposure_s: Tensor | None = None,
+        *,
+        foreground_a_v: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Lay light on random crops of star fields, render and expose it.
 
@@ -446,6 +437,8 @@ class Simulator:
             Of the clusters, whose fields are as far.
         exposure_s : Tensor, shape (n, band), optional
             Where the survey has a range.
+        foreground_a_v : Tensor, shape (n,), optional
+            Where the survey has a range: that of the clusters, now in front of their fields.
 
         Returns
         -------
@@ -456,7 +449,11 @@ class Simulator:
             and exposure times where they vary.
         """
         pool, density, background = self.field_pool, None, None
-        given: dict[str, Any] = {"generator": self.generator, "distance_pc": distance_pc}
+        given: dict[str, Any] = {
+            "generator": self.generator,
+            "distance_pc": distance_pc,
+            "foreground_a_v": foreground_a_v,
+        }
         if pool is not None and pool.before_psf:
             density = pool.add_to(grids, **given)
         images = self.render(grids, **self.draw_nuisances(len(grids)))

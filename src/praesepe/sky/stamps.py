@@ -64,11 +64,14 @@ class TruthContext:
         Present-day mass per unit of initial mass, at ages; where the metallicity varies, of the
         middle one (others differ by up to 0.02 dex). The truth's own ``log_present_mass`` is that
         of the stars drawn.
+    r_v : float or ndarray, shape (n,)
+        A_V / E(B-V) of the dust inside the galaxy.
     """
 
     pc_per_arcsec: float | NDArray[np.float64]
     log_age: NDArray[np.float64]
     present_fraction: NDArray[np.float64]
+    r_v: float | NDArray[np.float64] = 3.1
 
     def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
         """Present-day mass per unit of initial mass, between the ages that are known."""
@@ -144,6 +147,8 @@ class Mocks:
         if "distance_pc" in self.truth:
             distance_pc = self.truth["distance_pc"].cpu().numpy().astype(float)
             context = replace(context, pc_per_arcsec=ARCSEC * distance_pc)
+        if "r_v" in self.truth:
+            context = replace(context, r_v=self.truth["r_v"].cpu().numpy().astype(float))
         sources = {source: self._value(source).cpu().numpy() for source in quantity.sources}
         derived = quantity.derived(sources, context)
         return torch.from_numpy(derived).to(self.images)

@@ -14,6 +14,7 @@ from praesepe.stars.isochrones import IsochroneGrid, check_covers
 from praesepe.stars.magnitudes import StellarTable, a_v_range, build_table
 from praesepe.stars.store import load_isochrones
 from praesepe.survey import Survey, as_range
+from praesepe.survey.settings import middle
 
 METALLICITY_STEP_DEX = 0.05
 """Isochrones are interpolated to metallicities this far apart; the nearest is then taken."""
@@ -63,6 +64,8 @@ class SurveyTables:
         prior, s = survey.clusters, survey.clusters.stars
         table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
         z_range = as_range(prior.metallicity)
+        low, high = a_v_range(prior.a_v, prior.a_v_scatter)
+        nearest, farthest = as_range(survey.galaxy.foreground_a_v)
         clusters = []
         tell = None if setup is None else partial(setup, "tables of stars")
         counter = Counter(len(s.models) + 1, tell)
@@ -70,9 +73,11 @@ class SurveyTables:
             grid = load_isochrones(name)
             check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
-            clusters.append(table(grid=grid, a_v=a_v_range(prior.a_v, prior.a_v_scatter)))
+            clusters.append(table(grid=grid, a_v=(low + nearest, high + farthest)))
             counter.add()
-        dust = field_extinction(survey) or as_range(prior.a_v)[0]
+        dust = field_extinction(survey) or as_range(prior.a_v)[0] + middle(
+            survey.galaxy.foreground_a_v
+        )
         grid = refine_metallicity(
             IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.galaxy.field.metallicity
         )

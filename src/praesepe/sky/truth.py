@@ -18,6 +18,8 @@ NO_QUANTITIES = {
     "rh_realised_arcsec": ("arcsec", "half-light radius of the stars drawn"),
     "field_density": ("solMass / pc2", "initial mass of the field stars per area"),
     "distance_pc": ("pc", "distance of the galaxy"),
+    "foreground_a_v": ("mag", "extinction by the Milky Way, in front of the galaxy"),
+    "r_v": ("", "A_V / E(B-V) of the dust inside the galaxy"),
 }
 """Unit and description of what the truth tells beside the quantities of the registry."""
 
@@ -57,6 +59,7 @@ def varying_parameters(clusters: Clusters, survey: Survey) -> dict[str, Tensor]:
         "angle": not prior.is_default(quantities.ELLIPTICITY),
         "tidal_radius": tides is not None,
         "distance_pc": survey.varies_in_distance,
+        "foreground_a_v": survey.galaxy.foreground_a_v != 0,
         "model": len(prior.stars.models) > 1,
     }
     told |= {

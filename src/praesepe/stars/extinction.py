@@ -9,6 +9,9 @@ import numpy as np
 from praesepe.errors import check_number, outside, unknown
 from praesepe.lazy import extras
 
+FOREGROUND_R_V = 3.1
+"""A_V / E(B-V) of the Milky Way's dust in front of other galaxies."""
+
 
 def transmission(
     wavelength_angstrom: np.ndarray, *, a_v: float, r_v: float = 3.1, law: str = "F99"

@@ -30,6 +30,7 @@ from praesepe.survey.settings import (
     as_range,
     check_ages,
     check_metallicities,
+    middle,
 )
 
 PriorValue = ValueOrRange | str | Annotated[tuple[str, ...], Field(min_length=1)]
@@ -86,6 +87,11 @@ class Stars(SurveySettings):
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"isochrones = {list(self.models)}: each model may occur once")
         return self
+
+    @property
+    def middle_r_v(self) -> float:
+        """A_V / E(B-V), of a range the middle."""
+        return middle(self.r_v)
 
     @property
     def models(self) -> tuple[str, ...]:

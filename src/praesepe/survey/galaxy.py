@@ -95,4 +95,9 @@ class Galaxy(SurveySettings):
     tides: Tides | None = Field(
         None, description="end EFF profiles at the tidal radius; default: they do not end"
     )
+    foreground_a_v: NonNegative | NonNegativeRange = Field(
+        0.0,
+        description="extinction by the Milky Way in front of the galaxy, mag, with R_V = 3.1; a "
+        "range: drawn for every stamp, uniformly",
+    )
     field: StarField = StarField()

@@ -22,7 +22,7 @@ from praesepe.survey.galaxy import Galaxy
 from praesepe.survey.network import NetworkSettings
 from praesepe.survey.observation import Observation
 from praesepe.survey.problems import not_valid
-from praesepe.survey.settings import Range, SurveySettings, as_range, typical
+from praesepe.survey.settings import Range, SurveySettings, as_range, middle, typical
 
 ARCSEC = math.radians(1 / 3600)
 """rad"""
@@ -187,14 +187,20 @@ class Survey(SurveySettings):
         raise unknown("band", name, self.band_names, "Train a model for it or drop it.")
 
     def fixed(self) -> Survey:
-        """Return the survey without ranges of distance and exposure: at their typical values."""
-        if not (self.varies_in_distance or self.varies_in_depth):
+        """Return the survey of one image: ranges of distance, exposure and foreground have ended.
+
+        Their typical values are taken, of the foreground extinction the middle.
+        """
+        foreground = self.galaxy.foreground_a_v
+        varies = self.varies_in_distance or self.varies_in_depth or isinstance(foreground, tuple)
+        if not varies:
             return self
         bands = tuple(
             band.model_copy(update={"exposure_s": band.typical_exposure_s}) for band in self.bands
         )
         return self.with_values(
-            observation={"bands": bands}, galaxy={"distance_pc": self.distance_pc}
+            observation={"bands": bands},
+            galaxy={"distance_pc": self.distance_pc, "foreground_a_v": middle(foreground)},
         )
 
     @property

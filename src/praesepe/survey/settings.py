@@ -31,6 +31,11 @@ def as_range(value: ValueOrRange) -> Range:
     return value if isinstance(value, tuple) else (value, value)
 
 
+def middle(value: ValueOrRange) -> float:
+    """A value, or the middle of a range."""
+    return sum(value) / 2 if isinstance(value, tuple) else value
+
+
 def typical(value: ValueOrRange) -> float:
     """A value, or the geometric mean of the ends of a range of positive values."""
     return math.sqrt(value[0] * value[1]) if isinstance(value, tuple) else value

@@ -14,8 +14,9 @@ from praesepe import quantities
 from praesepe.errors import InputError, listed, unknown
 from praesepe.quantities import Quantity
 from praesepe.sky.clusters.profiles import EFF, SpatialProfile
-from praesepe.survey import Survey
+from praesepe.survey import Survey, as_range
 from praesepe.survey.schema import ARCSEC
+from praesepe.survey.settings import ValueOrRange
 
 LEAST_TIDAL_RADIUS = 2.0
 """In half-light radii. A cluster that fills its tidal radius further is about to dissolve."""
@@ -57,6 +58,8 @@ class Clusters:
         Center from the middle pixel of the stamp, pixels.
     distance_pc : Tensor
         Of the galaxy, pc: that of the star field that the cluster lies on.
+    foreground_a_v : Tensor
+        Extinction by the Milky Way, in front of the galaxy, mag.
     more : dict of str to Tensor
         Other registered quantities that the survey draws, by name; those of a category as int64.
     """
@@ -77,6 +80,7 @@ class Clusters:
     x_offset: Tensor
     y_offset: Tensor
     distance_pc: Tensor
+    foreground_a_v: Tensor
     more: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -251,6 +255,11 @@ def draw_clusters(
         allowed = torch.tensor(prior.categories_of(quantity), device=device)
         return allowed[one_of(len(allowed))]
 
+    def one_value_or(given: ValueOrRange) -> Tensor:
+        """One for all, without a random number, or drawn from a range."""
+        low, high = as_range(given)
+        return torch.full((n,), low, device=device) if low == high else uniform(low, high)
+
     if distance_pc is None:
         distance_pc = torch.full((n,), survey.distance_pc, device=device)
         pc_per_arcsec: Tensor | float = survey.pc_per_arcsec
@@ -286,6 +295,7 @@ def draw_clusters(
             else tidal_scale_pc(tides.circular_speed_km_s, 1e3 * uniform(*tides.galactocentric_kpc))
             / pc_per_arcsec
         ),
+        foreground_a_v=one_value_or(survey.galaxy.foreground_a_v),
         more={quantity.name: draw(quantity) for quantity in prior.drawn_beside()},
     )
 

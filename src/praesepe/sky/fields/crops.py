@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def add_crops(light: Tensor, fields: Tensor, choice: Tensor) -> None:
+def add_crops(light: Tensor, fields: Tensor, choice: Tensor, factor: Tensor | None = None) -> None:
     """Add a crop of a field to each stamp, in place.
 
     Parameters
@@ -18,16 +18,26 @@ def add_crops(light: Tensor, fields: Tensor, choice: Tensor) -> None:
     choice : Tensor of int64, shape (4, n)
         Field, first row, first column, and three bits: transposed, mirrored in x, mirrored in y;
         on the CPU.
+    factor : Tensor, shape (n, band), optional
+        On the light of the fields.
     """
     size = light.shape[-1]
     if light.device.type != "cpu":  # one launch for all stamps
-        light += gather(fields, choice.to(light.device), size)
+        crops = gather(fields, choice.to(light.device), size)
+        light += crops if factor is None else crops * factor[..., None, None]
         return
-    for stamp, (field, row, column, orientation) in zip(light, choice.T.tolist(), strict=True):
+    factors = [None] * len(light) if factor is None else factor[..., None, None]
+    for stamp, (field, row, column, orientation), of_stamp in zip(
+        light, choice.T.tolist(), factors, strict=True
+    ):
         crop = fields[field, :, row : row + size, column : column + size]
         flips = [axis for axis, bit in ((-1, 2), (-2, 4)) if orientation & bit]
         crop = crop.flip(flips) if flips else crop
-        stamp += crop.transpose(-1, -2) if orientation & 1 else crop
+        crop = crop.transpose(-1, -2) if orientation & 1 else crop
+        if of_stamp is None:
+            stamp += crop
+        else:
+            stamp.addcmul_(crop, of_stamp)
 
 
 def gather(fields: Tensor, choice: Tensor, size: int) -> Tensor:

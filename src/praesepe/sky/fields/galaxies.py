@@ -142,10 +142,17 @@ def _fluxes(survey: Survey, magnitude: np.ndarray, normal: np.ndarray, a_v: floa
     bluer = np.log10(PIVOT_F814W_ANGSTROM / pivot) / COLOR_BASE
     in_band = magnitude[:, None] + color[:, None] * bluer
     zero_point = np.array([band.zero_point_ab for band in survey.bands])
-    transmitted = transmission(
-        pivot, a_v=a_v, r_v=survey.clusters.stars.r_v, law=survey.clusters.stars.extinction_law
-    )
-    return 10 ** (0.4 * (zero_point - in_band)) * transmitted
+    through = transmitted(survey, a_v, r_v=survey.clusters.stars.middle_r_v)
+    return 10 ** (0.4 * (zero_point - in_band)) * through
+
+
+def transmitted(survey: Survey, a_v: float, *, r_v: float) -> np.ndarray:
+    """Fraction of the light at the pivot wavelength of each band that dust lets through, (band,).
+
+    For sources whose spectra are not known.
+    """
+    pivot = np.array([_pivot_angstrom(band) for band in survey.bands])
+    return transmission(pivot, a_v=a_v, r_v=r_v, law=survey.clusters.stars.extinction_law)
 
 
 def _spiral(n: int, sersic: int) -> np.ndarray:

@@ -10,11 +10,14 @@ from praesepe.errors import listed
 from praesepe.progress import Setup
 from praesepe.rng import on_cpu, stream
 from praesepe.sky.fields.crops import add_crops
+from praesepe.sky.fields.galaxies import transmitted
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.fields.structure import Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.massive.sampler import CrowdedSampler
+from praesepe.stars.extinction import FOREGROUND_R_V
 from praesepe.survey import Survey
+from praesepe.survey.settings import middle
 
 
 class SimulatedFieldPool:
@@ -157,13 +160,26 @@ class SimulatedFieldPool:
             flux_limit=None if scale is None else self.flux_limit,
         )
 
+    def _dimmed(self, foreground_a_v: Tensor | None) -> Tensor | None:
+        """Factor on the light of each stamp's field by its foreground, (n, band)."""
+        told = self.survey.galaxy.foreground_a_v
+        if foreground_a_v is None or not isinstance(told, tuple):
+            return None
+        of_one_mag = torch.as_tensor(transmitted(self.survey, 1.0, r_v=FOREGROUND_R_V))
+        return of_one_mag.to(foreground_a_v) ** (foreground_a_v - middle(told))[:, None]
+
     def draw_distances(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw distances of stamps among those of the fields, pc, (n,)."""
         which = torch.randint(len(self.distance_pc), (n,), generator=on_cpu(generator))
         return self.distance_pc[which].to(generator.device)
 
     def add_to(
-        self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
+        self,
+        light: Tensor,
+        *,
+        generator: torch.Generator,
+        distance_pc: Tensor | None = None,
+        foreground_a_v: Tensor | None = None,
     ) -> Tensor:
         """Add to each grid a random crop of a random field, in a random orientation.
 
@@ -176,6 +192,10 @@ class SimulatedFieldPool:
         distance_pc : Tensor, shape (n,), optional
             Distances of the stamps: each lies on the field nearest in distance. By default each
             lies on any field.
+        foreground_a_v : Tensor, shape (n,), optional
+            Extinction by the Milky Way, mag, where the survey has a range of it. Fields are drawn
+            behind the middle of the range; the rest is that of light at the bands' pivot
+            wavelengths.
 
         Returns
         -------
@@ -190,7 +210,8 @@ class SimulatedFieldPool:
         self._draw_due(which.unique().tolist())
         row, column = (u[1:3] * (width - side + 1)).long()
         orientation = (u[3] * 8).long()
-        add_crops(light, self._fields, torch.stack((which, row, column, orientation)))
+        choice = torch.stack((which, row, column, orientation))
+        add_crops(light, self._fields, choice, self._dimmed(foreground_a_v))
         density = self.density[which]
         if self.survey.galaxy.field.gradient_dex:
             y, x = ((first + side / 2) / width for first in (row, column))

@@ -71,7 +71,12 @@ class RealFieldPool:
         """Go to a batch: nothing changes, the fields are those of the files."""
 
     def add_to(
-        self, light: Tensor, *, generator: torch.Generator, distance_pc: Tensor | None = None
+        self,
+        light: Tensor,
+        *,
+        generator: torch.Generator,
+        distance_pc: Tensor | None = None,
+        foreground_a_v: Tensor | None = None,
     ) -> Tensor:
         """Add a random crop of a random field to each exposed image, in a random orientation.
 
@@ -81,8 +86,8 @@ class RealFieldPool:
             e-/s; changed in place.
         generator : torch.Generator
             Source of randomness.
-        distance_pc : Tensor, shape (n,), optional
-            Does not matter: real fields are at one distance.
+        distance_pc, foreground_a_v : Tensor, shape (n,), optional
+            Do not matter: real fields have one distance, and their dust before them.
 
         Returns
         -------

@@ -16,6 +16,7 @@ from praesepe.sky.fields.structure import YOUNG_LOG_AGE, Clumps, Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING, bspline, chunks
 from praesepe.sky.massive.sampler import MAX_POINTS, CrowdedSampler
 from praesepe.survey import Survey, as_range
+from praesepe.survey.settings import middle
 
 POPULATION_PX = 64**2
 """Area in which a population may have `MAX_POINTS` points of light."""
@@ -118,13 +119,15 @@ def field_extinction(survey: Survey) -> tuple[float, float] | None:
     Returns
     -------
     tuple of float, or None
-        Lowest and highest A_V, mag. None: all field stars have the one extinction of
-        `clusters.a_v`, and `StarSampler.draw` is called without any.
+        Lowest and highest A_V, mag, with the Milky Way's (the middle of its range). None: all
+        field stars have the one extinction of `clusters.a_v` behind the Milky Way's, and
+        `StarSampler.draw` is called without any.
     """
     settings, of_clusters = survey.galaxy.field, as_range(survey.clusters.a_v)
     low = of_clusters[0] if settings.a_v is None else settings.a_v
     high = low + (settings.dust_a_v[1] if settings.dust_share[1] > 0 else 0.0)
-    return None if of_clusters == (low, high) else (low, high)
+    in_front = middle(survey.galaxy.foreground_a_v)
+    return None if of_clusters == (low, high) else (low + in_front, high + in_front)
 
 
 @dataclass(frozen=True)
@@ -220,9 +223,10 @@ def _draw_groups(
 
 
 def _dust_layer(survey: Survey, generator: torch.Generator) -> tuple[float, tuple[float, float]]:
-    """Foreground A_V, and of the dust layer the share of stars behind it and its A_V."""
+    """A_V in front of all, and of the dust layer the share of stars behind it and its A_V."""
     settings = survey.galaxy.field
     foreground = as_range(survey.clusters.a_v)[0] if settings.a_v is None else settings.a_v
+    foreground += middle(survey.galaxy.foreground_a_v)
     if settings.dust_share[1] == 0:
         return foreground, (0.0, 0.0)
     cpu = on_cpu(generator)

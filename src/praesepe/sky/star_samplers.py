@@ -1,0 +1,60 @@
+"""The samplers of stars of a survey, in e-/s at its distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+
+from praesepe.progress import Setup
+from praesepe.sky.flux_limits import FluxLimits
+from praesepe.sky.massive.sampler import CrowdedSampler
+from praesepe.stars.binaries import Binaries
+from praesepe.stars.imf import imf_from
+from praesepe.stars.magnitudes import StellarTable
+from praesepe.survey import Survey
+
+
+def star_sampler(
+    survey: Survey,
+    tables: StellarTable | Sequence[StellarTable],
+    *,
+    limits: FluxLimits,
+    stage: str,
+    flux_limit_range: float = 1.0,
+    device: torch.device,
+    setup: Setup | None = None,
+) -> CrowdedSampler:
+    """Make a sampler of stars at the survey's distance, in e-/s.
+
+    Parameters
+    ----------
+    survey : Survey
+    tables : StellarTable or sequence of StellarTable
+        As for `StarSampler`.
+    limits : FluxLimits
+        Of the survey.
+    stage : str
+        What is made, for `setup`.
+    flux_limit_range : float
+        Highest over lowest limit that exposures ask for; distances come on top.
+    device : torch.device
+    setup : callable, optional
+        Called with (stage, done, total) as isochrones are tabulated.
+    """
+    stars = survey.clusters.stars
+    near, far = survey.distance_range_pc
+    brightest = (survey.distance_pc / near) ** 2
+    return CrowdedSampler(
+        tables,
+        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
+        flux_limit=(limits.lowest / brightest).tolist(),
+        flux_limit_range=flux_limit_range * (far / near) ** 2,
+        imf=imf_from(stars.imf),
+        binaries=Binaries(
+            stars.binary_fraction, stars.binary_mass_ratio, stars.binary_mass_ratio_slope
+        ),
+        device=device,
+        progress=None if setup is None else partial(setup, stage),
+    )
