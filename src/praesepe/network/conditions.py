@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,17 +20,37 @@ EMBEDDED = 32
 
 
 class ConditionKind(NamedTuple):
-    """Whether a condition has a value for every band, and the range that suits most surveys."""
+    """What a network may be told.
+
+    Attributes
+    ----------
+    per_band : bool
+        Whether it has a value for every band.
+    optional : bool
+        Whether it may be unknown, NaN.
+    usual : (float, float)
+        The range that suits most surveys.
+    """
 
     per_band: bool
+    optional: bool
     usual: tuple[float, float]
 
 
 KINDS = {
-    PRESENT: ConditionKind(True, (0.0, 1.0)),  # whether the band was observed
-    "depth": ConditionKind(True, (23.0, 29.0)),  # AB magnitude of a point source of 5 sigma
-    "psf_fwhm": ConditionKind(True, (0.05, 0.2)),  # full width at half maximum, arcsec
-    "log_distance": ConditionKind(False, (5.8, 7.5)),  # log10 of the distance in pc
+    # whether the band was observed
+    PRESENT: ConditionKind(True, False, (0.0, 1.0)),
+    # standard deviation of a pixel of the background, as an AB magnitude at the zero point
+    "depth": ConditionKind(True, True, (26.0, 33.0)),
+    # full width at half maximum of the PSF, pixels
+    "psf_fwhm_px": ConditionKind(True, True, (1.0, 5.0)),
+    # extinction inside the galaxy and its standard error, mag
+    "a_v": ConditionKind(False, True, (0.0, 3.0)),
+    "a_v_error": ConditionKind(False, True, (0.0, 0.3)),
+    # extinction in the Milky Way, mag
+    "foreground_a_v": ConditionKind(False, False, (0.0, 0.5)),
+    # log10 of the distance in pc
+    "log_distance": ConditionKind(False, False, (5.8, 7.5)),
 }
 
 
@@ -53,24 +73,32 @@ class ConditionEmbedding(nn.Module):
 
     center: Tensor
     width: Tensor
+    optional: Tensor
 
     def __init__(self, ranges: Mapping[str, tuple[float, float]], n_bands: int) -> None:
         super().__init__()
         self.sizes = {name: n_bands if condition_kind(name).per_band else 1 for name in ranges}
-        bounds = torch.tensor(
-            [ranges[name] for name, size in self.sizes.items() for _ in range(size)]
-        )
+        names = [name for name, size in self.sizes.items() for _ in range(size)]
+        bounds = torch.tensor([ranges[name] for name in names])
         self.register_buffer("center", bounds.mean(1), persistent=False)
         spread = (bounds[:, 1] - bounds[:, 0]).clamp_min(1e-3) / 2
         self.register_buffer("width", spread, persistent=False)
+        optional = torch.tensor([KINDS[name].optional for name in names])
+        self.register_buffer("optional", optional, persistent=False)
+        n_values = len(names) + int(optional.sum())
         self.layers = nn.Sequential(
-            nn.Linear(len(bounds), EMBEDDED), nn.ReLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.ReLU()
+            nn.Linear(n_values, EMBEDDED), nn.ReLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.ReLU()
         )
         self.features = EMBEDDED
 
     def forward(self, conditions: Tensor) -> Tensor:
-        """Map conditions (n, value), in the order of `sizes`, to features (n, feature)."""
-        return self.layers((conditions - self.center) / self.width)
+        """Map conditions (n, value), in the order of `sizes`, to features (n, feature).
+
+        Of each that may be unknown the layers see the value, or 0, and whether it is known.
+        """
+        values = ((conditions - self.center) / self.width).nan_to_num()
+        known = (~conditions[:, self.optional].isnan()).to(values)
+        return self.layers(torch.cat((values, known), 1))
 
     def present(self, conditions: Tensor) -> Tensor | None:
         """Which bands there are, (n, band, 1, 1); None where that is no condition."""
@@ -92,24 +120,32 @@ def as_tensor(
 ) -> Tensor | None:
     """Conditions (n, value) of n stamps, in the network's order; None where it takes none.
 
-    Each of `given` has shape (n, band) or (n,), or is one value, or one a band. `sizes` says
-    how many values of each the network takes, `ranges` between which values each lay in the
-    training of the `model`: a warning tells of values beyond.
+    Each of `given` has shape (n, band) or (n,), or is one value, or one a band. Those that may be
+    unknown are NaN where they are not given, and every band is present. `sizes` says how many
+    values of each the network takes, `ranges` between which values each lay in the training of
+    the `model`: a warning tells of values beyond.
 
     Raises
     ------
     InputError
         Where a condition is missing, unknown, not finite, or of another shape.
     """
-    given = given or {}
+    given = dict(given or {})
+    for name in sizes:
+        if name == PRESENT:
+            given.setdefault(name, 1.0)
+        elif KINDS[name].optional:
+            given.setdefault(name, np.nan)
     if given.keys() != sizes.keys():
         raise InputError(
             f"model {model!r} is told {', '.join(sizes) or 'no conditions'}; given were "
-            f"{', '.join(given) or 'none'}"
+            f"{', '.join(given) or 'none'}",
+            given=tuple(given),
+            allowed=tuple(sizes),
         )
     if not sizes:
         return None
-    columns: list[np.ndarray[Any, Any]] = []
+    columns = []
     for name, size in sizes.items():
         values = np.asarray(given[name], dtype=np.float32)
         if values.ndim == 1 and size == 1 and values.shape != (1,):
@@ -118,10 +154,16 @@ def as_tensor(
             values = np.broadcast_to(values, (n, size))
         except ValueError as error:
             raise InputError(
-                f"condition {name!r} has shape {values.shape}; {(n, size)} is needed, or one value"
+                f"condition {name!r} has shape {values.shape}; {(n, size)} is needed, or one value",
+                given=values.shape,
+                allowed=(n, size),
             ) from error
-        if not np.isfinite(values).all():
-            raise InputError(f"condition {name!r} has values that are not finite")
+        if np.isinf(values).any() or (np.isnan(values).any() and not KINDS[name].optional):
+            raise InputError(
+                f"condition {name!r} has values that are not finite",
+                given=values,
+                remedy="leave stamps out of which it is not known",
+            )
         advice = f"which model {model!r} was trained with; do not trust its answers there"
         warn_outside(values, *ranges[name], f"condition {name!r}", advice, stacklevel=3)
         columns.append(values)

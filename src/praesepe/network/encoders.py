@@ -61,9 +61,12 @@ class ResNet(nn.Module):
         Input channels.
     preset : str
         One of `PRESETS`.
+    conditions : int
+        Features of what is known of the observation, which scale and shift the channels of the
+        stem and of all stages but the last (Perez et al. 2018, arXiv:1709.07871); 0: none.
     """
 
-    def __init__(self, n_bands: int, preset: str = "small") -> None:
+    def __init__(self, n_bands: int, preset: str = "small", conditions: int = 0) -> None:
         super().__init__()
         if preset not in PRESETS:
             raise unknown("encoder", preset, PRESETS)
@@ -86,22 +89,39 @@ class ResNet(nn.Module):
                 channels = width
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
+        widths = (p.stem[0], *p.widths[:-1]) if conditions else ()
+        self.modulations = nn.ModuleList(Modulation(conditions, width) for width in widths)
         self.rings = RadialPooling(p.widths[:-1], p.radial_features) if p.radial_features else None
         inputs = channels + (self.rings.features if self.rings is not None else 0)
         self.head = nn.Sequential(nn.Linear(inputs, p.features), nn.ReLU(inplace=True))
         self.features = p.features
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map stamps (n, band, y, x) to features (n, `features`)."""
+    def forward(self, x: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Map stamps (n, band, y, x), and features of conditions, to features (n, `features`)."""
         x = self.stem(x)
         maps = []
-        for stage in self.stages:
-            x = stage(x)
+        for stage, modulation in itertools.zip_longest(self.stages, self.modulations):
+            x = stage(x if modulation is None else modulation(x, conditions))
             maps.append(x)
         mean = x.mean((-2, -1))
         if self.rings is None:
             return self.head(mean)
         return self.head(torch.cat([mean, self.rings(maps[:-1])], 1))
+
+
+class Modulation(nn.Module):
+    """Scale and shift of channels by what is known of the observation; at first, none."""
+
+    def __init__(self, conditions: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(conditions, 2 * channels)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
+        """Modulate maps (n, channels, y, x) by features (n, feature)."""
+        scale, shift = self.linear(conditions)[..., None, None].chunk(2, dim=1)
+        return torch.addcmul(x + shift, x, scale)
 
 
 class RadialPooling(nn.Module):

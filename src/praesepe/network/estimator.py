@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -114,6 +114,7 @@ class Estimator:
         head_options: Mapping[str, Any] | None = None,
         infers: Sequence[str] | None = None,
         conditions: Mapping[str, tuple[float, float]] | Sequence[str] | None = None,
+        background: Literal["removed", "kept"] = "removed",
         seed: int = 0,
         name: str = "",
     ) -> Estimator:
@@ -132,6 +133,8 @@ class Estimator:
             Names of registered quantities; the survey's by default.
         conditions : mapping of str to (float, float), or sequence of str, optional
             What the network is told beside the stamp, and the range of it; the survey's by default.
+        background : str
+            ``"removed"``: a constant added to a band changes nothing; ``"kept"``.
         seed : int
             Of the weights.
         name : str, optional
@@ -155,6 +158,7 @@ class Estimator:
                 {"name": band.name, "filter": band.filter, "instrument": band.instrument}
                 for band in survey.bands
             ],
+            background=background,
             encoder={"name": encoder},
             head={"name": head, "settings": head_settings(head, encoder, head_options)},
             priors=prior_ranges(survey, infers),

@@ -29,7 +29,7 @@ class ClusterNet(nn.Module):
 
     def __init__(self, card: ModelCard, asinh_scales: Sequence[float]) -> None:
         super().__init__()
-        self.stamps = StampTransform(asinh_scales)
+        self.stamps = StampTransform(asinh_scales, card.background)
         self.labels = LabelTransform(card.priors)
         if card.encoder.settings:
             raise InputError(
@@ -37,14 +37,14 @@ class ClusterNet(nn.Module):
                 given=card.encoder.settings,
                 remedy=f"leave out {listed(card.encoder.settings)}",
             )
-        self.encoder = ResNet(len(card.bands), card.encoder.name)
-        features = self.encoder.features
         self.conditions: ConditionEmbedding | None = None
+        told = 0
         if card.conditions:
             ranges = {entry.name: (entry.low, entry.high) for entry in card.conditions}
             self.conditions = ConditionEmbedding(ranges, len(card.bands))
-            features += self.conditions.features
-        self.features = features
+            told = self.conditions.features
+        self.encoder = ResNet(len(card.bands), card.encoder.name, conditions=told)
+        self.features = features = self.encoder.features + told
         self.head = make_head(card.head.name, features, self.labels.axes, card.head.settings)
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -55,27 +55,39 @@ class ClusterNet(nn.Module):
         return net
 
     def context(self, stamps: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """Features (n, feature) of stamps (n, band, y, x) in e-/s and conditions (n, value)."""
+        """Features (n, feature) of stamps (n, band, y, x) in e-/s and conditions (n, value).
+
+        A condition that is NaN is not known. Pixels of absent bands are not looked at.
+        """
         x = self.stamps(stamps)
         if self.conditions is None:
             return self._encoded(x)
         assert conditions is not None, "a network with conditions must be told them"
         present = self.conditions.present(conditions)
         if present is not None:
-            x = x * present
-        return torch.cat((self._encoded(x), self.conditions(conditions).float()), 1)
+            x = torch.where(present > 0, x, 0.0)
+        told = self.conditions(conditions)
+        return torch.cat((self._encoded(x, told), told.float()), 1)
 
-    def _encoded(self, x: Tensor) -> Tensor:
-        return self.encoder(x.contiguous(memory_format=torch.channels_last)).float()
+    def _encoded(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        return self.encoder(x.contiguous(memory_format=torch.channels_last), told).float()
 
     def log_prob(self, labels: Tensor, context: Tensor) -> Tensor:
-        """Log-density of labels (n, quantity), in their units, given features; shape (n,)."""
-        return self.head.log_prob(self.labels(labels), context) - self.labels.log_volume
+        """Log-density of labels (n, quantity), in their units, given features; shape (n,).
+
+        Labels that are NaN are left out, with those that are inferred jointly with them.
+        """
+        values = self.labels(labels)
+        return self.head.log_prob(values, context) - self._log_volume(values)
+
+    def _log_volume(self, values: Tensor) -> Tensor:
+        """Logarithm of the Jacobian of the labels that count, (n,)."""
+        return (self.head.counted(values) * self.labels.std.log()).sum(1)
 
     def loss(self, labels: Tensor, context: Tensor) -> Tensor:
         """Mean of minus the log-density, labels beyond the head's reach moved to its edge."""
         values = self.head.nearest(self.labels(labels))
-        return (self.labels.log_volume - self.head.log_prob(values, context)).mean()
+        return (self._log_volume(values) - self.head.log_prob(values, context)).mean()
 
     def sample(self, context: Tensor, noise: Tensor) -> Tensor:
         """Posterior draws (n, n_samples, quantity); see `Head.sample`."""

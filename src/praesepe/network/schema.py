@@ -109,6 +109,9 @@ class ModelCard(Entry):
         Names of the quantities, in the order of the posterior's last axis.
     conditions : tuple of ConditionEntry
         What the network is told beside the stamp.
+    background : str
+        Whether a stamp's background is subtracted before anything else; models that were trained
+        before this could be said keep it.
     weights : str
         Precision in which the weights are stored; statistics are always single precision.
     priors : dict of str to (float, float)
@@ -129,6 +132,7 @@ class ModelCard(Entry):
     infers: tuple[str, ...] = Field(min_length=1)
     conditions: tuple[ConditionEntry, ...] = ()
     bands: tuple[BandEntry, ...] = Field(min_length=1)
+    background: Literal["kept", "removed"] = "kept"
     encoder: Part
     head: Part
     weights: Literal["float32", "float16"] = "float32"

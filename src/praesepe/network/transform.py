@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from praesepe import quantities
 from praesepe.errors import InputError
@@ -27,17 +28,33 @@ class StampTransform(nn.Module):
     ----------
     scales : sequence of float
         e-/s at which each band bends.
+    background : str
+        ``"removed"``: that of each stamp and band is subtracted before, so that a constant added
+        to an image changes nothing; ``"kept"``: stamps are taken as they are.
     """
 
     scale: Tensor
 
-    def __init__(self, scales: Sequence[float]) -> None:
+    def __init__(self, scales: Sequence[float], background: str = "removed") -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor(scales).view(-1, 1, 1))
+        self.background = background
 
     def forward(self, stamps: Tensor) -> Tensor:
         """Transform stamps of shape (n, band, y, x) in e-/s."""
+        if self.background == "removed":
+            stamps = stamps - background_of(stamps)
         return torch.asinh(stamps / self.scale)
+
+
+def background_of(stamps: Tensor) -> Tensor:
+    """Background of stamps (n, band, y, x), in their unit, (n, band, 1, 1).
+
+    It is the lower quartile of the means of blocks of 4×4 pixels. Both follow an added constant
+    exactly; blocks with a star, or a quarter of them in a cluster's light, do not move it.
+    """
+    blocks = avg_pool2d(stamps, 4).flatten(2)
+    return blocks.kthvalue(max(1, blocks.shape[2] // 4), dim=2).values[..., None, None]
 
 
 class LabelTransform(nn.Module):
@@ -72,11 +89,6 @@ class LabelTransform(nn.Module):
     def inverse(self, values: Tensor) -> Tensor:
         """Undo `forward`."""
         return values * self.std + self.mean
-
-    @property
-    def log_volume(self) -> Tensor:
-        """Logarithm of the Jacobian, to be subtracted from a log-density of the variables."""
-        return self.std.log().sum()
 
     @property
     def axes(self) -> tuple[Axis, ...]:

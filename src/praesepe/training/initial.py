@@ -30,6 +30,7 @@ def start_network(
         encoder=settings.encoder or ("small" if start is None else start.card.encoder.name),
         head=settings.head or ("flow" if start is None else start.card.head.name),
         head_options=options,
+        background="removed" if start is None else start.card.background,
         seed=settings.seed,
     )
     if fresh.card.conditions:
@@ -66,6 +67,7 @@ def start_network(
 def network_of(card: ModelCard) -> dict[str, Any]:
     """What makes a network, as far as its card says."""
     return {
+        "background": card.background,
         "encoder": card.encoder.name,
         "head": card.head.name,
         "head_options": dict(card.head.settings),

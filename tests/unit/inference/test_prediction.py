@@ -416,7 +416,9 @@ def test_names_of_outputs(
     assert read_samples("~/DRAWS.PARQUET").values.shape == (2, 4, 3)
 
 
-@pytest.mark.parametrize("failing", ["tables.write_table", "region_files.write_regions"])
+@pytest.mark.parametrize(
+    "failing", ["catalog.tables.write_table", "catalog.region_files.write_regions"]
+)
 def test_what_is_written_is_kept(
     central: CentralPixels,
     images: Any,

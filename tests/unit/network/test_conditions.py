@@ -17,15 +17,22 @@ from praesepe.survey import Survey
 N = 6
 TOLD: dict[str, Any] = {
     "present": [1, 1],
-    "depth": np.full((N, 2), 26.5),
-    "psf_fwhm": [0.08, 0.1],
+    "depth": np.full((N, 2), 29.5),
+    "psf_fwhm_px": [1.8, 2.0],
+    "a_v": 0.5,
+    "a_v_error": 0.1,
+    "foreground_a_v": 0.2,
     "log_distance": 5.9,
 }
 
 
 @pytest.fixture(scope="module")
 def estimator(survey: Survey) -> Estimator:
-    return Estimator.untrained(survey, encoder="tiny", conditions=list(KINDS))
+    made = Estimator.untrained(survey, encoder="tiny", conditions=list(KINDS))
+    with torch.no_grad():  # at first conditions do not modulate the encoder
+        for modulation in made.net.encoder.modulations:
+            modulation.linear.weight.normal_(0, 0.3)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,15 @@ def answer(estimator: Estimator, stamps: np.ndarray, **changes: Any) -> np.ndarr
 def test_every_condition_has_a_say(estimator: Estimator, stamps: np.ndarray) -> None:
     usual = answer(estimator, stamps)
     assert usual.shape == (N, 8, 3)
-    others = {"present": [1, 0], "depth": [26.5, 24.0], "psf_fwhm": 0.19, "log_distance": 7.0}
+    others = {
+        "present": [1, 0],
+        "depth": [29.5, 27.0],
+        "psf_fwhm_px": np.nan,
+        "a_v": 2.0,
+        "a_v_error": 0.3,
+        "foreground_a_v": 0.0,
+        "log_distance": 7.0,
+    }
     for name, value in others.items():
         assert np.abs(answer(estimator, stamps, **{name: value}) - usual).max() > 1e-4, name
 
@@ -50,7 +65,7 @@ def test_values_are_one_or_one_a_band_or_one_a_stamp(
     estimator: Estimator, stamps: np.ndarray
 ) -> None:
     usual = answer(estimator, stamps)
-    for same in ({"depth": 26.5}, {"log_distance": np.full(N, 5.9)}, {"present": np.ones((N, 2))}):
+    for same in ({"depth": 29.5}, {"log_distance": np.full(N, 5.9)}, {"present": np.ones((N, 2))}):
         np.testing.assert_array_equal(answer(estimator, stamps, **same), usual)
 
 
@@ -64,12 +79,28 @@ def test_an_absent_band_is_not_looked_at(estimator: Estimator, stamps: np.ndarra
     assert (answer(estimator, changed, present=ones) != answer(estimator, stamps)).any()
 
 
+def test_what_is_not_told_is_unknown(estimator: Estimator, stamps: np.ndarray) -> None:
+    little = {"foreground_a_v": 0.2, "log_distance": 5.9}
+    unknown = dict.fromkeys(("depth", "psf_fwhm_px", "a_v", "a_v_error"), np.nan)
+    answered = estimator.predict(stamps, conditions=little, n_samples=8).samples
+    assert np.isfinite(answered).all()
+    np.testing.assert_array_equal(answered, answer(estimator, stamps, **unknown))
+    # Unknown is not the middle of the range, to which it is set inside.
+    assert (answered != answer(estimator, stamps, **unknown | {"a_v": 1.5})).any()
+
+
+def test_absent_is_not_empty(estimator: Estimator, stamps: np.ndarray) -> None:
+    empty = stamps.copy()
+    empty[:, 1] = 0.0
+    assert (answer(estimator, empty) != answer(estimator, empty, present=[1, 0])).any()
+
+
 def test_rows_are_the_same_in_any_company(estimator: Estimator, stamps: np.ndarray) -> None:
     told = {**TOLD, "log_distance": np.linspace(5.8, 7, N)}
     whole = estimator.predict(stamps, conditions=told, n_samples=8).samples
     part = estimator.predict(
         stamps[4:5],
-        conditions={**TOLD, "depth": 26.5, "log_distance": told["log_distance"][4:5]},
+        conditions={**TOLD, "depth": 29.5, "log_distance": told["log_distance"][4:5]},
         n_samples=8,
         rows=[4],
     ).samples
@@ -85,9 +116,10 @@ def test_they_are_saved(estimator: Estimator, stamps: np.ndarray, tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seeing": 0.8}, "is told present, depth, psf_fwhm, log_distance; given were .*seeing"),
+        ({"seeing": 0.8}, "is told present, depth, .*log_distance; given were .*seeing"),
         ({"depth": [1.0, 2.0, 3.0]}, r"'depth' has shape \(3,\); \(6, 2\) is needed"),
-        ({"depth": np.nan}, "'depth' has values that are not finite"),
+        ({"depth": np.inf}, "'depth' has values that are not finite"),
+        ({"log_distance": np.nan}, "'log_distance' has values that are not finite"),
     ],
 )
 def test_what_is_refused(
@@ -118,3 +150,5 @@ def test_they_are_standardised_by_their_range() -> None:
     values = torch.tensor([[26.0, 28.0, 6.0]])
     assert ((values - embedding.center) / embedding.width).tolist() == [[0.0, 1.0, 0.0]]
     assert embedding.present(values) is None
+    known, unknown = embedding(values), embedding(torch.tensor([[26.0, torch.nan, 6.0]]))
+    assert (known != unknown).any()

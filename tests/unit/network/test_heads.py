@@ -124,7 +124,7 @@ def test_the_density_is_normalised_and_that_of_the_draws(
 def test_a_saved_model_answers_with_the_same_bits_in_any_company(
     survey: Survey, tmp_path: Path, head: str, encoder: str
 ) -> None:
-    names = ("log_age", "log_mass", *(("toy_class",) if head == "grid" else ()), "log_rh")
+    names = ("log_age", "log_mass", "toy_class", "log_rh")
     estimator = make_estimator(survey, head, encoder, *names)
     loaded = Estimator.load(estimator.save(tmp_path / "model"))
     assert loaded.infers == names
@@ -209,7 +209,7 @@ def test_groups_of_paper_ii() -> None:
     axes = [Axis(name, -1, 1, 0, quantities.get(name).bins) for name in names[:4]]
     axes += [Axis("class", 0, 1, categories=2), Axis("visibility", 0, 1)]
     head = GridHead(FEATURES, axes)
-    assert [tuple(group.shape) for group in head.groups] == [(20, 10, 14), (14,), (2,), (20,)]
+    assert [tuple(grid.shape) for grid in head.grids] == [(20, 10, 14), (14,), (2,), (20,)]
 
 
 def test_beyond_the_grid_there_is_nothing() -> None:
@@ -237,12 +237,57 @@ def test_impossible_grids(settings: dict[str, object], message: str) -> None:
 def test_unknown_heads_and_quantities(survey: Survey) -> None:
     with pytest.raises(InputError, match=r"unknown head 'flw'.*'flow'"):
         Estimator.untrained(survey, head="flw")
-    with pytest.raises(InputError, match=r"flow head cannot infer 'toy_class'.*'grid'"):
-        Estimator.untrained(survey, infers=["log_age", "toy_class"])
+    with pytest.raises(InputError, match=r"at least one continuous quantity; choose head 'grid'"):
+        Estimator.untrained(survey, infers=["toy_class"])
     with pytest.raises(InputError, match=r"unknown quantity 'log_aeg'.*'log_age'"):
         Estimator.untrained(survey, infers=["log_aeg"])
     with pytest.raises(InputError, match="each name may occur once"):
         Estimator.untrained(survey, infers=["log_age", "log_age"])
+
+
+@pytest.mark.parametrize(
+    ("head", "settings"),
+    [
+        ("flow", {"groups": [["log_age", "log_mass"], ["log_rh"]]}),
+        ("grid", {"groups": [["log_age", "log_mass"], ["log_rh"], ["toy_class"]]}),
+    ],
+)
+@torch.inference_mode()
+def test_what_is_not_known_of_a_stamp_does_not_count(
+    survey: Survey, head: str, settings: dict[str, object]
+) -> None:
+    names = ("log_age", "log_mass", "toy_class", "log_rh")
+    net = Estimator.untrained(survey, head=head, head_options=settings, infers=names, seed=4).net
+    context = contexts(5, net.features)
+    labels = net.labels.mean.expand(5, -1) + torch.tensor([0.1, 0.2, 1.0, 0.1])
+    whole = net.log_prob(labels, context)
+    nan = torch.nan
+
+    def without(*places: int) -> Tensor:
+        some = labels.clone()
+        some[:3, list(places)] = nan
+        return net.log_prob(some, context)
+
+    # Rows 3 and 4 are whole; a quantity that is NaN takes with it those that it is joined to.
+    for places in ((0,), (2,), (0, 2, 3)):
+        torch.testing.assert_close(without(*places)[3:], whole[3:])
+    torch.testing.assert_close(without(0), without(0, 1))
+    # Groups are independent: their densities multiply, whatever their units.
+    parts = without(0, 1, 2) + without(0, 1, 3) + without(2, 3)
+    torch.testing.assert_close(parts[:3], whole[:3])
+    assert (without(0, 1, 2, 3)[:3] == 0).all()
+    torch.testing.assert_close(net.loss(labels, context), -whole.mean())
+
+
+@torch.inference_mode()
+def test_categories_of_the_flow_are_drawn_as_often_as_they_are_probable(survey: Survey) -> None:
+    estimator = make_estimator(survey, "flow", "tiny", "log_age", "toy_class")
+    head, context = estimator.net.head, contexts(3, estimator.net.features)
+    draws = head.sample(context, normal(3, 20_000, 2))[..., 1]
+    exact = head.probabilities(context)["toy_class"]
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close((draws == 1).float().mean(1), exact[:, 1], rtol=0, atol=0.015)
+    assert (exact[:, 1] - exact.flip(0)[:, 1]).abs().max() > 0.03  # not those of another stamp
 
 
 # Base noise
@@ -295,7 +340,7 @@ def normal(*shape: int, seed: int = 1) -> Tensor:
 def test_a_draw_turns_back_into_its_noise(preset: str) -> None:
     head, context, expected = make_flow(preset), contexts(4), normal(4, 200, 3)
     draws = head.sample(context, expected)
-    noise = head.flow(context).transform(draws.transpose(0, 1)).transpose(0, 1)
+    noise = head.flows[0](context).transform(draws.transpose(0, 1)).transpose(0, 1)
     # Where the spline is steep or flat, single precision loses a few digits.
     assert (noise - expected).abs().quantile(0.99) < 1e-3
     assert (noise - expected).abs().median() < 1e-5
@@ -337,9 +382,9 @@ def test_quick_draws_are_those_of_zuko(preset: str) -> None:
     head, context = make_flow(preset).eval(), contexts(7)
     noise = 2.0 * normal(7, 50, 3, seed=6)
     with torch.inference_mode():
-        expected = head.flow(context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)
-        quick = FlowInverse(head.flow)(context, noise)
-        other = FlowInverse(head.flow)(context.flip(0), noise)
+        expected = head.flows[0](context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)
+        quick = FlowInverse(head.flows[0])(context, noise)
+        other = FlowInverse(head.flows[0])(context.flip(0), noise)
     torch.testing.assert_close(quick, expected, rtol=1e-3, atol=1e-3)
     assert float((other - expected).abs().max()) > 0.1
 
@@ -349,6 +394,6 @@ def test_quick_draws_of_other_numbers_of_quantities(n_parameters: int) -> None:
     head, context = make_flow("small", n_parameters).eval(), contexts(7)
     noise = normal(7, 50, n_parameters)
     with torch.inference_mode():
-        expected = head.flow(context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)
+        expected = head.flows[0](context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)
         quick = head.sample(context, noise)
     torch.testing.assert_close(quick, expected, rtol=1e-3, atol=1e-3)

@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from praesepe.errors import InputError
+
 Sampler = Callable[[Tensor, Tensor], Tensor]
 """Turns features (n, feature) and base noise (n, n_samples, noise_size) into draws."""
 
@@ -47,10 +49,13 @@ class Head(nn.Module):
         Numbers that one draw takes.
     axes : tuple of Axis
         What the last axis of values and draws holds.
+    groups : tuple of tuple of int
+        Which of the axes are inferred jointly; an axis in none of them is a group by itself.
     """
 
     noise: ClassVar[Literal["normal", "uniform"]]
     noise_size: int
+    groups: tuple[tuple[int, ...], ...]
 
     def __init__(self, features: int, axes: Sequence[Axis]) -> None:
         super().__init__()
@@ -62,6 +67,7 @@ class Head(nn.Module):
         """Log-density of values (n, quantity) given features (n, feature); shape (n,).
 
         Over a category it is a probability; minus infinity outside what the head can represent.
+        A group of axes of which one is NaN is left out: the density is that of the others.
         """
 
     @abstractmethod
@@ -84,6 +90,13 @@ class Head(nn.Module):
         """
         return self.sampler()(context, noise)
 
+    def counted(self, values: Tensor) -> Tensor:
+        """Which values (n, quantity) the density is of: not those of a group with a NaN."""
+        known = ~values.isnan()
+        for group in self.groups:
+            known[:, group] = known[:, group].all(1, keepdim=True)
+        return known
+
     def nearest(self, values: Tensor) -> Tensor:
         """Values (…, quantity) that the head can represent, next to those given.
 
@@ -98,3 +111,15 @@ class Head(nn.Module):
         fit what is saved and weighted (`Posterior.mean`, `percentile`).
         """
         return {}
+
+
+def check_groups(groups: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    """Stop where groups of quantities do not hold each of `names` once."""
+    grouped = sorted(name for group in groups for name in group)
+    if grouped != sorted(names) or not all(groups):
+        raise InputError(
+            f"groups {[list(group) for group in groups]}: every quantity of {list(names)} must "
+            "occur once, and no group may be empty",
+            given=groups,
+            allowed=tuple(names),
+        )

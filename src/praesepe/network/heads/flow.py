@@ -1,27 +1,38 @@
-"""The flow head: a conditional neural spline flow over continuous quantities."""
+"""The flow head: conditional neural spline flows over numbers, soft-max over categories."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import zuko
-from torch import Tensor
+from torch import Tensor, nn
 
 from praesepe.errors import InputError, check_number
-from praesepe.network.heads.base import Axis, Head, Sampler
+from praesepe.network.heads.base import Axis, Head, Sampler, check_groups
 from praesepe.network.heads.flow_inverse import FlowInverse
+
+APART = ("log_visibility",)
+"""Quantities that have a flow of their own by default."""
 
 
 class FlowHead(Head):
-    """Conditional neural spline flow (Durkan et al. 2019, arXiv:1906.04032).
+    """Conditional neural spline flows (Durkan et al. 2019, arXiv:1906.04032).
+
+    Each group of continuous quantities has a joint flow. Every categorical quantity has the
+    probabilities of its categories, given the stamp alone.
 
     Parameters
     ----------
     features : int
         Length of the context vector.
     axes : sequence of Axis
-        Continuous quantities.
+        Continuous and categorical quantities.
+    groups : sequence of sequence of str, optional
+        Names of the continuous quantities that are inferred jointly; together they are all of
+        them. By default those of `APART` each on its own, and all others together.
     transforms : int
         Autoregressive transforms, one after the other.
     hidden_features : sequence of int
@@ -32,7 +43,7 @@ class FlowHead(Head):
     Raises
     ------
     InputError
-        Where a quantity is categorical.
+        Where the groups do not fit the quantities, or none is continuous.
     """
 
     noise = "normal"
@@ -42,37 +53,104 @@ class FlowHead(Head):
         features: int,
         axes: Sequence[Axis],
         *,
+        groups: Sequence[Sequence[str]] | None = None,
         transforms: int = 3,
         hidden_features: Sequence[int] = (96, 96),
         bins: int = 8,
     ) -> None:
         super().__init__(features, axes)
-        for axis in self.axes:
-            if axis.categories:
-                raise InputError(
-                    f"the flow head cannot infer {axis.name!r}, which has categories; "
-                    "choose head 'grid'"
-                )
+        numbers = [axis.name for axis in self.axes if not axis.categories]
+        if not numbers:
+            raise InputError(
+                "the flow head infers at least one continuous quantity",
+                given=[axis.name for axis in self.axes],
+                remedy="choose head 'grid' for categories alone",
+            )
+        if groups is None:
+            groups = [[n for n in numbers if n not in APART], *([n] for n in numbers if n in APART)]
+        groups = [group for group in groups if group]
+        check_groups(groups, numbers)
         hidden = tuple(check_number("hidden_features", units, 1) for units in hidden_features)
-        self.noise_size = len(self.axes)
-        self.flow = zuko.flows.NSF(
-            len(self.axes),
-            context=features,
-            transforms=check_number("transforms", transforms, 1),
-            hidden_features=hidden,
-            bins=check_number("bins", bins, 2),
+        settings: dict[str, Any] = {
+            "context": features,
+            "transforms": check_number("transforms", transforms, 1),
+            "hidden_features": hidden,
+            "bins": check_number("bins", bins, 2),
+        }
+        places = {axis.name: place for place, axis in enumerate(self.axes)}
+        categorical = [place for place, axis in enumerate(self.axes) if axis.categories]
+        self.groups = (*(tuple(places[n] for n in group) for group in groups),)
+        self.flows = nn.ModuleList(zuko.flows.NSF(len(group), **settings) for group in groups)
+        self.logits = nn.ModuleDict(
+            {str(place): nn.Linear(features, self.axes[place].categories) for place in categorical}
         )
+        self.noise_size = len(self.axes)
+        self.register_load_state_dict_pre_hook(_with_one_flow)
 
     def log_prob(self, values: Tensor, context: Tensor) -> Tensor:
-        """Log-density of values (n, quantity) given features (n, feature); shape (n,)."""
-        return self.flow(context).log_prob(values)
+        """Log-density of values (n, quantity) given features (n, feature); shape (n,).
+
+        A group with a NaN, or a category that is NaN, is left out: the density is that of the rest.
+        """
+        total = values.new_zeros(len(values))
+        for group, flow in zip(self.groups, self.flows, strict=True):
+            some = values[:, group]
+            known = ~some.isnan().any(1)
+            if bool(known.all()):
+                total = total + flow(context).log_prob(some)
+            else:
+                total[known] = total[known] + flow(context[known]).log_prob(some[known])
+        for place, logits in self.logits.items():
+            value = values[:, int(place)]
+            log_share = logits(context).log_softmax(1)
+            index = value.nan_to_num().round().long().clamp(0, log_share.shape[1] - 1)
+            found = log_share.gather(1, index[:, None])[:, 0]
+            total = total + torch.where(value == index, found, -math.inf).where(
+                ~value.isnan(), torch.zeros_like(found)
+            )
+        return total
 
     def sampler(self) -> Sampler:
         """What makes draws with the present weights; see `FlowInverse`."""
-        if len(self.axes) == 1:  # not autoregressive: zuko's inverse has no work to save
-            return self._inverse_of_one
-        return FlowInverse(self.flow)
+        inverses = [_OneInverse(f) if len(g) == 1 else FlowInverse(f) for g, f in self._pairs()]
+
+        @torch.no_grad()
+        def draw(context: Tensor, noise: Tensor) -> Tensor:
+            draws = torch.empty_like(noise)
+            for group, inverse in zip(self.groups, inverses, strict=True):
+                draws[..., group] = inverse(context, noise[..., group])
+            for place, logits in self.logits.items():
+                cumulative = logits(context).double().softmax(1).cumsum(1)[:, :-1].contiguous()
+                level = torch.special.ndtr(noise[..., int(place)].double()).contiguous()
+                draws[..., int(place)] = torch.searchsorted(cumulative, level, right=True).float()
+            return draws
+
+        return draw
+
+    def _pairs(self) -> list[tuple[tuple[int, ...], nn.Module]]:
+        return list(zip(self.groups, self.flows, strict=True))
+
+    def probabilities(self, context: Tensor) -> dict[str, Tensor]:
+        """Probability (n, category) of every category."""
+        return {
+            self.axes[int(place)].name: logits(context).softmax(1)
+            for place, logits in self.logits.items()
+        }
+
+
+class _OneInverse:
+    """Inverse of a flow over one quantity: not autoregressive, so zuko's has no work to save."""
+
+    def __init__(self, flow: nn.Module) -> None:
+        self.flow = flow
 
     @torch.no_grad()
-    def _inverse_of_one(self, context: Tensor, noise: Tensor) -> Tensor:
+    def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
         return self.flow(context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)
+
+
+def _with_one_flow(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Take weights of the time when the head had one flow, called ``flow``."""
+    assert isinstance(state, dict)
+    for key in [key for key in state if key.startswith(f"{prefix}flow.")]:
+        state[key.replace(f"{prefix}flow.", f"{prefix}flows.0.", 1)] = state.pop(key)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from praesepe.errors import InputError, check_number
-from praesepe.network.heads.base import Axis, Head, Sampler
+from praesepe.network.heads.base import Axis, Head, Sampler, check_groups
 
 JOINT = ("log_age", "a_v", "log_mass")
 """Quantities that share one group by default, as far as they are inferred."""
@@ -55,31 +55,28 @@ class GridHead(Head):
         super().__init__(features, axes)
         names = [axis.name for axis in self.axes]
         groups = default_groups(names) if groups is None else groups
-        grouped = sorted(name for group in groups for name in group)
-        if grouped != sorted(names) or not all(groups):
-            raise InputError(
-                f"groups {[list(group) for group in groups]} of the grid head: every quantity of "
-                f"{names} must occur once, and no group may be empty"
-            )
+        check_groups(groups, names)
         strange = set(bins or {}) - {axis.name for axis in self.axes if not axis.categories}
         if strange:
             raise InputError(f"bins of {sorted(strange)}: not among the continuous of {names}")
         for name, number in (bins or {}).items():
             check_number(f"bins of {name!r}", number, 1)
-        self.groups = tuple(
-            _Group([names.index(name) for name in group], self.axes, bins or {}) for group in groups
+        self.grids = tuple(
+            _Grid([names.index(name) for name in group], self.axes, bins or {}) for group in groups
         )
-        self.logits = nn.ModuleList(nn.Linear(features, group.n_cells) for group in self.groups)
-        self.noise_size = len(self.groups) + sum(not axis.categories for axis in self.axes)
+        self.groups = tuple(grid.places for grid in self.grids)
+        self.logits = nn.ModuleList(nn.Linear(features, grid.n_cells) for grid in self.grids)
+        self.noise_size = len(self.grids) + sum(not axis.categories for axis in self.axes)
 
     def log_prob(self, values: Tensor, context: Tensor) -> Tensor:
         """Log-density of values (n, quantity) given features (n, feature); shape (n,)."""
         total = values.new_zeros(len(values))
-        for group, logits in zip(self.groups, self.logits, strict=True):
+        for group, logits in zip(self.grids, self.logits, strict=True):
             cell, inside = group.cell(values)
             log_probability = logits(context).log_softmax(1).gather(1, cell[:, None])[:, 0]
-            inside_density = log_probability - group.log_volume
-            total = total + torch.where(inside, inside_density, -math.inf)
+            density = torch.where(inside, log_probability - group.log_volume, -math.inf)
+            known = ~values[:, group.places].isnan().any(1)
+            total = total + torch.where(known, density, 0.0)
         return total
 
     def sampler(self) -> Sampler:
@@ -91,7 +88,7 @@ class GridHead(Head):
         """Choose a cell by one number of the noise, and the place inside by one a quantity."""
         draws = noise.new_empty((*noise.shape[:2], len(self.axes)))
         numbers = iter(noise.unbind(2))  # each (n, n_samples)
-        for group, logits in zip(self.groups, self.logits, strict=True):
+        for group, logits in zip(self.grids, self.logits, strict=True):
             cumulative = logits(context).double().softmax(1).cumsum(1)  # (n, cell)
             level = next(numbers).double() * cumulative[:, -1:]
             cell = torch.searchsorted(cumulative, level.contiguous(), right=True)
@@ -113,7 +110,7 @@ class GridHead(Head):
     def probabilities(self, context: Tensor) -> dict[str, Tensor]:
         """Probability (n, category) of every category, summed over all else."""
         result = {}
-        for group, logits in zip(self.groups, self.logits, strict=True):
+        for group, logits in zip(self.grids, self.logits, strict=True):
             grid = logits(context).softmax(1).unflatten(1, group.shape)  # (n, *shape)
             for dimension, place in enumerate(group.places):
                 if self.axes[place].categories:
@@ -122,7 +119,7 @@ class GridHead(Head):
         return result
 
 
-class _Group:
+class _Grid:
     """The joint grid of some quantities.
 
     Attributes
