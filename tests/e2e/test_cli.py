@@ -361,3 +361,15 @@ def test_demo_with_any_model(model: Path, tmp_path: Path) -> None:
         assert (alone / path.name).read_text() == "mine"
     run_demo(folder, model=model, n_clusters=20, overwrite=True)
     assert sorted(folder.iterdir()) == made
+
+
+def test_a_warning_is_said_once(run_cli: Run, tmp_path: Path) -> None:
+    """The PSF file of all bands is read several times."""
+    y, x = np.mgrid[-20:21, -20:21]
+    fits.writeto(tmp_path / "psf.fits", 3 * np.exp(-(y**2 + x**2) / 8))
+    told = run_cli("survey", "show", "phat-nodust", "--all").stdout
+    head = "[observation.bands.psf]"
+    text = told.replace(head, f"{head}\nfile = 'psf.fits'\nfile_scale_arcsec = 0.02")
+    (tmp_path / "mine.toml").write_text(text)
+    shown = run_cli("survey", "show", "mine.toml", cwd=tmp_path)
+    assert shown.stderr.count("the values add up to 75.4, not to 1") == 1

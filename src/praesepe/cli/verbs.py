@@ -64,11 +64,18 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 **{field: options.pop(field) for field in fields[name].parameters}
             )
         verbosity = verbose + ctx.meta.get(VERBOSITY, 0)
+        said: set[str] = set()
+
+        def show_once(message: Warning | str, *_: Any, **__: Any) -> None:
+            if str(message) not in said:  # a PSF file, for instance, is read more than once
+                said.add(str(message))
+                show_warning(message)
+
         with warnings.catch_warnings(), log_lines(verbosity):
             if verbosity == 0:  # what libraries tell is for programmers, and names their options
                 warnings.simplefilter("ignore")
             warnings.simplefilter("always", PraesepeWarning)
-            warnings.showwarning = show_warning
+            warnings.showwarning = show_once
             try:
                 function(**options)
             except (typer.Exit, typer.Abort):

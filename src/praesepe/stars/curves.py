@@ -26,6 +26,7 @@ PIVOT_TOLERANCE = 0.15  # two cameras' filters of one name differ by up to 3 %
 FILTER = re.compile(r"(?<![A-Z0-9])(F\d{3,4}(?:W2?|[MNX]|LP))(?![A-Z0-9])")
 MODULES = {"moda", "modb"}  # of NIRCam; its curves proper are their mean
 DOUBTFUL_ANGSTROM = (900.0, 3500.0)  # pivots that may be nm of the near infrared
+HIGHEST = 1.05  # throughput; normalised curves may be a little above one
 UNITS = {"nm": 10.0, "micron": 1e4, "m": 1e10}  # in Angstrom
 
 
@@ -265,6 +266,14 @@ def _read_curve(path: Path, name: str) -> Passband:
         )
     seen = np.flatnonzero(table[:, 1] > NEGLIGIBLE * table[:, 1].max())
     table = table[max(seen[0] - 1, 0) : seen[-1] + 2]
+    if path.suffix != ".par" and table[:, 1].max() > HIGHEST:
+        raise InputError(
+            f"filter {name!r}: its throughput is up to {table[:, 1].max():.4g}",
+            given=float(table[:, 1].max()),
+            allowed="0 to 1",
+            remedy="divide a throughput in percent by 100, and an effective area by that of the "
+            "mirror",
+        )
     curve = Passband(name, table[:, 0], table[:, 1])
     (low, high), pivot = PIVOTS_ANGSTROM, curve.pivot_angstrom
     if path.suffix != ".par" and not low <= pivot <= high:  # astro-sedpy has far-infrared ones

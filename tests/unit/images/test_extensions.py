@@ -295,3 +295,60 @@ def test_a_card_that_no_one_can_read_is_as_if_missing(tmp_path: Path) -> None:
         own, *_ = headers_of(hdus[0], hdus)
     assert "INSTRUME" not in own
     assert own["FILTER"] == "F814W"
+
+
+@pytest.mark.parametrize(
+    ("science", "weights", "fill"),
+    [
+        ("m31_f475w_drz_sci.fits", "m31_f475w_drz_wht.fits", 0),
+        ("m31-sci.fits", "m31-weight.fits", -1),
+        ("m31_sci.fits", "m31_rms.fits.gz", np.inf),
+        ("m31_sci.fits.gz", "m31_wht.fits.gz", 0),
+    ],
+)
+def test_weights_in_a_file_beside_the_image(
+    tmp_path: Path, image: np.ndarray, header: fits.Header, science: str, weights: str, fill: float
+) -> None:
+    if science.endswith(".fits"):
+        weights = weights.removesuffix(".gz")
+    fits.PrimaryHDU(image, header).writeto(tmp_path / science)
+    fits.PrimaryHDU(planes("f4", 900, fill), header).writeto(tmp_path / weights)
+    source = open_image(tmp_path / science, "F475W")
+    assert np.array_equal(np.isnan(np.asarray(source.pixels)), GAP)
+    assert source.taken == f"{science}[PRIMARY,1] with {weights}"
+    assert not source.remarks
+
+
+def test_a_file_beside_the_image_that_does_not_fit_is_told(
+    tmp_path: Path, image: np.ndarray, header: fits.Header
+) -> None:
+    fits.PrimaryHDU(image, header).writeto(tmp_path / "a_sci.fits")
+    for content, said in (
+        (fits.HDUList([fits.PrimaryHDU(np.ones((40, 45)))]), "axes are 40 and 45, not those of"),
+        (fits.HDUList([fits.PrimaryHDU()]), "is not used"),
+    ):
+        content.writeto(tmp_path / "a_wht.fits", overwrite=True)
+        source = open_image(tmp_path / "a_sci.fits", "F475W")
+        assert "the file a_wht.fits beside it is not used" in source.remarks[0]
+        assert said in source.remarks[0]
+        assert np.isfinite(np.asarray(source.pixels)).all()
+    (tmp_path / "a_wht.fits").write_bytes(b"SIMPLE")
+    assert "is not used" in open_image(tmp_path / "a_sci.fits", "F475W").remarks[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["m31_drz_wht.fits", "EUC_MER_MOSAIC-VIS-RMS_TILE1.fits.gz", "m31_bkg.fits", "a_model.fits"],
+)
+def test_a_file_that_is_called_no_image_is_refused(
+    tmp_path: Path, image: np.ndarray, header: fits.Header, name: str
+) -> None:
+    """Measured without a word before; whoever means it names the extension."""
+    path = tmp_path / name
+    fits.PrimaryHDU(image, header).writeto(path)
+    with pytest.raises(InputError, match=r"by its name it is no science image.*\[PRIMARY,1\]"):
+        open_image(path, "F475W")
+    assert open_image(f"{path}[PRIMARY,1]", "F475W").taken == f"{name}[PRIMARY,1]"
+    for good in ("model-m31_drz.fits", "bkgsub_sci.fits", "m31_background-subtracted.fits"):
+        fits.PrimaryHDU(image, header).writeto(tmp_path / good)
+        assert open_image(tmp_path / good, "F475W").taken == f"{good}[PRIMARY,1]"

@@ -211,3 +211,10 @@ def test_files_that_are_no_curve(tmp_path, content):
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match="no filter file"):
         load_passband(tmp_path / "absent.txt")
+
+
+def test_a_throughput_in_percent_is_refused(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("# Angstrom\n5000 0.0\n5500 40\n5600 40\n6000 0.0\n")
+    with pytest.raises(InputError, match="up to 40; divide a throughput in percent by 100"):
+        load_passband(path)

@@ -88,7 +88,8 @@ def read_table(
     """
     from astropy.table import Table
 
-    from praesepe.images.reading.source import check_fits, split_extension
+    from praesepe.images.reading.packed import check_fits
+    from praesepe.images.reading.source import split_extension
 
     if columns is not None:
         columns = (

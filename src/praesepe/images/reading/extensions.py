@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,15 @@ _RULES = {
     "quality": r"DQ|MASK|FLAGS?|BPM|BADPIX",
 }
 """What the extensions beside an image say, by their names."""
+
+_BESIDE = {"wht": "weight", "weight": "weight", "rms": "error"}
+"""Words for ``sci`` in the name of a file that holds an image's weights, and what it says."""
+
+_NO_IMAGE = re.compile(
+    r"(?:^|[_.-])(wht|weights?|rms|err|ctx|flag|segm?|segmentation|bgmod)(?=[_.-]|$)"
+    r"|[_.-](bkg|background|model|residual|psf|mask|exp|var)$"
+)
+"""Words in the name of a file (without its endings) that holds no science image."""
 
 _QUALITY = {"JWST": (1, 2), "ROMAN": (1, 2), "HST": (1 | 2 | 4 | 8 | 4096 | 8192, 256 | 2048)}
 """Bits of data quality that mark pixels without a measurement, and saturated ones, by telescope:
@@ -88,6 +98,29 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
             given=names,
         )
     return choice[0]
+
+
+def check_name(file: str, chosen: Any, what: str, taken: str) -> None:
+    """Refuse an image without a name in a file that is called a weight map or a model."""
+    found = _NO_IMAGE.search(file.lower().split(".fit")[0])
+    if found is not None and chosen.name in ("", "PRIMARY"):
+        word = found[0].strip("_.-")
+        raise InputError(
+            f"{what} is no science image ({word!r})",
+            given=file,
+            remedy=f"give the science image; if this is it, name its extension: {file}[{taken}]",
+        )
+
+
+def files_beside(path: Path) -> Iterator[tuple[Path, str]]:
+    """Files of the same folder that hold the weights of an image, ``x_wht.fits`` of ``x_sci.fits``.
+
+    Each with what it says: "weight" or "error", as for extensions.
+    """
+    for word, rule in _BESIDE.items():
+        name = re.sub(r"(?<![A-Za-z])sci(?=\.fits?)", word, path.name)
+        if name != path.name and path.with_name(name).is_file():
+            yield path.with_name(name), rule
 
 
 def _called(hdu: Any) -> str:
@@ -154,34 +187,49 @@ def marks_of(
         rule = next((rule for rule, names in _RULES.items() if re.fullmatch(names, hdu.name)), None)
         if rule is None or hdu is chosen or not hdu.shape or hdu.ver != chosen.ver:
             continue
-        if not hdu.is_image or hdu.shape[-2:] != chosen.shape[-2:] or len(hdu.shape) > 3:
+        what, bits = f"extension {title(hdu)}", _quality_bits(hdu, chosen, hdus)
+        if (
+            rule == "quality"
+            and hdu.name != "DQ"
+            and _fits(hdu, pixels)
+            and _one_is_good(hdu, pixels, label)
+        ):
             remarks.append(
-                f"{label}: extension {title(hdu)} is not used: its axes are "
-                f"{listed(hdu.shape)}, not those of the image, {listed(chosen.shape)}"
-            )
-            continue
-        bits, full = _quality_bits(hdu, chosen, hdus)
-        if rule == "quality" and hdu.name != "DQ" and _one_is_good(hdu, pixels, label):
-            remarks.append(
-                f"{label}: extension {title(hdu)} is 1 where the image has values, so "
-                "that 0 is taken for missing"
+                f"{label}: {what} is 1 where the image has values, so that 0 is taken for missing"
             )
             rule = "weight"
-        if isinstance(hdu, fits.CompImageHDU):
-            raw = open_pixels(hdu, _strips(hdu, rule, bits, full))
-            mark = Mark(hdu.name, raw, "quality", 1, 2)
-        else:
-            mark = Mark(hdu.name, open_pixels(hdu, None), rule, bits, full)
-        if _believable(pixels, mark):
-            marks.append(mark)
-        else:
-            remarks.append(
-                f"{label}: extension {title(hdu)} marks nearly every pixel as not observed, also "
-                "those that hold light; it is not used"
-            )
+        mark, said = mark_of(hdu, rule, pixels, open_pixels, f"{label}: {what}", *bits)
+        marks += [mark] if mark else []
+        remarks += said
     if marks:
         log.info("%s: missing pixels by %s", label, ", ".join(mark.name for mark in marks))
     return replace(pixels, marks=tuple(marks)), remarks
+
+
+def _fits(hdu: Any, pixels: Pixels) -> bool:
+    """Whether the axes of an HDU are those of an image, or of planes of such."""
+    shape = hdu.shape if hdu.is_image else ()
+    return len(shape) in (2, 3) and shape[-2:] == pixels.shape
+
+
+def mark_of(
+    hdu: Any, rule: str, pixels: Pixels, open_pixels: Any, what: str, bits: int = 0, full: int = 0
+) -> tuple[Mark | None, list[str]]:
+    """What an HDU says of the pixels of an image, by a rule; or why it is not used."""
+    if not _fits(hdu, pixels):
+        axes = f"{listed(hdu.shape) or 'none'}, not those of the image, {listed(pixels.shape)}"
+        return None, [f"{what} is not used: its axes are {axes}"]
+    if isinstance(hdu, fits.CompImageHDU):
+        raw = open_pixels(hdu, _strips(hdu, rule, bits, full))
+        mark = Mark(hdu.name, raw, "quality", 1, 2)
+    else:
+        mark = Mark(hdu.name, open_pixels(hdu, None), rule, bits, full)
+    if _believable(pixels, mark):
+        return mark, []
+    return None, [
+        f"{what} marks nearly every pixel as not observed, also those that hold light; it is not "
+        "used"
+    ]
 
 
 def _strips(hdu: Any, rule: str, bits: int, full: int) -> Iterator[FloatImage]:

@@ -1,4 +1,4 @@
-"""What opens a packed file, by its first bytes."""
+"""Packed files: what opens them, by their first bytes, and plain copies of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import bz2
 import gzip
 import lzma
 import os
+import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from praesepe.errors import InputError, listed, reason
+from praesepe.images.reading.pixels import scratch_error
 
 
 def _open_zip(path: Any, mode: str) -> Any:
@@ -51,3 +57,72 @@ DECOMPRESS: dict[bytes, Any] = {
     b"PK\x03\x04": _open_zip,
     **dict.fromkeys((b"\x1f\x9d", b"\x1f\xa0", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"), _refuse_packed),
 }
+
+
+def starts_with(path: str, magic: bytes) -> bool:
+    """Whether these are the first bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read(len(magic)) == magic
+
+
+def check_fits(path: str | Path, label: str) -> None:
+    """Refuse a file that is no FITS; astropy would answer with advice about its own options."""
+    try:
+        with (_decompressor(Path(path)) or open)(path, "rb") as file:
+            start = file.read(512)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise InputError(f"{label}: cannot read {path}: {error}", given=os.fspath(path)) from error
+    if start[257:262] == b"ustar":
+        raise InputError(
+            f"{label} is a tar archive", given=os.fspath(path), remedy="unpack it, and give a file"
+        )
+    if not start.startswith(b"SIMPLE  ="):
+        raise InputError(
+            f"{label} is {'not a FITS file' if start else 'empty'}",
+            given=os.fspath(path),
+            allowed="FITS, also compressed as .gz, .bz2, .xz, .zip or .fz",
+            remedy="give a FITS file (it may be compressed as .gz, .bz2, .xz, .zip or .fz), or "
+            "fetch it again where it should be one",
+        )
+
+
+def _decompressor(path: Path) -> Any:
+    """What opens a file that is compressed, by its first bytes; None for a plain one."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    return next((open_ for magic, open_ in DECOMPRESS.items() if start.startswith(magic)), None)
+
+
+@contextmanager
+def uncompressed(path: Path, label: str) -> Iterator[str]:
+    """Yield a path to the plain file: itself, or a temporary copy of what was packed."""
+    try:
+        opener = _decompressor(path)
+    except OSError as error:
+        raise InputError(f"{label}: cannot read {path}: {error.strerror}") from error
+    if opener is None:
+        yield str(path)
+        return
+    with tempfile.NamedTemporaryFile(prefix="praesepe-", suffix=".fits") as plain:
+        with opener(path, "rb") as packed:
+            unpack(packed, plain, label)
+        with uncompressed(Path(plain.name), label) as inner:  # a .fits.gz in a .zip
+            yield inner
+
+
+def unpack(packed: Any, plain: Any, label: str) -> None:
+    """Copy a compressed stream; tell a damaged source from a full disk."""
+    while True:
+        try:
+            chunk = packed.read(1 << 22)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{label}: the compressed file is truncated or damaged: {error}"
+            ) from error
+        if not chunk:
+            break
+        try:
+            plain.write(chunk)
+        except OSError as error:
+            raise scratch_error(error) from error
+    plain.flush()

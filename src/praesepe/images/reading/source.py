@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import lzma
 import os
 import re
 import tempfile
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,14 +22,22 @@ from numpy.typing import NDArray
 from praesepe.arrays import plain
 from praesepe.errors import InputError, reason
 from praesepe.images.reading.compressed import dither_steps, without_dithered
-from praesepe.images.reading.extensions import choose_hdu, headers_of, marks_of, title
+from praesepe.images.reading.extensions import (
+    check_name,
+    choose_hdu,
+    files_beside,
+    headers_of,
+    is_image,
+    mark_of,
+    marks_of,
+    title,
+)
 from praesepe.images.reading.frames import given_wcs, read_wcs
-from praesepe.images.reading.packed import DECOMPRESS
+from praesepe.images.reading.packed import check_fits, starts_with, uncompressed, unpack
 from praesepe.images.reading.pixels import (
     FloatImage,
     Pixels,
     map_pixels,
-    scratch_error,
     scratch_image,
 )
 from praesepe.images.reading.remote import RemoteArray, is_url, open_url, remote_size
@@ -262,9 +267,9 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
     if not path.is_file():
         what = "a folder, not a FITS file" if path.is_dir() else "not there"
         raise InputError(f"image of band {name!r}: {path} is {what}")
-    with _uncompressed(path, label) as plain, warnings.catch_warnings(record=True) as caught:
+    with uncompressed(path, label) as plain, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        if _starts_with(plain, ASDF_START):
+        if starts_with(plain, ASDF_START):
             if extension not in (None, "roman.data"):
                 raise InputError(
                     f"{label}: extension {extension!r}, but an ASDF file has none",
@@ -280,7 +285,9 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
         check_fits(plain, label)
         try:
             with fits.open(plain) as hdus:
-                source = _read(hdus, plain, label, name, extension, named=plain == str(path))
+                source = _read(
+                    hdus, plain, label, name, extension, named=plain == str(path), file=path.name
+                )
         except InputError as error:
             damaged = any(
                 "truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught
@@ -294,25 +301,53 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
                 given=path,
                 remedy="fetch it again",
             ) from error
+        if not source.pixels.marks:
+            source = _with_weights_beside(source, path)
     where = f"{path.resolve()}[{extension or ''}]"
-    return replace(source, path=where, taken=f"{path.name}[{source.taken}]")
+    beside = "".join(f" with {one.name}" for one in source.pixels.marks if "." in one.name)
+    return replace(source, path=where, taken=f"{path.name}[{source.taken}]{beside}")
+
+
+def _with_weights_beside(source: Source, path: Path) -> Source:
+    """Add what a weight map in a file of its own marks: `x_wht.fits` beside `x_sci.fits`."""
+    marks, remarks = [], list(source.remarks)
+    for other, rule in files_beside(path):
+        what = f"{source.label}: the file {other.name} beside it"
+        try:
+            with uncompressed(other, what) as plain, fits.open(plain) as hdus:
+                images = [hdu for hdu in hdus if is_image(hdu)] or list(hdus[:1])
+                mapped = partial(_marking_pixels, path=plain, label=what, named=plain == str(other))
+                mark, said = mark_of(images[0], rule, source.pixels, mapped, what)
+        except Exception as error:  # a file that was not asked for stops nobody
+            mark, said = None, [f"{what} is not used: {reason(error)}"]
+        remarks += said
+        if mark is not None:
+            log.info("%s marks missing pixels", what)
+            marks.append(replace(mark, name=other.name))
+    pixels = replace(source.pixels, marks=tuple(marks)) if marks else source.pixels
+    return replace(source, pixels=pixels, remarks=tuple(remarks))
+
+
+def _marking_pixels(hdu: Any, strips: Any, path: str, label: str, *, named: bool) -> Pixels:
+    """The numbers of an HDU that marks pixels, or what was found in the strips of a packed one."""
+    if strips is not None:
+        return scratch_image(hdu.shape[-2:], strips)
+    return _map_pixels(hdu, path, label, named=named)
 
 
 def _read(
-    hdus: Any, path: str, label: str, name: str, extension: str | None, *, named: bool
+    hdus: Any, path: str, label: str, name: str, extension: str | None, *, named: bool, file: str
 ) -> Source:
-    """The science image of open HDUs of a file or URL."""
+    """The science image of open HDUs of a file or URL, whose name is `file`."""
     chosen = choose_hdu(hdus, label, name, extension)
     taken = title(chosen, hdus)
+    if extension is None:
+        check_name(file, chosen, f"{label}: by its name it", taken)
     log.info("%s: extension %s", label, taken)
     pixels = _map_pixels(chosen, path, label, named=named)
     wcs = read_wcs(chosen.header, label, hdus)
 
-    def mapped(hdu: Any, strips: Any) -> Pixels:
-        if strips is not None:
-            return scratch_image(hdu.shape[-2:], strips)
-        return _map_pixels(hdu, path, label, named=named)
-
+    mapped = partial(_marking_pixels, path=path, label=label, named=named)
     pixels, remarks = marks_of(chosen, hdus, pixels, mapped, label)
     headers = headers_of(chosen, hdus)
     return Source(label, pixels, headers, wcs, taken=taken, remarks=tuple(remarks))
@@ -329,12 +364,12 @@ def _from_url(text: str, name: str, hdu: str | None) -> Source:
         file.seek(0)
         if not plain:
             with tempfile.NamedTemporaryFile(prefix="praesepe-") as copy:
-                _unpack(file, copy, label)
+                unpack(file, copy, label)
                 source = _from_file(copy.name, name, extension)
         else:
             try:
                 with fits.open(file) as hdus:
-                    source = _read(hdus, url, label, name, extension, named=True)
+                    source = _read(hdus, url, label, name, extension, named=True, file=shown)
             except InputError:
                 raise
             except Exception as error:  # astropy raises many kinds for broken files
@@ -345,32 +380,6 @@ def _from_url(text: str, name: str, hdu: str | None) -> Source:
     return replace(source, label=label, path=f"{url}[{extension or ''}]", taken=taken)
 
 
-def _starts_with(path: str, magic: bytes) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(magic)) == magic
-
-
-def check_fits(path: str | Path, label: str) -> None:
-    """Refuse a file that is no FITS; astropy would answer with advice about its own options."""
-    try:
-        with (_decompressor(Path(path)) or open)(path, "rb") as file:
-            start = file.read(512)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise InputError(f"{label}: cannot read {path}: {error}", given=os.fspath(path)) from error
-    if start[257:262] == b"ustar":
-        raise InputError(
-            f"{label} is a tar archive", given=os.fspath(path), remedy="unpack it, and give a file"
-        )
-    if not start.startswith(b"SIMPLE  ="):
-        raise InputError(
-            f"{label} is {'not a FITS file' if start else 'empty'}",
-            given=os.fspath(path),
-            allowed="FITS, also compressed as .gz, .bz2, .xz, .zip or .fz",
-            remedy="give a FITS file (it may be compressed as .gz, .bz2, .xz, .zip or .fz), or "
-            "fetch it again where it should be one",
-        )
-
-
 def split_extension(text: str) -> tuple[Path, str | None]:
     """Split ``"a.fits[SCI,2]"`` into the path and the extension, None where none is given."""
     match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", text)
@@ -378,48 +387,6 @@ def split_extension(text: str) -> tuple[Path, str | None]:
     if match and not path.exists():
         return Path(match[1]).expanduser(), match[2]
     return path, None
-
-
-def _decompressor(path: Path) -> Any:
-    """What opens a file that is compressed, by its first bytes; None for a plain one."""
-    with path.open("rb") as file:
-        start = file.read(6)
-    return next((open_ for magic, open_ in DECOMPRESS.items() if start.startswith(magic)), None)
-
-
-@contextmanager
-def _uncompressed(path: Path, label: str) -> Iterator[str]:
-    """Yield a path to the plain file: itself, or a temporary copy of what was packed."""
-    try:
-        opener = _decompressor(path)
-    except OSError as error:
-        raise InputError(f"{label}: cannot read {path}: {error.strerror}") from error
-    if opener is None:
-        yield str(path)
-        return
-    with tempfile.NamedTemporaryFile(prefix="praesepe-", suffix=".fits") as plain:
-        with opener(path, "rb") as packed:
-            _unpack(packed, plain, label)
-        with _uncompressed(Path(plain.name), label) as inner:  # a .fits.gz in a .zip
-            yield inner
-
-
-def _unpack(packed: Any, plain: Any, label: str) -> None:
-    """Copy a compressed stream; tell a damaged source from a full disk."""
-    while True:
-        try:
-            chunk = packed.read(1 << 22)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{label}: the compressed file is truncated or damaged: {error}"
-            ) from error
-        if not chunk:
-            break
-        try:
-            plain.write(chunk)
-        except OSError as error:
-            raise scratch_error(error) from error
-    plain.flush()
 
 
 def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
