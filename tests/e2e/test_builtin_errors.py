@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 import praesepe
 from praesepe.errors import InputError
+from praesepe.images.inputs import CatalogReading, ImageReading
 from praesepe.survey import Band
 
 
@@ -38,9 +41,34 @@ def test_bad_arguments(call: Callable[[Path], Any], message: str, tmp_path: Path
     assert "pydantic" not in str(caught.value)
 
 
-def test_the_arguments_of_read_labelled_are_its_own() -> None:
-    with pytest.raises(TypeError, match=r"read_labelled.*'zeropoints'"):
-        praesepe.read_labelled("phat", {}, {}, zeropoints={})  # type: ignore[call-arg]
+VERBS: dict[str, partial[Any]] = {
+    "predict": partial(praesepe.predict, "phat", {}, catalog={}),
+    "check": partial(praesepe.check, "phat", {}, catalog={}),
+    "build_fields": partial(praesepe.build_fields, "phat", {}, catalog={}, out="fields"),
+    "read_labelled": partial(praesepe.read_labelled, "phat", {}, catalog={}),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_unknown_argument_is_told_with_the_nearest(verb: str) -> None:
+    with pytest.raises(InputError, match=rf"argument of {verb}: 'zeropoints'.*'zero_points'"):
+        VERBS[verb](zeropoints={})
+    own = list(signature(getattr(praesepe, verb)).parameters)[-2]
+    with pytest.raises(InputError, match=rf"argument of {verb}: '{own}s'.*'{own}'"):
+        VERBS[verb](**{f"{own}s": None})
+
+
+def test_options_of_reading_are_those_of_images_and_catalogs() -> None:
+    pairs = (praesepe.Mosaic.read, ImageReading), (praesepe.Catalog.read, CatalogReading)
+    for read, options in pairs:
+        keywords = [p.name for p in signature(read).parameters.values() if p.kind == p.KEYWORD_ONLY]
+        assert set(keywords) == set(options.__annotations__)
+
+
+@pytest.mark.parametrize("verb", ["check", "build_fields"])
+def test_without_a_catalog_its_options_are_refused(verb: str) -> None:
+    with pytest.raises(InputError, match="origin would be ignored: no catalog is given"):
+        VERBS[verb](catalog=None, origin=1)
 
 
 def test_a_model_without_weights_is_incomplete(tmp_path: Path, repository: Path) -> None:

@@ -54,8 +54,7 @@ def test_every_public_name_is_documented(name: str) -> None:
         taken = list(inspect.signature(part).parameters)
         if taken:
             assert re.search(r"^Parameters\n-{10}$", text, re.M), label
-        described = set(re.findall(r"[\w*]+", text))
-        described |= {"settings"}
+        described = set(re.findall(r"\w+", text))
         missing = [one for one in taken if one not in described]
         assert missing == [], label
         if inspect.signature(part).return_annotation in ("None", None):

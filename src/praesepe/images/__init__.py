@@ -11,6 +11,7 @@ __getattr__, __dir__ = lazy_names(
         "catalog.catalogs": "Catalog",
         "catalog.region_files": "write_regions",
         "catalog.tables": "write_table",
+        "inputs": "Reading",
         "mosaic.cutouts": "Stamps extract_stamps iter_stamps",
         "mosaic.mosaic": "Mosaic",
         "praesepe.flags": "Flag",

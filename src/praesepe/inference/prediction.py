@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, listed, unknown
 from praesepe.files import check_output
+from praesepe.images.inputs import Reading, split_reading
 from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
@@ -40,21 +41,13 @@ def predict(
     overwrite: bool = False,
     n_samples: int = 500,
     seed: int = 0,
-    x: str | None = None,
-    y: str | None = None,
-    origin: int | None = None,
-    columns: Sequence[str] | str | None = None,
-    pixels_of: str | None = None,
-    units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float | str] | None = None,
-    allow_no_wcs: bool = False,
-    reproject: Literal["auto", "never"] = "auto",
     align: bool = False,
     check: bool = True,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,
     command: str | None = None,
+    **reading: Unpack[Reading],
 ) -> Result:
     """Measure every cluster of a catalog: age, mass, size, and whatever else the model infers.
 
@@ -66,7 +59,7 @@ def predict(
         Band name to image: a FITS file, an HDU, ``(array, WCS)`` or an `NDData`. A `Mosaic` that
         was read before is taken as it is.
     catalog : Table, str, Path or Catalog
-        Positions: right ascension and declination, or pixel columns named by `x` and `y`.
+        Positions on the sky, or in pixels.
     out : path, optional
         Table to write: ``.ecsv``, ``.fits``, ``.vot``, ``.csv`` or ``.parquet``.
     regions : path, optional
@@ -79,17 +72,6 @@ def predict(
         Posterior draws for every cluster.
     seed : int
         Seed of the draws. They depend on it, on the stamp and on the number of the catalog's row.
-    x, y : str, optional
-        Names of the catalog's pixel columns; `origin` is then needed.
-    origin : int, optional
-        Pixel coordinate of the center of the first pixel: 1 (FITS, DS9) or 0 (numpy).
-    columns : sequence of str, or str with commas, optional
-        Names of the catalog's columns, in order, where it is a text file without a header.
-    pixels_of : str, optional
-        Band whose image the catalog's pixels are of, needed where the images have different grids;
-        the table has its pixel positions on that image, too.
-    units, zero_points, allow_no_wcs, reproject
-        How the images are read; see `praesepe.images.Mosaic.read`.
     align : bool
         Resample bands that are shifted, turned or stretched against the band with most stars, by
         what the stars tell.
@@ -105,6 +87,10 @@ def predict(
         Called with (rows done, all rows): first with none done, then after every batch.
     command : str, optional
         The command line, recorded in the table's metadata.
+    **reading
+        How images and catalog are read: `units`, `zero_points`, `hdu`, `allow_no_wcs` and
+        `reproject` of `praesepe.images.Mosaic.read`; `x`, `y`, `origin`, `columns` and `pixels_of`
+        of `praesepe.images.Catalog.read`.
 
     Returns
     -------
@@ -128,21 +114,15 @@ def predict(
 
     if keep not in ("percentiles", "draws"):
         raise unknown("value of keep", str(keep), ("percentiles", "draws"))
+    of_images, of_catalog = split_reading(predict, reading, catalog)
     out, regions, samples = _checked_outputs(out, regions, samples, overwrite=overwrite)
     estimator = Estimator.load(model, device=device)
     _check_conditions(estimator)
     sampling = Sampling(estimator.infers, n_samples, seed)
-    mosaic = Mosaic.read(
-        images,
-        estimator.survey,
-        units=units,
-        zero_points=zero_points,
-        allow_no_wcs=allow_no_wcs,
-        reproject=reproject,
-    )
+    mosaic = Mosaic.read(images, estimator.survey, **of_images)
     if check or align:
         mosaic = prepared(mosaic, align=align)
-    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
+    clusters = Catalog.read(catalog, **of_catalog)
     positions = clusters.on(mosaic)
     shown_on = mosaic.band(clusters.pixels_of or mosaic.pixel_band).label
     made_by = provenance_of(

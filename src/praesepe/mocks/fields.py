@@ -6,16 +6,17 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeWarning, check_number, refuse_unused
 from praesepe.files import atomic, check_space, check_whole_folder
+from praesepe.images.inputs import Reading, split_reading
 from praesepe.mocks.places import (
     Removed,
     choose,
@@ -87,16 +88,9 @@ def build_fields(
     size: int = 192,
     seed: int = 0,
     overwrite: bool = False,
-    x: str | None = None,
-    y: str | None = None,
-    origin: int | None = None,
-    columns: Sequence[str] | str | None = None,
-    pixels_of: str | None = None,
-    units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float | str] | None = None,
-    allow_no_wcs: bool = False,
     command: str | None = None,
     progress: Progress | None = None,
+    **reading: Unpack[Reading],
 ) -> StarFields:
     """Cut star fields at clean places of mosaics.
 
@@ -123,14 +117,12 @@ def build_fields(
         The same seed chooses the same places.
     overwrite : bool
         Replace fields that exist.
-    x, y, origin, columns, pixels_of
-        Pixel columns, and names of columns, of the catalog, as for `praesepe.images.Catalog.read`.
-    units, zero_points, allow_no_wcs
-        As for `praesepe.images.Mosaic.read`.
     command : str, optional
         The command line, for the description.
     progress : callable, optional
         Called with (rows of the mosaic seen, all rows).
+    **reading
+        How images and catalog are read, as for `praesepe.predict`.
 
     Returns
     -------
@@ -150,14 +142,12 @@ def build_fields(
         check_number("size", size, survey.stamp_size),
         check_number("edge_px", edge_px, 0),
     )
-    told: Any = {"x": x, "y": y, "origin": origin, "columns": columns, "pixels_of": pixels_of}
+    of_images, of_catalog = split_reading(build_fields, reading, catalog)
     if catalog is None:
-        refuse_unused("no catalog is given", **told, exclude_radius_arcsec=exclude_radius_arcsec)
+        refuse_unused("no catalog is given", exclude_radius_arcsec=exclude_radius_arcsec)
     folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
-    mosaic = Mosaic.read(
-        images, survey, units=units, zero_points=zero_points, allow_no_wcs=allow_no_wcs
-    )
-    known = None if catalog is None else Catalog.read(catalog, **told)
+    mosaic = Mosaic.read(images, survey, **of_images)
+    known = None if catalog is None else Catalog.read(catalog, **of_catalog)
     if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(
             f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "

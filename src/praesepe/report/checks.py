@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 from praesepe.files import check_output
+from praesepe.images.inputs import Reading, split_reading
 from praesepe.inference.check.checking import Check, check_images
 from praesepe.progress import Progress, Setup
 
@@ -25,17 +26,9 @@ def check(
     *,
     out: str | Path | None = None,
     overwrite: bool = False,
-    x: str | None = None,
-    y: str | None = None,
-    origin: int | None = None,
-    columns: Sequence[str] | str | None = None,
-    pixels_of: str | None = None,
-    units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float | str] | None = None,
-    allow_no_wcs: bool = False,
-    reproject: Literal["auto", "never"] = "auto",
     progress: Progress | None = None,
     setup: Setup | None = None,
+    **reading: Unpack[Reading],
 ) -> Check:
     """Measure whether images are like those that a model was trained on, before it is believed.
 
@@ -51,12 +44,12 @@ def check(
         ``.html``: a page with figures; ``.json``: the rows.
     overwrite : bool
         Replace an output that exists.
-    x, y, origin, columns, pixels_of, units, zero_points, allow_no_wcs, reproject
-        As for `praesepe.predict`.
     progress : callable, optional
         Called with (sections done, all sections).
     setup : callable, optional
         Called with (stage, done, total) before, as the survey's own star fields are made.
+    **reading
+        How images and catalog are read, as for `praesepe.predict`.
 
     Returns
     -------
@@ -79,22 +72,8 @@ def check(
     """
     if out is not None:
         out = check_output(out, (".html", ".json"), overwrite=overwrite)
-    found = check_images(
-        model,
-        images,
-        catalog,
-        x=x,
-        y=y,
-        origin=origin,
-        columns=columns,
-        pixels_of=pixels_of,
-        units=units,
-        zero_points=zero_points,
-        allow_no_wcs=allow_no_wcs,
-        reproject=reproject,
-        progress=progress,
-        setup=setup,
-    )
+    split_reading(check, reading, catalog)  # stops at names that are none
+    found = check_images(model, images, catalog, progress=progress, setup=setup, **reading)
     if out is not None and out.suffix.lower() == ".json":
         found.save(out, overwrite=overwrite)
     elif out is not None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from praesepe import quantities
 from praesepe.arrays import plain, rates
 from praesepe.errors import InputError, warn_outside
+from praesepe.images.inputs import Reading, split_reading
 from praesepe.survey import Survey, load_survey
 
 MINIMUM = 20
@@ -96,17 +97,7 @@ def read_labelled(
     survey: Survey | str | Path,
     images: Any,
     catalog: Any,
-    *,
-    x: str | None = None,
-    y: str | None = None,
-    origin: int | None = None,
-    columns: Sequence[str] | str | None = None,
-    pixels_of: str | None = None,
-    units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float | str] | None = None,
-    hdu: Mapping[str, str | int] | str | int | None = None,
-    allow_no_wcs: bool = False,
-    reproject: Literal["auto", "never"] = "auto",
+    **reading: Unpack[Reading],
 ) -> Labelled:
     """Cut the stamps of an annotated catalog out of mosaics.
 
@@ -119,10 +110,8 @@ def read_labelled(
     catalog : path, Table or Catalog
         Positions, and a column for each quantity, by its name or (``rh_arcsec`` for ``log_rh``)
         that of its number.
-    x, y, origin, columns, pixels_of
-        Pixel columns, and names of columns, as for `praesepe.predict`.
-    units, zero_points, hdu, allow_no_wcs, reproject
-        How the images are read; see `praesepe.images.Mosaic.read`.
+    **reading
+        How images and catalog are read, as for `praesepe.predict`.
 
     Returns
     -------
@@ -139,16 +128,9 @@ def read_labelled(
     from praesepe.images.mosaic.mosaic import Mosaic
 
     survey = load_survey(survey)
-    mosaic = Mosaic.read(
-        images,
-        survey,
-        units=units,
-        zero_points=zero_points,
-        hdu=hdu,
-        allow_no_wcs=allow_no_wcs,
-        reproject=reproject,
-    )
-    clusters = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
+    of_images, of_catalog = split_reading(read_labelled, reading, catalog)
+    mosaic = Mosaic.read(images, survey, **of_images)
+    clusters = Catalog.read(catalog, **of_catalog)
     x_pixel, y_pixel = clusters.on(mosaic)
     labels = _labels(clusters.table, survey.network.infers)
     stamps = extract_stamps(mosaic, x_pixel, y_pixel, survey.stamp_size)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import listed
 from praesepe.files import atomic, check_output
+from praesepe.images.inputs import Reading, split_reading
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
 from praesepe.inference.check.reference import N_FIELDS, Reference, reference_of
@@ -107,18 +108,10 @@ def check_images(
     images: Mapping[str, Any] | Mosaic,
     catalog: Catalog | Table | str | Path | None = None,
     *,
-    x: str | None = None,
-    y: str | None = None,
-    origin: int | None = None,
-    columns: Sequence[str] | str | None = None,
-    pixels_of: str | None = None,
-    units: Mapping[str, str] | None = None,
-    zero_points: Mapping[str, float | str] | None = None,
-    allow_no_wcs: bool = False,
-    reproject: Literal["auto", "never"] = "auto",
     n_fields: int = N_FIELDS,
     progress: Progress | None = None,
     setup: Setup | None = None,
+    **reading: Unpack[Reading],
 ) -> Check:
     """Measure whether images are like those that a model was trained on.
 
@@ -130,14 +123,14 @@ def check_images(
         As for `praesepe.predict`.
     catalog : Table, str, Path or Catalog, optional
         Positions of clusters to check as well.
-    x, y, origin, columns, pixels_of, units, zero_points, allow_no_wcs, reproject
-        As for `praesepe.predict`.
     n_fields : int
         Star fields of the model's survey that tell what to expect.
     progress : callable, optional
         Called with (sections done, all sections).
     setup : callable, optional
         Called with (stage, done, total) before.
+    **reading
+        How images and catalog are read, as for `praesepe.predict`.
 
     Returns
     -------
@@ -153,22 +146,11 @@ def check_images(
     from praesepe.inference.check.positions import position_rows
     from praesepe.network.estimator import Estimator
 
+    of_images, of_catalog = split_reading(check_images, reading, catalog)
     estimator = Estimator.load(model)
     survey = estimator.survey
-    mosaic = Mosaic.read(
-        images,
-        survey,
-        units=units,
-        zero_points=zero_points,
-        allow_no_wcs=allow_no_wcs,
-        reproject=reproject,
-    )
-    clusters = (
-        None
-        if catalog is None
-        else Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of)
-    )
-    positions = None if clusters is None else clusters.on(mosaic)
+    mosaic = Mosaic.read(images, survey, **of_images)
+    positions = None if catalog is None else Catalog.read(catalog, **of_catalog).on(mosaic)
     widths = psf_widths(survey)
     reference = reference_of(survey, widths, n_fields, setup=setup)
     measured = measure_mosaic(mosaic, widths, N_SECTIONS, progress)

@@ -1,0 +1,63 @@
+"""How images and a catalog are read: the options that every verb takes that reads both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
+from typing import Any, Literal, TypedDict, cast
+
+from praesepe.errors import refuse_unused, unknown
+
+
+class CatalogReading(TypedDict, total=False):
+    """Options of `Catalog.read`, where they are described."""
+
+    x: str | None
+    y: str | None
+    origin: int | None
+    columns: Sequence[str] | str | None
+    pixels_of: str | None
+
+
+class ImageReading(TypedDict, total=False):
+    """Options of `Mosaic.read`, where they are described."""
+
+    units: Mapping[str, Any] | None
+    zero_points: Mapping[str, Any] | None
+    hdu: Mapping[str, str | int] | str | int | None
+    allow_no_wcs: bool
+    reproject: Literal["auto", "never"]
+
+
+class Reading(CatalogReading, ImageReading, total=False):
+    """Options of a verb that reads images and a catalog: those of the two."""
+
+
+def split_reading(
+    verb: Callable[..., Any], reading: Reading, catalog: Any
+) -> tuple[ImageReading, CatalogReading]:
+    """Options for `Mosaic.read` and for `Catalog.read`.
+
+    Parameters
+    ----------
+    verb : callable
+        The function that was given them: a name that is none may be meant for it.
+    reading : Reading
+        What it was given.
+    catalog : object
+        None, where there is no catalog whose options could be of use.
+
+    Raises
+    ------
+    InputError
+        For a name that is no option, and for options that would be ignored.
+    """
+    for name in reading:
+        if name not in Reading.__annotations__:
+            known = {*signature(verb).parameters, *Reading.__annotations__} - {"reading"}
+            raise unknown(f"argument of {verb.__name__}:", name, sorted(known))
+    of_catalog = {k: v for k, v in reading.items() if k in CatalogReading.__annotations__}
+    of_images = {k: v for k, v in reading.items() if k in ImageReading.__annotations__}
+    if catalog is None:
+        refuse_unused("no catalog is given", **of_catalog)
+    return cast(ImageReading, of_images), cast(CatalogReading, of_catalog)
