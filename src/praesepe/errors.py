@@ -260,13 +260,13 @@ def outside(
     return InputError(message, given=given, allowed=(low, high), remedy=remedy)
 
 
-def bad_file(path: str | Path, fault: str, remedy: str) -> InputError:
-    """The error for a file that cannot be used, to be raised by the caller.
+def unusable(what: str | Path, fault: str, remedy: str, *, code: str = "") -> InputError:
+    """The error for a file or the like that cannot be used, to be raised by the caller.
 
-    >>> print(bad_file("data/a.fits", "is empty", "fetch it again"))
+    >>> print(unusable("a.fits", "is empty", "fetch it again"))
     a.fits is empty; fetch it again
     """
-    return InputError(f"{Path(path).name} {fault}", given=path, remedy=remedy)
+    return InputError(f"{what} {fault}", given=what, remedy=remedy, code=code)
 
 
 def refuse_unused(why: str, **options: object) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError
+from praesepe.errors import must_be
 from praesepe.plots.style import BLUE, GREY, INK, ORANGE, STYLE, new_figure, tidy
 from praesepe.stars import IsochroneGrid, Passband, StellarTable, build_table
 
@@ -158,7 +158,7 @@ def figure_stellar_model(
     import matplotlib as mpl
 
     if not passbands:
-        raise InputError("a figure of a stellar model needs at least one band")
+        raise must_be("passbands", passbands, "at least one filter")
     solar = np.abs(np.log10(grid.metallicity / 0.0142)).argmin()
     z = float(grid.metallicity[grid.nearest_metallicity(metallicity) if metallicity else solar])
     if compare is not None:

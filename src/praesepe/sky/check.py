@@ -45,7 +45,7 @@ def check_survey(survey: Survey | str | Path) -> None:
     try:
         covered_angstrom(stars.extinction_law, stars.r_v)
     except InputError as error:
-        raise InputError(f"clusters.stars.extinction_law: {error}") from error
+        raise error.at("clusters.stars.extinction_law") from error
     library = SpectralLibrary.embedded()
     for band in survey.bands:
         try:
@@ -56,12 +56,14 @@ def check_survey(survey: Survey | str | Path) -> None:
                 check_sampling(band.psf, file, pixel_scale_arcsec=survey.pixel_scale_arcsec)
                 chosen_position(band.psf, len(file.planes), None)
         except InputError as error:
-            raise InputError(f"band {band.name!r}: {error}") from error
+            raise error.at(f"band {band.name!r}") from error
     field = survey.galaxy.field
     if field.files is not None and not Path(field.files).is_dir():
         raise InputError(
-            f"galaxy.field.files: there is no folder {field.files}. Make one with `praesepe fields "
-            "build`, or leave the key out for simulated fields."
+            f"galaxy.field.files: there is no folder {field.files}",
+            given=field.files,
+            remedy="make one, or leave the key out for simulated fields",
+            code="praesepe.build_fields(…)",
         )
     if field.history not in HISTORIES:
         read_history(field.history)

@@ -73,6 +73,7 @@ def check_contents(survey: Survey, trained: Mapping[str, Any], *, model: str) ->
         raise InputError(
             f"model {model!r} was trained with other files: {'; '.join(files)}. They were "
             f"looked for by name and content {SOUGHT}",
+            given=files,
             remedy="put the files of the training into one of these (import isochrones again), or "
             "train a model from this one with a survey that names the new ones",
         )
@@ -149,5 +150,7 @@ def _curve_key(band: Band) -> str:
 
 def _file_key(name: str) -> str:
     if not Path(name).exists():
-        raise InputError(f"there is no file {name}", remedy="correct its path in the survey")
+        raise InputError(
+            f"there is no file {name}", given=name, remedy="correct its path in the survey"
+        )
     return checksum(name)

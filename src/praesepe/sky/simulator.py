@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from praesepe.device import usable_device
-from praesepe.errors import InputError, check_number, listed
+from praesepe.errors import check_number, listed
 from praesepe.progress import Setup
 from praesepe.rng import check_seed, stream
 from praesepe.sky.cluster_stars import ClusterSampler, Sight
@@ -314,8 +314,7 @@ class Simulator:
         -------
         Mocks
         """
-        if n < 1:
-            raise InputError(f"{n} stamps asked for; ask for at least one")
+        check_number("n", n, 1)
         parts = []
         for start in range(0, n, batch_size):
             self._next_fields()  # before the clusters, which are as far as their fields
@@ -390,8 +389,7 @@ class Simulator:
             sizes = {int(np.prod(np.shape(values))) for values in clusters.values()} - {1}
             if n is None:
                 n = sizes.pop() if len(sizes) == 1 else 1
-            if n < 1:
-                raise InputError(f"{n} clusters are given; give at least one")
+            check_number("the number of clusters", n, 1)
             values = names_to_indices(clusters, self.survey)
             clusters = self.sample(n).moved(values.get("distance_pc"), self.survey)
             clusters = clusters.with_values(**values)

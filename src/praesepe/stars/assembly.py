@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, bad_file
+from praesepe.errors import InputError, PraesepeWarning, unusable
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.readers import IsochroneFile
 from praesepe.stars.truncation import check_whole
@@ -125,7 +125,7 @@ def _place(cells: dict[tuple[float, int], Stars], z: float, age: float, stars: S
     if known is not None:
         if known[0] is not stars[0]:
             fault = f"and {stars[0].path.name} both have Z = {z:g} at log age {age:g}"
-            raise bad_file(known[0].path, fault, "give one of them")
+            raise unusable(known[0].path, fault, "give one of them")
         if abs(_age(known) - slot * STEP_DEX) <= abs(age - slot * STEP_DEX):
             return
     cells[z, slot] = stars

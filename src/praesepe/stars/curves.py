@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from praesepe.errors import InputError, MissingDependencyError, bad_file, listed, reason, unknown
+from praesepe.errors import InputError, MissingDependencyError, listed, reason, unknown, unusable
 from praesepe.stars.passbands import Passband, sedpy_data
 from praesepe.survey import Band, Survey
 from praesepe.survey.bands import FilterCurve
@@ -253,7 +253,7 @@ def _read_curve(path: Path, name: str) -> Passband:
     try:
         table = np.loadtxt(path, usecols=(0, 1), ndmin=2)
     except (ValueError, OSError, UnicodeDecodeError, IndexError) as error:
-        raise bad_file(
+        raise unusable(
             path,
             f"is not a filter curve ({reason(error)})",
             "give a text file with two columns, wavelength [Angstrom] and throughput",
@@ -261,7 +261,7 @@ def _read_curve(path: Path, name: str) -> Passband:
     table = table[np.isfinite(table).all(axis=1)]
     table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
     if len(table) < 3 or table[:, 1].max() <= 0:
-        raise bad_file(
+        raise unusable(
             path, "is no filter curve", "give at least three points and a positive throughput"
         )
     seen = np.flatnonzero(table[:, 1] > NEGLIGIBLE * table[:, 1].max())

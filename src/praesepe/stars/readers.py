@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, bad_file
+from praesepe.errors import InputError, PraesepeWarning, unusable
 from praesepe.stars.isochrones import Isochrone, surface_gravity
 
 ALLOWED = (
@@ -100,7 +100,7 @@ class _Text:
         """Column of a meaning that every file must have."""
         column, named = self.find(meaning), " or ".join(map(repr, ALIASES[meaning]))
         if column is not None and np.isnan(column).any():
-            raise bad_file(
+            raise unusable(
                 self.path,
                 f"has no number in row {np.argmax(np.isnan(column)) + 1} of its column {named}",
                 "leave that row out",
@@ -192,15 +192,15 @@ def _read(path: Path) -> IsochroneFile:
 def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
     """Split a text into comments and numbers, find the names of the columns and who reads them."""
     if not content.strip():
-        raise bad_file(path, "is empty", AGAIN)
+        raise unusable(path, "is empty", AGAIN)
     if content.startswith(b"\x1f\x8b"):
-        raise bad_file(path, "is compressed", "unpack it first (gunzip)")
+        raise unusable(path, "is compressed", "unpack it first (gunzip)")
     if b"<html" in content[:2000].lower():
-        raise bad_file(
+        raise unusable(
             path, "is a web page, not the table", "save the file to which the page links"
         )
     if b"\x00" in content:
-        raise bad_file(path, "is not a text file", ALLOWED)
+        raise unusable(path, "is not a text file", ALLOWED)
     comments: list[str] = []
     rows: list[str] = []
     headers: dict[tuple[str, ...], _Reader] = {}
@@ -222,12 +222,12 @@ def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
         shown = shown if rows else names
     if not headers:
         columns = ", ".join(shown[:12])
-        raise bad_file(path, f"is not an isochrone file (columns: {columns})", ALLOWED)
+        raise unusable(path, f"is not an isochrone file (columns: {columns})", ALLOWED)
     if not rows:
-        raise bad_file(path, "is truncated: it has no rows", AGAIN)
+        raise unusable(path, "is truncated: it has no rows", AGAIN)
     if len(headers) > 1:
         one, other = (" ".join(names) for names in list(headers)[:2])
-        raise bad_file(
+        raise unusable(
             path,
             f"has isochrones of different columns ({one}; {other})",
             "split it into files that have the same",
@@ -262,17 +262,17 @@ def _table(rows: list[str], names: Sequence[str], path: Path, *, ended: bool) ->
                 raise ValueError(f"row {i + 1} has {len(numbers)} columns of {len(names)}")
             table[i, :n] = numbers
         except ValueError as error:
-            raise bad_file(path, f"is truncated or damaged: {error}", AGAIN) from error
+            raise unusable(path, f"is truncated or damaged: {error}", AGAIN) from error
         if not label:
             bare.append(i)
         elif _is_number(label[0]):
             if not labelled:
                 fault = f"is truncated or damaged: it names {n} columns, and row {i + 1} has more"
-                raise bad_file(path, fault, AGAIN)
+                raise unusable(path, fault, AGAIN)
             table[i, n] = float(label[0])
     if labelled and not ended and bare == [len(rows) - 1] and len(rows) > 1:
         fault = f"is truncated: its last row has {n} columns of {len(names)}"
-        raise bad_file(path, fault, AGAIN)
+        raise unusable(path, fault, AGAIN)
     return table
 
 
@@ -327,7 +327,7 @@ def _read_mist(text: _Text, checksum: str) -> IsochroneFile:
     """MIST .iso and .iso.cmd: block by block in age, one metallicity or, joined, several."""
     _check_mist_is_whole(text)
     if not (text.stated > 0).all():
-        raise bad_file(text.path, "does not say its Zinit", AGAIN)
+        raise unusable(text.path, "does not say its Zinit", AGAIN)
     return _stars(text, "MIST", checksum, text.stated, MIST_KINDS)
 
 
@@ -342,7 +342,7 @@ def _check_mist_is_whole(text: _Text) -> None:
     ):
         if rows and stated and stated != found:
             fault = f"is truncated: it should have {stated} {what} and has {found}"
-            raise bad_file(text.path, fault, AGAIN)
+            raise unusable(text.path, fault, AGAIN)
 
 
 def _read_fsps(text: _Text, checksum: str) -> IsochroneFile:
@@ -395,7 +395,7 @@ def _refuse_twice(
     if (times > 1).any():
         z, age = found[times > 1][0]
         fault = f"has two isochrones of Z = {z:g} and log age {age:g}"
-        raise bad_file(path, fault, "split it, and give one of them")
+        raise unusable(path, fault, "split it, and give one of them")
 
 
 def summary(files: Sequence[IsochroneFile]) -> str:

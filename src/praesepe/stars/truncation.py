@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError, bad_file
+from praesepe.errors import InputError, unusable
 
 if TYPE_CHECKING:
     from praesepe.stars.readers import IsochroneFile
@@ -135,7 +135,7 @@ def _coolest(file: IsochroneFile, rows: np.ndarray) -> float:
 
 
 def _cut(file: IsochroneFile, age: float, why: str) -> InputError:
-    return bad_file(
+    return unusable(
         file.path,
         f"is truncated in its isochrone of log age {age:g}: {why}",
         "download it again, or delete that isochrone from the file",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, check_number
 from praesepe.statistics.residuals import at_least_one
 
 Values = NDArray[np.float64]
@@ -62,8 +62,7 @@ def coverage(pit: ArrayLike, level: float) -> Any:
     ndarray or float
         `level`, for a calibrated posterior; NaN for no truths, or where one is NaN.
     """
-    if not 0 <= level <= 1:
-        raise InputError(f"level = {level:g}: a credible level lies between 0 and 1")
+    check_number("level", level, 0, 1, whole=False)
     pit = at_least_one(pit)
     return np.mean(np.where(np.isnan(pit), np.nan, np.abs(pit - 0.5) <= level / 2), axis=0)
 
@@ -101,11 +100,8 @@ def ks_bound(n: int, probability: float = 0.01) -> float:
     probability : float
         Of a false alarm.
     """
-    if n < 1 or not 0 < probability < 1:
-        raise InputError(
-            f"n = {n}, probability = {probability:g}: at least one value, and a probability "
-            "between 0 and 1"
-        )
+    check_number("n", n, 1)
+    check_number("probability", probability, 0, 1, whole=False, above=True)
     return float(np.sqrt(np.log(2 / probability) / (2 * n)))
 
 
@@ -142,7 +138,9 @@ def tarp_levels(samples: ArrayLike, truth: ArrayLike, reference: ArrayLike) -> V
     if truth.ndim != 2 or reference.shape != truth.shape:
         raise InputError(
             f"truth has shape {truth.shape}, the reference points {reference.shape}; both must be "
-            "(N, D)"
+            "(N, D)",
+            given=(truth.shape, reference.shape),
+            allowed="(N, D)",
         )
     drawn = np.square(samples - reference[:, None]).sum(axis=-1)  # (N, n_samples)
     true = np.square(truth - reference).sum(axis=-1)
@@ -156,6 +154,8 @@ def _paired(samples: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.floating],
     if not fits or samples.shape[1] == 0:
         raise InputError(
             f"draws of shape {samples.shape} and truths of shape {truth.shape}; expected "
-            "(N, n_samples, …) and (N, …), with at least one draw"
+            "(N, n_samples, …) and (N, …), with at least one draw",
+            given=(samples.shape, truth.shape),
+            allowed="(N, n_samples, …) and (N, …)",
         )
     return samples, truth

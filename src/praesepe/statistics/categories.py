@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, must_be
 
 Values = NDArray[np.float64]
 
@@ -70,11 +70,10 @@ def _numbers(values: ArrayLike, n_categories: int) -> NDArray[np.int64]:
     """Categories as integers that exist."""
     values = np.asarray(values)
     rounded = np.asarray(np.nan_to_num(values, nan=-1.0)).astype(int)
-    if np.any(rounded != values) or np.any((rounded < 0) | (rounded >= n_categories)):
-        raise InputError(
-            f"a categorical quantity of {n_categories} categories has the values 0 to "
-            f"{n_categories - 1}; others were given"
-        )
+    wrong = values[(rounded != values) | (rounded < 0) | (rounded >= n_categories)]
+    if wrong.size:
+        allowed = f"one of the {n_categories} categories, 0 to {n_categories - 1}"
+        raise must_be("a categorical value", wrong.flat[0].item(), allowed)
     return rounded
 
 
@@ -83,6 +82,8 @@ def _checked(probabilities: ArrayLike, truth: ArrayLike) -> tuple[Values, NDArra
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
         raise InputError(
             f"probabilities of shape {probabilities.shape} and truths of shape {truth.shape}; "
-            "expected (N, n_categories) and (N,)"
+            "expected (N, n_categories) and (N,)",
+            given=(probabilities.shape, truth.shape),
+            allowed="(N, n_categories) and (N,)",
         )
     return probabilities, _numbers(truth, probabilities.shape[1])

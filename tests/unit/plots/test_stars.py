@@ -75,7 +75,7 @@ def test_panels(grid, curves):
         len(figure_stellar_model(grid, curves[:1], name="sse", metallicity=0.03, compare=grid).axes)
         == 2
     )
-    with pytest.raises(InputError, match="at least one band"):
+    with pytest.raises(InputError, match="at least one filter"):
         figure_stellar_model(grid, [], name="sse")
     with pytest.raises(InputError, match="outside the stellar model"):
         figure_stellar_model(grid, curves, name="sse", metallicity=0.2)

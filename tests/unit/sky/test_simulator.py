@@ -197,7 +197,7 @@ def test_nuisances(survey, tables):
 
 
 def test_errors(survey, tables, simulator):
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match="at least 1"):
         simulator.draw(0)
     with pytest.raises(InputError, match="phat"):
         Simulator("phatt")

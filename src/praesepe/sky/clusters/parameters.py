@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from praesepe import quantities
-from praesepe.errors import InputError, listed, unknown
+from praesepe.errors import InputError, listed, must_be, unknown
 from praesepe.quantities import Quantity
 from praesepe.sky.clusters.profiles import EFF, SpatialProfile
 from praesepe.survey import Survey, as_range
@@ -145,7 +145,7 @@ class Clusters:
         for parameter in set(in_place_of.values()):
             same = [name for name in given if in_place_of.get(name, name) == parameter]
             if len(same) > 1:
-                raise InputError(f"{listed(same)} are given; give one of them")
+                raise InputError(f"{listed(same)} are given", given=same, remedy="give one of them")
         changed = {}
         for name, values in given.items():
             if name not in known:
@@ -159,8 +159,10 @@ class Clusters:
             )
             if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
                 raise InputError(
-                    f"{name}: values of shape {tuple(numbers.shape)} for {len(self)} clusters; "
-                    "give one, or one for each; all columns must be of one length"
+                    f"{name}: values of shape {tuple(numbers.shape)} for {len(self)} clusters",
+                    given=tuple(numbers.shape),
+                    allowed=((), (1,), (len(self),)),
+                    remedy="give one, or one for each; all columns must be of one length",
                 )
             changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
         others = {name: changed.pop(name) for name in in_place_of if name in changed}
@@ -169,7 +171,7 @@ class Clusters:
             if name == "tidal_radius":
                 value = values / 10 ** (made.log_mass / 3)
             elif not (values > 0).all():
-                raise InputError(f"{name} = {float(values.min()):g}; allowed are positive numbers")
+                raise must_be(name, float(values.min()), "a positive number")
             else:
                 pc_per_arcsec = made.distance_pc * ARCSEC
                 value = (values / pc_per_arcsec if name == "rh_pc" else values).log10()
@@ -209,11 +211,12 @@ def _numbers(name: str, values: Any, *, whole: bool, infinite: bool) -> Tensor:
                 np.ma.filled(np.ma.array(values, dtype=float, copy=True), np.nan)
             )
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} = {values!r}: give a number, or one for each cluster") from error
-    if not (torch.isfinite(numbers) | (infinite & torch.isposinf(numbers))).all():
-        raise InputError(f"{name}: not every value is a finite number")
+        raise must_be(name, values, "a number, or one for each cluster") from error
+    good = torch.isfinite(numbers) | (infinite & torch.isposinf(numbers))
+    if not good.all():
+        raise must_be(name, float(numbers[~good][0]), "a finite number")
     if whole and not (numbers == numbers.round()).all():
-        raise InputError(f"{name} = {values!r}: give whole numbers, which count from 0")
+        raise must_be(name, values, "a whole number, which counts from 0")
     return numbers
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe import quantities
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, check_number, unknown
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.stars.magnitudes import StellarTable
@@ -92,54 +92,56 @@ def validate_clusters(
     InputError
         Naming the first cluster that cannot be had, what is allowed, and what to do.
     """
-    if not len(clusters):
-        raise InputError("no clusters are given; give at least one")
+    check_number("the number of clusters", len(clusters), 1)
     value = {name: v.double().cpu().numpy() for name, v in clusters.parameters().items()}
     called = names or [f"cluster {i}" for i in range(1, len(clusters) + 1)]
 
-    def demand(name: str, good: NDArray[np.bool_], allowed: str) -> None:
+    def demand(name: str, good: Any, allowed: Any, said: str, advice: str = "") -> None:
         if not good.all():
             i = int(np.flatnonzero(~good)[0])
-            raise InputError(f"{called[i]}: {name} = {_shown(name, value[name][i])}; {allowed}")
+            message = f"{called[i]}: {name} = {_shown(name, value[name][i])}; {said}"
+            given = float(value[name][i])
+            raise InputError(message, given=given, allowed=allowed, remedy=advice)
 
     for name, known in choices(survey).items():
         listed = ", ".join(f"{i} ({one})" for i, one in enumerate(known))
-        demand(
-            name, np.isin(value[name], range(len(known))), f"allowed are {listed}{_advice(name)}"
-        )
+        good = np.isin(value[name], range(len(known)))
+        demand(name, good, known, f"allowed are {listed}", _advice(name))
     low, high = survey.distance_range_pc
     demand("distance_pc", np.abs(value["distance_pc"] - value["distance_pc"].clip(low, high))
-           <= 1e-4 * low, f"the survey has {_span(low, high)} pc; put a wider range into "
-           "distance_pc of its galaxy")  # fmt: skip
+           <= 1e-4 * low, (low, high), f"the survey has {_span(low, high)} pc", "put a wider range "
+           "into distance_pc of its galaxy")  # fmt: skip
     for quantity in quantities.registered():
         low, high = quantity.limits
         if quantity.name in value and np.isfinite(quantity.limits).any():
             good = quantity.within(value[quantity.name])
-            demand(quantity.name, good, f"allowed are {low:g} to {high:g}")
-    demand("gamma", value["gamma"] > 2, "allowed are values above 2: with others the light of an "
-           "EFF profile is infinite")  # fmt: skip
-    demand("tidal_scale", value["tidal_scale"] > 0, "allowed are positive values, as for the tidal "
-           "radius itself")  # fmt: skip
+            demand(quantity.name, good, (low, high), f"allowed are {low:g} to {high:g}")
+    demand("gamma", value["gamma"] > 2, (2.0, np.inf), "allowed are values above 2: with others "
+           "the light of an EFF profile is infinite")  # fmt: skip
+    demand("tidal_scale", value["tidal_scale"] > 0, (0.0, np.inf), "allowed are positive values, "
+           "as for the tidal radius itself")  # fmt: skip
     half = 0.5 * survey.stamp_size * survey.pixel_scale_arcsec
-    demand("log_rh", value["log_rh"] <= np.log10(half) + SLACK, f"allowed is half a stamp at most, "
-           f"{half:.4g} arcsec; give the survey a larger stamp_size")  # fmt: skip
+    demand("log_rh", value["log_rh"] <= np.log10(half) + SLACK, (-np.inf, float(np.log10(half))),
+           f"allowed is half a stamp at most, {half:.4g} arcsec",
+           "give the survey a larger stamp_size")  # fmt: skip
     for i, (model, table) in enumerate(zip(survey.clusters.stars.models, tables, strict=True)):
         step = 0.5 * float(np.diff(table.log_age).min(initial=0.05))
         first, last = float(table.log_age[0]), float(table.log_age[-1])
         good = (value["model"] != i) | _within(value["log_age"], first - step, last + step)
-        demand("log_age", good, f"allowed are {first:g} to {last:g}, the ages of the stellar model "
-               f"{model!r}")  # fmt: skip
+        demand("log_age", good, (first, last), f"allowed are {first:g} to {last:g}, the ages of "
+               f"the stellar model {model!r}")  # fmt: skip
     low, high = as_range(survey.clusters.a_v)
-    demand("a_v", _within(value["a_v"], low, high), f"the survey has {_span(low, high)} mag; put a "
-           "wider range into a_v of its clusters")  # fmt: skip
+    demand("a_v", _within(value["a_v"], low, high), (low, high), f"the survey has "
+           f"{_span(low, high)} mag", "put a wider range into a_v of its clusters")  # fmt: skip
     low, high = as_range(survey.galaxy.foreground_a_v)
-    demand("foreground_a_v", _within(value["foreground_a_v"], low, high), f"the survey has "
-           f"{_span(low, high)} mag; put a wider range into that of its galaxy")  # fmt: skip
+    demand("foreground_a_v", _within(value["foreground_a_v"], low, high), (low, high),
+           f"the survey has {_span(low, high)} mag", "put a wider range into that of its galaxy",
+           )  # fmt: skip
     low, high = as_range(survey.clusters.metallicity)
     ends = np.log10([low, high]) + np.array([-1, 1]) * METALLICITY_TOLERANCE_DEX
-    demand("log_z", _within(value["log_z"], *ends), f"the survey has stars of Z = "
-           f"{_span(low, high)}; put a {'wider ' if low < high else ''}range into metallicity of "
-           "its clusters")  # fmt: skip
+    demand("log_z", _within(value["log_z"], *ends), tuple(ends), f"the survey has stars of Z = "
+           f"{_span(low, high)}", f"put a {'wider ' if low < high else ''}range into metallicity "
+           "of its clusters")  # fmt: skip
 
 
 def choices(survey: Survey) -> dict[str, tuple[str, ...]]:
@@ -149,7 +151,7 @@ def choices(survey: Survey) -> dict[str, tuple[str, ...]]:
 
 
 def _advice(name: str) -> str:
-    return "; name others in isochrones of the survey's stars" if name == "model" else ""
+    return "name others in isochrones of the survey's stars" if name == "model" else ""
 
 
 def _within(values: Values, low: float, high: float) -> NDArray[np.bool_]:

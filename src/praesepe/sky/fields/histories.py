@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError, reason, unknown
+from praesepe.errors import InputError, reason, unknown, unusable
 from praesepe.rng import on_cpu, uniform
 from praesepe.sky.population.sampler import StarSampler
 from praesepe.survey import StarField, Survey
@@ -92,7 +92,10 @@ def mass_per_bin(settings: StarField, log_age: np.ndarray) -> np.ndarray:
         raise InputError(
             f"field.history = {settings.history!r} forms no stars at field.log_age = "
             f"{list(settings.log_age)}, where the isochrones cover {log_age[0]:.2f} to "
-            f"{log_age[-1]:.2f}; make the ages overlap"
+            f"{log_age[-1]:.2f}",
+            given=settings.log_age,
+            allowed=(float(log_age[0]), float(log_age[-1])),
+            remedy="make the ages overlap",
         )
     return mass
 
@@ -152,9 +155,11 @@ def read_history(name: str) -> tuple[np.ndarray, np.ndarray]:
         if (rate < 0).any() or not rate.any():
             raise ValueError("its rates are negative, or all zero")
     except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
-        raise InputError(
-            f"{path.name} is not a star-formation history: {reason(error)}; give at least two rows "
-            "of two columns, log10(age/yr), ascending, and the relative rate, from 0 up"
+        raise unusable(
+            path,
+            f"is not a star-formation history: {reason(error)}",
+            "give at least two rows of two columns, log10(age/yr), ascending, and the relative "
+            "rate, from 0 up",
         ) from error
     return log_age, rate
 

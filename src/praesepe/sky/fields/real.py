@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesepe.errors import InputError, reason
+from praesepe.errors import InputError, listed, reason, unusable
 from praesepe.rng import on_cpu
 from praesepe.sky.fields.crops import add_crops
 from praesepe.survey import Survey
@@ -21,6 +21,8 @@ FIELDS, DESCRIPTION = "fields.npy", "fields.json"
 """The files of a folder of star fields: the pixels, and what they are."""
 
 FORMAT = "praesepe star fields 1"
+
+AGAIN, BUILD = "build the fields again", "praesepe.build_fields(…)"
 
 ZERO_POINT_TOLERANCE_MAG = 0.01
 SCALE_TOLERANCE = 0.02
@@ -108,14 +110,15 @@ def _read_description(folder: str | Path) -> dict[str, Any]:
         description = dict(json.loads(path.read_text(encoding="utf-8")))
         given = description["format"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{folder} holds no star fields: no readable {DESCRIPTION} in it; make them with "
-            "praesepe fields build"
-        ) from None
+        fault = f"holds no star fields: no readable {DESCRIPTION} in it"
+        raise unusable(folder, fault, "make them", code=BUILD) from None
     if given != FORMAT:
         raise InputError(
-            f"{path} is of the format {given!r}, not {FORMAT!r}; build the fields again: praesepe "
-            "fields build"
+            f"{path} is of the format {given!r}, not {FORMAT!r}",
+            given=given,
+            allowed=FORMAT,
+            remedy=AGAIN,
+            code=BUILD,
         )
     return description
 
@@ -128,13 +131,15 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
         # "c": what torch takes for writable memory, and still the file's own pages.
         fields = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read: {reason(error)}; build the fields again"
-        ) from None
+        raise unusable(path, f"cannot be read: {reason(error)}", AGAIN, code=BUILD) from None
     if fields.shape != shape or fields.dtype != np.float32:
         raise InputError(
             f"{path} holds {fields.dtype} of shape {fields.shape}, but {DESCRIPTION} beside it "
-            f"says float32 of shape {shape}; build the fields again"
+            f"says float32 of shape {shape}",
+            given=(str(fields.dtype), fields.shape),
+            allowed=("float32", shape),
+            remedy=AGAIN,
+            code=BUILD,
         )
     return np.asarray(fields)
 
@@ -142,30 +147,26 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
 def _check_fit(description: dict[str, Any], survey: Survey, folder: str) -> list[int]:
     """Places of the survey's bands among those of the fields."""
     bands = {band["name"]: i for i, band in enumerate(description["bands"])}
-    missing = [name for name in survey.band_names if name not in bands]
-    if missing:
-        raise InputError(
-            f"the star fields in {folder} have the bands {', '.join(bands)}, but survey "
-            f"{survey.name!r} needs {', '.join(survey.band_names)}: {', '.join(missing)} missing; "
-            "build fields for this survey"
+
+    def unfit(what: str, theirs: Any, ours: Any) -> InputError:
+        return InputError(
+            f"the star fields in {folder} have {what} {listed(theirs)}, but survey {survey.name!r} "
+            f"{listed(ours)}",
+            given=theirs,
+            allowed=ours,
+            remedy="build fields for this survey",
+            code=BUILD,
         )
+
+    if not set(survey.band_names) <= set(bands):
+        raise unfit("bands", tuple(bands), survey.band_names)
     for band in survey.bands:
         theirs = float(description["bands"][bands[band.name]]["zero_point_ab"])
         if abs(theirs - band.zero_point_ab) > ZERO_POINT_TOLERANCE_MAG:
-            raise InputError(
-                f"band {band.name!r}: 1 e-/s is {theirs:g} mag (AB) in the star fields in "
-                f"{folder}, but {band.zero_point_ab:g} in survey {survey.name!r}; build fields for "
-                "this survey"
-            )
+            raise unfit(f"a zero point of {band.name} [mag (AB)] of", theirs, band.zero_point_ab)
     scale = float(description["pixel_scale_arcsec"])
     if abs(scale / survey.pixel_scale_arcsec - 1) > SCALE_TOLERANCE:
-        raise InputError(
-            f"the star fields in {folder} have pixels of {scale:g} arcsec, but survey "
-            f"{survey.name!r} of {survey.pixel_scale_arcsec:g}; build fields for this survey"
-        )
+        raise unfit("pixels [arcsec] of", scale, survey.pixel_scale_arcsec)
     if description["size"] < survey.stamp_size:
-        raise InputError(
-            f"the star fields in {folder} are {description['size']} px wide, but stamps of survey "
-            f"{survey.name!r} {survey.stamp_size} px; build larger ones"
-        )
+        raise unfit("a width [px] of", description["size"], survey.stamp_size)
     return [bands[name] for name in survey.band_names]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning, must_be
 from praesepe.sky.instrument.psf_files import (
     PSFFile,
     check_sampling,
@@ -98,12 +98,15 @@ def band_psf(
     defocus = np.asarray(defocus_nm, dtype=float)
     if not np.isfinite(defocus).all() or (psf.file is not None and (defocus.ndim or defocus != 0)):
         raise InputError(
-            f"defocus_nm = {defocus} for band {band.name!r}: give finite numbers, and a single 0 "
-            "for a PSF from a file, whose focus cannot be changed."
+            f"defocus_nm = {defocus} for band {band.name!r}",
+            given=defocus_nm,
+            allowed=0 if psf.file else "finite numbers",
+            remedy="give finite numbers, and a single 0 for a PSF from a file, whose focus cannot "
+            "be changed",
         )
     if psf.file is None:
         if position not in (None, 0):
-            raise InputError(f"position {position}: the optical model has one, 0.")
+            raise must_be("position", position, 0, "the optical model has one only")
         return optical_psf(
             psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus
         )
@@ -151,8 +154,9 @@ def _drizzle_widths(band: Band, pixel_scale_arcsec: float | None) -> tuple[float
         return ()
     if pixel_scale_arcsec is None:
         raise InputError(
-            f"band {band.name!r} is drizzled (pixfrac = {psf.pixfrac}): give pixel_scale_arcsec, "
-            "the pixel of the mosaic."
+            f"band {band.name!r} is drizzled (pixfrac = {psf.pixfrac})",
+            given=None,
+            remedy="give pixel_scale_arcsec, the pixel of the mosaic",
         )
     return (psf.pixfrac * psf.native_pixel_arcsec, pixel_scale_arcsec)
 

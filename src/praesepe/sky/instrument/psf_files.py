@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning, reason, unknown
+from praesepe.errors import InputError, PraesepeWarning, listed, reason, unknown, unusable
 
 if TYPE_CHECKING:
     from praesepe.survey import PSF
@@ -103,8 +103,9 @@ def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None 
     else:
         return
     raise InputError(
-        f"{psf.file} is sampled every {scale:g} arcsec ({source}), {wrong}. Set "
-        "`psf.file_scale_arcsec` to the sampling of the file."
+        f"{psf.file} is sampled every {scale:g} arcsec ({source}), {wrong}",
+        given=scale,
+        remedy="set psf.file_scale_arcsec to the sampling of the file",
     )
 
 
@@ -119,13 +120,18 @@ def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None
     if isinstance(fixed, int) and fixed >= n_planes:
         raise InputError(
             f"psf.file_position = {fixed}: {psf.file} holds {n_planes} position(s), 0 to "
-            f'{n_planes - 1}; give one of them, or "mean" or "random".'
+            f"{n_planes - 1}",
+            given=fixed,
+            allowed=(*range(n_planes), "mean", "random"),
+            remedy='give one of them, or "mean" or "random"',
         )
     n_variants = n_planes if fixed == "random" else 1
     if position is not None and not 0 <= position < n_variants:
         raise InputError(
             f"position {position}: {psf.file} with psf.file_position = {fixed!r} offers 0 to "
-            f"{n_variants - 1}."
+            f"{n_variants - 1}",
+            given=position,
+            allowed=tuple(range(n_variants)),
         )
     if isinstance(fixed, int):
         return fixed
@@ -166,17 +172,20 @@ def load_psf_file(psf: PSF) -> PSFFile:
     """
     path = Path(str(psf.file))
     if not path.is_file():
-        raise InputError(f"no PSF file at {path}. Correct `psf.file` in the survey file.")
+        raise InputError(
+            f"no PSF file at {path}", given=path, remedy="correct psf.file in the survey file"
+        )
     data, header = _read_fits(path, psf.file_extension)
     if data.ndim not in (2, 3) or min(data.shape[-2:]) < 5:
         raise InputError(
-            f"{path} holds an array of shape {data.shape}; a PSF is (y, x) or (position, y, x)."
+            f"{path} holds an array of shape {data.shape}; a PSF is (y, x) or (position, y, x)",
+            given=data.shape,
+            allowed="(y, x) or (position, y, x), 5 pixels wide at least",
         )
     scale = psf.file_scale_arcsec or _header_scale(header)
     if scale is None:
-        raise InputError(
-            f"{path} does not say its sampling (PIXSCALE); set `psf.file_scale_arcsec`."
-        )
+        fault = "does not say its sampling (PIXSCALE)"
+        raise unusable(path, fault, "set psf.file_scale_arcsec")
     planes = data.reshape(-1, *data.shape[-2:]).astype(float)
     finite = np.isfinite(planes)
     peak = float(np.nanmax(planes, initial=0.0, where=finite))
@@ -184,7 +193,8 @@ def load_psf_file(psf: PSF) -> PSFFile:
     planes[~present] = np.nan
     sums = np.nansum(planes, axis=(1, 2))
     if not (peak > 0 and (sums > 0).all()):
-        raise InputError(f"{path} holds no light: every value is zero, negative or not finite.")
+        fault = "holds no light: every value is zero, negative or not finite"
+        raise unusable(path, fault, "give another file")
     stpsf = data.ndim == 2 and _extension_name(header) in STPSF_EXTENSIONS
     has_pixel = psf.file_has_pixel
     if has_pixel is None:
@@ -233,17 +243,18 @@ def _check_core(path: Path, planes: Array, center: tuple[float, float], scale: f
     y, x = (slice(max(0, math.ceil(c) - 2), math.floor(c) + 3) for c in center)
     broken = ~np.isfinite(planes[:, y, x]).all(axis=(1, 2))
     if broken.any():
-        raise InputError(
-            f"{path}: values in the core of position(s) {np.flatnonzero(broken)[:10].tolist()} are "
-            "NaN or fill values; repair the file or choose another position."
-        )
+        where = np.flatnonzero(broken)[:10].tolist()
+        fault = f"has NaN or fill values in the core of position(s) {where}"
+        raise unusable(path, fault, "repair the file or choose another position")
     image = _mean(planes)
     brightest = np.array(np.unravel_index(image.argmax(), image.shape))
     if np.abs(brightest - center).max() * scale > max(0.1, 1.5 * scale):
         raise InputError(
             f"{path}: the brightest element is (y, x) = {tuple(map(int, brightest))}, but the "
-            f"star must stand on element {tuple(f'{c:g}' for c in center)}; crop the file "
-            "accordingly."
+            f"star must stand on element {tuple(f'{c:g}' for c in center)}",
+            given=tuple(map(int, brightest)),
+            allowed=center,
+            remedy="crop the file accordingly",
         )
 
 
@@ -330,20 +341,24 @@ def _read_fits(path: Path, extension: str | int | None) -> tuple[NDArray[Any], M
         if extension not in (None, 0):
             raise InputError(
                 f"{path}: its header can only be read in part, so that psf.file_extension = "
-                f"{extension!r} cannot be found ({reason(error)}); leave the key out."
+                f"{extension!r} cannot be found ({reason(error)})",
+                given=extension,
+                remedy="leave the key out",
             ) from error
         return _read_bare_fits(path, error)
     if not images:
-        raise InputError(f"{path} holds no image.")
+        raise unusable(path, "holds no image", "give the file of the PSF")
     names = {number: _extension_name(header) for number, (_, header) in images.items()}
     if extension is None:
         oversampled = (name for name in STPSF_OVERSAMPLED if name in names.values())
         extension = next(oversampled, next(iter(images)))
     if isinstance(extension, int):
         if extension not in images:
+            shown = [f"{i} ({name!r})" if name else str(i) for i, name in names.items()]
             raise InputError(
-                f"psf.file_extension = {extension}: {path} has images in the extensions "
-                f"{', '.join(f'{i} ({name!r})' if name else str(i) for i, name in names.items())}."
+                f"psf.file_extension = {extension}: {path} has images in {listed(shown)}",
+                given=extension,
+                allowed=tuple(names),
             )
         return images[extension]
     for number, name in names.items():
@@ -374,7 +389,8 @@ def _read_bare_fits(path: Path, error: Exception) -> tuple[NDArray[Any], Mapping
             shape
         )
     except (KeyError, ValueError):
-        raise InputError(f"{path} cannot be read as FITS: {reason(error)}") from error
+        fault = f"cannot be read as FITS: {reason(error)}"
+        raise unusable(path, fault, "repair it, or give another file") from error
     return data, header
 
 

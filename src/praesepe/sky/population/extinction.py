@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, outside
 
 EXTINCTION_NODES = 16
 """Gauss-Legendre nodes in the extinction of single stars."""
@@ -71,15 +71,15 @@ class Extinction:
         if a_v is not None and len(a_v):
             least, most = (float(end) for end in torch.aminmax(a_v))
             if not (least >= low - 1e-4 and most <= high + 1e-4):
-                raise InputError(
-                    f"A_V from {least:g} to {most:g} mag: the tables of stars cover {low:g} to "
-                    f"{high:g}; build them with a wider range"
-                )
+                given = (least, most)
+                raise outside("A_V", given, covered, "the tables of stars", "build wider ones")
         if low == high:
             if scatter > 0:
                 raise InputError(
-                    f"a scatter of {scatter:g} mag of A_V needs tables that cover a range of it; "
-                    f"these hold A_V = {low:g} alone"
+                    f"a scatter of {scatter:g} mag of A_V; the tables hold A_V = {low:g} alone",
+                    given=scatter,
+                    allowed=0,
+                    remedy="build tables that cover a range of it",
                 )
             return None
         if a_v is None:

@@ -25,6 +25,8 @@ def check_fits(n_stars: float, n_quantities: int, device: torch.device) -> None:
     if needed > there:
         raise InputError(
             f"{n_stars:.3g} stars drawn one by one need some {needed / 1e9:.3g} GB of memory, and "
-            f"there are {there / 1e9:.3g} GB: give a flux limit above zero, below which stars are "
-            "unresolved, or draw fewer or less massive populations at once"
+            f"there are {there / 1e9:.3g} GB",
+            given=n_stars,
+            remedy="give a flux limit above zero, below which stars are unresolved, or draw fewer "
+            "or less massive populations at once",
         )

@@ -291,8 +291,10 @@ class StarSampler:
         level = torch.searchsorted(factors, ratio * (1 + 1e-6), right=True) - 1
         if bool((level < 0).any()):
             raise InputError(
-                f"a flux limit of {float(ratio.min()):.4g} times the sampler's lowest: build the "
-                "sampler with a lower flux_limit"
+                f"a flux limit of {float(ratio.min()):.4g} times the sampler's lowest",
+                given=float(ratio.min()),
+                allowed="1 or more times the lowest",
+                remedy="build the sampler with a lower flux_limit",
             )
         return COMPLETE + level
 

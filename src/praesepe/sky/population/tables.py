@@ -148,15 +148,18 @@ def _check_tables(tables: Sequence[StellarTable], unit_magnitude: np.ndarray) ->
     first = tables[0]
     if len(unit_magnitude) != len(first.band_names):
         raise InputError(
-            f"{len(unit_magnitude)} unit magnitudes for the bands {listed(first.band_names)}; "
-            "give one each"
+            f"{len(unit_magnitude)} unit magnitudes for the bands {listed(first.band_names)}",
+            given=unit_magnitude,
+            remedy="give one each",
         )
     for table in tables[1:]:
         if table.band_names != first.band_names or table.a_v != first.a_v:
             raise InputError(
                 f"tables of stars in {listed(first.band_names)} behind A_V = {first.a_v} and in "
-                f"{listed(table.band_names)} behind {table.a_v}: build all with the same filters "
-                "and dust"
+                f"{listed(table.band_names)} behind {table.a_v}",
+                given=(table.band_names, table.a_v),
+                allowed=(first.band_names, first.a_v),
+                remedy="build all with the same filters and dust",
             )
 
 

@@ -172,7 +172,7 @@ def test_given_values_replace_those_drawn():
         ({"a_v": float("nan")}, "finite"),
         ({"tidal_radius": 3.0, "tidal_scale": 0.3}, "give one of them"),
         ({"rh_arcsec": 0.3, "log_rh": 0.3}, "rh_arcsec.*log_rh.*give one of them"),
-        ({"rh_arcsec": [0.1, 0.0, 0.2]}, "rh_arcsec = 0; allowed are positive"),
+        ({"rh_arcsec": [0.1, 0.0, 0.2]}, "rh_arcsec = 0.0: it must be a positive"),
     ],
 )
 def test_what_cannot_be_given(given, said):

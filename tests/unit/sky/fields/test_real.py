@@ -114,29 +114,29 @@ def test_bands_in_another_order(folder, survey, generator):
 def test_a_missing_band(changed, survey):
     only = changed(bands=[{"name": "F475W", "zero_point_ab": survey.bands[1].zero_point_ab}])
     np.save(only / FIELDS, np.load(only / FIELDS)[:, 1:2])
-    with pytest.raises(InputError, match=r"have the bands F475W.*F336W, F814W missing"):
+    with pytest.raises(InputError, match=r"have bands F475W, but survey .* F336W, F475W and F814W"):
         RealFieldPool(only, survey)
 
 
 def test_another_zero_point(changed, survey):
     bands = [{"name": b.name, "zero_point_ab": b.zero_point_ab} for b in survey.bands]
     bands[2]["zero_point_ab"] = 25.0
-    with pytest.raises(InputError, match=r"'F814W': 1 e-/s is 25 mag .* but 25\.9"):
+    with pytest.raises(InputError, match=r"zero point of F814W .* of 25\.0, but .* 25\.9"):
         RealFieldPool(changed(bands=bands), survey)
 
 
 def test_another_pixel_scale(changed, survey):
-    with pytest.raises(InputError, match=r"pixels of 0\.04 arcsec.* of 0\.05"):
+    with pytest.raises(InputError, match=r"pixels .arcsec. of 0\.04, but .* 0\.05"):
         RealFieldPool(changed(pixel_scale_arcsec=0.04), survey)
 
 
 def test_fields_smaller_than_a_stamp(folder, survey):
-    with pytest.raises(InputError, match=r"70 px wide.* 80 px"):
+    with pytest.raises(InputError, match=r"width .px. of 70, but .* 80"):
         RealFieldPool(folder, survey.with_values(network={"stamp_size": 80}))
 
 
 def test_no_fields(tmp_path, survey):
-    with pytest.raises(InputError, match="praesepe fields build"):
+    with pytest.raises(InputError, match=r"make them .praesepe.build_fields"):
         RealFieldPool(tmp_path, survey)
 
 

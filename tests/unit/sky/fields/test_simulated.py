@@ -482,7 +482,7 @@ def test_galaxies_are_added_to_the_stars(survey, sampler):
 
 def test_a_table_that_does_not_cover_the_dust_is_refused(survey, sampler):
     dusty = with_field(survey, dust_share=(0.5, 0.5), dust_a_v=(1.0, 1.0))
-    with pytest.raises(InputError, match="build them with a wider range"):
+    with pytest.raises(InputError, match="outside the tables of stars"):
         draw_field(dusty, sampler, 5.0, shape_px=(64, 64), generator=stream((1,), CPU))
 
 

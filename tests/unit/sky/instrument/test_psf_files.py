@@ -111,7 +111,7 @@ def test_a_variant_that_there_is_not(cube, setting, position):
 def test_the_optical_model_has_one_position():
     model = band(None)
     assert psf_variants(model) == 1
-    with pytest.raises(InputError, match="position 1"):
+    with pytest.raises(InputError, match="position = 1"):
         psf_of(model, position=1)
 
 
@@ -173,7 +173,7 @@ def test_an_unknown_extension(stpsf):
     with pytest.raises(InputError, match="Did you mean 'OVERDIST'") as raised:
         read(PSF(file=stpsf, file_extension="OVERDISTORTED"))
     assert all(name in str(raised.value) for name in NAMES)
-    with pytest.raises(InputError, match=r"extensions 0 \('OVERSAMP'\), 1 \('DET_SAMP'\)"):
+    with pytest.raises(InputError, match=r"images in 0 \('OVERSAMP'\), 1 \('DET_SAMP'\)"):
         read(PSF(file=stpsf, file_extension=7))
 
 
