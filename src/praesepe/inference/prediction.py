@@ -124,17 +124,7 @@ def predict(
         mosaic = prepared(mosaic, align=align)
     clusters = Catalog.read(catalog, **of_catalog)
     positions = clusters.on(mosaic)
-    shown_on = mosaic.band(clusters.pixels_of or mosaic.pixel_band).label
-    made_by = provenance_of(
-        estimator.survey,
-        model=estimator,
-        date=now(),
-        command=command or "praesepe.predict",
-        seed=int(seed),
-        n_samples=int(n_samples),
-        pixels_of=shown_on,
-        images={name: band.taken for name, band in mosaic.bands.items() if band.taken},
-    )
+    made_by = _made_by(estimator, mosaic, clusters, sampling, command)
     _say_before(clusters, sampling, estimator, made_by, out)
     values, std, draws = _measured(
         estimator, mosaic, clusters, positions, sampling,
@@ -144,6 +134,22 @@ def predict(
     result = Result(table, std, estimator, mosaic, clusters, sampling, positions, draws)
     _save(result, out, regions, samples=samples, overwrite=overwrite)
     return result
+
+
+def _made_by(
+    model: Estimator, mosaic: Mosaic, clusters: Catalog, sampling: Sampling, command: str | None
+) -> dict[str, Any]:
+    """What the table's metadata say of its origin."""
+    return provenance_of(
+        model.survey,
+        model=model,
+        date=now(),
+        command=command or "praesepe.predict",
+        seed=int(sampling.seed),
+        n_samples=int(sampling.n_samples),
+        pixels_of=mosaic.band(clusters.pixels_of or mosaic.pixel_band).label,
+        images={name: band.taken for name, band in mosaic.bands.items() if band.taken},
+    )
 
 
 def _table(

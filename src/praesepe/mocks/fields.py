@@ -32,6 +32,7 @@ from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.survey import Survey, load_survey
 
 if TYPE_CHECKING:
+    from praesepe.images.catalog.catalogs import Catalog
     from praesepe.images.mosaic.mosaic import Mosaic
 
 PLACES = "places.ecsv"
@@ -148,21 +149,8 @@ def build_fields(
     folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
     mosaic = Mosaic.read(images, survey, **of_images)
     known = None if catalog is None else Catalog.read(catalog, **of_catalog)
-    if edge_px < 0 or min(mosaic.shape) - 2 * edge_px < size:
-        raise InputError(
-            f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
-            f"{edge_px} px from its edge; give smaller fields, or a smaller distance from the edge"
-        )
     radius = _radius_arcsec(exclude_radius_arcsec, survey)
-    clusters = cluster_cells(mosaic, known, radius)
-    missing, saturated = scan(mosaic, progress)
-    clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
-    if not removed.clean:
-        raise InputError(
-            f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give fields "
-            f"smaller than {size} px, a smaller radius around the excluded clusters, or another "
-            "mosaic; where too much counts as saturated, put saturation_e into the survey's bands."
-        )
+    clean, removed = _clean_places(mosaic, known, radius, size, edge_px, progress)
     corners = choose(clean, n, size, np.random.default_rng(seed))
     if len(corners) < n:
         warnings.warn(
@@ -183,6 +171,32 @@ def build_fields(
     }
     _write(folder, mosaic, corners, size, description)
     return StarFields(folder, len(corners), removed)
+
+
+def _clean_places(
+    mosaic: Mosaic,
+    known: Catalog | None,
+    radius_arcsec: float,
+    size: int,
+    edge_px: int,
+    progress: Progress | None,
+) -> tuple[NDArray[np.bool_], Removed]:
+    """Where fields may lie, and what was left out; stop where they cannot lie anywhere."""
+    if min(mosaic.shape) - 2 * edge_px < size:
+        raise InputError(
+            f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
+            f"{edge_px} px from its edge; give smaller fields, or a smaller distance from the edge"
+        )
+    clusters = cluster_cells(mosaic, known, radius_arcsec)
+    missing, saturated = scan(mosaic, progress)
+    clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
+    if not removed.clean:
+        raise InputError(
+            f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give fields "
+            f"smaller than {size} px, a smaller radius around the excluded clusters, or another "
+            "mosaic; where too much counts as saturated, put saturation_e into the survey's bands."
+        )
+    return clean, removed
 
 
 def _radius_arcsec(given: float | None, survey: Survey) -> float:

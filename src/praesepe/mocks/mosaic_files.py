@@ -168,27 +168,21 @@ def simulate_mosaic(
     from praesepe.images.catalog.catalogs import Catalog
 
     survey = load_survey(survey).fixed()  # one image has one depth and one distance
-    if (catalog is None) == (n is None):
-        raise InputError(
-            f"{'neither' if n is None else 'both'} a catalog of clusters "
-            f"{'nor' if n is None else 'and'} a number of random ones is given",
-            remedy="give one of the two, such as the number",
-            code="n=300",
-        )
+    _check_source(catalog, n)
     if catalog is None:
         refuse_unused("no catalog is given", x=x, y=y, origin=origin, columns=columns)
     density = _checked(survey, n or 0, size, density, seed)
     if out is not None:
         folder = output_folder(out, file_names(survey), overwrite=overwrite)
         check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
+    read = None
+    if catalog is not None:
+        read = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
+        if center_deg is None and read.sky is not None:
+            center_deg = middle_position(*read.sky)
+    wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)
     tables = SurveyTables.build(survey, setup=setup)
     clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
-    read = (
-        None if catalog is None else Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
-    )
-    if center_deg is None and read is not None and read.sky is not None:
-        center_deg = middle_position(*read.sky)
-    wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)
     if read is not None:
         clusters, x_px, y_px, ids = clusters_on(
             read, survey, wcs, seed=seed, tables=tables, positions={x or "", y or ""}
@@ -207,6 +201,17 @@ def simulate_mosaic(
     truth.meta["nuisances"] = rendered.nuisances
     mosaic = SimulatedMosaic(survey, _images(survey, rendered, wcs, record, command), truth)
     return mosaic if out is None else mosaic.save(out, overwrite=True)
+
+
+def _check_source(catalog: object, n: int | None) -> None:
+    """Stop unless clusters come from exactly one of a catalog and the prior."""
+    if (catalog is None) == (n is None):
+        raise InputError(
+            f"{'neither' if n is None else 'both'} a catalog of clusters "
+            f"{'nor' if n is None else 'and'} a number of random ones is given",
+            remedy="give one of the two, such as the number",
+            code="n=300",
+        )
 
 
 def _checked(survey: Survey, n: int, size: int, density: float | None, seed: int) -> float:
