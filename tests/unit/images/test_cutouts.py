@@ -161,7 +161,7 @@ def test_bad_arguments(make_mosaic: MakeMosaic, image: np.ndarray) -> None:
     mosaic = make_mosaic(image)
     with pytest.raises(InputError, match="equal length"):
         extract_stamps(mosaic, [1, 2], [1], SIZE)
-    with pytest.raises(InputError, match="stamp size 0"):
+    with pytest.raises(InputError, match="size = 0"):
         extract_stamps(mosaic, [1], [1], 0)
     with pytest.raises(InputError, match="batch_size"):
         next(iter_stamps(mosaic, [1], [1], SIZE, 0))

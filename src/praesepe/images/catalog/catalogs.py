@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, listed, unknown
+from praesepe.errors import InputError, PraesepeWarning, listed, unknown, unusable
 from praesepe.images.catalog.columns import (
     DEC_NAMES,
     RA_NAMES,
@@ -108,8 +108,9 @@ class Catalog:
         if isinstance(source, Catalog):
             if (x, y, origin, columns, pixels_of) != (None,) * 5:
                 raise InputError(
-                    f"{source.label} is read already; give x, y, origin, columns and pixels_of "
-                    "where it is read",
+                    f"{source.label} is read already",
+                    given=(x, y, origin, columns, pixels_of),
+                    remedy="give x, y, origin, columns and pixels_of where it is read",
                     code="Catalog.read(source, x=, y=, origin=, columns=, pixels_of=)",
                 )
             return source
@@ -121,9 +122,11 @@ class Catalog:
             )
         table, label = read_table(source, columns=columns)
         if len(table) == 0:
-            raise InputError(f"{label} is empty: it has {_columns(table)} but no rows")
+            fault = f"is empty: it has {_columns(table)} but no rows"
+            raise unusable(label, fault, "give a catalog with at least one row")
         if (x is None) != (y is None):
-            raise InputError("give the names of both pixel columns, x and y, or of neither")
+            remedy = "give the names of both pixel columns, x and y, or of neither"
+            raise InputError(f"x = {x!r} and y = {y!r}", given=(x, y), remedy=remedy)
         sky = None if x is not None else sky_positions(table, label=label)
         if sky is not None:
             if origin is not None:
@@ -180,6 +183,7 @@ class Catalog:
         if wcs is None:
             raise InputError(
                 f"{self.label} has sky positions, but the images have no WCS",
+                given=self.label,
                 remedy="name columns of pixel positions, and their origin",
                 code="x='x', y='y', origin=1",
             )
@@ -261,10 +265,12 @@ def _pixel_columns(
             f"right ascension ({', '.join(RA_NAMES[:4])} …) with declination "
             f"({', '.join(DEC_NAMES[:4])} …), or pixel columns named with x and y and their origin",
             given=table.colnames,
+            allowed=(RA_NAMES, DEC_NAMES),
         )
     if origin is None:
         raise InputError(
             f"{label}: pixel columns {names[0]} and {names[1]} need an origin",
+            given=origin,
             allowed=(0, 1),
             remedy="give 1 where the center of the first pixel is (1, 1), as in DS9 and "
             "SExtractor; 0 where it is (0, 0), as in numpy and photutils",

@@ -88,6 +88,7 @@ def sky_positions(
     if bare and np.nanmax(np.abs(ra_deg), initial=0) <= 2 * np.pi >= 4 * np.nanmax(np.abs(dec_deg)):
         raise InputError(
             f"{label}: {ra_name} and {dec_name} may be radians or degrees",
+            given=(ra_name, dec_name),
             remedy="give these columns their units",
         )
     with np.errstate(invalid="ignore"):
@@ -168,7 +169,9 @@ def _values(table: Table, name: str, label: str) -> np.ma.MaskedArray:
             return values.reshape(len(table))
     shape = column.shape[1:]
     what = f"arrays of shape {shape}" if shape else f"{type(column).__name__} objects"
-    raise InputError(f"{label}: column {name} holds {what}", allowed="one number or text a row")
+    raise InputError(
+        f"{label}: column {name} holds {what}", given=what, allowed="one number or text a row"
+    )
 
 
 def numbers(table: Table, name: str, label: str) -> FloatArray:
@@ -313,6 +316,7 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
         if unit == "sexagesimal":
             raise InputError(
                 f"{label}: {name} holds numbers, such as {values.compressed()[:1].tolist()}",
+                given=values.compressed()[:1].tolist(),
                 allowed=f"text such as {_EXAMPLE[is_ra]}",
                 remedy="call decimal degrees ra_deg and dec_deg, and decimal hours ra_hours",
             )
@@ -332,7 +336,9 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
         ):
             raise InputError(
                 f"{label}, row {row + 1}: {name} = {text!r} is neither degrees nor sexagesimal "
-                f"(such as {_EXAMPLE[is_ra]})"
+                f"(such as {_EXAMPLE[is_ra]})",
+                given=text,
+                allowed=f"degrees, or text such as {_EXAMPLE[is_ra]}",
             )
         of_kind.setdefault(kind, row)
         in_hours = kind == "hours" or (kind == "either" and unit != "deg")
@@ -350,6 +356,7 @@ def _check_notations(rows: dict[str, int], texts: list[str], unit: str | None, l
     if unit != "told" and "degrees" in rows:
         raise InputError(
             f"{label} has degrees ({texts[rows['degrees']]!r}) and what reads as hours ({text!r})",
+            given=(texts[rows["degrees"]], text),
             remedy="write all rows alike, with their units (10h06m00s, 151d30m00s)",
         )
     if unit == "deg":

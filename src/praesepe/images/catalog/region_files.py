@@ -63,7 +63,11 @@ def write_regions(
     path = check_output(path, overwrite=overwrite)
     position = pixel or sky or sky_positions(table)
     if position is None:
-        raise InputError(f"no positions for the regions among the columns {listed(table.colnames)}")
+        raise InputError(
+            f"no positions for the regions among the columns {listed(table.colnames)}",
+            given=table.colnames,
+            allowed=("ra and dec", "x and y"),
+        )
     radii = np.broadcast_to(np.asarray(radius_arcsec, float), (len(table),))
     first_line = "# Region file format: DS9 version 4.1"
     if pixel is not None and pixels_of:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, listed
+from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.images.catalog.columns import DEC_NAMES, RA_NAMES, position_columns
 from praesepe.lazy import extras
 
@@ -163,7 +163,7 @@ def _chosen(
 ) -> int:
     """The table that is named, or the only one, or the only one of several with `positions`."""
     if not names:
-        raise InputError(f"{path.name} holds no table", given=path)
+        raise unusable(path, "holds no table", "give the file of the catalog")
     if extension is None:
         if "LDAC_OBJECTS" in known:  # beside the header of the image that SExtractor saw
             return known["LDAC_OBJECTS"]
@@ -304,7 +304,9 @@ def _suit_fits(table: Table) -> None:
     for name in table.colnames:
         column, info = table[name], table[name].info
         if not name.isascii():
-            raise InputError(_not_ascii(f"the name of column {name!r}"), given=name)
+            raise InputError(
+                _not_ascii(f"the name of column {name!r}"), given=name, allowed="ASCII"
+            )
         if info.description and info.description != _ascii(info.description):
             warnings.warn(
                 f"{_not_ascii(f'the description of column {name!r}')}: escaped there",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, reason
+from praesepe.errors import InputError, PraesepeWarning, must_be, reason
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.table_forms import (
     read_fits,
@@ -99,7 +99,7 @@ def read_table(
         _refuse_columns(columns, "the catalog")
         return _plain_types(Table(source), "the catalog"), "the catalog"
     if not isinstance(source, (str, os.PathLike)):
-        raise InputError(f"a catalog is a Table or the path of one, not a {type(source).__name__}")
+        raise must_be("a catalog", type(source).__name__, "a Table or the path of one")
     path, extension = split_extension(os.fspath(source))
     if not path.is_file():
         raise InputError(
@@ -110,7 +110,9 @@ def read_table(
     ending = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if ending not in READ_SUFFIXES:
         raise InputError(
-            f"{path.name}: the format {ending!r} is not one of {', '.join(READ_SUFFIXES)}"
+            f"{path.name}: the format {ending!r} is not one of {', '.join(READ_SUFFIXES)}",
+            given=ending,
+            allowed=READ_SUFFIXES,
         )
     format_ = TABLE_FORMATS.get(ending, "ascii.csv")
     if format_ == "ascii.csv":
@@ -118,7 +120,9 @@ def read_table(
     if format_ != "ascii.csv":
         _refuse_columns(columns, path.name)
     if extension and format_ not in ("fits", "votable"):
-        raise InputError(f"{path.name} holds one table; leave [{extension}] out", given=extension)
+        raise InputError(
+            f"{path.name} holds one table", given=extension, remedy=f"leave [{extension}] out"
+        )
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -292,7 +296,9 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
                     table.write(file, format=format_)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         raise InputError(
-            f"the table does not fit the format of {path.name}: {reason(error)}; try .ecsv"
+            f"the table does not fit the format of {path.name}: {reason(error)}",
+            given=path,
+            remedy="try .ecsv",
         ) from error
     return path
 
@@ -361,5 +367,7 @@ def _check_csv(table: Table) -> None:
     ]
     if wide:
         raise InputError(
-            f"columns {', '.join(wide)} hold arrays, which CSV cannot; write .ecsv or .fits"
+            f"columns {', '.join(wide)} hold arrays, which CSV cannot",
+            given=wide,
+            remedy="write .ecsv or .fits",
         )

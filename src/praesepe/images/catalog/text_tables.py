@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning, unusable
 from praesepe.images.catalog.columns import (
     ANGLE_UNITS,
     DEC_NAMES,
@@ -120,11 +120,11 @@ def _text(path: Path) -> str:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path.name} is damaged or cut off: {error}", given=path) from error
+            raise unusable(path, f"is damaged or cut off: {error}", "fetch it again") from error
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace")
     if b"\x00" in content:
-        raise InputError(f"{path.name} is not a text file", given=path)
+        raise unusable(path, "is not a text file", "give the catalog in one of the known formats")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -166,7 +166,9 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
     except csv.Error as error:
         raise InputError(
             f"{label}, line {number}: a quotation mark is not closed, or the text is damaged "
-            f"({error})"
+            f"({error})",
+            given=label,
+            remedy="mend that line",
         ) from error
     return rows, comments
 
@@ -188,9 +190,10 @@ def _separator(lines: list[str], label: str) -> str:
             best, fit = separator, (alike, numbers)
     if not best:
         if not _split(lines, ",", label)[0]:  # whose error says more, where there is one
-            raise InputError(f"{label} is empty: it has no rows", given=label)
+            raise unusable(label, "is empty: it has no rows", "give at least one")
         raise InputError(
             f"{label} has one column only",
+            given=label,
             allowed=tuple(SEPARATORS),
             remedy=f"separate its columns by {', '.join(SEPARATORS.values())}",
         )
@@ -301,12 +304,16 @@ def _names(
                 code="columns='id,x,y,ra,dec'",
             )
         if len(names) > n:
-            raise InputError(f"{label} has {n} columns, but {len(names)} are named", given=names)
+            raise InputError(
+                f"{label} has {n} columns, but {len(names)} are named",
+                given=names,
+                allowed=f"{n} names at most",
+            )
         names += [""] * (n - len(names))
     names = [name.strip().lstrip("#").strip() or f"col{i}" for i, name in enumerate(names, 1)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{label} has two columns called {', '.join(twice)}; rename one")
+        raise unusable(label, f"has two columns called {', '.join(twice)}", "rename one")
     return names
 
 

@@ -148,9 +148,11 @@ def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str
     off_mag = abs(zero_point_ab - band.zero_point_ab)
     if not off_mag <= ZERO_POINT_LIMIT_MAG:
         raise InputError(
-            f"{points}; more than {ZERO_POINT_LIMIT_MAG:g} mag apart they cannot both be right. "
-            f"Check the unit ({calibration.unit}), PHOTFLAM and PHOTPLAM of the image, or the zero "
-            "point given for it, and zero_point_ab of the survey's band."
+            f"{points}; more than {ZERO_POINT_LIMIT_MAG:g} mag apart they cannot both be right.",
+            given=zero_point_ab,
+            allowed=f"{band.zero_point_ab:g} ± {ZERO_POINT_LIMIT_MAG:g} mag (AB)",
+            remedy=f"Check the unit ({calibration.unit}), PHOTFLAM and PHOTPLAM of the image, or "
+            "the zero point given for it, and zero_point_ab of the survey's band.",
         )
     if off_mag > ZERO_POINT_NOTE_MAG:
         remarks.append(

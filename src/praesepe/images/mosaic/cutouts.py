@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import check_number, must_be
 from praesepe.flags import NO_VALUE, Flag
 from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.images.reading.gaps import FloatImage, Mask
@@ -135,8 +135,7 @@ def iter_stamps(
         Of `batch_size` positions, fewer in the last batch.
     """
     x, y, size = _checked(x, y, size)
-    if batch_size < 1:
-        raise InputError(f"batch_size = {batch_size}: give a positive number")
+    check_number("batch_size", batch_size, 1)
     for start in range(0, len(x), batch_size):
         yield extract_stamps(
             mosaic, x[start : start + batch_size], y[start : start + batch_size], size
@@ -148,11 +147,8 @@ def _checked(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     x, y = np.atleast_1d(np.asarray(x, np.float64)), np.atleast_1d(np.asarray(y, np.float64))
     if x.ndim != 1 or x.shape != y.shape:
-        raise InputError(
-            f"x and y must be lists of equal length, not of shapes {x.shape} and {y.shape}"
-        )
-    if int(size) != size or size < 1:
-        raise InputError(f"stamp size {size!r} is not a positive number of pixels")
+        raise must_be("shapes of x and y", (x.shape, y.shape), "lists of equal length")
+    check_number("size", size, 1)
     return x, y, int(size)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from astropy.wcs import WCS
 
-from praesepe.errors import InputError, PraesepeWarning, listed, nearest, unknown
+from praesepe.errors import InputError, PraesepeWarning, listed, must_be, nearest, unknown
 from praesepe.files import check_space
 from praesepe.images.mosaic import grid
 from praesepe.images.mosaic.band_images import BandImage, calibrated
@@ -130,14 +130,17 @@ class Mosaic:
         if isinstance(images, Mosaic):
             if units or zero_points or hdu is not None or allow_no_wcs:
                 raise InputError(
-                    "these images are read already; units, zero points, extensions and what to do "
-                    "without a WCS belong where they are read",
+                    "these images are read already",
+                    given=(units, zero_points, hdu, allow_no_wcs),
+                    remedy="say units, zero points, extensions and what to do without a WCS where "
+                    "they are read",
                     code="Mosaic.read(images, survey, units=, zero_points=, hdu=, allow_no_wcs=)",
                 )
             if reproject == "never" and images.reprojected:
                 raise InputError(
                     f"reproject = 'never' would be ignored: {listed(images.reprojected)} are "
                     "reprojected already",
+                    given=reproject,
                     remedy="read the images so",
                     code="Mosaic.read(images, survey, reproject='never')",
                 )
@@ -161,8 +164,9 @@ class Mosaic:
         mosaic, reasons = _aligned(survey, sources, bands, allow_no_wcs=allow_no_wcs)
         if reasons and reproject == "never":
             raise InputError(
-                f"{next(iter(reasons.values()))}; "
-                "allow reprojection, or drizzle the image onto the common grid"
+                next(iter(reasons.values())),
+                given=reproject,
+                remedy="allow reprojection, or drizzle the image onto the common grid",
             )
         notes += [
             f"{reason}; it is reprojected ({math.prod(mosaic.shape) / 1e6:.3g} Mpx), "
@@ -353,7 +357,9 @@ def _opened(
         if source.path is not None and band_of.setdefault(source.path, name) != name:
             raise InputError(
                 f"bands {band_of[source.path]!r} and {name!r} are given the same image, "
-                f"{source.label}"
+                f"{source.label}",
+                given=source.path,
+                remedy="give each band its own",
             )
     return sources
 
@@ -396,7 +402,11 @@ def _aligned(
     for name, (own_wcs, own_shape) in frames.items():
         label = sources[name].label
         if not grid.overlap(wcs, shape, own_wcs, own_shape):
-            raise InputError(f"{label} and {sources[first].label} show different parts of the sky")
+            raise InputError(
+                f"{label} and {sources[first].label} show different parts of the sky",
+                given=(name, first),
+                remedy="give images of one field",
+            )
         offsets = grid.pixel_offsets(wcs, shape, own_wcs)
         whole = np.rint(np.mean(offsets, axis=0))
         apart_px = float(np.max(np.hypot(*(offsets - whole).T)))
@@ -431,14 +441,15 @@ def _check_without_wcs(sources: Mapping[str, Source], allow: bool) -> tuple[int,
     """Images without a WCS: only arrays, or files where the user says so; all of one shape."""
     without = [source for source in sources.values() if source.wcs is None]
     if (any(source.headers for source in without) and not allow) or len(without) < len(sources):
-        labels = listed(source.label for source in without)
+        labels = [source.label for source in without]
         raise InputError(
-            f"no celestial WCS in {labels}: the sky positions and the pixel scale are unknown. "
-            "Add the WCS keywords.",
+            f"no celestial WCS in {listed(labels)}: the sky positions and the pixel scale are "
+            "unknown. Add the WCS keywords.",
+            given=labels,
             remedy="For a catalog with x and y, accept images without a WCS",
             code="allow_no_wcs=True",
         )
     shapes = {name: source.pixels.shape for name, source in sources.items()}
     if len(set(shapes.values())) > 1:
-        raise InputError(f"images without a WCS must have the same shape, not {shapes}")
+        raise must_be("shapes of images without a WCS", shapes, "the same for all bands")
     return next(iter(shapes.values()))

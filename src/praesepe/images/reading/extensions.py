@@ -74,9 +74,12 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
                 return hdu
         raise unknown(f"image extension in {label}:", extension, [title(h, hdus) for h in images])
     if not images:
-        contents = ", ".join(f"{type(hdu).__name__} {hdu.name or '?'}" for hdu in hdus)
+        contents = [f"{type(hdu).__name__} {hdu.name or '?'}" for hdu in hdus]
         raise InputError(
-            f"{label}: no two-dimensional image in the file; it has {contents or 'nothing'}"
+            f"{label}: no two-dimensional image in the file; it has "
+            f"{', '.join(contents) or 'nothing'}",
+            given=contents,
+            allowed="a two-dimensional image",
         )
     plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(_called(hdu))]
     if len(images) == 1 and images[0].name in ("", "PRIMARY"):
@@ -93,9 +96,9 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
     if len(choice) != 1:
         names = [title(hdu, hdus) for hdu in choice or images]
         raise InputError(
-            f"{label}: {len(choice)} images could be the science image ({', '.join(names)}); "
-            f"say which one, for instance file.fits[{names[0]}]",
+            f"{label}: {len(choice)} images could be the science image ({', '.join(names)})",
             given=names,
+            remedy=f"say which one, for instance file.fits[{names[0]}]",
         )
     return choice[0]
 

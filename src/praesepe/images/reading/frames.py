@@ -27,6 +27,7 @@ def read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
         except Exception as error:  # wcslib and astropy raise many kinds
             raise InputError(
                 f"{label}: the WCS in its header cannot be understood: {_said(header, error)}",
+                given=label,
                 remedy="mend the WCS keywords of the header",
             ) from error
         return _celestial(wcs, label)

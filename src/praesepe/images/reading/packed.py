@@ -18,6 +18,11 @@ from praesepe.errors import InputError, listed, reason
 from praesepe.images.reading.pixels import scratch_error
 
 
+def damaged(given: str, fault: str) -> InputError:
+    """The error for a file that cannot be read to its end."""
+    return InputError(f"{given}: {fault}", given=given, remedy="fetch it again")
+
+
 def _open_zip(path: Any, mode: str) -> Any:
     """Open the only file of an archive, or its only FITS file."""
     try:
@@ -37,7 +42,7 @@ def _open_zip(path: Any, mode: str) -> Any:
         raise
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         raise InputError(
-            f"{path}: the archive cannot be read: {reason(error)}", remedy="unpack it"
+            f"{path}: the archive cannot be read: {reason(error)}", given=path, remedy="unpack it"
         ) from error
 
 
@@ -71,7 +76,7 @@ def check_fits(path: str | Path, label: str) -> None:
         with (_decompressor(Path(path)) or open)(path, "rb") as file:
             start = file.read(512)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise InputError(f"{label}: cannot read {path}: {error}", given=os.fspath(path)) from error
+        raise damaged(label, f"cannot read {path}: {error}") from error
     if start[257:262] == b"ustar":
         raise InputError(
             f"{label} is a tar archive", given=os.fspath(path), remedy="unpack it, and give a file"
@@ -99,7 +104,9 @@ def uncompressed(path: Path, label: str) -> Iterator[str]:
     try:
         opener = _decompressor(path)
     except OSError as error:
-        raise InputError(f"{label}: cannot read {path}: {error.strerror}") from error
+        raise InputError(
+            f"{label}: cannot read {path}: {error.strerror}", given=path, remedy="correct its path"
+        ) from error
     if opener is None:
         yield str(path)
         return
@@ -116,9 +123,8 @@ def unpack(packed: Any, plain: Any, label: str) -> None:
         try:
             chunk = packed.read(1 << 22)
         except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{label}: the compressed file is truncated or damaged: {error}"
-            ) from error
+            fault = f"the compressed file is truncated or damaged: {error}"
+            raise damaged(label, fault) from error
         if not chunk:
             break
         try:

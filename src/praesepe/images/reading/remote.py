@@ -87,7 +87,9 @@ class RemoteArray:
         try:
             parts = system.cat_ranges([path] * len(starts), starts, ends, on_error="raise")
         except Exception as error:  # each scheme raises its own
-            raise InputError(f"cannot read {self.url}: {reason(error)}", given=self.url) from error
+            raise InputError(
+                f"cannot read {self.url}: {reason(error)}", given=self.url, remedy="try again"
+            ) from error
         numbers = np.frombuffer(b"".join(parts), self.dtype)
         return numbers.reshape(len(rows), max(x1 - x0, 0))
 

@@ -33,7 +33,7 @@ from praesepe.images.reading.extensions import (
     title,
 )
 from praesepe.images.reading.frames import given_wcs, read_wcs
-from praesepe.images.reading.packed import check_fits, starts_with, uncompressed, unpack
+from praesepe.images.reading.packed import check_fits, damaged, starts_with, uncompressed, unpack
 from praesepe.images.reading.pixels import (
     FloatImage,
     Pixels,
@@ -133,10 +133,15 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
             f"{label}: an extension, {hdu!r}, can be chosen in a file or HDUList, not in an "
             f"object of type {type(image).__name__}",
             given=hdu,
+            remedy="leave it out",
         )
     if isinstance(image, _HDUS):
         if image.data is None:
-            raise InputError(f"{label}: the HDU {title(image)} holds no image")
+            raise InputError(
+                f"{label}: the HDU {title(image)} holds no image",
+                given=title(image),
+                remedy="give the HDU of the image",
+            )
         return _in_memory(_data(image), image.header, label=label)
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
@@ -151,8 +156,9 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
             wcs, said = given_wcs(frame, label, pixels.shape)
             return Source(label, pixels, wcs=wcs, unit=unit, remarks=said)
     raise InputError(
-        f"{label}: an object of type {type(image).__name__} is not an image; "
-        "give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData"
+        f"{label}: an object of type {type(image).__name__} is not an image",
+        given=type(image).__name__,
+        remedy="give a path, an HDU or HDUList, (array, WCS), (array, Header) or an NDData",
     )
 
 
@@ -224,7 +230,11 @@ def _scaling(header: Any, dtype: np.dtype[Any], *, in_memory: bool = False) -> d
 def _from_nddata(image: Any, label: str) -> Source:
     wcs = getattr(image.wcs, "low_level_wcs", image.wcs)
     if wcs is not None and not isinstance(wcs, WCS):
-        raise InputError(f"{label}: only FITS WCS are understood, not {type(wcs).__name__}")
+        raise InputError(
+            f"{label}: only FITS WCS are understood, not {type(wcs).__name__}",
+            given=type(wcs).__name__,
+            allowed="astropy.wcs.WCS",
+        )
     pixels, unit = _as_pixels(image, label)
     headers = (image.meta,) if image.meta or unit else ()
     wcs, remarks = given_wcs(wcs, label, pixels.shape)
@@ -248,7 +258,10 @@ def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:
         shape = shape[1:]
     if len(shape) != 2 or 0 in shape or array.dtype.kind not in "iuf":
         raise InputError(
-            f"{label}: expected a two-dimensional image of numbers, got {array.dtype} {array.shape}"
+            f"{label}: expected a two-dimensional image of numbers, got {array.dtype} "
+            f"{array.shape}",
+            given=(str(array.dtype), array.shape),
+            allowed="numbers of shape (y, x)",
         )
     return np.asarray(array).reshape(shape)
 
@@ -266,7 +279,9 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
     extension = extension or hdu
     if not path.is_file():
         what = "a folder, not a FITS file" if path.is_dir() else "not there"
-        raise InputError(f"image of band {name!r}: {path} is {what}")
+        raise InputError(
+            f"image of band {name!r}: {path} is {what}", given=path, remedy="correct its path"
+        )
     with uncompressed(path, label) as plain, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if starts_with(plain, ASDF_START):
@@ -289,18 +304,16 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
                     hdus, plain, label, name, extension, named=plain == str(path), file=path.name
                 )
         except InputError as error:
-            damaged = any(
-                "truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught
-            )
-            if not damaged or "truncated" in str(error):
+            told = any("truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught)
+            if not told or "truncated" in str(error):
                 raise
-            raise InputError(f"{error}; the file seems to be truncated or damaged") from error
-        except Exception as error:  # astropy raises many kinds for broken files
             raise InputError(
-                f"{label}: a damaged or truncated FITS file: {reason(error)}",
+                f"{error}; the file seems to be truncated or damaged",
                 given=path,
                 remedy="fetch it again",
             ) from error
+        except Exception as error:  # astropy raises many kinds for broken files
+            raise damaged(label, f"a damaged or truncated FITS file: {reason(error)}") from error
         if not source.pixels.marks:
             source = _with_weights_beside(source, path)
     where = f"{path.resolve()}[{extension or ''}]"
@@ -373,9 +386,8 @@ def _from_url(text: str, name: str, hdu: str | None) -> Source:
             except InputError:
                 raise
             except Exception as error:  # astropy raises many kinds for broken files
-                raise InputError(
-                    f"{label}: a damaged or truncated FITS file: {reason(error)}", given=url
-                ) from error
+                fault = f"a damaged or truncated FITS file: {reason(error)}"
+                raise damaged(label, fault) from error
     taken = f"{shown}[{(source.taken or '').rpartition('[')[2].rstrip(']')}]"
     return replace(source, label=label, path=f"{url}[{extension or ''}]", taken=taken)
 
@@ -401,10 +413,8 @@ def _map_pixels(hdu: Any, path: str, label: str, *, named: bool) -> Pixels:
     needed = where["datLoc"] + int(np.prod(shape)) * dtype.itemsize
     size = remote_size(where["file"]) if is_url(path) else os.path.getsize(path)
     if size < needed:
-        raise InputError(
-            f"{label}: the file is truncated: extension {title(hdu)} ends at byte {needed}, "
-            f"the file at byte {size}; fetch it again"
-        )
+        fault = f"extension {title(hdu)} ends at byte {needed}, the file at byte {size}"
+        raise damaged(label, f"the file is truncated: {fault}")
     scaling = _scaling(header, dtype)
     offset, planes = where["datLoc"], shape if len(shape) > 2 and shape[0] > 1 else (height, width)
     if is_url(path):
@@ -428,9 +438,8 @@ def _unpacked_strips(
         try:
             strip = np.asarray(hdu.section[(*lead, slice(first, last))], np.float32)
         except Exception as error:  # the decompressor raises what it likes
-            raise InputError(
-                f"{label}: the compressed image is truncated or damaged: {error}"
-            ) from error
+            fault = f"the compressed image is truncated or damaged: {error}"
+            raise damaged(label, fault) from error
         if steps is not None:
             strip = without_dithered(strip, steps, hdu.tile_shape, first)
         yield strip[y0 - first : y1 - first]

@@ -120,6 +120,5 @@ def _check_pivots(survey: Survey, headers: Mapping[str, Headers]) -> list[str]:
 
 def _other_filter(headers: Headers, band: Band, said: str, fits: str | None) -> InputError:
     advice = f"is it the image for band {fits!r}?" if fits else "give the image of this filter."
-    return InputError(
-        f"{headers.label}: given for band {band.name!r}, but its header says {said}; {advice}"
-    )
+    message = f"{headers.label}: given for band {band.name!r}, but its header says {said}"
+    return InputError(message, given=said, allowed=band.name, remedy=advice)

@@ -61,6 +61,7 @@ class Headers:
             names = keys[0] + (f" (or {', '.join(keys[1:])})" if keys[1:] else "")
             raise InputError(
                 f"{self.label}: keyword {names} is missing from the header; {why}.",
+                given=None,
                 remedy=f"Add it to the header{otherwise and ', or ' + otherwise}",
                 code=code,
             )
@@ -68,7 +69,9 @@ class Headers:
         if number is None:
             raise InputError(
                 f"{self.label}: {found[0]} = {found[1]!r} in the header is not a positive number; "
-                f"{why}"
+                f"{why}",
+                given=found[1],
+                allowed="a positive number",
             )
         return number
 

@@ -149,6 +149,7 @@ def calibrate(
             raise InputError(
                 f"{headers.label}: keyword BUNIT is missing from the header; the unit of the "
                 f"pixels is unknown; accepted are {ACCEPTED_UNITS}",
+                given=None,
                 allowed=ACCEPTED_UNITS,
                 remedy="add it to the header, or give the unit",
                 code="units={'BAND': 'UNIT'}",
