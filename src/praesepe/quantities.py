@@ -421,6 +421,21 @@ ANGLE = _own("angle", r"\theta", "rad", "angle of the long axis from x to y")
 TIDAL_RADIUS = _own(
     "tidal_radius", r"r_\mathrm{t}", "arcsec", "where the EFF profile ends", profile="eff"
 )
+CONTAMINANT = _own(
+    "contaminant",
+    r"k",
+    "",
+    "what a stamp holds in place of a cluster in its middle",
+    categories=("none", "empty", "group", "star", "galaxy", "artefact", "off_center"),
+)
+OBJECT_CLASS = _own(
+    "object_class",
+    r"\mathrm{class}",
+    "",
+    "whether there is a cluster in the middle",
+    categories=("background", "cluster"),
+    word="class",
+)
 
 N_OWN = len(_REGISTRY)
 

@@ -16,6 +16,8 @@ from praesepe.survey import (
     PSF,
     Band,
     ClusterPrior,
+    Contaminants,
+    ContaminantShares,
     DetectorErrors,
     EvaluationSettings,
     Galaxy,
@@ -64,6 +66,8 @@ def test_the_example_survey_is_one(repository: Path) -> None:
         ClusterPrior,
         Stars,
         MassFunction,
+        Contaminants,
+        ContaminantShares,
         NetworkSettings,
         EvaluationSettings,
     ],
@@ -72,7 +76,7 @@ def test_every_key_of_a_survey_is_explained(repository: Path, model: type[Survey
     text = (repository / "docs/surveys.md").read_text("utf-8")
     rows = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
     tables = {"observation", "galaxy", "clusters", "network", "evaluation", "nuisance", "detector"}
-    tables |= {"field", "stars", "tides"}
+    tables |= {"contaminants", "field", "stars", "tides"}
     missing = [name for name in model.model_fields if f"`{name}`" not in rows]
     assert set(missing) <= tables
 

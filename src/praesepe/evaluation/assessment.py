@@ -207,7 +207,12 @@ class _Task:
     def __call__(self) -> Callable[[Block], Recovery]:
         survey, device = self.estimator.survey, self.estimator.device
         simulator = Simulator(
-            survey, device=device, seed=self.seed, nuisances=self.nuisances, setup=self.setup
+            survey,
+            device=device,
+            seed=self.seed,
+            nuisances=self.nuisances,
+            contaminants=False,
+            setup=self.setup,
         )
 
         def work(block: Block) -> Recovery:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.progress import Counter, Progress
+from praesepe.sky.instrument.detector import FULL_WELL_E
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 
 CELL_PX = 8
 """Clean places are looked for on a grid of this step; no more than that is kept in memory."""
-
-FULL_WELL_E = 60_000.0
-"""Electrons of one exposure that count as saturated where the survey gives no `saturation_e`: a
-little below the full well of HST's CCDs (63 000 to 84 000 on WFC3/UVIS and ACS/WFC)."""
 
 SATURATION_SHARE = 0.9
 """Share of that level from which on a pixel counts: drizzling averages a peak with its sides."""

@@ -95,6 +95,7 @@ class ClusterSampler:
         *,
         generator: torch.Generator,
         sight: Sight,
+        has_stars: Tensor | None = None,
         light_scale: Tensor | None = None,
         flux_limit: Tensor | None = None,
         **settings: Any,
@@ -110,6 +111,8 @@ class ClusterSampler:
         generator : torch.Generator
             Source of randomness.
         sight : Sight
+        has_stars : Tensor of bool, shape (cluster,), optional
+            Clusters of which this is false get no stars at all.
         light_scale, flux_limit, **settings
             See `StarSampler.draw`; populations are clusters.
 
@@ -119,6 +122,8 @@ class ClusterSampler:
         """
         expected = 10**clusters.log_mass / self.stars.mean_mass
         n_stars = torch.poisson(expected, generator=generator).clamp_(min=1).double()
+        if has_stars is not None:
+            n_stars *= has_stars
         isochrone = self.stars.nearest_isochrone(clusters.model, clusters.log_age, clusters.log_z)
         a_v = clusters.a_v + clusters.foreground_a_v  # both screens follow one law
         light = {"a_v": a_v, "light_scale": light_scale, "flux_limit": flux_limit}

@@ -18,6 +18,7 @@ from praesepe.rng import check_seed, stream
 from praesepe.sky.cluster_stars import ClusterSampler, Sight
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
+from praesepe.sky.contaminants import ContaminantSampler, has_cluster
 from praesepe.sky.fields.pool import SimulatedFieldPool
 from praesepe.sky.fields.real import RealFieldPool
 from praesepe.sky.flux_limits import FluxLimits
@@ -29,7 +30,7 @@ from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.star_samplers import star_sampler
 from praesepe.sky.tables import SurveyTables
-from praesepe.sky.truth import magnitudes, varying_parameters, what_stars_show
+from praesepe.sky.truth import truth_of
 from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey, load_survey
 
@@ -53,11 +54,12 @@ class Simulator:
         The same seed gives the same stamps.
     nuisances : bool
         Whether zero points, blur and registration vary from stamp to stamp.
+    contaminants : bool
+        Whether some stamps have no cluster in their middle, where the survey asks for it.
     tables : SurveyTables, optional
         Ready-made stellar tables; built from the survey by default.
     n_fields : int
-        Number of star fields in the pool that the stamps' surroundings are cut from; 0: no field
-        stars.
+        Number of star fields that the stamps' surroundings are cut from; 0: no field stars.
     setup : callable, optional
         Called with (stage, done, total) while tables and samplers of stars and the first star
         fields are made.
@@ -77,6 +79,7 @@ class Simulator:
         device: torch.device | str = "cpu",
         seed: int = 0,
         nuisances: bool = True,
+        contaminants: bool = True,
         tables: SurveyTables | None = None,
         n_fields: int = 24,
         setup: Setup | None = None,
@@ -99,6 +102,14 @@ class Simulator:
             flux_limit_range=self.limits.depth_range,
         )
         self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
+        self.contaminants = ContaminantSampler(
+            self.survey,
+            self.detector,
+            self.limits,
+            wanted=contaminants,
+            reach_px=self.renderer.pad,
+            field_stars=lambda: self.field_stars,
+        )
         self._begin(seed, n_fields)
 
     def _begin(self, seed: int, n_fields: int) -> None:
@@ -159,10 +170,13 @@ class Simulator:
     # The stages
 
     def sample(self, n: int) -> Clusters:
-        """First stage: draw the parameters of `n` clusters from the survey's prior."""
-        return draw_clusters(
-            self.survey, n, generator=self.generator, distance_pc=self._distances(n)
-        )
+        """First stage: draw the parameters of `n` clusters, or contaminants, from the survey."""
+        return self.contaminants.assign(self._sample_clusters(n), generator=self.generator)
+
+    def _sample_clusters(self, n: int) -> Clusters:
+        """Draw clusters alone."""
+        distance_pc = self._distances(n)
+        return draw_clusters(self.survey, n, generator=self.generator, distance_pc=distance_pc)
 
     def _distances(self, n: int) -> Tensor | None:
         """Distances of stamps, pc, (n,): those of the star fields; None where all have one."""
@@ -212,22 +226,16 @@ class Simulator:
             clusters.spatial_profile(self.survey.pixel_scale_arcsec),
             generator=self.generator,
             sight=sight,
+            has_stars=has_cluster(clusters),
             a_v_scatter=self.survey.clusters.a_v_scatter,
             light_scale=light_scale,
             flux_limit=flux_limit,
             compute_truth=compute_truth,
         )
+        others = self.contaminants.draw(clusters, generator=self.generator)
         center = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
-        truth = varying_parameters(clusters, self.survey) | {
-            "log_mass": drawn.stars.mass.log10(),
-            "x": center[0],
-            "y": center[1],
-            "n_stars": drawn.n_stars,
-            **magnitudes(drawn.stars.light, self.survey, "mag"),
-        }
-        if compute_truth:
-            truth |= what_stars_show(drawn, self.survey)
-        return Population(drawn, center, truth)
+        truth = truth_of(clusters, center, drawn, others, self.survey, compute_truth=compute_truth)
+        return Population(drawn, center, truth, others)
 
     def spread(self, population: Population, *, renderer: Renderer | None = None) -> Tensor:
         """Lay each cluster on a grid of its own: light before the telescope.
@@ -247,6 +255,8 @@ class Simulator:
         renderer = renderer or self.renderer
         grids = renderer.empty(len(population))
         population.drawn.add_to(grids, population.center, renderer=renderer)
+        if population.others is not None:
+            population.others.add_to(grids, population.center, renderer=renderer)
         return grids
 
     def render(self, light: Population | Tensor, **nuisances: Tensor) -> Tensor:
@@ -391,8 +401,10 @@ class Simulator:
                 n = sizes.pop() if len(sizes) == 1 else 1
             check_number("the number of clusters", n, 1)
             values = names_to_indices(clusters, self.survey)
-            clusters = self.sample(n).moved(values.get("distance_pc"), self.survey)
-            clusters = clusters.with_values(**values)
+            clusters = self._sample_clusters(n).moved(values.get("distance_pc"), self.survey)
+            clusters = self.contaminants.place(
+                clusters, values.pop("contaminant", None), generator=self.generator
+            ).with_values(**values)
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._simulate(clusters, compute_truth=True)
         told = {*clusters.parameters(), "tidal_radius"} - set(mocks.truth)
@@ -414,6 +426,7 @@ class Simulator:
                 exposure_s,
                 foreground_a_v=some.foreground_a_v,
             )
+            self.contaminants.spoil(images, some, exposure_s, generator=self.generator)
             parts.append(Mocks(images, population.truth | observed, self.context))
         return joined(parts)
 

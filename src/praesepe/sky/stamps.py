@@ -13,6 +13,7 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.errors import InputError, listed
 from praesepe.sky.cluster_stars import ClusterStars
+from praesepe.sky.contaminants import PointSources
 from praesepe.sky.population.points import Stars
 from praesepe.survey.schema import ARCSEC
 
@@ -29,11 +30,14 @@ class Population:
         x and y of the clusters on their stamps, pixels.
     truth : dict of str to Tensor, each of shape (n,)
         What is known of the clusters.
+    others : PointSources, optional
+        What stamps hold in place of clusters, about the same centers.
     """
 
     drawn: ClusterStars
     center: Tensor
     truth: dict[str, Tensor]
+    others: PointSources | None = None
 
     def __len__(self) -> int:
         return self.center.shape[1]

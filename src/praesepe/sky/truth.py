@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from praesepe import quantities
 from praesepe.sky.cluster_stars import ClusterStars
 from praesepe.sky.clusters.parameters import Clusters
+from praesepe.sky.contaminants import ARTEFACT, EMPTY, NONE, PointSources, kind_of
 from praesepe.survey import Survey
 
 NO_QUANTITIES = {
@@ -41,6 +43,35 @@ def describe(name: str) -> tuple[str, str]:
     quantity = quantities.get(name)
     categories = ", ".join(f"{i}: {word}" for i, word in enumerate(quantity.categories))
     return quantity.unit, quantity.description + (f"; {categories}" if categories else "")
+
+
+def truth_of(
+    clusters: Clusters,
+    center: Tensor,
+    drawn: ClusterStars,
+    others: PointSources | None,
+    survey: Survey,
+    *,
+    compute_truth: bool,
+) -> dict[str, Tensor]:
+    """All that is known of the n stamps of a population, each of shape (n,).
+
+    `center` is (2, n); with `compute_truth` also what the stars drawn show.
+    """
+    light = drawn.stars.light
+    if others is not None:
+        light = light + others.light(len(light))
+    truth = varying_parameters(clusters, survey) | {
+        "log_mass": drawn.stars.mass.log10(),
+        "x": center[0],
+        "y": center[1],
+        "n_stars": drawn.n_stars,
+        **magnitudes(light, survey, "mag"),
+    }
+    if compute_truth:
+        truth |= what_stars_show(drawn, survey)
+    kind = kind_of(clusters)
+    return truth if kind is None else known_of(truth, kind)
 
 
 def magnitudes(light: Tensor, survey: Survey, prefix: str) -> dict[str, Tensor]:
@@ -96,3 +127,18 @@ def what_stars_show(drawn: ClusterStars, survey: Survey) -> dict[str, Tensor]:
         "rh_realised_arcsec": radius_px * survey.pixel_scale_arcsec,
         **magnitudes(stars.brightest, survey, "brightest"),
     }
+
+
+def known_of(truth: dict[str, Tensor], kind: Tensor) -> dict[str, Tensor]:
+    """What is known of stamps of these kinds: nothing of clusters that are not in the middle.
+
+    Places and magnitudes of what lies there stay, where there is anything.
+    """
+    middle, anything = kind == NONE, (kind != EMPTY) & (kind != ARTEFACT)
+    known = {}
+    for name, values in truth.items():
+        if name not in ("distance_pc", "foreground_a_v"):
+            seen = anything if name in ("x", "y") or name.startswith("mag_") else middle
+            values = torch.where(seen, values, torch.nan)
+        known[name] = values
+    return known | {quantities.CONTAMINANT.name: kind, quantities.OBJECT_CLASS.name: middle.long()}

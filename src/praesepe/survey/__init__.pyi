@@ -4,6 +4,8 @@ from praesepe.survey.bands import Band as Band
 from praesepe.survey.clusters import ClusterPrior as ClusterPrior
 from praesepe.survey.clusters import MassFunction as MassFunction
 from praesepe.survey.clusters import Stars as Stars
+from praesepe.survey.contaminants import Contaminants as Contaminants
+from praesepe.survey.contaminants import ContaminantShares as ContaminantShares
 from praesepe.survey.editing import init_survey as init_survey
 from praesepe.survey.editing import upgrade_survey as upgrade_survey
 from praesepe.survey.evaluation import EvaluationSettings as EvaluationSettings

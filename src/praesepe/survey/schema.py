@@ -16,6 +16,7 @@ from praesepe.errors import InputError, unknown
 from praesepe.quantities import Quantity
 from praesepe.survey.bands import Band
 from praesepe.survey.clusters import ClusterPrior, range_of
+from praesepe.survey.contaminants import Contaminants
 from praesepe.survey.contents import checksum, with_files
 from praesepe.survey.evaluation import EvaluationSettings
 from praesepe.survey.galaxy import Galaxy
@@ -39,6 +40,8 @@ class Survey(SurveySettings):
         Distance, tides and star field.
     clusters : ClusterPrior
         What the clusters are drawn from, and their stars.
+    contaminants : Contaminants
+        What other stamps hold in place of a cluster.
     network : NetworkSettings
         Size of the stamps, and what is inferred from them.
     evaluation : EvaluationSettings
@@ -50,6 +53,7 @@ class Survey(SurveySettings):
     observation: Observation
     galaxy: Galaxy
     clusters: ClusterPrior = ClusterPrior()
+    contaminants: Contaminants = Contaminants()
     network: NetworkSettings = NetworkSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
@@ -81,6 +85,17 @@ class Survey(SurveySettings):
             raise ValueError(
                 f"clusters.center_shift_px = {self.clusters.center_shift_px:g}: it may be a "
                 f"quarter of a stamp, 0 to {size / 4:g} px"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _off_center_is_not_in_the_middle(self) -> Self:
+        shift, nearest = self.clusters.center_shift_px, self.contaminants.off_center_px[0]
+        if self.contaminants.fraction > 0 and nearest < math.sqrt(2) * shift:
+            raise ValueError(
+                f"contaminants.off_center_px begins at {nearest:g} px, but clusters lie up to "
+                f"{math.sqrt(2) * shift:.3g} px from the middle (clusters.center_shift_px in x and "
+                "y); let it begin farther out"
             )
         return self
 
@@ -254,14 +269,14 @@ class Survey(SurveySettings):
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """What makes its stamps: observation, galaxy, clusters, their size; no words.
+        """What makes its stamps: observation, galaxy, clusters, contaminants, size; no words.
 
         Only what differs from the defaults, so that a new key whose default is the old behaviour
         changes nothing. Files count by what they hold, wherever they lie and whatever they are
         called (`praesepe.survey.contents`), isochrones by name alone: what they hold is in
         `praesepe.sky.contents`.
         """
-        parts = {"observation", "galaxy", "clusters"}
+        parts = {"observation", "galaxy", "clusters", "contaminants"}
         content = self.model_dump(mode="json", exclude_defaults=True, include=parts)
         content = with_files(content, checksum) | {"stamp_size": self.stamp_size}
         for band in content["observation"]["bands"]:

@@ -246,6 +246,15 @@ def test_the_training_s_seed_is_refused(gaussian: Gaussian) -> None:
     assert evaluate(gaussian, n=10, seed=8)["all"]["n"] == 10
 
 
+def test_a_model_that_knows_contaminants_is_judged_on_clusters(tiny: Estimator) -> None:
+    contaminants = {"fraction": 0.5, "off_center_px": (3.0, 6.0)}
+    survey = tiny.survey.with_values(contaminants=contaminants)
+    recovery = evaluate(Estimator.untrained(survey, encoder="tiny"), n=8, seed=2).recovery
+    assert len(recovery) == 8
+    assert np.isfinite(recovery.truth).all()
+    assert (recovery.extra["contaminant"] == 0).all()
+
+
 def test_bad_arguments(gaussian: Gaussian, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="n = 0"):
         evaluate(gaussian, n=0, seed=1)

@@ -81,13 +81,53 @@ def draw_galaxies(
     n = int(torch.poisson(torch.tensor(expected), generator=rng))
     u = torch.rand((6, n), generator=rng, dtype=torch.float64).numpy()
     normal = torch.randn((2, n), generator=rng, dtype=torch.float64).numpy()
-    magnitude = magnitudes(u[0])
-    is_bulge = u[1] < BULGE_FRACTION
+    galaxy, (x, y), light = shapes(survey, magnitudes(u[0]), u[1:4], normal, a_v=a_v)
+    place = np.stack((u[4][galaxy] + x / width, u[5][galaxy] + y / height)) % 1
+    return torch.from_numpy(place).float().to(device), torch.from_numpy(light).float().to(device)
+
+
+def shapes(
+    survey: Survey,
+    magnitude: np.ndarray,
+    u: np.ndarray,
+    normal: np.ndarray,
+    *,
+    a_v: float,
+    bulge_fraction: float = BULGE_FRACTION,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Make galaxies of given magnitudes as points of equal light.
+
+    Parameters
+    ----------
+    survey : Survey
+        Bands, pixel scale, extinction law.
+    magnitude : ndarray, shape (n,)
+        F814W, AB.
+    u : ndarray, shape (3, n)
+        Even deviates for bulge or disc, axis ratio and angle.
+    normal : ndarray, shape (2, n)
+        Normal deviates for size and color.
+    a_v : float
+        All the extinction in front of them, mag.
+    bulge_fraction : float
+        Share of bulge-dominated galaxies.
+
+    Returns
+    -------
+    galaxy : ndarray of int, shape (point,)
+        Number of each point's galaxy.
+    offset : ndarray, shape (2, point)
+        x and y from its center, pixels.
+    flux : ndarray, shape (band, point)
+        e-/s.
+    """
+    n, scale = len(magnitude), survey.pixel_scale_arcsec
+    is_bulge = u[0] < bulge_fraction
     radius_px = half_light_radius_arcsec(magnitude) * 10 ** (SIZE_SCATTER_DEX * normal[0]) / scale
     flux = _fluxes(survey, magnitude, normal[1], a_v)  # (galaxy, band)
     # Thick discs seen from every side, and rounder bulges.
     flattest = np.where(is_bulge, 0.5, 0.2)
-    axis_ratio = flattest + (1 - flattest) * u[2]
+    axis_ratio = flattest + (1 - flattest) * u[1]
     wanted = np.ceil(10 ** (0.4 * (POINT_MAG - magnitude)))
     counts = np.clip(wanted, *POINTS).astype(int)
     parts = [
@@ -97,15 +137,11 @@ def draw_galaxies(
     shape = np.concatenate(parts, axis=1) if n else np.zeros((2, 0))
     major, minor = shape * radius_px[galaxy]
     minor = minor * axis_ratio[galaxy]
-    angle = np.pi * u[3][galaxy]
+    angle = np.pi * u[2][galaxy]
     x = major * np.cos(angle) - minor * np.sin(angle)
     y = major * np.sin(angle) + minor * np.cos(angle)
-    place = np.stack((u[4][galaxy] + x / width, u[5][galaxy] + y / height)) % 1
-    light = (flux / counts[:, None])[galaxy].T
-    return (
-        torch.from_numpy(place).float().to(device),
-        torch.from_numpy(np.ascontiguousarray(light)).float().to(device),
-    )
+    light = np.ascontiguousarray((flux / counts[:, None])[galaxy].T)
+    return galaxy, np.stack((x, y)), light
 
 
 def magnitudes(u: np.ndarray) -> np.ndarray:

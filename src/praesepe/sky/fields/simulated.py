@@ -16,13 +16,19 @@ from praesepe.sky.fields.structure import YOUNG_LOG_AGE, Clumps, Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING, bspline, chunks
 from praesepe.sky.massive.sampler import MAX_POINTS, CrowdedSampler
 from praesepe.survey import Survey, as_range
-from praesepe.survey.settings import middle
+from praesepe.survey.settings import middle, typical
 
 POPULATION_PX = 64**2
 """Area in which a population may have `MAX_POINTS` points of light."""
 
 STARS_AT_ONCE = 3e7
 """Stars, resolved or not, that are drawn at once; more would need gigabytes of memory."""
+
+N_HISTORIES, FIELD_PX = 8, 256
+"""Star fields that bright stars are taken from: their number and side."""
+
+ALL_POINTS = 1 << 24
+"""Points of a population in which no star stands for others."""
 
 
 def draw_field(
@@ -106,6 +112,50 @@ def draw_field(
         place, flux = draw_galaxies(survey, shape_px=shape_px, a_v=a_v, generator=generator)
         _spread_periodic(light, flux, place)
     return _add_diffuse(light, diffuse, gradient)
+
+
+def draw_bright_stars(
+    survey: Survey, sampler: CrowdedSampler, *, generator: torch.Generator
+) -> Tensor:
+    """Draw stars of fields of the survey's middle density, each one by one.
+
+    Parameters
+    ----------
+    survey : Survey
+        What the fields consist of.
+    sampler : CrowdedSampler
+        As for `draw_field`.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor, shape (band, star)
+        e-/s. Of `N_HISTORIES` histories; those fainter than the sampler's flux limit in all bands
+        may be missing, or stand together as one.
+    """
+    side_pc = FIELD_PX * survey.pixel_scale_arcsec * survey.pc_per_arcsec
+    mass = typical(survey.galaxy.field.surface_density) * side_pc**2
+    parts = []
+    for _ in range(N_HISTORIES):
+        fraction = age_metallicity_fractions(survey, sampler, generator=generator)
+        expected = (mass / sampler.mean_mass * fraction).flatten().to(sampler.device)
+        n_stars = torch.poisson(expected, generator=generator)
+        isochrone = torch.nonzero(n_stars).flatten()
+        groups = _Groups(isochrone, n_stars[isochrone], torch.full_like(isochrone, -1))
+        if field_extinction(survey) is not None:
+            groups = groups.behind_dust(*_dust_layer(survey, generator), generator=generator)
+        for some in groups.parts(STARS_AT_ONCE):
+            stars = sampler.draw(
+                some.isochrone,
+                some.n_stars,
+                generator=generator,
+                max_points=ALL_POINTS,
+                a_v=some.a_v,
+                compute_truth=False,
+            )
+            parts.append(stars.flux)
+    return torch.cat(parts, 1)
 
 
 def field_extinction(survey: Survey) -> tuple[float, float] | None:

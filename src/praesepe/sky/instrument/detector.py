@@ -22,6 +22,10 @@ from praesepe.survey import Band, Survey
 PIXELS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 26}
 """Pixels exposed at once: few enough to stay in a processor's cache, or in a GPU's memory."""
 
+FULL_WELL_E = 60_000.0
+"""Electrons of one exposure that count as saturated where the survey gives no `saturation_e`: a
+little below the full well of HST's CCDs (63 000 to 84 000 on WFC3/UVIS and ACS/WFC)."""
+
 
 class Detector:
     """Adds to noiseless stamps what a real exposure has.
@@ -37,6 +41,8 @@ class Detector:
     ----------
     noise : Tensor, shape (band,)
         Standard deviation of an empty pixel under the faintest sky in the longest exposure, e-/s.
+    full_well : Tensor, shape (band,)
+        Where a pixel is full, electrons; `FULL_WELL_E` of one exposure where the survey says never.
     """
 
     def __init__(self, survey: Survey, *, device: torch.device | str = "cpu") -> None:
@@ -55,6 +61,8 @@ class Detector:
         self.left = [column([band.sky_left[end] for band in bands]) for end in (0, 1)]
         full = [(band.saturation_e or torch.inf) * band.n_exposures for band in bands]
         self.full: Tensor | None = column(full) if min(full) < torch.inf else None
+        wells = [(band.saturation_e or FULL_WELL_E) * band.n_exposures for band in bands]
+        self.full_well = torch.tensor(wells, device=device)
         self.kernels = [
             [weights[None, None].to(device) for weights in _noise_kernels(survey, band)]
             for band in bands
