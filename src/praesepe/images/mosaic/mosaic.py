@@ -126,25 +126,11 @@ class Mosaic:
         if reproject not in ("auto", "never"):
             raise unknown("value of reproject", str(reproject), ("auto", "never"))
         survey = load_survey(survey)
-        by_band = dict.fromkeys(survey.band_names, hdu) if not isinstance(hdu, Mapping) else hdu
         if isinstance(images, Mosaic):
-            if units or zero_points or hdu is not None or allow_no_wcs:
-                raise InputError(
-                    "these images are read already",
-                    given=(units, zero_points, hdu, allow_no_wcs),
-                    remedy="say units, zero points, extensions and what to do without a WCS where "
-                    "they are read",
-                    code="Mosaic.read(images, survey, units=, zero_points=, hdu=, allow_no_wcs=)",
-                )
-            if reproject == "never" and images.reprojected:
-                raise InputError(
-                    f"reproject = 'never' would be ignored: {listed(images.reprojected)} are "
-                    "reprojected already",
-                    given=reproject,
-                    remedy="read the images so",
-                    code="Mosaic.read(images, survey, reproject='never')",
-                )
+            given = (units or None, zero_points or None, hdu, allow_no_wcs or None)
+            images._refuse_options(given, reproject)
             return images._for(survey)
+        by_band = dict.fromkeys(survey.band_names, hdu) if not isinstance(hdu, Mapping) else hdu
         units, zero_points = units or {}, zero_points or {}
         for name in (*units, *zero_points, *by_band):
             survey.band(name)  # stops at a name that is not a band
@@ -175,14 +161,8 @@ class Mosaic:
         ]
         for note in notes:  # before the long work
             warnings.warn(note, PraesepeWarning, stacklevel=2)
-        size = 4 * math.prod(mosaic.shape) * len(reasons)
-        check_space(Path(tempfile.gettempdir()), size, "the reprojected images")
-        for name in reasons:
-            source = sources[name]
-            log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * math.prod(mosaic.shape))
-            pixels = grid.reproject(source.pixels, source.wcs, mosaic.wcs, mosaic.shape)
-            mosaic.bands[name] = replace(bands[name], pixels=pixels, reprojected=True)
-        return replace(mosaic, notes=tuple(notes))
+        resampled = mosaic._resampled({name: sources[name] for name in reasons})
+        return replace(mosaic, bands=mosaic.bands | resampled, notes=tuple(notes))
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -192,6 +172,36 @@ class Mosaic:
             f"{self.survey.name!r}: {listed(band.label for band in self.bands.values())}"
             f"{resampled}{'' if self.wcs is not None else '; no WCS'}>"
         )
+
+    def _resampled(self, sources: Mapping[str, Source]) -> dict[str, BandImage]:
+        """Images of other bands on the common grid."""
+        size = math.prod(self.shape)
+        check_space(Path(tempfile.gettempdir()), 4 * size * len(sources), "the reprojected images")
+        bands = {}
+        for name, source in sources.items():
+            log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * size)
+            pixels = grid.reproject(source.pixels, source.wcs, self.wcs, self.shape)
+            bands[name] = replace(self.bands[name], pixels=pixels, reprojected=True)
+        return bands
+
+    def _refuse_options(self, given: tuple[Any, ...], reproject: str) -> None:
+        """Stop where options of reading would be ignored, since the images are read."""
+        if any(one is not None for one in given):
+            raise InputError(
+                "these images are read already",
+                given=given,
+                remedy="say units, zero points, extensions and what to do without a WCS where "
+                "they are read",
+                code="Mosaic.read(images, survey, units=, zero_points=, hdu=, allow_no_wcs=)",
+            )
+        if reproject == "never" and self.reprojected:
+            raise InputError(
+                f"reproject = 'never' would be ignored: {listed(self.reprojected)} are "
+                "reprojected already",
+                given=reproject,
+                remedy="read the images so",
+                code="Mosaic.read(images, survey, reproject='never')",
+            )
 
     def _for(self, survey: Survey) -> Mosaic:
         """Itself, if its values are what a survey's model expects."""

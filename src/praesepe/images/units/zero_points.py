@@ -142,23 +142,9 @@ def calibrate(
         zero_point_ab = given_zero_point(zero_point_ab, headers.label, vega_ab)
     found = headers.get("BUNIT")
     text = (str(found[1]) if found else "") if unit is None else unit
-    exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)
     told = None if zero_point_ab is not None else _magnitude_of_one(headers, vega_ab)
     if not text and unit is None:
-        if told is None:
-            raise InputError(
-                f"{headers.label}: keyword BUNIT is missing from the header; the unit of the "
-                f"pixels is unknown; accepted are {ACCEPTED_UNITS}",
-                given=None,
-                allowed=ACCEPTED_UNITS,
-                remedy="add it to the header, or give the unit",
-                code="units={'BAND': 'UNIT'}",
-            )
-        factor = 10 ** (0.4 * (survey_zero_point_ab - told[1]))
-        notes = _taken_as_ab(headers, *told)
-        return Calibration(
-            f"{told[0]} {told[1]:g}", factor, survey_zero_point_ab, exposure_s, notes
-        )
+        return _without_unit(headers, told, survey_zero_point_ab)
     pixel = parse_unit(text, label=headers.label)
     if unit is None:
         _check_drizzled(pixel, text, headers)
@@ -173,24 +159,58 @@ def calibrate(
             )
         flux_jy, notes = _jansky(pixel, headers, pixel_area_sr)
         of_one = jansky_to_ab(flux_jy)
-        surface = pixel.kind == "surface brightness"
-        if told and unit is None and not surface and abs(told[1] - of_one) > UNIT_TOLERANCE_MAG:
-            raise InputError(
-                f"{headers.label}: 1 {text} is {of_one:.2f} mag (AB), but {told[0]} = {told[1]:g} "
-                "in the header; both cannot be right",
-                given=(text, told[1]),
-                remedy="mend the header, or give the unit to go by it",
-                code=f"units={{'BAND': {text!r}}}",
-            )
         if unit is None:
+            if pixel.kind != "surface brightness":
+                _check_flux(headers, text, of_one, told)
             notes += _other_zero_points(headers, text, of_one, told)
-        factor = 10 ** (0.4 * (survey_zero_point_ab - of_one))
-        return Calibration(text, factor, survey_zero_point_ab, exposure_s, notes)
+        return _of_one(headers, text, of_one, survey_zero_point_ab, notes)
     return _electrons(
         pixel, text, headers, zero_point_ab, told,
         instrument=instrument, survey_zero_point_ab=survey_zero_point_ab, area_sr=pixel_area_sr,
         vega_ab=vega_ab,
     )  # fmt: skip
+
+
+def _of_one(
+    headers: Headers,
+    unit: str,
+    magnitude: float,
+    survey_zero_point_ab: float,
+    notes: tuple[str, ...],
+) -> Calibration:
+    """Calibration of an image whose unit is an AB magnitude, on the survey's scale."""
+    factor = 10 ** (0.4 * (survey_zero_point_ab - magnitude))
+    exposure_s = headers.optional_positive(*_EXPOSURE_KEYS)
+    return Calibration(unit, factor, survey_zero_point_ab, exposure_s, notes)
+
+
+def _without_unit(
+    headers: Headers, told: tuple[str, float] | None, survey_zero_point_ab: float
+) -> Calibration:
+    """Calibration of an image whose header tells the magnitude of one, and no unit."""
+    if told is None:
+        raise InputError(
+            f"{headers.label}: keyword BUNIT is missing from the header; the unit of the "
+            f"pixels is unknown; accepted are {ACCEPTED_UNITS}",
+            given=None,
+            allowed=ACCEPTED_UNITS,
+            remedy="add it to the header, or give the unit",
+            code="units={'BAND': 'UNIT'}",
+        )
+    notes = _taken_as_ab(headers, *told)
+    return _of_one(headers, f"{told[0]} {told[1]:g}", told[1], survey_zero_point_ab, notes)
+
+
+def _check_flux(headers: Headers, text: str, of_one: float, told: tuple[str, float] | None) -> None:
+    """Stop where the header tells another magnitude of one than its flux density is."""
+    if told and abs(told[1] - of_one) > UNIT_TOLERANCE_MAG:
+        raise InputError(
+            f"{headers.label}: 1 {text} is {of_one:.2f} mag (AB), but {told[0]} = {told[1]:g} "
+            "in the header; both cannot be right",
+            given=(text, told[1]),
+            remedy="mend the header, or give the unit to go by it",
+            code=f"units={{'BAND': {text!r}}}",
+        )
 
 
 def _electrons(
@@ -213,8 +233,7 @@ def _electrons(
         if pixel.kind == "count" and photmjsr is not None:
             per_count = PixelUnit("surface brightness", True, 1e6 * photmjsr * pixel.scale)
             flux_jy, notes = _jansky(per_count, headers, area_sr)
-            factor = 10 ** (0.4 * (survey_zero_point_ab - jansky_to_ab(flux_jy)))
-            return Calibration(text, factor, survey_zero_point_ab, exposure_s, notes)
+            return _of_one(headers, text, jansky_to_ab(flux_jy), survey_zero_point_ab, notes)
         if told is not None:
             notes = _taken_as_ab(headers, *told)
             gain = headers.optional_positive(*_GAIN_KEYS) if pixel.kind == "count" else 1.0
@@ -222,8 +241,7 @@ def _electrons(
                 to_rate = (gain or 1.0) / (1.0 if pixel.per_second else exposure_s or 1)
                 zero_point = told[1] + 2.5 * math.log10(to_rate)
                 return Calibration(text, to_rate, zero_point, exposure_s, notes)
-            factor = 10 ** (0.4 * (survey_zero_point_ab - told[1]))
-            return Calibration(text, factor, survey_zero_point_ab, exposure_s, notes)
+            return _of_one(headers, text, told[1], survey_zero_point_ab, notes)
     gain = _gain(headers) if pixel.kind == "count" else None
     to_rate = (gain or 1.0) * pixel.scale
     if not pixel.per_second:
