@@ -29,8 +29,8 @@ SATURATED_MARGIN_ARCSEC = 1.0
 MISSING_ALLOWED = 0.001
 """Largest share of missing pixels in a band of a field; they are filled with its median."""
 
-_ROWS = 512
-_MARGIN_ROWS = 8
+_TILE_PX = 256
+_MARGIN_PX = 8
 
 Cells = NDArray[np.bool_]
 
@@ -103,8 +103,8 @@ def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], 
     saturated = np.zeros((rows, columns), bool)
     height = rows * CELL_PX
     count = Counter(height, progress)
-    for y0 in range(0, height, _ROWS):
-        n = min(_ROWS, height - y0)
+    for y0 in range(0, height, _TILE_PX):
+        n = min(_TILE_PX, height - y0)
         part = slice(y0 // CELL_PX, (y0 + n) // CELL_PX)
         missing[part], saturated[part] = _scan_rows(mosaic, y0, n)
         count.add(n)
@@ -114,26 +114,46 @@ def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], 
 
 
 def _scan_rows(mosaic: Mosaic, y0: int, n: int) -> tuple[NDArray[np.int32], Cells]:
-    """The same for `n` rows, which are read with a margin: gaps show by their surroundings."""
+    """The same for `n` rows, tile by tile: little is in memory, and most of it in the cache."""
+    rows = n // CELL_PX
+    missing = np.zeros((rows, mosaic.shape[1] // CELL_PX), np.int32)
+    saturated = np.zeros(missing.shape, bool)
+    for x0 in range(0, missing.shape[1] * CELL_PX, _TILE_PX):
+        width = min(_TILE_PX, missing.shape[1] * CELL_PX - x0)
+        part = slice(x0 // CELL_PX, (x0 + width) // CELL_PX)
+        missing[:, part], saturated[:, part] = _scan_tile(mosaic, y0, x0, n, width)
+    for band in mosaic.bands.values():
+        band.pixels.release()
+    return missing, saturated
+
+
+def _scan_tile(
+    mosaic: Mosaic, y0: int, x0: int, n: int, width: int
+) -> tuple[NDArray[np.int32], Cells]:
+    """The same for a tile, which is read with a margin: gaps show by their surroundings."""
     limits = saturation_e_s(mosaic.survey)
-    names = mosaic.band_names
-    shape = (n + 2 * _MARGIN_ROWS, mosaic.shape[1])
-    zero_everywhere = np.ones(shape, bool)
-    gaps, bright = [], np.zeros(shape, bool)
-    for name in names:
-        pixels = mosaic.band(name).pixels
-        values = pixels.read(y0 - _MARGIN_ROWS, 0, *shape)
-        gaps.append(pixels.find_gaps(values).missing)
+    shape = (n + 2 * _MARGIN_PX, width + 2 * _MARGIN_PX)
+    inner = (slice(_MARGIN_PX, -_MARGIN_PX),) * 2
+    zero_everywhere = np.ones((n, width), bool)
+    gaps, bright = [], np.zeros((n, width), bool)
+    for name, band in mosaic.bands.items():
+        window = band.pixels.read(y0 - _MARGIN_PX, x0 - _MARGIN_PX, *shape)
+        gaps.append(band.pixels.find_gaps(window).missing[inner])
+        values = window[inner]
         zero_everywhere &= values == 0
         with np.errstate(invalid="ignore"):
-            bright |= values * mosaic.band(name).factor >= limits[name]
-        pixels.release()
-    if mosaic.zero_everywhere_is_missing:
+            bright |= values * band.factor >= limits[name]
+    if zero_everywhere.any() and mosaic.zero_everywhere_is_missing:
         gaps = [gap | zero_everywhere for gap in gaps]
-    inner = slice(_MARGIN_ROWS, -_MARGIN_ROWS)
-    counts = [_in_cells(gap[inner]).sum(axis=(1, 3), dtype=np.int32) for gap in gaps]
-    saturated = np.asarray(_in_cells(bright[inner]).any(axis=(1, 3)))
-    return np.max(counts, axis=0), saturated
+    counts = [_count(gap) for gap in gaps]
+    return np.max(counts, axis=0), np.asarray(_in_cells(bright).any(axis=(1, 3)))
+
+
+def _count(mask: Cells) -> NDArray[np.int32]:
+    """Number of set pixels in each cell."""
+    if not mask.any():
+        return np.zeros((mask.shape[0] // CELL_PX, mask.shape[1] // CELL_PX), np.int32)
+    return np.asarray(_in_cells(mask).sum(axis=(1, 3), dtype=np.int32))
 
 
 def _in_cells(mask: Cells) -> Cells:

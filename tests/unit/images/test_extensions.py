@@ -284,6 +284,25 @@ def test_thin_gaps_that_were_dithered(
         assert missing[gap].all()
 
 
+@pytest.mark.parametrize("level", [4.0, 16.0])
+@pytest.mark.parametrize("slope", [0.2, 0.5, 1.0, 2.0])
+def test_diagonal_gaps_that_were_dithered(
+    tmp_path: Path, header: fits.Header, rng: np.random.Generator, level: float, slope: float
+) -> None:
+    """Chips of a drizzled mosaic are turned: their gaps run in any direction, over strips."""
+    y, x = np.mgrid[:600, :300]
+    gap = np.abs(y - slope * x - 300) < 1.5 * np.hypot(1, slope)
+    image = np.where(gap, -0.0021, rng.normal(0.002, 0.01, gap.shape)).astype("f4")
+    packed = fits.CompImageHDU(
+        image, header, name="SCI", quantize_level=level, quantize_method=1, dither_seed=42
+    )
+    packed.writeto(tmp_path / "a.fits")
+    pixels = open_image(tmp_path / "a.fits", "F475W").pixels
+    missing = pixels.find_gaps(np.asarray(pixels)).missing
+    assert missing[gap].mean() > 0.99
+    assert missing[~gap].mean() < 0.001
+
+
 def test_a_card_that_no_one_can_read_is_as_if_missing(tmp_path: Path) -> None:
     """Its keyword is asked for where it is needed; others do not matter."""
     header = fits.Header({"INSTRUME": "ACS", "FILTER": "F814W"})

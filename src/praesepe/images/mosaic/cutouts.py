@@ -14,7 +14,7 @@ from praesepe.flags import NO_VALUE, Flag
 from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.images.reading.gaps import FloatImage, Mask
 
-_CHUNK = 128
+_CHUNK = 64
 _LARGE_BYTES = 1 << 30
 _STAMPS_HELD = 512
 
@@ -186,13 +186,15 @@ def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArr
         gaps = band.pixels.find_gaps(images[:, i_band])
         missing[:, i_band] = gaps.missing
         saturated |= gaps.saturated.any(axis=(-1, -2))
-    zero = (images == 0).all(axis=1, keepdims=True)
+    zero = images[:, 0] == 0
     if zero.any() and mosaic.zero_everywhere_is_missing:
-        missing |= zero
+        missing |= (images == 0).all(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):  # some missing pixels are NaN that signal
         images *= np.array([band.factor for band in bands], np.float32)[:, None, None]
 
-    share = missing.mean(axis=(-1, -2))  # (n, B)
+    share = np.zeros(missing.shape[:2])  # (n, B)
+    holes = missing.any(axis=(-1, -2))
+    share[holes] = missing[holes].mean(axis=(-1, -2))
     worst = share.max(axis=1)
     flags = np.where(
         worst > 0.5, int(Flag.MISSING), np.where(worst > 0, int(Flag.PARTLY_MISSING), 0)

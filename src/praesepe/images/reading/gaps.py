@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -48,10 +49,9 @@ image, are no measurements: a sky that varies was subtracted from a gap."""
 
 _FILL_SHARE, _FILL_RATIO = 0.003, 5
 _BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
-_NOISY_STEPS = 4
-_ORIGIN = {(5, 5): (0, 0), (2, 12): (-1, -1), (12, 2): (-1, -1)}
 _TILE = 8
 _AT_ONCE = 64
+_TOGETHER = 20_000
 _CHANCE = 1e-8
 _LARGEST_REACH = 15
 
@@ -198,7 +198,7 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
     Gaps
     """
     windows = values.reshape(-1, *values.shape[-2:])
-    ask = grain or (lambda: measure_grain(windows))
+    ask = grain or cache(lambda: measure_grain(windows))
     missing, saturated = _without_value(windows), np.zeros(windows.shape, bool)
     repeats, most = _repeats(windows)
     flat = repeats == most
@@ -212,20 +212,22 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
         missing |= windows == np.float32(value)
     if ask().smooth:
         _add_smooth(missing, saturated, windows, ask().smooth)
-    share = missing.mean(axis=(-1, -2))
-    for i in np.flatnonzero((share > 0) & (share < 1)):
+    holes = missing.any(axis=(-1, -2)) & ~missing.all(axis=(-1, -2))
+    for i in np.flatnonzero(holes):
         saturated[i] |= _dark_cores(windows[i], missing[i])
     return Gaps(missing.reshape(values.shape), saturated.reshape(values.shape))
 
 
 def _without_value(windows: FloatImage) -> Mask:
     """Pixels that are not finite, or hold a fill value."""
-    unusual = np.less(np.abs(windows), min(map(abs, FILL_VALUES)))
-    np.logical_not(unusual, out=unusual)
-    if unusual.any():
-        kept = windows[unusual]
-        with np.errstate(invalid="ignore"):  # isin casts fill values to the type of the pixels
-            unusual[unusual] = ~(np.abs(kept) < FILL_LARGE) | np.isin(kept, FILL_VALUES)
+    unusual, limit = np.zeros(windows.shape, bool), min(map(abs, FILL_VALUES))
+    with np.errstate(invalid="ignore"):  # also of isin, which casts to the type of the pixels
+        low, high = windows.min(axis=(-1, -2)), windows.max(axis=(-1, -2))
+        for i in np.flatnonzero(~((low > -limit) & (high < limit))):
+            sizes = np.abs(windows[i])
+            large = ~(sizes < limit)
+            large[large] = ~(sizes[large] < FILL_LARGE) | np.isin(windows[i][large], FILL_VALUES)
+            unusual[i] = large
     return unusual
 
 
@@ -233,8 +235,11 @@ def _repeats(windows: FloatImage) -> tuple[NDArray[np.int64], int]:
     """Number of equal neighbours in each window (n,), and the most that is possible."""
     right = windows[..., 1:] == windows[..., :-1]
     down = windows[..., 1:, :] == windows[..., :-1, :]
-    counts = np.count_nonzero(right, axis=(-1, -2)) + np.count_nonzero(down, axis=(-1, -2))
-    return np.asarray(counts), right[0].size + down[0].size
+    counts = [  # few are equal: a sum over all would take longer
+        np.bincount(np.flatnonzero(pairs) // max(pairs[0].size, 1), minlength=len(windows))
+        for pairs in (right, down)
+    ]
+    return np.asarray(counts[0] + counts[1]), right[0].size + down[0].size
 
 
 def _in_plateaus(windows: FloatImage, missing: Mask, grain: Grain) -> tuple[Mask, Mask]:
@@ -264,23 +269,46 @@ def _in_plateaus(windows: FloatImage, missing: Mask, grain: Grain) -> tuple[Mask
 
 
 def _add_smooth(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
-    """Mark boxes of 5 × 5 pixels that vary without noise, cores aside.
+    """Mark boxes of 5 × 5 pixels, corners aside, that vary without noise; cores aside.
 
-    Every third pixel is looked at first: each box has such a pixel inside.
+    Every third pixel is looked at first: each box has such a pixel among its inner ones. Around
+    those that vary little the box is sought in 7 × 7 pixels.
     """
-    from scipy import ndimage
-
     if min(windows.shape[1:]) < 5:
         return
     with np.errstate(invalid="ignore", over="ignore"):
         centers = 2 * windows[:, 1:-1:3, 1:-1:3]
         few = np.abs(windows[:, 1:-1:3, :-2:3] + windows[:, 1:-1:3, 2::3] - centers) <= limit
         few &= np.abs(windows[:, :-2:3, 1:-1:3] + windows[:, 2::3, 1:-1:3] - centers) <= limit
-        for i in np.flatnonzero(few.any(axis=(-1, -2))):
-            along_x, along_y = _curvature(windows[i])
-            inside = np.pad((along_x <= limit) & (along_y <= limit), 1)
-            boxes = ndimage.binary_dilation(ndimage.binary_opening(inside, np.ones((3, 3))))
-            missing[i] |= boxes & ~saturated[i]
+    for i in np.flatnonzero(few.any(axis=(-1, -2)) & missing.any(axis=(-1, -2))):
+        within = np.pad(_all_around(missing[i])[::3, ::3], 1, constant_values=True)
+        few[i] &= ~_all_around(within)
+    found = np.argwhere(few)
+    for start in range(0, len(found), _TOGETHER):
+        i, row, column = (at[:, None, None] for at in found[start : start + _TOGETHER].T)
+        y = 3 * row + 1 + np.arange(-3, 4)[:, None]  # (n, 7, 1)
+        x = 3 * column + 1 + np.arange(-3, 4)
+        height, width = windows.shape[1:]
+        inner = (y > 0) & (y < height - 1) & (x > 0) & (x < width - 1)
+        at = i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            along_x, along_y = _curvature(windows[at])  # (n, 5, 5)
+            inside = (along_x <= limit) & (along_y <= limit) & inner[:, 1:-1, 1:-1]
+        boxes = np.ones_like(inside[:, 1:-1, 1:-1])  # (n, 3, 3), by their centers
+        for dy, dx in np.ndindex(3, 3):
+            boxes &= inside[:, dy : dy + 3, dx : dx + 3]
+        part = np.zeros(inner.shape, bool)
+        for dy, dx in np.ndindex(5, 5):
+            if (dy, dx) not in ((0, 0), (0, 4), (4, 0), (4, 4)):
+                part[:, dy : dy + 3, dx : dx + 3] |= boxes
+        hit = tuple(np.broadcast_to(index, part.shape)[part] for index in at)
+        missing[hit] |= ~saturated[hit]
+
+
+def _all_around(mask: Mask) -> Mask:
+    """Of the inner pixels, those that are set with all their neighbors."""
+    rows = mask[:-2] & mask[1:-1] & mask[2:]
+    return np.asarray(rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:])
 
 
 def _plateaus(
@@ -383,36 +411,3 @@ def _equal_squares(windows: FloatImage, common: float) -> Mask:
     low = ndimage.minimum_filter(low, size, mode="constant", cval=-np.inf)
     high = ndimage.maximum_filter(high, size, mode="constant", cval=np.inf)
     return np.asarray(ndimage.maximum_filter(low == high, size, mode="constant"))
-
-
-def dithered_gaps(values: FloatImage, step: FloatImage) -> Mask:
-    """Pixels of a constant that was rounded with subtractive dithering.
-
-    The dithering of a tile-compressed image (cfitsio's SUBTRACTIVE_DITHER_1) turns equal numbers
-    into random ones within one step of quantisation. A gap are boxes of 5 × 5 pixels within one
-    step, and thin ones of 2 × 12 where the noise is of some steps.
-
-    Parameters
-    ----------
-    values, step : ndarray, each of shape (H, W)
-        Image, and the step of each pixel; no step is zero.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-    """
-    from scipy import ndimage
-
-    known = np.isfinite(values)
-    gaps = np.zeros(values.shape, bool)
-    with np.errstate(invalid="ignore"):
-        for box in ((5, 5), (2, 12), (12, 2)):
-            low = ndimage.minimum_filter(np.where(known, values, -np.inf), box, mode="nearest")
-            high = ndimage.maximum_filter(np.where(known, values, np.inf), box, mode="nearest")
-            spread = (high - low) / ndimage.maximum_filter(step, box, mode="nearest")
-            usual = spread[np.isfinite(spread) & (step > 0)]
-            if not usual.size or (min(box) < 5 and np.percentile(usual, 90) < _NOISY_STEPS):
-                continue  # thin gaps only where the noise is many steps
-            flat = (spread <= 1.001) & (step > 0)
-            gaps |= ndimage.maximum_filter(flat, box, origin=_ORIGIN[box], mode="nearest")
-    return gaps & known

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from praesepe.arrays import plain
 from praesepe.errors import InputError, reason
-from praesepe.images.reading.compressed import dither_steps, without_dithered
+from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
 from praesepe.images.reading.extensions import (
     check_name,
     choose_hdu,
@@ -53,7 +53,7 @@ _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _UNSIGNED = {"i1": -128, "u2": 2**15, "u4": 2**31, "u8": 2**63}
 """BZERO of integers that FITS stores with the other sign."""
 
-_STRIP_ROWS, _DITHER_MARGIN = 512, 4
+_STRIP_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _data(hdu: Any) -> Any:
     data = hdu.data
     if steps is None or data.ndim != 2:
         return data
-    return without_dithered(np.asarray(data, np.float32), steps, hdu.tile_shape)
+    return mark_dithered(np.array(data, np.float32), steps, hdu.tile_shape)
 
 
 def _mark_pixels(hdu: Any, strips: Iterator[FloatImage] | None) -> Pixels:
@@ -433,7 +433,7 @@ def _unpacked_strips(
     lead = (0,) * (len(shape) - 2)
     steps = dither_steps(hdu)
     for y0 in range(0, height, _STRIP_ROWS):
-        y1, margin = min(y0 + _STRIP_ROWS, height), 0 if steps is None else _DITHER_MARGIN
+        y1, margin = min(y0 + _STRIP_ROWS, height), 0 if steps is None else MARGIN_ROWS
         first, last = max(y0 - margin, 0), min(y1 + margin, height)
         try:
             strip = np.asarray(hdu.section[(*lead, slice(first, last))], np.float32)
@@ -441,5 +441,5 @@ def _unpacked_strips(
             fault = f"the compressed image is truncated or damaged: {error}"
             raise damaged(label, fault) from error
         if steps is not None:
-            strip = without_dithered(strip, steps, hdu.tile_shape, first)
+            strip = mark_dithered(strip, steps, hdu.tile_shape, first)
         yield strip[y0 - first : y1 - first]
