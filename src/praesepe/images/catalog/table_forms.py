@@ -247,6 +247,11 @@ def suited(table: Table, format_: str) -> Table:
     return table
 
 
+def _say(text: str) -> None:
+    """Tell whoever asked for the table to be written what becomes of it."""
+    warnings.warn(text, PraesepeWarning, stacklevel=5)
+
+
 def _has_unit(unit: Any, format_: str) -> bool:
     """Whether a format can say a unit: no logarithms, and in FITS no factors but powers of ten."""
     from astropy.units import UnitBase
@@ -270,11 +275,7 @@ def _suit_times(table: Table) -> None:
     for name in table.colnames:
         time = table[name]
         if isinstance(time, Time):
-            warnings.warn(
-                f"column {name!r} of times ({time.scale}) is written as text (ISO 8601)",
-                PraesepeWarning,
-                stacklevel=4,
-            )
+            _say(f"column {name!r} of times ({time.scale}) is written as text (ISO 8601)")
             time = Time(time, precision=9)
             text = np.ma.MaskedArray(np.ma.filled(time.isot, ""), getattr(time, "mask", False))
             described = time.info.description or f"time ({time.scale})"
@@ -308,11 +309,7 @@ def _suit_fits(table: Table) -> None:
                 _not_ascii(f"the name of column {name!r}"), given=name, allowed="ASCII"
             )
         if info.description and info.description != _ascii(info.description):
-            warnings.warn(
-                f"{_not_ascii(f'the description of column {name!r}')}: escaped there",
-                PraesepeWarning,
-                stacklevel=4,
-            )
+            _say(f"{_not_ascii(f'the description of column {name!r}')}: escaped there")
             info.description = _ascii(info.description)
         kind = getattr(getattr(column, "dtype", None), "kind", "")
         if kind == "U":
@@ -374,11 +371,7 @@ def _suit_votable(table: Table) -> None:
     for name in table.colnames:
         column = table[name]
         if isinstance(column, SkyCoord):
-            warnings.warn(
-                f"column {name!r} of sky positions is written as two or more columns {name}.…",
-                PraesepeWarning,
-                stacklevel=4,
-            )
+            _say(f"column {name!r} of sky positions is written as two or more columns {name}.…")
         if getattr(column, "dtype", None) is np.dtype(object) and not all(
             isinstance(value, (np.ndarray, str)) for value in column
         ):
@@ -395,11 +388,7 @@ def _suit_votable(table: Table) -> None:
         if values.size == 0 or (np.ma.filled(values, 0) < 2**63).all():
             table.replace_column(name, column.astype(np.int64))
             continue
-        warnings.warn(
-            f"VOTable has no integers beyond 2^63: column {name!r} is written as text",
-            PraesepeWarning,
-            stacklevel=4,
-        )
+        _say(f"VOTable has no integers beyond 2^63: column {name!r} is written as text")
         table.replace_column(name, column.astype(str))
 
 

@@ -88,19 +88,35 @@ def read_table(
     """
     from astropy.table import Table
 
-    from praesepe.images.reading.packed import check_fits
     from praesepe.images.reading.source import split_extension
 
-    if columns is not None:
-        columns = (
-            [name.strip() for name in columns.split(",")] if isinstance(columns, str) else columns
-        )
+    if isinstance(columns, str):
+        columns = [name.strip() for name in columns.split(",")]
     if isinstance(source, Table):
         _refuse_columns(columns, "the catalog")
         return _plain_types(Table(source), "the catalog"), "the catalog"
     if not isinstance(source, (str, os.PathLike)):
         raise must_be("a catalog", type(source).__name__, "a Table or the path of one")
     path, extension = split_extension(os.fspath(source))
+    format_ = _format_of(path, source)
+    if format_ != "ascii.csv":
+        _refuse_columns(columns, path.name)
+    if extension and format_ not in ("fits", "votable"):
+        raise InputError(
+            f"{path.name} holds one table", given=extension, remedy=f"leave [{extension}] out"
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = _parsed(path, format_, extension, columns)
+    for item in caught:
+        if issubclass(item.category, PraesepeWarning):
+            warnings.warn(item.message, PraesepeWarning, stacklevel=2)
+    restore_units(_plain_types(table, path.name))
+    return table, path.name
+
+
+def _format_of(path: Path, source: str | os.PathLike[str]) -> str:
+    """Format of a file by astropy's name, as its ending and its first lines tell."""
     if not path.is_file():
         raise InputError(
             f"{path} is a folder, not a catalog" if path.is_dir() else f"no catalog at {path}",
@@ -115,30 +131,30 @@ def read_table(
             allowed=READ_SUFFIXES,
         )
     format_ = TABLE_FORMATS.get(ending, "ascii.csv")
-    if format_ == "ascii.csv":
-        format_ = _declared(path) or format_
-    if format_ != "ascii.csv":
-        _refuse_columns(columns, path.name)
-    if extension and format_ not in ("fits", "votable"):
-        raise InputError(
-            f"{path.name} holds one table", given=extension, remedy=f"leave [{extension}] out"
-        )
+    return (_declared(path) or format_) if format_ == "ascii.csv" else format_
+
+
+def _parsed(
+    path: Path, format_: str, extension: str | None, columns: Sequence[str] | None
+) -> Table:
+    """The table of a file, read by its format."""
+    from astropy.table import Table
+
+    from praesepe.images.reading.packed import check_fits
+
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            if format_ == "ascii.csv":
-                table = read_text_table(path, columns)
-            elif format_ == "votable":
-                table = read_votable(path, extension)
-            elif format_ == "fits":
-                check_fits(path, path.name)
-                table = read_fits(path, extension)
-            elif format_ == "parquet":
-                table = read_parquet(path)
-            elif format_ == "ascii.cds":
-                table = Table.read(path, format=format_, readme=_described(path))
-            else:
-                table = Table.read(path, format=format_)
+        if format_ == "ascii.csv":
+            return read_text_table(path, columns)
+        if format_ == "votable":
+            return read_votable(path, extension)
+        if format_ == "fits":
+            check_fits(path, path.name)
+            return read_fits(path, extension)
+        if format_ == "parquet":
+            return read_parquet(path)
+        if format_ == "ascii.cds":
+            return Table.read(path, format=format_, readme=_described(path))
+        return Table.read(path, format=format_)
     except InputError:
         raise
     except Exception as error:  # astropy's readers raise many kinds
@@ -148,11 +164,6 @@ def read_table(
             allowed=READ_SUFFIXES,
             remedy="mend the file, or save it in another format",
         ) from error
-    for item in caught:
-        if issubclass(item.category, PraesepeWarning):
-            warnings.warn(item.message, PraesepeWarning, stacklevel=2)
-    restore_units(_plain_types(table, path.name))
-    return table, path.name
 
 
 def _plain_types(table: Table, label: str) -> Table:
