@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import http.server
 import pickle
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from praesepe.errors import InputError
 from praesepe.images import Mosaic, extract_stamps
@@ -56,3 +65,78 @@ def test_packed_and_missing_urls(write_image, rng, memory) -> None:
         open_image("memory://b.fits", "F475W")
     with pytest.raises(InputError, match=r"cannot open nowhere://b\.fits"):
         open_image("nowhere://b.fits", "F475W")
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder; bytes of them where `honours` says so, like most servers."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    sent: int
+    honours: bool
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        """Send a part with status 206, or the whole."""
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content = path.read_bytes()
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        part = content
+        if asked and self.honours:
+            first, last = int(asked[1]), int(asked[2] or len(content) - 1)
+            part = content[first : last + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        else:
+            self.send_response(200)
+        if self.honours:
+            self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+        type(self).sent += len(part)
+
+
+@contextmanager
+def served(folder: Path, *, honours: bool) -> Iterator[tuple[str, type[Ranges]]]:
+    """Address of a server of this folder, and what counts its bytes."""
+    handler = type("Handler", (Ranges,), {"sent": 0, "honours": honours})
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(handler, directory=str(folder))
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", handler
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("honours", [True, False])
+def test_http(rng, tmp_path: Path, honours: bool) -> None:
+    """By parts of the file; a server that sends the whole is asked for it once."""
+    pytest.importorskip("aiohttp")
+    image = rng.normal(2, 0.2, (1300, 1400)).astype(np.float32)
+    fits.PrimaryHDU(image).writeto(tmp_path / "a.fits")
+    size = (tmp_path / "a.fits").stat().st_size  # more than one block of fsspec's
+    with served(tmp_path, honours=honours) as (address, handler):
+        pixels = open_image(f"{address}/a.fits", "F475W").pixels
+        opened, handler.sent = handler.sent, 0
+        np.testing.assert_array_equal(pixels[1200:1264, 100:164], image[1200:1264, 100:164])
+        assert handler.sent == (64 * 64 * 4 if honours else 0)
+        assert opened < (1 if honours else 3) * size
+        with pytest.raises(InputError, match=r"cannot open http.*/none\.fits"):
+            open_image(f"{address}/none.fits", "F475W")
+        if honours:  # and another server answers later
+            handler.honours = False
+            with pytest.raises(InputError, match="sent other bytes than it was asked for"):
+                pixels[0:4, 0:4]
+        else:
+            again = pickle.loads(pickle.dumps(pixels))
+            np.testing.assert_array_equal(again[0:4, 0:4], image[0:4, 0:4])

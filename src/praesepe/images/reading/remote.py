@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, reason
+from praesepe.images.reading.pixels import scratch_error
 from praesepe.lazy import extras
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -56,6 +58,34 @@ def open_url(url: str, label: str) -> Any:
         ) from error
 
 
+def sends_parts(url: str) -> bool:
+    """Whether a URL's server sends parts of files; some send the whole whatever is asked for."""
+    import fsspec
+
+    system, path = fsspec.core.url_to_fs(url)
+    try:
+        with system.open(path, "rb", cache_type="none") as file:
+            file.seek(1)
+            return len(file.read(1)) == 1
+    except ValueError:  # of fsspec, for such servers
+        return False
+
+
+def fetch(url: str, path: str) -> None:
+    """Copy a whole file from a URL to a path."""
+    import fsspec
+
+    system, remote = fsspec.core.url_to_fs(url)
+    try:
+        system.get_file(remote, path)
+    except Exception as error:  # each scheme raises its own
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise scratch_error(error) from error
+        raise InputError(
+            f"cannot read {url}: {reason(error)}", given=url, remedy="try again"
+        ) from error
+
+
 @dataclass(frozen=True)
 class RemoteArray:
     """An image in a remote file, of which slices of rows and columns are read."""
@@ -90,6 +120,12 @@ class RemoteArray:
             raise InputError(
                 f"cannot read {self.url}: {reason(error)}", given=self.url, remedy="try again"
             ) from error
+        if any(len(part) != y - x for part, x, y in zip(parts, starts, ends, strict=True)):
+            raise InputError(
+                f"{self.url}: its server sent other bytes than it was asked for",
+                given=self.url,
+                remedy="try again, or download the file",
+            )
         numbers = np.frombuffer(b"".join(parts), self.dtype)
         return numbers.reshape(len(rows), max(x1 - x0, 0))
 

@@ -33,14 +33,21 @@ from praesepe.images.reading.extensions import (
     title,
 )
 from praesepe.images.reading.frames import given_wcs, read_wcs
-from praesepe.images.reading.packed import check_fits, damaged, starts_with, uncompressed, unpack
+from praesepe.images.reading.packed import check_fits, damaged, starts_with, uncompressed
 from praesepe.images.reading.pixels import (
     FloatImage,
     Pixels,
     map_pixels,
     scratch_image,
 )
-from praesepe.images.reading.remote import RemoteArray, is_url, open_url, remote_size
+from praesepe.images.reading.remote import (
+    RemoteArray,
+    fetch,
+    is_url,
+    open_url,
+    remote_size,
+    sends_parts,
+)
 from praesepe.images.reading.roman import ASDF_START, read_asdf
 
 log = logging.getLogger(__name__)
@@ -266,8 +273,11 @@ def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:
     return np.asarray(array).reshape(shape)
 
 
-def _from_file(text: str, name: str, hdu: str | None) -> Source:
-    """Open a FITS file, choose its science HDU, and map the pixels."""
+def _from_file(text: str, name: str, hdu: str | None, *, lasts: bool = True) -> Source:
+    """Open a FITS file, choose its science HDU, and map the pixels.
+
+    A file that does not last is mapped all the same, but not by its name.
+    """
     path, extension = split_extension(text)
     label = f"{path.name} (band {name!r})"
     if extension is not None and hdu not in (None, extension):
@@ -301,7 +311,13 @@ def _from_file(text: str, name: str, hdu: str | None) -> Source:
         try:
             with fits.open(plain) as hdus:
                 source = _read(
-                    hdus, plain, label, name, extension, named=plain == str(path), file=path.name
+                    hdus,
+                    plain,
+                    label,
+                    name,
+                    extension,
+                    named=lasts and plain == str(path),
+                    file=path.name,
                 )
         except InputError as error:
             told = any("truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught)
@@ -367,19 +383,22 @@ def _read(
 
 
 def _from_url(text: str, name: str, hdu: str | None) -> Source:
-    """Read a FITS file behind a URL by section; what is packed, or ASDF, is fetched whole."""
+    """Read a FITS file behind a URL by section; what is packed, or ASDF, is fetched whole.
+
+    So is one whose server does not send parts of files.
+    """
     match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", text)
     url, extension = (match[1], match[2]) if match else (text, hdu)
     shown = url.rsplit("/", 1)[-1]
     label = f"{shown} (band {name!r})"
     with open_url(url, label) as file:
-        plain = file.read(9).startswith(b"SIMPLE  =")
-        file.seek(0)
-        if not plain:
+        if not (file.read(9).startswith(b"SIMPLE  =") and sends_parts(url)):
+            log.info("%s: it is fetched whole", label)
             with tempfile.NamedTemporaryFile(prefix="praesepe-") as copy:
-                unpack(file, copy, label)
-                source = _from_file(copy.name, name, extension)
+                fetch(url, copy.name)
+                source = _from_file(copy.name, name, extension, lasts=False)
         else:
+            file.seek(0)
             try:
                 with fits.open(file) as hdus:
                     source = _read(hdus, url, label, name, extension, named=True, file=shown)
