@@ -111,9 +111,13 @@ def train(
         raise
     say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
     say(f"Validation loss at the end: {training.metrics[-1]['valid_loss']}.")
+    _say_what_next(out, seed, described)
+
+
+def _say_what_next(out: Path, seed: int, survey: Survey) -> None:
     say(f"Wrote the model to {out}. Judge it, then use it:")
     say(f"  praesepe evaluate {out} --seed {seed + 1} --out {out / 'evaluation'}")
-    bands = " ".join(f"--image {band}=…" for band in described.band_names)
+    bands = " ".join(f"--image {band}=…" for band in survey.band_names)
     say(f"  praesepe predict {out} {bands} --catalog … --out measured.ecsv")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.figure import Figure, SubFigure
 
+    from praesepe.network.estimator import Estimator
     from praesepe.survey import Survey
 
 MODEL = "phat"
@@ -133,17 +134,7 @@ def run_demo(
         progress=progress,
     )  # fmt: skip
     known = np.isfinite(result.samples).all(axis=(1, 2))
-    context = ModelContext(estimator)
-    recovery = compare(
-        result.infers,
-        np.stack([_truth(mosaic.truth, name, context)[known] for name in result.infers], axis=-1),
-        result.samples[known],
-        estimator.card.priors,
-        log_prob=np.full(known.sum(), np.nan),
-        probabilities={},
-        extra={},
-        generator=np.random.default_rng(SEED),
-    )
+    recovery = _recovery(estimator, mosaic.truth[known], result.samples[known])
     x, y = (np.asarray(result[name][known], dtype=float) - 1 for name in ("x", "y"))
     stamps = extract_stamps(result.observation, x, y, survey.stamp_size).images
     figure_demo(stamps, survey, recovery).savefig(picture, dpi=150)
@@ -158,6 +149,21 @@ def run_demo(
         figure=picture,
         measured=result.to_table(),
         evaluation=evaluation,
+    )
+
+
+def _recovery(estimator: Estimator, truth: Table, samples: np.ndarray) -> Recovery:
+    """What was measured of clusters beside their truth."""
+    context = ModelContext(estimator)
+    return compare(
+        estimator.infers,
+        np.stack([_truth(truth, name, context) for name in estimator.infers], axis=-1),
+        samples,
+        estimator.card.priors,
+        log_prob=np.full(len(samples), np.nan),
+        probabilities={},
+        extra={},
+        generator=np.random.default_rng(SEED),
     )
 
 
