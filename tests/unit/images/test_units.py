@@ -211,6 +211,8 @@ def ab_of_one(given: float | str | None = None, **keywords: object) -> float:
         ({"BUNIT": "ADU", "MAGZERO": 30.0}, 30.0),
         ({"BUNIT": "ADU", "MAGZERO": 30.0, "EXPTIME": 100.0, "GAIN": 2.0}, 30.0),
         ({"BUNIT": "e-/s", "ZP": 26.4}, 26.4),
+        ({"BUNIT": "e-/s", "MAGZERO": "26.4"}, 26.4),  # as text
+        ({"ZP_STACK": 30.13}, 30.13),  # Euclid's early release observations
         ({"BUNIT": "e-/s", "ZP": 26.0, "MAGSYS": "Vega"}, 26.0 + VEGA_AB),
         ({"BUNIT": "e-/s", "ZP_VEGA": 26.0}, 26.0 + VEGA_AB),
         ({"BUNIT": "adu", "FLUXMAG0": 10**10.8}, 27.0),  # Rubin's stack

@@ -67,7 +67,7 @@ def sends_parts(url: str) -> bool:
         with system.open(path, "rb", cache_type="none") as file:
             file.seek(1)
             return len(file.read(1)) == 1
-    except ValueError:  # of fsspec, for such servers
+    except Exception:  # ValueError for such servers; what else is wrong is said when it is fetched
         return False
 
 

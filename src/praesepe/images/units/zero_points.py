@@ -25,7 +25,7 @@ _WFPC2_GAIN = {
 # Euclid (MAGZERO), surveys and pipelines follow. A keyword of _SYSTEM_KEYS may say "Vega".
 _MAGNITUDE_KEYS = (
     "MAGZERO", "ZP", "ZP_AB", "ABZP", "ABMAGZP", "ZPAB", "ZEROPNT", "ZEROPOINT", "MAGZPT", "MAGZP",
-    "PHOTZP", "PHOT_ZP", "MAG_ZERO",
+    "PHOTZP", "PHOT_ZP", "MAG_ZERO", "ZP_STACK",
 )  # fmt: skip
 _VEGA_KEYS = ("ZP_VEGA", "ZPVEGA", "VEGAZP", "VEGAMAGZ", "VEGAMAG")
 _SYSTEM_KEYS = ("MAGSYS", "PHOTSYS", "ZPSYS", "ZPTYPE", "MAGTYPE", "ZP_TYPE")
@@ -398,11 +398,12 @@ def _magnitude_of_one(
     """AB magnitude of one unit of the image by a keyword, and the keyword's name."""
     for keys, system in ((_MAGNITUDE_KEYS, ""), (_VEGA_KEYS, "VEGA")):
         found = headers.get(*keys)
-        if found is None or isinstance(found[1], (str, bool)) or not 5 < found[1] < 50:
+        magnitude = headers.optional_positive(*keys)  # also one that is written as text
+        if found is None or magnitude is None or not 5 < magnitude < 50:
             continue
         said = system or " ".join(headers.text(key) for key in _SYSTEM_KEYS).upper()
         vega = vega_ab() if "VEGA" in said and vega_ab is not None else 0.0
-        return found[0], float(found[1]) + vega
+        return found[0], magnitude + vega
     flux = headers.optional_positive("FLUXMAG0")
     return None if flux is None else ("FLUXMAG0", 2.5 * math.log10(flux))
 
