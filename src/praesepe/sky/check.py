@@ -41,9 +41,10 @@ def check_survey(survey: Survey | str | Path) -> None:
     stars = survey.clusters.stars
     most = as_range(survey.clusters.a_v)[1] + survey.clusters.a_v_scatter
     most += as_range(survey.galaxy.foreground_a_v)[1]
-    dust = {"a_v": most, "r_v": stars.r_v}
+    dust = {"a_v": most, "r_v": stars.middle_r_v}
     try:
-        covered_angstrom(stars.extinction_law, stars.r_v)
+        for r_v in as_range(stars.r_v):
+            covered_angstrom(stars.extinction_law, r_v)
     except InputError as error:
         raise error.at("clusters.stars.extinction_law") from error
     library = SpectralLibrary.embedded()

@@ -96,6 +96,7 @@ class ClusterSampler:
         generator: torch.Generator,
         sight: Sight,
         has_stars: Tensor | None = None,
+        colors: Tensor | None = None,
         light_scale: Tensor | None = None,
         flux_limit: Tensor | None = None,
         **settings: Any,
@@ -113,7 +114,7 @@ class ClusterSampler:
         sight : Sight
         has_stars : Tensor of bool, shape (cluster,), optional
             Clusters of which this is false get no stars at all.
-        light_scale, flux_limit, **settings
+        colors, light_scale, flux_limit, **settings
             See `StarSampler.draw`; populations are clusters.
 
         Returns
@@ -126,7 +127,12 @@ class ClusterSampler:
             n_stars *= has_stars
         isochrone = self.stars.nearest_isochrone(clusters.model, clusters.log_age, clusters.log_z)
         a_v = clusters.a_v + clusters.foreground_a_v  # both screens follow one law
-        light = {"a_v": a_v, "light_scale": light_scale, "flux_limit": flux_limit}
+        light = {
+            "a_v": a_v,
+            "colors": colors,
+            "light_scale": light_scale,
+            "flux_limit": flux_limit,
+        }
         return self.place(
             profile, isochrone, n_stars, generator=generator, sight=sight, light=light, **settings
         )

@@ -16,11 +16,11 @@ from praesepe.errors import check_number, listed
 from praesepe.progress import Setup
 from praesepe.rng import check_seed, stream
 from praesepe.sky.cluster_stars import ClusterSampler, Sight
+from praesepe.sky.clusters.colors import ClusterColors
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
 from praesepe.sky.contaminants import ContaminantSampler, has_cluster
-from praesepe.sky.fields.pool import SimulatedFieldPool
-from praesepe.sky.fields.real import RealFieldPool
+from praesepe.sky.fields.pool import SimulatedFieldPool, field_pool
 from praesepe.sky.flux_limits import FluxLimits
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.nuisances import draw_nuisances
@@ -53,7 +53,8 @@ class Simulator:
     seed : int
         The same seed gives the same stamps.
     nuisances : bool
-        Whether zero points, blur and registration vary from stamp to stamp.
+        Whether zero points, blur and registration vary from stamp to stamp, and the colors of
+        stars have errors.
     contaminants : bool
         Whether some stamps have no cluster in their middle, where the survey asks for it.
     tables : SurveyTables, optional
@@ -101,6 +102,7 @@ class Simulator:
             stage="stars of clusters",
             flux_limit_range=self.limits.depth_range,
         )
+        self.colors = ClusterColors(self.survey, self.tables.r_v_terms, device=self.device)
         self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
         self.contaminants = ContaminantSampler(
             self.survey,
@@ -116,20 +118,15 @@ class Simulator:
         """Start the stream of clusters, and make the star fields."""
         self.base_seed, self.n_fields = seed, n_fields
         self.seed(seed)
-        self.field_pool: SimulatedFieldPool | RealFieldPool | None = None
-        if n_fields and self.survey.galaxy.field.files is not None:
-            self.field_pool = RealFieldPool(
-                self.survey.galaxy.field.files, self.survey, device=self.device
-            )
-        elif n_fields:
-            self.field_pool = SimulatedFieldPool(
-                self.survey,
-                self.field_stars,
-                n_fields=n_fields,
-                seed=(seed, 1),
-                flux_limit=self.limits.lowest,
-                setup=self._setup,
-            )
+        self.field_pool = field_pool(
+            self.survey,
+            lambda: self.field_stars,
+            n_fields=n_fields,
+            seed=(seed, 1),
+            flux_limit=self.limits.lowest,
+            setup=self._setup,
+            device=self.device,
+        )
 
     def another(self, seed: int, *, n_fields: int) -> Simulator:
         """Make the simulator that `Simulator` makes of another seed; both share what costs time."""
@@ -228,6 +225,7 @@ class Simulator:
             sight=sight,
             has_stars=has_cluster(clusters),
             a_v_scatter=self.survey.clusters.a_v_scatter,
+            colors=self.colors.draw(clusters, generator=self.generator, imperfect=self.nuisances),
             light_scale=light_scale,
             flux_limit=flux_limit,
             compute_truth=compute_truth,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from praesepe.errors import listed
 from praesepe.progress import Counter, Setup
 from praesepe.sky.fields.simulated import field_extinction
+from praesepe.stars.colors import r_v_terms
 from praesepe.stars.curves import band_curve
+from praesepe.stars.extinction import FOREGROUND_R_V
 from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid, check_covers
 from praesepe.stars.magnitudes import StellarTable, a_v_range, build_table
@@ -33,10 +37,14 @@ class SurveyTables:
         One for each of the survey's stellar models, at the clusters' metallicities.
     field : StellarTable
         The embedded model at the metallicities of the field.
+    r_v_terms : ndarray, shape (power, band, term), or None
+        How light depends on R_V, where that differs from the tables': see
+        `praesepe.stars.colors.r_v_terms`.
     """
 
     cluster: tuple[StellarTable, ...]
     field: StellarTable
+    r_v_terms: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"<SurveyTables: clusters of {listed(self.cluster)}; field of {self.field}>"
@@ -62,10 +70,14 @@ class SurveyTables:
         """
         bands = [band_curve(band) for band in survey.bands]
         prior, s = survey.clusters, survey.clusters.stars
-        table = partial(build_table, bands, r_v=s.r_v, law=s.extinction_law)
+        # Two screens are one where both have the Milky Way's R_V; another one changes colors.
+        in_front, own = survey.galaxy.foreground_a_v, s.r_v
+        other = isinstance(own, tuple) or (in_front != 0 and own != FOREGROUND_R_V)
+        r_v = FOREGROUND_R_V if other else s.middle_r_v
+        table = partial(build_table, bands, r_v=r_v, law=s.extinction_law)
         z_range = as_range(prior.metallicity)
         low, high = a_v_range(prior.a_v, prior.a_v_scatter)
-        nearest, farthest = as_range(survey.galaxy.foreground_a_v)
+        nearest, farthest = as_range(in_front)
         clusters = []
         tell = None if setup is None else partial(setup, "tables of stars")
         counter = Counter(len(s.models) + 1, tell)
@@ -73,14 +85,16 @@ class SurveyTables:
             grid = load_isochrones(name)
             check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
-            clusters.append(table(grid=grid, a_v=(low + nearest, high + farthest)))
+            a_v = (low + nearest, high + farthest)
+            clusters.append(table(grid=grid, a_v=a_v, with_color_terms=other or s.colors_vary))
             counter.add()
-        dust = field_extinction(survey) or as_range(prior.a_v)[0] + middle(
-            survey.galaxy.foreground_a_v
-        )
+        dust = field_extinction(survey) or as_range(prior.a_v)[0] + middle(in_front)
         grid = refine_metallicity(
             IsochroneGrid.embedded(), FIELD_METALLICITY_STEP_DEX, *survey.galaxy.field.metallicity
         )
-        tables = cls(cluster=tuple(clusters), field=table(grid=grid, a_v=dust))
+        terms = None
+        if other and high > 0:
+            terms = r_v_terms(bands, a_v=high, r_v=as_range(own), law=s.extinction_law)
+        tables = cls(tuple(clusters), table(grid=grid, a_v=dust), terms)
         counter.add()
         return tables

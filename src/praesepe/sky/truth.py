@@ -91,6 +91,7 @@ def varying_parameters(clusters: Clusters, survey: Survey) -> dict[str, Tensor]:
         "tidal_radius": tides is not None,
         "distance_pc": survey.varies_in_distance,
         "foreground_a_v": survey.galaxy.foreground_a_v != 0,
+        "r_v": isinstance(prior.stars.r_v, tuple),
         "model": len(prior.stars.models) > 1,
     }
     told |= {

@@ -11,6 +11,7 @@ import numpy as np
 from praesepe.errors import check_number, listed, must_be, outside
 from praesepe.stars.atmospheres import MagnitudeTable, SpectralLibrary, metals_dex
 from praesepe.stars.binaries import Binaries
+from praesepe.stars.colors import N_TERMS, color_terms
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
 from praesepe.stars.passbands import Passband
@@ -49,6 +50,8 @@ class StellarTable:
     dust : ndarray, shape (A, Zn, N, B, K), optional
         Magnitude at another extinction of this range, minus `mag_ab`: the coefficients of x to
         x^K, where x is A_V minus the lowest one. None: there is one extinction only.
+    color_terms : ndarray, shape (A, Zn, N, J), optional
+        Functions by which colors may differ: see `praesepe.stars.colors`. None: they never do.
     """
 
     log_age: np.ndarray
@@ -60,6 +63,7 @@ class StellarTable:
     max_living_mass: np.ndarray
     a_v: tuple[float, float] = (0.0, 0.0)
     dust: np.ndarray | None = None
+    color_terms: np.ndarray | None = None
 
     def __repr__(self) -> str:
         n_ages, n_z = self.mag_ab.shape[:2]
@@ -202,6 +206,7 @@ def build_table(
     r_v: float = 3.1,
     law: str = "F99",
     grid: IsochroneGrid | None = None,
+    with_color_terms: bool = False,
 ) -> StellarTable:
     """Masses and magnitudes of stars of every age in the given filters.
 
@@ -223,6 +228,8 @@ def build_table(
         `dust_extinction`.
     grid : IsochroneGrid, optional
         Other isochrones than the embedded ones.
+    with_color_terms : bool
+        Whether colors may differ from population to population.
 
     Raises
     ------
@@ -248,6 +255,7 @@ def build_table(
     initial, present, living = np.empty(shape), np.empty(shape), np.empty(shape[:2])
     magnitude = np.full((*shape, len(passbands)), np.inf)
     dust = None if dust_table is None else np.zeros((*magnitude.shape, DUST_TERMS), np.float32)
+    terms = np.zeros((*shape, N_TERMS), np.float32) if with_color_terms else None
     for a, c in np.ndindex(shape[:2]):
         isochrone, metals = grid.isochrone(a, columns[c]), grid.metallicity[columns[c]]
         n = len(isochrone.initial_mass)
@@ -258,10 +266,13 @@ def build_table(
         living[a, c] = _max_living_mass(isochrone)
         if dust is not None and dust_table is not None:
             dust[a, c, :n] = _star_dust(isochrone, metals, dust_table)
+        if terms is not None:
+            terms[a, c, :n] = color_terms(isochrone.log_teff, isochrone.log_g)
     names = tuple(passband.name for passband in passbands)
     metallicity = grid.metallicity[columns]
+    dusty = ((low, high), dust, terms)
     return StellarTable(
-        grid.log_age, metallicity, initial, present, magnitude, names, living, (low, high), dust
+        grid.log_age, metallicity, initial, present, magnitude, names, living, *dusty
     )
 
 

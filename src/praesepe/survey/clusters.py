@@ -36,6 +36,8 @@ from praesepe.survey.settings import (
 PriorValue = ValueOrRange | str | Annotated[tuple[str, ...], Field(min_length=1)]
 """What a quantity may be drawn from: a value, a range, or one or more categories."""
 
+RV = Annotated[float, Field(ge=2, le=6)]
+
 ProfileName = Literal["eff", "king", "plummer"]
 
 DEFAULT_RH_ARCSEC: Range = (0.08, 0.8)
@@ -79,7 +81,14 @@ class Stars(SurveySettings):
     binary_mass_ratio_slope: Annotated[float, Field(gt=-1)] = Field(
         0.0, description="dN/dq ~ q^slope; 0: uniform"
     )
-    r_v: Annotated[float, Field(ge=2, le=6)] = 3.1
+    r_v: RV | tuple[RV, RV] = Field(
+        3.1, description="A_V / E(B-V) inside the galaxy, or the range that it is drawn from"
+    )
+    color_error_mag: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0,
+        description="standard deviation of smooth errors of the stars' magnitudes in temperature "
+        "and gravity, drawn for every stamp and band",
+    )
     extinction_law: str = Field("F99", description="a class of dust_extinction.parameter_averages")
 
     @model_validator(mode="after")
@@ -87,6 +96,11 @@ class Stars(SurveySettings):
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"isochrones = {list(self.models)}: each model may occur once")
         return self
+
+    @property
+    def colors_vary(self) -> bool:
+        """Whether stars of one isochrone have other colors in other clusters."""
+        return self.color_error_mag > 0 or isinstance(self.r_v, tuple)
 
     @property
     def middle_r_v(self) -> float:

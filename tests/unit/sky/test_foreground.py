@@ -80,7 +80,7 @@ def test_it_stands_in_the_truth_and_e_bv_derives(simulator: Simulator) -> None:
     assert fixed.galaxy.foreground_a_v == 0.5
     told = Simulator(fixed, seed=1, n_fields=0).draw(2).truth["foreground_a_v"]
     assert told.tolist() == [0.5, 0.5]
-    with pytest.raises(InputError, match="foreground_a_v = 2; the survey has 0 to 1 mag"):
+    with pytest.raises(InputError, match="foreground_a_v = 2; the survey has 0 to 1"):
         simulator.observe({"foreground_a_v": 2.0})
 
 

@@ -60,6 +60,8 @@ class Clusters:
         Of the galaxy, pc: that of the star field that the cluster lies on.
     foreground_a_v : Tensor
         Extinction by the Milky Way, in front of the galaxy, mag.
+    r_v : Tensor
+        A_V / E(B-V) of the dust inside the galaxy.
     more : dict of str to Tensor
         Other registered quantities that the survey draws, by name; those of a category as int64.
     """
@@ -81,6 +83,7 @@ class Clusters:
     y_offset: Tensor
     distance_pc: Tensor
     foreground_a_v: Tensor
+    r_v: Tensor
     more: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -299,6 +302,7 @@ def draw_clusters(
             / pc_per_arcsec
         ),
         foreground_a_v=one_value_or(survey.galaxy.foreground_a_v),
+        r_v=one_value_or(prior.stars.r_v),
         more={quantity.name: draw(quantity) for quantity in prior.drawn_beside()},
     )
 

@@ -133,10 +133,11 @@ def validate_clusters(
     low, high = as_range(survey.clusters.a_v)
     demand("a_v", _within(value["a_v"], low, high), (low, high), f"the survey has "
            f"{_span(low, high)} mag", "put a wider range into a_v of its clusters")  # fmt: skip
-    low, high = as_range(survey.galaxy.foreground_a_v)
-    demand("foreground_a_v", _within(value["foreground_a_v"], low, high), (low, high),
-           f"the survey has {_span(low, high)} mag", "put a wider range into that of its galaxy",
-           )  # fmt: skip
+    of_galaxy = {"foreground_a_v": survey.galaxy.foreground_a_v, "r_v": survey.clusters.stars.r_v}
+    for name, values in of_galaxy.items():
+        low, high = as_range(values)
+        demand(name, _within(value[name], low, high), (low, high), f"the survey has "
+               f"{_span(low, high)}", f"put a wider range into its {name}")  # fmt: skip
     low, high = as_range(survey.clusters.metallicity)
     ends = np.log10([low, high]) + np.array([-1, 1]) * METALLICITY_TOLERANCE_DEX
     demand("log_z", _within(value["log_z"], *ends), tuple(ends), f"the survey has stars of Z = "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from praesepe.progress import Setup
 from praesepe.rng import on_cpu, stream
 from praesepe.sky.fields.crops import add_crops
 from praesepe.sky.fields.galaxies import transmitted
+from praesepe.sky.fields.real import RealFieldPool
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.fields.structure import Gradient
 from praesepe.sky.instrument.render import OVERSAMPLING
@@ -219,3 +222,26 @@ class SimulatedFieldPool:
                 here = which == k
                 density[here] *= gradient.factor(x[here], y[here])
         return density
+
+
+def field_pool(
+    survey: Survey,
+    sampler: Callable[[], CrowdedSampler],
+    *,
+    n_fields: int,
+    seed: tuple[int, ...],
+    flux_limit: Tensor,
+    setup: Setup | None,
+    device: torch.device,
+) -> SimulatedFieldPool | RealFieldPool | None:
+    """The star fields of a survey, real or simulated; None for no fields.
+
+    `sampler` makes the sampler of their stars, which real fields do not need.
+    """
+    if not n_fields:
+        return None
+    if survey.galaxy.field.files is not None:
+        return RealFieldPool(survey.galaxy.field.files, survey, device=device)
+    return SimulatedFieldPool(
+        survey, sampler(), n_fields=n_fields, seed=seed, flux_limit=flux_limit, setup=setup
+    )

@@ -111,13 +111,13 @@ class ImportanceSampling:
         none = self.negligible | (each[0] < ROUNDING * weight.sum())
         return np.where(none, 0, each[0]), np.where(none, 0, each[1:])
 
-    def sampled_companions(self, a_v: float) -> np.ndarray:
+    def sampled_companions(self, factor: np.ndarray) -> np.ndarray:
         """What individually sampled companions of negligible primaries take out of the sums.
 
         Parameters
         ----------
-        a_v : float
-            Extinction above that of the isochrone, mag.
+        factor : ndarray, shape (k, interval)
+            On the quantities of a star, such as that of dust.
 
         Returns
         -------
@@ -127,7 +127,6 @@ class ImportanceSampling:
         stars = [self.nodes.stars(slice(None), place) for place in GAUSS]
         own = sum(np.concatenate((star, pair_products(star, star))) for star in stars)
         own = 0.5 * number * own
-        factor = self.nodes.attenuation(a_v)
         own *= np.concatenate((factor, pair_products(factor, factor)))
         mean = factor * sum(stars) / len(stars)
         own[len(mean) :] += pair_products(mean, primary) + pair_products(primary, mean)
@@ -152,7 +151,7 @@ class ImportanceLevels:
 
     def add(
         self, nodes: IsochroneNodes, first_node: int, first_level: int
-    ) -> tuple[np.ndarray, Callable[[float], np.ndarray] | None]:
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         """Inclusion probabilities of the next isochrone, and what companions take out of sums."""
         importance = ImportanceSampling(nodes, self.limit, self.binaries)
         if self.binaries is None:

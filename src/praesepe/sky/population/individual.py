@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from praesepe.sky.population.alias import AliasSampler
+from praesepe.sky.population.colors import ColorChange
 from praesepe.sky.population.extinction import Extinction, attenuation
 from praesepe.sky.population.tables import IsochroneTables
 from praesepe.stars.binaries import Binaries
@@ -31,12 +32,14 @@ class Populations:
     n_stars : Tensor of float64, shape (population,)
         Companions not counted.
     extinction : Extinction or None
+    colors : ColorChange or None
     """
 
     isochrone: Tensor
     isochrone_level: Tensor
     n_stars: Tensor
     extinction: Extinction | None
+    colors: ColorChange | None = None
 
 
 class IndividualStars:
@@ -69,6 +72,9 @@ class IndividualStars:
         self._terms: Tensor | None = None
         if tables.extinction is not None:
             self._terms = single(tables.extinction)  # (term band, isochrone node)
+        self.color_terms: Tensor | None = None
+        if tables.color_terms is not None:
+            self.color_terms = single(tables.color_terms)  # (term, isochrone, node)
         # One ascending list of the masses of all isochrones, in double precision: single precision
         # cannot tell neighbours apart.
         self._mass_span = 2.0 * float(tables.mass.max())
@@ -137,13 +143,18 @@ class IndividualStars:
             if populations.extinction is not None:
                 a_v = populations.extinction.of_stars(own, generator)
                 here[self._bands] *= self.attenuation(node, a_v)
+            if populations.colors is not None:
+                here[self._bands] *= populations.colors.of_stars(own, node)
             if n_living is not None:
                 n_living[part] = here[0] <= max_living.index_select(0, own)
                 if self._has_brown_dwarfs:
                     n_living[part] *= here[0] >= lowest.index_select(0, own)
             if self.binaries is not None and alias is None:
                 living = None if n_living is None else n_living[part]
-                self.add_companions(here, living, isochrone.index_select(0, own), a_v, generator)
+                colors = None if populations.colors is None else (populations.colors, own)
+                self.add_companions(
+                    here, living, isochrone.index_select(0, own), a_v, generator, colors
+                )
         return n_living
 
     def attenuation(self, node: Tensor, a_v: Tensor) -> Tensor:
@@ -163,11 +174,13 @@ class IndividualStars:
         isochrone: Tensor,
         a_v: Tensor | None,
         generator: torch.Generator,
+        colors: tuple[ColorChange, Tensor] | None = None,
     ) -> None:
         """Add the mass and light of a companion to some stars, in place.
 
-        `value` is that of `draw`; `n_living` (star,) counts the living at each point, and `a_v`
-        (star,) is the extinction above the tables' lowest.
+        `value` is that of `draw`; `n_living` (star,) counts the living at each point, `a_v`
+        (star,) is the extinction above the tables' lowest, and `colors` holds those of the
+        populations, and the population (star,) of each star.
         """
         assert self.binaries is not None
         u = torch.rand((2, len(isochrone)), generator=generator, device=self.device)
@@ -185,6 +198,9 @@ class IndividualStars:
         companion = start.addcmul_(rise, t.clamp_(0, 1))
         if a_v is not None:
             companion[self._bands] *= self.attenuation(node, a_v.index_select(0, which))
+        if colors is not None:
+            change, population = colors
+            companion[self._bands] *= change.of_stars(population.index_select(0, which), node)
         # A brown dwarf weighs, but does not shine.
         is_star = mass >= self._lowest_mass.index_select(0, isochrone)
         companion[self._bands] *= is_star

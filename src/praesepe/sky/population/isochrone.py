@@ -30,6 +30,8 @@ class IsochroneNodes:
         interval, and their change to the upper one. Non-luminous stars have no flux.
     extinction : ndarray, shape (band, term, interval), or None
         Binary logarithm of the attenuation: factors of the powers of A_V.
+    color_terms : ndarray, shape (term, interval), or None
+        Functions by which colors may differ: see `praesepe.stars.colors`.
     max_living_mass : float
         Stars of higher initial mass have ended their lives, Msun.
     lowest_mass : float
@@ -41,6 +43,7 @@ class IsochroneNodes:
     start: np.ndarray
     rise: np.ndarray
     extinction: np.ndarray | None
+    color_terms: np.ndarray | None
     max_living_mass: float
     lowest_mass: float
 
@@ -53,6 +56,7 @@ class IsochroneNodes:
         present_mass: np.ndarray,
         flux: np.ndarray,
         extinction: np.ndarray | None,
+        color_terms: np.ndarray | None = None,
         *,
         max_living_mass: float,
     ) -> IsochroneNodes:
@@ -67,6 +71,7 @@ class IsochroneNodes:
         flux : ndarray, shape (point, band)
         extinction : ndarray, shape (point, band, term), or None
             Attenuation in mag: factors of the powers of A_V.
+        color_terms : ndarray, shape (point, term), optional
         max_living_mass : float
         """
         lowest = lowest_star(mass)
@@ -83,10 +88,12 @@ class IsochroneNodes:
         start, rise = value[:, :-1].copy(), np.diff(value, axis=1)
         start[1:-1, off] = rise[1:-1, off] = 0
         if extinction is not None:
-            at_node = extinction[at] + t[..., None] * (extinction[at + 1] - extinction[at])
-            between = 0.5 * (at_node[:-1] + at_node[1:]) / (-2.5 * np.log10(2))
+            between = _between(extinction.reshape(len(mass), -1), at, t) / (-2.5 * np.log10(2))
+            between = between.reshape(len(between), *extinction.shape[1:])
             extinction = np.ascontiguousarray(between.transpose(1, 2, 0))
-        return cls(cdf, start, rise, extinction, max_living_mass, lowest)
+        if color_terms is not None:
+            color_terms = np.ascontiguousarray(_between(color_terms, at, t).T)
+        return cls(cdf, start, rise, extinction, color_terms, max_living_mass, lowest)
 
     @cached_property
     def fraction(self) -> np.ndarray:
@@ -112,6 +119,13 @@ class IsochroneNodes:
             factor[FLUX:] = np.exp2(np.einsum("bti,t->bi", self.extinction, powers))
         return factor
 
+    def color_factor(self, term: int, exponent: float) -> np.ndarray:
+        """Factor on each quantity where 2 to a term's power times `exponent` is one on light."""
+        assert self.color_terms is not None
+        factor = np.ones((len(self.start) + 1, self.start.shape[1]))
+        factor[FLUX:] = np.exp2(exponent * self.color_terms[term])
+        return factor
+
     def stars(self, interval: np.ndarray | slice, t: np.ndarray | float) -> np.ndarray:
         """Quantities of stars at t (0 to 1) within their intervals, (3 + band, star)."""
         value = self.start[:, interval] + t * self.rise[:, interval]
@@ -119,6 +133,12 @@ class IsochroneNodes:
         out[MASS], out[PRESENT], out[FLUX:] = value[0], value[-1], value[1:-1]
         out[LIVING] = (value[0] >= self.lowest_mass) & (value[0] <= self.max_living_mass)
         return out
+
+
+def _between(values: np.ndarray, at: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Middle of each interval between nodes, of values of points (point, k)."""
+    at_node = values[at] + t * (values[at + 1] - values[at])
+    return np.asarray(0.5 * (at_node[:-1] + at_node[1:]))
 
 
 def lowest_star(mass: np.ndarray) -> float:

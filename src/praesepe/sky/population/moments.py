@@ -5,6 +5,8 @@ See docs/theory.md, sections 4 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from praesepe.sky.population.binaries import GAUSS, Companions, pair_products
@@ -12,7 +14,9 @@ from praesepe.sky.population.isochrone import IsochroneNodes
 from praesepe.stars.binaries import Binaries
 
 
-def interval_sums(nodes: IsochroneNodes, binaries: Binaries | None, a_v: np.ndarray) -> np.ndarray:
+def interval_sums(
+    nodes: IsochroneNodes, binaries: Binaries | None, factors: Sequence[np.ndarray]
+) -> np.ndarray:
     """Sums over each interval of a star's quantities and of the products of pairs of them.
 
     A binary is one star with the mass and the light of both.
@@ -21,8 +25,8 @@ def interval_sums(nodes: IsochroneNodes, binaries: Binaries | None, a_v: np.ndar
     ----------
     nodes : IsochroneNodes
     binaries : Binaries or None
-    a_v : ndarray, shape (x,)
-        Extinctions above that of the isochrone, mag; the first is 0.
+    factors : sequence of x ndarray, each of shape (k, interval)
+        On the quantities of a star, such as those of dust; see `IsochroneNodes.attenuation`.
 
     Returns
     -------
@@ -36,9 +40,8 @@ def interval_sums(nodes: IsochroneNodes, binaries: Binaries | None, a_v: np.ndar
     sums *= np.repeat(nodes.fraction / 2, 2)
     sums = sums[:, ::2] + sums[:, 1::2]
     companions = None if binaries is None else Companions(nodes, binaries)
-    out = np.empty((len(a_v), *sums.shape))
-    for sums_at_x, x in zip(out, a_v, strict=True):
-        factor = nodes.attenuation(x)
+    out = np.empty((len(factors), *sums.shape))
+    for sums_at_x, factor in zip(out, factors, strict=True):
         factor = np.concatenate((factor, pair_products(factor, factor)))
         np.multiply(sums, factor, out=sums_at_x)
         if companions is not None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from praesepe.errors import InputError, listed
 from praesepe.progress import Progress
+from praesepe.sky.population.colors import ColorChange
 from praesepe.sky.population.extinction import Extinction
 from praesepe.sky.population.individual import IndividualStars, Populations
 from praesepe.sky.population.isochrone import FLUX, LIVING, MASS, PRESENT
@@ -148,6 +149,7 @@ class StarSampler:
         generator: torch.Generator,
         a_v: Tensor | None = None,
         a_v_scatter: float = 0.0,
+        colors: Tensor | None = None,
         light_scale: Tensor | None = None,
         flux_limit: Tensor | None = None,
         compute_truth: bool = True,
@@ -168,6 +170,9 @@ class StarSampler:
             Differential extinction, mag: each star has its own A_V, normally distributed about the
             mean with this standard deviation, negative values being set to zero. Values outside
             the tables' range take its end; see `praesepe.stars.magnitudes.a_v_range`.
+        colors : Tensor, shape (population, band, term), optional
+            Magnitudes by which light differs from that of the isochrones: factors of
+            `praesepe.stars.colors.color_terms`. The tables must have these terms.
         light_scale : Tensor, shape (population, band), optional
             Factor on all light: zero point and distance, where they differ between populations.
             By default 1.
@@ -192,6 +197,7 @@ class StarSampler:
             n_stars,
             a_v=a_v,
             a_v_scatter=a_v_scatter,
+            colors=colors,
             light_scale=light_scale,
             flux_limit=flux_limit,
         )
@@ -216,6 +222,7 @@ class StarSampler:
         *,
         a_v: Tensor | None = None,
         a_v_scatter: float = 0.0,
+        colors: Tensor | None = None,
         light_scale: Tensor | None = None,
         flux_limit: Tensor | None = None,
     ) -> Populations:
@@ -226,7 +233,17 @@ class StarSampler:
             own = self._complete_level(isochrone, flux_limit, light_scale)
             level = torch.where(n_stars <= FEW_STARS, EXACT, own)
         extinction = Extinction.of_populations(self.a_v, a_v, a_v_scatter, like=n_stars)
-        return Populations(isochrone, isochrone * self.levels.n + level, n_stars, extinction)
+        change, terms = None, self.individual.color_terms
+        if colors is not None:
+            if terms is None:
+                raise InputError(
+                    "other colors than those of the isochrones need tables of stars with color "
+                    "terms; build them so"
+                )
+            change = ColorChange.of_populations(colors, isochrone, terms)
+        return Populations(
+            isochrone, isochrone * self.levels.n + level, n_stars, extinction, change
+        )
 
     def divide(
         self, populations: Populations, generator: torch.Generator
@@ -236,7 +253,11 @@ class StarSampler:
         fraction = self.individual.fraction[level].clamp(0, 1)
         n_individual = torch.binomial(n_stars, fraction, generator=generator)
         unresolved = self.unresolved.draw(
-            level, n_stars - n_individual, populations.extinction, generator=generator
+            level,
+            n_stars - n_individual,
+            populations.extinction,
+            populations.colors,
+            generator=generator,
         )
         return n_individual, unresolved
 
@@ -334,6 +355,8 @@ class _BrightestUnresolved:
         flux = self._individual.light(node, t)
         if populations.extinction is not None:
             flux = flux * self._individual.attenuation(node, populations.extinction.mean)
+        if populations.colors is not None:
+            flux = flux * populations.colors.of_stars(torch.arange(len(n), device=n.device), node)
         return flux * (n > 0)
 
 

@@ -20,6 +20,12 @@ from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import InitialMassFunction
 from praesepe.stars.magnitudes import StellarTable
 
+COLOR_STEP = 2.0**-10
+"""Change of the binary logarithm of light by which slopes of moments are taken."""
+
+STEEPEST = 5.0
+"""Twice the largest color term: products of light cannot change faster."""
+
 
 class FurtherLevels(Protocol):
     """Levels beyond the complete ones, which a sampler adds."""
@@ -29,11 +35,11 @@ class FurtherLevels(Protocol):
 
     def add(
         self, nodes: IsochroneNodes, first_node: int, first_level: int
-    ) -> tuple[np.ndarray, Callable[[float], np.ndarray] | None]:
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
         """Inclusion probabilities (level, interval) of the stars of the next isochrone.
 
         Beside them, if there is any, what is to be taken out of the sums over its unresolved stars,
-        (level, moment), at an extinction.
+        (level, moment), for factors on a star's quantities, such as those of dust.
         """
 
 
@@ -60,6 +66,10 @@ class IsochroneTables:
         Mean products of these quantities.
     mean_extinction, second_extinction : ndarray, shapes of `mean` and `second` with (..., term)
         Binary logarithm of the attenuation of both, as for `extinction`.
+    color_terms : ndarray, shape (term, isochrone, node), or None
+        Functions by which colors may differ: see `praesepe.stars.colors`.
+    mean_colors, second_colors : ndarray, shapes of `mean` and `second` with (..., term)
+        Change of the binary logarithm of both with that of the light by each term, in all bands.
     mass_bins : ndarray, shape (isochrone, level, bin, 1 + band)
         Where the unresolved light comes from: see `praesepe.sky.population.mass_bins`; Msun.
     individual : AliasTable
@@ -80,6 +90,9 @@ class IsochroneTables:
     second: np.ndarray
     mean_extinction: np.ndarray | None
     second_extinction: np.ndarray | None
+    color_terms: np.ndarray | None
+    mean_colors: np.ndarray | None
+    second_colors: np.ndarray | None
     mass_bins: np.ndarray
     individual: AliasTable
     further: FurtherLevels | None
@@ -136,6 +149,7 @@ def tabulate(
                 table.present_mass[at],
                 flux[at],
                 None if table.dust is None else table.dust[at],
+                None if table.color_terms is None else table.color_terms[at],
                 max_living_mass=float(table.max_living_mass[at]),
             )
             filled.add(i, isochrone, binaries)
@@ -197,7 +211,11 @@ class _Arrays:
         self.extinction: np.ndarray | None = None
         if table.dust is not None:
             self.extinction = np.zeros((table.dust.shape[-1], n_bands, *shape), np.float32)
-        self.moments = np.empty((n, len(a_v), levels.n, size + size * (size + 1) // 2))
+        self.color_terms: np.ndarray | None = None
+        if table.color_terms is not None:
+            self.color_terms = np.zeros((table.color_terms.shape[-1], *shape), np.float32)
+        n_factors = len(a_v) + (0 if self.color_terms is None else len(self.color_terms))
+        self.moments = np.empty((n, n_factors, levels.n, size + size * (size + 1) // 2))
         self.of_isochrone = np.empty((2, n))
         self.below = np.empty((n, levels.n))
         self.mass_bins = np.empty((n, levels.n, N_BINS, 1 + n_bands), np.float32)
@@ -212,15 +230,18 @@ class _Arrays:
             beyond, taken_out = self.further.add(nodes, first_node, levels.further)
             inclusion = np.concatenate((inclusion, beyond))
         individual = AliasTable.build(inclusion, nodes.fraction, first_node=first_node)
-        sums = interval_sums(nodes, binaries, self.a_v)  # (x, moment, interval)
+        factors = [nodes.attenuation(x) for x in self.a_v]
+        if nodes.color_terms is not None:
+            factors += [nodes.color_factor(j, COLOR_STEP) for j in range(len(nodes.color_terms))]
+        sums = interval_sums(nodes, binaries, factors)  # (x, moment, interval)
         # One product of matrices of one layout for each extinction: the covariance's root magnifies
         # rounding, and a seed is to give the same stars whatever the number of extinctions.
         unresolved, moments = 1 - inclusion, self.moments[i]
         for of_x, each in zip(moments, sums, strict=True):
             np.matmul(unresolved, each.T.copy(), out=of_x)  # (level, moment)
         if taken_out is not None:
-            for of_x, x in zip(moments, self.a_v, strict=True):
-                of_x[levels.further :] -= taken_out(x)
+            for of_x, factor in zip(moments, factors, strict=True):
+                of_x[levels.further :] -= taken_out(factor)
         of_all = individual.fraction
         moments /= np.where(of_all >= 1, 1.0, 1.0 - of_all)[:, None]
         size = 1 + nodes.start.shape[0]
@@ -238,6 +259,8 @@ class _Arrays:
         self.start[:, i, n:] = (nodes.start[:, -1] + nodes.rise[:, -1])[:, None]
         if self.extinction is not None and nodes.extinction is not None:
             self.extinction[:, :, i, :n] = nodes.extinction.swapaxes(0, 1)
+        if self.color_terms is not None and nodes.color_terms is not None:
+            self.color_terms[:, i, :n] = nodes.color_terms
         self.of_isochrone[:, i] = nodes.lowest_mass, nodes.max_living_mass
 
     def tables(self) -> IsochroneTables:
@@ -247,8 +270,11 @@ class _Arrays:
         moments = self.moments[:, 0]  # (isochrone, level, moment)
         terms = extinction = None
         if self.extinction is not None:
-            terms = _extinction_terms(self.moments, self.a_v)
+            terms = _extinction_terms(self.moments[:, : len(self.a_v)], self.a_v)
             extinction = self.extinction.reshape(-1, self.mass.size)
+        colors = None
+        if self.color_terms is not None:
+            colors = _color_slopes(moments, self.moments[:, len(self.a_v) :])
         lowest_mass, max_living_mass = self.of_isochrone
         return IsochroneTables(
             lowest_mass=lowest_mass,
@@ -263,6 +289,9 @@ class _Arrays:
             second=moments[..., size:].take(places, axis=2),
             mean_extinction=None if terms is None else terms[..., :size, :],
             second_extinction=None if terms is None else terms[..., size:, :].take(places, axis=2),
+            color_terms=self.color_terms,
+            mean_colors=None if colors is None else colors[..., :size, :],
+            second_colors=None if colors is None else colors[..., size:, :].take(places, axis=2),
             mass_bins=self.mass_bins,
             individual=AliasTable.concatenate(self.individual),
             further=self.further,
@@ -278,6 +307,15 @@ def _inclusion(nodes: IsochroneNodes, levels: Levels) -> np.ndarray:
         above = np.flatnonzero((nodes.brightest > limit[:, None]).any(0))
         of_level[above[0] if len(above) else len(of_level) :] = 1
     return inclusion
+
+
+def _color_slopes(usual: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """Change of log2 of moments (isochrone, level, moment) with each term, (..., term)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.log2(changed / usual[:, None]) / COLOR_STEP
+    # Where nearly nothing is unresolved, rounding is all that is left.
+    slope = np.nan_to_num(slope, posinf=0.0, neginf=0.0).clip(-STEEPEST, STEEPEST)
+    return np.ascontiguousarray(np.moveaxis(slope, 1, -1), np.float32)
 
 
 def _extinction_terms(values: np.ndarray, a_v: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.sky.population.colors import ColorChange
 from praesepe.sky.population.extinction import Extinction
 from praesepe.sky.population.isochrone import FLUX
 from praesepe.sky.population.tables import IsochroneTables
@@ -57,6 +58,9 @@ class UnresolvedStars:
         self._terms: tuple[Tensor, Tensor] | None = None
         if tables.mean_extinction is not None and tables.second_extinction is not None:
             self._terms = flat(tables.mean_extinction), flat(tables.second_extinction)
+        self._color_slopes: tuple[Tensor, Tensor] | None = None
+        if tables.mean_colors is not None and tables.second_colors is not None:
+            self._color_slopes = flat(tables.mean_colors), flat(tables.second_colors)
         self.points_per_star = _effective_points(self.mean, self.second)
         self.mass_bins = flat(tables.mass_bins)
 
@@ -70,6 +74,7 @@ class UnresolvedStars:
         isochrone_level: Tensor,
         n_stars: Tensor,
         extinction: Extinction | None,
+        colors: ColorChange | None = None,
         *,
         generator: torch.Generator,
     ) -> Unresolved:
@@ -82,16 +87,20 @@ class UnresolvedStars:
         n_stars : Tensor, shape (population,)
             Number of its unresolved stars.
         extinction : Extinction or None
+        colors : ColorChange, optional
         generator : torch.Generator
         """
         mean = self.mean[isochrone_level]  # (population, 3 + band)
-        if extinction is None or self._terms is None:
+        if extinction is None and colors is None:
             spread, per_star = self.scatter[isochrone_level], self.points_per_star[isochrone_level]
         else:
-            mean = extinction.attenuate_moments(mean, self._terms[0][isochrone_level])
-            second = extinction.attenuate_moments(
-                self.second[isochrone_level], self._terms[1][isochrone_level]
-            )
+            second = self.second[isochrone_level]
+            if extinction is not None and self._terms is not None:
+                mean = extinction.attenuate_moments(mean, self._terms[0][isochrone_level])
+                second = extinction.attenuate_moments(second, self._terms[1][isochrone_level])
+            if colors is not None and self._color_slopes is not None:
+                of_mean, of_second = self._color_slopes
+                colors.moments(mean, second, (of_mean[isochrone_level], of_second[isochrone_level]))
             spread, per_star = _covariance_root(mean, second), _effective_points(mean, second)
         normal = torch.randn(mean.shape, generator=generator, device=mean.device).double()
         scatter = torch.einsum("pij,pj->pi", spread, normal)

@@ -53,8 +53,9 @@ def by_brute_force(nodes, binaries, interval, a_v, n_primaries=30, n_ratios=10_0
 def test_sums_over_binaries(binaries):
     nodes = nodes_with(binaries)
     a_v = np.array([0.0, 1.5])
-    sums = interval_sums(nodes, binaries, a_v)
-    single = interval_sums(nodes, None, a_v)
+    factors = [nodes.attenuation(x) for x in a_v]
+    sums = interval_sums(nodes, binaries, factors)
+    single = interval_sums(nodes, None, factors)
     edges = nodes.mass_edges
     for mass in (0.1, 0.4, 1.1, 2.95, 3.05, 3.5, 20.0):
         i = int(np.searchsorted(edges, mass)) - 1
