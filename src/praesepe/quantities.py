@@ -201,7 +201,7 @@ COLUMNS = frozenset(
 )  # fmt: skip
 """Columns of tables, and parameters of clusters, that are no quantities."""
 
-COLUMN_BEGINNINGS = ("mag_", "brightest_", "exposure_")
+COLUMN_BEGINNINGS = ("mag_", "brightest_", "exposure_", "fwhm_", "depth_")
 """Columns of which tables have one for each band."""
 
 KEYS = frozenset(

@@ -22,7 +22,7 @@ from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
 from praesepe.sky.contaminants import ContaminantSampler, has_cluster
 from praesepe.sky.fields.pool import SimulatedFieldPool, field_pool
 from praesepe.sky.flux_limits import FluxLimits
-from praesepe.sky.instrument.detector import Detector
+from praesepe.sky.instrument.detector import Detector, Sky
 from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.massive.clusters import MassiveClusterSampler
@@ -281,6 +281,7 @@ class Simulator:
         *,
         background: Tensor | None = None,
         exposure_s: Tensor | None = None,
+        sky: Sky | None = None,
     ) -> Tensor:
         """Fourth stage: expose images, so that they have sky, noise and detector artefacts.
 
@@ -293,6 +294,8 @@ class Simulator:
             the background keeps its sky, noise and artefacts.
         exposure_s : Tensor, shape (n, band), optional
             Exposure times, as from ``detector.draw_exposures``; by default the survey's.
+        sky : Sky, optional
+            As from ``detector.draw_sky``; by default drawn.
 
         Returns
         -------
@@ -300,7 +303,11 @@ class Simulator:
             e-/s.
         """
         return self.detector.expose(
-            images, generator=self.generator, background=background, exposure_s=exposure_s
+            images,
+            generator=self.generator,
+            background=background,
+            exposure_s=exposure_s,
+            sky=sky,
         )
 
     # The stages joined
@@ -455,7 +462,7 @@ class Simulator:
             e-/s.
         observed : dict of str to Tensor, each of shape (n,)
             Surface density of the field stars, initial Msun/pc² (NaN where nobody counted them),
-            and exposure times where they vary.
+            exposure times where they vary, width of the PSF and, under a simulated sky, depth.
         """
         pool, density, background = self.field_pool, None, None
         given: dict[str, Any] = {
@@ -465,15 +472,28 @@ class Simulator:
         }
         if pool is not None and pool.before_psf:
             density = pool.add_to(grids, **given)
-        images = self.render(grids, **self.draw_nuisances(len(grids)))
+        nuisances = self.draw_nuisances(len(grids))
+        images = self.render(grids, **nuisances)
         if pool is not None and not pool.before_psf:
             background = torch.zeros_like(images)
             density = pool.add_to(background, **given)
         observed = {} if density is None else {"field_density": density.to(self.device)}
+        observed |= self._by_band("fwhm", self.renderer.widths(len(images), **nuisances))
         if exposure_s is not None:
-            names = (f"exposure_{name}" for name in self.survey.band_names)
-            observed |= dict(zip(names, exposure_s.unbind(1), strict=True))
-        return self.expose(images, background=background, exposure_s=exposure_s), observed
+            observed |= self._by_band("exposure", exposure_s)
+        sky = None
+        if background is None:
+            sky = self.detector.draw_sky(len(images), generator=self.generator)
+            seconds = self.detector.exposure.flatten() if exposure_s is None else exposure_s
+            noise = self.detector.noise_in(seconds, sky.level)
+            observed |= magnitudes(noise, self.survey, "depth")
+        exposed = self.expose(images, background=background, exposure_s=exposure_s, sky=sky)
+        return exposed, observed
+
+    def _by_band(self, beginning: str, values: Tensor) -> dict[str, Tensor]:
+        """Columns of the truth, one for each band, from values (n, band)."""
+        names = (f"{beginning}_{band}" for band in self.survey.band_names)
+        return dict(zip(names, values.unbind(1), strict=True))
 
     def draw_nuisances(self, n: int) -> dict[str, Tensor]:
         """What the telescope does to each stamp and band, for `render`.

@@ -29,6 +29,8 @@ BY_BAND = {
     "mag_": ("mag", "AB magnitude of the cluster in"),
     "brightest_": ("mag", "AB magnitude of the brightest star in"),
     "exposure_": ("s", "exposure time in"),
+    "fwhm_": ("pixel", "full width at half maximum of the PSF in"),
+    "depth_": ("mag", "AB magnitude of the noise of an empty pixel in"),
 }
 """The same of what it tells for each band, by the beginning of the name."""
 

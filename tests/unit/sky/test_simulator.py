@@ -64,6 +64,7 @@ def test_shapes_and_types(simulator, survey):
     expected = {"log_present_mass", "gamma", "tidal_radius", "x", "y", "n_stars", "field_density"}
     expected |= {"n_living", "rh_realised_arcsec", "log_age", "log_mass", "log_rh", "log_z"}
     expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("mag", "brightest")}
+    expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("fwhm", "depth")}
     assert set(mocks.truth) == expected
     assert all(value.shape == (5,) for value in mocks.truth.values())
 
@@ -92,7 +93,7 @@ def test_the_stages_by_themselves_give_what_they_give_together(survey, tables):
     population = simulator.populate(simulator.sample(6))
     images = simulator.render(population, **simulator.draw_nuisances(6))
     assert torch.equal(simulator.expose(images), together.images)
-    assert all(torch.equal(population.truth[name], together.truth[name]) for name in together.truth)
+    assert all(torch.equal(population.truth[k], together.truth[k]) for k in population.truth)
     assert not torch.equal(simulator.expose(images), together.images)  # other noise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,22 @@ from praesepe.sky.instrument.noise import (
     poisson,
 )
 from praesepe.survey import Band, Survey
+
+
+class Sky(NamedTuple):
+    """The sky over stamps.
+
+    Attributes
+    ----------
+    level : Tensor, shape (n, band)
+        e-/s in a pixel.
+    left : Tensor, shape (n, band)
+        Share of it that is left in the images.
+    """
+
+    level: Tensor
+    left: Tensor
+
 
 PIXELS_PER_CHUNK = {"cpu": 1 << 17, "cuda": 1 << 26}
 """Pixels exposed at once: few enough to stay in a processor's cache, or in a GPU's memory."""
@@ -75,14 +92,17 @@ class Detector:
         self._smooth = [i for i, is_smooth in enumerate(smooth) if is_smooth]
         self._counted = [i for i, is_smooth in enumerate(smooth) if not is_smooth]
 
-    def noise_in(self, exposure_s: Tensor) -> Tensor:
-        """Standard deviation of an empty pixel under the faintest sky, e-/s, (..., band).
+    def noise_in(self, exposure_s: Tensor, sky: Tensor | None = None) -> Tensor:
+        """Standard deviation of an empty pixel, e-/s, (..., band).
 
         Parameters
         ----------
         exposure_s : Tensor, shape (..., band)
+        sky : Tensor, shape (..., band), optional
+            Level in e-/s; by default the faintest of the survey.
         """
-        variance = (self.sky[0] + self.dark).flatten() * exposure_s
+        level = self.sky[0].flatten() if sky is None else sky
+        variance = (level + self.dark.flatten()) * exposure_s
         return (variance + self.read_noise.flatten() ** 2).sqrt() / exposure_s * self.smoothing
 
     def draw_exposures(self, n: int, *, generator: torch.Generator) -> Tensor | None:
@@ -105,6 +125,13 @@ class Detector:
         u = torch.rand((n, len(low)), generator=generator, device=low.device)
         return low * (high / low) ** u
 
+    def draw_sky(self, n: int, *, generator: torch.Generator) -> Sky:
+        """Draw the sky over every stamp and band, its level and what is left of it."""
+        low = self.sky[0]
+        u = torch.rand((2, n, len(low), 1, 1), generator=generator, device=low.device)
+        level, left = torch.lerp(*self.sky, u[0]), torch.lerp(*self.left, u[1])
+        return Sky(level[..., 0, 0], left[..., 0, 0])
+
     def expose(
         self,
         images: Tensor,
@@ -112,6 +139,7 @@ class Detector:
         generator: torch.Generator,
         background: Tensor | None = None,
         exposure_s: Tensor | None = None,
+        sky: Sky | None = None,
     ) -> Tensor:
         """Expose noiseless images, each stamp and band under a sky of its own.
 
@@ -126,6 +154,8 @@ class Detector:
             then add their own photon noise to it, and neither sky nor read noise nor artefacts.
         exposure_s : Tensor, shape (n, band), optional
             Exposure of each stamp; by default that of the survey, or one drawn from its range.
+        sky : Sky, optional
+            Over each stamp; by default drawn.
 
         Returns
         -------
@@ -149,12 +179,12 @@ class Detector:
                     images[part], background[part], exposure[part], generator
                 )
             return exposed
-        u = torch.rand((2, *images.shape[:2], 1, 1), generator=generator, device=images.device)
-        sky = torch.lerp(self.sky[0], self.sky[1], u[0])
-        left = torch.lerp(self.left[0], self.left[1], u[1])
+        if sky is None:
+            sky = self.draw_sky(len(images), generator=generator)
+        level, left = (values[..., None, None] for values in sky)
         for part in self._chunks(images):
             exposed[part] = self._under_sky(
-                images[part], sky[part], left[part], exposure[part], generator
+                images[part], level[part], left[part], exposure[part], generator
             )
         artefacts = self.artefacts
         if artefacts.cosmic_rays > 0:

@@ -56,6 +56,8 @@ class Renderer:
     n_psfs : tuple of int
         Number of PSFs of each band: more than one where the survey lets the focus vary, or asks
         for a random position of a position-dependent file.
+    fwhm_px : tuple of Tensor, each of shape (psf,)
+        Full width at half maximum of each band's PSFs along x, pixels.
     """
 
     def __init__(
@@ -76,6 +78,10 @@ class Renderer:
         psfs = [_psfs(survey, band, half) for band in survey.bands]
         self.peak = np.array([p[:, half, half].max() * OVERSAMPLING**2 for p in psfs])
         self.n_psfs = tuple(len(p) for p in psfs)
+        self.fwhm_px = tuple(
+            torch.tensor([_full_width(psf[half, half:]) for psf in p], device=self.device)
+            for p in psfs
+        )
         self.optical_transfer = [
             torch.from_numpy(_optical_transfer(p, self.grid)).to(self.device) for p in psfs
         ]
@@ -205,6 +211,22 @@ class Renderer:
             images[part] = self._convolve(grids[part], *options)
         return images
 
+    def widths(
+        self, n: int, *, blur_px: Tensor | None = None, psf: Tensor | None = None, **_: Tensor
+    ) -> Tensor:
+        """Full width at half maximum of what `convolve` sees stars through, pixels, (n, band).
+
+        Widths of blurs are added as those of Gaussians, in squares; a negative one is taken off.
+        """
+        columns = [
+            own[psf[:, band]] if psf is not None and len(own) > 1 else own[:1].expand(n)
+            for band, own in enumerate(self.fwhm_px)
+        ]
+        square = torch.stack(columns, 1) ** 2
+        if blur_px is not None:
+            square = square + 8 * math.log(2) * blur_px * blur_px.abs()
+        return square.clamp_min(0.25).sqrt()
+
     def _convolve(
         self,
         grids: Tensor,
@@ -284,6 +306,12 @@ def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
     quantiles = torch.linspace(0.5, 1.0, 2 * DEFOCUS_SAMPLES + 1, dtype=torch.float64)[1::2]
     defocus_nm = (sigma * torch.special.ndtri(quantiles)).tolist()
     return seen(defocus_nm=defocus_nm)
+
+
+def _full_width(half_line: np.ndarray) -> float:
+    """Full width at half maximum of a peak, pixels, from its grid points outwards."""
+    half = float(np.interp(-0.5 * half_line[0], -half_line, np.arange(len(half_line))))
+    return 2 * half / OVERSAMPLING
 
 
 def chunks(

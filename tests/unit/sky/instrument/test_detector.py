@@ -88,6 +88,19 @@ def test_noise_of_an_empty_pixel(phat, generator):
     assert detector.noise.tolist() == pytest.approx(measured.tolist(), rel=0.01)
 
 
+def test_the_depth_of_a_stamp_is_its_noise(phat, generator):
+    """For the sky and the exposure of every stamp; the survey's own noise is not (control)."""
+    detector = Detector(with_bands(phat, sky_e_s=(0.01, 0.5), sky_left=(0.0, 0.0)))
+    exposure_s = torch.tensor([400.0, 1500.0, 6000.0]).repeat(4, 1)
+    sky = detector.draw_sky(4, generator=generator)
+    empty = torch.zeros((4, 3, 128, 128))
+    exposed = detector.expose(empty, generator=generator, exposure_s=exposure_s, sky=sky)
+    measured = exposed.double().std(dim=(2, 3))
+    ratio = measured / detector.noise_in(exposure_s, sky.level)
+    assert (ratio - 1).abs().max() < 0.03
+    assert (measured / detector.noise - 1).abs().max() > 0.3
+
+
 def test_negative_light_is_no_error(phat, generator):
     """The rings of a PSF may dip below zero by rounding."""
     exposed = expose(phat, -1.0, generator, n=1, size=16)

@@ -48,6 +48,27 @@ def test_images_are_as_large_as_asked(survey, renderer):
     assert renderer.size == survey.stamp_size
 
 
+@pytest.mark.parametrize("blur_px", [-0.3, 0.0, 0.6])
+def test_widths_are_those_of_the_stars(renderer, blur_px):
+    """Of the profile along x, sampled at eighths of a pixel."""
+    eighths = torch.arange(8) / 8
+    stars = [(i, 32.0 + float(dx), 31.0, 1.0, 1.0, 1.0) for i, dx in enumerate(eighths)]
+    blur = torch.full((8, 3), blur_px)
+    images = draw(renderer, stars, n=8, blur_px=blur)
+    told = renderer.widths(8, blur_px=blur)
+    assert torch.equal(told[0], told[-1])
+    for band in range(3):
+        x = (torch.arange(SIZE) - 32.0 - eighths[:, None]).flatten()
+        order = x.argsort()
+        profile = images[:, band, 31].flatten()[order].numpy()
+        x = x[order].numpy()
+        half = profile.max() / 2
+        right = np.interp(-half, -profile[x >= 0], x[x >= 0])
+        left = np.interp(half, profile[x <= 0], x[x <= 0])
+        assert float(told[0, band]) == pytest.approx(right - left, rel=0.06)
+    assert not torch.allclose(told, renderer.widths(8), rtol=0.03) or blur_px == 0
+
+
 def test_light_adds_up(renderer):
     a, b = (0, 30.2, 33.4, 1.0, 2.0, 3.0), (0, 35.7, 28.1, 0.5, 0.2, 7.0)
     assert close(draw(renderer, [a, b]), draw(renderer, [a]) + draw(renderer, [b]))
