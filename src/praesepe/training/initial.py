@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError, listed
+from praesepe.errors import InputError
 from praesepe.network.estimator import Estimator
 from praesepe.network.schema import ModelCard
 from praesepe.sky.contents import tell_changes
@@ -33,14 +33,6 @@ def start_network(
         background="removed" if start is None else start.card.background,
         seed=settings.seed,
     )
-    if fresh.card.conditions:
-        raise InputError(
-            f"survey {survey.name!r} tells its network {listed(survey.network.conditions)}, which "
-            "simulations cannot tell yet",
-            given=survey.network.conditions,
-            remedy="leave network.conditions out of the survey's file, and give galaxy.distance_pc "
-            "one value where it has a range",
-        )
     if start is None:
         return fresh, None
     theirs, ours = start.survey, survey

@@ -147,10 +147,10 @@ def _loop(run: Run, signals: Signals) -> None:
 
         ready = time.monotonic()
         made_in_set_up = run.first_batch is not None
-        images, labels = run.next_batch()
+        batch = run.next_batch()
         run.set_learning_rate(progress)
         run.freeze_batch_norms(progress)
-        loss = run.loss(images, labels)
+        loss = run.loss(batch)
         run.descend(loss)
         run.update_average()
 

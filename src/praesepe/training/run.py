@@ -34,14 +34,12 @@ from praesepe.training.config import TrainingSettings
 from praesepe.training.initial import network_of, start_network
 from praesepe.training.labelled import Labelled
 from praesepe.training.metrics import MetricsLog, Report
-from praesepe.training.sources import LabelledSource, SimulatedSource, Source
+from praesepe.training.sources import Batch, LabelledSource, SimulatedSource, Source
 from praesepe.version import __version__
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
-
-Batch = tuple[Tensor, Tensor]
 
 
 class Run:
@@ -157,14 +155,20 @@ class Run:
         settings, infers = self.settings, self.estimator.infers
         tell("tables of stars", 0)
         if self.labelled is None:
-            self.source = SimulatedSource(self.survey, settings, infers, self.device, tables, setup)
+            card = self.estimator.card
+            self.source = SimulatedSource(self.survey, settings, card, self.device, tables, setup)
         else:
             self.source = LabelledSource(
-                self.labelled, self.survey, settings.seed, settings.batch_size, self.device
+                self.labelled,
+                self.survey,
+                settings.seed,
+                settings.batch_size,
+                self.device,
+                [condition.name for condition in self.estimator.card.conditions],
             )
         tell("validation set", 1)
         self.validation_set = self.source.validation()
-        if (n_labels := self.validation_set[1].shape[1]) != len(infers):
+        if (n_labels := self.validation_set.labels.shape[1]) != len(infers):
             raise InputError(
                 f"{n_labels} labels a cluster, but the network infers {', '.join(infers)}; give a "
                 "label for each"
@@ -182,14 +186,13 @@ class Run:
     @torch.inference_mode()
     def validate(self) -> Tensor:
         """Loss of the averaged network on the validation set; returns the set's features."""
-        images, labels = self.validation_set
         net = self.averaged().net
-        context = torch.cat([net.context(part) for part in images.split(256)])
-        self.valid_loss = float(net.loss(labels, context))
+        context = _context(net, self.validation_set)
+        self.valid_loss = float(net.loss(self.validation_set.labels, context))
         return context
 
     def next_batch(self) -> Batch:
-        """Images and labels of the present step; the first were made in the set-up."""
+        """The stamps of the present step; the first were made in the set-up."""
         ready, self.first_batch = self.first_batch, None
         return self.source.batch(self.step) if ready is None else ready
 
@@ -207,11 +210,11 @@ class Run:
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.eval()
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Mean of minus the log-density of the labels."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            context = self.net.context(images)
-        return self.net.loss(labels, context)
+            context = self.net.context(batch.images, batch.conditions)
+        return self.net.loss(batch.labels, context)
 
     def descend(self, loss: Tensor) -> None:
         """One step of the optimiser; left out where the gradient is not finite."""
@@ -325,8 +328,7 @@ class Run:
         model = self.averaged()
         if isinstance(self.source, LabelledSource):
             with torch.inference_mode():
-                familiar = self.source.all_images().split(256)
-                context = torch.cat([model.net.context(part) for part in familiar])
+                context = _context(model.net, self.source.everything)
         model.learn_domain(context.clone())
         return model.describe(
             present_mass=self._present_mass(), runs=[*self.estimator.card.runs, self._record()]
@@ -367,6 +369,11 @@ def _name_of(out: Path | None) -> str:
     """Name of the model that a folder will hold: the folder's, in letters that fit any header."""
     name = "" if out is None else out.resolve().name
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
+
+
+def _context(net: ClusterNet, batch: Batch) -> Tensor:
+    """Features of all stamps, a few at a time."""
+    return torch.cat([net.context(part.images, part.conditions) for part in batch.split(256)])
 
 
 def _multiplies_bfloat16_fast(device: torch.device) -> bool:

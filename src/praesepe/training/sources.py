@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from praesepe.blocks import blocks_of
 from praesepe.errors import InputError
+from praesepe.network.conditions import KINDS, as_tensor
+from praesepe.network.schema import ModelCard
 from praesepe.progress import Setup
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.stamps import Mocks, joined
@@ -17,15 +20,47 @@ from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey
 from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import Labelled
+from praesepe.training.telling import tell
 
 VALIDATION_SEED = 982_451_653
 """Added to the seed of a run for its validation set."""
+
+TOLD = 5
+"""Last number of the seed of what is told."""
+
+
+class Batch(NamedTuple):
+    """Stamps to learn from.
+
+    Attributes
+    ----------
+    images : Tensor, shape (n, band, y, x)
+        e-/s.
+    labels : Tensor, shape (n, quantity)
+        NaN where a quantity means nothing, as the age of what is no cluster.
+    conditions : Tensor, shape (n, value), or None
+        What the network is told beside; NaN where it is not.
+    """
+
+    images: Tensor
+    labels: Tensor
+    conditions: Tensor | None = None
+
+    def part(self, which: slice | Tensor) -> Batch:
+        """Some of the stamps."""
+        told = None if self.conditions is None else self.conditions[which]
+        return Batch(self.images[which], self.labels[which], told)
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """Parts of at most `size` stamps."""
+        for start in range(0, len(self.images), size):
+            yield self.part(slice(start, start + size))
 
 
 class SimulatedSource:
     """Fresh simulated clusters for every step; step k is the same in every run of a seed.
 
-    The labels hold the quantities `infers`.
+    The labels hold what the model infers, the conditions what it is told.
     """
 
     name = "simulations"
@@ -34,31 +69,36 @@ class SimulatedSource:
         self,
         survey: Survey,
         settings: TrainingSettings,
-        infers: Sequence[str],
+        card: ModelCard,
         device: torch.device,
         tables: SurveyTables | None,
         setup: Setup | None,
     ) -> None:
-        self.settings, self.infers = settings, tuple(infers)
+        self.settings, self.infers = settings, card.infers
+        self.conditions = tuple(condition.name for condition in card.conditions)
         self.simulator = Simulator(
             survey, device=device, seed=settings.seed, tables=tables, setup=setup
         )
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a step."""
+    def batch(self, step: int) -> Batch:
+        """The stamps of a step."""
         mocks = self.simulator.draw_block(step, self.settings.batch_size, compute_truth=False)
-        return mocks.images, self._labels(mocks)
+        return self._batch(mocks, self.settings.seed, step)
 
-    def validation(self) -> tuple[Tensor, Tensor]:
+    def validation(self) -> Batch:
         """A fixed set that shares neither clusters nor star fields with the training."""
-        simulator = self.simulator.another(self.settings.seed + VALIDATION_SEED, n_fields=12)
+        seed = self.settings.seed + VALIDATION_SEED
+        simulator = self.simulator.another(seed, n_fields=12)
         blocks = blocks_of(self.settings.valid_size)
         drawn = [simulator.draw_block(b.number, b.n, compute_truth=False) for b in blocks]
-        mocks = joined(drawn)
-        return mocks.images, self._labels(mocks)
+        return self._batch(joined(drawn), seed)
 
-    def _labels(self, mocks: Mocks) -> Tensor:
-        return mocks.values(self.infers).float()
+    def _batch(self, mocks: Mocks, *seed: int) -> Batch:
+        told = tell(
+            self.conditions, self.simulator.survey, mocks.truth, len(mocks), seed=(*seed, TOLD)
+        )
+        labels = mocks.values(self.infers).float()
+        return Batch(mocks.images, labels, None if told is None else told.to(labels.device))
 
 
 def dihedral(image: Tensor, k: int) -> Tensor:
@@ -79,7 +119,13 @@ class LabelledSource:
     name = "labelled clusters"
 
     def __init__(
-        self, labelled: Labelled, survey: Survey, seed: int, batch_size: int, device: torch.device
+        self,
+        labelled: Labelled,
+        survey: Survey,
+        seed: int,
+        batch_size: int,
+        device: torch.device,
+        conditions: Sequence[str] = (),
     ) -> None:
         expected = (len(survey.bands), survey.stamp_size, survey.stamp_size)
         if labelled.images.shape[1:] != expected:
@@ -92,28 +138,26 @@ class LabelledSource:
         images = torch.from_numpy(labelled.images[order].astype(np.float32)).to(device)
         labels = torch.from_numpy(labelled.labels[order].astype(np.float32)).to(device)
         held_out = max(len(order) // 7, 1)
-        self._valid = images[:held_out], labels[:held_out]
-        self._train = images[held_out:], labels[held_out:]
+        sizes = {n: len(survey.bands) if KINDS[n].per_band else 1 for n in conditions}
+        told = as_tensor(None, sizes, len(order), ranges={}, model=survey.name)
+        everything = Batch(images, labels, None if told is None else told.to(device))
+        self._valid = everything.part(slice(held_out))
+        self._train = everything.part(slice(held_out, None))
+        self.everything = everything
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a step; the same for the same seed and step."""
+    def batch(self, step: int) -> Batch:
+        """The stamps of a step; the same for the same seed and step."""
         rng = np.random.default_rng((self.seed, 8, step))
-        images, labels = self._train
-        index = torch.from_numpy(rng.integers(0, len(images), self.batch_size))
+        index = rng.integers(0, len(self._train.images), self.batch_size)
+        images, labels, told = self._train.part(torch.from_numpy(index))
         orientations = rng.integers(0, 8, self.batch_size)
-        turned = [
-            dihedral(image, int(k)) for image, k in zip(images[index], orientations, strict=True)
-        ]
+        turned = [dihedral(image, int(k)) for image, k in zip(images, orientations, strict=True)]
         scatter = self.survey.observation.nuisance.zero_point_mag
         gain = rng.normal(0, scatter, (self.batch_size, images.shape[1], 1, 1))
         factor = torch.from_numpy(10 ** (-0.4 * gain)).to(images)
-        return torch.stack(turned) * factor, labels[index]
+        return Batch(torch.stack(turned) * factor, labels, told)
 
-    def all_images(self) -> Tensor:
-        """The stamps of all clusters, those kept back last."""
-        return torch.cat((self._train[0], self._valid[0]))
-
-    def validation(self) -> tuple[Tensor, Tensor]:
+    def validation(self) -> Batch:
         """The clusters kept back."""
         return self._valid
 

@@ -34,6 +34,7 @@ from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import Labelled
 from praesepe.training.loop import train
 from praesepe.training.signals import Signals
+from praesepe.training.sources import Batch
 
 SCALE = 0.03
 NOISE = 0.3
@@ -137,13 +138,14 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             def __init__(self, survey: Survey, settings: TrainingSettings, *_: object) -> None:
                 self.survey, self.settings = survey, settings
 
-            def batch(self, step: int) -> tuple[Tensor, Tensor]:
+            def batch(self, step: int) -> Batch:
                 size = self.settings.batch_size
                 images, labels = toy_set(size, self.survey, self.settings.seed, step)
-                return spoil(step, images, labels) if spoil else (images, labels)
+                return Batch(*(spoil(step, images, labels) if spoil else (images, labels)))
 
-            def validation(self) -> tuple[Tensor, Tensor]:
-                return toy_set(self.settings.valid_size, self.survey, self.settings.seed, 0, 9)
+            def validation(self) -> Batch:
+                size, seed = self.settings.valid_size, self.settings.seed
+                return Batch(*toy_set(size, self.survey, seed, 0, 9))
 
         monkeypatch.setattr(run, "SimulatedSource", Toy)
 
@@ -680,10 +682,15 @@ def test_impossible_settings(
     assert not (tmp_path / "m").exists()
 
 
-def test_conditions_are_refused_with_a_remedy(survey: Survey, tmp_path: Path) -> None:
-    told = survey.with_values(network={"conditions": ["log_distance"]})
-    with pytest.raises(InputError, match=r"log_distance, which .* leave network\.conditions out"):
-        train_into(told, tmp_path / "m", steps=1, **QUICK)
+def test_simulations_tell_conditions(survey: Survey, tables: SurveyTables, tmp_path: Path) -> None:
+    """The network learns to use them, and goes on from a checkpoint to the same weights."""
+    told = survey.with_values(network={"conditions": ["present", "depth", "psf_fwhm_px", "a_v"]})
+    whole = Estimator.load(train_into(told, tmp_path / "m", steps=4, tables=tables, **QUICK))
+    assert [entry.name for entry in whole.card.conditions][1:] == ["depth", "psf_fwhm_px", "a_v"]
+    weights = whole.net.state_dict()
+    start = Estimator.untrained(told, encoder="tiny").net.state_dict()
+    for name in ("conditions.layers.0.weight", "encoder.modulations.0.linear.weight"):
+        assert not torch.equal(weights[name], start[name]), name
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,8 @@ def make_source(survey: Survey, labelled: Labelled, seed: int = 0, size: int = 6
 def test_batches_are_those_of_seed_and_step(survey: Survey) -> None:
     first, again, other = (make_source(survey, make_labelled(), seed) for seed in (1, 1, 2))
     other.batch(3)
-    images, labels = first.batch(7)
+    images, labels, told = first.batch(7)
+    assert told is None
     assert images.shape == (64, 2, 16, 16)
     assert labels.shape == (64, 3)
     assert images.dtype == labels.dtype == torch.float32
@@ -220,13 +221,13 @@ def test_validation_shares_nothing_with_training(survey: Survey) -> None:
     assert len(kept_back) == 10
     assert len(used) == 60
     assert not kept_back & used
-    assert source.all_images().shape == (70, 2, 16, 16)
+    assert source.everything.images.shape == (70, 2, 16, 16)
 
 
 def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
     labelled = make_labelled()
     source = make_source(survey, labelled, size=400)
-    images, labels = source.batch(0)
+    images, labels, _ = source.batch(0)
     seen, offsets = set(), []
     for image, number in zip(images.numpy(), labels[:, 0].long().tolist(), strict=True):
         original = labelled.images[number]
@@ -277,7 +278,7 @@ def test_labels_that_cannot_be_learnt() -> None:
 def test_double_precision_becomes_single(survey: Survey) -> None:
     labelled = make_labelled()
     double = Labelled(labelled.images.astype(float), labelled.labels.astype(">f8"))
-    images, labels = make_source(survey, double).batch(0)
+    images, labels, _ = make_source(survey, double).batch(0)
     assert images.dtype == labels.dtype == torch.float32
     assert double.fingerprint() == labelled.fingerprint()
 
@@ -295,12 +296,13 @@ def test_labels_have_the_distance_of_each_stamp(
         },
         TruthContext(survey.pc_per_arcsec, np.array([6.0, 10.0]), np.array([1.0, 0.5])),
     )
-    simulator = SimpleNamespace(draw_block=lambda *_, **__: mocks)
+    simulator = SimpleNamespace(draw_block=lambda *_, **__: mocks, survey=survey)
     monkeypatch.setattr("praesepe.training.sources.Simulator", lambda *_, **__: simulator)
     infers = ("a_v", "log_rh", "rh_arcsec", "rh_pc")
     cpu, settings = torch.device("cpu"), TrainingSettings(steps=1)
-    source = SimulatedSource(survey, settings, infers, cpu, tables=None, setup=None)
-    images, labels = source.batch(0)
+    card = SimpleNamespace(infers=infers, conditions=())
+    source = SimulatedSource(survey, settings, card, cpu, tables=None, setup=None)
+    images, labels, _ = source.batch(0)
     assert images is mocks.images
     expected = [[0.3, -0.5, 10**-0.5], [0.1, -1.0, 0.1]]
     np.testing.assert_allclose(labels[:, :3], expected, rtol=1e-6)
@@ -323,12 +325,13 @@ def test_the_validation_set_is_made_of_blocks(
         return SimpleNamespace(draw_block=draw_block)
 
     context = TruthContext(1.0, np.array([6.0, 10.0]), np.array([1.0, 0.5]))
-    made = SimpleNamespace(another=another)
+    made = SimpleNamespace(another=another, survey=survey)
     monkeypatch.setattr("praesepe.training.sources.Simulator", lambda *_, **__: made)
     settings = TrainingSettings(steps=1, seed=5, valid_size=2 * BLOCK_SIZE + 3)
     cpu = torch.device("cpu")
-    source = SimulatedSource(survey, settings, ("log_age",), cpu, tables=None, setup=None)
-    images, labels = source.validation()
+    card = SimpleNamespace(infers=("log_age",), conditions=())
+    source = SimulatedSource(survey, settings, card, cpu, tables=None, setup=None)
+    images, labels, _ = source.validation()
     numbers = torch.arange(3.0).repeat_interleave(BLOCK_SIZE)[: settings.valid_size]
     assert torch.equal(images[:, 0, 0, 0], numbers)
     assert torch.equal(labels[:, 0], numbers)

@@ -129,7 +129,8 @@ class Detector:
         """Draw the sky over every stamp and band, its level and what is left of it."""
         low = self.sky[0]
         u = torch.rand((2, n, len(low), 1, 1), generator=generator, device=low.device)
-        level, left = torch.lerp(*self.sky, u[0]), torch.lerp(*self.left, u[1])
+        level = torch.lerp(self.sky[0], self.sky[1], u[0])
+        left = torch.lerp(self.left[0], self.left[1], u[1])
         return Sky(level[..., 0, 0], left[..., 0, 0])
 
     def expose(

@@ -1,0 +1,174 @@
+"""What a network is told of every stamp in training: as uncertain as what will be measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from praesepe.errors import InputError, listed
+from praesepe.network.conditions import KINDS, PRESENT
+from praesepe.network.transform import prior_range
+from praesepe.rng import stream
+from praesepe.survey import Survey
+
+ALL_BANDS = 0.4
+"""Share of the stamps that have all bands; the others have any two or more."""
+
+NOT_TOLD = 0.1
+"""Share of the stamps of which depth, or width, is not told."""
+
+A_V_TOLD = 0.25
+"""Share of the stamps of which the extinction is told."""
+
+DEPTH_ERROR_MAG, WIDTH_ERROR = 0.1, 0.05
+A_V_ERROR_MAG = 0.3
+"""Largest error of an extinction that is told."""
+
+LEAST_A_V_ERROR_MAG = 0.02
+"""Of an extinction that is told as certain: no density can follow a value to all digits."""
+
+Telling = Callable[["_Stamps"], Tensor]
+
+
+class _Stamps:
+    """What a telling of one condition may use.
+
+    Attributes
+    ----------
+    truth : mapping of str to Tensor, each of shape (n,)
+    survey : Survey
+    n : int
+    present : Tensor, shape (n, band)
+        1 where the network has the band.
+    """
+
+    def __init__(
+        self, survey: Survey, truth: Mapping[str, Tensor], n: int, generator: torch.Generator
+    ) -> None:
+        self.survey, self.truth, self.n, self.generator = survey, truth, n, generator
+        self.present = torch.ones(n, len(survey.bands))
+        self.a_v_error = A_V_ERROR_MAG * self.uniform(n)
+        self.a_v_error[self.uniform(n) >= A_V_TOLD] = torch.nan
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator)
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator)
+
+    def by_band(self, beginning: str) -> Tensor:
+        """A column of the truth for each band, NaN where there is none; (n, band)."""
+        unknown = torch.full((self.n,), torch.nan)
+        columns = (self.truth.get(f"{beginning}_{b}", unknown) for b in self.survey.band_names)
+        return torch.stack([column.cpu() for column in columns], 1)
+
+    def column(self, name: str, otherwise: float) -> Tensor:
+        """A column of the truth, or one value for all; (n,)."""
+        return self.truth.get(name, torch.full((self.n,), otherwise)).cpu()
+
+
+def _some_bands(stamps: _Stamps) -> Tensor:
+    """All bands of `ALL_BANDS` of the stamps; of the others two or more, any number as often."""
+    n_bands = stamps.present.shape[1]
+    kept = 2 + (stamps.uniform(stamps.n) * max(n_bands - 2, 0)).long()
+    kept[stamps.uniform(stamps.n) < ALL_BANDS] = n_bands
+    rank = stamps.uniform(stamps.n, n_bands).argsort(1).argsort(1)
+    stamps.present = (rank < kept[:, None]).float()
+    return stamps.present
+
+
+def _measured(stamps: _Stamps, values: Tensor) -> Tensor:
+    """Values (n, band) of the bands that there are; of some stamps, none."""
+    values = values.masked_fill(stamps.present == 0, torch.nan)
+    values[stamps.uniform(stamps.n) < NOT_TOLD] = torch.nan
+    return values
+
+
+def _depth(stamps: _Stamps) -> Tensor:
+    error = DEPTH_ERROR_MAG * stamps.normal(*stamps.present.shape)
+    return _measured(stamps, stamps.by_band("depth") + error)
+
+
+def _width(stamps: _Stamps) -> Tensor:
+    error = 1 + WIDTH_ERROR * stamps.normal(*stamps.present.shape)
+    return _measured(stamps, stamps.by_band("fwhm") * error)
+
+
+def _a_v(stamps: _Stamps) -> Tensor:
+    """The true extinction with its error; of what is no cluster, any that the prior allows."""
+    low, high = prior_range(stamps.survey, "a_v")
+    true = stamps.column("a_v", low)
+    true = torch.where(true.isnan(), low + (high - low) * stamps.uniform(stamps.n), true)
+    error = torch.hypot(stamps.a_v_error, torch.tensor(LEAST_A_V_ERROR_MAG))
+    return true + error * stamps.normal(stamps.n)
+
+
+def _log_distance(stamps: _Stamps) -> Tensor:
+    return stamps.column("distance_pc", stamps.survey.distance_pc).log10()
+
+
+def _foreground(stamps: _Stamps) -> Tensor:
+    given = stamps.survey.galaxy.foreground_a_v
+    return stamps.column("foreground_a_v", given if isinstance(given, float) else math.nan)
+
+
+TELLINGS: dict[str, Telling] = {
+    PRESENT: _some_bands,
+    "depth": _depth,
+    "psf_fwhm_px": _width,
+    "a_v": _a_v,
+    "a_v_error": lambda stamps: stamps.a_v_error,
+    "foreground_a_v": _foreground,
+    "log_distance": _log_distance,
+}
+"""How each condition is told, by name; in the order in which they are drawn."""
+
+
+def tell(
+    names: tuple[str, ...],
+    survey: Survey,
+    truth: Mapping[str, Tensor],
+    n: int,
+    *,
+    seed: tuple[int, ...],
+) -> Tensor | None:
+    """Conditions of simulated stamps, as `praesepe.network.conditions.as_tensor` gives them.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the conditions, in the network's order.
+    survey : Survey
+    truth : mapping of str to Tensor, each of shape (n,)
+        Of the stamps.
+    n : int
+        Number of stamps.
+    seed : tuple of int
+        Of what is not told, and of the errors of what is.
+
+    Returns
+    -------
+    Tensor, shape (n, value), or None
+        NaN where something is not told; None where the network is told nothing.
+
+    Raises
+    ------
+    InputError
+        Where the simulation does not know what must be told.
+    """
+    if not names:
+        return None
+    stamps = _Stamps(survey, truth, n, stream(seed, torch.device("cpu")))
+    told = {name: telling(stamps) for name, telling in TELLINGS.items() if name in names}
+    for name, values in told.items():
+        if not KINDS[name].optional and not values.isfinite().all():
+            raise InputError(
+                f"simulations of survey {survey.name!r} do not know the condition {name!r}",
+                given=name,
+                allowed=tuple(KINDS),
+                remedy=f"leave it out of the survey's network.conditions ({listed(names)})",
+            )
+    return torch.cat([told[name].reshape(n, -1) for name in names], 1).float()
