@@ -30,7 +30,7 @@ from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.star_samplers import star_sampler
 from praesepe.sky.tables import SurveyTables
-from praesepe.sky.truth import truth_of
+from praesepe.sky.truth import observed_truth, truth_of
 from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey, load_survey
 
@@ -477,38 +477,21 @@ class Simulator:
         if pool is not None and not pool.before_psf:
             background = torch.zeros_like(images)
             density = pool.add_to(background, **given)
-        observed = {} if density is None else {"field_density": density.to(self.device)}
-        observed |= self._by_band("fwhm", self.renderer.widths(len(images), **nuisances))
-        if exposure_s is not None:
-            observed |= self._by_band("exposure", exposure_s)
         sky = None
         if background is None:
             sky = self.detector.draw_sky(len(images), generator=self.generator)
-            seconds = self.detector.exposure.flatten() if exposure_s is None else exposure_s
-            noise = self.detector.noise_in(seconds, sky.level)
-            observed |= magnitudes(noise, self.survey, "depth")
+        observed = observed_truth(
+            self.survey,
+            field_density=None if density is None else density.to(self.device),
+            fwhm_px=self.renderer.widths(len(images), **nuisances),
+            exposure_s=exposure_s,
+            noise=None if sky is None else self.detector.noise_in(exposure_s, sky.level),
+        )
         exposed = self.expose(images, background=background, exposure_s=exposure_s, sky=sky)
         return exposed, observed
 
-    def _by_band(self, beginning: str, values: Tensor) -> dict[str, Tensor]:
-        """Columns of the truth, one for each band, from values (n, band)."""
-        names = (f"{beginning}_{band}" for band in self.survey.band_names)
-        return dict(zip(names, values.unbind(1), strict=True))
-
     def draw_nuisances(self, n: int) -> dict[str, Tensor]:
-        """What the telescope does to each stamp and band, for `render`.
-
-        Parameters
-        ----------
-        n : int
-            Number of stamps.
-
-        Returns
-        -------
-        dict of str to Tensor
-            ``gain`` (n, band), ``blur_px`` (n, band), ``shift_px`` (n, band, 2), where nuisances
-            are wanted; ``psf`` (n, band), where a band has several.
-        """
+        """What the telescope does to each of n stamps, and band, for `render`."""
         return draw_nuisances(
             self.survey,
             n,

@@ -76,6 +76,36 @@ def truth_of(
     return truth if kind is None else known_of(truth, kind)
 
 
+def observed_truth(
+    survey: Survey,
+    *,
+    field_density: Tensor | None,
+    fwhm_px: Tensor,
+    exposure_s: Tensor | None,
+    noise: Tensor | None,
+) -> dict[str, Tensor]:
+    """Columns of what is known of the observation.
+
+    Parameters
+    ----------
+    survey : Survey
+    field_density : Tensor, shape (n,), optional
+        Of the field stars, initial Msun/pc².
+    fwhm_px, exposure_s, noise : Tensor, each of shape (n, band)
+        Width of the PSF; exposure time, where it varies; standard deviation of an empty pixel, e-/s.
+
+    Returns
+    -------
+    dict of str to Tensor, each of shape (n,)
+    """
+    columns = {} if field_density is None else {"field_density": field_density}
+    for beginning, values in (("fwhm", fwhm_px), ("exposure", exposure_s)):
+        if values is not None:
+            names = (f"{beginning}_{band}" for band in survey.band_names)
+            columns |= dict(zip(names, values.unbind(1), strict=True))
+    return columns if noise is None else columns | magnitudes(noise, survey, "depth")
+
+
 def magnitudes(light: Tensor, survey: Survey, prefix: str) -> dict[str, Tensor]:
     """AB magnitudes by band, named ``PREFIX_BAND``, from e-/s of shape (n, band)."""
     return {

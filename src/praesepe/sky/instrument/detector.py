@@ -92,15 +92,17 @@ class Detector:
         self._smooth = [i for i, is_smooth in enumerate(smooth) if is_smooth]
         self._counted = [i for i, is_smooth in enumerate(smooth) if not is_smooth]
 
-    def noise_in(self, exposure_s: Tensor, sky: Tensor | None = None) -> Tensor:
+    def noise_in(self, exposure_s: Tensor | None, sky: Tensor | None = None) -> Tensor:
         """Standard deviation of an empty pixel, e-/s, (..., band).
 
         Parameters
         ----------
-        exposure_s : Tensor, shape (..., band)
+        exposure_s : Tensor, shape (..., band), optional
+            By default the survey's.
         sky : Tensor, shape (..., band), optional
             Level in e-/s; by default the faintest of the survey.
         """
+        exposure_s = self.exposure.flatten() if exposure_s is None else exposure_s
         level = self.sky[0].flatten() if sky is None else sky
         variance = (level + self.dark.flatten()) * exposure_s
         return (variance + self.read_noise.flatten() ** 2).sqrt() / exposure_s * self.smoothing
