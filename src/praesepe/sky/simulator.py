@@ -449,20 +449,17 @@ class Simulator:
         ----------
         grids : Tensor, shape (n, band, grid, grid)
             As from `spread`; changed in place.
-        distance_pc : Tensor, shape (n,)
-            Of the clusters, whose fields are as far.
+        distance_pc, foreground_a_v : Tensor, shape (n,)
+            Of the clusters, and so of their fields; the latter where the survey has a range.
         exposure_s : Tensor, shape (n, band), optional
             Where the survey has a range.
-        foreground_a_v : Tensor, shape (n,), optional
-            Where the survey has a range: that of the clusters, now in front of their fields.
 
         Returns
         -------
         images : Tensor, shape (n, band, y, x)
             e-/s.
         observed : dict of str to Tensor, each of shape (n,)
-            Surface density of the field stars, initial Msun/pc² (NaN where nobody counted them),
-            exposure times where they vary, width of the PSF and, under a simulated sky, depth.
+            See `praesepe.sky.truth.observed_truth`; no depth on real star fields.
         """
         pool, density, background = self.field_pool, None, None
         given: dict[str, Any] = {

@@ -92,7 +92,7 @@ def observed_truth(
     field_density : Tensor, shape (n,), optional
         Of the field stars, initial Msun/pc².
     fwhm_px, exposure_s, noise : Tensor, each of shape (n, band)
-        Width of the PSF; exposure time, where it varies; standard deviation of an empty pixel, e-/s.
+        Width of the PSF; exposure time, where it varies; noise of an empty pixel, e-/s.
 
     Returns
     -------
