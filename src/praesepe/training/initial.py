@@ -1,16 +1,26 @@
-"""The network that a training begins with: random weights, or those of a model."""
+"""The network that a training begins with: random weights, or as much of a model as fits."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError
+import torch
+from torch import Tensor
+
+from praesepe.errors import InputError, listed
 from praesepe.network.estimator import Estimator
 from praesepe.network.schema import ModelCard
 from praesepe.sky.contents import tell_changes
 from praesepe.survey import Survey
 from praesepe.training.config import TrainingSettings
+
+log = logging.getLogger(__name__)
+
+STEM = "encoder.stem.0.weight"
+"""The first convolution, (channels, band, y, x)."""
 
 
 def start_network(
@@ -20,49 +30,130 @@ def start_network(
     *,
     simulated: bool = True,
 ) -> tuple[Estimator, Estimator | None]:
-    """The network that the training begins with, and the model that it is of."""
+    """The network that the training begins with, and the model that it is of.
+
+    Simulations may be of other bands, quantities and conditions than the model's: what fits of its
+    network is taken, the rest begins anew, and the log says which. Labelled clusters, which are
+    few, need the model's own.
+
+    Raises
+    ------
+    InputError
+        Where the model's encoder or stamps are others.
+    """
     start = None if initial is None else Estimator.load(initial)
-    options = settings.head_options
-    if options is None and start is not None:
-        options = start.card.head.settings
+    options, head = settings.head_options, settings.head
+    if start is not None and head in (None, start.card.head.name):
+        head = start.card.head.name
+        options = start.card.head.settings if options is None else options
     fresh = Estimator.untrained(
         survey,
         encoder=settings.encoder or ("small" if start is None else start.card.encoder.name),
-        head=settings.head or ("flow" if start is None else start.card.head.name),
+        head=head or "flow",
         head_options=options,
-        background="removed" if start is None else start.card.background,
+        background=start.card.background if start and _asks_the_same(survey, start) else "removed",
         seed=settings.seed,
     )
     if start is None:
         return fresh, None
-    theirs, ours = start.survey, survey
     if simulated:
-        tell_changes(ours, start.card.hashes.model_dump(), model=start.name)
-    if theirs.band_names != ours.band_names or theirs.stamp_size != ours.stamp_size:
+        tell_changes(survey, start.card.hashes.model_dump(), model=start.name)
+    _check_fit(start, fresh, simulated=simulated)
+    anew = transfer(start, fresh)
+    if anew:
+        log.warning("of model %r all is taken but %s", start.name, listed(anew))
+    return fresh.describe(runs=start.card.runs), start
+
+
+def _asks_the_same(survey: Survey, start: Estimator) -> bool:
+    """Whether a survey has the bands of a model, and lets it infer and know the same."""
+    told = tuple(condition.name for condition in start.card.conditions)
+    ours = (survey.band_names, survey.network.infers, survey.network.conditions)
+    return ours == (start.survey.band_names, start.infers, told)
+
+
+def _check_fit(start: Estimator, fresh: Estimator, *, simulated: bool) -> None:
+    """Stop where nothing of the model can be gone on from."""
+    theirs, ours = start.survey, fresh.survey
+    if theirs.stamp_size != ours.stamp_size:
         raise InputError(
-            f"model {start.name!r} takes {theirs.stamp_size} px stamps in {theirs.band_names}, "
-            f"survey {ours.name!r} has {ours.stamp_size} px in {ours.band_names}; they must agree"
+            f"model {start.name!r} takes {theirs.stamp_size} px stamps, survey {ours.name!r} has "
+            f"{ours.stamp_size} px; they must agree",
+            given=ours.stamp_size,
+            allowed=theirs.stamp_size,
         )
     old, new = network_of(start.card), network_of(fresh.card)
-    different = [f"{key} {old[key]!r}, not {new[key]!r}" for key in new if old[key] != new[key]]
+    must_agree = ["encoder"] if simulated else list(new)
+    different = [f"{k} {old[k]!r}, not {new[k]!r}" for k in must_agree if old[k] != new[k]]
     if different:
-        raise InputError(f"model {start.name!r} has {'; '.join(different)}; they must agree")
-    if start.card.head.name == "grid" and start.card.priors != fresh.card.priors:
         raise InputError(
-            f"the cells of {start.name!r} lie in the prior {start.card.priors}, the survey has "
-            f"{fresh.card.priors}; a network with a grid goes on with its own prior only"
+            f"model {start.name!r} has {'; '.join(different)}; they must agree",
+            given={key: new[key] for key in must_agree},
+            allowed={key: old[key] for key in must_agree},
         )
-    fresh.net.load_state_dict(start.net.state_dict())
-    return fresh.describe(runs=start.card.runs), start
 
 
 def network_of(card: ModelCard) -> dict[str, Any]:
     """What makes a network, as far as its card says."""
     return {
         "background": card.background,
+        "bands": [band.name for band in card.bands],
         "encoder": card.encoder.name,
         "head": card.head.name,
         "head_options": dict(card.head.settings),
         "infers": list(card.infers),
         "conditions": [condition.name for condition in card.conditions],
     }
+
+
+def goes_on(start: ModelCard, card: ModelCard) -> bool:
+    """Whether a network is wholly that of the model from which it starts."""
+    same_cells = card.head.name != "grid" or start.priors == card.priors
+    return same_cells and network_of(start) == network_of(card)
+
+
+@torch.no_grad()
+def transfer(start: Estimator, fresh: Estimator) -> list[str]:
+    """Copy what fits of one network to another; return what begins anew, in words.
+
+    Of the first convolution the channels of bands that both have are copied, and those of others
+    are their mean, all scaled to the number of bands. A head is copied as a whole, with the scales
+    of its labels, or not at all; the cells of a grid lie in one prior.
+    """
+    theirs, ours = start.net.state_dict(), fresh.net.state_dict()
+    bands = start.survey.band_names, fresh.survey.band_names
+    same_bands = bands[0] == bands[1]
+    whole = ("head.", "labels.")
+    fits = _same_shapes(theirs, ours, whole) and start.infers == fresh.infers
+    fits &= fresh.card.head.name != "grid" or start.card.priors == fresh.card.priors
+    for key, value in ours.items():
+        if key == STEM and not same_bands:
+            value.copy_(_stem(theirs[key], *bands))
+        elif key.startswith(whole):
+            value.copy_(theirs[key] if fits else value)
+        elif key != "stamps.scale" or same_bands:
+            same = key in theirs and theirs[key].shape == value.shape
+            value.copy_(theirs[key] if same else value)
+    new_bands = [name for name in bands[1] if name not in bands[0]]
+    told = start.card.conditions != fresh.card.conditions
+    return [
+        *([] if fits else ["the head"]),
+        *(["what it is told"] if told and fresh.card.conditions else []),
+        *([f"the channels of {listed(new_bands)}"] if new_bands else []),
+    ]
+
+
+def _same_shapes(one: dict[str, Tensor], other: dict[str, Tensor], parts: tuple[str, ...]) -> bool:
+    """Whether two networks have the same tensors whose names begin with one of `parts`."""
+    shapes = [
+        {key: value.shape for key, value in state.items() if key.startswith(parts)}
+        for state in (one, other)
+    ]
+    return shapes[0] == shapes[1]
+
+
+def _stem(theirs: Tensor, old: Sequence[str], new: Sequence[str]) -> Tensor:
+    """Weights of a first convolution (channels, band, y, x) for other bands."""
+    mean = theirs.mean(1)
+    columns = [theirs[:, old.index(name)] if name in old else mean for name in new]
+    return torch.stack(columns, 1) * (len(old) / len(new))

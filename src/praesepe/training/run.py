@@ -31,7 +31,7 @@ from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey
 from praesepe.training.checkpoint import check_same_run, read_checkpoint, write_checkpoint
 from praesepe.training.config import TrainingSettings
-from praesepe.training.initial import network_of, start_network
+from praesepe.training.initial import goes_on, network_of, start_network
 from praesepe.training.labelled import Labelled
 from praesepe.training.metrics import MetricsLog, Report
 from praesepe.training.sources import Batch, LabelledSource, SimulatedSource, Source
@@ -64,7 +64,8 @@ class Run:
         self.survey, self.out, self.labelled, self.device = survey, out, labelled, device
         self.identity = self._identify(settings)
         if settings.freeze_bn_after is None:
-            settings = replace(settings, freeze_bn_after=0.5 if initial is None else 0.0)
+            whole = self.initial is not None and goes_on(self.initial.card, self.estimator.card)
+            settings = replace(settings, freeze_bn_after=0.0 if whole else 0.5)
         self.settings = settings
         self.net = self.estimator.to(device).net.train()
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)

@@ -31,6 +31,7 @@ from praesepe.survey import Survey, parse_survey
 from praesepe.training import run
 from praesepe.training.checkpoint import read_checkpoint
 from praesepe.training.config import TrainingSettings
+from praesepe.training.initial import start_network
 from praesepe.training.labelled import Labelled
 from praesepe.training.loop import train
 from praesepe.training.signals import Signals
@@ -834,8 +835,43 @@ def test_a_training_goes_on_from_a_model_of_another_simulator(
     assert [run.steps for run in card.runs] == [3, 2]
     assert card.runs[0].survey_fingerprint != card.runs[1].survey_fingerprint
     wider = make_survey(clusters={"log_mass": [2.0, 4.0]})
-    with pytest.raises(InputError, match="a grid goes on with its own prior only"):
-        train_into(wider, tmp_path / "c", initial=first, **settings)
+    anew, _ = start_network(wider, TrainingSettings(steps=1), first)  # its cells are others
+    assert same_parts(anew, Estimator.load(first)) == {"encoder": True, "head": False}
+
+
+def same_parts(one: Estimator, other: Estimator) -> dict[str, bool]:
+    """Which parts of two networks have the same weights."""
+    same = {}
+    for part in ("encoder", "head"):
+        mine, theirs = (getattr(model.net, part).state_dict() for model in (one, other))
+        same[part] = all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    return same
+
+
+def test_a_training_goes_on_with_other_bands_quantities_and_conditions(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy()
+    first = Estimator.load(train_into(survey, tmp_path / "a", steps=3, **QUICK))
+    band = survey.bands[0]
+    other = band.model_copy(update={"name": "F814W", "filter": "acs_wfc_f814w"})
+    two = survey.with_values(observation={"bands": (other, band)})
+    anew, _ = start_network(two, TrainingSettings(steps=1), first)
+    stem, theirs = (m.net.encoder.stem[0].weight for m in (anew, first))
+    torch.testing.assert_close(stem, theirs.repeat(1, 2, 1, 1) / 2)
+    assert same_parts(anew, first)["head"]
+    assert "all is taken but the channels of F814W" in caplog.text
+    assert anew.card.background == "removed"
+    told = two.with_values(
+        clusters={"a_v": (0.0, 1.0)},
+        network={"infers": ("log_age", "log_mass", "log_rh", "a_v"), "conditions": ("present",)},
+    )
+    caplog.clear()
+    anew, _ = start_network(told, TrainingSettings(steps=1), first)
+    assert "but the head, what it is told and the channels of F814W" in caplog.text
+    for name in ("stages.0.0.path.0.weight", "rings.head.0.weight"):
+        mine, theirs = (m.net.encoder.state_dict()[name] for m in (anew, first))
+        assert torch.equal(mine, theirs), name
 
 
 def test_settings_that_change_nothing_end_no_run(
