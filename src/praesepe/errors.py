@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
 import operator
@@ -64,8 +65,8 @@ class InputError(PraesepeError, ValueError):
 
     def at(self, place: str) -> InputError:
         """The same error, whose message begins with where it was met."""
-        error = InputError(f"{place}: {self.args[0]}")
-        vars(error).update(vars(self))
+        error = copy.copy(self)
+        error.args = (f"{place}: {self.args[0]}",)
         return error
 
     def __str__(self) -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import ast
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from astropy.table import Table
 
+import praesepe
 from praesepe.cli.common import as_options
 from praesepe.errors import InputError, already_exists, listed, reason, refuse_unused, unknown
+from praesepe.images.catalog.tables import READ_SUFFIXES
+from praesepe.mocks.sets import SUFFIXES
 
 
 def test_the_message_is_made_of_what_the_error_carries() -> None:
@@ -74,12 +80,17 @@ def test_python_in_the_words_of_the_command_line(code: str, options: str) -> Non
     assert bool(as_options(code)) == bool(options)
 
 
+@cache
+def _modules(repository: Path) -> list[tuple[Path, ast.Module]]:
+    paths = sorted((repository / "src" / "praesepe").rglob("*.py"))
+    return [(path, ast.parse(path.read_text())) for path in paths]
+
+
 def _strings(repository: Path) -> Iterator[tuple[Path, ast.Constant, str | None]]:
     """Every text in the library and the keyword that it is given for."""
-    for path in sorted((repository / "src" / "praesepe").rglob("*.py")):
+    for path, tree in _modules(repository):
         if "cli" in path.parts:
             continue
-        tree = ast.parse(path.read_text())
         keywords = {
             id(word.value): word.arg
             for call in ast.walk(tree)
@@ -99,6 +110,78 @@ def test_only_the_command_line_names_its_options(repository: Path) -> None:
         if re.search("--[a-z]", node.value) and path.name != "demo.py"
     ]
     assert named == []
+
+
+def test_errors_carry_what_was_given_and_what_helps(repository: Path) -> None:
+    """Every one, of the command line too; the helpers of `praesepe.errors` do by themselves."""
+    without = [
+        f"{path}:{call.lineno}"
+        for path, tree in _modules(repository)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("InputError", "errors.InputError")
+        and not {"given"} < {word.arg for word in call.keywords} - {"code"}
+    ]
+    assert without == []
+
+
+SURVEY = praesepe.load_survey("phat")
+PHAT = SURVEY.band_names
+TABLE = {"ra": [10.0], "dec": [41.0], "xc": [5.0], "yc": [5.0]}
+
+
+def _arrays(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    return {band: np.ones(shapes.get(band, (9, 9)), np.float32) for band in PHAT}
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "allowed", "remedy"),
+    [
+        (lambda _: praesepe.load_survey("phatt"), "phatt", praesepe.survey_names(), "Or give"),
+        (lambda f: praesepe.load_survey(f / "a.toml"), "a.toml", None, "write one to start from"),
+        (lambda _: SURVEY.with_values(galaxy={"distance": 1}), {"galaxy.distance": 1},
+         {"galaxy.distance": tuple(type(SURVEY.galaxy).model_fields)}, ""),
+        (lambda _: SURVEY.with_values(galaxy={"distance_pc": -1.0}),
+         {"galaxy.distance_pc": -1.0}, {"galaxy.distance_pc": "Input should be greater than 0"},
+         ""),
+        (lambda f: praesepe.init_survey(f / "a.txt"), "a.txt", ".toml", ""),
+        (lambda _: praesepe.Catalog.read(Table(TABLE), x="xc", y="yc"), None, (0, 1), "give 1"),
+        (lambda _: praesepe.Catalog.read(Table(TABLE), origin=2), 2, (0, 1), ""),
+        (lambda f: praesepe.Catalog.read(f / "a.doc"), "a.doc", READ_SUFFIXES, ""),
+        (lambda _: praesepe.Mosaic.read(_arrays(F336W=(9, 8)), "phat"),
+         {"F336W": (9, 8), "F475W": (9, 9), "F814W": (9, 9)}, "the same for all bands", ""),
+        (lambda _: praesepe.Mosaic.read({"F475W": np.ones((9, 9))}, "phat"), ("F475W",), PHAT,
+         "Give exactly one image"),
+        (lambda _: praesepe.simulate("phat", n=0), 0, "a whole number, at least 1", ""),
+        (lambda f: praesepe.simulate("phat", n=1, out=f / "a.png"), ".png", SUFFIXES, "for a fold"),
+        (lambda f: praesepe.simulate("phat", n=600, out=f / "a", shards=9), 9, (1, 3), "give 1 to"),
+        (lambda _: praesepe.simulate_mosaic("phat", n=1, size=10), 10, "at least 64", "make it la"),
+        (lambda f: praesepe.train("phat", out=f / "a"), (None, None), None, "give either minutes"),
+        (lambda _: praesepe.load_isochrones().nearest_metallicity(0.5), 0.5, (0.0002, 0.03), ""),
+        (lambda f: praesepe.import_isochrones([f / "a"], name="sse"), "sse", None, "choose anoth"),
+        (lambda f: praesepe.read_samples(f / "a.parquet"), "a.parquet", None, "correct its path"),
+        (lambda _: praesepe.Estimator.load("phat").predict(np.ones((1, 3, 8, 8))), (1, 3, 8, 8),
+         ("n", 3, 64, 64), ""),
+    ],
+)  # fmt: skip
+def test_what_errors_of_the_library_carry(
+    tmp_path: Path, call: Callable[[Path], object], given: object, allowed: object, remedy: str
+) -> None:
+    with pytest.raises(InputError) as found:
+        call(tmp_path)
+    error = found.value
+    carried = error.given
+    assert (Path(carried).name if str(tmp_path) in str(carried) else carried) == given
+    assert error.allowed == allowed
+    assert error.remedy.startswith(remedy)
+    assert bool(error.remedy) == bool(remedy)
+    assert str(error).endswith((error.remedy, f"({error.code})"))
+
+
+def test_an_error_says_where_it_was_met() -> None:
+    error = InputError("no unit", given="", allowed="Jy", remedy="give one").at("band 'A'")
+    assert str(error) == "band 'A': no unit; give one"
+    assert (error.given, error.allowed) == ("", "Jy")
 
 
 def test_what_errors_advise_is_an_option(repository: Path) -> None:

@@ -79,7 +79,7 @@ class Images:
         named = by_band("--image", self.image)
         files = {band: file if "://" in file else Path(file) for band, file in named.items()}
         if not files:
-            raise InputError("no images; give --image BAND=FILE for every band.")
+            raise InputError("no images", given=(), remedy="give --image BAND=FILE for every band.")
         return files
 
     def reading(self) -> dict[str, Any]:
@@ -205,8 +205,10 @@ def by_band(option: str, pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or []:
         band, _, value = pair.partition("=")
         if not (band and value):
-            raise InputError(f"{option} {pair}: write BAND=…, e.g. {option} F475W={example}")
+            remedy = f"write BAND=…, e.g. {option} F475W={example}"
+            raise InputError(f"{option} {pair}", given=pair, remedy=remedy)
         if band in values:
-            raise InputError(f"{option} {pair}: band {band!r} is given twice.")
+            fault = f"band {band!r} is given twice"
+            raise InputError(f"{option} {pair}: {fault}", given=pair, remedy="give it once")
         values[band] = value
     return values

@@ -81,7 +81,11 @@ def train(
 
     device = machine.check()
     if (minutes is None) == (steps is None):
-        raise InputError("give either --minutes or --steps, to say how long to train.")
+        raise InputError(
+            "how long to train must be said once",
+            given=(minutes, steps),
+            remedy="give either --minutes or --steps.",
+        )
     described = load_survey(survey)
     labelled = _annotated(described, catalog, images, pixels)
     checkpoint = out / "checkpoint.safetensors"
@@ -135,7 +139,9 @@ def _annotated(
 
     if (catalog is None) != (not images.image):
         raise InputError(
-            "annotated clusters need both --catalog and --image BAND=FILE for every band."
+            "annotated clusters need both --catalog and --image BAND=FILE for every band",
+            given=(catalog, images.image),
+            remedy="give both, or neither.",
         )
     told = asdict(pixels) | images.reading()
     if catalog is None:

@@ -205,5 +205,6 @@ def _degrees(text: str | None) -> tuple[float, float] | None:
     try:
         ra, dec = map(float, text.split(","))
     except ValueError:
-        raise InputError(f"--center {text}: write RA,DEC in degrees, e.g. 11.10,41.56") from None
+        remedy = "write RA,DEC in degrees, e.g. 11.10,41.56"
+        raise InputError(f"--center {text}", given=text, remedy=remedy) from None
     return ra, dec

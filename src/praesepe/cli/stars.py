@@ -10,7 +10,7 @@ from rich.table import Table as ScreenTable
 
 from praesepe.cli.common import Overwrite
 from praesepe.cli.screen import console_on, say
-from praesepe.errors import InputError, already_exists
+from praesepe.errors import InputError, already_exists, must_be
 
 DEFAULT_BANDS = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 
@@ -91,7 +91,7 @@ def stars_show(
     curves = [load_passband(one) for one in band or DEFAULT_BANDS]
     out = out or Path(f"{short}.png")
     if out.suffix.lower() not in (".png", ".pdf"):
-        raise InputError(f"{out}: the name of a figure ends in .png or .pdf")
+        raise must_be("the ending of a figure", out.suffix, (".png", ".pdf"))
     if out.exists() and not overwrite:
         raise already_exists(out)
     embedded = IsochroneGrid.embedded()

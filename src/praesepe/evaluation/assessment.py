@@ -229,5 +229,7 @@ def _refuse_training_seed(estimator: Estimator, seed: int) -> None:
     if seed in estimator.training_seeds:
         raise InputError(
             f"seed {seed} is the one that {estimator.name!r} was trained with: it would be judged "
-            f"on clusters it has seen. Choose another, e.g. {seed + 1}."
+            "on clusters it has seen.",
+            given=seed,
+            remedy=f"Choose another, e.g. {seed + 1}.",
         )

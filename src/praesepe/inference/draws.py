@@ -253,7 +253,7 @@ def read_samples(path: str | Path) -> Samples:
             allowed=SAMPLE_SUFFIXES,
         )
     if not path.exists():
-        raise InputError(f"no file of draws at {path}", given=path)
+        raise InputError(f"no file of draws at {path}", given=path, remedy="correct its path")
     read = {".parquet": _read_parquet, ".zarr": _read_zarr}.get(suffix, _read_hdf5)
     try:
         return read(path)

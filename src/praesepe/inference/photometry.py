@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, must_be
 from praesepe.lazy import extras
 
 
@@ -47,7 +47,7 @@ def aperture_flux(
 
     stack = np.asarray(images)
     if stack.ndim != 4:
-        raise InputError(f"images of shape {stack.shape}: give (n, band, y, x)")
+        raise must_be("shape of images", stack.shape, "(n, band, y, x)")
     n, _, height, width = stack.shape
     rings = (0.0, 0.0) if sky_px is None else sky_px
     places = [np.broadcast_to(np.asarray(v, dtype=float), n) for v in (x, y, radius_px, *rings)]
@@ -58,7 +58,10 @@ def aperture_flux(
             raise InputError(
                 f"stamp {k}: a circle of {radius:.4g} px and a ring of {inner:.4g} to {outer:.4g} "
                 f"px; radii must be positive and ascend, and stay within {max(reach, 0):.4g} px of "
-                "the center; make the stamps larger"
+                "the center",
+                given=(radius, inner, outer),
+                allowed=(0.0, max(reach, 0.0)),
+                remedy="make the stamps larger",
             )
         circle = CircularAperture((x_k, y_k), radius)
         flux[k] = _light(stack[k], circle)

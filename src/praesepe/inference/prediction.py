@@ -279,7 +279,8 @@ def _checked_outputs(*paths: str | Path | None, overwrite: bool) -> list[Path | 
     checked = [p if p is None else check_output(p, s, overwrite=overwrite) for p, s in wanted]
     given = [path.resolve() for path in checked if path is not None]
     if len(set(given)) < len(given):
-        raise InputError("the table, the regions and the samples need different paths.")
+        message = "the table, the regions and the samples have the same path"
+        raise InputError(message, given=given, remedy="give different ones")
     return checked
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, listed, unknown
+from praesepe.errors import InputError, check_number, listed, unknown
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Result:
         if self._draws is None:
             raise InputError(
                 "the draws of this result were not kept, only their percentiles",
+                given=None,
                 remedy="keep them, or write them to a file",
                 code='keep="draws", or samples="draws.parquet"',
             )
@@ -205,7 +206,8 @@ class Result:
         draws = self.draws(row)
         if not np.isfinite(draws).all():
             flags = int(self.table["flags"][row])
-            raise InputError(f"row {row} was not measured (flags {flags})", given=row)
+            fault = f"was not measured (flags {flags})"
+            raise InputError(f"row {row} {fault}", given=row, remedy="choose one that was")
         figure = figure_posterior(draws, [quantities.get(name) for name in self.infers])
         column = self.catalog.id_column
         who = f"row {row}" if column is None else str(self.catalog.table[column][row])
@@ -260,8 +262,7 @@ class Result:
 
     def _row(self, row: int) -> int:
         """Number of a row from 0, which may be given from the end."""
-        if not -len(self) <= row < len(self):
-            raise InputError(f"row {row} of a result with {len(self)} rows", given=row)
+        check_number("row", row, -len(self), len(self) - 1)
         return row % len(self)
 
     def _stamp(self, row: int) -> Stamps:

@@ -82,7 +82,9 @@ def _inside(x: Places, y: Places, wcs: WCS, scale_arcsec: float, label: str) -> 
     if not inside.any():
         raise InputError(
             f"{label}: none of its {len(x)} clusters lies on {mosaic} "
-            f"({width * scale_arcsec:.1f} arcsec); make it larger, or move its center"
+            f"({width * scale_arcsec:.1f} arcsec)",
+            given=(height, width),
+            remedy="make it larger, or move its center",
         )
     outside = np.flatnonzero(~inside) + 1
     if len(outside):
@@ -108,7 +110,9 @@ def _parameters(
         units = ", ".join(_described(name, known[name])[0] for name in NEEDED)
         raise InputError(
             f"{label} lacks {listed(missing)}; it has {listed(table.colnames)}. Needed are "
-            f"{listed(NEEDED)} ({units}) and positions; optional are {listed(optional)}"
+            f"{listed(NEEDED)} ({units}) and positions; optional are {listed(optional)}",
+            given=table.colnames,
+            allowed=(*NEEDED, *optional),
         )
     _check_names(table.colnames, label, {*known, *named}, logarithms | positions)
     values = {
@@ -130,9 +134,11 @@ def _values(table: Table, name: str, quantity: Quantity, label: str) -> NDArray[
         good |= np.isposinf(values)
     if not good.all():
         row = int(np.argmin(good))
+        allowed = f"{'positive' if quantity.linear else 'finite'} numbers"
         raise InputError(
-            f"{label}, row {row + 1}: {name} = {values[row]:g}; allowed are "
-            f"{'positive' if quantity.linear else 'finite'} numbers"
+            f"{label}, row {row + 1}: {name} = {values[row]:g}; allowed are {allowed}",
+            given=float(values[row]),
+            allowed=allowed,
         )
     return np.log10(values) if quantity.linear else values
 

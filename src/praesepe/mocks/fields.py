@@ -185,16 +185,20 @@ def _clean_places(
     if min(mosaic.shape) - 2 * edge_px < size:
         raise InputError(
             f"the mosaic of {mosaic.shape[1]}×{mosaic.shape[0]} px holds no field of {size} px "
-            f"{edge_px} px from its edge; give smaller fields, or a smaller distance from the edge"
+            f"{edge_px} px from its edge",
+            given=(size, edge_px),
+            remedy="give smaller fields, or a smaller distance from the edge",
         )
     clusters = cluster_cells(mosaic, known, radius_arcsec)
     missing, saturated = scan(mosaic, progress)
     clean, removed = clean_places(clusters, missing, saturated, size, edge_px=edge_px)
     if not removed.clean:
         raise InputError(
-            f"a mosaic with no clean field left: {'; '.join(removed.sentences())}. Give fields "
-            f"smaller than {size} px, a smaller radius around the excluded clusters, or another "
-            "mosaic; where too much counts as saturated, put saturation_e into the survey's bands."
+            f"a mosaic with no clean field left: {'; '.join(removed.sentences())}.",
+            given=size,
+            remedy=f"Give fields smaller than {size} px, a smaller radius around the excluded "
+            "clusters, or another mosaic; where too much counts as saturated, put saturation_e "
+            "into the survey's bands.",
         )
     return clean, removed
 
@@ -202,9 +206,7 @@ def _clean_places(
 def _radius_arcsec(given: float | None, survey: Survey) -> float:
     """How far the fields keep from known clusters; half a stamp by default."""
     radius = survey.stamp_size / 2 * survey.pixel_scale_arcsec if given is None else given
-    if not 0 <= radius < math.inf:
-        raise InputError(f"exclude_radius = {radius:g}: a radius in arcsec is 0 or more")
-    return radius
+    return float(check_number("exclude_radius_arcsec", radius, 0, whole=False))
 
 
 # Files

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe.arrays import rates
-from praesepe.errors import InputError
+from praesepe.errors import InputError, must_be
 from praesepe.files import atomic, check_output
 from praesepe.mocks.mosaics import check_places
 from praesepe.mocks.stamps import FITS_SUFFIXES, simulated_by, truth_hdu
@@ -236,20 +236,20 @@ def _exposures(
     times = np.asarray(exposure_s, np.float32)
     if times.shape not in (shape, shape[1:]) or not (np.isfinite(times) & (times > 0)).all():
         raise InputError(
-            f"exposure_s of shape {times.shape}: give positive times, one for each band, or for "
-            "each stamp and band"
+            f"exposure_s of shape {times.shape}",
+            given=exposure_s,
+            allowed=(shape[1:], shape),
+            remedy="give positive times, one for each band, or for each stamp and band",
         )
     return torch.as_tensor(np.broadcast_to(times, shape).copy(), device=simulator.device)
 
 
 def _check_shape(stack: NDArray[np.float32], n: int, n_bands: int, *, mosaic: bool) -> None:
     if stack.ndim != 4 or stack.shape[1] != n_bands:
-        raise InputError(
-            f"images of shape {stack.shape[int(mosaic) :]}: a mosaic is (band, y, x), stamps are "
-            f"(n, band, y, x), with {n_bands} bands"
-        )
+        allowed = f"(band, y, x) for a mosaic, (n, band, y, x) for stamps, of {n_bands} bands"
+        raise must_be("shape of images", stack.shape[int(mosaic) :], allowed)
     if not mosaic and len(stack) != n:
-        raise InputError(f"{n} clusters for {len(stack)} stamps; give one for each stamp")
+        raise must_be("the number of clusters", n, f"{len(stack)}, one for each stamp")
 
 
 def _places(
@@ -266,7 +266,11 @@ def _places(
         offset = torch.stack((clusters.x_offset, clusters.y_offset)).cpu().double().numpy()
         x_px, y_px = offset + np.array([[width // 2], [height // 2]])
     elif x is None or y is None:
-        raise InputError("give both x and y, the centers of the clusters in pixels")
+        raise InputError(
+            "x or y is not given",
+            given=(x, y),
+            remedy="give both, the centers of the clusters in pixels",
+        )
     else:
         x_px, y_px = (np.asarray(values, np.float64) for values in (x, y))
     check_places(x_px, y_px, len(clusters), (height, width))

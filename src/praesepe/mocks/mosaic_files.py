@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.errors import InputError, check_number, listed, refuse_unused
+from praesepe.errors import InputError, check_number, listed, must_be, refuse_unused
 from praesepe.files import check_space, output_folder, replace_set
 from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
@@ -209,6 +209,7 @@ def _check_source(catalog: object, n: int | None) -> None:
         raise InputError(
             f"{'neither' if n is None else 'both'} a catalog of clusters "
             f"{'nor' if n is None else 'and'} a number of random ones is given",
+            given=(catalog, n),
             remedy="give one of the two, such as the number",
             code="n=300",
         )
@@ -224,13 +225,17 @@ def _checked(survey: Survey, n: int, size: int, density: float | None, seed: int
     density = float(check_number("density", density, 0, whole=False))
     if size < survey.stamp_size:
         raise InputError(
-            f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px; make it larger"
+            f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px",
+            given=size,
+            allowed=f"at least {survey.stamp_size}",
+            remedy="make it larger",
         )
     if survey.galaxy.field.files is not None and density > 0:
         raise InputError(
             f"galaxy.field.files = {survey.galaxy.field.files}: a mosaic has a simulated star "
-            "field, real ones are for stamps; leave `files` out of the survey, or ask for no field "
-            "(density 0)"
+            "field, real ones are for stamps",
+            given=survey.galaxy.field.files,
+            remedy="leave `files` out of the survey, or ask for no field (density 0)",
         )
     return density
 
@@ -245,7 +250,11 @@ def middle_position(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[float, flo
     """Direction of the median of the positions' unit vectors, deg: right across RA = 0, too."""
     good = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     if not good.any():
-        raise InputError("no row of the catalog has a position")
+        raise InputError(
+            "no row of the catalog has a position",
+            given=ra_deg.tolist(),
+            remedy="give at least one, or the center",
+        )
     ra, dec = np.radians(ra_deg[good]), np.radians(dec_deg[good])
     vectors = (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec))
     x, y, z = (np.median(v) for v in vectors)  # one stray position does not matter
@@ -288,10 +297,8 @@ def mosaic_wcs(survey: Survey, size: int, *, center_deg: tuple[float, float] = C
 
     ra_deg, dec_deg = center_deg
     if not (0 <= ra_deg <= 360 and -90 <= dec_deg <= 90):
-        raise InputError(
-            f"center {ra_deg:g}, {dec_deg:g}: right ascension is 0 to 360 degrees, declination "
-            "-90 to 90"
-        )
+        allowed = "right ascension of 0 to 360 degrees, declination of -90 to 90"
+        raise must_be("center", center_deg, allowed)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.cunit = ["deg", "deg"]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe.blocks import Block, blocks_of, map_blocks
-from praesepe.errors import InputError
+from praesepe.errors import InputError, must_be
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.rng import stream
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
@@ -227,15 +227,16 @@ def convolve_tiles(
 def check_places(x: Places, y: Places, n: int, shape: tuple[int, int]) -> None:
     """Stop where n clusters do not have places on an image of a shape (y, x)."""
     if not x.shape == y.shape == (n,):
-        raise InputError(f"{n} clusters need {n} places; x has shape {x.shape}, y {y.shape}")
+        raise must_be("shapes of x and y", (x.shape, y.shape), f"({n},) for {n} clusters")
     height, width = shape
     inside = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
     if not inside.all():
         first = int(np.argmin(inside))
         raise InputError(
             f"{n - int(inside.sum())} of {n} clusters lie outside the image of {width}×{height} "
-            f"px, first number {first + 1}: x = {x[first]:g}, y = {y[first]:g}; leave them out or "
-            "make the image larger"
+            f"px, first number {first + 1}: x = {x[first]:g}, y = {y[first]:g}",
+            given=(float(x[first]), float(y[first])),
+            remedy="leave them out or make the image larger",
         )
 
 
@@ -249,7 +250,11 @@ def scatter_clusters(
     rng, stamp = np.random.default_rng(seed), survey.stamp_size
     low, high = stamp // 2 + 2, size - stamp // 2 - 2
     if high <= low:
-        raise InputError(f"a mosaic of {size} px holds no stamp of {stamp} px; make it larger")
+        raise InputError(
+            f"a mosaic of {size} px holds no stamp of {stamp} px",
+            given=size,
+            remedy="make it larger",
+        )
     place = np.empty((n, 2), np.int64)
     found = in_vain = 0
     while found < n and in_vain < 3000:
@@ -261,7 +266,9 @@ def scatter_clusters(
             in_vain = 0
     if found < n:
         raise InputError(
-            f"only {found} of {n} clusters fit into {size}×{size} px; make the mosaic larger"
+            f"only {found} of {n} clusters fit into {size}×{size} px",
+            given=n,
+            remedy="make the mosaic larger",
         )
     clusters = draw_clusters(survey, n, generator=stream((seed, 0), torch.device("cpu")))
     offset = np.stack((clusters.x_offset.numpy(), clusters.y_offset.numpy()))

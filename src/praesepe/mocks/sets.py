@@ -22,8 +22,8 @@ from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
 from praesepe.device import usable_device
-from praesepe.errors import InputError, check_number, refuse_unused, unknown
-from praesepe.files import atomic, check_output, check_space, remove, remove_debris
+from praesepe.errors import InputError, check_number, refuse_unused, unknown, unusable
+from praesepe.files import atomic, check_output, check_space, refuse_file, remove, remove_debris
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import difference
@@ -238,7 +238,8 @@ def _parts(
     what = f"a set of {whole.n:,} clusters"
     if shards is not None or shard_size is not None:
         if path is None:
-            raise InputError("shards are files; say where they go", code="out='mocks'")
+            remedy = "say where they go"
+            raise InputError("shards are files", given=path, remedy=remedy, code="out='mocks'")
         size = clusters_per_shard(whole.n, shards, shard_size)
         return _open_folder(path, whole, size, format or "fits", what, overwrite=overwrite)
     if path is None:
@@ -253,7 +254,9 @@ def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Pa
     """One file: its ending, and whether it may be written."""
     if format is not None:
         raise InputError(
-            f"format {format!r} is for shards; a single file has it in its name, {path.name}"
+            f"format {format!r} is for shards",
+            given=format,
+            remedy=f"leave it out: a single file has it in its name, {path.name}",
         )
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
@@ -276,20 +279,29 @@ def clusters_per_shard(n: int, shards: int | None, shard_size: int | None) -> in
     """
     n_blocks = -(-n // BLOCK_SIZE)
     if shards is not None and shard_size is not None:
-        raise InputError("give either the number of shards or their size, not both")
+        raise InputError(
+            f"{shards} shards of {shard_size} clusters",
+            given=(shards, shard_size),
+            remedy="give either the number of shards or their size, not both",
+        )
     if shards is not None:
         if not 1 <= shards <= n_blocks:
             raise InputError(
                 f"{shards} shards: {n:,} clusters are {n_blocks} blocks of {BLOCK_SIZE}, and a "
-                f"shard holds whole blocks; give 1 to {n_blocks}"
+                "shard holds whole blocks",
+                given=shards,
+                allowed=(1, n_blocks),
+                remedy=f"give 1 to {n_blocks}",
             )
         return BLOCK_SIZE * -(-n_blocks // shards)
     size = int(shard_size or 0)
     if size < BLOCK_SIZE or size % BLOCK_SIZE:
         near = BLOCK_SIZE * max(1, round(size / BLOCK_SIZE))
         raise InputError(
-            f"shards of {size} clusters: a shard holds whole blocks of {BLOCK_SIZE}; give a "
-            f"multiple of it, for instance {near}"
+            f"shards of {size} clusters: a shard holds whole blocks of {BLOCK_SIZE}",
+            given=shard_size,
+            allowed=f"multiples of {BLOCK_SIZE}",
+            remedy=f"give a multiple of it, for instance {near}",
         )
     return size
 
@@ -307,8 +319,7 @@ def _open_folder(
             remedy="choose their format apart from the name",
             code=f"format={FORMATS[0]!r}",
         )
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"output {folder} is a file; shards need a folder")
+    refuse_file(folder)
     if not folder.exists():
         check_output(folder)
         check_space(folder.absolute().parent, whole.bytes, what)  # before a list of all shards
@@ -351,10 +362,8 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = [folder / Path(str(shard["file"])).name for shard in found["shards"]]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{folder} is not empty and holds no set of mocks (no readable {MANIFEST}); choose "
-            "another folder"
-        ) from None
+        fault = f"is not empty and holds no set of mocks (no readable {MANIFEST})"
+        raise unusable(folder, fault, "choose another folder") from None
     remove_debris(folder)
     # Shards follow from the rest; survey is a name; sets of earlier versions tell no content.
     content = "survey_content"
@@ -365,6 +374,7 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
     if then != now and not overwrite:
         raise InputError(
             f"{folder} holds another set: {difference(then, now)}.",
+            given=folder,
             remedy="Choose another folder, or overwrite it",
             code="overwrite=True",
         )

@@ -17,7 +17,8 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.arrays import rates
 from praesepe.device import usable_device
-from praesepe.errors import InputError, already_exists, check_number, unknown
+from praesepe.errors import InputError, already_exists, check_number, unknown, unusable
+from praesepe.files import refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.registry import head_settings
@@ -302,13 +303,16 @@ class Estimator:
             raise InputError(
                 f"stamps have shape {tuple(x.shape)}; model {self.name!r} takes "
                 f"(n, {expected[0]}, {side}, {side}) with the bands "
-                f"{', '.join(self.survey.band_names)}"
+                f"{', '.join(self.survey.band_names)}",
+                given=tuple(x.shape),
+                allowed=("n", *expected),
             )
         bad = ~torch.isfinite(x).flatten(1).all(1)
         if bad.any():
             raise InputError(
-                f"{int(bad.sum())} of {len(x)} stamps contain NaN, infinite or masked pixels; fill "
-                "them (praesepe.images does) or leave these stamps out"
+                f"{int(bad.sum())} of {len(x)} stamps contain NaN, infinite or masked pixels",
+                given=bad.nonzero().flatten().tolist(),
+                remedy="fill them (praesepe.images does) or leave these stamps out",
             )
         return x
 
@@ -344,8 +348,7 @@ class Estimator:
         from safetensors.torch import save
 
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file; a model is a folder, choose another path")
+        refuse_file(path)
         if path.exists() and not overwrite:
             raise already_exists(path, "folder")
         tensors = {key: value.detach().cpu() for key, value in self.net.state_dict().items()}
@@ -354,7 +357,10 @@ class Estimator:
                 tensors[key] = tensors[key].half()
                 if not tensors[key].isfinite().all():
                     raise InputError(
-                        f"{key} holds weights too large for float16; save with float16=False"
+                        f"{key} holds weights too large for float16",
+                        given=key,
+                        remedy="save in single precision",
+                        code="save(path, float16=False)",
                     )
         if self.domain is not None and self.card.out_of_domain is not None:
             prefix = self.card.out_of_domain.tensors
@@ -420,9 +426,8 @@ class Estimator:
             # Weights may be stored in half precision; the network computes in single.
             tensors = {k: v.float() if v.is_floating_point() else v for k, v in load(blob).items()}
         except SafetensorError as error:
-            raise InputError(
-                f"the weights of {source} are damaged: {error}; copy or train the model again"
-            ) from error
+            fault = f"has damaged weights: {error}"
+            raise unusable(source, fault, "copy or train the model again") from error
         card = parse_card(content, source=source)
         survey = parse_survey(card.survey, source=f"{source}/model.json")
         estimator = cls(card, survey, _make_net(card, survey))
@@ -433,9 +438,8 @@ class Estimator:
             try:
                 estimator.domain = FeatureDomain(**domain)
             except TypeError as error:
-                raise InputError(
-                    f"{source} lacks what tells stamps unlike its training's; copy it again"
-                ) from error
+                fault = "lacks what tells stamps unlike its training's"
+                raise unusable(source, fault, "copy it again") from error
         try:
             estimator.net.load_state_dict(tensors)
         except RuntimeError as error:
@@ -443,7 +447,9 @@ class Estimator:
             raise InputError(
                 f"the weights of {source} are of another network than its model.json describes "
                 f"(encoder {card.encoder.name!r}, head {card.head.name!r}, {len(survey.bands)} "
-                "bands); copy both files of the model again"
+                "bands)",
+                given=source,
+                remedy="copy both files of the model again",
             ) from error
         return estimator
 
@@ -470,6 +476,7 @@ def _find(source: str | Path) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise InputError(f"{path} is a file, not a Praesepe model (a folder with model.json)")
+        fault = "is a file, not a Praesepe model"
+        raise unusable(path, fault, "give the folder with model.json")
     advice = "Or give the folder that `praesepe train` wrote."
     raise unknown("model", str(source), model_names(), advice)

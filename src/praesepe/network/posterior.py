@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe import quantities
-from praesepe.errors import InputError
+from praesepe.errors import InputError, must_be
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
 
 
@@ -131,8 +131,10 @@ class Posterior:
         points = torch.from_numpy(np.array(values, dtype=np.float32))
         if points.shape != (len(self), len(self.names)):
             raise InputError(
-                f"values have shape {tuple(points.shape)}; give one point "
-                f"({', '.join(self.names)}) for each of the {len(self)} stamps"
+                f"values have shape {tuple(points.shape)}",
+                given=tuple(points.shape),
+                allowed=(len(self), len(self.names)),
+                remedy=f"give one point ({', '.join(self.names)}) for each stamp",
             )
         if len(points) == 0:
             return np.zeros(0, np.float32)
@@ -156,10 +158,9 @@ def _normalised(weights: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float3
     """Weights that sum to 1 for every stamp."""
     given = np.asarray(weights, np.float64)
     if given.shape != shape:
-        raise InputError(f"weights have shape {given.shape}; give one for each draw, {shape}")
+        raise must_be("shape of weights", given.shape, f"{shape}: one for each draw")
     total = given.sum(axis=1, keepdims=True)
     if not (np.isfinite(given).all() and (given >= 0).all() and (total > 0).all()):
-        raise InputError(
-            "weights of draws must be finite, not negative, and not all zero for any stamp"
-        )
+        allowed = "finite, not negative, and not all zero for any stamp"
+        raise must_be("the lowest of weights", float(given.min()), allowed)
     return (given / total).astype(np.float32)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from praesepe import quantities
-from praesepe.errors import InputError, listed, unknown
+from praesepe.errors import InputError, listed, unknown, unusable
 from praesepe.network.conditions import condition_kind
 
 FORMAT = 3
@@ -172,7 +172,11 @@ def make_card(**entries: Any) -> ModelCard:
     try:
         return ModelCard.model_validate(entries)
     except ValidationError as error:
-        raise InputError(f"a model cannot be described so: {_problems(error)}") from error
+        raise InputError(
+            f"a model cannot be described so: {_problems(error)}",
+            given=entries,
+            remedy="correct these entries",
+        ) from error
 
 
 def parse_card(content: Mapping[str, Any], *, source: str) -> ModelCard:
@@ -186,7 +190,8 @@ def parse_card(content: Mapping[str, Any], *, source: str) -> ModelCard:
     try:
         return ModelCard.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
-        raise InputError(f"{source} is no sound Praesepe model: {_problems(error)}") from error
+        fault = f"is no sound Praesepe model: {_problems(error)}"
+        raise unusable(source, fault, "copy or train it again") from error
 
 
 def _problems(error: ValidationError) -> str:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, unusable
 from praesepe.files import atomic, remove_debris, replace_set
 from praesepe.network.schema import FORMAT, checksum
 
+AGAIN = "copy or train the model again"
 WEIGHTS = "weights.safetensors"
 CONTENT = "model.json"
 PREVIOUS = ".weights.previous.safetensors"
@@ -77,27 +78,32 @@ def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
         Where the folder does not hold a model or its weights are damaged.
     """
     if (path / CONTENT).is_file() and not (path / WEIGHTS).is_file():
-        raise InputError(f"model {path} lacks its {WEIGHTS}; copy or train the model again")
+        raise unusable(path, f"lacks its {WEIGHTS}", AGAIN)
     try:
         content = json.loads((path / CONTENT).read_text(encoding="utf-8"))
         blob = (path / WEIGHTS).read_bytes()
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a Praesepe model: {error}. A model is a folder with {CONTENT} and "
-            f"{WEIGHTS}, as `praesepe train` writes it"
+        raise unusable(
+            path,
+            f"is not a Praesepe model: {error}",
+            f"give a folder with {CONTENT} and {WEIGHTS}, as a training writes it",
         ) from error
     if not isinstance(content, dict) or "format" not in content:
-        raise InputError(f"{path} is not a Praesepe model: its {CONTENT} lacks the usual entries")
+        fault = f"is not a Praesepe model: its {CONTENT} lacks the usual entries"
+        raise unusable(path, fault, AGAIN)
     if content["format"] != FORMAT:
         raise InputError(
-            f"{path} is of model format {content['format']}, this version reads {FORMAT}; use the "
-            "version of Praesepe that wrote it, or train the model again"
+            f"{path} is of model format {content['format']}, this version reads {FORMAT}",
+            given=content["format"],
+            allowed=FORMAT,
+            remedy="use the version of Praesepe that wrote it, or train the model again",
         )
     previous = path / PREVIOUS
     for weights in (blob, previous.read_bytes() if previous.is_file() else b""):
         if content.get("checksum") == checksum(content, weights):
             return content, weights
-    raise InputError(
-        f"{path} is damaged, or was changed after it was written: the checksum of {CONTENT} and "
-        f"{WEIGHTS} is another; copy or train the model again"
+    fault = (
+        f"is damaged, or was changed after it was written: the checksum of {CONTENT} and "
+        f"{WEIGHTS} is another"
     )
+    raise unusable(path, fault, AGAIN)

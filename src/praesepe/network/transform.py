@@ -146,8 +146,9 @@ def prior_range(survey: Survey, name: str) -> tuple[float, float]:
     bounds = np.where(np.isnan(bounds), quantity.limits, bounds)
     if not np.isfinite(bounds).all():
         raise InputError(
-            f"quantity {name!r} cannot be inferred: nothing says between which values it lies; "
-            "give it limits in the registry"
+            f"quantity {name!r} cannot be inferred: nothing says between which values it lies",
+            given=name,
+            remedy="give it limits in the registry",
         )
     return float(bounds[0]), float(bounds[1])
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from praesepe.errors import InputError, reason
+from praesepe.errors import InputError, reason, unusable
 from praesepe.files import atomic
 from praesepe.network.schema import Entry, ModelCard, checksum
 from praesepe.provenance import difference
@@ -70,14 +70,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if state.checksum != checksum(content, save(tensors)):
                 raise ValueError("its checksum is another")
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} is no checkpoint of a training, or damaged: {reason(error)}; begin anew "
-            "in another folder"
-        ) from error
+        fault = f"is no checkpoint of a training, or damaged: {reason(error)}"
+        raise unusable(path, fault, "begin anew in another folder") from error
     if earlier:
-        raise InputError(
-            f"{path} is of an earlier version; begin anew in another folder, or train from a model"
-        )
+        remedy = "begin anew in another folder, or train from a model"
+        raise unusable(path, "is of an earlier version", remedy)
     return tensors, dict(state)
 
 
@@ -92,6 +89,8 @@ def check_same_run(
     for key in sorted({*theirs, *ours}, key=list({**ours, **theirs}).index):
         if (then := theirs.get(key)) != (now := ours.get(key)):
             raise InputError(
-                f"{path} belongs to a run with another {key}: {difference(then, now, defaults)}; "
-                "resume with what it was begun with or choose another folder"
+                f"{path} belongs to a run with another {key}: {difference(then, now, defaults)}",
+                given=now,
+                allowed=then,
+                remedy="resume with what it was begun with or choose another folder",
             )

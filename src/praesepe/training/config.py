@@ -82,7 +82,11 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
-            raise InputError("give either minutes or steps, to say how long to train")
+            raise InputError(
+                f"minutes = {self.minutes}, steps = {self.steps}",
+                given=(self.minutes, self.steps),
+                remedy="give either minutes or steps, to say how long to train",
+            )
         check_seed(self.seed)
         for name, least in WHOLE_NUMBERS.items():
             if getattr(self, name) is not None:

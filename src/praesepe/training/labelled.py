@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from praesepe import quantities
 from praesepe.arrays import plain, rates
-from praesepe.errors import InputError, warn_outside
+from praesepe.errors import InputError, must_be, warn_outside
 from praesepe.images.inputs import Reading, split_reading
 from praesepe.survey import Survey, load_survey
 
@@ -47,19 +47,25 @@ class Labelled:
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels)
         if len(images) != len(labels):
-            raise InputError(f"{len(images)} stamps but {len(labels)} labels; they must pair up")
+            raise must_be("the number of labels", len(labels), f"that of the stamps, {len(images)}")
         if images.ndim != 4 or labels.ndim != 2:
             raise InputError(
                 f"stamps of shape {images.shape} and labels of shape {labels.shape}; they must be "
-                f"(n, band, y, x) and (n, quantity)"
+                f"(n, band, y, x) and (n, quantity)",
+                given=(images.shape, labels.shape),
+                allowed="(n, band, y, x) and (n, quantity)",
             )
         if len(images) < MINIMUM:
             raise InputError(
                 f"{len(images)} usable labelled clusters ({self.left_out} left out); at least "
-                f"{MINIMUM} are needed, inside the image and with a value in every column of labels"
+                f"{MINIMUM} are needed",
+                given=len(images),
+                allowed=f"at least {MINIMUM}",
+                remedy="give more, inside the image and with a value in every column of labels",
             )
         if not (np.isfinite(images).all() and np.isfinite(labels).all()):
-            raise InputError("stamps or labels contain NaN or infinite values; leave these out")
+            fault = "stamps or labels contain NaN or infinite values"
+            raise InputError(fault, given=np.nan, remedy="leave these out")
 
     def __repr__(self) -> str:
         n, n_bands, height, width = self.images.shape
@@ -81,7 +87,11 @@ class Labelled:
                 strange = values[~np.isin(values, range(len(categories)))]
                 if len(strange):
                     named = ", ".join(f"{i} ({word})" for i, word in enumerate(categories))
-                    raise InputError(f"label {name} = {strange[0]:g}; allowed are {named}")
+                    raise InputError(
+                        f"label {name} = {strange[0]:g}; allowed are {named}",
+                        given=float(strange[0]),
+                        allowed=categories,
+                    )
                 continue
             advice = "the prior; leave these clusters out, or give the survey a wider range"
             warn_outside(values, low, high, f"label {name}", advice, stacklevel=2)
@@ -158,7 +168,9 @@ def _labels(table: Any, names: Sequence[str]) -> NDArray[np.float32]:
         raise InputError(
             f"the catalog has no column {', '.join(missing)} (it has "
             f"{', '.join(table.colnames)}); training on real clusters needs {', '.join(wanted)}, "
-            "or the number instead of its logarithm"
+            "or the number instead of its logarithm",
+            given=table.colnames,
+            allowed=tuple(names),
         )
     return np.column_stack(columns).astype(np.float32)
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, unusable
+from praesepe.files import refuse_file
 from praesepe.network.estimator import Estimator
 from praesepe.network.net import ClusterNet
 from praesepe.network.schema import Hashes, MassCurve, TrainingRun
@@ -118,11 +119,11 @@ class Run:
         """Prepare the output folder, or take up the run that it holds."""
         if self.out is None:
             if resume:
-                raise InputError("a run without a folder cannot be resumed; give its folder as out")
+                message = "a run without a folder cannot be resumed"
+                raise InputError(message, given=self.out, remedy="give its folder as out")
             return
         checkpoint = self.out / CHECKPOINT
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"{self.out} is a file; a training needs a folder, choose another")
+        refuse_file(self.out)
         if resume and checkpoint.exists():
             self._load_checkpoint(checkpoint)
         elif checkpoint.exists():
@@ -133,10 +134,8 @@ class Run:
                 code="resume=True",
             )
         elif (self.out / CONTENT).exists():
-            raise InputError(
-                f"{self.out} holds a model, but no checkpoint that a training could resume from; "
-                "choose another folder"
-            )
+            fault = "holds a model, but no checkpoint that a training could resume from"
+            raise unusable(self.out, fault, "choose another folder")
         elif resume:
             log.warning("no checkpoint in %s; beginning anew", self.out)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -171,8 +170,10 @@ class Run:
         self.validation_set = self.source.validation()
         if (n_labels := self.validation_set.labels.shape[1]) != len(infers):
             raise InputError(
-                f"{n_labels} labels a cluster, but the network infers {', '.join(infers)}; give a "
-                "label for each"
+                f"{n_labels} labels a cluster, but the network infers {', '.join(infers)}",
+                given=n_labels,
+                allowed=len(infers),
+                remedy="give a label for each",
             )
         if self.labelled is not None:
             self.labelled.check(self.estimator.card.priors)

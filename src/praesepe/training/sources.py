@@ -131,7 +131,9 @@ class LabelledSource:
         if labelled.images.shape[1:] != expected:
             raise InputError(
                 f"labelled stamps have (band, y, x) = {labelled.images.shape[1:]}, survey "
-                f"{survey.name!r} has {expected}; they must agree"
+                f"{survey.name!r} has {expected}; they must agree",
+                given=labelled.images.shape[1:],
+                allowed=expected,
             )
         self.survey, self.seed, self.batch_size = survey, seed, batch_size
         order = np.random.default_rng((seed, 7)).permutation(len(labelled.images))

@@ -57,5 +57,5 @@ def test_impossible_circles(radius: float, ring: tuple[float, float] | None) -> 
 
 
 def test_images_need_four_axes() -> None:
-    with pytest.raises(InputError, match="give \\(n, band, y, x\\)"):
+    with pytest.raises(InputError, match="must be \\(n, band, y, x\\)"):
         photometry.aperture_flux(np.ones((21, 21)), x=10, y=10, radius_px=3)

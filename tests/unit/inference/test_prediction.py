@@ -350,7 +350,7 @@ class Unreachable(CentralPixels):
         ({"regions": "new.ds9"}, r"\.ds9"),
         ({"samples": "new.npz"}, r"\.npz"),
         ({"out": "new.ecsv", "samples": "there.parquet"}, "exists"),
-        ({"out": "new.parquet", "samples": "new.parquet"}, "different paths"),
+        ({"out": "new.parquet", "samples": "new.parquet"}, "the same path"),
         ({"out": "."}, "format|folder"),
     ],
 )

@@ -97,7 +97,7 @@ def test_density(lean: Result, model: Estimator) -> None:
     assert np.isnan(lean.log_prob(300, draws[3]))
     with pytest.raises(InputError, match="log_age, log_mass and log_rh"):
         lean.log_prob(4, [1.0, 2.0])
-    with pytest.raises(InputError, match="row 301"):
+    with pytest.raises(InputError, match="row = 301"):
         lean.draws(301)
 
 

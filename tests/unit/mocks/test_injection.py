@@ -220,12 +220,12 @@ def test_what_does_not_fit_is_refused(simulator: Simulator, clusters: Clusters) 
     stamps, sky = np.zeros((3, 1, 32, 32)), np.zeros((1, 64, 64))
     old = clusters.with_values(log_age=12.0)
     refused: dict[str, Callable[[], Any]] = {
-        "with 1 bands": lambda: inject(simulator, np.zeros((3, 64, 64)), clusters, *PLACES),
-        "3 clusters for 2 stamps": lambda: inject(simulator, stamps[:2], clusters),
-        "give both x and y": lambda: inject(simulator, sky, clusters),
-        "3 clusters need 3 places": lambda: inject(simulator, sky, clusters, [1.0], [1.0]),
+        "of 1 bands": lambda: inject(simulator, np.zeros((3, 64, 64)), clusters, *PLACES),
+        "clusters = 3: it must be 2": lambda: inject(simulator, stamps[:2], clusters),
+        "x or y is not given; give both": lambda: inject(simulator, sky, clusters),
+        "it must be .3,. for 3 clusters": lambda: inject(simulator, sky, clusters, [1.0], [1.0]),
         "lie outside the image of 64×64": lambda: inject(simulator, sky, clusters, *PLACES),
-        "positive times": lambda: inject(simulator, stamps, clusters, exposure_s=[0.0]),
+        "give positive times": lambda: inject(simulator, stamps, clusters, exposure_s=[0.0]),
         "log_age": lambda: inject(simulator, stamps, old),
     }
     for message, attempt in refused.items():

@@ -124,7 +124,7 @@ def test_a_field_alone(survey, tables):
     [
         ([10.0, 64.0], [10.0, 10.0], "1 of 2 clusters lie outside .* number 2: x = 64"),
         ([10.0, np.nan], [10.0, 10.0], "1 of 2 clusters lie outside"),
-        ([10.0], [10.0], "2 clusters need 2 places"),
+        ([10.0], [10.0], "shapes of x and y"),
     ],
 )
 def test_impossible_places(survey, tables, x, y, message):

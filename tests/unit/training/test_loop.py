@@ -592,7 +592,7 @@ def test_a_folder_in_use_is_refused(
     monkeypatch.setattr(run, "SimulatedSource", None)  # refused before the costly part
     with pytest.raises(InputError, match=r"begun holds a training already; resume it"):
         train_into(survey, begun, steps=5, **QUICK)
-    with pytest.raises(InputError, match=r"metrics\.jsonl is a file; a training needs a folder"):
+    with pytest.raises(InputError, match=r"metrics\.jsonl is a file; give the name of a folder"):
         train_into(survey, begun / "metrics.jsonl", steps=5, **QUICK)
     (begun / "checkpoint.safetensors").unlink()
     for resume in (False, True):
@@ -664,7 +664,7 @@ def test_a_model_is_no_checkpoint(begun: Path, survey: Survey) -> None:
         ({"steps": 1, "head_options": {"transform": 1}}, "Did you mean 'transforms'"),
         ({"steps": 1, "head_options": {"bins": 0}}, "bins = 0: .* at least 2"),
         ({"steps": 1, "head_options": {"hidden_features": 3}}, "are not of the right kind"),
-        ({"steps": 1, "head_options": 3}, "head_options = 3: give a mapping"),
+        ({"steps": 1, "head_options": 3}, "head_options = 3: it must be a mapping"),
         (
             {"steps": 1, "head": "grid", "head_options": {"bins": {"log_mass": 0}}},
             "bins of 'log_mass' = 0: .* at least 1",

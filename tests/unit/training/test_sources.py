@@ -340,7 +340,7 @@ def test_the_validation_set_is_made_of_blocks(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": np.zeros((69, 3))}, "70 stamps but 69 labels"),
+        ({"labels": np.zeros((69, 3))}, "labels = 69: .* 70"),
         ({"labels": np.zeros(70)}, r"\(70,\).*must be"),
         ({"images": np.zeros((70, 16, 16))}, r"\(70, 16, 16\).*must be"),
         ({"images": np.full((70, 2, 16, 16), np.nan)}, "NaN"),

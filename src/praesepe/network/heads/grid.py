@@ -56,9 +56,10 @@ class GridHead(Head):
         names = [axis.name for axis in self.axes]
         groups = default_groups(names) if groups is None else groups
         check_groups(groups, names)
-        strange = set(bins or {}) - {axis.name for axis in self.axes if not axis.categories}
-        if strange:
-            raise InputError(f"bins of {sorted(strange)}: not among the continuous of {names}")
+        numbers = [axis.name for axis in self.axes if not axis.categories]
+        if strange := sorted(set(bins or {}) - set(numbers)):
+            message = f"bins of {strange}: not among the continuous of {names}"
+            raise InputError(message, given=strange, allowed=numbers)
         for name, number in (bins or {}).items():
             check_number(f"bins of {name!r}", number, 1)
         self.grids = tuple(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, must_be, unknown
 from praesepe.network.heads.base import Axis, Head
 from praesepe.network.heads.flow import FlowHead
 from praesepe.network.heads.grid import GridHead
@@ -24,7 +24,7 @@ FLOW_SIZES: dict[str, dict[str, Any]] = {
 def head_settings(head: str, encoder: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """Settings of a head: those given, or those that suit the encoder."""
     if not isinstance(settings, Mapping | None):
-        raise InputError(f"head_options = {settings!r}: give a mapping of names to values")
+        raise must_be("head_options", settings, "a mapping of names to values")
     fitting = FLOW_SIZES.get(encoder, FLOW_SIZES["small"]) if head == "flow" else {}
     return {**fitting, **(settings or {})}
 

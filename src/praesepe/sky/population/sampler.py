@@ -237,8 +237,9 @@ class StarSampler:
         if colors is not None:
             if terms is None:
                 raise InputError(
-                    "other colors than those of the isochrones need tables of stars with color "
-                    "terms; build them so"
+                    "other colors than the isochrones' need tables of stars with color terms",
+                    given=tuple(colors.shape),
+                    remedy="build them so",
                 )
             change = ColorChange.of_populations(colors, isochrone, terms)
         return Populations(
