@@ -17,6 +17,9 @@ _OTHER_CAMERAS = re.compile(
 )
 
 
+HaloShare = Annotated[float, Field(ge=-0.3, le=0.5)]
+
+
 class Nuisance(SurveySettings):
     """What differs from image to image; drawn for every stamp and every band on its own."""
 
@@ -24,6 +27,14 @@ class Nuisance(SurveySettings):
     blur_px: tuple[Annotated[float, Field(ge=-0.6)], float] = Field(
         (0.0, 0.8),
         description="sigma of an extra Gaussian blur, uniform; below zero: sharper instead",
+    )
+    halo_share: tuple[HaloShare, HaloShare] = Field(
+        (0.0, 0.0),
+        description="range of the share of a star's light that is spread into a halo of 0.3 "
+        "arcsec, uniform; below zero: back from it into the core",
+    )
+    flux_mag: NonNegative = Field(
+        0.0, description="standard deviation of a zero point's error that all bands share"
     )
     registration_px: NonNegative = Field(
         0.15, description="standard deviation of the shift in x and y"

@@ -36,6 +36,7 @@ def draw_nuisances(
     -------
     dict of str to Tensor
         ``gain`` (n, band), ``blur_px`` (n, band), ``shift_px`` (n, band, 2), where they vary;
+        ``halo_share`` (n, band), where the survey has any;
         ``psf`` (n, band), where a band has several.
     """
     if not imperfect:
@@ -48,12 +49,19 @@ def draw_nuisances(
         return torch.randn(shape, generator=generator, device=device)
 
     u = torch.rand(shape, generator=generator, device=device)
-    return {
+    drawn = {
         "gain": 10 ** (-0.4 * settings.zero_point_mag * normal(*shape)),
         "blur_px": low + (high - low) * u,
         "shift_px": settings.registration_px * normal(*shape, 2),
         **_psfs(survey, n, n_psfs, generator, imperfect),
     }
+    if settings.flux_mag > 0:
+        drawn["gain"] = drawn["gain"] * 10 ** (-0.4 * settings.flux_mag * normal(n, 1))
+    least, most = settings.halo_share
+    if least < most or most != 0:
+        u = torch.rand(shape, generator=generator, device=device)
+        drawn["halo_share"] = least + (most - least) * u
+    return drawn
 
 
 def _psfs(

@@ -87,6 +87,7 @@ class Renderer:
         ]
         frequency = torch.fft.fftfreq(self.grid, device=self.device)  # cycles per grid point
         self._frequency = 2 * math.pi * OVERSAMPLING * frequency  # radians per pixel
+        self._lost_to_halo = self._halo_loss(HALO_ARCSEC / survey.pixel_scale_arcsec)
 
     def empty(self, n: int) -> Tensor:
         """Return `n` empty grids, shape (n, band, grid, grid)."""
@@ -184,6 +185,7 @@ class Renderer:
         gain: Tensor | None = None,
         blur_px: Tensor | None = None,
         shift_px: Tensor | None = None,
+        halo_share: Tensor | None = None,
         psf: Tensor | None = None,
     ) -> Tensor:
         """See the grids through the PSF and sample them at the pixels.
@@ -198,6 +200,9 @@ class Renderer:
             order, as the blur would be broader.
         shift_px : Tensor, shape (n, band, 2), optional
             Displacement in x and y, pixels.
+        halo_share : Tensor, shape (n, band), optional
+            Share of a star's light that is spread into a halo of `HALO_ARCSEC`; below zero: to
+            first order, as much light comes back from it.
         psf : Tensor of int64, shape (n, band), optional
             Which of the band's PSFs; the first by default.
 
@@ -207,7 +212,9 @@ class Renderer:
         """
         images = torch.empty((len(grids), self.n_bands, self.size, self.size), device=self.device)
         for part in chunks(len(grids), self.device, STAMPS_PER_PASS):
-            options = (None if v is None else v[part] for v in (gain, blur_px, shift_px, psf))
+            options = (
+                None if v is None else v[part] for v in (gain, blur_px, shift_px, halo_share, psf)
+            )
             images[part] = self._convolve(grids[part], *options)
         return images
 
@@ -233,6 +240,7 @@ class Renderer:
         gain: Tensor | None,
         blur_px: Tensor | None,
         shift_px: Tensor | None,
+        halo_share: Tensor | None,
         psf: Tensor | None,
     ) -> Tensor:
         spectrum = torch.fft.rfft2(grids)
@@ -241,6 +249,9 @@ class Renderer:
                 spectrum[:, band] *= transfer[psf[:, band]]
             else:
                 spectrum[:, band] *= transfer[0]
+            if halo_share is not None:
+                share = halo_share[:, band, None, None]
+                spectrum[:, band] *= torch.addcmul(self._one, share, self._lost_to_halo, value=-1)
         half = self.grid // 2
         if gain is not None or blur_px is not None or shift_px is not None:
             along_y, along_x = self._modulation(grids.shape[0], gain, blur_px, shift_px)
@@ -256,6 +267,13 @@ class Renderer:
         start = OVERSAMPLING * self.pad
         stop = start + OVERSAMPLING * self.size
         return image[..., start:stop:OVERSAMPLING]
+
+    def _halo_loss(self, scale_px: float) -> Tensor:
+        """1 minus the transform of a halo exp(-r / scale), (grid, grid // 2 + 1)."""
+        self._one = torch.ones((), device=self.device)
+        along_x = self._frequency[: self.grid // 2 + 1]
+        square = (self._frequency[:, None] ** 2 + along_x**2) * scale_px**2
+        return 1 - (1 + square) ** -1.5
 
     def _modulation(
         self, n: int, gain: Tensor | None, blur_px: Tensor | None, shift_px: Tensor | None
@@ -277,6 +295,9 @@ class Renderer:
             amplitude = amplitude * gain[..., None]
         return torch.polar(amplitude, -shift[..., 1:2] * angle), along_x
 
+
+HALO_ARCSEC = 0.3
+"""e-folding radius of the halo that a survey's `halo_share` spreads light into."""
 
 DEFOCUS_SAMPLES = 8
 """PSFs of different focus from which a survey with varying focus draws."""
