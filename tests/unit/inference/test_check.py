@@ -30,7 +30,7 @@ def sky() -> SimulatedMosaic:
     """A mosaic with perfect zero points, focus, blur and registration."""
     survey = praesepe.Estimator.load("phat").survey
     focused = survey.with_values(observation={"nuisance": {"focus_nm": 0.0}})
-    return praesepe.simulate_mosaic(focused, n=8, size=512, density=40, seed=5, nuisances=False)
+    return praesepe.simulate_mosaic(focused, n=8, size=512, density=40, seed=6, nuisances=False)
 
 
 def copied(sky: SimulatedMosaic) -> Images:
