@@ -371,3 +371,16 @@ def test_a_file_that_is_called_no_image_is_refused(
     for good in ("model-m31_drz.fits", "bkgsub_sci.fits", "m31_background-subtracted.fits"):
         fits.PrimaryHDU(image, header).writeto(tmp_path / good)
         assert open_image(tmp_path / good, "F475W").taken == f"{good}[PRIMARY,1]"
+
+
+def test_an_extension_that_is_named_but_called_a_weight_map(
+    tmp_path: Path, image: np.ndarray, header: fits.Header
+) -> None:
+    """Numbers of extensions begin with 0, which is easily forgotten."""
+    path, hdus = tmp_path / "a.fits", files(hdu(image, header, "SCI"), hdu(image, header, "WHT"))
+    hdus.writeto(path)
+    for given, number in ((f"{path}[2]", None), (hdus, 2), (hdus[2], None)):
+        remarks = open_image(given, "F475W", number).remarks
+        assert any("WHT,1, which was named, is called no science" in one for one in remarks)
+    for given, number in ((f"{path}[1]", None), (hdus, "SCI"), (hdus[1], None)):
+        assert not open_image(given, "F475W", number).remarks

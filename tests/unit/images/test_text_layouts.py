@@ -165,6 +165,8 @@ def test_numbers_that_are_no_degrees(tmp_path: Path) -> None:
         ("coord4 (Gal,J2000/2000)", "121.17 -21.57", "system gal"),
         ("RA [hh:mm:ss];Dec", "10.5;41.25", r"holds numbers, such as \[10.5\]"),
         ("pos;id", "10.5 41.25;1", "has no position columns"),  # may be pixels
+        ("ra;dec", "10_5.2;41.25", r"ra = '10_5.2' is neither degrees"),  # 105.2 in Python
+        ("mag;ra;dec", "20;–10.5;41.25", "is neither degrees"),  # a dash
     ],
 )
 def test_other_systems_are_refused(tmp_path: Path, names: str, values: str, said: str) -> None:
@@ -180,3 +182,45 @@ def test_the_columns_of_simbad(tmp_path: Path) -> None:
     table, _ = read_table(path)
     assert list(table["identifier"]) == ["M  31", 'NAME "B" 124']
     assert table.colnames[1:3] == ["dist(asec)", "identifier"]
+
+
+@pytest.mark.parametrize(
+    ("comment", "names", "said"),
+    [
+        ("positions are B1950.0", "ra,dec", "system b1950"),
+        ("galactic coordinates", "ra,dec", "system galactic"),
+        ("from FK4 positions", "RAJ2000,DEJ2000", ""),
+        ("corrected for galactic extinction", "ra,dec", ""),
+        ("clusters of 1950 and galactic ones", "ra,dec", ""),
+    ],
+)
+def test_systems_in_words(tmp_path: Path, comment: str, names: str, said: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"# {comment}\n{names}\n10.5,41.25\n10.6,41.5\n")
+    if said:
+        with pytest.raises(InputError, match=said):
+            Catalog.read(path)
+    else:
+        np.testing.assert_array_equal(Catalog.read(path).sky, [[10.5, 10.6], [41.25, 41.5]])
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "off"),
+    [
+        ("{:.4f}", "{:.4f}", "0.18"),  # degrees
+        ("{:.5f}", "{:.5f}", ""),
+        ("00:42:{:04.1f}", "+41:16:{:04.1f}", "0.56"),  # 0.1 s
+        ("00:42:{:05.2f}", "+41:16:{:04.1f}", ""),
+        ("00:42:{:06.3f}", "+41:16:{:02.0f}", "0.5"),
+    ],
+)
+def test_positions_of_few_digits(tmp_path: Path, ra: str, dec: str, off: str) -> None:
+    rng = np.random.default_rng(1)
+    rows = [(ra.format(10 + x), dec.format(40 + y)) for x, y in rng.uniform(0, 9, (30, 2))]
+    path = tmp_path / "a.csv"
+    path.write_text("ra,dec\n" + "".join(f"{x},{y}\n" for x, y in rows))
+    if off:
+        with pytest.warns(PraesepeWarning, match=rf"rounded, so that they may be {off} arcsec off"):
+            Catalog.read(path)
+    else:
+        Catalog.read(path)

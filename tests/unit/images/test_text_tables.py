@@ -363,6 +363,8 @@ def test_what_does_not_fit_is_known_beforehand(tmp_path: Path) -> None:
             check_fit(Table({"a": column}), tmp_path / f"a{suffix}")
     with pytest.raises(InputError, match="the name of column 'é'"):
         check_fit(Table({"é": [1]}), tmp_path / "a.fits")
+    with pytest.raises(InputError, match="has 70 characters"):
+        check_fit(Table({"n" * 70: [1]}), tmp_path / "a.fits")
     with pytest.raises(
         InputError, match=r"column 'c' \(complex128\) has no place in .parquet files"
     ):

@@ -24,6 +24,7 @@ from praesepe.images.catalog.coordinates import (
     numbers,
     on_image,
     pixel_positions,
+    rounding_arcsec,
     sky_positions,
 )
 from praesepe.images.catalog.tables import read_table
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 PIXEL_AGREEMENT = 0.5
 """Median distance, px, between pixel and sky positions of the same rows that says nothing."""
+
+
+ROUNDING_ARCSEC = 0.1
+"""By how much positions may be off for their few digits without a warning."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,6 +138,14 @@ class Catalog:
                 warnings.warn(
                     f"{label}: its sky positions are used, which have no origin; for pixel "
                     "positions, name the columns x and y",
+                    PraesepeWarning,
+                    stacklevel=2,
+                )
+            if (off_arcsec := rounding_arcsec(*sky)) > ROUNDING_ARCSEC:
+                warnings.warn(
+                    f"{label}: its positions are rounded, so that they may be {off_arcsec:.2g} "
+                    "arcsec off; clusters off the middle of their stamps come out too large. Give "
+                    "more digits",
                     PraesepeWarning,
                     stacklevel=2,
                 )

@@ -38,6 +38,14 @@ _SEXAGESIMAL = re.compile(
         (?:(\d+(?:\.\d*)?)\s*(?:[:m'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|"|″|'')?)?)?)?)?\s*""",
     re.VERBOSE,
 )
+_FRAME_IN_WORDS = re.compile(r"\b(B1950|FK4|galactic|ecliptic)( coord| pos|\b(?! [a-z]))", re.I)
+RA_STEPS_DEG = (0.25, 0.1, 0.025, 0.01, 1 / 240, 1e-3, 1 / 2400, 1e-4)
+DEC_STEPS_DEG = (0.1, 1 / 60, 0.01, 1e-3, 1 / 3600, 1e-4)
+"""What coordinates of few digits are multiples of, the largest first."""
+
+ROUNDED_ROWS = 20
+"""How many rows it takes to tell."""
+
 _PACKED = re.compile(r"[+\-−]?\d{6}(\.\d*)?")
 _SEXAGESIMAL_UNITS = (None, "sexagesimal", "deg", "hourangle")
 _EXAMPLE = {True: "00:42:44.3", False: "+41:16:09"}
@@ -146,14 +154,16 @@ def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
     told += [(key, value) for key, value in table.meta.items() if str(key).upper() in _FRAME_KEYS]
     for comment in table.meta.get("comments") or ():
         told += re.findall(pattern, str(comment), re.IGNORECASE)
+        if not told_by_name and (found := _FRAME_IN_WORDS.search(str(comment))):
+            told.append(("FRAME", found[1]))
     for name in table.colnames:
         if name.upper() in _FRAME_KEYS and name not in names:
             told += [(name, value) for value in {*map(str, table[name])}]
     text = " ".join(f"{key} {value}".lower() for key, value in told)
-    for found in _FRAME.finditer(text):
-        if found["year"] is None or (float(found["year"]) != 2000 and "icrs" not in text):
+    for match in _FRAME.finditer(text):
+        if match["year"] is None or (float(match["year"]) != 2000 and "icrs" not in text):
             raise InputError(
-                f"{label}: its positions are in the system {found[0].strip()}",
+                f"{label}: its positions are in the system {match[0].strip()}",
                 given=text,
                 allowed="ICRS, FK5 (J2000)",
                 remedy="convert them to ICRS first",
@@ -191,7 +201,7 @@ def numbers(table: Table, name: str, label: str) -> FloatArray:
         if text.lower() in _NO_VALUE:
             continue
         try:
-            result[row] = float(text)
+            result[row] = _number(text)
         except ValueError:
             raise InputError(
                 f"{label}, row {row + 1}: {name} = {text!r} is not a number",
@@ -263,6 +273,26 @@ def _pair_column(table: Table) -> Table | None:
             pair["ra"].info.meta = {"frame": in_brackets(name)}
             return pair
     return None
+
+
+def _number(text: str) -> float:
+    """A number; Python would read 10_5 as 105."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+def rounding_arcsec(ra_deg: FloatArray, dec_deg: FloatArray) -> float:
+    """How far positions may be off because they were written with few digits; 0 for few rows."""
+    largest = 0.0
+    for degrees, steps in ((ra_deg, RA_STEPS_DEG), (dec_deg, DEC_STEPS_DEG)):
+        values = degrees[np.isfinite(degrees)]
+        if len(values) < ROUNDED_ROWS:
+            return 0.0
+        multiples = (s for s in steps if np.allclose(values / s, np.rint(values / s), 0, 1e-5))
+        narrow = np.cos(np.radians(np.nanmedian(dec_deg))) if degrees is ra_deg else 1.0
+        largest = max(largest, 1800 * next(multiples, 0.0) * float(narrow))
+    return largest
 
 
 def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
@@ -394,7 +424,7 @@ def _parse_angle(text: str) -> tuple[float | None, str]:
     match = _SEXAGESIMAL.fullmatch(text)
     if match is None:
         try:
-            return float(text), "decimal"
+            return _number(text), "decimal"
         except ValueError:
             return None, ""
     sign, whole, mark, minutes, seconds = match.groups()

@@ -23,6 +23,9 @@ _UNIT_IN_TEXT = re.compile(r"(?P<text>.*) \[(?P<unit>[^\[\]]*)\]", re.DOTALL)
 OTHER_TYPES = {"i1": "i2", "f2": "f4"}
 """Types that neither format has (int8 is a logical in FITS), and what is written in their place."""
 
+LONGEST_FITS_NAME = 68
+"""Characters that the name of a column has in a card of FITS."""
+
 FRAME = "frame"
 """Where the metadata of a column keep the system of coordinates of a VOTable."""
 
@@ -304,6 +307,13 @@ def _suit_fits(table: Table) -> None:
     table.meta = {key: _ascii_meta(value) for key, value in table.meta.items()}
     for name in table.colnames:
         column, info = table[name], table[name].info
+        if len(name) > LONGEST_FITS_NAME:
+            raise InputError(
+                f"the name of column {name[:20]!r}… has {len(name)} characters",
+                given=name,
+                allowed=LONGEST_FITS_NAME,
+                remedy="rename it, or write .ecsv, .vot or .parquet",
+            )
         if not name.isascii():
             raise InputError(
                 _not_ascii(f"the name of column {name!r}"), given=name, allowed="ASCII"

@@ -134,6 +134,13 @@ def _called(hdu: Any) -> str:
     return said[0] if said else ""
 
 
+def doubts_of_name(hdu: Any, band: str, label: str) -> list[str]:
+    """What to say where the image that was named is called a weight map, an error or a model."""
+    if hdu.name == band.upper() or not _NOT_SCIENCE.match(str(hdu.name).upper()):
+        return []
+    return [f"{label}: the extension {title(hdu)}, which was named, is called no science image"]
+
+
 def is_image(hdu: Any) -> bool:
     """Whether the HDU is an image of two axes longer than one."""
     shape = hdu.shape if hdu.is_image else ()

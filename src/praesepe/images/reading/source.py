@@ -25,6 +25,7 @@ from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_d
 from praesepe.images.reading.extensions import (
     check_name,
     choose_hdu,
+    doubts_of_name,
     files_beside,
     headers_of,
     is_image,
@@ -133,7 +134,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
         )
         pixels, remarks = marks_of(chosen, image, source.pixels, _mark_pixels, label)
         log.info("%s: extension %s", label, taken)
-        remarks = [*source.remarks, *remarks]
+        remarks = [*source.remarks, *remarks, *doubts_of_name(chosen, name, label)]
         return replace(source, pixels=pixels, taken=f"[{taken}]", remarks=tuple(remarks))
     if hdu is not None:
         raise InputError(
@@ -149,7 +150,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
                 given=title(image),
                 remedy="give the HDU of the image",
             )
-        return _in_memory(_data(image), image.header, label=label)
+        source = _in_memory(_data(image), image.header, label=label)
+        return replace(source, remarks=(*source.remarks, *doubts_of_name(image, name, label)))
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
     if isinstance(image, np.ndarray):
@@ -378,6 +380,7 @@ def _read(
 
     mapped = partial(_marking_pixels, path=path, label=label, named=named)
     pixels, remarks = marks_of(chosen, hdus, pixels, mapped, label)
+    remarks += doubts_of_name(chosen, name, label)
     headers = headers_of(chosen, hdus)
     return Source(label, pixels, headers, wcs, taken=taken, remarks=tuple(remarks))
 
