@@ -186,3 +186,21 @@ def test_a_quantity_needs_no_zero_point(image, two_bands: Survey, make_wcs) -> N
     assert Mosaic.read(given, two_bands).band("F475W").calibration.unit == "nJy"
     with pytest.raises(InputError, match="unit BUNIT = '' is not one of"):
         Mosaic.read(given, two_bands, units={"F475W": ""})
+
+
+@pytest.mark.parametrize("form", ["header", "wcs", "ccd"])
+def test_an_array_with_the_wcs_of_the_whole_image(image, make_wcs, form: str) -> None:
+    """All positions would be off by where the array was cut out, without a word."""
+    cut = image[40:140, 30:150]
+    wcs = make_wcs(image.shape)
+    header = fits.ImageHDU(image, wcs.to_header()).header
+    whole = {"header": header, "wcs": wcs, "ccd": wcs}[form]
+    cut_wcs = wcs[40:140, 30:150]
+    good = fits.ImageHDU(cut, cut_wcs.to_header()).header if form == "header" else cut_wcs
+    given = [
+        CCDData(cut, wcs=one, unit="electron/s") if form == "ccd" else (cut, one)
+        for one in (whole, good)
+    ]
+    with pytest.raises(InputError, match="has 120 × 100 pixels, but its WCS or header is of an im"):
+        open_image(given[0], "F475W")
+    assert open_image(given[1], "F475W").wcs.wcs.crpix.tolist() == cut_wcs.wcs.crpix.tolist()

@@ -493,6 +493,7 @@ def test_extensions_can_be_chosen(two_bands: Survey, tmp_path: Path, make_wcs) -
 def test_a_pixel_of_a_degree_is_not_reprojected(two_bands: Survey, make_wcs, scale: float) -> None:
     """A header without CD and CDELT says so."""
     image = np.ones((60, 70), np.float32)
-    given = {"F475W": (image, make_wcs()), "F814W": (image, make_wcs(scale=scale))}
+    scales = {"F475W": 0.05, "F814W": scale}
+    given = {band: (image, make_wcs(image.shape, scale=one)) for band, one in scales.items()}
     with pytest.raises(InputError, match=r"F814W.*5 times off.*check CD or CDELT"):
         Mosaic.read(given, two_bands)

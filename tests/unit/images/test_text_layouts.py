@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images.catalog.catalogs import Catalog
@@ -224,3 +226,38 @@ def test_positions_of_few_digits(tmp_path: Path, ra: str, dec: str, off: str) ->
             Catalog.read(path)
     else:
         Catalog.read(path)
+
+
+VOTABLE = """<?xml version="1.0"?>
+<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE type="results">
+<INFO name="QUERY_STATUS" value="{}">no such column</INFO><TABLE>
+<FIELD name="ra" datatype="double" unit="deg"/><FIELD name="dec" datatype="double" unit="deg"/>
+<DATA><TABLEDATA><TR><TD>10.5</TD><TD>41.25</TD></TR></TABLEDATA></DATA></TABLE>{}
+</RESOURCE></VOTABLE>"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        VOTABLE.format("OK", '<INFO name="QUERY_STATUS" value="OVERFLOW"/>'),
+        "# truncated result (maximum number of rows: 50)\nra,dec\n10.5,41.25\n",
+    ],
+)
+def test_an_answer_that_was_cut_off(tmp_path: Path, text: str) -> None:
+    path = tmp_path / ("a.vot" if "VOTABLE" in text else "a.csv")
+    path.write_text(text)
+    with pytest.warns(PraesepeWarning, match="cut its answer off; rows are missing"):
+        assert len(Catalog.read(path)) == 1
+    if path.suffix == ".vot":
+        path.write_text(VOTABLE.format("ERROR", ""))
+        with pytest.raises(InputError, match="is a service's error: no such column"):
+            Catalog.read(path)
+
+
+def test_the_equinox_of_the_primary_header(tmp_path: Path) -> None:
+    primary = fits.PrimaryHDU()
+    primary.header["EQUINOX"] = 1950.0
+    table = fits.BinTableHDU(Table({"ra": [10.5], "dec": [41.25]}))
+    fits.HDUList([primary, table]).writeto(tmp_path / "a.fits")
+    with pytest.raises(InputError, match=r"system equinox 1950\.0"):
+        Catalog.read(tmp_path / "a.fits")

@@ -57,6 +57,9 @@ def read_fits(path: Path, extension: str | None) -> Table:
         )
         nulls = _scaled_nulls(hdus[found])
         table = Table.read(hdus, hdu=found, format="fits")
+        for key in ("EQUINOX", "RADESYS", "RADECSYS"):  # of all extensions
+            if key in hdus[0].header:
+                table.meta.setdefault(key, hdus[0].header[key])
     for name, mask in nulls.items():
         table[name] = MaskedColumn(table[name], mask=mask)
     for i, name in enumerate(table.colnames, 1):
@@ -92,6 +95,7 @@ def read_votable(path: Path, extension: str | None) -> Table:
 
     document = parse(path, verify="ignore")
     tables = list(document.iter_tables())
+    _check_answer(document, path)
     names = [
         f"{i} ({one.name or one.ID or 'no name'}, {len(one.fields)} columns)"
         for i, one in enumerate(tables, 1)
@@ -128,6 +132,29 @@ def read_votable(path: Path, extension: str | None) -> Table:
         if system := systems.get(field.ref, only if of_sky else None):
             table[name].meta[FRAME] = system
     return table
+
+
+def _check_answer(document: Any, path: Path) -> None:
+    """Say where a service cut its answer off, or answered with an error."""
+    infos = [info for resource in document.resources for info in resource.infos]
+    said = {info.value: info.content for info in infos if info.name == "QUERY_STATUS"}
+    if "ERROR" in said:
+        raise InputError(
+            f"{path.name} is a service's error: {str(said['ERROR']).strip()}",
+            given=path,
+            remedy="ask the service again",
+        )
+    if "OVERFLOW" in said:
+        warn_of_overflow(path.name)
+
+
+def warn_of_overflow(label: str) -> None:
+    """Say that a service gave the first rows only."""
+    warnings.warn(
+        f"{label}: the service that wrote it cut its answer off; rows are missing. Ask it for more",
+        PraesepeWarning,
+        stacklevel=5,
+    )
 
 
 def read_parquet(path: Path) -> Table:

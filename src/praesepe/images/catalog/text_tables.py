@@ -24,6 +24,7 @@ from praesepe.images.catalog.columns import (
     Y_NAMES,
     position_columns,
 )
+from praesepe.images.catalog.table_forms import warn_of_overflow
 from praesepe.images.catalog.text_layouts import NO_ROW, NUMBER, simple_layout
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
         table[name] = _column(column, name=name, commas=commas)
     for name, unit in zip(names, units or (), strict=False):
         table[name].unit = Unit(unit.strip('"'), parse_strict="silent") if unit else None
+    if any(re.search(r"\btruncated\b|\boverflow\b", text, re.I) for _, text in comments):
+        warn_of_overflow(path.name)
     if comments:
         table.meta["comments"] = [text.strip() for _, text in comments]
     return table

@@ -38,7 +38,21 @@ def given_wcs(
 ) -> tuple[WCS | None, tuple[str, ...]]:
     """A WCS that was given as such, without leftover SIP coefficients, and what to say of them."""
     celestial = _celestial(wcs, label)
+    check_shape(None if celestial is None else celestial.array_shape, label, shape)
     return (None, ()) if celestial is None else without_sip(celestial, label, shape)
+
+
+def check_shape(told: tuple[Any, ...] | None, label: str, shape: tuple[int, int]) -> None:
+    """Refuse an array that was cut out of its image, with the WCS of the whole."""
+    if told and None not in told and tuple(told[-2:]) != shape:
+        raise InputError(
+            f"{label}: the array has {shape[1]} × {shape[0]} pixels, but its WCS or header is of "
+            f"an image of {told[-1]} × {told[-2]}",
+            given=shape,
+            allowed=tuple(told[-2:]),
+            remedy="cut the WCS with the array (astropy.nddata.Cutout2D does), or correct NAXIS1 "
+            "and NAXIS2 (array_shape of a WCS)",
+        )
 
 
 def _tidy(header: Any, label: str) -> Any:

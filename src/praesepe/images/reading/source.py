@@ -33,7 +33,7 @@ from praesepe.images.reading.extensions import (
     marks_of,
     title,
 )
-from praesepe.images.reading.frames import given_wcs, read_wcs
+from praesepe.images.reading.frames import check_shape, given_wcs, read_wcs
 from praesepe.images.reading.packed import check_fits, damaged, starts_with, uncompressed
 from praesepe.images.reading.pixels import (
     FloatImage,
@@ -218,6 +218,9 @@ def _in_memory(array: NDArray[Any], *headers: Any, label: str) -> Source:
             f"{pixels.zero:g} of its header"
         )
     wcs = read_wcs(headers[0], label)
+    if wcs is not None:
+        told = headers[0].get("NAXIS2"), headers[0].get("NAXIS1")
+        check_shape(told, label, pixels.shape)
     return Source(label, pixels, headers, wcs, unit=unit, remarks=tuple(remarks))
 
 
