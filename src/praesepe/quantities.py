@@ -207,7 +207,7 @@ COLUMN_BEGINNINGS = ("mag_", "brightest_", "exposure_", "fwhm_", "depth_")
 KEYS = frozenset(
     (
         "rh_pc", "log_rh_normal", "center_shift_px", "a_v_scatter", "stars", "profiles", "keys",
-        "drawn_beside", "categories_of", "is_default",
+        "drawn_beside", "categories_of", "is_default", "has_nebulae",
     )
 )  # fmt: skip
 """What a survey's ``clusters`` have beside the priors of quantities."""
@@ -416,6 +416,16 @@ SEGREGATION = _own(
     "exponent of the mass segregation",
     limits=(0.0, 1.0),
     prior="segregation",
+)
+NEBULAR = _own(
+    "nebular",
+    r"f_\mathrm{neb}",
+    "",
+    "share of the ionising light of a young cluster that gas turns into lines and continuum",
+    limits=(0.0, 1.0),
+    physical=(0.0, 1.0),
+    prior="nebular",
+    word="nebular share",
 )
 ANGLE = _own("angle", r"\theta", "rad", "angle of the long axis from x to y")
 TIDAL_RADIUS = _own(

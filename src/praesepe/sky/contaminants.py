@@ -65,6 +65,18 @@ class PointSources:
         place = self.offset + center.index_select(1, self.image_index)
         renderer.scatter(grids, self.image_index, place, self.flux)
 
+    @classmethod
+    def together(cls, *parts: PointSources | None) -> PointSources | None:
+        """Those of several parts as one; None for nothing."""
+        some = [part for part in parts if part is not None]
+        if len(some) < 2:
+            return some[0] if some else None
+        return cls(
+            torch.cat([part.image_index for part in some]),
+            torch.cat([part.offset for part in some], dim=1),
+            torch.cat([part.flux for part in some], dim=1),
+        )
+
     def light(self, n: int) -> Tensor:
         """Light of all points of each of n stamps, (n, band)."""
         total = self.flux.new_zeros((n, len(self.flux)))

@@ -19,7 +19,7 @@ from praesepe.sky.cluster_stars import ClusterSampler, Sight
 from praesepe.sky.clusters.colors import ClusterColors
 from praesepe.sky.clusters.parameters import Clusters, draw_clusters
 from praesepe.sky.clusters.validation import names_to_indices, validate_clusters
-from praesepe.sky.contaminants import ContaminantSampler, has_cluster
+from praesepe.sky.contaminants import ContaminantSampler, PointSources, has_cluster
 from praesepe.sky.fields.pool import SimulatedFieldPool, field_pool
 from praesepe.sky.flux_limits import FluxLimits
 from praesepe.sky.instrument.detector import Detector, Sky
@@ -27,6 +27,7 @@ from praesepe.sky.instrument.nuisances import draw_nuisances
 from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.massive.clusters import MassiveClusterSampler
 from praesepe.sky.massive.sampler import CrowdedSampler
+from praesepe.sky.nebulae import NebulaSampler
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.star_samplers import star_sampler
 from praesepe.sky.tables import SurveyTables
@@ -104,6 +105,7 @@ class Simulator:
         )
         self.colors = ClusterColors(self.survey, self.tables.r_v_terms, device=self.device)
         self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
+        self.nebulae = NebulaSampler(self.survey, device=self.device)
         self.contaminants = ContaminantSampler(
             self.survey,
             self.detector,
@@ -163,8 +165,6 @@ class Simulator:
             f"seed {self.base_seed}, {fields}, {'with' if self.nuisances else 'without'} "
             f"nuisances, on {self.device}>"
         )
-
-    # The stages
 
     def sample(self, n: int) -> Clusters:
         """First stage: draw the parameters of `n` clusters, or contaminants, from the survey."""
@@ -230,7 +230,10 @@ class Simulator:
             flux_limit=flux_limit,
             compute_truth=compute_truth,
         )
-        others = self.contaminants.draw(clusters, generator=self.generator)
+        others = PointSources.together(
+            self.contaminants.draw(clusters, generator=self.generator),
+            self.nebulae.draw(clusters, drawn, generator=self.generator),
+        )
         center = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
         truth = truth_of(clusters, center, drawn, others, self.survey, compute_truth=compute_truth)
         return Population(drawn, center, truth, others)
@@ -309,8 +312,6 @@ class Simulator:
             exposure_s=exposure_s,
             sky=sky,
         )
-
-    # The stages joined
 
     def draw(self, n: int, *, batch_size: int = 256, compute_truth: bool = True) -> Mocks:
         """Draw clusters from the prior and simulate stamps of them.

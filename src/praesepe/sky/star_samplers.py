@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,7 +13,7 @@ from praesepe.sky.flux_limits import FluxLimits
 from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import imf_from
-from praesepe.stars.magnitudes import StellarTable
+from praesepe.stars.magnitudes import IONISING, StellarTable
 from praesepe.survey import Survey
 
 
@@ -46,10 +47,16 @@ def star_sampler(
     stars = survey.clusters.stars
     near, far = survey.distance_range_pc
     brightest = (survey.distance_pc / near) ** 2
+    unit_magnitude = [band.zero_point_ab - survey.distance_modulus for band in survey.bands]
+    flux_limit = (limits.lowest / brightest).tolist()
+    first = tables if isinstance(tables, StellarTable) else tables[0]
+    if first.band_names[-1] == IONISING:  # nobody sees these photons themselves
+        unit_magnitude.append(0.0)
+        flux_limit.append(math.inf)
     return CrowdedSampler(
         tables,
-        unit_magnitude=[band.zero_point_ab - survey.distance_modulus for band in survey.bands],
-        flux_limit=(limits.lowest / brightest).tolist(),
+        unit_magnitude=unit_magnitude,
+        flux_limit=flux_limit,
         flux_limit_range=flux_limit_range * (far / near) ** 2,
         imf=imf_from(stars.imf),
         binaries=Binaries(

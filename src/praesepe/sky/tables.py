@@ -86,7 +86,14 @@ class SurveyTables:
             check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
             a_v = (low + nearest, high + farthest)
-            clusters.append(table(grid=grid, a_v=a_v, with_color_terms=other or s.colors_vary))
+            clusters.append(
+                table(
+                    grid=grid,
+                    a_v=a_v,
+                    with_color_terms=other or s.colors_vary,
+                    with_ionising=prior.has_nebulae,
+                )
+            )
             counter.add()
         dust = field_extinction(survey) or as_range(prior.a_v)[0] + middle(in_front)
         grid = refine_metallicity(

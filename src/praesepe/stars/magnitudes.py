@@ -14,6 +14,7 @@ from praesepe.stars.binaries import Binaries
 from praesepe.stars.colors import N_TERMS, color_terms
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.isochrones import Isochrone, IsochroneGrid
+from praesepe.stars.nebula import OLDEST_LOG_AGE, ionising_photons
 from praesepe.stars.passbands import Passband
 
 DUST_TERMS = 4
@@ -21,6 +22,12 @@ DUST_TERMS = 4
 
 SCATTER_REACH = 4.0
 """Standard deviations of differential extinction that a table's range must cover."""
+
+IONISING = "ionising photons"
+"""Name of the band of ionising photons, which dust does not dim."""
+
+LEAST_PHOTONS = 1e-8
+"""Stars with fewer ionising photons, beside an O star, have none."""
 
 MASS_RATIOS = 32
 """Mass ratios, of equal parts of the binaries, at which companions are looked up."""
@@ -207,6 +214,7 @@ def build_table(
     law: str = "F99",
     grid: IsochroneGrid | None = None,
     with_color_terms: bool = False,
+    with_ionising: bool = False,
 ) -> StellarTable:
     """Masses and magnitudes of stars of every age in the given filters.
 
@@ -230,6 +238,9 @@ def build_table(
         Other isochrones than the embedded ones.
     with_color_terms : bool
         Whether colors may differ from population to population.
+    with_ionising : bool
+        Whether a last band `IONISING` holds the ionising photons of stars of clusters that may
+        have gas, as magnitudes of `praesepe.stars.nebula.UNIT_PER_S`.
 
     Raises
     ------
@@ -253,7 +264,10 @@ def build_table(
     longest = max(len(one.kind) for z in columns for one in grid.isochrones[z])
     shape = (len(grid.log_age), len(columns), longest)
     initial, present, living = np.empty(shape), np.empty(shape), np.empty(shape[:2])
-    magnitude = np.full((*shape, len(passbands)), np.inf)
+    names = tuple(passband.name for passband in passbands)
+    names += (IONISING,) if with_ionising else ()
+    n_bands = len(passbands)
+    magnitude = np.full((*shape, len(names)), np.inf)
     dust = None if dust_table is None else np.zeros((*magnitude.shape, DUST_TERMS), np.float32)
     terms = np.zeros((*shape, N_TERMS), np.float32) if with_color_terms else None
     for a, c in np.ndindex(shape[:2]):
@@ -262,13 +276,18 @@ def build_table(
         beyond = isochrone.initial_mass[-1] * (1.0 + 1e-6 * np.arange(1, longest - n + 1))
         initial[a, c] = np.append(isochrone.initial_mass, beyond)
         present[a, c] = np.pad(isochrone.present_mass, (0, longest - n), mode="edge")
-        magnitude[a, c, :n] = star_magnitudes(isochrone, metals, at_low)
+        magnitude[a, c, :n, :n_bands] = star_magnitudes(isochrone, metals, at_low)
+        if with_ionising and grid.log_age[a] <= OLDEST_LOG_AGE:
+            photons = ionising_photons(isochrone.log_l, isochrone.log_teff)
+            shining = isochrone.luminous & (photons > LEAST_PHOTONS)
+            magnitude[a, c, :n, -1] = np.where(
+                shining, -2.5 * np.log10(np.maximum(photons, LEAST_PHOTONS)), np.inf
+            )
         living[a, c] = _max_living_mass(isochrone)
         if dust is not None and dust_table is not None:
-            dust[a, c, :n] = _star_dust(isochrone, metals, dust_table)
+            dust[a, c, :n, :n_bands] = _star_dust(isochrone, metals, dust_table)
         if terms is not None:
             terms[a, c, :n] = color_terms(isochrone.log_teff, isochrone.log_g)
-    names = tuple(passband.name for passband in passbands)
     metallicity = grid.metallicity[columns]
     dusty = ((low, high), dust, terms)
     return StellarTable(

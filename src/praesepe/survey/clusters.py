@@ -20,6 +20,7 @@ from praesepe.errors import listed, unknown
 from praesepe.quantities import Quantity
 from praesepe.survey.settings import (
     Fraction,
+    FractionRange,
     NonNegative,
     Positive,
     PositiveFraction,
@@ -154,10 +155,20 @@ class ClusterPrior(SurveySettings):
     a_v: ValueOrRange = Field(
         0.0, description="extinction in mag, or the range that it is drawn from, uniformly"
     )
+    nebular: Fraction | FractionRange = Field(
+        0.0,
+        description="share of the ionising light that gas around clusters younger than 20 Myr "
+        "turns into lines and continuum, or its range, uniform",
+    )
     a_v_scatter: NonNegative = Field(
         0.0, description="differential extinction: standard deviation from star to star, mag"
     )
     stars: Stars = Stars()
+
+    @property
+    def has_nebulae(self) -> bool:
+        """Whether any cluster has gas that its stars ionise."""
+        return as_range(self.nebular)[1] > 0
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:

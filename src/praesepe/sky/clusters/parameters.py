@@ -62,6 +62,8 @@ class Clusters:
         Extinction by the Milky Way, in front of the galaxy, mag.
     r_v : Tensor
         A_V / E(B-V) of the dust inside the galaxy.
+    nebular : Tensor
+        Share of the ionising light that gas around a young cluster takes.
     more : dict of str to Tensor
         Other registered quantities that the survey draws, by name; those of a category as int64.
     """
@@ -84,6 +86,7 @@ class Clusters:
     distance_pc: Tensor
     foreground_a_v: Tensor
     r_v: Tensor
+    nebular: Tensor
     more: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -303,6 +306,7 @@ def draw_clusters(
         ),
         foreground_a_v=one_value_or(survey.galaxy.foreground_a_v),
         r_v=one_value_or(prior.stars.r_v),
+        nebular=one_value_or(prior.nebular),
         more={quantity.name: draw(quantity) for quantity in prior.drawn_beside()},
     )
 

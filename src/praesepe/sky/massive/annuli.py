@@ -147,7 +147,7 @@ class Annuli:
             return stars
         sums = {
             name: self.sum_by_cluster(getattr(stars, name), n)
-            for name in ("mass", "light", "diffuse", "present_mass", "n_living")
+            for name in ("mass", "light", "diffuse", "present_mass", "n_living", "ionising")
             if getattr(stars, name) is not None
         }
         weight = stars.diffuse.sum(1)[:, None, None].clamp_min(1e-30)

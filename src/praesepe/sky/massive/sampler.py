@@ -111,8 +111,9 @@ class CrowdedSampler(StarSampler):
         diffuse = torch.zeros_like(stars.light)
         if bool(crowded.any()):
             points.flux_of_stars.mul_(weight)
-            diffuse = (stars.light - points.light()).clamp_min_(0) * crowded
-        mass_bins = self.unresolved.mass_bins[level]
+            in_points = points.light()[:, : self.n_bands]
+            diffuse = (stars.light - in_points).clamp_min_(0) * crowded
+        mass_bins = self.unresolved.mass_bins[level][..., : 1 + self.n_bands]
         out = CrowdedStars(**vars(stars), diffuse=diffuse, mass_bins=mass_bins)
         return out if light_scale is None else out.scaled(light_scale)
 

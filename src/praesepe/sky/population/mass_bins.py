@@ -8,7 +8,9 @@ N_BINS = 6
 """Bins of stars that give equal parts of the light."""
 
 
-def light_by_mass(weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray) -> np.ndarray:
+def light_by_mass(
+    weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray, n_seen: int | None = None
+) -> np.ndarray:
     """Divide unresolved light into bins of equal light, from low mass to high.
 
     Parameters
@@ -19,6 +21,8 @@ def light_by_mass(weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray)
         Light of all stars of the interval.
     mass_light : ndarray, shape (band, interval)
         Mass of these stars times their light.
+    n_seen : int, optional
+        How many of the bands, from the first on, the bins are made for; default: all.
 
     Returns
     -------
@@ -27,7 +31,7 @@ def light_by_mass(weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray)
         of the light of each band.
     """
     total = np.maximum(light.sum(1, keepdims=True), 1e-300)
-    relative, relative_mass = (light / total).mean(0), (mass_light / total).mean(0)
+    relative, relative_mass = ((values / total)[:n_seen].mean(0) for values in (light, mass_light))
     unresolved = weight * relative
     of_level = np.maximum(unresolved.sum(1, keepdims=True), 1e-300)
     index = ((np.cumsum(unresolved, axis=1) - unresolved / 2) / of_level * N_BINS).astype(int)

@@ -43,6 +43,9 @@ class Stars:
         unresolved one.
     present_mass : Tensor, shape (population,), or None
         Present-day mass of all stars: living stars and remnants.
+    ionising : Tensor, shape (population,), or None
+        Ionising photons of all stars, `praesepe.stars.nebula.UNIT_PER_S`, where the tables tell
+        them.
     """
 
     population: Tensor
@@ -53,6 +56,7 @@ class Stars:
     n_living: Tensor | None = None
     brightest: Tensor | None = None
     present_mass: Tensor | None = None
+    ionising: Tensor | None = None
 
     def scaled(self, light_scale: Tensor) -> Self:
         """The same stars with all light multiplied by a factor (population, band)."""

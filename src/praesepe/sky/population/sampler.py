@@ -44,7 +44,8 @@ class StarSampler:
         the distance modulus, light is in e-/s at that distance; with 0, it is absolute.
     flux_limit : sequence of float
         In each band, the light below which a star cannot be told apart, in the same unit; 0: draw
-        all. Where `draw` is told limits of its own, the lowest of them.
+        all; infinite for a last band of ionising photons, which no image shows. Where `draw` is
+        told limits of its own, the lowest of them.
     flux_limit_range : float
         Highest over lowest limit that `draw` may be told.
     imf : InitialMassFunction
@@ -88,6 +89,7 @@ class StarSampler:
         self.binaries = binaries if binaries is not None and binaries.fraction > 0 else None
         limit = np.asarray(flux_limit, dtype=float)
         further = self._further_levels(limit)
+        self.n_bands = int(np.isfinite(limit).sum())
         self.levels = Levels(limit, flux_limit_range, 0 if further is None else further.n)
         tabulated = tabulate(
             self._tables,
@@ -241,6 +243,8 @@ class StarSampler:
                     given=tuple(colors.shape),
                     remedy="build them so",
                 )
+            unseen = len(self.levels.limit) - self.n_bands
+            colors = torch.nn.functional.pad(colors, (0, 0, 0, unseen))
             change = ColorChange.of_populations(colors, isochrone, terms)
         return Populations(
             isochrone, isochrone * self.levels.n + level, n_stars, extinction, change
@@ -289,14 +293,17 @@ class StarSampler:
             truth = {
                 "present_mass": total[:, PRESENT] + points.total(points.stars[-1]),
                 "n_living": total[:, LIVING].round() + points.total(n_living),
-                "brightest": points.brightest(brightest).T,
+                "brightest": points.brightest(brightest).T[:, : self.n_bands],
             }
+        light = total[:, FLUX:] + points.light()
+        if light.shape[1] > self.n_bands:
+            truth["ionising"] = light[:, -1]
         return Stars(
             population=points.population,
-            flux=points.flux,
+            flux=points.flux[: self.n_bands],
             star_mass=points.value[0],
             mass=total[:, MASS] + points.total(points.stars[0]),
-            light=total[:, FLUX:] + points.light(),
+            light=light[:, : self.n_bands],
             **truth,
         )
 
@@ -307,7 +314,7 @@ class StarSampler:
         if flux_limit is None:
             return torch.full_like(isochrone, COMPLETE)
         limit = flux_limit if light_scale is None else flux_limit / light_scale
-        lowest = torch.as_tensor(self.levels.limit, device=self.device)
+        lowest = torch.as_tensor(self.levels.limit[: self.n_bands], device=self.device)
         ratio = (limit.double() / lowest).amin(1)
         factors = torch.as_tensor(self.levels.factors, device=self.device)
         level = torch.searchsorted(factors, ratio * (1 + 1e-6), right=True) - 1

@@ -249,7 +249,10 @@ class _Arrays:
         self.below[i] = nodes.cdf[always.argmax(1)]
         # A star that is sampled takes the light of 1 / sqrt(inclusion) stars out of the sums.
         mass_light = sums[0, size + FLUX : 2 * size]  # products with the first quantity, the mass
-        self.mass_bins[i] = light_by_mass(1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light)
+        n_seen = int(np.isfinite(levels.limit).sum())
+        self.mass_bins[i] = light_by_mass(
+            1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light, n_seen
+        )
         self.individual.append(individual)
 
     def _add_nodes(self, i: int, nodes: IsochroneNodes) -> None:

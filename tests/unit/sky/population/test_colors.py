@@ -118,7 +118,7 @@ def test_errors_are_larger_in_the_ultraviolet_and_of_young_stars() -> None:
     perfect = Simulator(survey_with({"color_error_mag": 0.08}), n_fields=0, nuisances=False)
     scatter = {}
     for log_age in (6.8, 9.5):
-        magnitude, true = (magnitudes(s, 150, log_age=log_age, log_mass=6.0) for s in
+        magnitude, true = (magnitudes(s, 60, log_age=log_age, log_mass=6.0) for s in
                            (simulator, perfect))  # fmt: skip
         scatter[log_age] = (magnitude.std(1), true.std(1))
         assert (scatter[log_age][0] > 1.5 * scatter[log_age][1]).all()
