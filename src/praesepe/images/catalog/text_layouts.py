@@ -59,7 +59,7 @@ def simple_layout(lines: list[str], label: str) -> list[str]:
 def _named_by_simbad(lines: list[str]) -> list[str]:
     """Names in a comment above a rule, ``# |identifier|…``: a header, what is above it a title."""
     for i, (line, below) in enumerate(itertools.pairwise(lines)):
-        if re.match(r"\s*#[^|]*\|", line) and _RULE.fullmatch(below) and "|" in below:
+        if "|" in below and re.match(r"\s*#[^|]*\|", line) and _RULE.fullmatch(below):
             header = re.sub(r"^\s*#\s*", '"#"', line)
             return [*map(_comment, lines[:i]), header, *lines[i + 1 :]]
     return lines
@@ -67,9 +67,13 @@ def _named_by_simbad(lines: list[str]) -> list[str]:
 
 def _without_frame(lines: list[str]) -> list[str]:
     """Rows without the bars at their two ends."""
-    rows = [one for one in map(str.strip, lines) if one and not NO_ROW.fullmatch(one)]
-    rows = [one for one in rows if not one.startswith("#")]
-    if rows and all(len(one) > 1 and one[0] == one[-1] == "|" for one in rows):
+    rows = (
+        one
+        for one in map(str.strip, lines)
+        if one and not one.startswith("#") and not NO_ROW.fullmatch(one)
+    )
+    framed = (len(one) > 1 and one[0] == one[-1] == "|" for one in rows)
+    if next(framed, False) and all(framed):  # the first row tells mostly
         return [re.sub(r"^\s*\||\|\s*$", "", line) for line in lines]
     return lines
 

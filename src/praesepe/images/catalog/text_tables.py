@@ -100,7 +100,7 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     _check_lengths(rows, len(names), separator, path.name)
     below = [comment for comment in comments if comment[0] > first]
     _warn_of_rows_in_comments(below, len(names), separator, path.name)
-    texts = list(zip(*(values for _, values in rows), strict=True)) or [()] * len(names)
+    texts = [[values[i] for _, values in rows] for i in range(len(names))]
     commas = separator != "," and not any(
         _DECIMAL_POINT.fullmatch(text) for column in texts for text in column
     )
@@ -151,11 +151,12 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
         nonlocal number, begins
         for line in lines:
             number += 1
+            start = line.lstrip()[:1]
             if begins and NO_ROW.fullmatch(line):
                 continue
-            if begins and line.lstrip().startswith("#"):  # not inside of quotation marks
+            if begins and start == "#":  # not inside of quotation marks
                 comments.append((number, line.strip()[1:]))
-            elif line.strip() or not begins:
+            elif start or not begins:
                 begins = False
                 yield line.replace("\t", " ").strip(" ") if separator == " " else line
 
@@ -163,8 +164,7 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
     reader = csv.reader(records(), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         for values in reader:
-            values = [value.strip() for value in values]
-            rows.append((number, values))
+            rows.append((number, list(map(str.strip, values))))
             begins = True
     except csv.Error as error:
         raise InputError(
@@ -211,6 +211,8 @@ def _fits(row: list[str], n: int, separator: str) -> bool:
 def _check_lengths(rows: list[Row], n: int, separator: str, label: str) -> None:
     """Bring all rows to the same length; refuse what would shift columns."""
     for number, row in rows:
+        if len(row) == n:
+            continue
         if not _fits(row, n, separator):
             raise InputError(
                 f"{label}, line {number}: {len(row)} values where the table has {n} columns "
@@ -420,11 +422,11 @@ def _values(texts: list[str], *, whole: bool) -> tuple[np.ndarray | None, str | 
     if {"True", "False"}.issuperset(texts):
         return np.array([text == "True" for text in texts]), None
     try:
-        numbers = [float(text) for text in texts]
+        numbers = list(map(float, texts))
     except ValueError:
         return None, None
-    if all(map(_same_integer, texts)):
-        integers = [int(text) for text in texts]
+    integers = _integers(texts)
+    if integers is not None:
         for kind in (np.int64, np.uint64):
             if np.iinfo(kind).min <= min(integers) and max(integers) <= np.iinfo(kind).max:
                 return np.array(integers, kind), None
@@ -440,8 +442,13 @@ def _values(texts: list[str], *, whole: bool) -> tuple[np.ndarray | None, str | 
     return None, None
 
 
-def _same_integer(text: str) -> bool:
-    return text.lstrip("-").isdecimal() and text.isascii() and str(int(text)) == text
+def _integers(texts: list[str]) -> list[int] | None:
+    """The integers that give these texts, or None."""
+    try:
+        integers = list(map(int, texts)) if texts[0].lstrip("-").isdecimal() else []
+    except ValueError:
+        return None
+    return integers if list(map(str, integers)) == texts else None
 
 
 def _formats(text: str) -> Iterator[str | None]:
