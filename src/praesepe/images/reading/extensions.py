@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -176,13 +177,13 @@ def _readable(hdu: Any) -> fits.Header:
 
 def headers_of(chosen: Any, hdus: Any) -> tuple[Any, ...]:
     """Header of the image, the primary one, and the photometry that the other HDUs agree on."""
-    others = fits.Header()
-    same = [_readable(hdu) for hdu in hdus if hdu.ver == chosen.ver]
+    others, read = fits.Header(), cache(_readable)
+    same = [read(hdu) for hdu in hdus if hdu.ver == chosen.ver]
     for key in _PHOTOMETRY:
         found = {header[key] for header in same if key in header}
         if len(found) == 1:
             others[key] = found.pop()
-    return _readable(chosen), _readable(hdus[0]), others
+    return read(chosen), read(hdus[0]), others
 
 
 def marks_of(
