@@ -243,6 +243,17 @@ def must_be(
     return InputError(message, given=given, allowed=allowed, remedy=remedy, code=code)
 
 
+def bad_suffix(path: Path, allowed: Iterable[str], remedy: str = "", code: str = "") -> InputError:
+    """The error for a file of another format, to be raised by the caller.
+
+    >>> print(bad_suffix(Path("data/a.png"), (".csv", ".fits")))
+    a.png: the format '.png' is not one of .csv or .fits
+    """
+    message = f"{path.name}: the format {path.suffix!r} is not one of {listed(allowed, 'or')}"
+    given, allowed = path.suffix, tuple(allowed)
+    return InputError(message, given=given, allowed=allowed, remedy=remedy, code=code)
+
+
 def outside(
     name: str,
     given: float | tuple[float, float],

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from praesepe.errors import InputError, PraesepeError, already_exists, listed
+from praesepe.errors import InputError, PraesepeError, already_exists, bad_suffix, listed, unusable
 
 _TEMPORARY = re.compile(
     r"\.(?P<stem>.*)\.(?P<host>[\w-]+)@(?P<pid>\d+)\.(?P<id>[0-9a-f]{12})\.part"
@@ -267,16 +267,11 @@ def check_output(
     path = Path(path).expanduser()
     if suffixes is not None:
         if path.suffix.lower() not in suffixes:
-            raise InputError(
-                f"output {path.name}: the format {path.suffix!r} is not one of "
-                f"{listed(suffixes, 'or')}",
-                given=path.suffix,
-                allowed=tuple(suffixes),
-            )
+            raise bad_suffix(path, suffixes)
         if path.suffix.lower() == ".zarr":
             return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
     if path.is_dir():
-        raise InputError(f"output {path} is a folder", given=path, remedy="give the name of a file")
+        raise unusable(path, "is a folder", "give the name of a file")
     _refuse_existing(path, overwrite=overwrite)
     _check_parent(path)
     return path
@@ -301,9 +296,7 @@ def check_whole_folder(
     if path.is_dir() and not any(path.iterdir()):
         return path
     if path.exists() and not (path / marker).is_file():
-        raise InputError(
-            f"output {path} exists and holds no {kind}", given=path, remedy="choose another name"
-        )
+        raise unusable(path, f"exists and holds no {kind}", "choose another name")
     _refuse_existing(path, overwrite=overwrite)
     return path
 
@@ -330,20 +323,13 @@ def output_folder(
     refuse_file(path)
     existing = [name for name in names if (path / name).exists()]
     if existing and not overwrite:
-        raise InputError(
-            f"{path} already holds {listed(existing)}",
-            given=path,
-            remedy="choose another folder, or overwrite them",
-            code="overwrite=True",
-        )
+        remedy = "choose another folder, or overwrite them"
+        raise unusable(path, f"already holds {listed(existing)}", remedy, code="overwrite=True")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot make the folder {path}: {error.strerror or error}",
-            given=path,
-            remedy="choose another",
-        ) from error
+        fault = f"cannot be made: {error.strerror or error}"
+        raise unusable(path, fault, "choose another folder") from error
     _check_parent(path / "any")
     return path
 
@@ -351,7 +337,7 @@ def output_folder(
 def refuse_file(path: Path) -> None:
     """Stop where a folder is wanted and a file is there."""
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file", given=path, remedy="give the name of a folder")
+        raise unusable(path, "is a file", "give the name of a folder")
 
 
 def check_space(folder: Path, n_bytes: int, what: str) -> None:
@@ -381,8 +367,5 @@ def _check_parent(path: Path) -> None:
             remedy=f"make it first (mkdir -p {folder})",
         )
     if not os.access(folder, os.W_OK):
-        raise InputError(
-            f"no permission to write to {folder}",
-            given=path,
-            remedy=f"choose another folder for {path.name}",
-        )
+        remedy = f"choose another folder for {path.name}"
+        raise unusable(folder, "gives no permission to write", remedy)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError, must_be, unknown
+from praesepe.errors import InputError, must_be, unknown, unusable
 
 Values = NDArray[np.float64]
 
@@ -102,11 +102,8 @@ class Quantity:
         if not self.name.isidentifier():
             raise must_be("a quantity's name", self.name, "usable in code, as 'log_age' is")
         if bool(self.sources) != (self.derive is not None):
-            raise InputError(
-                f"quantity {self.name!r}: sources and derive belong together",
-                given=(self.sources, self.derive),
-                remedy="give both or neither",
-            )
+            given = (self.sources, self.derive)
+            raise must_be(f"sources, derive of {self.name!r}", given, "both given or neither")
         if not self.word:
             object.__setattr__(self, "word", self.name)
 
@@ -180,11 +177,8 @@ class Quantity:
     def derived(self, values: Mapping[str, Any], context: Context) -> Values:
         """Its values from those of its sources."""
         if self.derive is None:
-            raise InputError(
-                f"quantity {self.name!r} does not derive from others",
-                given=self.name,
-                remedy="give its values, or register it with sources and derive",
-            )
+            fault = "does not derive from others"
+            raise unusable(self.name, fault, "give its values, or register it with a derive")
         sources = {name: np.asarray(values[name], dtype=float) for name in self.sources}
         return np.asarray(self.derive(sources, context))
 

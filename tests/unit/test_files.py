@@ -189,7 +189,7 @@ def test_outputs_are_checked_before_the_work(tmp_path):
     assert check_output(file, overwrite=True) == file
     with pytest.raises(InputError, match="is a file"):
         output_folder(file, [])
-    with pytest.raises(InputError, match="cannot make the folder"):
+    with pytest.raises(InputError, match="cannot be made"):
         output_folder(file / "inside", [])
     with pytest.raises(InputError, match="already holds file;"):
         output_folder(tmp_path, ["other", "file"])

@@ -10,7 +10,7 @@ from rich.table import Table as ScreenTable
 
 from praesepe.cli.common import Overwrite
 from praesepe.cli.screen import console_on, say
-from praesepe.errors import InputError, already_exists, must_be
+from praesepe.errors import InputError, already_exists, bad_suffix
 
 DEFAULT_BANDS = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 
@@ -91,7 +91,7 @@ def stars_show(
     curves = [load_passband(one) for one in band or DEFAULT_BANDS]
     out = out or Path(f"{short}.png")
     if out.suffix.lower() not in (".png", ".pdf"):
-        raise must_be("the ending of a figure", out.suffix, (".png", ".pdf"))
+        raise bad_suffix(out, (".png", ".pdf"))
     if out.exists() and not overwrite:
         raise already_exists(out)
     embedded = IsochroneGrid.embedded()

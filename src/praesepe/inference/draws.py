@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, PraesepeError, listed
+from praesepe.errors import InputError, PraesepeError, bad_suffix, listed, unusable
 from praesepe.files import atomic
 from praesepe.inference.columns import PIXEL
 from praesepe.lazy import extras
@@ -247,11 +247,7 @@ def read_samples(path: str | Path) -> Samples:
     path = Path(path).expanduser()
     suffix = path.suffix.lower()
     if suffix not in SAMPLE_SUFFIXES:
-        raise InputError(
-            f"{path}: draws are kept in {listed(SAMPLE_SUFFIXES, 'or')} files",
-            given=suffix,
-            allowed=SAMPLE_SUFFIXES,
-        )
+        raise bad_suffix(path, SAMPLE_SUFFIXES)
     if not path.exists():
         raise InputError(f"no file of draws at {path}", given=path, remedy="correct its path")
     read = {".parquet": _read_parquet, ".zarr": _read_zarr}.get(suffix, _read_hdf5)
@@ -260,11 +256,8 @@ def read_samples(path: str | Path) -> Samples:
     except PraesepeError:
         raise
     except Exception as error:  # the readers' libraries raise many kinds
-        raise InputError(
-            f"{path} is no file of draws, or a damaged one",
-            given=path,
-            remedy="measure the clusters again",
-        ) from error
+        fault = "is no file of draws, or a damaged one"
+        raise unusable(path, fault, "measure the clusters again") from error
 
 
 def _read_parquet(path: Path) -> Samples:

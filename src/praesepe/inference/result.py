@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, check_number, listed, unknown
+from praesepe.errors import InputError, check_number, listed, must_be, unknown
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 
 if TYPE_CHECKING:
@@ -168,11 +168,8 @@ class Result:
         """
         points = np.asarray(values, np.float32)
         if points.ndim not in (1, 2) or points.shape[-1] != len(self.infers):
-            raise InputError(
-                f"values of shape {points.shape}",
-                given=points.shape,
-                remedy=f"give {listed(self.infers)} of one point, or of several in rows",
-            )
+            allowed = f"that of {listed(self.infers)} of one point, or of several in rows"
+            raise must_be("the shape of values", points.shape, allowed)
         stamp = self._stamp(self._row(row))
         if not stamp.usable[0]:
             return np.full(points.shape[:-1], np.nan, np.float32)

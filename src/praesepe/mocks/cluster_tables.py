@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, PraesepeWarning, listed, unknown
+from praesepe.errors import InputError, PraesepeWarning, listed, must_be, unknown
 from praesepe.mocks.mosaics import Places
 from praesepe.quantities import LOG_PRESENT_MASS, Quantity
 from praesepe.rng import stream
@@ -134,12 +134,8 @@ def _values(table: Table, name: str, quantity: Quantity, label: str) -> NDArray[
         good |= np.isposinf(values)
     if not good.all():
         row = int(np.argmin(good))
-        allowed = f"{'positive' if quantity.linear else 'finite'} numbers"
-        raise InputError(
-            f"{label}, row {row + 1}: {name} = {values[row]:g}; allowed are {allowed}",
-            given=float(values[row]),
-            allowed=allowed,
-        )
+        allowed = f"a {'positive' if quantity.linear else 'finite'} number"
+        raise must_be(name, float(values[row]), allowed).at(f"{label}, row {row + 1}")
     return np.log10(values) if quantity.linear else values
 
 

@@ -235,12 +235,8 @@ def _exposures(
         return simulator.detector.draw_exposures(shape[0], generator=simulator.generator)
     times = np.asarray(exposure_s, np.float32)
     if times.shape not in (shape, shape[1:]) or not (np.isfinite(times) & (times > 0)).all():
-        raise InputError(
-            f"exposure_s of shape {times.shape}",
-            given=exposure_s,
-            allowed=(shape[1:], shape),
-            remedy="give positive times, one for each band, or for each stamp and band",
-        )
+        allowed = "positive times, one for each band, or for each stamp and band"
+        raise must_be("exposure_s", exposure_s, allowed)
     return torch.as_tensor(np.broadcast_to(times, shape).copy(), device=simulator.device)
 
 

@@ -219,17 +219,14 @@ def _checked(survey: Survey, n: int, size: int, density: float | None, seed: int
     """The density of the star field, where all numbers are possible."""
     check_number("n", n, 0)
     check_number("size", size, 1)
+    if size < survey.stamp_size:
+        fits = f"at least {survey.stamp_size}, so that it holds a stamp"
+        raise must_be("size", size, fits, "make the mosaic larger")
     seed = check_seed(seed)
     if density is None:
         density = draw_density(survey, seed)
     density = float(check_number("density", density, 0, whole=False))
-    if size < survey.stamp_size:
-        raise InputError(
-            f"a mosaic of {size} px holds no stamp of {survey.stamp_size} px",
-            given=size,
-            allowed=f"at least {survey.stamp_size}",
-            remedy="make it larger",
-        )
+
     if survey.galaxy.field.files is not None and density > 0:
         raise InputError(
             f"galaxy.field.files = {survey.galaxy.field.files}: a mosaic has a simulated star "

@@ -250,11 +250,8 @@ def scatter_clusters(
     rng, stamp = np.random.default_rng(seed), survey.stamp_size
     low, high = stamp // 2 + 2, size - stamp // 2 - 2
     if high <= low:
-        raise InputError(
-            f"a mosaic of {size} px holds no stamp of {stamp} px",
-            given=size,
-            remedy="make it larger",
-        )
+        fits = f"at least {2 * (stamp // 2) + 5}, so that it holds a stamp"
+        raise must_be("size", size, fits, "make the mosaic larger")
     place = np.empty((n, 2), np.int64)
     found = in_vain = 0
     while found < n and in_vain < 3000:
@@ -265,11 +262,8 @@ def scatter_clusters(
             found += 1
             in_vain = 0
     if found < n:
-        raise InputError(
-            f"only {found} of {n} clusters fit into {size}×{size} px",
-            given=n,
-            remedy="make the mosaic larger",
-        )
+        allowed = f"at most {found}, which fit into {size}×{size} px"
+        raise must_be("n", n, allowed, "make the mosaic larger")
     clusters = draw_clusters(survey, n, generator=stream((seed, 0), torch.device("cpu")))
     offset = np.stack((clusters.x_offset.numpy(), clusters.y_offset.numpy()))
     x, y = place.T + offset.astype(float)

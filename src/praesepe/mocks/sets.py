@@ -22,7 +22,15 @@ from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
 from praesepe.device import usable_device
-from praesepe.errors import InputError, check_number, refuse_unused, unknown, unusable
+from praesepe.errors import (
+    InputError,
+    bad_suffix,
+    check_number,
+    must_be,
+    refuse_unused,
+    unknown,
+    unusable,
+)
 from praesepe.files import atomic, check_output, check_space, refuse_file, remove, remove_debris
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
@@ -259,13 +267,7 @@ def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Pa
             remedy=f"leave it out: a single file has it in its name, {path.name}",
         )
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"output {path.name}: the format {path.suffix!r} is not one of {', '.join(SUFFIXES)}",
-            given=path.suffix,
-            allowed=SUFFIXES,
-            remedy="for a folder of many files say how many",
-            code="shards=4",
-        )
+        raise bad_suffix(path, SUFFIXES, "for a folder of many files say how many", "shards=4")
     return check_output(path, SUFFIXES, overwrite=overwrite)
 
 
@@ -286,23 +288,14 @@ def clusters_per_shard(n: int, shards: int | None, shard_size: int | None) -> in
         )
     if shards is not None:
         if not 1 <= shards <= n_blocks:
-            raise InputError(
-                f"{shards} shards: {n:,} clusters are {n_blocks} blocks of {BLOCK_SIZE}, and a "
-                "shard holds whole blocks",
-                given=shards,
-                allowed=(1, n_blocks),
-                remedy=f"give 1 to {n_blocks}",
-            )
+            allowed = f"1 to {n_blocks}: {n:,} clusters are {n_blocks} blocks of {BLOCK_SIZE}"
+            raise must_be("shards", shards, f"{allowed}, and a shard holds whole ones")
         return BLOCK_SIZE * -(-n_blocks // shards)
     size = int(shard_size or 0)
     if size < BLOCK_SIZE or size % BLOCK_SIZE:
         near = BLOCK_SIZE * max(1, round(size / BLOCK_SIZE))
-        raise InputError(
-            f"shards of {size} clusters: a shard holds whole blocks of {BLOCK_SIZE}",
-            given=shard_size,
-            allowed=f"multiples of {BLOCK_SIZE}",
-            remedy=f"give a multiple of it, for instance {near}",
-        )
+        allowed = f"a multiple of {BLOCK_SIZE}: a shard holds whole blocks"
+        raise must_be("shard_size", shard_size, allowed, f"give, for instance, {near}")
     return size
 
 
@@ -372,12 +365,8 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
         {key: of.get(key) for key in manifest if key not in free} for of in (found, manifest)
     )
     if then != now and not overwrite:
-        raise InputError(
-            f"{folder} holds another set: {difference(then, now)}.",
-            given=folder,
-            remedy="Choose another folder, or overwrite it",
-            code="overwrite=True",
-        )
+        fault, remedy = f"holds another set: {difference(then, now)}.", "Choose another folder"
+        raise unusable(folder, fault, f"{remedy}, or overwrite it", code="overwrite=True")
     if overwrite:
         for file in files:
             remove(file)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from praesepe.errors import InputError, must_be
+from praesepe.errors import must_be
 
 MOST_DRAWS = 100_000
 """Draws that may be asked for of one posterior: a block of rows holds a gigabyte of them."""
@@ -65,12 +65,8 @@ def row_numbers(rows: ArrayLike | None, n: int) -> NDArray[np.int64]:
         return np.arange(n, dtype=np.int64)
     numbers = np.asarray(rows)
     if numbers.shape != (n,) or (n and numbers.dtype.kind not in "iu"):
-        raise InputError(
-            f"rows is an array of {numbers.dtype} of shape {numbers.shape}",
-            given=(str(numbers.dtype), numbers.shape),
-            allowed=("int64", (n,)),
-            remedy=f"give one integer for each of the {n} stamps",
-        )
+        given = (str(numbers.dtype), numbers.shape)
+        raise must_be("type and shape of rows", given, f"one integer for each of the {n} stamps")
     if n and int(numbers.min()) < 0:
         raise must_be("the lowest of rows", int(numbers.min()), "0 or more")
     return numbers.astype(np.int64)

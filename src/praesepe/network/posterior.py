@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe import quantities
-from praesepe.errors import InputError, must_be
+from praesepe.errors import listed, must_be
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
 
 
@@ -130,12 +130,10 @@ class Posterior:
         """
         points = torch.from_numpy(np.array(values, dtype=np.float32))
         if points.shape != (len(self), len(self.names)):
-            raise InputError(
-                f"values have shape {tuple(points.shape)}",
-                given=tuple(points.shape),
-                allowed=(len(self), len(self.names)),
-                remedy=f"give one point ({', '.join(self.names)}) for each stamp",
+            allowed = (
+                f"{len(self), len(self.names)}, a point of {listed(self.names)} for each stamp"
             )
+            raise must_be("the shape of values", tuple(points.shape), allowed)
         if len(points) == 0:
             return np.zeros(0, np.float32)
         with torch.inference_mode():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import InputError, must_be, unknown
+from praesepe.errors import must_be, unknown
 
 if TYPE_CHECKING:
     from praesepe.survey import MassFunction
@@ -78,12 +78,8 @@ class BrokenPowerLaw:
 
     def __post_init__(self) -> None:
         if len(self.edges) != len(self.slopes) + 1 or self.edges[0] <= 0:
-            raise InputError(
-                f"{len(self.slopes)} slopes need {len(self.slopes) + 1} positive edges; "
-                f"given: {self.edges}",
-                given=self.edges,
-                allowed=f"{len(self.slopes) + 1} positive numbers",
-            )
+            allowed = f"{len(self.slopes) + 1} positive numbers for {len(self.slopes)} slopes"
+            raise must_be("edges", self.edges, allowed)
         _check_edges(self.edges)
 
     @cached_property
@@ -156,9 +152,7 @@ class LogNormalPowerLaw:
         _check_edges(self.edges)
         if not (self.edges[0] > 0 and self.center > 0 and self.sigma_dex > 0):
             given = (self.edges, self.center, self.sigma_dex)
-            raise must_be(
-                "edges, center and width of a log-normal mass function", given, "positive"
-            )
+            raise must_be("edges, center, width of a log-normal", given, "positive")
 
     @property
     def _sigma(self) -> float:

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from praesepe.errors import InputError, already_exists, reason, unknown
+from praesepe.errors import already_exists, must_be, reason, unknown, unusable
 from praesepe.files import atomic
 from praesepe.provenance import now
 from praesepe.stars.assembly import assemble
@@ -126,18 +126,10 @@ def import_isochrones(
         For a name that cannot be used, or files that are no isochrones.
     """
     if name == EMBEDDED:
-        raise InputError(
-            f"the name {EMBEDDED!r} belongs to the embedded model",
-            given=name,
-            remedy="choose another",
-        )
+        raise unusable(name, "is the name of the embedded model", "choose another")
     if not NAME.fullmatch(name) or name.endswith(".npz"):
-        raise InputError(
-            f"{name!r} cannot name a stellar model",
-            given=name,
-            allowed=NAME.pattern,
-            remedy="use letters, digits, dots, dashes and underscores",
-        )
+        allowed = "letters, digits, dots, dashes and underscores"
+        raise must_be("the name of a stellar model", name, allowed)
     path = folder() / f"{name}.npz"
     if path.exists() and not overwrite:
         raise already_exists(path)
@@ -195,11 +187,7 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(
-            f"cannot read the stellar model {path!s}: {error.strerror}",
-            given=path,
-            remedy="import it again",
-        ) from error
+        raise unusable(path, f"cannot be read: {error.strerror}", "import it again") from error
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -208,11 +196,8 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
         if record["key"] != grid.key:
             raise ValueError("its content is not the one that was written")
     except (ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile, OSError) as error:
-        raise InputError(
-            f"{path!s} is not a grid of isochrones, or is damaged ({reason(error)})",
-            given=path,
-            remedy="import it again",
-        ) from error
+        fault = f"is not a grid of isochrones, or is damaged ({reason(error)})"
+        raise unusable(path, fault, "import it again") from error
     return grid, record
 
 

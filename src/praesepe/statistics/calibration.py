@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError, check_number
+from praesepe.errors import check_number, must_be
 from praesepe.statistics.residuals import at_least_one
 
 Values = NDArray[np.float64]
@@ -136,12 +136,7 @@ def tarp_levels(samples: ArrayLike, truth: ArrayLike, reference: ArrayLike) -> V
     samples, truth = _paired(samples, truth)
     reference = np.asarray(reference, dtype=float)
     if truth.ndim != 2 or reference.shape != truth.shape:
-        raise InputError(
-            f"truth has shape {truth.shape}, the reference points {reference.shape}; both must be "
-            "(N, D)",
-            given=(truth.shape, reference.shape),
-            allowed="(N, D)",
-        )
+        raise must_be("shapes of truth, reference", (truth.shape, reference.shape), "both (N, D)")
     drawn = np.square(samples - reference[:, None]).sum(axis=-1)  # (N, n_samples)
     true = np.square(truth - reference).sum(axis=-1)
     return ((drawn < true[:, None]).sum(axis=1) + 0.5) / (samples.shape[1] + 1)
@@ -152,10 +147,6 @@ def _paired(samples: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.floating],
     samples, truth = np.asarray(samples), np.asarray(truth, dtype=float)
     fits = samples.ndim >= 2 and (len(samples), *samples.shape[2:]) == truth.shape
     if not fits or samples.shape[1] == 0:
-        raise InputError(
-            f"draws of shape {samples.shape} and truths of shape {truth.shape}; expected "
-            "(N, n_samples, …) and (N, …), with at least one draw",
-            given=(samples.shape, truth.shape),
-            allowed="(N, n_samples, …) and (N, …)",
-        )
+        allowed = "(N, n_samples, …) and (N, …), with at least one draw"
+        raise must_be("shapes of samples, truth", (samples.shape, truth.shape), allowed)
     return samples, truth

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError, must_be
+from praesepe.errors import must_be
 
 Values = NDArray[np.float64]
 
@@ -80,10 +80,6 @@ def _numbers(values: ArrayLike, n_categories: int) -> NDArray[np.int64]:
 def _checked(probabilities: ArrayLike, truth: ArrayLike) -> tuple[Values, NDArray[np.int64]]:
     probabilities, truth = np.asarray(probabilities, dtype=float), np.asarray(truth)
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
-        raise InputError(
-            f"probabilities of shape {probabilities.shape} and truths of shape {truth.shape}; "
-            "expected (N, n_categories) and (N,)",
-            given=(probabilities.shape, truth.shape),
-            allowed="(N, n_categories) and (N,)",
-        )
+        given = (probabilities.shape, truth.shape)
+        raise must_be("shapes of probabilities, truth", given, "(N, n_categories) and (N,)")
     return probabilities, _numbers(truth, probabilities.shape[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from praesepe.errors import InputError, already_exists
+from praesepe.errors import already_exists, bad_suffix
 from praesepe.files import atomic
 from praesepe.survey.old_form import is_old_form, upgraded
 from praesepe.survey.schema import toml_text
@@ -36,9 +36,7 @@ def init_survey(file: str | Path, *, like: str = "phat", overwrite: bool = False
     """
     file = Path(file)
     if file.suffix != ".toml":
-        raise InputError(
-            f"{file}: the name of a survey file ends in .toml", given=file, allowed=".toml"
-        )
+        raise bad_suffix(file, (".toml",))
     name = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "-" for c in file.stem)
     ours = f'name = "{name.lstrip("_.-") or "mine"}"'
     text = survey_text(like).replace(f'name = "{like}"', ours, 1)

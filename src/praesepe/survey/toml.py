@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, unknown, unusable
 from praesepe.survey.contents import with_files
 from praesepe.survey.old_form import is_old_form, upgraded
 from praesepe.survey.schema import Survey
@@ -59,21 +59,13 @@ def load_survey(source: str | Path | Survey) -> Survey:
     if not included and not path.is_file():
         if path.suffix != ".toml":
             raise unknown("survey", str(source), survey_names(), "Or give the path of a TOML file.")
-        raise InputError(
-            f"no survey file at {path}",
-            given=path,
-            remedy="write one to start from",
-            code=f"praesepe.init_survey({str(path)!r})",
-        )
+        write = f"praesepe.init_survey({str(path)!r})"
+        raise unusable(path, "is not there", "write one to start from", code=write)
     text = survey_text(str(source)) if included else read_survey_text(path)
     content = tomllib.loads(text)
     if not content:
-        raise InputError(
-            f"survey {source} is empty",
-            given=source,
-            remedy="write one to start from",
-            code="praesepe.init_survey('mine.toml')",
-        )
+        write = "praesepe.init_survey('mine.toml')"
+        raise unusable(source, "is empty", "write one to start from", code=write)
     if is_old_form(content):
         raise InputError(
             f"survey {source} has the form of earlier versions",
@@ -90,17 +82,10 @@ def read_survey_text(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
         tomllib.loads(text)
     except OSError as error:
-        raise InputError(
-            f"survey {path} cannot be read: {error.strerror}",
-            given=path,
-            remedy="give the path of a TOML file",
-        ) from error
+        fault = f"cannot be read: {error.strerror}"
+        raise unusable(path, fault, "give the path of a TOML file") from error
     except ValueError as error:  # no UTF-8, no TOML
-        raise InputError(
-            f"survey {path} is not valid TOML in UTF-8: {error}",
-            given=path,
-            remedy="correct it there",
-        ) from error
+        raise unusable(path, f"is not valid TOML in UTF-8: {error}", "correct it there") from error
     return text
 
 

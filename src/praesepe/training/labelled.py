@@ -49,12 +49,8 @@ class Labelled:
         if len(images) != len(labels):
             raise must_be("the number of labels", len(labels), f"that of the stamps, {len(images)}")
         if images.ndim != 4 or labels.ndim != 2:
-            raise InputError(
-                f"stamps of shape {images.shape} and labels of shape {labels.shape}; they must be "
-                f"(n, band, y, x) and (n, quantity)",
-                given=(images.shape, labels.shape),
-                allowed="(n, band, y, x) and (n, quantity)",
-            )
+            given = (images.shape, labels.shape)
+            raise must_be("shapes of stamps, labels", given, "(n, band, y, x) and (n, quantity)")
         if len(images) < MINIMUM:
             raise InputError(
                 f"{len(images)} usable labelled clusters ({self.left_out} left out); at least "

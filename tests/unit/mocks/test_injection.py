@@ -225,7 +225,7 @@ def test_what_does_not_fit_is_refused(simulator: Simulator, clusters: Clusters) 
         "x or y is not given; give both": lambda: inject(simulator, sky, clusters),
         "it must be .3,. for 3 clusters": lambda: inject(simulator, sky, clusters, [1.0], [1.0]),
         "lie outside the image of 64×64": lambda: inject(simulator, sky, clusters, *PLACES),
-        "give positive times": lambda: inject(simulator, stamps, clusters, exposure_s=[0.0]),
+        "must be positive times": lambda: inject(simulator, stamps, clusters, exposure_s=[0.0]),
         "log_age": lambda: inject(simulator, stamps, old),
     }
     for message, attempt in refused.items():

@@ -66,10 +66,10 @@ def test_shards_are_whole_blocks(n, shards, size, expected):
 @pytest.mark.parametrize(
     ("shards", "size", "message"),
     [
-        (5, None, "give 1 to 4"),
-        (0, None, "give 1 to 4"),
-        (None, 300, "for instance 256"),
-        (None, 700, "for instance 768"),
+        (5, None, "must be 1 to 4"),
+        (0, None, "must be 1 to 4"),
+        (None, 300, "for instance, 256"),
+        (None, 700, "for instance, 768"),
         (2, 512, "not both"),
     ],
 )

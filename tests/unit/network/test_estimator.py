@@ -112,7 +112,7 @@ def test_weights_count(posterior: Posterior) -> None:
 
 
 def test_log_prob_wants_one_point_per_stamp(posterior: Posterior) -> None:
-    with pytest.raises(InputError, match=r"\(3,\).*log_age, log_mass, log_rh"):
+    with pytest.raises(InputError, match=r"\(3,\).*log_age, log_mass and log_rh"):
         posterior.log_prob([8.0, 3.0, -0.5])
     values = posterior.mean.astype(float)
     values.flags.writeable = False
@@ -148,7 +148,7 @@ def test_the_number_of_a_row_decides(estimator: Estimator, stamps: np.ndarray) -
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [([0], r"shape \(1,\)"), ([0, -1], "rows = -1"), ([0.0, 1.0], "array of float64")],
+    [([0], r"'int64', \(1,\)"), ([0, -1], "rows = -1"), ([0.0, 1.0], "'float64'")],
 )
 def test_rows_are_numbers(
     estimator: Estimator, stamps: np.ndarray, rows: Any, message: str

@@ -98,9 +98,9 @@ def test_slopes_on_either_side_of_the_break():
 @pytest.mark.parametrize(
     ("edges", "slopes", "says"),
     [
-        ((0.08, 0.5), (1.3, 2.3), "positive edges"),
+        ((0.08, 0.5), (1.3, 2.3), "positive numbers for"),
         ((0.08, 0.5, 0.4), (1.3, 2.3), "ascend"),
-        ((0.0, 1.0), (2.3,), "positive edges"),
+        ((0.0, 1.0), (2.3,), "positive numbers for"),
     ],
 )
 def test_impossible_functions_are_refused(edges, slopes, says):

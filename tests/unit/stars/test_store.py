@@ -161,5 +161,5 @@ def test_damaged_files(tmp_path, harm):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_grid(tmp_path / "absent.npz")

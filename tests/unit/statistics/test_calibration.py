@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_refused() -> None:
         probability_integral_transform(np.zeros((4, 5, 3)), np.zeros((4, 2)))
     with pytest.raises(InputError, match="at least one draw"):
         probability_integral_transform(np.zeros((4, 0, 3)), np.zeros((4, 3)))
-    with pytest.raises(InputError, match=r"must be \(N, D\)"):
+    with pytest.raises(InputError, match=r"must be both \(N, D\)"):
         tarp_levels(np.zeros((4, 5, 3)), np.zeros((4, 3)), np.zeros((1, 3)))
     with pytest.raises(InputError, match=r"level = 68"):
         coverage([0.5], 68)

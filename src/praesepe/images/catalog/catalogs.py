@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, listed, unknown, unusable
+from praesepe.errors import InputError, PraesepeWarning, listed, must_be, unknown, unusable
 from praesepe.images.catalog.columns import (
     DEC_NAMES,
     RA_NAMES,
@@ -120,11 +120,7 @@ class Catalog:
                 )
             return source
         if origin not in (None, 0, 1):
-            raise InputError(
-                f"origin = {origin!r}: the coordinate of the first pixel is 0 or 1",
-                given=origin,
-                allowed=(0, 1),
-            )
+            raise must_be("origin", origin, (0, 1), "it is the coordinate of the first pixel")
         table, label = read_table(source, columns=columns)
         if len(table) == 0:
             fault = f"is empty: it has {_columns(table)} but no rows"

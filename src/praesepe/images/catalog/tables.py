@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, must_be, reason
+from praesepe.errors import InputError, PraesepeWarning, bad_suffix, must_be, reason, unusable
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.table_forms import (
     read_fits,
@@ -123,13 +123,10 @@ def _format_of(path: Path, source: str | os.PathLike[str]) -> str:
             given=os.fspath(source),
             allowed=READ_SUFFIXES,
         )
-    ending = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    unpacked = path.with_suffix("") if path.suffix == ".gz" else path
+    ending = unpacked.suffix.lower()
     if ending not in READ_SUFFIXES:
-        raise InputError(
-            f"{path.name}: the format {ending!r} is not one of {', '.join(READ_SUFFIXES)}",
-            given=ending,
-            allowed=READ_SUFFIXES,
-        )
+        raise bad_suffix(unpacked, READ_SUFFIXES)
     format_ = TABLE_FORMATS.get(ending, "ascii.csv")
     return (_declared(path) or format_) if format_ == "ascii.csv" else format_
 
@@ -306,11 +303,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
                 with part.open("w", encoding="utf-8") as file:
                     table.write(file, format=format_)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-        raise InputError(
-            f"the table does not fit the format of {path.name}: {reason(error)}",
-            given=path,
-            remedy="try .ecsv",
-        ) from error
+        fault = f"cannot hold the table: {reason(error)}"
+        raise unusable(path, fault, "try .ecsv") from error
     return path
 
 

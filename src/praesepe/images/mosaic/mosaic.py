@@ -340,12 +340,8 @@ def _opened(
 ) -> dict[str, Source]:
     """Open exactly one image for every band of the survey, each another one."""
     if not isinstance(images, Mapping):
-        raise InputError(
-            f"images are given as {type(images).__name__}",
-            given=type(images).__name__,
-            allowed="mapping",
-            remedy="map band names to images: {'F336W': 'a.fits', …}",
-        )
+        remedy = "map band names to images: {'F336W': 'a.fits', …}"
+        raise must_be("images", type(images).__name__, "a mapping", remedy)
     missing = [name for name in survey.band_names if name not in images]
     extra = [str(name) for name in images if name not in survey.band_names]
     problems = [f"no image for band {name!r}" for name in missing]

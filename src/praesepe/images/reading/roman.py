@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, reason
+from praesepe.images.reading.packed import damaged
 from praesepe.images.reading.pixels import FloatImage, Mark, Pixels, scratch_image
 from praesepe.lazy import extras
 
@@ -88,11 +89,8 @@ def read_asdf(path: str | os.PathLike[str], label: str) -> tuple[Pixels, fits.He
         except InputError:
             raise
         except Exception as error:  # asdf and yaml raise many kinds
-            raise InputError(
-                f"{label}: a damaged or truncated ASDF file: {reason(error)}",
-                given=os.fspath(path),
-                remedy="fetch it again",
-            ) from error
+            fault = f"a damaged or truncated ASDF file: {reason(error)}"
+            raise damaged(label, fault) from error
 
 
 def _strips(roman: Mapping[str, Any], data: Any) -> Iterator[FloatImage]:

@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from praesepe.arrays import plain
-from praesepe.errors import InputError, reason
+from praesepe.errors import InputError, must_be, reason
 from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
 from praesepe.images.reading.extensions import (
     check_name,
@@ -242,11 +242,7 @@ def _scaling(header: Any, dtype: np.dtype[Any], *, in_memory: bool = False) -> d
 def _from_nddata(image: Any, label: str) -> Source:
     wcs = getattr(image.wcs, "low_level_wcs", image.wcs)
     if wcs is not None and not isinstance(wcs, WCS):
-        raise InputError(
-            f"{label}: only FITS WCS are understood, not {type(wcs).__name__}",
-            given=type(wcs).__name__,
-            allowed="astropy.wcs.WCS",
-        )
+        raise must_be("the WCS", type(wcs).__name__, "an astropy.wcs.WCS of FITS").at(label)
     pixels, unit = _as_pixels(image, label)
     headers = (image.meta,) if image.meta or unit else ()
     wcs, remarks = given_wcs(wcs, label, pixels.shape)
@@ -269,12 +265,8 @@ def _plane(array: NDArray[Any], label: str) -> NDArray[Any]:
     while len(shape) > 2 and shape[0] == 1:
         shape = shape[1:]
     if len(shape) != 2 or 0 in shape or array.dtype.kind not in "iuf":
-        raise InputError(
-            f"{label}: expected a two-dimensional image of numbers, got {array.dtype} "
-            f"{array.shape}",
-            given=(str(array.dtype), array.shape),
-            allowed="numbers of shape (y, x)",
-        )
+        given = (str(array.dtype), array.shape)
+        raise must_be("the array", given, "a two-dimensional image of numbers").at(label)
     return np.asarray(array).reshape(shape)
 
 

@@ -164,12 +164,8 @@ class Clusters:
                 infinite=in_place_of.get(name, name) == "tidal_scale",
             )
             if numbers.ndim > 1 or numbers.numel() not in (1, len(self)):
-                raise InputError(
-                    f"{name}: values of shape {tuple(numbers.shape)} for {len(self)} clusters",
-                    given=tuple(numbers.shape),
-                    allowed=((), (1,), (len(self),)),
-                    remedy="give one, or one for each; all columns must be of one length",
-                )
+                allowed = f"() or ({len(self)},), one value or one for each cluster"
+                raise must_be(f"the shape of {name}", tuple(numbers.shape), allowed)
             changed[name] = numbers.to(like.device, like.dtype).expand(len(self)).clone()
         others = {name: changed.pop(name) for name in in_place_of if name in changed}
         made = self._with(changed)

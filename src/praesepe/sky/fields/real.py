@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesepe.errors import InputError, listed, reason, unusable
+from praesepe.errors import InputError, listed, must_be, reason, unusable
 from praesepe.rng import on_cpu
 from praesepe.sky.fields.crops import add_crops
 from praesepe.survey import Survey
@@ -113,13 +113,7 @@ def _read_description(folder: str | Path) -> dict[str, Any]:
         fault = f"holds no star fields: no readable {DESCRIPTION} in it"
         raise unusable(folder, fault, "make them", code=BUILD) from None
     if given != FORMAT:
-        raise InputError(
-            f"{path} is of the format {given!r}, not {FORMAT!r}",
-            given=given,
-            allowed=FORMAT,
-            remedy=AGAIN,
-            code=BUILD,
-        )
+        raise must_be("format", given, repr(FORMAT), AGAIN, code=BUILD).at(str(path))
     return description
 
 
@@ -133,14 +127,9 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
     except (OSError, ValueError) as error:
         raise unusable(path, f"cannot be read: {reason(error)}", AGAIN, code=BUILD) from None
     if fields.shape != shape or fields.dtype != np.float32:
-        raise InputError(
-            f"{path} holds {fields.dtype} of shape {fields.shape}, but {DESCRIPTION} beside it "
-            f"says float32 of shape {shape}",
-            given=(str(fields.dtype), fields.shape),
-            allowed=("float32", shape),
-            remedy=AGAIN,
-            code=BUILD,
-        )
+        given = (str(fields.dtype), fields.shape)
+        allowed = f"{('float32', shape)}, as {DESCRIPTION} beside it says"
+        raise must_be("type and shape", given, allowed, AGAIN, code=BUILD).at(str(path))
     return np.asarray(fields)
 
 

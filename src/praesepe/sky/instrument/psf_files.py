@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning, listed, reason, unknown, unusable
+from praesepe.errors import InputError, PraesepeWarning, listed, must_be, reason, unknown, unusable
 
 if TYPE_CHECKING:
     from praesepe.survey import PSF
@@ -118,21 +118,12 @@ def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None
     """
     fixed = psf.file_position
     if isinstance(fixed, int) and fixed >= n_planes:
-        raise InputError(
-            f"psf.file_position = {fixed}: {psf.file} holds {n_planes} position(s), 0 to "
-            f"{n_planes - 1}",
-            given=fixed,
-            allowed=(*range(n_planes), "mean", "random"),
-            remedy='give one of them, or "mean" or "random"',
-        )
+        allowed = f'0 to {n_planes - 1} in {psf.file}, or "mean" or "random"'
+        raise must_be("psf.file_position", fixed, allowed)
     n_variants = n_planes if fixed == "random" else 1
     if position is not None and not 0 <= position < n_variants:
-        raise InputError(
-            f"position {position}: {psf.file} with psf.file_position = {fixed!r} offers 0 to "
-            f"{n_variants - 1}",
-            given=position,
-            allowed=tuple(range(n_variants)),
-        )
+        of = f"{psf.file} with psf.file_position = {fixed!r}"
+        raise must_be("position", position, f"0 to {n_variants - 1} in {of}")
     if isinstance(fixed, int):
         return fixed
     return position if fixed == "random" else None
@@ -177,11 +168,8 @@ def load_psf_file(psf: PSF) -> PSFFile:
         )
     data, header = _read_fits(path, psf.file_extension)
     if data.ndim not in (2, 3) or min(data.shape[-2:]) < 5:
-        raise InputError(
-            f"{path} holds an array of shape {data.shape}; a PSF is (y, x) or (position, y, x)",
-            given=data.shape,
-            allowed="(y, x) or (position, y, x), 5 pixels wide at least",
-        )
+        allowed = "(y, x) or (position, y, x), 5 pixels wide at least"
+        raise must_be("the shape of its PSF", data.shape, allowed).at(str(path))
     scale = psf.file_scale_arcsec or _header_scale(header)
     if scale is None:
         fault = "does not say its sampling (PIXSCALE)"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from praesepe.errors import InputError, outside
+from praesepe.errors import must_be, outside
 
 EXTINCTION_NODES = 16
 """Gauss-Legendre nodes in the extinction of single stars."""
@@ -75,12 +75,9 @@ class Extinction:
                 raise outside("A_V", given, covered, "the tables of stars", "build wider ones")
         if low == high:
             if scatter > 0:
-                raise InputError(
-                    f"a scatter of {scatter:g} mag of A_V; the tables hold A_V = {low:g} alone",
-                    given=scatter,
-                    allowed=0,
-                    remedy="build tables that cover a range of it",
-                )
+                allowed = f"0, as the tables hold A_V = {low:g} alone"
+                remedy = "build tables that cover a range of it"
+                raise must_be("a_v_scatter", scatter, allowed, remedy)
             return None
         if a_v is None:
             if scatter == 0:

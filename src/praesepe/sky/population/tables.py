@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from praesepe.errors import InputError, listed
+from praesepe.errors import InputError, listed, must_be
 from praesepe.progress import Counter, Progress
 from praesepe.sky.population.alias import AliasTable
 from praesepe.sky.population.binaries import symmetric_places
@@ -161,11 +161,8 @@ def _check_tables(tables: Sequence[StellarTable], unit_magnitude: np.ndarray) ->
     """Raise an `InputError` for tables that do not belong together, or have other bands."""
     first = tables[0]
     if len(unit_magnitude) != len(first.band_names):
-        raise InputError(
-            f"{len(unit_magnitude)} unit magnitudes for the bands {listed(first.band_names)}",
-            given=unit_magnitude,
-            remedy="give one each",
-        )
+        allowed = f"one for each band, {listed(first.band_names)}"
+        raise must_be("unit_magnitude", unit_magnitude, allowed)
     for table in tables[1:]:
         if table.band_names != first.band_names or table.a_v != first.a_v:
             raise InputError(

@@ -98,13 +98,13 @@ def test_fill_values_belong_to_one_plane(cube):
 
 @pytest.mark.parametrize("position", [3, 56])
 def test_a_position_out_of_range(cube, position):
-    with pytest.raises(InputError, match=r"file_position = .* 3 position\(s\), 0 to 2"):
+    with pytest.raises(InputError, match=r"file_position = .*: it must be 0 to 2"):
         psf_of(band(cube, file_position=position))
 
 
 @pytest.mark.parametrize(("setting", "position"), [("random", 3), ("random", -1), ("mean", 1)])
 def test_a_variant_that_there_is_not(cube, setting, position):
-    with pytest.raises(InputError, match="offers 0 to"):
+    with pytest.raises(InputError, match="it must be 0 to"):
         psf_of(band(cube, file_position=setting), position=position)
 
 
