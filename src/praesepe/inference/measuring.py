@@ -13,6 +13,7 @@ from praesepe import quantities
 from praesepe.errors import check_number
 from praesepe.flags import Flag
 from praesepe.inference.columns import Columns, ModelContext, empty_columns, summarise
+from praesepe.inference.told import Told
 from praesepe.network.estimator import Estimator
 from praesepe.network.noise import MOST_DRAWS
 from praesepe.network.posterior import Posterior
@@ -69,7 +70,9 @@ class MeasuredBlock:
     std: NDArray[np.float32]
 
 
-def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int) -> MeasuredBlock:
+def infer_block(
+    model: Estimator, stamps: Stamps, told: Told, sampling: Sampling, first: int
+) -> MeasuredBlock:
     """Percentiles, flags and draws of stamps; `first` is the catalog's row of the first of them."""
     n, infers = len(stamps), sampling.infers
     values = empty_columns(n, infers)
@@ -79,8 +82,10 @@ def infer_block(model: Estimator, stamps: Stamps, sampling: Sampling, first: int
     std = np.full((n, len(infers)), np.nan, dtype=np.float32)
     used = np.flatnonzero(stamps.usable)
     if used.size:
+        images, conditions = told.inputs(model, stamps, used)
         posterior = model.predict(
-            stamps.images[used],
+            images,
+            conditions=conditions,
             n_samples=sampling.n_samples,
             seed=sampling.seed,
             rows=first + used,

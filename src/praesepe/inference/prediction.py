@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeError, PraesepeWarning, listed, unknown
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning, unknown
 from praesepe.files import check_output
 from praesepe.images.inputs import Reading, split_reading
 from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.result import Result
+from praesepe.inference.told import Told, fewest_bands, survey_of, tell_model
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance_of
@@ -43,6 +44,7 @@ def predict(
     seed: int = 0,
     align: bool = False,
     check: bool = True,
+    known: Mapping[str, float] | None = None,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,
@@ -57,7 +59,8 @@ def predict(
         A loaded model, the name of one that comes with the package, or a model's folder.
     images : mapping or Mosaic
         Band name to image: a FITS file, an HDU, ``(array, WCS)`` or an `NDData`. A `Mosaic` that
-        was read before is taken as it is.
+        was read before is taken as it is. A model that is told which bands are ``present`` needs
+        any two of its bands.
     catalog : Table, str, Path or Catalog
         Positions on the sky, or in pixels.
     out : path, optional
@@ -78,6 +81,9 @@ def predict(
     check : bool
         Whether noise, widths and registration of the stars are looked at before, shortly; see
         `praesepe.check`.
+    known : mapping of str to float, optional
+        What the model is told and is not measured on images: ``a_v`` and ``a_v_error``,
+        ``foreground_a_v``, ``log_distance``.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.
@@ -117,27 +123,33 @@ def predict(
     of_images, of_catalog = split_reading(predict, reading, catalog)
     out, regions, samples = _checked_outputs(out, regions, samples, overwrite=overwrite)
     estimator = Estimator.load(model, device=device)
-    _check_conditions(estimator)
     sampling = Sampling(estimator.infers, n_samples, seed)
-    mosaic = Mosaic.read(images, estimator.survey, **of_images)
+    mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
+    measured = None
     if check or align:
-        mosaic = prepared(mosaic, align=align)
+        mosaic, measured = prepared(mosaic, align=align)
+    told = tell_model(estimator, mosaic, measured, known or {})
     clusters = Catalog.read(catalog, **of_catalog)
     positions = clusters.on(mosaic)
-    made_by = _made_by(estimator, mosaic, clusters, sampling, command)
+    made_by = _made_by(estimator, mosaic, clusters, sampling, command, told)
     _say_before(clusters, sampling, estimator, made_by, out)
     values, std, draws = _measured(
-        estimator, mosaic, clusters, positions, sampling,
+        estimator, mosaic, clusters, positions, sampling, told,
         made_by=made_by, samples=samples, keep=keep == "draws", progress=progress,
     )  # fmt: skip
     table, _ = _table(clusters, values, sampling, made_by)
-    result = Result(table, std, estimator, mosaic, clusters, sampling, positions, draws)
+    result = Result(table, std, estimator, mosaic, clusters, sampling, told, positions, draws)
     _save(result, out, regions, samples=samples, overwrite=overwrite)
     return result
 
 
 def _made_by(
-    model: Estimator, mosaic: Mosaic, clusters: Catalog, sampling: Sampling, command: str | None
+    model: Estimator,
+    mosaic: Mosaic,
+    clusters: Catalog,
+    sampling: Sampling,
+    command: str | None,
+    told: Told,
 ) -> dict[str, Any]:
     """What the table's metadata say of its origin."""
     return provenance_of(
@@ -149,6 +161,7 @@ def _made_by(
         n_samples=int(sampling.n_samples),
         pixels_of=mosaic.band(clusters.pixels_of or mosaic.pixel_band).label,
         images={name: band.taken for name, band in mosaic.bands.items() if band.taken},
+        **({"told": told.meta} if told.values else {}),
     )
 
 
@@ -199,6 +212,7 @@ def _measured(
     clusters: Catalog,
     positions: tuple[NDArray[np.float64], NDArray[np.float64]],
     sampling: Sampling,
+    told: Told,
     *,
     made_by: Mapping[str, Any],
     samples: Path | None,
@@ -224,8 +238,9 @@ def _measured(
         if progress is not None:
             progress(0, n)
         done, size = 0, model.survey.stamp_size
-        for stamps in iter_stamps(mosaic, *positions, size, ROWS_AT_ONCE):
-            block = infer_block(model, stamps, sampling, done)
+        fewest = fewest_bands(model)
+        for stamps in iter_stamps(mosaic, *positions, size, ROWS_AT_ONCE, fewest_bands=fewest):
+            block = infer_block(model, stamps, told, sampling, done)
             rows = slice(done, done + len(stamps))
             done = rows.stop
             for name, column in block.values.items():
@@ -255,20 +270,6 @@ def _identities(clusters: Catalog, values: Mapping[str, NDArray[Any]]) -> dict[s
     if clusters.sky is not None:
         found["ra"], found["dec"] = clusters.sky
     return {**found, "x": values["x"], "y": values["y"]}
-
-
-def _check_conditions(model: Estimator) -> None:
-    """Stop where a model must be told what is not measured on images."""
-    conditions = [condition.name for condition in model.card.conditions]
-    if conditions:
-        raise InputError(
-            f"model {model.name!r} is told {listed(conditions)} beside every stamp, which are not "
-            "read from images",
-            given=conditions,
-            allowed="models without conditions",
-            remedy="cut the stamps (praesepe.images.extract_stamps) and tell the model itself",
-            code="Estimator.predict(stamps, conditions={…})",
-        )
 
 
 def _checked_outputs(*paths: str | Path | None, overwrite: bool) -> list[Path | None]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from praesepe import quantities
 from praesepe.errors import InputError, check_number, listed, must_be, unknown
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
+from praesepe.inference.told import Told, fewest_bands
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -49,6 +50,8 @@ class Result:
         The positions, as they were given.
     sampling : Sampling
         Number and seed of the draws.
+    told : Told
+        What the model was told of the images.
     """
 
     table: Table
@@ -57,6 +60,7 @@ class Result:
     observation: Mosaic
     catalog: Catalog
     sampling: Sampling
+    told: Told
     _positions: tuple[NDArray[np.float64], NDArray[np.float64]] = field(repr=False)
     """On the common grid of the images, where the center of the first pixel is (0, 0)."""
     _draws: NDArray[np.float32] | None = field(default=None, repr=False)
@@ -148,7 +152,7 @@ class Result:
         row = self._row(row)
         if self._draws is not None:
             return self._draws[row]
-        return infer_block(self.model, self._stamp(row), self.sampling, row).draws[0]
+        return infer_block(self.model, self._stamp(row), self.told, self.sampling, row).draws[0]
 
     def log_prob(self, row: int, values: ArrayLike) -> NDArray[np.float32]:
         """Posterior log-density of one cluster.
@@ -177,8 +181,10 @@ class Result:
         found = []
         for start in range(0, len(many), ROWS_AT_ONCE):
             part = many[start : start + ROWS_AT_ONCE]
-            images = np.repeat(stamp.images, len(part), axis=0)
-            found.append(self.model.predict(images, n_samples=1).log_prob(part))
+            again = np.zeros(len(part), int)
+            images, conditions = self.told.inputs(self.model, stamp, again)
+            asked = self.model.predict(images, conditions=conditions, n_samples=1)
+            found.append(asked.log_prob(part))
         return np.concatenate(found).reshape(points.shape[:-1])
 
     def plot(self, row: int = 0) -> Figure:
@@ -268,4 +274,5 @@ class Result:
 
         x, y = self._positions
         size = self.model.survey.stamp_size
-        return extract_stamps(self.observation, x[row : row + 1], y[row : row + 1], size)
+        one, fewest = slice(row, row + 1), fewest_bands(self.model)
+        return extract_stamps(self.observation, x[one], y[one], size, fewest_bands=fewest)

@@ -458,12 +458,6 @@ def test_what_headers_lack_can_be_given(central: CentralPixels, images: Any, wcs
         predict(central, images, catalog, reproject="maybe")
 
 
-def test_a_model_with_conditions_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    model = Estimator.untrained(PHAT, encoder="tiny", conditions=["depth"])
-    with pytest.raises(InputError, match=r"is told depth beside.*Estimator\.predict\(stamps"):
-        predict(model, {"F336W": tmp_path / "none.fits"}, tmp_path / "none.csv")
-
-
 @pytest.mark.parametrize("settings", [{"n_samples": 0}, {"seed": -1}])
 def test_impossible_numbers(images: Any, wcs: WCS, settings: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):

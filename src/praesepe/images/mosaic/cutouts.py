@@ -19,6 +19,10 @@ _LARGE_BYTES = 1 << 30
 _STAMPS_HELD = 512
 
 
+MOST_MISSING = 0.5
+"""Share of a stamp's pixels that may lack a value in a band that counts."""
+
+
 @dataclass(frozen=True, repr=False)
 class Stamps:
     """Stamps cut from a mosaic.
@@ -29,14 +33,14 @@ class Stamps:
         e-/s at the survey's zero points; the band axis in the survey's order. The pixel with
         index ``size // 2`` in x and y is the one nearest to the position. Missing pixels hold the
         median of the good ones of the same stamp and band; stamps without a value are NaN.
-    missing_fraction : ndarray of float64, shape (N,)
-        Share of missing pixels in the worst band; 1 off the image, NaN without a position.
+    missing : ndarray of float64, shape (N, band)
+        Share of missing pixels; 1 off the image, NaN without a position.
     flags : ndarray of uint16, shape (N,)
         Sums of `praesepe.flags.Flag`.
     """
 
     images: FloatImage
-    missing_fraction: NDArray[np.float64]
+    missing: NDArray[np.float64]
     flags: NDArray[np.uint16]
 
     def __repr__(self) -> str:
@@ -48,12 +52,24 @@ class Stamps:
         return len(self.flags)
 
     @property
+    def missing_fraction(self) -> NDArray[np.float64]:
+        """Share of missing pixels in the worst band, shape (N,)."""
+        return np.asarray(self.missing.max(axis=1))
+
+    @property
+    def has_band(self) -> Mask:
+        """Which bands have a value in at least half of the pixels, shape (N, band)."""
+        return np.asarray(self.missing <= MOST_MISSING)
+
+    @property
     def usable(self) -> Mask:
         """Which stamps can be measured: ndarray of bool, shape (N,)."""
         return np.asarray((self.flags & int(NO_VALUE)) == 0)
 
 
-def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Stamps:
+def extract_stamps(
+    mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int, *, fewest_bands: int | None = None
+) -> Stamps:
     """Cut stamps, fill their missing pixels and say what was missing.
 
     A pixel is missing when it is beyond the edge, when the file says so (BLANK, a mask, an
@@ -71,6 +87,9 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
         infinite lies off the image.
     size : int
         Side of a stamp in pixels.
+    fewest_bands : int, optional
+        Bands that a stamp must have, for half of its pixels or more, to be of use; others are 0.
+        By default all.
 
     Returns
     -------
@@ -85,7 +104,7 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
     n = len(x)
     stamps = Stamps(
         np.empty((n, len(mosaic.bands), size, size), np.float32),
-        np.full(n, np.nan),
+        np.full((n, len(mosaic.bands)), np.nan),
         np.zeros(n, np.uint16),
     )
     height, width = mosaic.shape
@@ -95,7 +114,7 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
     on_image = known & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     stamps.flags[~known] = Flag.BAD_COORDINATE
     stamps.flags[known & ~on_image] = Flag.OFF_IMAGE
-    stamps.missing_fraction[known & ~on_image] = 1.0
+    stamps.missing[known & ~on_image] = 1.0
     stamps.images[~on_image] = np.nan
     first_column, first_row = column - size // 2, row - size // 2
     within = (first_column >= 0) & (first_column + size <= width)
@@ -105,11 +124,11 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
     for start in range(0, len(rows), _CHUNK):
         chosen = rows[start : start + _CHUNK]
         images = _cut(mosaic, first_row[chosen].astype(int), first_column[chosen].astype(int), size)
-        flags, fraction = _fill(images, mosaic)
+        flags, missing = _fill(images, mosaic, fewest_bands or len(mosaic.bands))
         flags |= _marked_saturated(mosaic, first_row[chosen], first_column[chosen], size)
         stamps.images[chosen] = images
         stamps.flags[chosen] |= flags
-        stamps.missing_fraction[chosen] = fraction
+        stamps.missing[chosen] = missing
         if (start + _CHUNK) % _STAMPS_HELD == 0 or start + _CHUNK >= len(rows):
             for band in mosaic.bands.values():  # else large files fill the memory page by page
                 if band.pixels.raw.nbytes > _LARGE_BYTES:
@@ -118,13 +137,19 @@ def extract_stamps(mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int) -> Sta
 
 
 def iter_stamps(
-    mosaic: Mosaic, x: ArrayLike, y: ArrayLike, size: int, batch_size: int = 256
+    mosaic: Mosaic,
+    x: ArrayLike,
+    y: ArrayLike,
+    size: int,
+    batch_size: int = 256,
+    *,
+    fewest_bands: int | None = None,
 ) -> Iterator[Stamps]:
     """Cut stamps batch by batch, in order; see `extract_stamps`.
 
     Parameters
     ----------
-    mosaic, x, y, size
+    mosaic, x, y, size, fewest_bands
         As for `extract_stamps`.
     batch_size : int
         Stamps in a batch: what is in memory at once.
@@ -137,9 +162,8 @@ def iter_stamps(
     x, y, size = _checked(x, y, size)
     check_number("batch_size", batch_size, 1)
     for start in range(0, len(x), batch_size):
-        yield extract_stamps(
-            mosaic, x[start : start + batch_size], y[start : start + batch_size], size
-        )
+        part = slice(start, start + batch_size)
+        yield extract_stamps(mosaic, x[part], y[part], size, fewest_bands=fewest_bands)
 
 
 def _checked(
@@ -177,7 +201,9 @@ def _marked_saturated(
     return found
 
 
-def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
+def _fill(
+    images: FloatImage, mosaic: Mosaic, fewest_bands: int
+) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
     """Scale to e-/s and fill what is missing, in place; return flags and missing fractions."""
     missing = np.empty(images.shape, bool)  # (n, B, y, x)
     saturated = np.zeros(len(images), bool)
@@ -195,13 +221,14 @@ def _fill(images: FloatImage, mosaic: Mosaic) -> tuple[NDArray[np.uint16], NDArr
     share = np.zeros(missing.shape[:2])  # (n, B)
     holes = missing.any(axis=(-1, -2))
     share[holes] = missing[holes].mean(axis=(-1, -2))
-    worst = share.max(axis=1)
-    flags = np.where(
-        worst > 0.5, int(Flag.MISSING), np.where(worst > 0, int(Flag.PARTLY_MISSING), 0)
-    )
+    there = share <= MOST_MISSING
+    enough = there.sum(axis=1) >= fewest_bands
+    some = np.where(share.any(axis=1), int(Flag.PARTLY_MISSING), 0)
+    flags = np.where(enough, some, int(Flag.MISSING))
     flags |= np.where(saturated, int(Flag.SATURATED), 0)
-    images[worst > 0.5] = np.nan
-    for i, i_band in np.argwhere((share > 0) & (worst <= 0.5)[:, None]):
+    images[~there] = 0
+    images[~enough] = np.nan
+    for i, i_band in np.argwhere((share > 0) & there & enough[:, None]):
         stamp, holes = images[i, i_band], missing[i, i_band]
         stamp[holes] = np.median(stamp[~holes])
-    return flags.astype(np.uint16), worst
+    return flags.astype(np.uint16), share

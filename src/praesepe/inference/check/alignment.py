@@ -15,7 +15,7 @@ from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.images.reading.pixels import Pixels, scratch_image
 from praesepe.inference.check import pixel_rows, star_rows
 from praesepe.inference.check.judge import Judge
-from praesepe.inference.check.measured import measure_mosaic, psf_widths
+from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
 from praesepe.inference.check.registration import Registration
 from praesepe.inference.check.verdicts import judged
 
@@ -29,7 +29,7 @@ NOTHING_PX = 0.03
 _ROWS, _MARGIN = 512, 8
 
 
-def prepared(mosaic: Mosaic, *, align: bool = False) -> Mosaic:
+def prepared(mosaic: Mosaic, *, align: bool = False) -> tuple[Mosaic, Measured]:
     """Check a mosaic shortly, and lay its bands on each other.
 
     Parameters
@@ -42,6 +42,8 @@ def prepared(mosaic: Mosaic, *, align: bool = False) -> Mosaic:
     -------
     Mosaic
         The same, or one with resampled bands and what was done in its notes.
+    Measured
+        What it showed before that.
 
     Warns
     -----
@@ -59,7 +61,7 @@ def prepared(mosaic: Mosaic, *, align: bool = False) -> Mosaic:
                 PraesepeWarning,
                 stacklevel=3,
             )
-        return mosaic
+        return mosaic, measured
     judge = Judge(mosaic, measured, widths)
     notes = []
     for row in judged(judge, SAID[:-1] if align else SAID):
@@ -73,7 +75,7 @@ def prepared(mosaic: Mosaic, *, align: bool = False) -> Mosaic:
         notes += mosaic.notes
     for note in notes:
         warnings.warn(note, PraesepeWarning, stacklevel=3)
-    return mosaic
+    return mosaic, measured
 
 
 def aligned(mosaic: Mosaic, registration: dict[str, Registration | None], reference: str) -> Mosaic:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,23 @@ LEAST_PIXELS = 2000
 
 _SHARP = (1.0, -2.0, 1.0)
 """Along both axes: smooth light does not pass, white noise does six-fold (Immerkaer 1996)."""
+
+
+def sharp_response(kernels: Sequence[Any]) -> float:
+    """Noise between neighbours over that of a pixel, where convolutions made the noise.
+
+    Parameters
+    ----------
+    kernels : sequence of Tensor, each of shape (1, 1, y, x)
+        One after the other; none: 1.
+    """
+    from scipy.signal import convolve2d
+
+    noise = np.ones((1, 1))
+    for kernel in kernels:
+        noise = convolve2d(noise, np.asarray(kernel)[0, 0])
+    between = convolve2d(noise, np.outer(_SHARP, _SHARP)) / 6
+    return float(np.sqrt((between**2).sum() / (noise**2).sum()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,47 @@
+"""Depth and width of a mosaic's bands, as a network is told them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from praesepe.images.mosaic.mosaic import Mosaic
+from praesepe.inference.check.background import sharp_response
+from praesepe.inference.check.measured import Measured, psf_widths
+from praesepe.sky.instrument.detector import Detector
+
+
+def measured_by_band(name: str, mosaic: Mosaic, measured: Measured) -> dict[str, float]:
+    """``depth`` or ``psf_fwhm_px`` of the bands in which it can be measured.
+
+    The depth is the noise of an empty pixel; that between neighbours, which is measured, is less
+    where the survey's noise is correlated.
+    """
+    found = {}
+    if name == "psf_fwhm_px":
+        widths = psf_widths(mosaic.survey)
+        for band, seen in measured.bands.items():
+            if np.isfinite(seen.blur_square):
+                found[band] = widths[band].fwhm_at(seen.blur_square)
+        return found
+    kernels = Detector(mosaic.survey).kernels
+    for entry, kernel in zip(mosaic.survey.bands, kernels, strict=True):
+        noise = measured.bands[entry.name].noise / sharp_response(kernel)
+        if noise > 0:
+            found[entry.name] = entry.zero_point_ab - 2.5 * math.log10(noise)
+    return found
+
+
+def survey_by_band(name: str, mosaic: Mosaic) -> dict[str, float]:
+    """The same as the survey describes them: the middle of the sky's levels, the usual PSF."""
+    survey = mosaic.survey
+    if name == "psf_fwhm_px":
+        return {band: widths.fwhm_at(0.0) for band, widths in psf_widths(survey).items()}
+    detector = Detector(survey)
+    middle = (detector.sky[0] + detector.sky[1]).flatten() / 2
+    noise = detector.noise_in(None, middle).tolist()
+    return {
+        band.name: band.zero_point_ab - 2.5 * math.log10(rate)
+        for band, rate in zip(survey.bands, noise, strict=True)
+    }

@@ -1,0 +1,176 @@
+"""What a model is told of the images: which bands there are, their depth and their stars' width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from praesepe.errors import InputError, listed
+from praesepe.network.conditions import KINDS, PRESENT
+from praesepe.network.estimator import Estimator
+from praesepe.survey import Survey
+
+if TYPE_CHECKING:
+    from praesepe.images.mosaic.cutouts import Stamps
+    from praesepe.images.mosaic.mosaic import Mosaic
+    from praesepe.inference.check.measured import Measured
+
+FEWEST_BANDS = 2
+"""Of a model that can do without some of its bands."""
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a model is told beside the stamps of a mosaic.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Those of the mosaic.
+    values : dict of str to float or ndarray of shape (band,)
+        By condition; of all bands of the model, NaN where it is not known.
+    sources : dict of str to str
+        Where each is from: "measured", "survey" or "given".
+    """
+
+    bands: tuple[str, ...]
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """For the metadata of a table: values and sources, by condition."""
+        return {
+            name: {"value": _plain(value), "from": self.sources[name]}
+            for name, value in self.values.items()
+        }
+
+    def inputs(
+        self, model: Estimator, stamps: Stamps, rows: NDArray[np.int_]
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Images of all bands of a model, and conditions, of some rows of stamps."""
+        images = stamps.images[rows]
+        if not has_choice(model):
+            return images, dict(self.values)
+        places = [model.survey.band_names.index(name) for name in self.bands]
+        whole = np.zeros((len(rows), len(model.survey.bands), *images.shape[2:]), np.float32)
+        present = np.zeros(whole.shape[:2], np.float32)
+        there = stamps.has_band[rows]
+        whole[:, places] = np.where(there[..., None, None], images, 0)
+        present[:, places] = there
+        told: dict[str, Any] = {PRESENT: present}
+        for name, value in self.values.items():
+            per_band = KINDS[name].per_band
+            told[name] = np.where(present > 0, value, np.nan) if per_band else value
+        return whole, told
+
+
+def has_choice(model: Estimator) -> bool:
+    """Whether a model can do without some of its bands."""
+    return any(condition.name == PRESENT for condition in model.card.conditions)
+
+
+def fewest_bands(model: Estimator) -> int | None:
+    """Bands that a stamp must have to be measured; None: all."""
+    return FEWEST_BANDS if has_choice(model) else None
+
+
+def survey_of(model: Estimator, images: Mapping[str, Any] | Mosaic) -> Survey:
+    """The model's survey with the bands of which there are images, where it can choose.
+
+    Raises
+    ------
+    InputError
+        For fewer than two bands.
+    """
+    survey = model.survey
+    if not has_choice(model):
+        return survey
+    named = images if isinstance(images, Mapping) else images.bands
+    bands = tuple(band for band in survey.bands if band.name in named)
+    if len(bands) < FEWEST_BANDS:
+        raise InputError(
+            f"images in {listed(band.name for band in bands)} alone: one color at least is needed",
+            given=tuple(named),
+            allowed=survey.band_names,
+            remedy=f"give images of two or more of the bands of model {model.name!r}",
+        )
+    return survey.with_values(observation={"bands": bands})
+
+
+def tell_model(
+    model: Estimator, mosaic: Mosaic, measured: Measured | None, known: Mapping[str, Any]
+) -> Told:
+    """What a model is told of a mosaic: what is known, what was measured, or what its survey says.
+
+    Parameters
+    ----------
+    model : Estimator
+    mosaic : Mosaic
+    measured : Measured or None
+        What the mosaic shows; None where nobody looked.
+    known : mapping of str to float
+        Conditions that the user gives: ``a_v``, ``a_v_error``, ``foreground_a_v``, …
+
+    Raises
+    ------
+    InputError
+        Where something is given that the model is not told, or something that it must be told is
+        not known.
+    """
+    names = [condition.name for condition in model.card.conditions if condition.name != PRESENT]
+    for name in known:
+        if name not in names:
+            raise InputError(
+                f"model {model.name!r} is not told {name!r}", given=name, allowed=tuple(names)
+            )
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name in names:
+        for source, value in _ways(name, model, mosaic, measured, known):
+            if np.isfinite(value).any():
+                values[name], sources[name] = value, source
+                break
+        else:
+            if not KINDS[name].optional:
+                raise InputError(
+                    f"model {model.name!r} must be told {name!r}, which is not known",
+                    given=tuple(known),
+                    remedy="give it",
+                    code=f"known={{{name!r}: …}}",
+                )
+    return Told(mosaic.band_names, values, sources)
+
+
+def _ways(
+    name: str,
+    model: Estimator,
+    mosaic: Mosaic,
+    measured: Measured | None,
+    known: Mapping[str, Any],
+) -> Iterator[tuple[str, Any]]:
+    """Source and value of a condition, the best first."""
+    if name in known:
+        yield "given", np.float32(known[name])
+    survey = model.survey
+    if name in ("depth", "psf_fwhm_px"):
+        from praesepe.inference.check.telling import measured_by_band, survey_by_band
+
+        if measured is not None:
+            by_band = measured_by_band(name, mosaic, measured)
+            yield "measured", np.array([by_band.get(b, np.nan) for b in survey.band_names])
+        by_band = survey_by_band(name, mosaic)
+        yield "survey", np.array([by_band.get(b, np.nan) for b in survey.band_names])
+    elif name == "log_distance" and not survey.varies_in_distance:
+        yield "survey", np.float32(np.log10(survey.distance_pc))
+    elif name == "foreground_a_v" and isinstance(survey.galaxy.foreground_a_v, float):
+        yield "survey", np.float32(survey.galaxy.foreground_a_v)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers that JSON and FITS can hold."""
+    return [None if np.isnan(v) else round(float(v), 4) for v in np.atleast_1d(value)]

@@ -1,0 +1,147 @@
+"""What a model is told of images: bands, depth, width. What is missing is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from astropy.table import Table
+
+import praesepe
+from praesepe.errors import InputError
+from praesepe.flags import Flag
+from praesepe.inference.check.background import measure_plane
+from praesepe.inference.check.telling import sharp_response, survey_by_band
+from praesepe.inference.prediction import predict
+from praesepe.mocks.mosaic_files import SimulatedMosaic
+from praesepe.network.estimator import Estimator
+from praesepe.sky.instrument.detector import Detector
+from praesepe.survey import Survey, load_survey
+
+CONDITIONS = ["present", "depth", "psf_fwhm_px", "a_v", "a_v_error"]
+
+
+@pytest.fixture(scope="module")
+def survey() -> Survey:
+    return load_survey("phat-nodust")
+
+
+@pytest.fixture(scope="module")
+def model(survey: Survey) -> Estimator:
+    made = Estimator.untrained(survey, encoder="tiny", conditions=CONDITIONS, seed=3)
+    with torch.no_grad():
+        for modulation in made.net.encoder.modulations:
+            modulation.linear.weight.normal_(0, 0.2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def mosaic(survey: Survey) -> SimulatedMosaic:
+    return praesepe.simulate_mosaic(survey, n=6, size=512, density=40, seed=5, nuisances=False)
+
+
+def medians(result: Any) -> np.ndarray:
+    return np.column_stack([result[f"{name}_p50"] for name in ("log_age", "log_mass")])
+
+
+def test_depth_and_width_are_measured(
+    model: Estimator, mosaic: SimulatedMosaic, survey: Survey
+) -> None:
+    result = predict(model, mosaic.images, mosaic.truth, n_samples=5)
+    told = result.meta["told"]
+    assert {name: entry["from"] for name, entry in told.items()} == {
+        "depth": "measured",
+        "psf_fwhm_px": "measured",
+    }
+    widths = result.told.values["psf_fwhm_px"]
+    usual = list(survey_by_band("psf_fwhm_px", result.observation).values())
+    np.testing.assert_allclose(widths, usual, rtol=0.1)
+    # Between the faintest and the brightest sky, with the light of the field's stars.
+    faintest = survey_by_band("depth", result.observation)
+    for depth, usual in zip(result.told.values["depth"], faintest.values(), strict=True):
+        assert usual - 0.5 < depth < usual + 0.4
+    unseen = predict(model, mosaic.images, mosaic.truth, n_samples=5, check=False)
+    assert {entry["from"] for entry in unseen.meta["told"].values()} == {"survey"}
+
+
+@pytest.mark.parametrize("kernel", [None, "drizzle", ((0.1, 0.3, 0.1),) * 3])
+def test_the_depth_is_that_of_correlated_noise(survey: Survey, kernel: Any) -> None:
+    bands = tuple(
+        band.model_copy(update={"noise_kernel": kernel, "sky_e_s": (0.1, 0.1)})
+        for band in survey.bands
+    )
+    detector = Detector(survey.with_values(observation={"bands": bands}))
+    generator = torch.Generator().manual_seed(5)
+    empty = detector.expose(torch.zeros(1, 3, 512, 512), generator=generator)[0]
+    between = measure_plane(empty[1].numpy(), sharpest=0.5).noise
+    response = sharp_response(detector.kernels[1])
+    assert between / response == pytest.approx(float(empty[1].std()), rel=0.02)
+    assert (response < 0.9) == (kernel is not None)  # without it, the test would fail
+
+
+def test_a_band_without_an_image_is_absent(model: Estimator, mosaic: SimulatedMosaic) -> None:
+    """The answer is that of the network which is told so, whatever would stand in the band."""
+    images = dict(mosaic.images)
+    whole = predict(model, images, mosaic.truth, n_samples=50, keep="draws")
+    del images["F475W"]
+    result = predict(model, images, mosaic.truth, n_samples=50, keep="draws")
+    stamps = praesepe.images.extract_stamps(
+        whole.observation, *whole._positions, model.survey.stamp_size
+    ).images
+    told = {name: np.array(value) for name, value in result.told.values.items()}
+    assert np.isnan(told["depth"][1])
+    assert np.isfinite(told["depth"][[0, 2]]).all()
+    expected = model.predict(
+        stamps, conditions={**told, "present": [1, 0, 1]}, n_samples=50
+    ).samples
+    np.testing.assert_allclose(result.samples, expected, atol=1e-4)
+    assert np.abs(result.samples - whole.samples).max() > 0.01
+    assert result.draws(3) == pytest.approx(result.samples[3])
+
+
+def test_a_band_that_is_missing_at_one_place(model: Estimator, mosaic: SimulatedMosaic) -> None:
+    images = {name: hdus["SCI"].copy() for name, hdus in mosaic.images.items()}
+    rows = [(round(float(y)), round(float(x))) for x, y in zip(*positions(mosaic), strict=True)]
+    for name, row in (("F336W", 0), ("F336W", 1), ("F814W", 1)):
+        y, x = rows[row]
+        images[name].data[max(y - 40, 0) : y + 40, max(x - 40, 0) : x + 40] = np.nan
+    result = predict(model, images, mosaic.truth, n_samples=5)
+    assert result["flags"][0] & Flag.PARTLY_MISSING
+    assert not result["flags"][0] & Flag.MISSING
+    assert np.isfinite(medians(result)[0]).all()
+    assert result["flags"][1] & Flag.MISSING  # one band is left
+    assert result["log_age_p50"].mask[1]
+    usual = Estimator.untrained(model.survey, encoder="tiny")
+    assert predict(usual, images, mosaic.truth, n_samples=5)["flags"][0] & Flag.MISSING
+
+
+def positions(mosaic: SimulatedMosaic) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(mosaic.truth["x"], float), np.asarray(mosaic.truth["y"], float)
+
+
+def test_extinction_can_be_told(model: Estimator, mosaic: SimulatedMosaic) -> None:
+    free = predict(model, mosaic.images, mosaic.truth, n_samples=5)
+    told = predict(
+        model, mosaic.images, mosaic.truth, n_samples=5, known={"a_v": 1.5, "a_v_error": 0.1}
+    )
+    assert told.meta["told"]["a_v"] == {"value": [1.5], "from": "given"}
+    assert (medians(told) != medians(free)).any()
+
+
+def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic, survey: Survey) -> None:
+    catalog: Table = mosaic.truth
+    one = {"F475W": mosaic.images["F475W"]}
+    with pytest.raises(InputError, match="F475W alone: one color at least"):
+        predict(model, one, catalog)
+    with pytest.raises(InputError, match="is not told 'log_mass'") as raised:
+        predict(model, mosaic.images, catalog, known={"log_mass": 3.0})
+    assert raised.value.allowed == tuple(CONDITIONS[1:])
+    needs = Estimator.untrained(
+        survey.with_values(galaxy={"foreground_a_v": (0.0, 0.4)}),
+        encoder="tiny",
+        conditions=["foreground_a_v"],
+    )
+    with pytest.raises(InputError, match=r"must be told 'foreground_a_v'.*known="):
+        predict(needs, mosaic.images, catalog)
