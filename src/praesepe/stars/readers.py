@@ -30,6 +30,14 @@ HIGHEST_LOG_AGE = 20.0
 LOG_AGES = (4.9, 10.4)
 """Logarithms of ages in years that isochrones have; others are of Myr or Gyr."""
 
+LIMITS = (
+    ("a metallicity Z", 0.0, 0.1),
+    ("an initial mass", 0.0, 1000.0),
+    ("a typical log L", -6.0, 7.0),
+    ("a typical log Teff", 3.0, 5.5),
+)
+"""What the columns of isochrones lie between."""
+
 # Stellar types of Hurley, Pols & Tout (2000) for the phases of each format. Stars after the
 # giant branches count as carbon-oxygen white dwarfs: they shine while they are bright.
 PARSEC_KINDS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 4, 7: 5, 8: 6, 9: 11}
@@ -370,6 +378,7 @@ def _stars(
     log_age, initial = text.ages(), text.need("initial_mass")
     _refuse_twice(text.path, metallicity, log_age, text.block)
     log_l, log_teff, log_g = text.need("log_l"), text.need("log_teff"), text.find("log_g")
+    _check_units(text.path, metallicity, initial, log_l, log_teff)
     present, phase = text.find("present_mass"), text.find("phase")
     present = initial if present is None else present
     if log_g is None:
@@ -383,6 +392,27 @@ def _stars(
         format=format_, sha256=checksum, metallicity=metallicity, log_age=log_age,
         system=text.system(),
     )  # fmt: skip
+
+
+def _check_units(
+    path: Path, metallicity: np.ndarray, initial: np.ndarray, log_l: np.ndarray, log_te: np.ndarray
+) -> None:
+    """Refuse numbers that are in other units: percent, grams, or no logarithms."""
+    found = (
+        (metallicity.min(), metallicity.max()),
+        (initial.min(), initial.max()),
+        (np.median(log_l),),  # the last points of some isochrones are no stars
+        (np.median(log_te),),
+    )
+    for (what, low, high), values in zip(LIMITS, found, strict=True):
+        wrong = [float(value) for value in values if not low < value < high]
+        if wrong:
+            raise InputError(
+                f"{path.name}: {what} of {wrong[0]:g} is none of a star",
+                given=wrong[0],
+                allowed=(low, high),
+                remedy="give Z as a fraction, masses in solar ones, and log10 of L and Teff",
+            )
 
 
 def _refuse_twice(

@@ -307,3 +307,28 @@ def test_the_shared_files(shared_data):
 
     own = surface_gravity(parsec.present_mass, parsec.log_l, parsec.log_teff)
     assert np.abs(own - parsec.log_g).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "said"),
+    [
+        (0, lambda z: 100 * z, "a metallicity Z of 1.9 is none"),  # percent
+        (0, lambda z: -0.5, "a metallicity Z of -0.5 is none"),  # [M/H]
+        (2, np.log10, "an initial mass of -1 is none"),
+        (2, lambda mass: 1.989e33 * mass, "an initial mass of .*32 is none"),
+        (4, lambda log_l: 1e4 + 10**log_l, "a typical log L of 10001 is none"),
+        (5, lambda log_te: 10**log_te, "a typical log Teff of 5754.* is none"),
+    ],
+)
+def test_other_units_are_refused(tmp_path, column, change, said):
+    """Read before as they stood there."""
+    lines = parsec2().splitlines()
+    for i, line in enumerate(lines):
+        if not line.startswith("#"):
+            row = [float(value) for value in line.split()]
+            row[column] = float(change(row[column]))
+            lines[i] = " ".join(map(repr, row))
+    path = tmp_path / "a.dat"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=said):
+        read_isochrones(path)
