@@ -347,7 +347,8 @@ class Simulator:
         """Draw one block of the endless set that the simulator's seed gives.
 
         It depends on the survey, the seed, the block's number and `n` alone, not on what was drawn
-        before. Steps of a training, sets of mocks and evaluations are made of such blocks.
+        before. Steps and validation sets of a training, sets of mocks and evaluations are made of
+        such blocks.
 
         Parameters
         ----------
