@@ -71,6 +71,8 @@ def test_names_as_a_sentence() -> None:
         ("units={'F475W': 'Jy', 'F814W': 'Jy'}", "--unit F475W=Jy --unit F814W=Jy"),
         ("n=3, edge_px=2", "--n 3 --edge 2"),
         ("praesepe.import_isochrones(files, name=…)", "praesepe stars import FILE --name "),
+        ("praesepe.init_survey('m83.toml')", "praesepe survey init m83.toml"),
+        ("praesepe.build_fields(…)", "praesepe fields build"),
         ("praesepe.unheard_of(1)", ""),
         ("keep='draws', or samples='a.parquet'", ""),
     ],
