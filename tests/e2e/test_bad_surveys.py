@@ -75,7 +75,7 @@ BROKEN = np.where((INDEX[:, None] == 0) & (INDEX[None, :] == 1), np.nan, STAR)
             "sampled every 0.5 arcsec (its header), the mosaic's pixel is 0.",
         ),
         (STAR, {"PIXSCALE": 5.0}, "sampled every 5 arcsec"),
-        (BROKEN, {"PIXSCALE": 0.025}, "are NaN or fill values"),
+        (BROKEN, {"PIXSCALE": 0.025}, "has NaN or fill values"),
         (np.roll(STAR, 8, 1), {"PIXSCALE": 0.025}, "the star must stand on element"),
         (0 * STAR, {"PIXSCALE": 0.025}, "holds no light"),
     ],

@@ -57,14 +57,14 @@ def test_show_the_embedded_model_in_one_band(run_cli, tmp_path, env):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["stars", "import", "{file}", "--name", "sse"], "belongs to the embedded model"),
+        (["stars", "import", "{file}", "--name", "sse"], "the name of the embedded model"),
         (["stars", "import", "absent.dat", "--name", "x"], "cannot read absent.dat"),
         (["stars", "import", "{junk}", "--name", "x"], "not an isochrone file"),
         (["stars", "import", "{cut}", "--name", "x"], "truncated in its isochrone of log age 7.05"),
         (["stars", "show", "parsek"], "unknown stellar model 'parsek'"),
         (["stars", "show", "sse", "--band", "f999w"], "unknown filter 'f999w'"),
         (["stars", "show", "sse", "--metallicity", "0.5"], "outside the stellar model"),
-        (["stars", "show", "sse", "--out", "figure.txt"], "ends in .png or .pdf"),
+        (["stars", "show", "sse", "--out", "figure.txt"], "not one of .png or .pdf"),
     ],
 )
 def test_mistakes(run_cli, tmp_path, env, file, words, message):

@@ -252,7 +252,7 @@ def test_mosaic_with_pixel_positions(
             [0.02, 0.0002, 0.02],
             "row 2: log_z = -3.699 (metallicity Z = 0.0002); the",
         ),
-        ("metallicity", [0.02, 0.0, 0.02], "row 2: metallicity = 0; allowed are positive numbers"),
+        ("metallicity", [0.02, 0.0, 0.02], "row 2: metallicity = 0.0: it must be a positive"),
         ("rh_arcsec", [0.1, 0.2, 50.0], "row 3: log_rh = 1.699 (rh_arcsec = 50); allowed is half"),
         ("a_v", [0.0, 1.0, 0.0], "row 2: a_v = 1; the survey has 0 only mag"),
         ("model", ["sse", "parsec", "sse"], "unknown model in c.csv: 'parsec'"),
@@ -284,8 +284,8 @@ def test_mosaic_refuses(refused: Any, survey: Path) -> None:
         *words, "--n", 2, "--catalog", "c.csv"
     )
     assert "no catalog at" in refused(*words, "--catalog", "c.csv")
-    assert "of 900 clusters fit" in refused(*words, "--n", 900, "--size", 128)
-    assert "holds no stamp" in refused(*words, "--n", 1, "--size", 20)
+    assert "which fit into 128" in refused(*words, "--n", 900, "--size", 128)
+    assert "it holds a stamp" in refused(*words, "--n", 1, "--size", 20)
     assert "write RA,DEC" in refused(*words, "--n", 1, "--size", 96, "--center", "north")
     assert "declination" in refused(*words, "--n", 1, "--size", 96, "--center", "10,100")
     assert "GB free" in refused(*words, "--n", 1, "--size", 10**7)

@@ -244,5 +244,5 @@ def test_individually_sampled_brown_dwarfs_are_non_luminous(simulator, table, ge
 
 
 def test_every_band_needs_a_unit_magnitude(simulator):
-    with pytest.raises(InputError, match="2 unit magnitudes"):
+    with pytest.raises(InputError, match="one for each band"):
         sampler_of(simulator, unit_magnitude=[24.0, 25.0])
