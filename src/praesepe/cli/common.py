@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -196,6 +197,34 @@ def positive(value: float | None) -> float | None:
     if value is not None and not value > 0:
         raise typer.BadParameter(f"{value:g} is not more than 0.")
     return value
+
+
+def known_values(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read arguments ``NAME=VALUE[:ERROR]`` of ``--known``; a value may be a column's name."""
+    known: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, told = pair.partition("=")
+        value, colon, error = told.partition(":")
+        try:
+            if not (name and value) or name in known:
+                raise ValueError
+            what: float | str = float(value) if _is_number(value) else value
+            known[name] = (what, float(error)) if colon else what
+        except ValueError:
+            raise InputError(
+                f"--known {pair}",
+                given=pair,
+                remedy="write NAME=VALUE, NAME=VALUE:ERROR or NAME=COLUMN, each name once",
+            ) from None
+    return known
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def by_band(option: str, pairs: list[str] | None) -> dict[str, str]:

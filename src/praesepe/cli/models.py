@@ -24,6 +24,7 @@ from praesepe.cli.common import (
     Threads,
     Workers,
     command_line,
+    known_values,
     positive,
     workers_for,
 )
@@ -172,6 +173,13 @@ def predict(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not look at the images before.")
     ] = False,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE[:ERROR]",
+            help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     machine: Machine,
@@ -196,6 +204,7 @@ def predict(
             n_samples=n_samples,
             align=align,
             check=not no_check,
+            known=known_values(known or ()),
             seed=seed,
             **asdict(pixels),
             **images.reading(),
@@ -215,6 +224,9 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, clusters.ecsv, figures.")],
     n: N = 4000,
     n_samples: Samples = 500,
+    bands: Annotated[
+        str | None, typer.Option(metavar="BAND,…", help="Two or more of the model's bands.")
+    ] = None,
     no_nuisances: NoNuisances = False,
     overwrite: Overwrite = False,
     seed: Annotated[int, typer.Option(min=0, help="Not that of the training.")] = 1,
@@ -238,6 +250,7 @@ def evaluate(
             out=out,
             overwrite=overwrite,
             n_samples=n_samples,
+            bands=None if bands is None else bands.split(","),
             device=device,
             workers=workers or workers_for(n, machine),
             progress=progress,

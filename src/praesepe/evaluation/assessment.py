@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from praesepe.blocks import Block, blocks_of, map_blocks
-from praesepe.errors import InputError, check_number
+from praesepe.errors import InputError, check_number, listed
 from praesepe.evaluation.bins import usable
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
+from praesepe.network.conditions import PRESENT
 from praesepe.network.estimator import Estimator
 from praesepe.network.noise import MOST_DRAWS
 from praesepe.progress import Counter, Progress, Setup
@@ -124,6 +125,7 @@ def evaluate(
     out: str | Path | None = None,
     overwrite: bool = False,
     n_samples: int = 500,
+    bands: Sequence[str] | None = None,
     device: str | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -148,6 +150,8 @@ def evaluate(
         Replace the results of an earlier run in that folder.
     n_samples : int
         Posterior draws for each cluster.
+    bands : sequence of str, optional
+        Two or more of the model's bands, where it can do without some; by default all.
     workers : int
         Processes that share the work; the result is the same. See `praesepe.blocks.map_blocks`.
     progress : callable, optional
@@ -182,16 +186,41 @@ def evaluate(
     _refuse_training_seed(estimator, seed)
     check_contents(estimator.survey, estimator.card.hashes.model_dump(), model=estimator.name)
     survey_bins = usable(estimator.survey.evaluation.bins, estimator.infers)
-    task = _Task(estimator, seed, nuisances, n_samples, setup if workers == 1 else None)
+    bands = _checked_bands(estimator, bands)
+    task = _Task(estimator, seed, nuisances, n_samples, bands, setup if workers == 1 else None)
     parts = map_blocks(task, blocks_of(n), workers=workers)
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
-    settings = {"n": n, "seed": seed, "nuisances": nuisances, "n_samples": n_samples}
+    settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
+    settings |= {"n_samples": n_samples, **({"bands": list(bands)} if bands else {})}
     made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
     evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
     if out is not None:
         evaluation.save(out, overwrite=overwrite)
     return evaluation
+
+
+def _checked_bands(model: Estimator, bands: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Bands in the survey's order; None: all."""
+    if not bands:
+        return None
+    survey = model.survey
+    wanted = {survey.band(name).name for name in bands}
+    if not any(condition.name == PRESENT for condition in model.card.conditions):
+        raise InputError(
+            f"model {model.name!r} needs all of its bands",
+            given=tuple(bands),
+            allowed=survey.band_names,
+            remedy="leave out the choice of bands",
+        )
+    if len(wanted) < 2:
+        raise InputError(
+            f"{listed(wanted)} alone: one color at least is needed",
+            given=tuple(bands),
+            allowed=survey.band_names,
+            remedy="give two bands or more",
+        )
+    return tuple(name for name in survey.band_names if name in wanted)
 
 
 @dataclass(frozen=True)
@@ -202,6 +231,7 @@ class _Task:
     seed: int
     nuisances: bool
     n_samples: int
+    bands: tuple[str, ...] | None
     setup: Setup | None
 
     def __call__(self) -> Callable[[Block], Recovery]:
@@ -218,7 +248,12 @@ class _Task:
         def work(block: Block) -> Recovery:
             mocks = simulator.draw_block(block.number, block.n)
             return recover(
-                self.estimator, mocks, first=block.first, seed=self.seed, n_samples=self.n_samples
+                self.estimator,
+                mocks,
+                first=block.first,
+                seed=self.seed,
+                n_samples=self.n_samples,
+                bands=self.bands,
             )
 
         return work

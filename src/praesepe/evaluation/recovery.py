@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from praesepe import statistics
 from praesepe.inference.columns import PERCENTILES
 from praesepe.quantities import Quantity, get
 from praesepe.sky.truth import describe
+from praesepe.training.sources import TOLD
+from praesepe.training.telling import Habits, tell
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -128,6 +130,7 @@ def recover(
     first: int = 0,
     seed: int = 0,
     n_samples: int = 500,
+    bands: Sequence[str] | None = None,
 ) -> Recovery:
     """Infer simulated clusters and compare with the truth.
 
@@ -141,6 +144,8 @@ def recover(
         Of the reference points of TARP.
     n_samples : int
         Posterior draws for each cluster.
+    bands : sequence of str, optional
+        Bands that the model is told to be there, where it can choose; by default all.
 
     Returns
     -------
@@ -153,7 +158,17 @@ def recover(
         Where the simulator does not know the truth of a quantity.
     """
     rows = np.arange(first, first + len(mocks))
-    posterior = estimator.predict(mocks.images, n_samples=n_samples, rows=rows)
+    told = tell(
+        tuple(condition.name for condition in estimator.card.conditions),
+        estimator.survey,
+        mocks.truth,
+        len(mocks),
+        seed=(seed, first, TOLD),
+        habits=Habits(
+            bands=tuple(bands or estimator.survey.band_names), not_told=0.0, a_v_told=0.0
+        ),
+    )
+    posterior = estimator.predict(mocks.images, conditions=told, n_samples=n_samples, rows=rows)
     truth = mocks.values(posterior.names).cpu().numpy().astype(np.float64)
     return compare(
         posterior.names,

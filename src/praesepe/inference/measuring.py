@@ -82,7 +82,7 @@ def infer_block(
     std = np.full((n, len(infers)), np.nan, dtype=np.float32)
     used = np.flatnonzero(stamps.usable)
     if used.size:
-        images, conditions = told.inputs(model, stamps, used)
+        images, conditions = told.inputs(model, stamps, used, first)
         posterior = model.predict(
             images,
             conditions=conditions,

@@ -18,7 +18,7 @@ from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.result import Result
-from praesepe.inference.told import Told, fewest_bands, survey_of, tell_model
+from praesepe.inference.told import Known, Told, fewest_bands, survey_of, tell_model
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance_of
@@ -44,7 +44,7 @@ def predict(
     seed: int = 0,
     align: bool = False,
     check: bool = True,
-    known: Mapping[str, float] | None = None,
+    known: Known | None = None,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,
@@ -81,9 +81,10 @@ def predict(
     check : bool
         Whether noise, widths and registration of the stars are looked at before, shortly; see
         `praesepe.check`.
-    known : mapping of str to float, optional
-        What the model is told and is not measured on images: ``a_v`` and ``a_v_error``,
-        ``foreground_a_v``, ``log_distance``.
+    known : mapping, optional
+        What the model is told and is not measured on images, ``a_v``, ``foreground_a_v`` or
+        ``log_distance``: a value or a column of the catalog, with an error or without:
+        ``{"a_v": (0.4, 0.1)}``, ``{"a_v": "AV_CMD"}``.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.
@@ -128,8 +129,8 @@ def predict(
     measured = None
     if check or align:
         mosaic, measured = prepared(mosaic, align=align)
-    told = tell_model(estimator, mosaic, measured, known or {})
     clusters = Catalog.read(catalog, **of_catalog)
+    told = tell_model(estimator, mosaic, measured, known or {}, clusters.table)
     positions = clusters.on(mosaic)
     made_by = _made_by(estimator, mosaic, clusters, sampling, command, told)
     _say_before(clusters, sampling, estimator, made_by, out)

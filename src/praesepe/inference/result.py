@@ -174,7 +174,8 @@ class Result:
         if points.ndim not in (1, 2) or points.shape[-1] != len(self.infers):
             allowed = f"that of {listed(self.infers)} of one point, or of several in rows"
             raise must_be("the shape of values", points.shape, allowed)
-        stamp = self._stamp(self._row(row))
+        row = self._row(row)
+        stamp = self._stamp(row)
         if not stamp.usable[0]:
             return np.full(points.shape[:-1], np.nan, np.float32)
         many = np.atleast_2d(points)
@@ -182,7 +183,7 @@ class Result:
         for start in range(0, len(many), ROWS_AT_ONCE):
             part = many[start : start + ROWS_AT_ONCE]
             again = np.zeros(len(part), int)
-            images, conditions = self.told.inputs(self.model, stamp, again)
+            images, conditions = self.told.inputs(self.model, stamp, again, row)
             asked = self.model.predict(images, conditions=conditions, n_samples=1)
             found.append(asked.log_prob(part))
         return np.concatenate(found).reshape(points.shape[:-1])

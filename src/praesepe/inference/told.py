@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, listed
+from praesepe.errors import InputError, check_number, listed, unknown
 from praesepe.network.conditions import KINDS, PRESENT
 from praesepe.network.estimator import Estimator
 from praesepe.survey import Survey
 
 if TYPE_CHECKING:
+    from astropy.table import Table
+
     from praesepe.images.mosaic.cutouts import Stamps
     from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.inference.check.measured import Measured
+
+MOST_LISTED = 40
 
 FEWEST_BANDS = 2
 """Of a model that can do without some of its bands."""
@@ -31,8 +36,9 @@ class Told:
     ----------
     bands : tuple of str
         Those of the mosaic.
-    values : dict of str to float or ndarray of shape (band,)
-        By condition; of all bands of the model, NaN where it is not known.
+    values : dict of str to ndarray
+        By condition, of shape (band,) with all bands of the model, () or (row,); NaN where it is
+        not known.
     sources : dict of str to str
         Where each is from: "measured", "survey" or "given".
     """
@@ -50,12 +56,19 @@ class Told:
         }
 
     def inputs(
-        self, model: Estimator, stamps: Stamps, rows: NDArray[np.int_]
+        self, model: Estimator, stamps: Stamps, rows: NDArray[np.int_], first: int
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Images of all bands of a model, and conditions, of some rows of stamps."""
+        """Images of all bands of a model, and conditions, of some of the stamps.
+
+        The first of the stamps is the catalog's row `first`.
+        """
         images = stamps.images[rows]
+        of_rows = {
+            name: value[first + rows] if value.ndim and not KINDS[name].per_band else value
+            for name, value in self.values.items()
+        }
         if not has_choice(model):
-            return images, dict(self.values)
+            return images, of_rows
         places = [model.survey.band_names.index(name) for name in self.bands]
         whole = np.zeros((len(rows), len(model.survey.bands), *images.shape[2:]), np.float32)
         present = np.zeros(whole.shape[:2], np.float32)
@@ -63,7 +76,7 @@ class Told:
         whole[:, places] = np.where(there[..., None, None], images, 0)
         present[:, places] = there
         told: dict[str, Any] = {PRESENT: present}
-        for name, value in self.values.items():
+        for name, value in of_rows.items():
             per_band = KINDS[name].per_band
             told[name] = np.where(present > 0, value, np.nan) if per_band else value
         return whole, told
@@ -102,8 +115,17 @@ def survey_of(model: Estimator, images: Mapping[str, Any] | Mosaic) -> Survey:
     return survey.with_values(observation={"bands": bands})
 
 
+Known = Mapping[str, float | str | tuple[float | str, float]]
+"""What a user knows of the clusters: a value or a column of the catalog, with or without its error.
+"""
+
+
 def tell_model(
-    model: Estimator, mosaic: Mosaic, measured: Measured | None, known: Mapping[str, Any]
+    model: Estimator,
+    mosaic: Mosaic,
+    measured: Measured | None,
+    known: Known,
+    catalog: Table,
 ) -> Told:
     """What a model is told of a mosaic: what is known, what was measured, or what its survey says.
 
@@ -113,8 +135,10 @@ def tell_model(
     mosaic : Mosaic
     measured : Measured or None
         What the mosaic shows; None where nobody looked.
-    known : mapping of str to float
-        Conditions that the user gives: ``a_v``, ``a_v_error``, ``foreground_a_v``, …
+    known : mapping
+        See `Known`: ``a_v``, ``foreground_a_v``, ``log_distance``.
+    catalog : Table
+        Its columns may hold what is known.
 
     Raises
     ------
@@ -123,15 +147,11 @@ def tell_model(
         not known.
     """
     names = [condition.name for condition in model.card.conditions if condition.name != PRESENT]
-    for name in known:
-        if name not in names:
-            raise InputError(
-                f"model {model.name!r} is not told {name!r}", given=name, allowed=tuple(names)
-            )
+    given = _given(model, known, names, catalog)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name in names:
-        for source, value in _ways(name, model, mosaic, measured, known):
+        for source, value in _ways(name, model, mosaic, measured, given):
             if np.isfinite(value).any():
                 values[name], sources[name] = value, source
                 break
@@ -146,16 +166,51 @@ def tell_model(
     return Told(mosaic.band_names, values, sources)
 
 
+def _given(
+    model: Estimator, known: Known, names: Sequence[str], catalog: Table
+) -> dict[str, NDArray[np.float64]]:
+    """Values and errors of what the user knows, each of shape () or (row,)."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, what in known.items():
+        value, error = what if isinstance(what, tuple) else (what, 0.0)
+        if name not in names or (error and f"{name}_error" not in names):
+            raise InputError(
+                f"model {model.name!r} is not told {name!r}{' with an error' if error else ''}",
+                given={name: what},
+                allowed=tuple(names),
+            )
+        found[name] = _numbers(name, value, catalog)
+        if f"{name}_error" in names:
+            error = check_number(f"error of {name}", error, 0, whole=False)
+            found[f"{name}_error"] = np.where(np.isnan(found[name]), np.nan, error)
+    return found
+
+
+def _numbers(name: str, value: float | str, catalog: Table) -> NDArray[np.float64]:
+    """A number, or those of a column; NaN where it is masked."""
+    if isinstance(value, str):
+        if value not in catalog.colnames:
+            raise unknown("column of the catalog", value, catalog.colnames)
+        column = np.ma.asarray(catalog[value])
+        if column.dtype.kind not in "iuf":
+            raise InputError(
+                f"column {value!r} does not hold numbers for {name!r}", given=str(column.dtype),
+                allowed="numbers",
+            )  # fmt: skip
+        return np.asarray(np.ma.filled(column.astype(float), np.nan))
+    return np.array(check_number(name, value, -math.inf, whole=False), float)
+
+
 def _ways(
     name: str,
     model: Estimator,
     mosaic: Mosaic,
     measured: Measured | None,
-    known: Mapping[str, Any],
+    known: Mapping[str, NDArray[np.float64]],
 ) -> Iterator[tuple[str, Any]]:
     """Source and value of a condition, the best first."""
     if name in known:
-        yield "given", np.float32(known[name])
+        yield "given", known[name]
     survey = model.survey
     if name in ("depth", "psf_fwhm_px"):
         from praesepe.inference.check.telling import measured_by_band, survey_by_band
@@ -166,11 +221,13 @@ def _ways(
         by_band = survey_by_band(name, mosaic)
         yield "survey", np.array([by_band.get(b, np.nan) for b in survey.band_names])
     elif name == "log_distance" and not survey.varies_in_distance:
-        yield "survey", np.float32(np.log10(survey.distance_pc))
+        yield "survey", np.array(np.log10(survey.distance_pc))
     elif name == "foreground_a_v" and isinstance(survey.galaxy.foreground_a_v, float):
-        yield "survey", np.float32(survey.galaxy.foreground_a_v)
+        yield "survey", np.array(survey.galaxy.foreground_a_v)
 
 
 def _plain(value: Any) -> Any:
-    """Numbers that JSON and FITS can hold."""
+    """Numbers that JSON and FITS can hold; of many rows, how many are told."""
+    if np.size(value) > MOST_LISTED:
+        return f"{int(np.isfinite(value).sum())} of {np.size(value)} rows"
     return [None if np.isnan(v) else round(float(v), 4) for v in np.atleast_1d(value)]

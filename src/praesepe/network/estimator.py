@@ -205,7 +205,7 @@ class Estimator:
         self,
         stamps: NDArray[Any] | Tensor,
         *,
-        conditions: Mapping[str, ArrayLike] | None = None,
+        conditions: Mapping[str, ArrayLike] | Tensor | None = None,
         n_samples: int = 500,
         seed: int = 0,
         rows: ArrayLike | None = None,
@@ -219,7 +219,8 @@ class Estimator:
             e-/s at the survey's zero points, free of NaN.
         conditions : mapping of str to array_like, optional
             What the model is told beside the stamps, each of shape (n, band) or (n,), or one
-            value; exactly those that it was trained with.
+            value; what may be unknown can be left out or NaN. Or a tensor (n, value), in the
+            order of the card.
         n_samples : int
             Posterior draws per stamp.
         seed : int
@@ -245,7 +246,11 @@ class Estimator:
         numbers = row_numbers(rows, len(x))
         sizes = {} if self.net.conditions is None else self.net.conditions.sizes
         ranges = {entry.name: (entry.low, entry.high) for entry in self.card.conditions}
-        known = as_tensor(conditions, sizes, len(x), ranges=ranges, model=self.name)
+        known = (
+            conditions.float().cpu()
+            if isinstance(conditions, Tensor)
+            else as_tensor(conditions, sizes, len(x), ranges=ranges, model=self.name)
+        )
         net, size = self.net.for_inference(), self._batch
         sampler, head = net.head.sampler(), net.head
         context = torch.empty((len(x), net.features), device=self.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,14 +15,30 @@ from praesepe.network.transform import prior_range
 from praesepe.rng import stream
 from praesepe.survey import Survey
 
-ALL_BANDS = 0.4
-"""Share of the stamps that have all bands; the others have any two or more."""
 
-NOT_TOLD = 0.1
-"""Share of the stamps of which depth, or width, is not told."""
+@dataclass(frozen=True)
+class Habits:
+    """How often something is told.
 
-A_V_TOLD = 0.25
-"""Share of the stamps of which the extinction is told."""
+    Attributes
+    ----------
+    all_bands : float
+        Share of the stamps that have all bands; the others have any two or more.
+    bands : tuple of str, optional
+        The bands that all stamps have, instead.
+    not_told : float
+        Share of the stamps of which depth, or width, is not told.
+    a_v_told : float
+        Share of the stamps of which the extinction is told.
+    """
+
+    all_bands: float = 0.4
+    bands: tuple[str, ...] | None = None
+    not_told: float = 0.1
+    a_v_told: float = 0.25
+
+
+TRAINING = Habits()
 
 DEPTH_ERROR_MAG, WIDTH_ERROR = 0.1, 0.05
 A_V_ERROR_MAG = 0.3
@@ -46,12 +63,18 @@ class _Stamps:
     """
 
     def __init__(
-        self, survey: Survey, truth: Mapping[str, Tensor], n: int, generator: torch.Generator
+        self,
+        survey: Survey,
+        truth: Mapping[str, Tensor],
+        n: int,
+        generator: torch.Generator,
+        habits: Habits,
     ) -> None:
         self.survey, self.truth, self.n, self.generator = survey, truth, n, generator
+        self.habits = habits
         self.present = torch.ones(n, len(survey.bands))
         self.a_v_error = A_V_ERROR_MAG * self.uniform(n)
-        self.a_v_error[self.uniform(n) >= A_V_TOLD] = torch.nan
+        self.a_v_error[self.uniform(n) >= habits.a_v_told] = torch.nan
 
     def uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator)
@@ -71,10 +94,14 @@ class _Stamps:
 
 
 def _some_bands(stamps: _Stamps) -> Tensor:
-    """All bands of `ALL_BANDS` of the stamps; of the others two or more, any number as often."""
+    """All bands of some stamps; of the others two or more, any number as often."""
+    if (bands := stamps.habits.bands) is not None:
+        there = torch.tensor([name in bands for name in stamps.survey.band_names])
+        stamps.present = there.float().expand(stamps.n, -1)
+        return stamps.present
     n_bands = stamps.present.shape[1]
     kept = 2 + (stamps.uniform(stamps.n) * max(n_bands - 2, 0)).long()
-    kept[stamps.uniform(stamps.n) < ALL_BANDS] = n_bands
+    kept[stamps.uniform(stamps.n) < stamps.habits.all_bands] = n_bands
     rank = stamps.uniform(stamps.n, n_bands).argsort(1).argsort(1)
     stamps.present = (rank < kept[:, None]).float()
     return stamps.present
@@ -83,7 +110,7 @@ def _some_bands(stamps: _Stamps) -> Tensor:
 def _measured(stamps: _Stamps, values: Tensor) -> Tensor:
     """Values (n, band) of the bands that there are; of some stamps, none."""
     values = values.masked_fill(stamps.present == 0, torch.nan)
-    values[stamps.uniform(stamps.n) < NOT_TOLD] = torch.nan
+    values[stamps.uniform(stamps.n) < stamps.habits.not_told] = torch.nan
     return values
 
 
@@ -134,6 +161,7 @@ def tell(
     n: int,
     *,
     seed: tuple[int, ...],
+    habits: Habits = TRAINING,
 ) -> Tensor | None:
     """Conditions of simulated stamps, as `praesepe.network.conditions.as_tensor` gives them.
 
@@ -148,6 +176,8 @@ def tell(
         Number of stamps.
     seed : tuple of int
         Of what is not told, and of the errors of what is.
+    habits : Habits
+        How often something is told; by default as in a training.
 
     Returns
     -------
@@ -161,7 +191,7 @@ def tell(
     """
     if not names:
         return None
-    stamps = _Stamps(survey, truth, n, stream(seed, torch.device("cpu")))
+    stamps = _Stamps(survey, truth, n, stream(seed, torch.device("cpu")), habits)
     told = {name: telling(stamps) for name, telling in TELLINGS.items() if name in names}
     for name, values in told.items():
         if not KINDS[name].optional and not values.isfinite().all():

@@ -123,11 +123,21 @@ def positions(mosaic: SimulatedMosaic) -> tuple[np.ndarray, np.ndarray]:
 
 def test_extinction_can_be_told(model: Estimator, mosaic: SimulatedMosaic) -> None:
     free = predict(model, mosaic.images, mosaic.truth, n_samples=5)
-    told = predict(
-        model, mosaic.images, mosaic.truth, n_samples=5, known={"a_v": 1.5, "a_v_error": 0.1}
-    )
+    told = predict(model, mosaic.images, mosaic.truth, n_samples=5, known={"a_v": (1.5, 0.1)})
     assert told.meta["told"]["a_v"] == {"value": [1.5], "from": "given"}
+    assert told.meta["told"]["a_v_error"] == {"value": [0.1], "from": "given"}
     assert (medians(told) != medians(free)).any()
+    # A column tells every row its own, and of a masked one nothing.
+    catalog = mosaic.truth.copy()
+    catalog["AV"] = np.ma.array([1.5] * 3 + [0.7] * 3, mask=[0, 0, 1, 0, 0, 0])
+    settings: Any = {"n_samples": 5, "keep": "draws"}
+    by_row = predict(model, mosaic.images, catalog, known={"a_v": ("AV", 0.1)}, **settings)
+    other = predict(model, mosaic.images, catalog, known={"a_v": (0.7, 0.1)}, **settings)
+    np.testing.assert_array_equal(medians(by_row)[:2], medians(told)[:2])
+    np.testing.assert_array_equal(medians(by_row)[2], medians(free)[2])
+    np.testing.assert_array_equal(by_row.samples[3:], other.samples[3:])
+    np.testing.assert_array_equal(by_row.draws(4), by_row.samples[4])
+    assert (medians(by_row)[:3] != medians(other)[:3]).any(axis=1).all()
 
 
 def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic, survey: Survey) -> None:
@@ -138,6 +148,10 @@ def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic, survey: Surv
     with pytest.raises(InputError, match="is not told 'log_mass'") as raised:
         predict(model, mosaic.images, catalog, known={"log_mass": 3.0})
     assert raised.value.allowed == tuple(CONDITIONS[1:])
+    with pytest.raises(InputError, match="unknown column of the catalog 'AVV'"):
+        predict(model, mosaic.images, catalog, known={"a_v": "AVV"})
+    with pytest.raises(InputError, match="error of a_v = -1"):
+        predict(model, mosaic.images, catalog, known={"a_v": (0.2, -1)})
     needs = Estimator.untrained(
         survey.with_values(galaxy={"foreground_a_v": (0.0, 0.4)}),
         encoder="tiny",
