@@ -190,7 +190,7 @@ COLUMNS = frozenset(
         "id", "name", "ra", "dec", "row", "x", "y", "x_image", "y_image", "x_offset", "y_offset",
         "flags", "missing_fraction", "log_prob", "tarp", "images", "truth", "model", "tidal_scale",
         "distance_pc", "n_stars", "n_living", "rh_realised_arcsec", "field_density", "more",
-        "foreground_a_v", "r_v",
+        "foreground_a_v", "r_v", "a_v_scatter", "binary_fraction",
     )
 )  # fmt: skip
 """Columns of tables, and parameters of clusters, that are no quantities."""

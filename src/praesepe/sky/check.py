@@ -39,7 +39,7 @@ def check_survey(survey: Survey | str | Path) -> None:
     """
     survey = load_survey(survey)
     stars = survey.clusters.stars
-    most = as_range(survey.clusters.a_v)[1] + survey.clusters.a_v_scatter
+    most = as_range(survey.clusters.a_v)[1] + as_range(survey.clusters.a_v_scatter)[1]
     most += as_range(survey.galaxy.foreground_a_v)[1]
     dust = {"a_v": most, "r_v": stars.middle_r_v}
     try:

@@ -121,7 +121,12 @@ class ClusterSampler:
         -------
         ClusterStars
         """
-        expected = 10**clusters.log_mass / self.stars.mean_mass
+        # One value for all is that of the sampler.
+        fraction = clusters.binary_fraction if self.stars.unresolved.singles is not None else None
+        mean_mass = self.stars.mean_mass
+        expected = 10**clusters.log_mass / (
+            mean_mass if fraction is None else self.stars.mean_mass_with(fraction)
+        )
         n_stars = torch.poisson(expected, generator=generator).clamp_(min=1).double()
         if has_stars is not None:
             n_stars *= has_stars
@@ -129,6 +134,8 @@ class ClusterSampler:
         a_v = clusters.a_v + clusters.foreground_a_v  # both screens follow one law
         light = {
             "a_v": a_v,
+            "a_v_scatter": clusters.a_v_scatter,
+            "binary_fraction": fraction,
             "colors": colors,
             "light_scale": light_scale,
             "flux_limit": flux_limit,

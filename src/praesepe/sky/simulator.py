@@ -102,6 +102,7 @@ class Simulator:
             self.tables.cluster,
             stage="stars of clusters",
             flux_limit_range=self.limits.depth_range,
+            of_clusters=True,
         )
         self.colors = ClusterColors(self.survey, self.tables.r_v_terms, device=self.device)
         self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
@@ -224,7 +225,6 @@ class Simulator:
             generator=self.generator,
             sight=sight,
             has_stars=has_cluster(clusters),
-            a_v_scatter=self.survey.clusters.a_v_scatter,
             colors=self.colors.draw(clusters, generator=self.generator, imperfect=self.nuisances),
             light_scale=light_scale,
             flux_limit=flux_limit,

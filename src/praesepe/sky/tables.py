@@ -76,7 +76,7 @@ class SurveyTables:
         r_v = FOREGROUND_R_V if other else s.middle_r_v
         table = partial(build_table, bands, r_v=r_v, law=s.extinction_law)
         z_range = as_range(prior.metallicity)
-        low, high = a_v_range(prior.a_v, prior.a_v_scatter)
+        low, high = a_v_range(prior.a_v, as_range(prior.a_v_scatter)[1])
         nearest, farthest = as_range(in_front)
         clusters = []
         tell = None if setup is None else partial(setup, "tables of stars")

@@ -22,6 +22,8 @@ NO_QUANTITIES = {
     "distance_pc": ("pc", "distance of the galaxy"),
     "foreground_a_v": ("mag", "extinction by the Milky Way, in front of the galaxy"),
     "r_v": ("", "A_V / E(B-V) of the dust inside the galaxy"),
+    "a_v_scatter": ("mag", "standard deviation of the extinction from star to star"),
+    "binary_fraction": ("", "fraction of the stars with a companion"),
 }
 """Unit and description of what the truth tells beside the quantities of the registry."""
 
@@ -124,6 +126,8 @@ def varying_parameters(clusters: Clusters, survey: Survey) -> dict[str, Tensor]:
         "distance_pc": survey.varies_in_distance,
         "foreground_a_v": survey.galaxy.foreground_a_v != 0,
         "r_v": isinstance(prior.stars.r_v, tuple),
+        "a_v_scatter": isinstance(prior.a_v_scatter, tuple),
+        "binary_fraction": isinstance(prior.stars.binary_fraction, tuple),
         "model": len(prior.stars.models) > 1,
     }
     told |= {

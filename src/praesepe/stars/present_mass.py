@@ -10,6 +10,7 @@ from praesepe.stars.imf import imf_from
 from praesepe.stars.magnitudes import present_mass_fraction
 from praesepe.stars.store import load_isochrones
 from praesepe.survey import Survey, as_range
+from praesepe.survey.settings import middle
 
 
 def present_mass_curve(survey: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -31,7 +32,7 @@ def present_mass_curve(survey: Survey) -> tuple[NDArray[np.float64], NDArray[np.
     column = grid.nearest_metallicity(float(np.sqrt(low * high)))
     imf = imf_from(stars.imf)
     binaries = Binaries(
-        stars.binary_fraction, stars.binary_mass_ratio, stars.binary_mass_ratio_slope
+        middle(stars.binary_fraction), stars.binary_mass_ratio, stars.binary_mass_ratio_slope
     )
     rows = [grid.isochrone(i, column) for i in range(len(grid.log_age))]
     fractions = [

@@ -22,6 +22,7 @@ from praesepe.survey.settings import (
     Fraction,
     FractionRange,
     NonNegative,
+    NonNegativeRange,
     Positive,
     PositiveFraction,
     PositiveRange,
@@ -73,8 +74,10 @@ class Stars(SurveySettings):
         "sse", description="stellar model, or several of which each cluster follows one"
     )
     imf: Literal["kroupa2001", "chabrier2003", "salpeter1955"] | MassFunction = "kroupa2001"
-    binary_fraction: Fraction = Field(
-        0.0, description="share of stars with an unresolved companion"
+    binary_fraction: Fraction | FractionRange = Field(
+        0.0,
+        description="share of stars with an unresolved companion, or the range that it is drawn "
+        "from, uniformly",
     )
     binary_mass_ratio: tuple[PositiveFraction, PositiveFraction] = Field(
         (0.1, 1.0), description="range of the companion's mass ratio q"
@@ -160,8 +163,10 @@ class ClusterPrior(SurveySettings):
         description="share of the ionising light that gas around clusters younger than 20 Myr "
         "turns into lines and continuum, or its range, uniform",
     )
-    a_v_scatter: NonNegative = Field(
-        0.0, description="differential extinction: standard deviation from star to star, mag"
+    a_v_scatter: NonNegative | NonNegativeRange = Field(
+        0.0,
+        description="differential extinction: standard deviation from star to star, mag, or the "
+        "range that it is drawn from, uniformly",
     )
     stars: Stars = Stars()
 

@@ -62,6 +62,10 @@ class Clusters:
         Extinction by the Milky Way, in front of the galaxy, mag.
     r_v : Tensor
         A_V / E(B-V) of the dust inside the galaxy.
+    a_v_scatter : Tensor
+        Standard deviation of the extinction from star to star, mag.
+    binary_fraction : Tensor
+        Fraction of the stars with a companion.
     nebular : Tensor
         Share of the ionising light that gas around a young cluster takes.
     more : dict of str to Tensor
@@ -86,6 +90,8 @@ class Clusters:
     distance_pc: Tensor
     foreground_a_v: Tensor
     r_v: Tensor
+    a_v_scatter: Tensor
+    binary_fraction: Tensor
     nebular: Tensor
     more: dict[str, Tensor] = field(default_factory=dict)
 
@@ -302,6 +308,8 @@ def draw_clusters(
         ),
         foreground_a_v=one_value_or(survey.galaxy.foreground_a_v),
         r_v=one_value_or(prior.stars.r_v),
+        a_v_scatter=one_value_or(prior.a_v_scatter),
+        binary_fraction=one_value_or(prior.stars.binary_fraction),
         nebular=one_value_or(prior.nebular),
         more={quantity.name: draw(quantity) for quantity in prior.drawn_beside()},
     )

@@ -133,8 +133,13 @@ def validate_clusters(
     low, high = as_range(survey.clusters.a_v)
     demand("a_v", _within(value["a_v"], low, high), (low, high), f"the survey has "
            f"{_span(low, high)} mag", "put a wider range into a_v of its clusters")  # fmt: skip
-    of_galaxy = {"foreground_a_v": survey.galaxy.foreground_a_v, "r_v": survey.clusters.stars.r_v}
-    for name, values in of_galaxy.items():
+    nuisances = {
+        "foreground_a_v": survey.galaxy.foreground_a_v,
+        "r_v": survey.clusters.stars.r_v,
+        "a_v_scatter": survey.clusters.a_v_scatter,
+        "binary_fraction": survey.clusters.stars.binary_fraction,
+    }
+    for name, values in nuisances.items():
         low, high = as_range(values)
         demand(name, _within(value[name], low, high), (low, high), f"the survey has "
                f"{_span(low, high)}", f"put a wider range into its {name}")  # fmt: skip

@@ -103,6 +103,8 @@ class CrowdedSampler(StarSampler):
         counts = [n_individual]
         if self._companions is not None and bool(crowded.any()):
             expected = self._companions.fraction[level] * populations.n_stars
+            if populations.binarity is not None:
+                expected = expected * populations.binarity
             counts.append(torch.poisson(expected, generator=generator))
         points = self.points(counts, unresolved, populations, compute_truth)
         n_living, weight = self._draw_weighted(points, populations, compute_truth, generator)

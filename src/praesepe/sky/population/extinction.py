@@ -17,6 +17,10 @@ EXTINCTION_REACH = 5.0
 """Standard deviations of the extinction that these nodes span."""
 
 
+LEAST_SCATTER = 1e-4
+"""A smaller standard deviation of the extinction, mag, is taken as this one."""
+
+
 @dataclass(frozen=True)
 class Extinction:
     """Extinction in front of populations, counted from the lowest of the tables.
@@ -30,14 +34,14 @@ class Extinction:
     ----------
     mean : Tensor, shape (population,)
         mag.
-    scatter : float
-        Standard deviation from star to star, mag.
+    scatter : Tensor, shape (population,), or None
+        Standard deviation from star to star, mag; None: there is none.
     width : float
         Highest extinction of the tables, mag.
     """
 
     mean: Tensor
-    scatter: float
+    scatter: Tensor | None
     width: float
 
     @classmethod
@@ -45,7 +49,7 @@ class Extinction:
         cls,
         covered: tuple[float, float],
         a_v: Tensor | None,
-        scatter: float,
+        scatter: float | Tensor,
         *,
         like: Tensor,
     ) -> Extinction | None:
@@ -57,7 +61,7 @@ class Extinction:
             Lowest and highest A_V of the tables.
         a_v : Tensor, shape (population,), or None
             Mean extinctions.
-        scatter : float
+        scatter : float or Tensor, shape (population,)
             From star to star, mag.
         like : Tensor, shape (population,)
             On the device of the extinctions.
@@ -68,46 +72,52 @@ class Extinction:
             For an extinction that the tables do not cover.
         """
         low, high = covered
+        most_scatter = float(torch.as_tensor(scatter).max()) if len(like) else 0.0
         if a_v is not None and len(a_v):
             least, most = (float(end) for end in torch.aminmax(a_v))
             if not (least >= low - 1e-4 and most <= high + 1e-4):
                 given = (least, most)
                 raise outside("A_V", given, covered, "the tables of stars", "build wider ones")
         if low == high:
-            if scatter > 0:
+            if most_scatter > 0:
                 allowed = f"0, as the tables hold A_V = {low:g} alone"
                 remedy = "build tables that cover a range of it"
-                raise must_be("a_v_scatter", scatter, allowed, remedy)
+                raise must_be("a_v_scatter", most_scatter, allowed, remedy)
             return None
         if a_v is None:
-            if scatter == 0:
+            if most_scatter == 0:
                 return None
             a_v = torch.full_like(like, low)
-        return cls((a_v.float() - low).clamp(0, high - low), scatter, high - low)
+        of_each: Tensor | None = None
+        if most_scatter > 0:
+            of_each = torch.as_tensor(scatter, device=a_v.device).float().expand(len(a_v))
+        return cls((a_v.float() - low).clamp(0, high - low), of_each, high - low)
 
     def of_stars(self, population: Tensor, generator: torch.Generator) -> Tensor:
         """Extinction of each star of the populations with these indices."""
         mean = self.mean.index_select(0, population)
-        if self.scatter == 0:
+        if self.scatter is None:
             return mean
         normal = torch.randn(population.shape, generator=generator, device=population.device)
-        return (mean + self.scatter * normal).clamp_(0, self.width)
+        scatter = self.scatter.index_select(0, population)
+        return (mean + scatter * normal).clamp_(0, self.width)
 
     def quadrature(self) -> tuple[Tensor, Tensor]:
         """Extinctions and weights (population, node) for means over the stars, float64."""
         mean = self.mean.double()[:, None]
-        if self.scatter == 0:
+        if self.scatter is None:
             return mean, torch.ones_like(mean)
         at, weight = (
             torch.as_tensor(v, device=mean.device)
             for v in np.polynomial.legendre.leggauss(EXTINCTION_NODES)
         )
-        reach = EXTINCTION_REACH * self.scatter
+        scatter = self.scatter.double().clamp_min(LEAST_SCATTER)[:, None]
+        reach = EXTINCTION_REACH * scatter
         low, high = ((mean + side * reach).clamp(0, self.width) for side in (-1, 1))
         x = 0.5 * (low + high) + 0.5 * (high - low) * at
-        density = weight * torch.exp(-0.5 * ((x - mean) / self.scatter) ** 2)
-        below = torch.special.ndtr(-mean / self.scatter)
-        above = torch.special.ndtr((mean - self.width) / self.scatter)
+        density = weight * torch.exp(-0.5 * ((x - mean) / scatter) ** 2)
+        below = torch.special.ndtr(-mean / scatter)
+        above = torch.special.ndtr((mean - self.width) / scatter)
         total = density.sum(1, keepdim=True).clamp_min(1e-300)
         ends = torch.tensor([0.0, self.width], device=mean.device).expand(len(mean), 2)
         return (

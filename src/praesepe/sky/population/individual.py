@@ -33,6 +33,8 @@ class Populations:
         Companions not counted.
     extinction : Extinction or None
     colors : ColorChange or None
+    binarity : Tensor, shape (population,), or None
+        Fraction of the binaries of the tables that each population has; None: all.
     """
 
     isochrone: Tensor
@@ -40,6 +42,7 @@ class Populations:
     n_stars: Tensor
     extinction: Extinction | None
     colors: ColorChange | None = None
+    binarity: Tensor | None = None
 
 
 class IndividualStars:
@@ -151,9 +154,9 @@ class IndividualStars:
                     n_living[part] *= here[0] >= lowest.index_select(0, own)
             if self.binaries is not None and alias is None:
                 living = None if n_living is None else n_living[part]
-                colors = None if populations.colors is None else (populations.colors, own)
+                of_stars = isochrone.index_select(0, own)
                 self.add_companions(
-                    here, living, isochrone.index_select(0, own), a_v, generator, colors
+                    here, living, of_stars, a_v, generator, populations=populations, population=own
                 )
         return n_living
 
@@ -174,17 +177,22 @@ class IndividualStars:
         isochrone: Tensor,
         a_v: Tensor | None,
         generator: torch.Generator,
-        colors: tuple[ColorChange, Tensor] | None = None,
+        *,
+        populations: Populations | None = None,
+        population: Tensor | None = None,
     ) -> None:
         """Add the mass and light of a companion to some stars, in place.
 
         `value` is that of `draw`; `n_living` (star,) counts the living at each point, `a_v`
-        (star,) is the extinction above the tables' lowest, and `colors` holds those of the
-        populations, and the population (star,) of each star.
+        (star,) is the extinction above the tables' lowest. What else differs is told by the
+        `populations` and the `population` (star,) of each star.
         """
         assert self.binaries is not None
         u = torch.rand((2, len(isochrone)), generator=generator, device=self.device)
-        which = torch.nonzero(u[0] < self.binaries.fraction).flatten()
+        fraction: float | Tensor = self.binaries.fraction
+        if populations is not None and population is not None and populations.binarity is not None:
+            fraction = fraction * populations.binarity.index_select(0, population)
+        which = torch.nonzero(u[0] < fraction).flatten()
         ratio = self.binaries.ppf(u[1].index_select(0, which))
         mass = value[0].index_select(0, which) * ratio
         isochrone = isochrone.index_select(0, which)
@@ -198,9 +206,9 @@ class IndividualStars:
         companion = start.addcmul_(rise, t.clamp_(0, 1))
         if a_v is not None:
             companion[self._bands] *= self.attenuation(node, a_v.index_select(0, which))
-        if colors is not None:
-            change, population = colors
-            companion[self._bands] *= change.of_stars(population.index_select(0, which), node)
+        colors = None if populations is None else populations.colors
+        if colors is not None and population is not None:
+            companion[self._bands] *= colors.of_stars(population.index_select(0, which), node)
         # A brown dwarf weighs, but does not shine.
         is_star = mass >= self._lowest_mass.index_select(0, isochrone)
         companion[self._bands] *= is_star

@@ -8,6 +8,7 @@ docs/theory.md explains both.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ from praesepe.sky.population.unresolved import Unresolved, UnresolvedStars
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import KROUPA2001, InitialMassFunction
 from praesepe.stars.magnitudes import StellarTable
+
+Fraction = TypeVar("Fraction", float, Tensor)
 
 FEW_STARS = 64
 """Populations of no more stars are drawn star by star: their sums are far from a normal law."""
@@ -52,6 +55,8 @@ class StarSampler:
         Of single stars and primaries.
     binaries : Binaries, optional
         Unresolved companions, on the isochrone of their primary.
+    with_singles : bool
+        Whether `draw` may be told a fraction of binaries.
     device : torch.device or str
         Where stars are drawn.
     progress : callable, optional
@@ -81,6 +86,7 @@ class StarSampler:
         flux_limit_range: float = 1.0,
         imf: InitialMassFunction = KROUPA2001,
         binaries: Binaries | None = None,
+        with_singles: bool = False,
         device: torch.device | str = "cpu",
         progress: Progress | None = None,
     ) -> None:
@@ -98,12 +104,14 @@ class StarSampler:
             imf=imf,
             binaries=self.binaries,
             further=further,
+            with_singles=with_singles,
             progress=progress,
         )
         table = self._tables[0]
         self.log_age, self.metallicity, self.a_v = table.log_age, table.metallicity, table.a_v
-        companions = self.binaries.fraction * self.binaries.mean_ratio if self.binaries else 0.0
-        self.mean_mass = float(imf.mean_mass) * (1 + companions)
+        self._mean_single_mass = float(imf.mean_mass)
+        fraction = self.binaries.fraction if self.binaries else 0.0
+        self.mean_mass = float(self.mean_mass_with(fraction))
         shapes = [t.mag_ab.shape[:2] for t in self._tables]
         self._first = np.cumsum([0, *(a * z for a, z in shapes)]).tolist()
         self._put_on_device(tabulated, imf)
@@ -111,6 +119,11 @@ class StarSampler:
     def _further_levels(self, limit: np.ndarray) -> FurtherLevels | None:
         """Levels beyond the complete ones, for a flux limit: none here."""
         return None
+
+    def mean_mass_with(self, binary_fraction: Fraction) -> Fraction:
+        """Mean initial mass of a star with its companion, Msun, for fractions of binaries."""
+        ratio = self.binaries.mean_ratio if self.binaries else 0.0
+        return self._mean_single_mass * (1 + ratio * binary_fraction)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {listed(self._tables)} on {self.device}>"
@@ -150,8 +163,9 @@ class StarSampler:
         *,
         generator: torch.Generator,
         a_v: Tensor | None = None,
-        a_v_scatter: float = 0.0,
+        a_v_scatter: float | Tensor = 0.0,
         colors: Tensor | None = None,
+        binary_fraction: Tensor | None = None,
         light_scale: Tensor | None = None,
         flux_limit: Tensor | None = None,
         compute_truth: bool = True,
@@ -168,13 +182,16 @@ class StarSampler:
             Source of randomness.
         a_v : Tensor, shape (population,), optional
             Mean extinction, mag; by default the lowest of the tables.
-        a_v_scatter : float
+        a_v_scatter : float or Tensor, shape (population,)
             Differential extinction, mag: each star has its own A_V, normally distributed about the
             mean with this standard deviation, negative values being set to zero. Values outside
             the tables' range take its end; see `praesepe.stars.magnitudes.a_v_range`.
         colors : Tensor, shape (population, band, term), optional
             Magnitudes by which light differs from that of the isochrones: factors of
             `praesepe.stars.colors.color_terms`. The tables must have these terms.
+        binary_fraction : Tensor, shape (population,), optional
+            Fraction of the stars with a companion, up to that of the sampler's binaries, which is
+            the default; the sampler must have been made `with_singles`.
         light_scale : Tensor, shape (population, band), optional
             Factor on all light: zero point and distance, where they differ between populations.
             By default 1.
@@ -200,6 +217,7 @@ class StarSampler:
             a_v=a_v,
             a_v_scatter=a_v_scatter,
             colors=colors,
+            binary_fraction=binary_fraction,
             light_scale=light_scale,
             flux_limit=flux_limit,
         )
@@ -223,8 +241,9 @@ class StarSampler:
         n_stars: Tensor,
         *,
         a_v: Tensor | None = None,
-        a_v_scatter: float = 0.0,
+        a_v_scatter: float | Tensor = 0.0,
         colors: Tensor | None = None,
+        binary_fraction: Tensor | None = None,
         light_scale: Tensor | None = None,
         flux_limit: Tensor | None = None,
     ) -> Populations:
@@ -235,6 +254,9 @@ class StarSampler:
             own = self._complete_level(isochrone, flux_limit, light_scale)
             level = torch.where(n_stars <= FEW_STARS, EXACT, own)
         extinction = Extinction.of_populations(self.a_v, a_v, a_v_scatter, like=n_stars)
+        binarity = None
+        if binary_fraction is not None and self.binaries is not None:
+            binarity = (binary_fraction / self.binaries.fraction).clamp(0, 1)
         change, terms = None, self.individual.color_terms
         if colors is not None:
             if terms is None:
@@ -247,7 +269,7 @@ class StarSampler:
             colors = torch.nn.functional.pad(colors, (0, 0, 0, unseen))
             change = ColorChange.of_populations(colors, isochrone, terms)
         return Populations(
-            isochrone, isochrone * self.levels.n + level, n_stars, extinction, change
+            isochrone, isochrone * self.levels.n + level, n_stars, extinction, change, binarity
         )
 
     def divide(
@@ -262,6 +284,7 @@ class StarSampler:
             n_stars - n_individual,
             populations.extinction,
             populations.colors,
+            populations.binarity,
             generator=generator,
         )
         return n_individual, unresolved

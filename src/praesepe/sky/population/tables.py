@@ -44,6 +44,48 @@ class FurtherLevels(Protocol):
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Mean quantities of unresolved stars, and their mean products.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (isochrone, level, 3 + band)
+        Of the unresolved stars: see `praesepe.sky.population.isochrone.MASS` and what follows it.
+    second : ndarray, shape (isochrone, level, 3 + band, 3 + band)
+        Mean products of these quantities.
+    mean_extinction, second_extinction : ndarray, shapes of `mean` and `second` with (..., term)
+        Binary logarithm of the attenuation of both, as for `extinction`.
+    mean_colors, second_colors : ndarray, shapes of `mean` and `second` with (..., term)
+        Change of the binary logarithm of both with that of the light by each term, in all bands.
+    """
+
+    mean: np.ndarray
+    second: np.ndarray
+    mean_extinction: np.ndarray | None
+    second_extinction: np.ndarray | None
+    mean_colors: np.ndarray | None
+    second_colors: np.ndarray | None
+
+    @classmethod
+    def of_sums(cls, sums: np.ndarray, a_v: np.ndarray, size: int) -> Moments:
+        """Moments (isochrone, factor, level, moment) at extinctions, then for color terms."""
+        places = symmetric_places(size)
+        usual, extinction, colors = sums[:, 0], None, None
+        if len(a_v) > 1:
+            extinction = _extinction_terms(sums[:, : len(a_v)], a_v)
+        if sums.shape[1] > len(a_v):
+            colors = _color_slopes(usual, sums[:, len(a_v) :])
+        pairs = [
+            (None, None)
+            if terms is None
+            else (terms[..., :size, :], terms[..., size:, :].take(places, axis=2))
+            for terms in (extinction, colors)
+        ]
+        second = usual[..., size:].take(places, axis=2)
+        return cls(usual[..., :size], second, *pairs[0], *pairs[1])
+
+
+@dataclass(frozen=True)
 class IsochroneTables:
     """All isochrones of all stellar models, one after another (docs/theory.md, sections 2 to 6).
 
@@ -60,16 +102,12 @@ class IsochroneTables:
         Binary logarithm of the attenuation of the flux: factors of the powers of A_V.
     below : ndarray, shape (isochrone, level)
         Fraction of the stars that are less massive than all of those that are always sampled.
-    mean : ndarray, shape (isochrone, level, 3 + band)
-        Of the unresolved stars: see `praesepe.sky.population.isochrone.MASS` and what follows it.
-    second : ndarray, shape (isochrone, level, 3 + band, 3 + band)
-        Mean products of these quantities.
-    mean_extinction, second_extinction : ndarray, shapes of `mean` and `second` with (..., term)
-        Binary logarithm of the attenuation of both, as for `extinction`.
+    moments : Moments
+        Of the unresolved stars.
+    singles : Moments or None
+        The same without companions, where the fraction of binaries varies.
     color_terms : ndarray, shape (term, isochrone, node), or None
         Functions by which colors may differ: see `praesepe.stars.colors`.
-    mean_colors, second_colors : ndarray, shapes of `mean` and `second` with (..., term)
-        Change of the binary logarithm of both with that of the light by each term, in all bands.
     mass_bins : ndarray, shape (isochrone, level, bin, 1 + band)
         Where the unresolved light comes from: see `praesepe.sky.population.mass_bins`; Msun.
     individual : AliasTable
@@ -86,13 +124,9 @@ class IsochroneTables:
     rise: np.ndarray
     extinction: np.ndarray | None
     below: np.ndarray
-    mean: np.ndarray
-    second: np.ndarray
-    mean_extinction: np.ndarray | None
-    second_extinction: np.ndarray | None
+    moments: Moments
+    singles: Moments | None
     color_terms: np.ndarray | None
-    mean_colors: np.ndarray | None
-    second_colors: np.ndarray | None
     mass_bins: np.ndarray
     individual: AliasTable
     further: FurtherLevels | None
@@ -106,6 +140,7 @@ def tabulate(
     imf: InitialMassFunction,
     binaries: Binaries | None,
     further: FurtherLevels | None = None,
+    with_singles: bool = False,
     progress: Progress | None = None,
 ) -> IsochroneTables:
     """Tabulate the isochrones of all tables, one after another, age by age.
@@ -122,6 +157,8 @@ def tabulate(
     binaries : Binaries or None
     further : FurtherLevels, optional
         Levels beyond the complete ones; `levels` counts them.
+    with_singles : bool
+        Whether moments without companions are tabulated, too.
     progress : callable, optional
         Called with (done, total), the numbers of isochrones.
 
@@ -137,7 +174,7 @@ def tabulate(
         for mass in table.initial_mass.reshape(-1, table.initial_mass.shape[-1])
     ]
     counter = Counter(len(nodes), progress)
-    filled = _Arrays(nodes, imf, levels, _extinctions(tables[0]), tables[0], further)
+    filled = _Arrays(nodes, imf, levels, _extinctions(tables[0]), tables[0], further, with_singles)
     for table in tables:
         flux = 10 ** (-0.4 * (table.mag_ab - unit_magnitude))
         for at in np.ndindex(table.mag_ab.shape[:2]):
@@ -193,6 +230,7 @@ class _Arrays:
         a_v: np.ndarray,
         table: StellarTable,
         further: FurtherLevels | None,
+        with_singles: bool,
     ) -> None:
         self.levels, self.a_v, self.further = levels, a_v, further
         n, n_nodes, n_bands = len(nodes), max(map(len, nodes)), len(table.band_names)
@@ -213,6 +251,7 @@ class _Arrays:
             self.color_terms = np.zeros((table.color_terms.shape[-1], *shape), np.float32)
         n_factors = len(a_v) + (0 if self.color_terms is None else len(self.color_terms))
         self.moments = np.empty((n, n_factors, levels.n, size + size * (size + 1) // 2))
+        self.singles = np.empty_like(self.moments) if with_singles else None
         self.of_isochrone = np.empty((2, n))
         self.below = np.empty((n, levels.n))
         self.mass_bins = np.empty((n, levels.n, N_BINS, 1 + n_bands), np.float32)
@@ -231,16 +270,15 @@ class _Arrays:
         if nodes.color_terms is not None:
             factors += [nodes.color_factor(j, COLOR_STEP) for j in range(len(nodes.color_terms))]
         sums = interval_sums(nodes, binaries, factors)  # (x, moment, interval)
-        # One product of matrices of one layout for each extinction: the covariance's root magnifies
-        # rounding, and a seed is to give the same stars whatever the number of extinctions.
-        unresolved, moments = 1 - inclusion, self.moments[i]
-        for of_x, each in zip(moments, sums, strict=True):
-            np.matmul(unresolved, each.T.copy(), out=of_x)  # (level, moment)
+        of_all = np.where(individual.fraction >= 1, 1.0, 1.0 - individual.fraction)[:, None]
+        _sum_up(sums, 1 - inclusion, into=self.moments[i])
         if taken_out is not None:
-            for of_x, factor in zip(moments, factors, strict=True):
+            for of_x, factor in zip(self.moments[i], factors, strict=True):
                 of_x[levels.further :] -= taken_out(factor)
-        of_all = individual.fraction
-        moments /= np.where(of_all >= 1, 1.0, 1.0 - of_all)[:, None]
+        self.moments[i] /= of_all
+        if self.singles is not None:
+            _sum_up(interval_sums(nodes, None, factors), 1 - inclusion, into=self.singles[i])
+            self.singles[i] /= of_all
         size = 1 + nodes.start.shape[0]
         always = np.column_stack((inclusion >= 1, np.ones(levels.n, bool)))
         self.below[i] = nodes.cdf[always.argmax(1)]
@@ -266,15 +304,14 @@ class _Arrays:
     def tables(self) -> IsochroneTables:
         """The tables, once all isochrones are filled in."""
         size = 1 + len(self.start)
-        places = symmetric_places(size)
-        moments = self.moments[:, 0]  # (isochrone, level, moment)
-        terms = extinction = None
-        if self.extinction is not None:
-            terms = _extinction_terms(self.moments[:, : len(self.a_v)], self.a_v)
-            extinction = self.extinction.reshape(-1, self.mass.size)
-        colors = None
-        if self.color_terms is not None:
-            colors = _color_slopes(moments, self.moments[:, len(self.a_v) :])
+        extinction = self.extinction
+        if extinction is not None:
+            extinction = extinction.reshape(-1, self.mass.size)
+        moments, singles = (
+            None if sums is None else Moments.of_sums(sums, self.a_v, size)
+            for sums in (self.moments, self.singles)
+        )
+        assert moments is not None
         lowest_mass, max_living_mass = self.of_isochrone
         return IsochroneTables(
             lowest_mass=lowest_mass,
@@ -285,17 +322,23 @@ class _Arrays:
             rise=self.rise.reshape(len(self.rise), -1),
             extinction=extinction,
             below=self.below,
-            mean=moments[..., :size],
-            second=moments[..., size:].take(places, axis=2),
-            mean_extinction=None if terms is None else terms[..., :size, :],
-            second_extinction=None if terms is None else terms[..., size:, :].take(places, axis=2),
+            moments=moments,
+            singles=singles,
             color_terms=self.color_terms,
-            mean_colors=None if colors is None else colors[..., :size, :],
-            second_colors=None if colors is None else colors[..., size:, :].take(places, axis=2),
             mass_bins=self.mass_bins,
             individual=AliasTable.concatenate(self.individual),
             further=self.further,
         )
+
+
+def _sum_up(sums: np.ndarray, unresolved: np.ndarray, *, into: np.ndarray) -> None:
+    """Sum over the unresolved part (level, interval) of each interval, for each factor.
+
+    One product of matrices of one layout for each extinction: the covariance's root magnifies
+    rounding, and a seed is to give the same stars whatever the number of extinctions.
+    """
+    for of_x, each in zip(into, sums, strict=True):
+        np.matmul(unresolved, each.T.copy(), out=of_x)  # (level, moment)
 
 
 def _inclusion(nodes: IsochroneNodes, levels: Levels) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from praesepe.sky.population.colors import ColorChange
 from praesepe.sky.population.extinction import Extinction
 from praesepe.sky.population.isochrone import FLUX
-from praesepe.sky.population.tables import IsochroneTables
+from praesepe.sky.population.tables import IsochroneTables, Moments
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,32 @@ class Unresolved:
     total: Tensor
 
 
+class _Moments(NamedTuple):
+    """`praesepe.sky.population.tables.Moments` on a device, (isochrone level, ...)."""
+
+    mean: Tensor
+    second: Tensor
+    mean_extinction: Tensor | None
+    second_extinction: Tensor | None
+    mean_colors: Tensor | None
+    second_colors: Tensor | None
+
+    def seen(
+        self, isochrone_level: Tensor, extinction: Extinction | None, colors: ColorChange | None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and mean products of the stars of populations, with their dust and colors."""
+        mean, second = self.mean[isochrone_level], self.second[isochrone_level]
+        of_mean, of_second, slope_of_mean, slope_of_second = (
+            None if values is None else values[isochrone_level] for values in self[2:]
+        )
+        if extinction is not None and of_mean is not None and of_second is not None:
+            mean = extinction.attenuate_moments(mean, of_mean)
+            second = extinction.attenuate_moments(second, of_second)
+        if colors is not None and slope_of_mean is not None and slope_of_second is not None:
+            colors.moments(mean, second, (slope_of_mean, slope_of_second))
+        return mean, second
+
+
 class UnresolvedStars:
     """Draws the totals of unresolved stars, and divides their light among points.
 
@@ -54,13 +81,19 @@ class UnresolvedStars:
         def flat(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, device=device).flatten(0, 1)
 
-        self.mean, self.second = flat(tables.mean), flat(tables.second)
-        self._terms: tuple[Tensor, Tensor] | None = None
-        if tables.mean_extinction is not None and tables.second_extinction is not None:
-            self._terms = flat(tables.mean_extinction), flat(tables.second_extinction)
-        self._color_slopes: tuple[Tensor, Tensor] | None = None
-        if tables.mean_colors is not None and tables.second_colors is not None:
-            self._color_slopes = flat(tables.mean_colors), flat(tables.second_colors)
+        def on_device(moments: Moments) -> _Moments:
+            more = (
+                moments.mean_extinction,
+                moments.second_extinction,
+                moments.mean_colors,
+                moments.second_colors,
+            )
+            also = (None if values is None else flat(values) for values in more)
+            return _Moments(flat(moments.mean), flat(moments.second), *also)
+
+        self.moments = on_device(tables.moments)
+        self.singles = None if tables.singles is None else on_device(tables.singles)
+        self.mean, self.second = self.moments.mean, self.moments.second
         self.points_per_star = _effective_points(self.mean, self.second)
         self.mass_bins = flat(tables.mass_bins)
 
@@ -75,6 +108,7 @@ class UnresolvedStars:
         n_stars: Tensor,
         extinction: Extinction | None,
         colors: ColorChange | None = None,
+        binarity: Tensor | None = None,
         *,
         generator: torch.Generator,
     ) -> Unresolved:
@@ -88,19 +122,19 @@ class UnresolvedStars:
             Number of its unresolved stars.
         extinction : Extinction or None
         colors : ColorChange, optional
+        binarity : Tensor, shape (population,), optional
+            Fraction of the binaries that the tables are for.
         generator : torch.Generator
         """
         mean = self.mean[isochrone_level]  # (population, 3 + band)
-        if extinction is None and colors is None:
+        if extinction is None and colors is None and binarity is None:
             spread, per_star = self.scatter[isochrone_level], self.points_per_star[isochrone_level]
         else:
-            second = self.second[isochrone_level]
-            if extinction is not None and self._terms is not None:
-                mean = extinction.attenuate_moments(mean, self._terms[0][isochrone_level])
-                second = extinction.attenuate_moments(second, self._terms[1][isochrone_level])
-            if colors is not None and self._color_slopes is not None:
-                of_mean, of_second = self._color_slopes
-                colors.moments(mean, second, (of_mean[isochrone_level], of_second[isochrone_level]))
+            mean, second = self.moments.seen(isochrone_level, extinction, colors)
+            if binarity is not None and self.singles is not None:
+                alone, product = self.singles.seen(isochrone_level, extinction, colors)
+                mean = torch.lerp(alone, mean, binarity.double()[:, None])
+                second = torch.lerp(product, second, binarity.double()[:, None, None])
             spread, per_star = _covariance_root(mean, second), _effective_points(mean, second)
         normal = torch.randn(mean.shape, generator=generator, device=mean.device).double()
         scatter = torch.einsum("pij,pj->pi", spread, normal)

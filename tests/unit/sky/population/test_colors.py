@@ -98,8 +98,9 @@ def test_moments_follow_exactly_where_all_stars_are_summed() -> None:
     mean, second = unresolved.mean[[level]].clone(), unresolved.second[[level]].clone()
     before = mean.clone()
     assert populations.colors is not None
-    assert unresolved._color_slopes is not None
-    slopes = unresolved._color_slopes
+    slopes = unresolved.moments.mean_colors, unresolved.moments.second_colors
+    assert slopes[0] is not None
+    assert slopes[1] is not None
     populations.colors.moments(mean, second, (slopes[0][[level]], slopes[1][[level]]))
     nodes = torch.arange(individual._n_nodes) + i * individual._n_nodes
     flux = [individual.light(nodes, torch.full((len(nodes),), t)).double() for t in (0.25, 0.75)]
