@@ -440,6 +440,24 @@ OBJECT_CLASS = _own(
     categories=("background", "cluster"),
     word="class",
 )
+LOG_VISIBILITY = _own(
+    "log_visibility",
+    "V",
+    "dex",
+    "log10 of the flux inside r_h over the scatter of that aperture on the star field",
+    linear="visibility",
+    limits=(-1.0, 4.0),
+    word="visibility",
+)
+VISIBILITY = _own(
+    "visibility",
+    "V",
+    "",
+    "flux inside r_h over the scatter of that aperture on the star field, of the best band",
+    sources=("log_visibility",),
+    derive=lambda of, _: 10 ** of["log_visibility"],
+    decimals=3,
+)
 
 N_OWN = len(_REGISTRY)
 

@@ -32,6 +32,7 @@ from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.star_samplers import star_sampler
 from praesepe.sky.tables import SurveyTables
 from praesepe.sky.truth import observed_truth, truth_of
+from praesepe.sky.visibility import Visibility
 from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey, load_survey
 
@@ -89,8 +90,7 @@ class Simulator:
         seed, n_fields = check_seed(seed), check_number("n_fields", n_fields, 0)
         self.survey = load_survey(survey)
         self.device = usable_device(device)
-        self.nuisances = nuisances
-        self._setup = setup
+        self.nuisances, self._setup = nuisances, setup
         self.tables = tables or SurveyTables.build(self.survey, setup=setup)
         self.renderer = Renderer(self.survey, device=self.device)
         self.detector = Detector(self.survey, device=self.device)
@@ -130,6 +130,7 @@ class Simulator:
             setup=self._setup,
             device=self.device,
         )
+        self.visibility = Visibility(self.survey, self.renderer, self.detector, self.field_pool)
 
     def another(self, seed: int, *, n_fields: int) -> Simulator:
         """Make the simulator that `Simulator` makes of another seed; both share what costs time."""
@@ -427,15 +428,13 @@ class Simulator:
             some = clusters.part(slice(start, start + step))
             exposure_s = self.detector.draw_exposures(len(some), generator=self.generator)
             population = self.populate(some, exposure_s=exposure_s, compute_truth=compute_truth)
-            images, observed = self.image(
-                self.spread(population),
-                some.distance_pc,
-                exposure_s,
-                foreground_a_v=some.foreground_a_v,
-            )
+            grids, a_v = self.spread(population), some.foreground_a_v
+            images, observed = self.image(grids, some.distance_pc, exposure_s, foreground_a_v=a_v)
             self.contaminants.spoil(images, some, exposure_s, generator=self.generator)
             parts.append(Mocks(images, population.truth | observed, self.context))
-        return joined(parts)
+        mocks = joined(parts)
+        self.visibility.complete(mocks.truth, clusters, wanted=compute_truth)
+        return mocks
 
     def image(
         self,
@@ -461,27 +460,27 @@ class Simulator:
         images : Tensor, shape (n, band, y, x)
             e-/s.
         observed : dict of str to Tensor, each of shape (n,)
-            See `praesepe.sky.truth.observed_truth`; no depth on real star fields.
+            See `observed_truth`, and ``add_to`` of the pool; no depth on real star fields.
         """
-        pool, density, background = self.field_pool, None, None
+        pool, background = self.field_pool, None
+        observed: dict[str, Tensor] = {}
         given: dict[str, Any] = {
             "generator": self.generator,
             "distance_pc": distance_pc,
             "foreground_a_v": foreground_a_v,
         }
         if pool is not None and pool.before_psf:
-            density = pool.add_to(grids, **given)
+            observed |= pool.add_to(grids, **given)
         nuisances = self.draw_nuisances(len(grids))
         images = self.render(grids, **nuisances)
         if pool is not None and not pool.before_psf:
             background = torch.zeros_like(images)
-            density = pool.add_to(background, **given)
+            observed |= pool.add_to(background, **given)
         sky = None
         if background is None:
             sky = self.detector.draw_sky(len(images), generator=self.generator)
-        observed = observed_truth(
+        observed |= observed_truth(
             self.survey,
-            field_density=None if density is None else density.to(self.device),
             fwhm_px=self.renderer.widths(len(images), **nuisances),
             exposure_s=exposure_s,
             noise=None if sky is None else self.detector.noise_in(exposure_s, sky.level),

@@ -81,7 +81,6 @@ def truth_of(
 def observed_truth(
     survey: Survey,
     *,
-    field_density: Tensor | None,
     fwhm_px: Tensor,
     exposure_s: Tensor | None,
     noise: Tensor | None,
@@ -91,8 +90,6 @@ def observed_truth(
     Parameters
     ----------
     survey : Survey
-    field_density : Tensor, shape (n,), optional
-        Of the field stars, initial Msun/pc².
     fwhm_px, exposure_s, noise : Tensor, each of shape (n, band)
         Width of the PSF; exposure time, where it varies; noise of an empty pixel, e-/s.
 
@@ -100,7 +97,7 @@ def observed_truth(
     -------
     dict of str to Tensor, each of shape (n,)
     """
-    columns = {} if field_density is None else {"field_density": field_density}
+    columns: dict[str, Tensor] = {}
     for beginning, values in (("fwhm", fwhm_px), ("exposure", exposure_s)):
         if values is not None:
             names = (f"{beginning}_{band}" for band in survey.band_names)

@@ -63,6 +63,7 @@ def test_shapes_and_types(simulator, survey):
     assert torch.isfinite(mocks.labels).all()
     expected = {"log_present_mass", "gamma", "tidal_radius", "x", "y", "n_stars", "field_density"}
     expected |= {"n_living", "rh_realised_arcsec", "log_age", "log_mass", "log_rh", "log_z"}
+    expected |= {"log_visibility"}
     expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("mag", "brightest")}
     expected |= {f"{kind}_{name}" for name in survey.band_names for kind in ("fwhm", "depth")}
     assert set(mocks.truth) == expected

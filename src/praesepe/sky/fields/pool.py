@@ -57,6 +57,8 @@ class SimulatedFieldPool:
         images, and what it adds brings its own noise and sky.
     step : int
         Number of the batch that the pool stands at; see `seek`.
+    number : Tensor of int64, shape (field,)
+        Which of all fields that are ever drawn each is.
     """
 
     before_psf = True
@@ -78,6 +80,7 @@ class SimulatedFieldPool:
         self._seed, self._setup = seed, setup
         self.step = 0
         self.density = torch.zeros(n_fields)
+        self.number = torch.arange(n_fields)
         self.distance_pc = torch.full((n_fields,), survey.distance_pc)
         self.gradients = [Gradient()] * n_fields
         side = OVERSAMPLING * size_px
@@ -101,6 +104,11 @@ class SimulatedFieldPool:
         self._draw_due(list(self._due))
         return self._fields
 
+    def field(self, place: int) -> Tensor:
+        """Light of one field, (band, grid, grid), e-/s."""
+        self._draw_due([place])
+        return self._fields[place]
+
     def seek(self, step: int) -> None:
         """Go to a batch, forward or back; every `refresh` batches one field is drawn anew."""
         n = len(self._fields)
@@ -121,7 +129,7 @@ class SimulatedFieldPool:
             self.distance_pc[place] = self._stratified(
                 self.survey.distance_range_pc, self._distance_order[place], (k, 1)
             )
-        self._due[place] = k
+        self._due[place] = self.number[place] = k
 
     def _stratified(
         self, limits: tuple[float, float], stratum: int, numbers: tuple[int, ...]
@@ -183,7 +191,7 @@ class SimulatedFieldPool:
         generator: torch.Generator,
         distance_pc: Tensor | None = None,
         foreground_a_v: Tensor | None = None,
-    ) -> Tensor:
+    ) -> dict[str, Tensor]:
         """Add to each grid a random crop of a random field, in a random orientation.
 
         Parameters
@@ -202,8 +210,9 @@ class SimulatedFieldPool:
 
         Returns
         -------
-        Tensor, shape (n,)
-            Surface density of the field stars where each stamp's center is, initial Msun/pc².
+        dict of str to Tensor, each of shape (n,)
+            ``field``, the place of each field in the pool, int64, on the CPU; ``field_density``,
+            surface density of the field stars where each stamp's center is, initial Msun/pc².
         """
         side, width = light.shape[-1], self._fields.shape[-1]
         u = torch.rand((4, len(light)), generator=on_cpu(generator))
@@ -221,7 +230,10 @@ class SimulatedFieldPool:
             for k, gradient in enumerate(self.gradients):
                 here = which == k
                 density[here] *= gradient.factor(x[here], y[here])
-        return density
+        return {"field": which, "field_density": density.to(light.device)}
+
+
+FieldPool = SimulatedFieldPool | RealFieldPool
 
 
 def field_pool(
@@ -233,7 +245,7 @@ def field_pool(
     flux_limit: Tensor,
     setup: Setup | None,
     device: torch.device,
-) -> SimulatedFieldPool | RealFieldPool | None:
+) -> FieldPool | None:
     """The star fields of a survey, real or simulated; None for no fields.
 
     `sampler` makes the sampler of their stars, which real fields do not need.

@@ -64,6 +64,7 @@ class RealFieldPool:
         if bands != list(range(fields.shape[1])):  # a copy in memory, of the wanted bands only
             fields = fields[:, bands]
         self._fields = fields.to(device)
+        self.size_px, self.number = fields.shape[-1], torch.arange(len(fields))
 
     def __repr__(self) -> str:
         n, n_bands, *_, side = self._fields.shape
@@ -79,7 +80,7 @@ class RealFieldPool:
         generator: torch.Generator,
         distance_pc: Tensor | None = None,
         foreground_a_v: Tensor | None = None,
-    ) -> Tensor:
+    ) -> dict[str, Tensor]:
         """Add a random crop of a random field to each exposed image, in a random orientation.
 
         Parameters
@@ -93,14 +94,21 @@ class RealFieldPool:
 
         Returns
         -------
-        Tensor, shape (n,)
-            NaN: the surface density of a real field is not known.
+        dict of str to Tensor, each of shape (n,)
+            ``field``, the number of each field, int64, on the CPU; ``field_density``, NaN: the
+            surface density of a real field is not known.
         """
         room = self._fields.shape[-1] - light.shape[-1] + 1
         high = torch.tensor([[len(self._fields)], [room], [room], [8]])
         u = torch.rand((4, len(light)), generator=on_cpu(generator), dtype=torch.float64)
-        add_crops(light, self._fields, (u * high).long())
-        return torch.full((len(light),), math.nan)
+        choice = (u * high).long()
+        add_crops(light, self._fields, choice)
+        density = torch.full((len(light),), math.nan, device=light.device)
+        return {"field": choice[0], "field_density": density}
+
+    def field(self, place: int) -> Tensor:
+        """One field, (band, y, x), e-/s."""
+        return self._fields[place]
 
 
 def _read_description(folder: str | Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def pool_of(survey, sampler, **settings):
 def add(pool, seed, n=2, side=64):
     grids = torch.zeros(n, pool.fields.shape[1], side, side)
     pool.seek(pool.step + 1)
-    density = pool.add_to(grids, generator=torch.Generator().manual_seed(seed))
+    density = pool.add_to(grids, generator=torch.Generator().manual_seed(seed))["field_density"]
     return grids, density
 
 
