@@ -28,6 +28,7 @@ from praesepe.sky.instrument.render import OVERSAMPLING, Renderer
 from praesepe.sky.massive.clusters import MassiveClusterSampler
 from praesepe.sky.massive.sampler import CrowdedSampler
 from praesepe.sky.nebulae import NebulaSampler
+from praesepe.sky.neighbors import with_neighbors
 from praesepe.sky.stamps import Mocks, Population, TruthContext, joined
 from praesepe.sky.star_samplers import star_sampler
 from praesepe.sky.tables import SurveyTables
@@ -231,10 +232,9 @@ class Simulator:
             flux_limit=flux_limit,
             compute_truth=compute_truth,
         )
-        others = PointSources.together(
-            self.contaminants.draw(clusters, generator=self.generator),
-            self.nebulae.draw(clusters, drawn, generator=self.generator),
-        )
+        others = self.contaminants.draw(clusters, generator=self.generator)
+        gas = self.nebulae.draw(clusters, drawn, generator=self.generator)
+        others = PointSources.together(others, gas)
         center = torch.stack((clusters.x_offset, clusters.y_offset)) + self.survey.stamp_size // 2
         truth = truth_of(clusters, center, drawn, others, self.survey, compute_truth=compute_truth)
         return Population(drawn, center, truth, others)
@@ -428,7 +428,8 @@ class Simulator:
             some = clusters.part(slice(start, start + step))
             exposure_s = self.detector.draw_exposures(len(some), generator=self.generator)
             population = self.populate(some, exposure_s=exposure_s, compute_truth=compute_truth)
-            grids, a_v = self.spread(population), some.foreground_a_v
+            crowd = with_neighbors(population, some, self.survey, generator=self.generator)
+            grids, a_v = self.spread(crowd), some.foreground_a_v
             images, observed = self.image(grids, some.distance_pc, exposure_s, foreground_a_v=a_v)
             self.contaminants.spoil(images, some, exposure_s, generator=self.generator)
             parts.append(Mocks(images, population.truth | observed, self.context))

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from praesepe.survey.settings import (
+    Fraction,
     FractionRange,
     NonNegative,
     NonNegativeRange,
@@ -69,6 +70,13 @@ class StarField(SurveySettings):
         (0.0, 0.0), description="share of the stars younger than 300 Myr that lie in clumps"
     )
     clump_pc: PositiveRange = Field((5.0, 50.0), description="radii of the clumps, log-uniform")
+    neighbor_share: Fraction = Field(
+        0.0, description="share of the stamps with a second cluster at a few half-light radii"
+    )
+    neighbor_rh: PositiveRange = Field(
+        (2.0, 6.0),
+        description="its distance, in half-light radii of the first, log-uniform",
+    )
     galaxies_per_arcmin2: NonNegative = Field(
         0.0, description="background galaxies to 26 AB mag in F814W"
     )

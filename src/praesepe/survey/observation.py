@@ -9,7 +9,14 @@ from pydantic import Field, model_validator
 
 from praesepe.survey.bands import Band
 from praesepe.survey.contents import is_path
-from praesepe.survey.settings import NonNegative, Positive, PositiveRange, SurveySettings
+from praesepe.survey.settings import (
+    Fraction,
+    FractionRange,
+    NonNegative,
+    Positive,
+    PositiveRange,
+    SurveySettings,
+)
 
 _HUBBLE = re.compile(r"(hst|hubble)\b", re.IGNORECASE)
 _OTHER_CAMERAS = re.compile(
@@ -39,6 +46,16 @@ class Nuisance(SurveySettings):
     registration_px: NonNegative = Field(
         0.15, description="standard deviation of the shift in x and y"
     )
+    noise_correlation: FractionRange = Field(
+        (1.0, 1.0),
+        description="range of the share of the noise that the bands' kernels spread, uniform; the "
+        "rest is white, and a pixel as noisy as before",
+    )
+    sky_apart: bool = Field(
+        False,
+        description="whether the sky that is left in the mosaic is drawn apart from the sky that "
+        "makes the noise",
+    )
     focus_nm: NonNegative = Field(
         0.0, description="standard deviation of the r.m.s. wavefront error by defocus, nm"
     )
@@ -58,6 +75,11 @@ class DetectorErrors(SurveySettings):
     )
     bad_pixels: Annotated[float, Field(ge=0, le=0.1)] = Field(
         0.0, description="share of pixels that hold no value, filled as real images are"
+    )
+    gaps: Fraction = Field(
+        0.0,
+        description="share of the stamps of each band with a gap: a strip or all beyond an edge "
+        "without values, filled likewise",
     )
 
 

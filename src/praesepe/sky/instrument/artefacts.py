@@ -81,6 +81,35 @@ def fill_bad_pixels(images: Tensor, fraction: float, *, generator: torch.Generat
     torch.where(bad, median[..., None, None], images, out=images)
 
 
+def cut_gaps(images: Tensor, share: float, *, generator: torch.Generator) -> None:
+    """Lose a strip, or all beyond an edge, in some planes, and fill it as `fill_bad_pixels` does.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, band, y, x)
+        Changed in place.
+    share : float
+        Expected fraction of the planes. The middle of a stamp is never lost: the edge is at least
+        an eighth of its side away from it, in any direction.
+    generator : torch.Generator
+        Source of randomness, on the device of the images.
+    """
+    planes = images.view(-1, *images.shape[-2:])
+    u = torch.rand((4, len(planes)), generator=generator, device=images.device)
+    which = torch.nonzero(u[0] < share).flatten()
+    if not len(which):
+        return
+    side = images.shape[-1]
+    angle, near, width = u[1:, which, None, None]
+    y, x = (torch.arange(n, device=images.device) - n // 2 for n in images.shape[-2:])
+    along = x * torch.cos(2 * math.pi * angle) + y[:, None] * torch.sin(2 * math.pi * angle)
+    first = side * (1 / 8 + 3 / 8 * near)
+    lost = (along > first) & (along < first + side * (1 / 16 + width))
+    some = planes[which]
+    median = some.masked_fill(lost, torch.nan).flatten(-2).nanmedian(-1).values
+    planes[which] = torch.where(lost, median[:, None, None], some)
+
+
 # Artefacts so strong that they are taken for sources: what contaminants of that kind are.
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from praesepe.sky.instrument.artefacts import add_cosmic_rays, fill_bad_pixels
+from praesepe.sky.instrument.artefacts import add_cosmic_rays, cut_gaps, fill_bad_pixels
 from praesepe.sky.instrument.noise import (
     MIN_READ_NOISE,
     drizzle_kernel,
@@ -84,6 +84,8 @@ class Detector:
             [weights[None, None].to(device) for weights in _noise_kernels(survey, band)]
             for band in bands
         ]
+        self.sky_apart = survey.observation.nuisance.sky_apart
+        self.correlation = survey.observation.nuisance.noise_correlation
         self.smoothing = torch.tensor([_smoothing(survey, band) for band in bands], device=device)
         self.noise = self.noise_in(ends[1].flatten())
         # Where read noise hides the steps between electrons, one normal deviate serves both; the
@@ -133,6 +135,9 @@ class Detector:
         u = torch.rand((2, n, len(low), 1, 1), generator=generator, device=low.device)
         level = torch.lerp(self.sky[0], self.sky[1], u[0])
         left = torch.lerp(self.left[0], self.left[1], u[1])
+        if self.sky_apart:
+            other = torch.rand(level.shape, generator=generator, device=low.device)
+            left = left * torch.lerp(self.sky[0], self.sky[1], other) / level.clamp_min(1e-30)
         return Sky(level[..., 0, 0], left[..., 0, 0])
 
     def expose(
@@ -197,6 +202,8 @@ class Detector:
             )
         if artefacts.bad_pixels > 0:
             fill_bad_pixels(exposed, artefacts.bad_pixels, generator=generator)
+        if artefacts.gaps > 0:
+            cut_gaps(exposed, artefacts.gaps, generator=generator)
         return exposed
 
     def _chunks(self, images: Tensor) -> Iterator[slice]:
@@ -258,6 +265,14 @@ class Detector:
         electrons[:, self._counted] = counted
         return electrons
 
+    def _correlated_share(self, n: int, generator: torch.Generator) -> Tensor | None:
+        """Share of the noise that the kernels spread, (n, band); None for all of it."""
+        low, high = self.correlation
+        if low == high == 1:
+            return None
+        shape = (n, len(self.kernels))
+        return low + (high - low) * torch.rand(shape, generator=generator, device=generator.device)
+
     def _correlated(
         self, expected: Tensor, generator: torch.Generator, *, on_noise: bool = False
     ) -> Tensor:
@@ -271,12 +286,26 @@ class Detector:
         electrons = self._electrons(wider, generator, on_noise=on_noise)
         noise = electrons.sub_(wider)
         correlated = expected.clone()
+        share = self._correlated_share(len(expected), generator)
         for band, kernels in enumerate(self.kernels):
             part = pad(noise[:, band : band + 1], (reaches[band] - reach,) * 4)  # cut off
             for kernel in kernels:
                 part = conv2d(part, kernel)
+            if share is not None and kernels:
+                white = pad(noise[:, band : band + 1], (-reach,) * 4)
+                part = _blended(part, white, share[:, band, None, None, None], kernels)
             correlated[:, band : band + 1] += part
         return correlated
+
+
+def _blended(part: Tensor, white: Tensor, share: Tensor, kernels: list[Tensor]) -> Tensor:
+    """Correlated noise with white noise in it, as large as without: a pixel keeps its variance."""
+    square = math.prod(float(kernel.square().sum()) for kernel in kernels)
+    middle = math.prod(float(k[..., k.shape[-2] // 2, k.shape[-1] // 2]) for k in kernels)
+    rest = 1 - share
+    variance = rest**2 + 2 * share * rest * middle + share**2 * square
+    scale = (square / variance).sqrt()
+    return part.mul_(share * scale).add_(white * (rest * scale))
 
 
 def _noise_kernels(survey: Survey, band: Band) -> list[Tensor]:
