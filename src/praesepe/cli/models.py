@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -116,7 +117,18 @@ def train(
         raise
     say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
     say(f"Validation loss at the end: {training.metrics[-1]['valid_loss']}.")
+    _say_learned(training.learned)
     _say_what_next(out, seed, described)
+
+
+def _say_learned(widths: Mapping[str, float]) -> None:
+    """Print what a model has learned; a note where it is nothing."""
+    from praesepe.training.learned import sentences
+
+    first, *notes = sentences(widths)
+    say(f"{first[0].upper()}{first[1:]}.")
+    for note in notes:
+        say_note(f"{note[0].upper()}{note[1:]}.")
 
 
 def _say_what_next(out: Path, seed: int, survey: Survey) -> None:
@@ -257,6 +269,7 @@ def evaluate(
             setup=progress.setup,
         )
     _show(evaluation)
+    _say_learned(evaluation["learned"])
     say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
     say("metrics.json has more bins, of the true values and of the posterior medians.")
 

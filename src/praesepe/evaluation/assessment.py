@@ -22,6 +22,7 @@ from praesepe.provenance import now, provenance_of
 from praesepe.rng import check_seed
 from praesepe.sky.contents import check_contents
 from praesepe.sky.simulator import Simulator
+from praesepe.training.learned import relative_widths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,6 +192,8 @@ def evaluate(
     parts = map_blocks(task, blocks_of(n), workers=workers)
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
+    low, _, high = recovery.percentiles
+    metrics["learned"] = relative_widths(low, high, recovery.names, estimator.card.priors)
     settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
     settings |= {"n_samples": n_samples, **({"bands": list(bands)} if bands else {})}
     made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)

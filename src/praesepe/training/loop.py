@@ -37,12 +37,16 @@ class Training:
     metrics : tuple of dict
         One every ten steps or so: step, loss, valid_loss, learning_rate, stamps_per_s, progress,
         seconds, seconds_left. A loss is None where it was not finite.
+    learned : dict of str to float
+        Median width of the posterior over the prior's, by quantity, on the validation set; near 1
+        nothing was learned.
     path : Path or None
         The model's folder, where `train` was given one.
     """
 
     estimator: Estimator
     metrics: tuple[Line, ...]
+    learned: dict[str, float]
     path: Path | None = None
 
     def __repr__(self) -> str:
@@ -132,8 +136,9 @@ def train(
         with Signals() as signals:
             _loop(run, signals)
         model = run.finish()
+        learned = run.learned()
     path = None if run.out is None else model.save(run.out, overwrite=True)
-    return Training(model, tuple(run.metrics.lines), path)
+    return Training(model, tuple(run.metrics.lines), learned, path)
 
 
 def _loop(run: Run, signals: Signals) -> None:

@@ -33,6 +33,7 @@ from praesepe.training.checkpoint import read_checkpoint
 from praesepe.training.config import TrainingSettings
 from praesepe.training.initial import start_network
 from praesepe.training.labelled import Labelled
+from praesepe.training.learned import NOTHING, sentences
 from praesepe.training.loop import train
 from praesepe.training.signals import Signals
 from praesepe.training.sources import Batch
@@ -219,6 +220,17 @@ def test_a_known_problem_is_solved_and_calibrated(
     assert np.abs(residual.mean(0)).max() < 0.06
     assert estimator.predict(images, n_samples=1).out_of_domain.mean() < 0.8
     assert estimator.predict(100 * images, n_samples=1).out_of_domain.mean() > 1
+
+
+def test_what_was_learned_is_told(toy: Callable[..., None], survey: Survey) -> None:
+    toy()
+    trained = train(survey, steps=150, **LONG)
+    assert list(trained.learned) == ["log_age", "log_mass", "log_rh"]
+    assert all(0.2 < width < NOTHING for width in trained.learned.values())
+    assert len(sentences(trained.learned)) == 1
+    begun = train(survey, steps=1, **LONG).learned
+    assert all(width > NOTHING for width in begun.values())
+    assert sentences(begun)[1].startswith("hardly anything has been learned of age, mass and size")
 
 
 def test_shuffled_labels_give_back_the_prior(
