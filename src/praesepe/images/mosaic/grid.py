@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.wcs import WCS, NoConvergence
@@ -204,12 +204,48 @@ def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Pixels:
     return replace(new, marks=(Mark("saturated", Pixels(mask, shape), "quality", 0, 1),))
 
 
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """An image on another grid, resampled window by window when it is looked at.
+
+    Attributes
+    ----------
+    pixels, wcs : Pixels, WCS
+        The image, in units per pixel.
+    grid, shape : WCS, (int, int)
+        The new grid, its height and width.
+    """
+
+    pixels: Pixels
+    wcs: WCS
+    grid: WCS
+    shape: Shape
+    dtype = np.dtype(np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the whole image."""
+        return int(self.dtype.itemsize * math.prod(self.shape))
+
+    def __getitem__(self, key: tuple[slice, slice]) -> FloatImage:
+        rows, columns = key
+        window = np.full((rows.stop - rows.start, columns.stop - columns.start), np.nan, self.dtype)
+        block = _block(self.pixels, self.wcs, self.grid, rows, columns, [])
+        if block is not None:
+            window[...] = block * _area_ratio(self.pixels, self.wcs, self.grid, self.shape)
+        return window
+
+
+def _area_ratio(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> float:
+    """Area of a pixel of the new grid over that of one of the image."""
+    return (pixel_scale_arcsec(grid, shape) / pixel_scale_arcsec(wcs, pixels.shape)) ** 2
+
+
 def _strips(
     pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape, full: list[NDArray[np.intp]]
 ) -> Iterator[FloatImage]:
     """The new image from its first row to its last; `full` takes its saturated pixels (y, x)."""
-    scales = pixel_scale_arcsec(grid, shape), pixel_scale_arcsec(wcs, pixels.shape)
-    area_ratio = (scales[0] / scales[1]) ** 2
+    area_ratio = _area_ratio(pixels, wcs, grid, shape)
     height, width = shape
     for y0 in range(0, height, _BLOCK):
         rows = slice(y0, min(y0 + _BLOCK, height))

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from astropy.wcs import WCS
@@ -19,6 +19,7 @@ from praesepe.files import check_space
 from praesepe.images.mosaic import grid
 from praesepe.images.mosaic.band_images import BandImage, calibrated
 from praesepe.images.mosaic.grid import FloatArray
+from praesepe.images.reading.pixels import Pixels
 from praesepe.images.reading.source import ImageLike, Source, open_image
 from praesepe.images.units.filters import check_filters
 from praesepe.images.units.headers import Headers
@@ -77,6 +78,7 @@ class Mosaic:
         zero_points: Mapping[str, float | str] | None = None,
         hdu: Hdus = None,
         allow_no_wcs: bool = False,
+        sampled: bool = False,
     ) -> Mosaic:
         """Read one image for every band of a survey.
 
@@ -104,6 +106,8 @@ class Mosaic:
             or by band. By default it is found by its name or content.
         allow_no_wcs : bool
             Accept files without a WCS: their pixel scale and alignment cannot be checked.
+        sampled : bool
+            Reproject an image only where it is looked at, each time: for a few windows of it.
 
         Returns
         -------
@@ -161,7 +165,7 @@ class Mosaic:
         ]
         for note in notes:  # before the long work
             warnings.warn(note, PraesepeWarning, stacklevel=2)
-        resampled = mosaic._resampled({name: sources[name] for name in reasons})
+        resampled = mosaic._resampled({name: sources[name] for name in reasons}, sampled=sampled)
         return replace(mosaic, bands=mosaic.bands | resampled, notes=tuple(notes))
 
     def __repr__(self) -> str:
@@ -173,14 +177,20 @@ class Mosaic:
             f"{resampled}{'' if self.wcs is not None else '; no WCS'}>"
         )
 
-    def _resampled(self, sources: Mapping[str, Source]) -> dict[str, BandImage]:
-        """Images of other bands on the common grid."""
+    def _resampled(self, sources: Mapping[str, Source], *, sampled: bool) -> dict[str, BandImage]:
+        """Images of other bands on the common grid; `sampled`: resampled when they are read."""
         size = math.prod(self.shape)
-        check_space(Path(tempfile.gettempdir()), 4 * size * len(sources), "the reprojected images")
+        if not sampled:
+            needed = 4 * size * len(sources)
+            check_space(Path(tempfile.gettempdir()), needed, "the reprojected images")
         bands = {}
         for name, source in sources.items():
-            log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * size)
-            pixels = grid.reproject(source.pixels, source.wcs, self.wcs, self.shape)
+            placed = source.pixels, source.wcs, self.wcs, self.shape
+            if sampled:
+                pixels = Pixels(cast(Any, grid.Resampled(*placed)), self.shape)
+            else:
+                log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * size)
+                pixels = grid.reproject(*placed)
             bands[name] = replace(self.bands[name], pixels=pixels, reprojected=True)
         return bands
 

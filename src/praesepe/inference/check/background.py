@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from praesepe.inference.check.profiles import EDGES_PX, star_profiles
 from praesepe.inference.check.stars import StarList, block_background, find_stars
 
 Array = NDArray[np.float64]
@@ -64,6 +65,8 @@ class Plane:
         With values.
     stars : StarList
         Places on the mosaic.
+    profiles : ndarray, shape (star, ring)
+        Of isolated bright stars; see `star_profiles`.
     """
 
     missing: float
@@ -76,6 +79,7 @@ class Plane:
     spikes: int = 0
     n_pixels: int = 0
     stars: StarList = field(default_factory=StarList)
+    profiles: Array = field(default_factory=lambda: np.empty((0, len(EDGES_PX) - 1)))
 
 
 def measure_plane(image: Image, y0: int = 0, x0: int = 0, *, sharpest: float) -> Plane:
@@ -116,6 +120,7 @@ def measure_plane(image: Image, y0: int = 0, x0: int = 0, *, sharpest: float) ->
         spikes=_spikes(residual, good, noise, sharpest),
         n_pixels=n_good,
         stars=replace(stars, x=stars.x + x0, y=stars.y + y0),
+        profiles=star_profiles(residual, good, stars),
     )
 
 

@@ -18,6 +18,7 @@ from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
 from praesepe.inference.check.reference import N_FIELDS, Reference, reference_of
 from praesepe.inference.check.rows import Row, faults
+from praesepe.inference.check.sections import on_own_grid
 from praesepe.inference.check.verdicts import judged
 from praesepe.inference.check.widths import PSFWidths
 from praesepe.progress import Progress, Setup
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.network.estimator import Estimator
 
-N_SECTIONS = 49
-"""Sections of a full check, at most."""
+N_SECTIONS, N_RESAMPLED = 49, 16
+"""Sections of a full check, at most, and where they have to be resampled first."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,7 +140,9 @@ def check_images(
     Notes
     -----
     Up to 49 sections of 512 × 512 pixels are looked at, so that a large mosaic costs no more than a
-    small one. What to expect is measured by the same code on star fields of the model's survey.
+    small one; 16 where they have to be resampled, which nothing else is. Images that share one
+    grid of another scale than the survey's are looked at as they are. What to expect is measured
+    by the same code on star fields of the model's survey.
     """
     from praesepe.images.catalog.catalogs import Catalog
     from praesepe.images.mosaic.mosaic import Mosaic
@@ -149,11 +152,12 @@ def check_images(
     of_images, of_catalog = split_reading(check_images, reading, catalog)
     estimator = Estimator.load(model)
     survey = estimator.survey
-    mosaic = Mosaic.read(images, survey, **of_images)
+    mosaic = on_own_grid(Mosaic.read(images, survey, sampled=True, **of_images))
     positions = None if catalog is None else Catalog.read(catalog, **of_catalog).on(mosaic)
     widths = psf_widths(survey)
     reference = reference_of(survey, widths, n_fields, setup=setup)
-    measured = measure_mosaic(mosaic, widths, N_SECTIONS, progress)
+    n_sections = N_RESAMPLED if mosaic.reprojected else N_SECTIONS
+    measured = measure_mosaic(mosaic, widths, n_sections, progress)
     judge = Judge(mosaic, measured, widths, reference)
     rows = judged(judge)
     if positions is not None:

@@ -14,7 +14,7 @@ from praesepe.inference.check.stars import StarList
 
 Array = NDArray[np.float64]
 
-LEAST_SIGNAL = 10.0
+LEAST_SIGNAL = 4.5
 LEAST_STARS = 40
 MOST_STARS = 1500
 _KERNELS_MAG = (0.4, 0.25, 0.15, 0.1, 0.07)
@@ -23,6 +23,8 @@ _STRANGERS = 0.02
 """Density, per mag of each color, of objects that are no stars of the field."""
 _MAGNITUDE_WEIGHT = 0.15
 """Weight of the mean magnitude beside the colors."""
+_STRIDE = 1.5
+"""Moves are longer than those to the mean, which come to the end slowly."""
 _FREE = 0.5
 """How freely the numbers of stars along the locus may differ from the reference's."""
 
@@ -90,13 +92,15 @@ class Offsets:
     n_stars: int
 
 
-def color_offsets(mags: Array, reference: Array) -> Offsets:
+def color_offsets(mags: Array, reference: Array, weights: Array | None = None) -> Offsets:
     """Find by how much colors have to be moved to be those of the reference.
 
     Parameters
     ----------
     mags : ndarray, shape (n, band)
     reference : ndarray, shape (m, band)
+    weights : ndarray, shape (m,), optional
+        How like the field of a star of the reference is to that of the stars.
 
     Notes
     -----
@@ -105,11 +109,15 @@ def color_offsets(mags: Array, reference: Array) -> Offsets:
     on the locus depends on the history of the field, and is fitted halfway.
     """
     rng = np.random.default_rng(3)
+    prior = np.ones(len(reference)) if weights is None else weights
+    prior = prior / prior.sum()
     if len(mags) > MOST_STARS:
         mags = mags[rng.choice(len(mags), MOST_STARS, replace=False)]
-    whole, likelihood = _fit(mags, reference, _KERNELS_MAG, np.zeros(mags.shape[1]))
+    whole, likelihood = _fit(mags, reference, prior, _KERNELS_MAG, np.zeros(mags.shape[1]))
     order = rng.permutation(len(mags))
-    parts = [_fit(mags[order[k::4]], reference, _KERNELS_MAG[-2:], whole)[0] for k in range(4)]
+    parts = [
+        _fit(mags[order[k::4]], reference, prior, _KERNELS_MAG[-2:], whole)[0] for k in range(4)
+    ]
     error = float(np.sqrt(np.mean(np.var(parts, axis=0, ddof=1))) / 2)
     return Offsets(whole, error, likelihood, len(mags))
 
@@ -126,7 +134,7 @@ def _features(mags: Array) -> Array:
 
 
 def _fit(
-    mags: Array, reference: Array, kernels: tuple[float, ...], start: Array
+    mags: Array, reference: Array, prior: Array, kernels: tuple[float, ...], start: Array
 ) -> tuple[Array, float]:
     """Offsets, (band,) of mean zero, and the mean log-likelihood."""
     from scipy.spatial import cKDTree
@@ -134,7 +142,7 @@ def _fit(
     theirs, ours = _features(reference), _features(mags)
     n, bands = len(theirs), slice(0, mags.shape[1])
     tree, offset = cKDTree(theirs), np.append(start, 0.0)
-    common, likelihood = np.full(n, 1 / n), -np.inf
+    common, likelihood = prior, -np.inf
     for kernel in kernels:
         for _ in range(15):
             distance, near = tree.query(ours - offset, k=min(_NEIGHBOURS, n))
@@ -145,30 +153,32 @@ def _fit(
             step = ours[:, None, bands] - offset[bands] - theirs[near][..., bands]
             total = max(float(weight.sum()), 1e-9)
             move = (weight[..., None] * step).sum(axis=(0, 1)) / total
-            offset[bands] += move
+            offset[bands] += _STRIDE * move
             used = np.bincount(near.ravel(), weight.ravel(), minlength=n) / total
-            common = (1 - _FREE) / n + _FREE * used
+            common = (1 - _FREE) * prior + _FREE * used
             likelihood = float(np.mean(np.log(density + _STRANGERS)))
             if np.abs(move).max() < 1e-3:
                 break
     return offset[bands], likelihood
 
 
-def swapped_pair(mags: Array, reference: Array, zero_points: Array) -> tuple[int, int] | None:
+def swapped_pair(
+    mags: Array, reference: Array, zero_points: Array, weights: Array | None = None
+) -> tuple[int, int] | None:
     """Two bands whose images, exchanged, make the stars those of the survey; None: none do.
 
     Exchanged images have other colors altogether. The right order needs offsets smaller by half,
     and explains the stars better. The magnitudes rest on the zero points, (band,), of the given
     order.
     """
-    own = color_offsets(mags, reference)
+    own = color_offsets(mags, reference, weights)
     best, pair = (float(np.abs(own.mag).max()), own.likelihood), None
     if best[0] < 0.2:
         return None
     for one, other in combinations(range(mags.shape[1]), 2):
         order = np.arange(mags.shape[1])
         order[[one, other]] = other, one
-        turned = color_offsets((mags - zero_points)[:, order] + zero_points, reference)
+        turned = color_offsets((mags - zero_points)[:, order] + zero_points, reference, weights)
         size = float(np.abs(turned.mag).max())
         if size < 0.5 * best[0] and turned.likelihood > own.likelihood:
             best, pair = (size * 2, turned.likelihood), (one, other)

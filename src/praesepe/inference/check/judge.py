@@ -19,13 +19,19 @@ from praesepe.inference.check.colors import (
     swapped_pair,
 )
 from praesepe.inference.check.measured import BandMeasured, Measured
-from praesepe.inference.check.reference import Reference
+from praesepe.inference.check.reference import Reference, likeness
 from praesepe.inference.check.widths import PSFWidths
 from praesepe.provenance import KEYWORDS
 from praesepe.survey import Band
 
 OWN_CARDS = tuple(KEYWORDS[name][0] for name in ("survey_fingerprint", "stream"))
 """In the headers of artificial mosaics alone."""
+
+DENSER = 2.5
+"""By what fields may be denser than they seem by their bright stars, which hide each other."""
+
+SPARSE = 5.0
+"""Times the survey's least density, below which colors of stars tell less."""
 
 MOST_SIGMAS = 4.0
 """Largest offset of an artificial mosaic, in standard deviations of the survey's."""
@@ -115,12 +121,24 @@ class Judge:
         sharp = all(under < 1 / WIDER for _, under in ratios)
         return 0.5 * (smallest + largest) if (wide or sharp) and smallest <= largest else None
 
+    def as_wide(self, ratio: float) -> bool:
+        """Whether the stars of all bands are so many times as wide as the model's."""
+        for band, seen in self.each():
+            if not np.isfinite(seen.blur_square):
+                return False
+            widths = self.widths[band.name]
+            low, high = (widths.fwhm_at(square) for square in self.blurs(band.name))
+            if not ratio * low / WIDER < widths.fwhm_at(seen.blur_square) < ratio * high * WIDER:
+                return False
+        return True
+
     def correlations(self, band: Band) -> tuple[float, float]:
         """Least and largest correlation of the noise of neighbouring pixels."""
         low, high = 0.0, 0.0
         if self.reference is not None and self.density is not None:
             known = self.reference.correlation[band.name]
-            low, high = float(known.min()), self.reference.at(known, self.density)
+            low = float(known.min())
+            high = max(self.reference.at(known, by * self.density) for by in (1, DENSER))
         elif band.noise_kernel is not None:
             high = 0.8
         return low - CORRELATION_SLACK, high + CORRELATION_SLACK
@@ -155,6 +173,17 @@ class Judge:
         focus = self.widths[name].focus_square
         return low - CROWDING_SQUARE, 1.05 * (high + focus) + CROWDING_SQUARE
 
+    def energy(self, name: str) -> float:
+        """Encircled energy of a PSF as wide as the stars; NaN: not known.
+
+        What stars nearby and their background change is that of the survey's fields.
+        """
+        if self.reference is None or self.density is None:
+            return np.nan
+        square = self.measured.bands[name].blur_square
+        field = self.reference.at(self.reference.energy[name], self.density)
+        return self.widths[name].energy_at(square) + field
+
     @cached_property
     def mags(self) -> np.ndarray | None:
         """Magnitudes of the stars that all bands share; None where the bands cannot be laid on."""
@@ -183,16 +212,29 @@ class Judge:
         if self.reference is None or self.mags is None or len(self.mags) < LEAST_STARS:
             return None
         zero_points = np.array([band.zero_point_ab for band in self.mosaic.survey.bands])
-        pair = swapped_pair(self.mags, self.reference.mags, zero_points)
+        pair = swapped_pair(self.mags, self.reference.mags, zero_points, self.likeness)
         names = self.mosaic.band_names
         return None if pair is None else (names[pair[0]], names[pair[1]])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the field has few stars."""
+        low = self.mosaic.survey.galaxy.field.surface_density[0]
+        return self.density is not None and self.density < SPARSE * low
+
+    @property
+    def likeness(self) -> np.ndarray | None:
+        """Weights of the survey's stars; of those in fields of this one's density most."""
+        if self.reference is None or self.density is None:
+            return None
+        return likeness(self.reference.star_density, self.density)
 
     @cached_property
     def offsets(self) -> Offsets | None:
         """Zero points against the survey's stars, less what an artificial mosaic declares."""
         if self.reference is None or self.mags is None or len(self.mags) < LEAST_STARS:
             return None
-        return color_offsets(self.mags, self.reference.mags)
+        return color_offsets(self.mags, self.reference.mags, self.likeness)
 
 
 def expected_noise(judge: Judge, band: Band) -> tuple[float, float]:

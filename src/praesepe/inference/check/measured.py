@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.inference.check.background import Plane, measure_plane
+from praesepe.inference.check.profiles import stacked_energy
 from praesepe.inference.check.registration import Registration, register
 from praesepe.inference.check.sections import LEAST_SEEN, corners, read_sections
 from praesepe.inference.check.stars import StarList
@@ -44,6 +45,8 @@ class BandMeasured:
     blur_square, blur_error : float
         Square of the blur, px², that makes the model's PSF as wide as the stars, and its error;
         NaN where there are too few stars.
+    energy, energy_error : float
+        Share of the stars' light within a radius, see `stacked_energy`, and its error.
     """
 
     planes: list[Plane]
@@ -58,6 +61,8 @@ class BandMeasured:
     spikes: float
     blur_square: float
     blur_error: float
+    energy: float
+    energy_error: float
 
     @classmethod
     def of(
@@ -72,6 +77,7 @@ class BandMeasured:
             squares = np.array([widths.blur_square(r) for r in good.peak / good.wide])
             blur = float(np.median(squares))
             error = 1.2 * 1.4826 * float(np.median(np.abs(squares - blur))) / len(good) ** 0.5
+        energy, energy_error = stacked_energy([plane.profiles for plane in seen])
         levels = np.concatenate([plane.levels for plane in seen]) if seen else np.empty(0)
 
         def middle(values: list[float]) -> float:
@@ -90,6 +96,8 @@ class BandMeasured:
             spikes=1e4 * sum(p.spikes for p in seen) / max(sum(p.n_pixels for p in seen), 1),
             blur_square=blur,
             blur_error=error,
+            energy=energy,
+            energy_error=energy_error,
         )
 
 

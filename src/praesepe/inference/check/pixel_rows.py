@@ -107,8 +107,9 @@ def noise(judge: Judge) -> Iterator[Row]:
             seconds = band.typical_exposure_s / ratio**2
             advice = (
                 f"{ratio:.2g} times the usual noise, as of an exposure of about {seconds:.0f} s"
-                f", not {band.typical_exposure_s:g} s. Train a model for this depth, or one "
-                "with a range of exposure_s."
+                f", not {band.typical_exposure_s:g} s, or of a zero point off by "
+                f"{2.5 * math.log10(ratio):.2f} mag. Train a model for this depth, or one with a "
+                "range of exposure_s."
             )
         elif seen.noise < FINE_NOISE * low:
             advice = (

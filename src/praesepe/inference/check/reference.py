@@ -16,6 +16,7 @@ from praesepe.inference.check.colors import (
     color_offsets,
     shared_magnitudes,
 )
+from praesepe.inference.check.profiles import stacked_energy
 from praesepe.inference.check.widths import PSFWidths
 from praesepe.progress import Counter, Setup
 from praesepe.rng import stream
@@ -27,10 +28,16 @@ from praesepe.survey import Survey
 
 Array = NDArray[np.float64]
 
-N_FIELDS, N_DENSITIES = 20, 4
+N_FIELDS = 20
+FIELDS_OF = (0.4, 0.3, 0.15, 0.15)
+"""Shares of the fields at each density, ascending: sparse ones hold fewer stars."""
 LEAST_FIELDS = 4
 """From which their scatter is told."""
 SIDE_PX = 512
+CROWDED_SQUARE = 0.05
+"""Square of the blur, px², by which stars seem wider in a field."""
+LIKE = 1.0
+"""Difference of the densities' natural logarithms at which stars count less."""
 BRIGHT = 15.0
 """Peaks over the noise of an empty pixel from which stars are counted."""
 
@@ -47,12 +54,16 @@ class Reference:
         Initial mass of the stars, Msun/pc², ascending.
     level, noise, correlation : dict of str to ndarray, each of shape (field,)
         As in `Plane`, under the faintest sky, which is subtracted.
+    energy : dict of str to ndarray, each of shape (field,)
+        Encircled energy of the stars, less that of the model's PSF; NaN where there are few.
     counts : dict of str to ndarray, each of shape (field,)
         Bright stars per pixel of area.
     bright : dict of str to float
         Peak from which a star is bright, e-/s.
     mags : ndarray, shape (star, band)
         Of the stars that all bands share.
+    star_density : ndarray, shape (star,)
+        Density of the field of each.
     scatter_mag : ndarray, shape (band,)
         How much zero points seem to differ from field to field, because stars of other ages have
         other colors.
@@ -62,14 +73,20 @@ class Reference:
     level: dict[str, Array]
     noise: dict[str, Array]
     correlation: dict[str, Array]
+    energy: dict[str, Array]
     counts: dict[str, Array]
     bright: dict[str, float]
     mags: Array
+    star_density: Array
     scatter_mag: Array
 
     def at(self, values: Array, density: float) -> float:
         """A quantity of the fields at a density."""
-        known, inverse = np.unique(self.density, return_inverse=True)
+        good = np.isfinite(values)
+        if not good.any():
+            return np.nan
+        values = values[good]
+        known, inverse = np.unique(self.density[good], return_inverse=True)
         means = np.bincount(inverse, values) / np.bincount(inverse)
         return float(np.interp(np.log(density), np.log(known), means))
 
@@ -81,6 +98,11 @@ class Reference:
             line = np.polyfit(known, np.log(np.maximum(self.counts[name], 1e-7)), 1)
             found.append((np.log(max(count, 1e-7)) - line[1]) / max(line[0], 0.2))
         return float(np.exp(np.median(found)))
+
+
+def likeness(known: Array, density: float) -> Array:
+    """Weights of stars of fields of known densities for a field of another one."""
+    return 0.02 + np.exp(-0.5 * (np.log(known / density) / LIKE) ** 2)
 
 
 def reference_of(
@@ -114,7 +136,9 @@ def _make(
     generator = stream((1, 7), torch.device("cpu"))
     renderer, detector = Renderer(plain, size=SIDE_PX, pad=0), Detector(plain)
     low, high = plain.galaxy.field.surface_density
-    density = np.geomspace(low, high, N_DENSITIES)[np.arange(n_fields) * N_DENSITIES // n_fields]
+    blur_px = float(np.mean(plain.observation.nuisance.blur_px))
+    which = np.searchsorted(np.cumsum(FIELDS_OF), (np.arange(n_fields) + 0.5) / n_fields)
+    density = np.geomspace(low, high, len(FIELDS_OF))[which]
     fields: list[dict[str, Plane]] = []
     count = Counter(len(density), None if setup is None else partial(setup, "star fields"))
     for one in density:
@@ -125,7 +149,8 @@ def _make(
             shape_px=(SIDE_PX, SIDE_PX),
             generator=generator,
         )
-        image = detector.expose(renderer.convolve(light[None]), generator=generator)[0].numpy()
+        seen = renderer.convolve(light[None], blur_px=torch.full((1, len(bands)), blur_px))
+        image = detector.expose(seen, generator=generator)[0].numpy()
         fields.append(
             {
                 band.name: measure_plane(plane, sharpest=widths[band.name].sharpest)
@@ -133,11 +158,15 @@ def _make(
             }
         )
         count.add()
-    return _summary(plain, widths, density, fields)
+    return _summary(plain, widths, density, fields, blur_px * abs(blur_px))
 
 
 def _summary(
-    survey: Survey, widths: dict[str, PSFWidths], density: Array, fields: list[dict[str, Plane]]
+    survey: Survey,
+    widths: dict[str, PSFWidths],
+    density: Array,
+    fields: list[dict[str, Plane]],
+    square: float,
 ) -> Reference:
     names = survey.band_names
     bright = {name: BRIGHT * float(min(one[name].noise for one in fields)) for name in names}
@@ -146,7 +175,7 @@ def _summary(
         for name in names
     }
     zero_points = {band.name: band.zero_point_ab for band in survey.bands}
-    shares = {name: widths[name].share_at(0.05) for name in names}
+    shares = {name: widths[name].share_at(square + CROWDED_SQUARE) for name in names}
     mags = [
         shared_magnitudes({name: one[name].stars for name in names}, zero_points, shares)
         for one in fields
@@ -160,20 +189,29 @@ def _summary(
         column("level"),
         column("noise"),
         column("correlation"),
+        {
+            name: np.array([stacked_energy([one[name].profiles])[0] for one in fields])
+            - widths[name].energy_at(square)
+            for name in names
+        },
         counts,
         bright,
         np.concatenate(mags),
-        _scatter(mags),
+        np.repeat(density, [len(one) for one in mags]),
+        _scatter(mags, density),
     )
 
 
-def _scatter(fields: list[Array]) -> Array:
+def _scatter(fields: list[Array], density: Array) -> Array:
     """Scatter of the fields' zero points against those of the other fields."""
-    found = [
-        against_others(color_offsets(one, np.concatenate(fields[:k] + fields[k + 1 :])).mag)
-        for k, one in enumerate(fields)
-        if len(one) >= LEAST_STARS
-    ]
+    found = []
+    for k, one in enumerate(fields):
+        if len(one) < LEAST_STARS:
+            continue
+        others = [other for other in range(len(fields)) if other != k]
+        known = np.concatenate([fields[other] for other in others])
+        where = np.repeat(density[others], [len(fields[other]) for other in others])
+        found.append(against_others(color_offsets(one, known, likeness(where, density[k])).mag))
     if len(found) < LEAST_FIELDS:
         return np.zeros(fields[0].shape[1])
     return np.sqrt(np.mean(np.square(found), axis=0))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.images.mosaic.mosaic import Mosaic
+from praesepe.images.mosaic import grid
+from praesepe.images.mosaic.mosaic import ALIGNMENT_TOLERANCE_PX, Mosaic
 
 SIZE_PX = 512
 LEAST_SEEN = 0.4
@@ -44,6 +46,29 @@ class Section:
         """The same where another band has one."""
         there = np.isfinite(self.images)
         return np.mean(~there & there.any(axis=0), axis=(1, 2))
+
+
+def on_own_grid(mosaic: Mosaic) -> Mosaic:
+    """Images as they are where all have one grid, of another scale than the survey's.
+
+    So the scale is judged by the stars, before anything is resampled. Others stay as they are.
+    """
+    raws: dict[str, Any] = {name: band.pixels.raw for name, band in mosaic.bands.items()}
+    own = {name: raw for name, raw in raws.items() if isinstance(raw, grid.Resampled)}
+    if len(own) < len(raws):
+        return mosaic
+    first = next(iter(own.values()))
+    shape = first.pixels.shape
+    for raw in own.values():
+        offsets = grid.pixel_offsets(first.wcs, shape, raw.wcs)
+        if raw.pixels.shape != shape or not np.abs(offsets).max() <= ALIGNMENT_TOLERANCE_PX:
+            return mosaic
+    bands = {
+        name: replace(band, pixels=own[name].pixels, reprojected=False)
+        for name, band in mosaic.bands.items()
+    }
+    scale = grid.pixel_scale_arcsec(first.wcs, shape)
+    return replace(mosaic, bands=bands, wcs=first.wcs, shape=shape, pixel_scale_arcsec=scale)
 
 
 def corners(shape: tuple[int, int], n: int, size: int = SIZE_PX) -> list[tuple[int, int]]:

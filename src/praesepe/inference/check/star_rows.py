@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from praesepe.inference.check.colors import LEAST_STARS
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import middle_of
+from praesepe.inference.check.profiles import INNER_PX, OUTER_PX
 from praesepe.inference.check.registration import Registration
 from praesepe.inference.check.rows import Row, Verdict
 
@@ -19,11 +20,17 @@ Array = NDArray[np.float64]
 SHIFT_PX = 0.15
 """Distance between two bands' stars that is wrong, beside its error."""
 
-OFFSET_MAG = 0.1
-"""The same of a zero point, at least."""
+OFFSET_MAG, SPARSE_MAG = 0.09, 0.08
+"""The same of a zero point, at least, and how much more in fields of few stars."""
+
+TOLD_MAG = 0.12
+"""Offset that must be told from none, or the zero point is unknown."""
 
 SIGMAS = 3.0
 """The same in standard deviations between star fields of the survey."""
+
+ENERGY_SLACK = 0.05
+"""The same of the encircled energy."""
 
 SCALE_TOLERANCE = 0.02
 
@@ -49,16 +56,13 @@ def scales(judge: Judge) -> Iterator[Row]:
         if abs(off) <= SCALE_TOLERANCE:
             yield Row("pixel scale", band.name, text, f"{wanted:g}″ ± 2 %", value=scale)
             continue
-        seen = "" if ratio is None else f" The stars are {ratio:.2f} times as wide as they "
-        seen += "" if ratio is None else "should be: the WCS of the header is wrong."
         yield Row(
             "pixel scale",
             band.name,
             text,
             f"{wanted:g}″ ± 2 %",
             "wrong",
-            "The image is resampled, which smooths it and correlates its noise; drizzle "
-            f"to the survey's scale, or correct the WCS.{seen}",
+            _which_scale(judge, scale),
             scale,
         )
     if ratio is not None and all(
@@ -76,6 +80,26 @@ def scales(judge: Judge) -> Iterator[Row]:
             "focus.",
             ratio,
         )
+
+
+def _which_scale(judge: Judge, scale: float) -> str:
+    """What to do about a scale of a header that is not the survey's, by the widths of the stars."""
+    wanted = judge.mosaic.survey.pixel_scale_arcsec
+    if not judge.mosaic.reprojected:  # looked at on their own pixels
+        if judge.as_wide(1.0) and not judge.as_wide(wanted / scale):
+            return (
+                f"The stars are as wide as on pixels of {wanted:g}″: the WCS of the header is "
+                "wrong; correct it."
+            )
+        if judge.as_wide(wanted / scale) and not judge.as_wide(1.0):
+            return (
+                "So are the stars: the header is right. Drizzle to the survey's scale; resampling, "
+                "which predict does, smooths the image and correlates its noise."
+            )
+    return (
+        "Drizzle to the survey's scale, or correct the WCS. Resampling, which predict does, "
+        "smooths the image and correlates its noise."
+    )
 
 
 def stars(judge: Judge) -> Iterator[Row]:
@@ -142,6 +166,36 @@ def psf(judge: Judge) -> Iterator[Row]:
             "wrong" if wide or sharp else "fine",
             advice,
             fwhm,
+        )
+
+
+def energy(judge: Judge) -> Iterator[Row]:
+    """Encircled energy of the stars, beside that of the model's PSF as wide as they are."""
+    if judge.reference is None:
+        return
+    scale = judge.mosaic.survey.pixel_scale_arcsec
+    radii = f"of {OUTER_PX * scale:.2g}″ within {INNER_PX * scale:.2g}″"
+    for band, seen in judge.each():
+        own, slack = judge.energy(band.name), ENERGY_SLACK + 3 * seen.energy_error
+        if not np.isfinite(own) or not np.isfinite(slack):
+            text, advice = "too few stars", "Too few isolated stars to stack."
+            yield Row("encircled energy", band.name, text, radii, "unknown", advice)
+            continue
+        off = seen.energy - own
+        advice = ""
+        if abs(off) > slack:
+            advice = "Less" if off < 0 else "More"
+            advice += " light is at the stars' centers than in the model's PSF of their width: "
+            advice += "it is scattered or resampled otherwise, or from another camera. Masses are "
+            advice += "off by what is in the wings; train a model with this PSF."
+        yield Row(
+            "encircled energy",
+            band.name,
+            f"{100 * seen.energy:.0f} % {radii}",
+            f"{100 * own:.0f} ± {100 * slack:.0f} %",
+            "wrong" if advice else "fine",
+            advice,
+            seen.energy,
         )
 
 
@@ -217,10 +271,18 @@ def zero_points(judge: Judge) -> Iterator[Row]:
         return
     said = np.array([judge.declared(name, "ZPOFFSET") for name in names])
     slack = np.maximum(OFFSET_MAG, SIGMAS * judge.reference.scatter_mag) + 1.5 * found.error_mag
+    slack = slack + SPARSE_MAG * judge.is_sparse
     off = left_over(found.mag - said, slack)
     for name, value, own, most in zip(names, off, said, slack, strict=True):
         advice = ""
-        if abs(value) > most:
+        verdict: Verdict = "fine"
+        if abs(value) <= most and most > TOLD_MAG:
+            verdict, advice = (
+                "unknown",
+                f"Offsets below {most:.2f} mag cannot be told by few stars.",
+            )
+        elif abs(value) > most:
+            verdict = "wrong"
             fainter = "faint" if value > 0 else "bright"
             advice = (
                 f"Too {fainter} by {abs(value):.2f} mag against the other bands: check PHOTFLAM "
@@ -231,7 +293,7 @@ def zero_points(judge: Judge) -> Iterator[Row]:
             name,
             f"{value + own:+.2f} mag",
             f"{own:+.2f} ± {most:.2f} mag, by its header" if own else f"0 ± {most:.2f} mag",
-            "wrong" if advice else "fine",
+            verdict,
             advice,
             float(value),
         )

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 NARROW_PX, WIDE_PX = 1.0, 2.0
 """Sigmas of the two Gaussians; the ratio of a star's peaks in them tells its width."""
-THRESHOLD = 7.0
+THRESHOLD = 4.5
 ISOLATED_PX = 7
 BLOCK_PX = 32
 

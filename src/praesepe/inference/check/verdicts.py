@@ -23,18 +23,24 @@ ROWS: tuple[Rows, ...] = (
     pixel_rows.spikes,
     star_rows.stars,
     star_rows.psf,
+    star_rows.energy,
     star_rows.registration,
     star_rows.zero_points,
 )
 """What is looked at, in the order of the table."""
 
 _VALUES = {"sky level", "sky gradient", "noise", "cosmic rays", "saturation", "zero point"}
-_SHAPES = {"noise", "noise correlation", "cosmic rays", "PSF width", "zero point"}
+_SHAPES = {"noise", "noise correlation", "cosmic rays", "PSF width", "encircled energy"}
+_SHAPES |= {"zero point"}
 CONSEQUENCES = {
     "band": _VALUES | _SHAPES | {"unit", "registration", "pixel scale"},
     "pixel scale": _VALUES | _SHAPES | {"unit", "blur"},
     "unit": _VALUES,
     "blur": _SHAPES,
+    "PSF width": {"encircled energy"},
+    "encircled energy": {"zero point"},
+    "zero point": {"noise"},
+    "sky gradient": {"sky level"},
 }
 """Items that are wrong because another one is, the graver cause first."""
 

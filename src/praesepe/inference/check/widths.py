@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from praesepe.inference.check.profiles import encircled_of
 from praesepe.inference.check.stars import NARROW_PX, WIDE_PX
 from praesepe.sky.instrument.psf import band_psf
 from praesepe.survey import Survey
@@ -16,8 +17,8 @@ from praesepe.survey import Survey
 Array = NDArray[np.float64]
 Image = NDArray[np.floating[Any]]
 
-FOCUS_SIGMAS = 1.3
-"""Defocus, in standard deviations of the survey, that is still usual."""
+FOCUS_SIGMAS = 1.9
+"""Defocus, in standard deviations of the survey, that the widest stars have."""
 
 FINER = 2
 HALF_PX = 24
@@ -31,9 +32,9 @@ class PSFWidths:
 
     Attributes
     ----------
-    ratio, narrow, fwhm : ndarray, shape (blur,)
+    ratio, narrow, fwhm, energy : ndarray, shape (blur,)
         Narrow over wide peak, share of the light under the narrow one, full width at half maximum
-        in pixels, for the blurs of `SQUARES`.
+        in pixels, and encircled energy, for the blurs of `SQUARES`.
     sharpest : float
         Light of the pixel beside the star's over that of the star's, not blurred.
     focus_square : float
@@ -45,6 +46,7 @@ class PSFWidths:
     ratio: Array
     narrow: Array
     fwhm: Array
+    energy: Array
     sharpest: float
     focus_square: float
     psf: Image
@@ -58,7 +60,7 @@ class PSFWidths:
         found = cls(
             peaks[NARROW_PX] / peaks[WIDE_PX],
             peaks[NARROW_PX],
-            _full_widths(psf),
+            *_shapes(psf),
             float(psf[_MIDDLE, _MIDDLE + FINER] / psf[_MIDDLE, _MIDDLE]),
             0.0,
             psf,
@@ -80,6 +82,10 @@ class PSFWidths:
             first = float(np.interp(0.0, SQUARES, self.fwhm))
             return math.sqrt(max(first**2 + 8 * math.log(2) * square, 0.25))
         return float(np.interp(square, SQUARES, self.fwhm))
+
+    def energy_at(self, square: float) -> float:
+        """Encircled energy at the square of a blur; of sharper PSFs that of the model's."""
+        return float(np.interp(square, SQUARES, self.energy))
 
     def share_at(self, square: float) -> float:
         """Share of a star's light under the narrow Gaussian's peak."""
@@ -112,12 +118,14 @@ def _peaks(psf: Image, sigma_px: float) -> Array:
     return np.array([line @ psf @ line for line in lines]) * FINER**2
 
 
-def _full_widths(psf: Image) -> Array:
-    """Full widths at half maximum for all blurs that are some, px."""
+def _shapes(psf: Image) -> tuple[Array, Array]:
+    """Full widths at half maximum, px, and encircled energies for all blurs that are some."""
     from scipy.ndimage import gaussian_filter
 
-    widths = []
+    widths, energies = [], []
     for square in SQUARES:
-        line = gaussian_filter(psf, FINER * math.sqrt(max(square, 0)))[_MIDDLE, _MIDDLE:]
+        blurred = gaussian_filter(psf, FINER * math.sqrt(max(square, 0)))
+        line = blurred[_MIDDLE, _MIDDLE:]
         widths.append(2 * np.interp(-0.5 * line[0], -line, np.arange(len(line))) / FINER)
-    return np.array(widths)
+        energies.append(encircled_of(blurred, FINER))
+    return np.array(widths), np.array(energies)
