@@ -4,7 +4,7 @@
 
 Bytes of images, catalogs, survey and model files are flipped, overwritten, cut off, removed and
 doubled. Every damaged file is read by a process of its own kind, which is replaced when it hangs
-(20 s), dies, or has taken more than 2 GB. A file may be read, or refused by an error of Praesepe's;
+(60 s), dies, or has taken more than 2 GB. A file may be read, or refused by an error of Praesepe's;
 any other exception, and any warning that is not Praesepe's, is a finding. Findings are printed
 with their seed, and kept with ``--keep``.
 """
@@ -39,7 +39,7 @@ from praesepe.mocks import simulate_mosaic
 from praesepe.network import Estimator
 from praesepe.survey import load_survey
 
-HANG_S = 20
+HANG_S = 60
 MEMORY_BYTES = 2 * 2**30
 BAND = "F814W"
 STAMP_PX = 16
@@ -159,6 +159,7 @@ def judge(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
 def serve(connection: Any) -> None:
     """Read what is asked for until told to stop (in a process of its own)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection.send("ready")  # the imports do not count as a hang
     while (task := connection.recv()) is not None:
         connection.send(judge(*task))
 
@@ -175,6 +176,7 @@ class Reader:
         self._process = self._context.Process(target=serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
+        self._connection.recv()
 
     def read(self, target: Target, path: Path) -> tuple[str, str]:
         """What comes of reading a file like a target's."""
