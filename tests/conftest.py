@@ -12,7 +12,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 # Before torch and matplotlib are imported, and for the processes that tests start.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -57,6 +59,39 @@ def _seeds() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 (for third-party code)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _set_up_once() -> Iterator[None]:
+    """Equal surveys share their tables and samplers of stars, as `Simulator.another` does.
+
+    Making them is most of the time of many tests. Nothing is kept of what reports its progress.
+    """
+    from praesepe.sky import simulator
+    from praesepe.sky.tables import SurveyTables
+
+    def kept(make: Callable[..., Any], most: int) -> Callable[..., Any]:
+        made: dict[Any, Any] = {}
+
+        def once(survey: Any, tables: Any = None, *, setup: Any = None, **how: Any) -> Any:
+            arguments = (survey,) if tables is None else (survey, tables)
+            if setup is not None:
+                return make(*arguments, setup=setup, **how)
+            told = {k: v for k, v in how.items() if k != "limits"}  # which follow from the survey
+            key = (survey.model_dump_json(), id(tables), str(sorted(told.items())))
+            if key not in made:
+                if len(made) == most:
+                    made.pop(next(iter(made)))
+                made[key] = make(*arguments, **how), tables
+            return made[key][0]
+
+        return once
+
+    build: Any = partial(SurveyTables.build.__func__, SurveyTables)  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SurveyTables, "build", staticmethod(kept(build, 3)))
+        patch.setattr(simulator, "star_sampler", kept(simulator.star_sampler, 6))
+        yield
 
 
 @pytest.fixture
