@@ -22,7 +22,7 @@ from praesepe.provenance import now, provenance_of
 from praesepe.rng import check_seed
 from praesepe.sky.contents import check_contents
 from praesepe.sky.simulator import Simulator
-from praesepe.training.learned import relative_widths
+from praesepe.training.learned import relative_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -192,8 +192,9 @@ def evaluate(
     parts = map_blocks(task, blocks_of(n), workers=workers)
     recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
-    low, _, high = recovery.percentiles
-    metrics["learned"] = relative_widths(low, high, recovery.names, estimator.card.priors)
+    metrics["learned"] = relative_errors(
+        recovery.percentiles[1], recovery.truth, recovery.names, estimator.card.priors
+    )
     settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
     settings |= {"n_samples": n_samples, **({"bands": list(bands)} if bands else {})}
     made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)

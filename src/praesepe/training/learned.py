@@ -1,4 +1,4 @@
-"""What a model has learned: how much narrower its posteriors are than its prior."""
+"""What a model has learned: how much better it knows than its prior does."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from numpy.typing import NDArray
 from praesepe.errors import listed
 from praesepe.quantities import get
 
-NOTHING = 0.8
-"""Width of the posterior over the prior's, from which hardly anything has been learned: 1 is a
-uniform posterior as wide as the prior, 0.85 a Gaussian one of the prior's standard deviation."""
+NOTHING = 0.9
+"""Error over that of a guess, from which hardly anything has been learned."""
 
 
-def relative_widths(
-    low: NDArray[np.floating],
-    high: NDArray[np.floating],
+def relative_errors(
+    estimate: NDArray[np.floating],
+    truth: NDArray[np.floating],
     names: Sequence[str],
     priors: Mapping[str, tuple[float, float]],
 ) -> dict[str, float]:
-    """Median width of the 68 % interval of continuous quantities over the prior's.
+    """Error of continuous quantities over that of guessing the middle of the prior.
 
     Parameters
     ----------
-    low, high : ndarray, shape (n, quantity)
-        Percentiles 16 and 84.
+    estimate, truth : ndarray, shape (n, quantity)
+        Medians of the posteriors, and the truth; NaN where it means nothing.
     names : sequence of str
     priors : mapping of str to (float, float)
         Ends of the priors.
@@ -34,24 +33,25 @@ def relative_widths(
     Returns
     -------
     dict of str to float
-        By quantity; 1 where nothing was learned.
+        Root mean squares' ratio, by quantity; 1 where nothing was learned.
     """
     found = {}
     for i, name in enumerate(names):
         if not get(name).is_categorical:
-            width = 0.68 * (priors[name][1] - priors[name][0])
-            found[name] = float(np.nanmedian(high[:, i] - low[:, i]) / width)
+            error, guess = estimate[:, i] - truth[:, i], np.mean(priors[name]) - truth[:, i]
+            squares = np.nanmean(error**2) / max(float(np.nanmean(guess**2)), 1e-12)
+            found[name] = round(float(squares**0.5), 4)
     return found
 
 
-def sentences(widths: Mapping[str, float]) -> list[str]:
-    """What the widths mean, for a user."""
+def sentences(errors: Mapping[str, float]) -> list[str]:
+    """What the errors mean, for a user."""
     said = [
-        "posteriors are "
-        + ", ".join(f"{width:.2f} ({get(name).word})" for name, width in widths.items())
-        + " times as wide as the prior"
+        "errors are "
+        + ", ".join(f"{error:.2f} ({get(name).word})" for name, error in errors.items())
+        + " of those of a guess; 1 would be nothing learned"
     ]
-    nothing = [get(name).word for name, width in widths.items() if width > NOTHING]
+    nothing = [get(name).word for name, error in errors.items() if not error < NOTHING]
     if nothing:
         said.append(
             f"hardly anything has been learned of {listed(nothing)}: do not use the model for it, "

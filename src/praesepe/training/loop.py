@@ -38,7 +38,7 @@ class Training:
         One every ten steps or so: step, loss, valid_loss, learning_rate, stamps_per_s, progress,
         seconds, seconds_left. A loss is None where it was not finite.
     learned : dict of str to float
-        Median width of the posterior over the prior's, by quantity, on the validation set; near 1
+        Error over that of a guess from the prior, by quantity, on the validation set; near 1
         nothing was learned.
     path : Path or None
         The model's folder, where `train` was given one.

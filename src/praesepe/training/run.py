@@ -34,7 +34,7 @@ from praesepe.training.checkpoint import check_same_run, read_checkpoint, write_
 from praesepe.training.config import TrainingSettings
 from praesepe.training.initial import goes_on, network_of, start_network
 from praesepe.training.labelled import Labelled
-from praesepe.training.learned import relative_widths
+from praesepe.training.learned import relative_errors
 from praesepe.training.metrics import MetricsLog, Report
 from praesepe.training.sources import Batch, LabelledSource, SimulatedSource, Source
 from praesepe.version import __version__
@@ -341,11 +341,11 @@ class Run:
         )
 
     def learned(self) -> dict[str, float]:
-        """Widths of the posteriors of the validation set; see `relative_widths`."""
+        """Errors on the validation set; see `relative_errors`."""
         some, model = self.validation_set.part(slice(LEARNED_FROM)), self.averaged()
         posterior = model.predict(some.images, conditions=some.conditions, n_samples=100)
-        low, high = posterior.percentile([16, 84])
-        return relative_widths(low, high, model.infers, model.card.priors)
+        truth = some.labels.cpu().numpy()
+        return relative_errors(posterior.percentile(50), truth, model.infers, model.card.priors)
 
     def _present_mass(self) -> MassCurve:
         """That of the survey's stars; labels may be tuned to the initial model's."""

@@ -202,10 +202,12 @@ def test_a_known_problem_is_solved_and_calibrated(
     toy: Callable[..., None], survey: Survey, tmp_path: Path
 ) -> None:
     toy()
-    folder = train_into(survey, tmp_path / "m", steps=300, **LONG)
-    losses = [line["valid_loss"] for line in lines(folder)]
+    trained = train(survey, out=tmp_path / "m", steps=300, **LONG)
+    losses = [line["valid_loss"] for line in lines(tmp_path / "m")]
     assert losses[-1] < losses[0] - 2.0
-    estimator = Estimator.load(folder)
+    assert all(0.2 < error < 0.45 for error in trained.learned.values()), trained.learned
+    assert len(sentences(trained.learned)) == 1
+    estimator = Estimator.load(tmp_path / "m")
     images, labels = toy_set(700, survey, 77)
     assert 0.6 < coverage(estimator, images, labels) < 0.76
     # The test can fail: error bars half or twice as long.
@@ -222,14 +224,10 @@ def test_a_known_problem_is_solved_and_calibrated(
     assert estimator.predict(100 * images, n_samples=1).out_of_domain.mean() > 1
 
 
-def test_what_was_learned_is_told(toy: Callable[..., None], survey: Survey) -> None:
+def test_a_model_that_has_learned_nothing_says_so(toy: Callable[..., None], survey: Survey) -> None:
     toy()
-    trained = train(survey, steps=150, **LONG)
-    assert list(trained.learned) == ["log_age", "log_mass", "log_rh"]
-    assert all(0.2 < width < NOTHING for width in trained.learned.values())
-    assert len(sentences(trained.learned)) == 1
     begun = train(survey, steps=1, **LONG).learned
-    assert all(width > NOTHING for width in begun.values())
+    assert all(error > NOTHING for error in begun.values()), begun
     assert sentences(begun)[1].startswith("hardly anything has been learned of age, mass and size")
 
 
