@@ -24,6 +24,7 @@ class Flag(IntFlag):
     AT_PRIOR_EDGE = 32
     OUT_OF_DOMAIN = 64
     SATURATED = 128
+    FEW_DRAWS = 256
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,6 +49,10 @@ _DESCRIPTIONS = {
     ),
     Flag.OUT_OF_DOMAIN: "unlike anything the model was trained on; do not trust the values",
     Flag.SATURATED: "the core of a saturated star lies in the stamp",
+    Flag.FEW_DRAWS: (
+        "the posterior hardly reaches what the prior, or what is known, allows: fewer than 100 "
+        "draws count; no values where none does"
+    ),
 }
 
 NO_VALUE = Flag.OFF_IMAGE | Flag.MISSING | Flag.BAD_COORDINATE

@@ -15,6 +15,7 @@ def test_the_bits_are_those_of_every_table_written_so_far() -> None:
         "AT_PRIOR_EDGE": 32,
         "OUT_OF_DOMAIN": 64,
         "SATURATED": 128,
+        "FEW_DRAWS": 256,
     }
     assert NO_VALUE == 1 + 2 + 8
 

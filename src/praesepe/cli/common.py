@@ -186,10 +186,15 @@ def as_options(code: str) -> str:
     for name, value in given.items():
         option = OPTIONS.get(str(name), "--" + str(name).replace("_", "-"))
         if isinstance(value, dict):
-            words += [f"{option} {key}={one}" for key, one in value.items()]
+            words += [f"{option} {key}={_joined(one)}" for key, one in value.items()]
         else:
             words.append(option if value is True else f"{option} {value}")
     return " ".join(words)
+
+
+def _joined(value: object) -> str:
+    """A value, or several with colons between them."""
+    return ":".join(map(str, value if isinstance(value, tuple) else (value,)))
 
 
 def positive(value: float | None) -> float | None:
@@ -217,6 +222,18 @@ def known_values(pairs: Iterable[str]) -> dict[str, Any]:
                 remedy="write NAME=VALUE, NAME=VALUE:ERROR or NAME=COLUMN, each name once",
             ) from None
     return known
+
+
+def priors(pairs: Iterable[str]) -> dict[str, str]:
+    """Read arguments ``NAME=FORM:NUMBER`` of ``--prior``."""
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, _, form = pair.partition("=")
+        if not (name and form) or name in given:
+            remedy = "write NAME=FORM:NUMBER, such as a_v=exponential:0.7, each name once"
+            raise InputError(f"--prior {pair}", given=pair, remedy=remedy)
+        given[name] = form
+    return given
 
 
 def _is_number(text: str) -> bool:

@@ -27,6 +27,7 @@ from praesepe.cli.common import (
     command_line,
     known_values,
     positive,
+    priors,
     workers_for,
 )
 from praesepe.cli.progress import display
@@ -192,6 +193,14 @@ def predict(
             help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1.",
         ),
     ] = None,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FORM:NUMBER",
+            help="Another prior than the training's: a_v=exponential:0.7, log_mass=power:-2, "
+            "log_age=uniform:6.6:9.5, log_rh=normal:-0.6:0.2.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     machine: Machine,
@@ -217,6 +226,7 @@ def predict(
             align=align,
             check=not no_check,
             known=known_values(known or ()),
+            prior=priors(prior or ()),
             seed=seed,
             **asdict(pixels),
             **images.reading(),

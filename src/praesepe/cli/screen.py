@@ -128,6 +128,8 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
     ready = "" if setup is None else f" Set-up took {setup:.1f} s."
     model = f"{table.meta['model']} {table.meta['model_version']}"
     say(f"{measured} of {len(flags)} clusters measured by model {model}{rate}.{ready}")
+    if prior := table.meta.get("prior"):
+        say("Prior: " + ", ".join(f"{name} {form}" for name, form in prior.items()))
     for flag in Flag:
         count = int(((flags & flag) > 0).sum())
         if count:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,13 @@ from praesepe import quantities
 from praesepe.errors import check_number
 from praesepe.flags import Flag
 from praesepe.inference.columns import Columns, ModelContext, empty_columns, summarise
+from praesepe.inference.priors import (
+    Reweighting,
+    counting,
+    equal_draws,
+    log_mean,
+    normalised,
+)
 from praesepe.inference.told import Told
 from praesepe.network.estimator import Estimator
 from praesepe.network.noise import MOST_DRAWS
@@ -27,6 +34,12 @@ ROWS_AT_ONCE = 256
 
 EDGE_FRACTION = 0.02
 
+LEAST_COUNTING = 100
+"""Draws of a row that count (Kish); with fewer, more are drawn, or the row is flagged."""
+
+LEAST_WEIGHTED, MOST_WEIGHTED = 2000, 20_000
+"""Draws of a row that are weighted, at first and where too few of them count."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -40,15 +53,22 @@ class Sampling:
         Draws for every cluster.
     seed : int
         Of the draws.
+    weighting : Reweighting
+        What the draws are weighted by, if by anything.
     """
 
     infers: tuple[str, ...]
     n_samples: int = 500
     seed: int = 0
+    weighting: Reweighting = field(default_factory=lambda: Reweighting(()))
 
     def __post_init__(self) -> None:
         check_number("n_samples", self.n_samples, 1, MOST_DRAWS)
         check_seed(self.seed)
+
+    def knowing(self, known: Mapping[str, tuple[NDArray[np.float64], float]]) -> Sampling:
+        """The same where values of quantities are known, with errors; see `Reweighting`."""
+        return replace(self, weighting=replace(self.weighting, known=dict(known)))
 
 
 @dataclass(frozen=True)
@@ -60,37 +80,34 @@ class MeasuredBlock:
     values : dict of str to ndarray, each of shape (n,)
         Percentile columns, ``flags`` and ``missing_fraction``.
     draws : ndarray of float32, shape (n, n_samples, quantity)
-        Posterior draws.
+        Posterior draws, which all count the same.
     std : ndarray of float32, shape (n, quantity)
         Their standard deviations.
+    log_mean_weight : ndarray of float64, shape (n,)
+        Of the draws of the network; 0 where they are not weighted.
     """
 
     values: Columns
     draws: NDArray[np.float32]
     std: NDArray[np.float32]
+    log_mean_weight: NDArray[np.float64]
 
 
 def infer_block(
     model: Estimator, stamps: Stamps, told: Told, sampling: Sampling, first: int
 ) -> MeasuredBlock:
     """Percentiles, flags and draws of stamps; `first` is the catalog's row of the first of them."""
-    n, infers = len(stamps), sampling.infers
+    n, infers, weighting = len(stamps), sampling.infers, sampling.weighting
     values = empty_columns(n, infers)
     values["missing_fraction"] = np.asarray(stamps.missing_fraction, dtype=np.float64)
     flags = np.asarray(stamps.flags, dtype=np.int32).copy()
     draws = np.full((n, sampling.n_samples, len(infers)), np.nan, dtype=np.float32)
     std = np.full((n, len(infers)), np.nan, dtype=np.float32)
-    used = np.flatnonzero(stamps.usable)
-    if used.size:
-        images, conditions = told.inputs(model, stamps, used, first)
-        posterior = model.predict(
-            images,
-            conditions=conditions,
-            n_samples=sampling.n_samples,
-            seed=sampling.seed,
-            rows=first + used,
-        )
-        draws[used], std[used] = posterior.samples, posterior.std
+    log_mean_weight = np.zeros(n)
+    priors = weighting.ranges(model.card.priors)
+    for used, posterior, log_weights in _posteriors(model, stamps, told, sampling, first):
+        draws[used] = equal_draws(posterior, sampling.n_samples)
+        std[used] = posterior.std
         summary = summarise(
             posterior.samples,
             infers,
@@ -100,9 +117,45 @@ def infer_block(
         )
         for name, column in summary.items():
             values[name][used] = column
-        flags[used] |= _posterior_flags(posterior, model)
+        flags[used] = stamps.flags[used] | _posterior_flags(posterior, model, priors)
+        if log_weights is not None:
+            log_mean_weight[used] = log_mean(log_weights)
+            flags[used] |= np.where(counting(log_weights) < LEAST_COUNTING, Flag.FEW_DRAWS, 0)
+            none = used[np.isneginf(log_mean_weight[used])]
+            draws[none], std[none] = np.nan, np.nan
+            for name in summary:
+                values[name][none] = np.nan
     values["flags"] = flags
-    return MeasuredBlock(values, draws, std)
+    return MeasuredBlock(values, draws, std, log_mean_weight)
+
+
+def _posteriors(
+    model: Estimator, stamps: Stamps, told: Told, sampling: Sampling, first: int
+) -> Iterator[tuple[NDArray[np.intp], Posterior, NDArray[np.float64] | None]]:
+    """Rows of the stamps that can be used, their posteriors, and logarithms of the weights.
+
+    Rows of which too few weighted draws count come twice, the second time with more draws.
+    """
+    rows, weighting = np.flatnonzero(stamps.usable), sampling.weighting
+    numbers = (LEAST_WEIGHTED, MOST_WEIGHTED) if weighting else (0,)
+    for n_samples in sorted({max(number, sampling.n_samples) for number in numbers}):
+        if not rows.size:
+            return
+        images, conditions = told.inputs(model, stamps, rows, first)
+        posterior = model.predict(
+            images,
+            conditions=conditions,
+            n_samples=n_samples,
+            seed=sampling.seed,
+            rows=first + rows,
+        )
+        if not weighting:
+            yield rows, posterior, None
+            return
+        log_weights = weighting.log_weights(posterior.samples, first + rows)
+        posterior = posterior.weighted(normalised(log_weights))
+        yield rows, posterior, log_weights
+        rows = rows[counting(log_weights) < LEAST_COUNTING]
 
 
 def at_prior_edge(
@@ -129,13 +182,15 @@ def at_prior_edge(
     return np.any(found, axis=0)
 
 
-def _posterior_flags(posterior: Posterior, model: Estimator) -> NDArray[np.int32]:
+def _posterior_flags(
+    posterior: Posterior, model: Estimator, priors: Mapping[str, tuple[float, float]]
+) -> NDArray[np.int32]:
     """Flags that follow from the posterior."""
     low, high = (
         dict(zip(model.infers, percentile.T, strict=True))
         for percentile in posterior.percentile([16, 84])
     )
-    edge = at_prior_edge(low, high, model.card.priors)
+    edge = at_prior_edge(low, high, priors)
     strange = np.asarray(posterior.out_of_domain) > 1
     flags = np.where(edge, int(Flag.AT_PRIOR_EDGE), 0)
     flags |= np.where(strange, int(Flag.OUT_OF_DOMAIN), 0)

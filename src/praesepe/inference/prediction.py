@@ -17,8 +17,17 @@ from praesepe.images.inputs import Reading, split_reading
 from praesepe.inference.columns import append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
+from praesepe.inference.priors import Prior, make_reweighting
 from praesepe.inference.result import Result
-from praesepe.inference.told import Known, Told, fewest_bands, survey_of, tell_model
+from praesepe.inference.told import (
+    Known,
+    Told,
+    by_weights,
+    fewest_bands,
+    survey_of,
+    tell_model,
+    told_by_weights,
+)
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance_of
@@ -45,6 +54,7 @@ def predict(
     align: bool = False,
     check: bool = True,
     known: Known | None = None,
+    prior: Prior | None = None,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,
@@ -82,9 +92,15 @@ def predict(
         Whether noise, widths and registration of the stars are looked at before, shortly; see
         `praesepe.check`.
     known : mapping, optional
-        What the model is told and is not measured on images, ``a_v``, ``foreground_a_v`` or
-        ``log_distance``: a value or a column of the catalog, with an error or without:
-        ``{"a_v": (0.4, 0.1)}``, ``{"a_v": "AV_CMD"}``.
+        What is known of the clusters: a value or a column of the catalog, with an error or
+        without: ``{"a_v": (0.4, 0.1)}``, ``{"a_v": "AV_CMD"}``. The model is told ``a_v``,
+        ``foreground_a_v`` and ``log_distance`` where it has these conditions; of other quantities
+        that it infers the draws are weighted, which needs an error.
+    prior : mapping, optional
+        What is expected of the clusters in place of the training's prior, by quantity:
+        ``"uniform:LOW:HIGH"`` or ``"normal:MEAN:DEVIATION"`` of the quantity,
+        ``"exponential:SCALE"`` or ``"power:POWER"`` of the number whose logarithm it may be
+        (dN/dM ~ M^-2: ``{"log_mass": "power:-2"}``). Draws are weighted by it.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.
@@ -124,13 +140,15 @@ def predict(
     of_images, of_catalog = split_reading(predict, reading, catalog)
     out, regions, samples = _checked_outputs(out, regions, samples, overwrite=overwrite)
     estimator = Estimator.load(model, device=device)
-    sampling = Sampling(estimator.infers, n_samples, seed)
+    weighting = make_reweighting(estimator, prior or {})
+    sampling = Sampling(estimator.infers, n_samples, seed, weighting)
     mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
     measured = None
     if check or align:
         mosaic, measured = prepared(mosaic, align=align)
     clusters = Catalog.read(catalog, **of_catalog)
     told = tell_model(estimator, mosaic, measured, known or {}, clusters.table)
+    sampling = sampling.knowing(by_weights(estimator, known or {}, clusters.table))
     positions = clusters.on(mosaic)
     made_by = _made_by(estimator, mosaic, clusters, sampling, command, told)
     _say_before(clusters, sampling, estimator, made_by, out)
@@ -153,6 +171,7 @@ def _made_by(
     told: Told,
 ) -> dict[str, Any]:
     """What the table's metadata say of its origin."""
+    all_told = told.meta | told_by_weights(sampling.weighting)
     return provenance_of(
         model.survey,
         model=model,
@@ -162,7 +181,8 @@ def _made_by(
         n_samples=int(sampling.n_samples),
         pixels_of=mosaic.band(clusters.pixels_of or mosaic.pixel_band).label,
         images={name: band.taken for name, band in mosaic.bands.items() if band.taken},
-        **({"told": told.meta} if told.values else {}),
+        prior=sampling.weighting.meta,
+        **({"told": all_told} if all_told else {}),
     )
 
 

@@ -107,6 +107,9 @@ class Result:
     def samples(self) -> NDArray[np.float32]:
         """Posterior draws, shape (n, n_samples, quantity); NaN where nothing was measured.
 
+        They all count the same: where a prior was given, or something is known, they were drawn
+        again from the weighted ones, so that some come more than once.
+
         Raises
         ------
         InputError
@@ -186,7 +189,13 @@ class Result:
             images, conditions = self.told.inputs(self.model, stamp, again, row)
             asked = self.model.predict(images, conditions=conditions, n_samples=1)
             found.append(asked.log_prob(part))
-        return np.concatenate(found).reshape(points.shape[:-1])
+        density = np.concatenate(found)
+        if weighting := self.sampling.weighting:
+            block = infer_block(self.model, stamp, self.told, self.sampling, row)
+            at_points = weighting.log_weights(many[None], np.array([row]))[0]
+            mean = block.log_mean_weight[0]
+            density += (at_points - (mean if np.isfinite(mean) else np.nan)).astype(np.float32)
+        return density.reshape(points.shape[:-1])
 
     def plot(self, row: int = 0) -> Figure:
         """Corner figure of one cluster's posterior, titled with the cluster and the model.

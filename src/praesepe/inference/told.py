@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, check_number, listed, unknown
+from praesepe.inference.priors import Reweighting, check_inside, trained_or_refuse
 from praesepe.network.conditions import KINDS, PRESENT
 from praesepe.network.estimator import Estimator
 from praesepe.survey import Survey
@@ -166,18 +167,60 @@ def tell_model(
     return Told(mosaic.band_names, values, sources)
 
 
+def by_weights(
+    model: Estimator, known: Known, catalog: Table
+) -> dict[str, tuple[NDArray[np.float64], float]]:
+    """Values and errors of what is known, inferred, and not told to the model.
+
+    Raises
+    ------
+    InputError
+        Where the error is missing, or a value lies outside what the model was trained with.
+    """
+    found = {}
+    for name, what in known.items():
+        value, error = _value_and_error(what)
+        if _is_told(model, name, error) or name not in model.infers:
+            continue  # `tell_model` takes it, or refuses it
+        trained = trained_or_refuse(model, name, what)
+        numbers = _numbers(name, value, catalog)
+        error = check_number(f"error of {name}", error, 0, whole=False)
+        if error == 0:
+            raise InputError(
+                f"{name!r} is given without an error, but model {model.name!r} is not told it: "
+                "draws are weighted by how far they are from the value, in units of its error",
+                given={name: what},
+                remedy="give an error",
+                code=f"known={{{name!r}: ({value!r}, 0.1)}}",
+            )
+        check_inside(f"known {name}", numbers, trained, model)
+        found[name] = (numbers, error)
+    return found
+
+
+def _value_and_error(what: Any) -> tuple[Any, Any]:
+    return what if isinstance(what, tuple) else (what, 0.0)
+
+
+def _is_told(model: Estimator, name: str, error: Any) -> bool:
+    names = {condition.name for condition in model.card.conditions} - {PRESENT}
+    return name in names and (not error or f"{name}_error" in names)
+
+
 def _given(
     model: Estimator, known: Known, names: Sequence[str], catalog: Table
 ) -> dict[str, NDArray[np.float64]]:
-    """Values and errors of what the user knows, each of shape () or (row,)."""
+    """Values and errors of what the model is told, each of shape () or (row,)."""
     found: dict[str, NDArray[np.float64]] = {}
     for name, what in known.items():
-        value, error = what if isinstance(what, tuple) else (what, 0.0)
-        if name not in names or (error and f"{name}_error" not in names):
+        value, error = _value_and_error(what)
+        if not _is_told(model, name, error):
+            if name in model.infers:
+                continue  # by `by_weights`
             raise InputError(
                 f"model {model.name!r} is not told {name!r}{' with an error' if error else ''}",
                 given={name: what},
-                allowed=tuple(names),
+                allowed=tuple(dict.fromkeys((*names, *model.infers))),
             )
         found[name] = _numbers(name, value, catalog)
         if f"{name}_error" in names:
@@ -224,6 +267,14 @@ def _ways(
         yield "survey", np.array(np.log10(survey.distance_pc))
     elif name == "foreground_a_v" and isinstance(survey.galaxy.foreground_a_v, float):
         yield "survey", np.array(survey.galaxy.foreground_a_v)
+
+
+def told_by_weights(weighting: Reweighting) -> dict[str, Any]:
+    """What is known and told by weights, for the metadata of a table."""
+    return {
+        name: {"value": _plain(value), "error": error, "from": "given, by weights"}
+        for name, (value, error) in weighting.known.items()
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -56,6 +56,15 @@ class Posterior:
         n, n_samples = self.samples.shape[:2]
         return f"<Posterior of {n} clusters: {n_samples} draws of {', '.join(self.names)}>"
 
+    def weighted(self, weights: ArrayLike) -> Posterior:
+        """The same draws, of which each counts as much as its weight (n, n_samples) says.
+
+        Probabilities of categories are those of the weighted draws; `log_prob` stays what it is.
+        """
+        return Posterior(
+            self.samples, self.out_of_domain, self._log_prob, self.names, weights=weights
+        )
+
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """What the last axis holds, as the registry describes it."""

@@ -145,9 +145,9 @@ def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic, survey: Surv
     one = {"F475W": mosaic.images["F475W"]}
     with pytest.raises(InputError, match="F475W alone: one color at least"):
         predict(model, one, catalog)
-    with pytest.raises(InputError, match="is not told 'log_mass'") as raised:
-        predict(model, mosaic.images, catalog, known={"log_mass": 3.0})
-    assert raised.value.allowed == tuple(CONDITIONS[1:])
+    with pytest.raises(InputError, match="is not told 'log_distance'") as raised:
+        predict(model, mosaic.images, catalog, known={"log_distance": 6.0})
+    assert raised.value.allowed == (*CONDITIONS[1:], "log_age", "log_mass", "log_rh")
     with pytest.raises(InputError, match="unknown column of the catalog 'AVV'"):
         predict(model, mosaic.images, catalog, known={"a_v": "AVV"})
     with pytest.raises(InputError, match="error of a_v = -1"):
