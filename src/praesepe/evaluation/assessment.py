@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from praesepe.blocks import Block, blocks_of, map_blocks
 from praesepe.errors import InputError, check_number, listed
 from praesepe.evaluation.bins import usable
+from praesepe.evaluation.detection import detection_metrics
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
@@ -19,6 +20,7 @@ from praesepe.network.estimator import Estimator
 from praesepe.network.noise import MOST_DRAWS
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import now, provenance_of
+from praesepe.quantities import OBJECT_CLASS
 from praesepe.rng import check_seed
 from praesepe.sky.contents import check_contents
 from praesepe.sky.simulator import Simulator
@@ -67,7 +69,9 @@ class Evaluation(Mapping[str, Any]):
         words = []
         for quantity in self.recovery.quantities:
             values, unit = everything[quantity.name], quantity.residual_unit
-            if quantity.is_categorical:
+            if quantity == OBJECT_CLASS and "detection" in self.metrics:
+                words += _told(self.metrics["detection"])
+            elif quantity.is_categorical:
                 words.append(f"{quantity.word}: accuracy {values['accuracy']:.2f}")
             else:
                 words.append(
@@ -190,11 +194,17 @@ def evaluate(
     bands = _checked_bands(estimator, bands)
     task = _Task(estimator, seed, nuisances, n_samples, bands, setup if workers == 1 else None)
     parts = map_blocks(task, blocks_of(n), workers=workers)
-    recovery = Recovery.joined(list(Counter(n, progress).each(parts, len)))
+    has_class = OBJECT_CLASS.name in estimator.infers
+    count = Counter((1 + has_class) * n, progress)
+    recovery = Recovery.joined(list(count.each(parts, len)))
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
     metrics["learned"] = relative_errors(
         recovery.percentiles[1], recovery.truth, recovery.names, estimator.card.priors
     )
+    if has_class:
+        others = map_blocks(replace(task, contaminants=True), blocks_of(n), workers=workers)
+        background = Recovery.joined(list(count.each(others, len)))
+        metrics["detection"] = detection_metrics(recovery, background)
     settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
     settings |= {"n_samples": n_samples, **({"bands": list(bands)} if bands else {})}
     made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
@@ -202,6 +212,16 @@ def evaluate(
     if out is not None:
         evaluation.save(out, overwrite=overwrite)
     return evaluation
+
+
+def _told(detection: dict[str, Any]) -> list[str]:
+    """The class in words, at the highest of the rates that are a per cent or less."""
+    return [
+        f"class: {at['completeness']:.2f} of the clusters are found where {at['rate']:g} of the "
+        f"stamps without one are taken for one"
+        for at in detection["at_rates"]
+        if at["rate"] <= 0.01
+    ][:1]
 
 
 def _checked_bands(model: Estimator, bands: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -237,15 +257,18 @@ class _Task:
     n_samples: int
     bands: tuple[str, ...] | None
     setup: Setup | None
+    contaminants: bool = False
 
     def __call__(self) -> Callable[[Block], Recovery]:
         survey, device = self.estimator.survey, self.estimator.device
+        if self.contaminants:
+            survey = survey.with_values(contaminants={"fraction": 1.0})
         simulator = Simulator(
             survey,
             device=device,
             seed=self.seed,
             nuisances=self.nuisances,
-            contaminants=False,
+            contaminants=self.contaminants,
             setup=self.setup,
         )
 

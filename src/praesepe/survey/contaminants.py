@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -38,7 +38,7 @@ class ContaminantShares(SurveySettings):
 class Contaminants(SurveySettings):
     """Stamps without a cluster in their middle, from which a model learns what is none."""
 
-    fraction: Annotated[float, Field(ge=0, le=0.9)] = Field(
+    fraction: Fraction = Field(
         0.0, description="share of the stamps; 0: every stamp has a cluster in its middle"
     )
     shares: ContaminantShares = ContaminantShares()

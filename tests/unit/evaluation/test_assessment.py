@@ -16,9 +16,10 @@ from scipy import stats
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.evaluation import PRODUCTS, Recovery, evaluate, metrics_of
+from praesepe.evaluation.detection import detection_metrics
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
-from praesepe.quantities import Quantity, register, unregister
+from praesepe.quantities import CONTAMINANT, Quantity, register, unregister
 from praesepe.report.demo import run_demo
 from praesepe.sky.contents import contents_of
 from praesepe.sky.stamps import Mocks
@@ -253,6 +254,60 @@ def test_a_model_that_knows_contaminants_is_judged_on_clusters(tiny: Estimator) 
     assert len(recovery) == 8
     assert np.isfinite(recovery.truth).all()
     assert (recovery.extra["contaminant"] == 0).all()
+
+
+def test_a_model_that_infers_the_class_is_judged_on_contaminants_too(tiny: Estimator) -> None:
+    survey = tiny.survey.with_values(
+        contaminants={"fraction": 0.5, "off_center_px": (3.0, 6.0)},
+        network={"infers": ("log_age", "log_mass", "object_class", "log_visibility")},
+    )
+    seen: list[tuple[int, int]] = []
+    evaluation = evaluate(
+        Estimator.untrained(survey, encoder="tiny"),
+        n=70,  # more than a batch of the network: all of it has no age
+        seed=2,
+        n_samples=20,
+        progress=lambda *at: seen.append(at),
+    )
+    detection = evaluation["detection"]
+    assert detection["n_background"] == 70
+    assert set(detection["mistaken"]) <= set(CONTAMINANT.categories[1:])
+    assert [at["rate"] for at in detection["at_rates"]] == [0.1]
+    assert seen[-1] == (140, 140)
+    assert np.isfinite(evaluation.recovery.truth).all()
+    json.dumps(evaluation.metrics, allow_nan=False)
+
+
+def test_completeness_is_that_at_a_rate_of_false_positives() -> None:
+    def seen(probability: np.ndarray, **extra: np.ndarray) -> Recovery:
+        n = len(probability)
+        empty = np.zeros((n, 1))
+        return Recovery(
+            ("object_class",),
+            empty,
+            np.zeros((3, n, 1)),
+            empty,
+            np.zeros(n),
+            np.zeros(n),
+            {"object_class": np.stack((1 - probability, probability), 1)},
+            extra,
+        )
+
+    rng = np.random.default_rng(1)
+    kind = np.repeat([1, 3], 2000)
+    mistaken = np.where(kind == 1, 0.5 * rng.random(4000), rng.random(4000))
+    log_visibility = np.repeat([0.2, 1.2], 1000)
+    clusters = seen(np.repeat([0.4, 0.97], 1000), log_visibility=log_visibility)
+    found = detection_metrics(clusters, seen(mistaken, contaminant=kind))
+    assert found["mistaken"] == {"empty": 0, "star": pytest.approx(0.5, abs=0.04)}
+    at = {one["rate"]: one for one in found["at_rates"]}
+    assert list(at) == [0.1, 0.01, 0.001]
+    assert at[0.1]["threshold"] == pytest.approx(0.8, abs=0.02)
+    assert at[0.1]["completeness"] == 0.5
+    assert at[0.1]["completeness_visible"] == 1
+    assert at[0.1]["by_log_visibility"] == {"0.0_0.5": 0.0, "1.0_1.5": 1.0}
+    assert at[0.01]["threshold"] == pytest.approx(0.98, abs=0.004)
+    assert at[0.01]["completeness"] == 0
 
 
 def test_bad_arguments(gaussian: Gaussian, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class FlowHead(Head):
             known = ~some.isnan().any(1)
             if bool(known.all()):
                 total = total + flow(context).log_prob(some)
-            else:
+            elif bool(known.any()):
                 total[known] = total[known] + flow(context[known]).log_prob(some[known])
         for place, logits in self.logits.items():
             value = values[:, int(place)]
