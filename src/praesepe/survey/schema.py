@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from praesepe.errors import InputError, unknown
-from praesepe.quantities import Quantity
+from praesepe.quantities import CONTAMINANT, OBJECT_CLASS, Quantity
 from praesepe.survey.bands import Band
 from praesepe.survey.clusters import ClusterPrior, range_of
 from praesepe.survey.contaminants import Contaminants
@@ -85,6 +85,16 @@ class Survey(SurveySettings):
             raise ValueError(
                 f"clusters.center_shift_px = {self.clusters.center_shift_px:g}: it may be a "
                 f"quarter of a stamp, 0 to {size / 4:g} px"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_several(self) -> Self:
+        classes = {CONTAMINANT.name, OBJECT_CLASS.name} & set(self.network.infers)
+        if classes and self.contaminants.fraction == 0:
+            raise ValueError(
+                f"network.infers has {', '.join(sorted(classes))}, but contaminants.fraction = 0: "
+                "every stamp has a cluster in its middle; give a fraction, such as 0.3"
             )
         return self
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from praesepe.errors import InputError
+from praesepe.mocks.sets import simulate
+from praesepe.mocks.stamps import MockArrays
 from praesepe.quantities import CONTAMINANT
 from praesepe.sky.contaminants import ARTEFACT, GALAXY, GROUP, NONE, OFF_CENTER, STAR
 from praesepe.sky.instrument.artefacts import ARTEFACTS, Detection, Draws
@@ -262,3 +264,22 @@ def test_a_contaminant_can_be_given_by_name_or_number(simulator):
 def test_impossible_contaminants_are_refused(survey, settings, match):
     with pytest.raises(InputError, match=match):
         survey.with_values(contaminants=settings)
+
+
+def test_a_class_cannot_be_inferred_where_there_is_one_alone(survey):
+    infers = {"infers": ("log_age", "object_class")}
+    assert survey.with_values(network=infers).contaminants.fraction == FRACTION
+    with pytest.raises(InputError, match="has object_class, but contaminants"):
+        survey.with_values(network=infers, contaminants={"fraction": 0.0})
+
+
+@pytest.mark.parametrize("name", ["mocks.fits", "mocks.zarr"])
+def test_a_set_in_a_file_tells_the_kinds_and_nothing_of_clusters(survey, tmp_path, name):
+    mocks = simulate(survey, n=24, seed=2)
+    mocks.save(tmp_path / name)
+    truth = MockArrays.read(tmp_path / name).truth
+    assert set(truth["contaminant"]) <= set(range(len(KINDS)))
+    assert 0 < (truth["contaminant"] > 0).sum() < 24
+    np.testing.assert_array_equal(np.isnan(truth["log_age"]), truth["object_class"] == 0)
+    np.testing.assert_array_equal(truth["log_visibility"], mocks.truth["log_visibility"])
+    assert "3: star" in mocks.truth["contaminant"].description
