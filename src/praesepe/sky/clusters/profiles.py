@@ -246,8 +246,8 @@ def even_positions(
         The clusters.
     n_points : int
         Points of each cluster.
-    relative_mass : Tensor, shape (cluster,), optional
-        Mass of the stars that give this light over the mean mass; without it there is no
+    relative_mass : Tensor, shape (cluster, n_points), optional
+        Mass of the stars that give a point's light over the mean mass; without it there is no
         segregation.
     fractions : tuple of Tensor, shape (cluster,), optional
         The points share the light between the radii that have these fractions of it inside.
@@ -266,7 +266,7 @@ def even_positions(
         survival = survival * (high - low) + (1 - high)
     radius = _radii(profile, survival)
     if relative_mass is not None and bool((profile.segregation != 0).any()):
-        radius *= (relative_mass**-profile.segregation)[:, None]
+        radius *= relative_mass ** -profile.segregation[:, None]
     turns = step.double() * (0.5 * (3 - math.sqrt(5.0)))
     angle = (2 * math.pi * turns.frac()).float()
     position = (torch.stack((torch.cos(angle), torch.sin(angle)))[:, None] * radius).flatten(1)
