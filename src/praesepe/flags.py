@@ -25,6 +25,7 @@ class Flag(IntFlag):
     OUT_OF_DOMAIN = 64
     SATURATED = 128
     FEW_DRAWS = 256
+    SECOND_MODE = 512
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,6 +53,10 @@ _DESCRIPTIONS = {
     Flag.FEW_DRAWS: (
         "the posterior hardly reaches what the prior, or what is known, allows: fewer than 100 "
         "draws count; no values where none does"
+    ),
+    Flag.SECOND_MODE: (
+        "a second age, or age and extinction, holds more than 15 % of the posterior: percentiles "
+        "do not show it, see the columns of the modes"
     ),
 }
 

@@ -16,6 +16,7 @@ def test_the_bits_are_those_of_every_table_written_so_far() -> None:
         "OUT_OF_DOMAIN": 64,
         "SATURATED": 128,
         "FEW_DRAWS": 256,
+        "SECOND_MODE": 512,
     }
     assert NO_VALUE == 1 + 2 + 8
 

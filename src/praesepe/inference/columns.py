@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import listed
 from praesepe.flags import Flag
+from praesepe.inference.modes import axes_of
 from praesepe.network.posterior import weighted_percentile
-from praesepe.quantities import Context, Quantity, reported
+from praesepe.quantities import Context, Quantity, get, reported
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -123,8 +124,25 @@ def output_columns(infers: Sequence[str]) -> dict[str, Column]:
     dict of str to Column
         In the order of the table.
     """
-    measured = (column for quantity in reported(infers) for column in columns_of(quantity))
-    return {column.name: column for column in measured} | OTHER_COLUMNS
+    measured = [column for quantity in reported(infers) for column in columns_of(quantity)]
+    every = (*measured, *mode_columns(infers))
+    return {column.name: column for column in every} | OTHER_COLUMNS
+
+
+def mode_columns(infers: Sequence[str]) -> tuple[Column, ...]:
+    """What is told of the modes of a posterior; nothing where no age is inferred."""
+    axes = [get(name) for name in axes_of(infers)]
+    if not axes:
+        return ()
+    which = {"mode": "the highest mode", "mode2": "the other mode that holds most"}
+    plane = " and ".join(quantity.word for quantity in axes)
+    columns = [Column("n_modes", None, f"number of modes of the posterior of {plane}")]
+    for mode, words in which.items():
+        for q in axes:
+            name, about = f"{q.name}_{mode}", f"{q.description}; at {words}"
+            columns.append(Column(name, q.unit, about, q.decimals))
+        columns.append(Column(f"{mode}_share", None, f"share of the posterior in {words}"))
+    return tuple(columns)
 
 
 def summarise(
@@ -181,6 +199,9 @@ def empty_columns(n: int, infers: Sequence[str]) -> Columns:
         for quantity in reported(infers)
         for column in columns_of(quantity)
     }
+    columns |= {column.name: np.full(n, np.nan) for column in mode_columns(infers)}
+    if "n_modes" in columns:
+        columns["n_modes"] = np.zeros(n, dtype=np.int32)
     columns["flags"] = np.zeros(n, dtype=np.int32)
     columns["missing_fraction"] = np.full(n, np.nan)
     return columns

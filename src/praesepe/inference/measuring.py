@@ -13,6 +13,7 @@ from praesepe import quantities
 from praesepe.errors import check_number
 from praesepe.flags import Flag
 from praesepe.inference.columns import Columns, ModelContext, empty_columns, summarise
+from praesepe.inference.modes import SECOND_SHARE, axes_of, find_modes
 from praesepe.inference.priors import (
     Reweighting,
     counting,
@@ -115,16 +116,21 @@ def infer_block(
             posterior.probabilities,
             posterior.weights,
         )
+        flags[used] = stamps.flags[used] | _posterior_flags(posterior, model, priors)
+        if axes_of(infers):
+            modes = find_modes(posterior.samples, infers, model.card.priors, posterior.weights)
+            summary |= modes.columns
+            flags[used] |= np.where(modes.shares[:, 1] > SECOND_SHARE, Flag.SECOND_MODE, 0)
         for name, column in summary.items():
             values[name][used] = column
-        flags[used] = stamps.flags[used] | _posterior_flags(posterior, model, priors)
         if log_weights is not None:
             log_mean_weight[used] = log_mean(log_weights)
             flags[used] |= np.where(counting(log_weights) < LEAST_COUNTING, Flag.FEW_DRAWS, 0)
             none = used[np.isneginf(log_mean_weight[used])]
             draws[none], std[none] = np.nan, np.nan
-            for name in summary:
-                values[name][none] = np.nan
+            for name, empty in empty_columns(none.size, infers).items():
+                if name in summary:
+                    values[name][none] = empty
     values["flags"] = flags
     return MeasuredBlock(values, draws, std, log_mean_weight)
 

@@ -136,6 +136,8 @@ def test_predict_honours_a_prior(model: Estimator, inputs: Any, tmp_path: Path) 
     assert low.meta["prior"] == usual.meta["prior"] | prior
     assert (low["a_v_p50"] < usual["a_v_p50"] - 0.3)[:3].all()
     assert low["a_v_p50"].mask[3]
+    assert (low["a_v_mode"] < usual["a_v_p50"])[:3].all()
+    assert (low["n_modes"] > 0).tolist() == [True] * 3 + [False]
     np.testing.assert_allclose(np.median(low.samples[:3, :, 3], 1), low["a_v_p50"][:3], atol=0.03)
     np.testing.assert_allclose(low.std[:3], low.samples[:3].std(1), rtol=0.15)
     np.testing.assert_allclose(low.weights.sum(1), 1, rtol=1e-5)
@@ -160,6 +162,8 @@ def test_what_the_posterior_hardly_reaches_is_flagged(model: Estimator, inputs: 
     nothing = predict(model, *inputs, **settings, prior=never)
     assert (nothing["flags"][:3] & Flag.FEW_DRAWS).all()
     assert nothing["a_v_p50"].mask.all()
+    assert nothing["a_v_mode"].mask.all()
+    assert (nothing["n_modes"] == 0).all()
     assert np.isnan(nothing.samples).all()
     assert np.isnan(nothing.log_prob(0, [8.0, 3.0, -0.5, 1.0]))
 
