@@ -306,7 +306,8 @@ def _from_file(text: str, name: str, hdu: str | None, *, lasts: bool = True) -> 
             )  # fmt: skip
         check_fits(plain, label)
         try:
-            with fits.open(plain) as hdus:
+            # a file of our own: astropy leaves its own open where a header cannot be read
+            with Path(plain).open("rb") as file, fits.open(file) as hdus:
                 source = _read(
                     hdus,
                     plain,
