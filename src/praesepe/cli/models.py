@@ -116,7 +116,8 @@ def train(
         if checkpoint.is_file():
             say_note(f"Go on later with the same command and --resume; {out} holds a checkpoint.")
         raise
-    say(f"Set-up took {progress.setup_seconds:.0f} s, training {progress.seconds:.0f} s.")
+    seconds = training.metrics[-1]["seconds"]
+    say(f"Set-up took {progress.setup_seconds:.0f} s, training {seconds:.0f} s.")
     say(f"Validation loss at the end: {training.metrics[-1]['valid_loss']}.")
     _say_learned(training.learned)
     _say_what_next(out, seed, described)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,23 @@ PRESETS = {
 }
 
 
-class ResNet(nn.Module):
+class Encoder(nn.Module):
+    """What turns a stamp into features; a new one is a subclass, named in `ENCODERS`.
+
+    Attributes
+    ----------
+    features : int
+        Length of the output.
+    """
+
+    features: int
+
+    def forward(self, x: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Map stamps (n, band, y, x), and features of conditions, to features (n, `features`)."""
+        raise NotImplementedError
+
+
+class ResNet(Encoder):
     """Residual encoder.
 
     Parameters
@@ -68,8 +85,6 @@ class ResNet(nn.Module):
 
     def __init__(self, n_bands: int, preset: str = "small", conditions: int = 0) -> None:
         super().__init__()
-        if preset not in PRESETS:
-            raise unknown("encoder", preset, PRESETS)
         p = PRESETS[preset]
         channels, kernel, stride = p.stem
         layers: list[nn.Module] = [
@@ -239,3 +254,20 @@ def fused(network: nn.Module) -> nn.Module:
                 parent[i] = fuse_conv_bn_eval(layer, following)
                 parent[i + 1] = nn.Identity()
     return copied
+
+
+def _resnet(preset: str, n_bands: int, conditions: int) -> Encoder:
+    return ResNet(n_bands, preset, conditions)
+
+
+ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
+    name: partial(_resnet, name) for name in PRESETS
+}
+"""What makes the encoders, by name, from numbers of bands and of features of conditions."""
+
+
+def make_encoder(name: str, n_bands: int, conditions: int) -> Encoder:
+    """Make an encoder with random weights; raise `InputError` where there is none of the name."""
+    if name not in ENCODERS:
+        raise unknown("encoder", name, ENCODERS)
+    return ENCODERS[name](n_bands, conditions)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from praesepe.errors import InputError, listed
 from praesepe.network.conditions import ConditionEmbedding
-from praesepe.network.encoders import ResNet, fused
+from praesepe.network.encoders import fused, make_encoder
 from praesepe.network.heads.registry import make_head
 from praesepe.network.schema import ModelCard
 from praesepe.network.transform import LabelTransform, StampTransform
@@ -43,7 +43,7 @@ class ClusterNet(nn.Module):
             ranges = {entry.name: (entry.low, entry.high) for entry in card.conditions}
             self.conditions = ConditionEmbedding(ranges, len(card.bands))
             told = self.conditions.features
-        self.encoder = ResNet(len(card.bands), card.encoder.name, conditions=told)
+        self.encoder = make_encoder(card.encoder.name, len(card.bands), told)
         self.features = features = self.encoder.features + told
         self.head = make_head(card.head.name, features, self.labels.axes, card.head.settings)
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

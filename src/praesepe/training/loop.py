@@ -147,11 +147,11 @@ def _loop(run: Run, signals: Signals) -> None:
     saved = logged = time.monotonic()
     while (progress := run.progress) < 1:
         began = time.monotonic()
-        if run.step % settings.valid_every == 0:
+        made_in_set_up = run.first_batch is not None
+        if run.step % settings.valid_every == 0 and not made_in_set_up:
             run.validate()
 
         ready = time.monotonic()
-        made_in_set_up = run.first_batch is not None
         batch = run.next_batch()
         run.set_learning_rate(progress)
         run.freeze_batch_norms(progress)

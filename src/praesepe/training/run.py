@@ -154,7 +154,7 @@ class Run:
 
         def tell(stage: str, done: int) -> None:
             if setup is not None:
-                setup(stage, done, 3)
+                setup(stage, done, 4)
 
         settings, infers = self.settings, self.estimator.infers
         tell("tables of stars", 0)
@@ -184,6 +184,9 @@ class Run:
         if self.progress < 1:
             tell("star fields of the training", 2)
             self.first_batch = self.source.batch(self.step)
+            if self.step % settings.valid_every == 0:
+                tell("first validation", 3)
+                self.validate()
         seconds = time.monotonic() - began
         log.info("set-up took %.1f s, which are not counted as training", seconds)
 
@@ -348,10 +351,7 @@ class Run:
         return relative_errors(posterior.percentile(50), truth, model.infers, model.card.priors)
 
     def _present_mass(self) -> MassCurve:
-        """That of the survey's stars; labels may be tuned to the initial model's."""
-        start = None if self.labelled is None else self.initial
-        if start is not None and start.card.present_mass is not None:
-            return start.card.present_mass
+        """That of the survey's stars."""
         log_age, fraction = present_mass_curve(self.survey)
         return MassCurve(
             log_age=tuple(np.round(log_age, 4).tolist()),

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from praesepe.errors import InputError
-from praesepe.network.encoders import PRESETS, RadialPooling, ResidualBlock, ResNet, fused
+from praesepe.network.encoders import (
+    PRESETS,
+    RadialPooling,
+    ResidualBlock,
+    ResNet,
+    fused,
+    make_encoder,
+)
 
 CASES = [
     (preset, bands, side)
@@ -119,9 +126,9 @@ def test_rings_tell_where_a_star_lies(generator: torch.Generator) -> None:
     assert (near - far).abs().max() > 0.02
 
 
-def test_an_unknown_preset_is_named() -> None:
+def test_an_unknown_encoder_is_named() -> None:
     with pytest.raises(InputError, match=r"'smal'.*'small'.*'tiny'"):
-        ResNet(3, "smal")
+        make_encoder("smal", 3, 0)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "small"])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from praesepe import quantities
 from praesepe.errors import InputError
-from praesepe.network.encoders import PRESETS
+from praesepe.network.encoders import ENCODERS, Encoder
 from praesepe.network.estimator import Estimator
 from praesepe.network.heads.base import Axis, Head
 from praesepe.network.heads.flow import FlowHead
@@ -41,7 +41,7 @@ def category() -> Iterator[Quantity]:
 # The contract: every head on every encoder
 
 
-COMBINATIONS = [(head, encoder) for head in HEADS for encoder in PRESETS]
+COMBINATIONS = [(head, encoder) for head in HEADS for encoder in ENCODERS]
 
 
 def make_estimator(survey: Survey, head: str, encoder: str, *infers: str) -> Estimator:
@@ -147,6 +147,28 @@ def test_a_saved_model_answers_with_the_same_bits_in_any_company(
     np.testing.assert_array_equal(
         np.isfinite(whole.mean), np.broadcast_to(numbers, (70, len(names)))
     )
+
+
+def test_a_new_encoder_is_one_entry(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Averages(Encoder):
+        """The mean of every band, and what is known."""
+
+        def __init__(self, n_bands: int, conditions: int) -> None:
+            super().__init__()
+            self.features = 7
+            self.linear = torch.nn.Linear(n_bands + conditions, 7)
+
+        def forward(self, x: Tensor, conditions: Tensor | None = None) -> Tensor:
+            means = x.mean((-2, -1))
+            told = means if conditions is None else torch.cat((means, conditions), 1)
+            return self.linear(told)
+
+    monkeypatch.setitem(ENCODERS, "averages", Averages)
+    for conditions in ((), ("depth",)):
+        model = Estimator.untrained(survey, encoder="averages", conditions=conditions)
+        answered = model.predict(some_stamps(5), n_samples=4)
+        assert answered.samples.shape == (5, 4, 3)
+        assert model.card.encoder.name == "averages"
 
 
 # The grid

@@ -596,7 +596,7 @@ def test_another_run_is_not_resumed(
     assert {p.name: p.read_bytes() for p in begun.iterdir() if p.is_file()} == before
 
 
-def test_a_folder_in_use_is_refused(
+def test_a_folder_that_holds_a_training_is_refused(
     begun: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "SimulatedSource", None)  # refused before the costly part
@@ -937,8 +937,9 @@ def test_set_up_is_told_and_not_counted(
             setup=lambda *stage: stages.append(stage),
             **QUICK,
         )
-    assert [stage[1:] for stage in stages] == [(0, 3), (1, 3), (2, 3)]
+    assert [stage[1:] for stage in stages] == [(0, 4), (1, 4), (2, 4), (3, 4)]
     assert stages[0][0] == "tables of stars"
+    assert stages[-1][0] == "first validation"
     assert "set-up took 20.0 s" in caplog.text
     assert told[-1]["seconds"] == pytest.approx(0.4)
 
@@ -964,12 +965,15 @@ def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
     assert estimator.card.runs[-1].data == "labelled clusters"
     fraction = estimator.present_mass_fraction([6.6, 10.0])
     assert 1 >= fraction[0] > fraction[1] > 0.3
-    # That of a model that it starts from counts more.
+    # It is the survey's, whatever that of a model from which the training starts.
     first = Estimator.untrained(survey, encoder="tiny")
     first.describe(present_mass={"log_age": [7.0, 9.0], "fraction": [0.9, 0.7]})
     start = {"initial": first, "steps": 1, "batch_size": 32, "valid_size": 64}
-    tuned = train_into(survey, tmp_path / "tuned", labelled=labelled, **start)
-    np.testing.assert_allclose(Estimator.load(tuned).present_mass_fraction(8.0), 0.8)
+    tuned = Estimator.load(train_into(survey, tmp_path / "tuned", labelled=labelled, **start))
+    assert tuned.present_mass_fraction([6.6, 10.0]).tolist() == fraction.tolist()
+    salpeter = make_survey(clusters={"stars": {"imf": "salpeter1955"}})
+    other = Estimator.load(train_into(salpeter, tmp_path / "o", labelled=labelled, **start))
+    assert other.present_mass_fraction(9.0) > tuned.present_mass_fraction(9.0) + 0.05
     # New clusters of the same kind are familiar, though only 200 were seen.
     images, _ = toy_set(400, survey, 5)
     assert (estimator.predict(images, n_samples=1).out_of_domain > 1).mean() < 0.05
