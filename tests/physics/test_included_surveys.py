@@ -53,7 +53,8 @@ def test_six_bands_of_phat_have_the_optics_of_three():
 
 def test_the_infrared_noise_of_an_empty_stamp_is_correlated():
     """At 1 to 4 pixels, of native pixels of 0.128 arcsec on a grid of 0.05."""
-    survey = load_survey("phat6")
+    plain = {"nuisance": {"noise_correlation": (1, 1)}, "detector": {"gaps": 0, "cosmic_rays": 0}}
+    survey = load_survey("phat6").with_values(observation=plain)
     empty = torch.zeros((200, 6, 64, 64))
     stamps = Detector(survey).expose(empty, generator=torch.Generator().manual_seed(3))
     stamps = (stamps - stamps.mean(dim=(-1, -2), keepdim=True)).double()

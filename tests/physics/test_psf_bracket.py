@@ -19,7 +19,7 @@ RADII_ARCSEC = (0.1, 0.2)
 BELOW, ABOVE = 0.05, 0.06
 """What the encircled energy is to reach on either side of the nominal one."""
 
-WIDE = {"blur_px": (-0.6, 0.6), "halo_share": (-0.13, 0.1), "focus_nm": 15.0}
+WIDE = load_survey("phat6").observation.nuisance.model_dump()
 FILES = {
     "F336W": "PSFSTD_WFC3UV_F336W.fits",
     "F475W": "ACS_WFC_F475W.fits",
