@@ -21,6 +21,8 @@ from praesepe.errors import InputError, already_exists, check_number, unknown, u
 from praesepe.files import refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.domain import FeatureDomain
+from praesepe.network.heads.base import Sampler
+from praesepe.network.heads.flow_inverse import DRAWS_AT_ONCE
 from praesepe.network.heads.registry import head_settings
 from praesepe.network.net import ClusterNet
 from praesepe.network.noise import MOST_DRAWS, base_noise, row_numbers
@@ -265,7 +267,7 @@ class Estimator:
             noise = base_noise(
                 head.noise, seed=seed, rows=numbers[part], n_samples=n_samples, size=head.noise_size
             )
-            drawn = sampler(features, self._padded(noise))
+            drawn = self._drawn(sampler, features, noise)
             draws[part] = net.labels.inverse(drawn)[:n].cpu()
             context[part] = features[:n]
             if self.domain is not None:
@@ -277,6 +279,16 @@ class Estimator:
         exact = {name: torch.cat(parts).numpy() for name, parts in probabilities.items()}
         log_prob = partial(self._log_prob, context)
         return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact)
+
+    def _drawn(self, sampler: Sampler, features: Tensor, noise: Tensor) -> Tensor:
+        """Draws from noise (n, n_samples, …) and the features of a whole batch.
+
+        Rows of which each fills the processor's cache are drawn one by one, without the rest.
+        """
+        if self.device.type != "cpu" or noise.shape[1] < DRAWS_AT_ONCE:
+            return sampler(features, self._padded(noise))
+        rows = zip(features.split(1), noise.split(1), strict=False)
+        return torch.cat([sampler(feature, base) for feature, base in rows])
 
     @property
     def _batch(self) -> int:

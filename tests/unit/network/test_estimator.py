@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from praesepe.errors import InputError, PraesepeError
 from praesepe.network.estimator import Estimator, model_names
+from praesepe.network.heads.flow_inverse import DRAWS_AT_ONCE
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import checksum, digest
 from praesepe.network.transform import prior_range
@@ -135,6 +136,17 @@ def test_a_row_is_the_same_in_any_company(survey: Survey, stamps: np.ndarray, sc
         np.testing.assert_array_equal(part.samples, whole.samples[chosen])
         np.testing.assert_array_equal(part.out_of_domain, whole.out_of_domain[chosen])
         np.testing.assert_array_equal(part.log_prob(part.samples[:, 0]), density[chosen])
+
+
+def test_a_row_with_many_draws_is_the_same_in_any_company(
+    estimator: Estimator, stamps: np.ndarray
+) -> None:
+    """So many that rows are drawn one by one."""
+    together = estimator.predict(stamps[:3], n_samples=DRAWS_AT_ONCE).samples
+    alone = estimator.predict(stamps[1:2], n_samples=DRAWS_AT_ONCE, rows=[1]).samples
+    np.testing.assert_array_equal(together[1], alone[0])
+    few = estimator.predict(stamps[:3], n_samples=64).samples
+    np.testing.assert_allclose(together[:, :64], few, atol=1e-4)
 
 
 def test_the_number_of_a_row_decides(estimator: Estimator, stamps: np.ndarray) -> None:
