@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, check_type, must_be
 
 
 class Plain(NamedTuple):
@@ -79,3 +79,23 @@ def rates(array: Any, what: str) -> NDArray[np.float32]:
                 remedy="give e-/s at the survey's zero points, or plain numbers of these",
             ) from error
     return values if mask is None else np.where(mask, np.float32(np.nan), values)
+
+
+def check_tensor(name: str, value: object, shape: tuple[int | str, ...]) -> None:
+    """Refuse what is no tensor of a shape, whose axes of any size are named by letters.
+
+    Raises
+    ------
+    InputError
+        With the type or the shape that was given.
+    """
+    from torch import Tensor
+
+    allowed = f"a Tensor ({', '.join(map(str, shape))})"
+    check_type(name, value, Tensor, allowed, "torch.as_tensor makes one of an array")
+    found = tuple(value.shape)  # type: ignore[attr-defined]
+    fits = len(found) == len(shape) and all(
+        isinstance(wanted, str) or size == wanted for size, wanted in zip(found, shape, strict=True)
+    )
+    if not fits:
+        raise must_be(f"the shape of {name}", found, allowed)

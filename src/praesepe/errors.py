@@ -243,6 +243,22 @@ def must_be(
     return InputError(message, given=given, allowed=allowed, remedy=remedy, code=code)
 
 
+def check_type(
+    name: str, value: Any, types: type | tuple[type, ...], allowed: object, remedy: str = ""
+) -> Any:
+    """Return a value of one of `types`, and refuse any other, which is named by its type.
+
+    >>> check_type("survey", None, (str, Path), ("a name", "a path"))
+    Traceback (most recent call last):
+    praesepe.errors.InputError: survey is of type NoneType: it must be a name or a path
+    """
+    if isinstance(value, types):
+        return value
+    given = type(value).__name__
+    message = f"{name} is of type {given}: it must be {listed(allowed, 'or')}"
+    raise InputError(message, given=given, allowed=allowed, remedy=remedy)
+
+
 def bad_suffix(path: Path, allowed: Iterable[str], remedy: str = "", code: str = "") -> InputError:
     """The error for a file of another format, to be raised by the caller.
 

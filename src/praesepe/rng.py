@@ -17,7 +17,8 @@ def check_seed(seed: Any) -> int:
 
 def stream(seed: tuple[int, ...], device: torch.device) -> torch.Generator:
     """A random stream of its own for each tuple of integers."""
-    state = int(np.random.SeedSequence((len(seed), *seed)).generate_state(1, np.uint64)[0] >> 1)
+    words = (len(seed), *map(check_seed, seed))
+    state = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
     return torch.Generator(device).manual_seed(state)
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from astropy.table import Table
 
 import praesepe
@@ -19,6 +20,8 @@ from praesepe.cli.common import as_options
 from praesepe.errors import InputError, already_exists, listed, reason, refuse_unused, unknown
 from praesepe.images.catalog.tables import READ_SUFFIXES
 from praesepe.mocks.sets import SUFFIXES
+from praesepe.plots.posterior import plot_posterior
+from praesepe.plots.stamps import color_scale, rgb
 
 
 def test_the_message_is_made_of_what_the_error_carries() -> None:
@@ -127,8 +130,36 @@ def test_errors_carry_what_was_given_and_what_helps(repository: Path) -> None:
     assert without == []
 
 
+CAUGHT = {"unpack", "_number", "_check", "check_ages", "check_metallicities"}
+"""Functions whose ValueError is caught by what calls them, and told by an `InputError`."""
+
+
+def _bare_raises(node: ast.AST, *, caught: bool = False) -> Iterator[int]:
+    """Lines that raise Python's own errors of values where nothing catches them."""
+    if isinstance(node, ast.FunctionDef):
+        marks = " ".join(ast.unparse(one) for one in node.decorator_list)
+        caught |= "_validator" in marks or node.name in CAUGHT
+    if isinstance(node, ast.Raise) and node.exc is not None and not caught:
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        if ast.unparse(raised) in ("ValueError", "TypeError"):
+            yield node.lineno
+    catches = isinstance(node, ast.Try) and any(
+        one.type is not None and "ValueError" in ast.unparse(one.type) for one in node.handlers
+    )
+    for child in ast.iter_child_nodes(node):
+        inside = catches and isinstance(child, ast.stmt) and child in node.body  # type: ignore
+        yield from _bare_raises(child, caught=caught or inside)
+
+
+def test_no_error_of_python_itself_is_raised(repository: Path) -> None:
+    """Pydantic's validators may, and what is caught in the same function."""
+    found = [f"{path}:{line}" for path, tree in _modules(repository) for line in _bare_raises(tree)]
+    assert found == []
+
+
 SURVEY = praesepe.load_survey("phat")
 PHAT = SURVEY.band_names
+POSTERIOR = praesepe.Posterior(np.zeros((1, 4, 3), "f4"), np.zeros(1, "f4"), lambda x: x[:, 0])
 TABLE = {"ra": [10.0], "dec": [41.0], "xc": [5.0], "yc": [5.0]}
 
 
@@ -267,3 +298,47 @@ def test_no_option_is_ignored(tmp_path):
     for named, call in cases.items():
         with pytest.raises(InputError, match=f"{named}.* would be ignored"):
             call()
+
+
+@pytest.fixture(scope="module")
+def simulator() -> praesepe.Simulator:
+    return praesepe.Simulator("phat", n_fields=0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.sample(-1),
+        lambda s: s.sample(2.5),
+        lambda s: s.draw(2, batch_size=0),
+        lambda s: s.draw_block(-1, 2),
+        lambda s: s.seed("a"),
+        lambda s: s.populate({"log_age": 8.0}),
+        lambda s: s.spread(s.sample(1)),
+        lambda s: s.render(s.sample(1)),
+        lambda s: s.render(torch.zeros(1, 3, 64, 64)),
+        lambda s: s.expose(np.zeros((1, 3, 64, 64))),
+        lambda s: s.expose(torch.zeros(1, 2, 64, 64)),
+        lambda s: s.expose(torch.zeros(2, 3, 8, 8), background=torch.zeros(1, 3, 8, 8)),
+        lambda s: s.expose(torch.zeros(2, 3, 8, 8), exposure_s=torch.ones(2, 2)),
+        lambda s: s.expose(torch.zeros(2, 3, 8, 8), sky=3),
+        lambda s: s.observe(None),
+        lambda _: praesepe.load_survey(None),
+        lambda _: praesepe.load_passband(3),
+        lambda _: praesepe.load_isochrones(3),
+        lambda _: praesepe.Estimator.load(3),
+        lambda _: praesepe.Catalog.read(None),
+        lambda _: praesepe.Mosaic.read(None, "phat"),
+        lambda _: POSTERIOR.shares("log_age"),
+        lambda _: POSTERIOR.shares("log_aeg"),
+        lambda _: POSTERIOR.percentile(150),
+        lambda _: POSTERIOR.percentile([16, None]),
+        lambda _: plot_posterior(None, np.zeros((4, 2)), POSTERIOR.quantities),
+        lambda _: rgb(np.zeros((2, 8, 8)), color_scale(SURVEY.bands)),
+    ],
+)
+def test_faulty_input_is_told_by_our_own_error(
+    simulator: praesepe.Simulator, call: Callable[[praesepe.Simulator], object]
+) -> None:
+    with pytest.raises(InputError):
+        call(simulator)

@@ -101,6 +101,13 @@ def test_every_command_has_its_function() -> None:
     assert {one for some in functions.values() for one in some} <= set(praesepe.__all__)
 
 
+def test_a_mosaic_is_taken_wherever_images_are() -> None:
+    """For type checkers too."""
+    for verb in (praesepe.predict, praesepe.check, praesepe.build_fields):
+        taken = inspect.signature(verb).parameters["images"].annotation
+        assert taken == "Mapping[str, Any] | Mosaic", verb
+
+
 def test_commands_share_their_options() -> None:
     """What one command of a kind can be told, the others can."""
     from typer.main import get_command

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 def predict(
     model: Estimator | str | Path,
-    images: Mapping[str, Any],
+    images: Mapping[str, Any] | Mosaic,
     catalog: Catalog | Table | str | Path,
     *,
     out: str | Path | None = None,

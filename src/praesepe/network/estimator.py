@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
@@ -17,7 +18,7 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.arrays import rates
 from praesepe.device import usable_device
-from praesepe.errors import InputError, already_exists, check_number, unknown, unusable
+from praesepe.errors import InputError, already_exists, check_number, check_type, unknown, unusable
 from praesepe.files import refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.domain import FeatureDomain
@@ -487,7 +488,9 @@ def model_names() -> tuple[str, ...]:
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(source)
+    path = Path(
+        check_type("model", source, (str, os.PathLike), ("a name", "a folder", "an Estimator"))
+    )
     if str(source) in model_names():
         return INCLUDED / source
     if path.is_dir():

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from praesepe import quantities
-from praesepe.errors import listed, must_be
+from praesepe.errors import check_number, listed, must_be, unknown
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
 
 
@@ -83,9 +83,18 @@ class Posterior:
         return np.sqrt(self._mean_of((self.samples - self.mean[:, None]) ** 2))
 
     def shares(self, name: str) -> NDArray[np.float32]:
-        """Probability of every category of a categorical quantity, shape (n, category)."""
+        """Probability of every category of a categorical quantity, shape (n, category).
+
+        Raises
+        ------
+        InputError
+            Where the posterior has no such quantity.
+        """
         if name in self.probabilities:
             return self.probabilities[name]
+        categorical = [q.name for q in self.quantities if q.is_categorical]
+        if name not in categorical:
+            raise unknown("categorical quantity of this posterior", str(name), categorical)
         draws = self.samples[..., self.names.index(name)]
         categories = range(len(quantities.get(name).categories))
         return self._mean_of(np.stack([draws == k for k in categories], 2).astype(np.float32))
@@ -153,7 +162,10 @@ def weighted_percentile(
     samples: NDArray[np.floating], q: float | ArrayLike, weights: NDArray[np.floating] | None
 ) -> NDArray[np.floating]:
     """Percentiles along the second axis of draws (n, n_samples, …) with weights (n, n_samples)."""
-    levels = np.asarray(q, dtype=float)
+    levels = np.reshape(
+        [check_number("percentile", level, 0, 100, whole=False) for level in np.ravel(q).tolist()],
+        np.shape(q),
+    )
     if weights is None:
         return np.asarray(np.percentile(samples, levels, axis=1))
     each = weights.reshape(weights.shape + (1,) * (samples.ndim - 2))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from praesepe.errors import must_be
 from praesepe.plots.style import BLUE, INK, ORANGE, STYLE, limits, new_figure, tidy
 from praesepe.quantities import Quantity
 
@@ -52,7 +53,7 @@ def plot_posterior(
 
     n = len(quantities)
     if samples.ndim != 2 or samples.shape[1] != n:
-        raise ValueError(f"samples of shape {samples.shape}; expected (n_samples, {n})")
+        raise must_be("the shape of samples", samples.shape, f"(n_samples, {n})")
     with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)  # corner places its axes itself
     contours = len(samples) >= ENOUGH_FOR_CONTOURS

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from praesepe.errors import must_be
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -84,14 +86,14 @@ def rgb(stamp: np.ndarray, scale: ColorScale) -> np.ndarray:
 
     Raises
     ------
-    ValueError
+    InputError
         For a stamp of another shape.
     """
     from astropy.visualization import make_lupton_rgb
 
     n, stamp = len(scale.weights), np.asarray(stamp, dtype=np.float64)
     if stamp.ndim != 3 or stamp.shape[0] != n:
-        raise ValueError(f"stamp of shape {stamp.shape}; expected ({n}, height, width)")
+        raise must_be("the shape of a stamp", stamp.shape, f"({n}, height, width)")
     black = -0.1 * scale.stretch
     planes = [w * _sky_subtracted(plane) for w, plane in zip(scale.weights, stamp, strict=True)]
     red, middle, blue = planes[-1], planes[n // 2], planes[0]

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from praesepe.arrays import check_tensor
 from praesepe.device import usable_device
-from praesepe.errors import check_number, listed
+from praesepe.errors import check_number, check_type, listed
 from praesepe.progress import Setup
 from praesepe.rng import check_seed, stream
 from praesepe.sky.cluster_stars import ClusterSampler, Sight
@@ -171,6 +172,7 @@ class Simulator:
 
     def sample(self, n: int) -> Clusters:
         """First stage: draw the parameters of `n` clusters, or contaminants, from the survey."""
+        check_number("n", n, 1)
         return self.contaminants.assign(self._sample_clusters(n), generator=self.generator)
 
     def _sample_clusters(self, n: int) -> Clusters:
@@ -213,6 +215,7 @@ class Simulator:
         -------
         Population
         """
+        check_type("clusters", clusters, Clusters, "Clusters, as from sample")
         renderer = renderer or self.renderer
         light_scale, flux_limit = self.limits.of_stamps(clusters.distance_pc, exposure_s)
         sight = Sight(
@@ -254,6 +257,7 @@ class Simulator:
         Tensor, shape (n, band, grid, grid)
             e-/s; twice as fine as pixels, and wider than the stamp.
         """
+        check_type("population", population, Population, "a Population, as from populate")
         renderer = renderer or self.renderer
         grids = renderer.empty(len(population))
         population.drawn.add_to(grids, population.center, renderer=renderer)
@@ -277,6 +281,7 @@ class Simulator:
             e-/s.
         """
         grids = self.spread(light) if isinstance(light, Population) else light
+        check_tensor("light", grids, ("n", self.renderer.n_bands, *[self.renderer.grid] * 2))
         return self.renderer.convolve(grids, **nuisances)
 
     def expose(
@@ -307,11 +312,7 @@ class Simulator:
             e-/s.
         """
         return self.detector.expose(
-            images,
-            generator=self.generator,
-            background=background,
-            exposure_s=exposure_s,
-            sky=sky,
+            images, generator=self.generator, background=background, exposure_s=exposure_s, sky=sky
         )
 
     def draw(self, n: int, *, batch_size: int = 256, compute_truth: bool = True) -> Mocks:
@@ -332,6 +333,7 @@ class Simulator:
         Mocks
         """
         check_number("n", n, 1)
+        check_number("batch_size", batch_size, 1)
         parts = []
         for start in range(0, n, batch_size):
             self._next_fields()  # before the clusters, which are as far as their fields
@@ -400,6 +402,7 @@ class Simulator:
         >>> mocks.images.shape
         torch.Size([2, 3, 64, 64])
         """
+        check_type("clusters", clusters, (Clusters, Mapping), ("Clusters", "a mapping by name"))
         given: set[str] = set()
         self._next_fields()
         if not isinstance(clusters, Clusters):
@@ -491,10 +494,7 @@ class Simulator:
 
     def draw_nuisances(self, n: int) -> dict[str, Tensor]:
         """What the telescope does to each of n stamps, and band, for `render`."""
+        source, n_psfs = self.generator, self.renderer.n_psfs
         return draw_nuisances(
-            self.survey,
-            n,
-            n_psfs=self.renderer.n_psfs,
-            generator=self.generator,
-            imperfect=self.nuisances,
+            self.survey, n, n_psfs=n_psfs, generator=source, imperfect=self.nuisances
         )

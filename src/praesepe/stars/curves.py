@@ -7,6 +7,7 @@ origin in its header (`tools/build_filters.py` rebuilds them). All of HST are to
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from functools import lru_cache
 from importlib import resources
@@ -14,7 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from praesepe.errors import InputError, MissingDependencyError, listed, reason, unknown, unusable
+from praesepe.errors import (
+    InputError,
+    MissingDependencyError,
+    check_type,
+    listed,
+    reason,
+    unknown,
+    unusable,
+)
 from praesepe.stars.passbands import Passband, sedpy_data
 from praesepe.survey import Band, Survey
 from praesepe.survey.bands import FilterCurve
@@ -60,7 +69,7 @@ def load_passband(spec: str | Path, instrument: str = "") -> Passband:
     MissingDependencyError
         Where a curve of `astro-sedpy` is named and that is not installed.
     """
-    text = str(spec)
+    text = str(check_type("filter", spec, (str, os.PathLike), ("a name", "the path of a curve")))
     if Path(spec).is_file() and is_path(text):
         return _read_curve(Path(spec), Path(spec).stem)
     name = _find(text, instrument)

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from praesepe.errors import already_exists, must_be, reason, unknown, unusable
+from praesepe.errors import already_exists, check_type, must_be, reason, unknown, unusable
 from praesepe.files import atomic
 from praesepe.provenance import now
 from praesepe.stars.assembly import assemble
@@ -91,6 +91,7 @@ def path_of(name: str | Path) -> Path:
     InputError
         Where no model has that name.
     """
+    check_type("stellar model", name, (str, Path), ("a name", "the path of an npz file"))
     if isinstance(name, Path) or name.endswith(".npz") or len(Path(name).parts) > 1:
         return Path(name)
     path = folder() / f"{name}.npz"

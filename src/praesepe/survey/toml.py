@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError, unknown, unusable
+from praesepe.errors import InputError, check_type, unknown, unusable
 from praesepe.survey.contents import with_files
 from praesepe.survey.old_form import is_old_form, upgraded
 from praesepe.survey.schema import Survey
@@ -55,6 +56,9 @@ def load_survey(source: str | Path | Survey) -> Survey:
     """
     if isinstance(source, Survey):
         return source
+    check_type(
+        "survey", source, (str, os.PathLike), ("a name", "the path of a TOML file", "a Survey")
+    )
     path, included = Path(source), str(source) in survey_names()
     if not included and not path.is_file():
         if path.suffix != ".toml":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, bad_suffix, must_be, reason, unusable
+from praesepe.errors import InputError, PraesepeWarning, bad_suffix, check_type, reason, unusable
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.table_forms import (
     read_fits,
@@ -95,8 +95,7 @@ def read_table(
     if isinstance(source, Table):
         _refuse_columns(columns, "the catalog")
         return _plain_types(Table(source), "the catalog"), "the catalog"
-    if not isinstance(source, (str, os.PathLike)):
-        raise must_be("a catalog", type(source).__name__, "a Table or the path of one")
+    check_type("catalog", source, (str, os.PathLike), ("a Table", "the path of one"))
     path, extension = split_extension(os.fspath(source))
     format_ = _format_of(path, source)
     if format_ != "ascii.csv":

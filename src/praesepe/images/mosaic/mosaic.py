@@ -14,7 +14,15 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from astropy.wcs import WCS
 
-from praesepe.errors import InputError, PraesepeWarning, listed, must_be, nearest, unknown
+from praesepe.errors import (
+    InputError,
+    PraesepeWarning,
+    check_type,
+    listed,
+    must_be,
+    nearest,
+    unknown,
+)
 from praesepe.files import check_space
 from praesepe.images.mosaic import grid
 from praesepe.images.mosaic.band_images import BandImage, calibrated
@@ -349,9 +357,8 @@ def _opened(
     images: Mapping[str, ImageLike], survey: Survey, hdu: Mapping[str, str | int | None]
 ) -> dict[str, Source]:
     """Open exactly one image for every band of the survey, each another one."""
-    if not isinstance(images, Mapping):
-        remedy = "map band names to images: {'F336W': 'a.fits', …}"
-        raise must_be("images", type(images).__name__, "a mapping", remedy)
+    remedy = "map band names to images: {'F336W': 'a.fits', …}"
+    check_type("images", images, Mapping, "a mapping", remedy)
     missing = [name for name in survey.band_names if name not in images]
     extra = [str(name) for name in images if name not in survey.band_names]
     problems = [f"no image for band {name!r}" for name in missing]

@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from praesepe.arrays import plain
-from praesepe.errors import InputError, must_be, reason
+from praesepe.errors import InputError, check_type, must_be, reason
 from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
 from praesepe.images.reading.extensions import (
     check_name,
@@ -241,8 +241,7 @@ def _scaling(header: Any, dtype: np.dtype[Any], *, in_memory: bool = False) -> d
 
 def _from_nddata(image: Any, label: str) -> Source:
     wcs = getattr(image.wcs, "low_level_wcs", image.wcs)
-    if wcs is not None and not isinstance(wcs, WCS):
-        raise must_be("the WCS", type(wcs).__name__, "an astropy.wcs.WCS of FITS").at(label)
+    check_type(f"{label}: the WCS", wcs, (WCS, type(None)), "an astropy.wcs.WCS of FITS")
     pixels, unit = _as_pixels(image, label)
     headers = (image.meta,) if image.meta or unit else ()
     wcs, remarks = given_wcs(wcs, label, pixels.shape)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from praesepe.arrays import check_tensor
+from praesepe.errors import check_type
 from praesepe.sky.instrument.artefacts import add_cosmic_rays, cut_gaps, fill_bad_pixels
 from praesepe.sky.instrument.noise import (
     MIN_READ_NOISE,
@@ -176,6 +178,11 @@ class Detector:
         lit pixels is that of the kernel. A kernel of numbers is scaled to a unit sum of squares:
         pixels keep their variance. That of drizzling has a unit sum: large areas keep theirs.
         """
+        check_tensor("images", images, ("n", len(self.read_noise), "y", "x"))
+        for name, given, n_axes in (("background", background, 4), ("exposure_s", exposure_s, 2)):
+            if given is not None:
+                check_tensor(name, given, images.shape[:n_axes])
+        check_type("sky", sky, (Sky, type(None)), "a Sky, as from draw_sky")
         exposed = torch.empty_like(images, memory_format=torch.contiguous_format)
         if exposure_s is None:
             exposure_s = self.draw_exposures(len(images), generator=generator)
