@@ -270,7 +270,7 @@ def test_options_without_a_use_are_named():
 def test_no_option_is_ignored(tmp_path):
     """Of the library and of the command line, each before any work."""
     from praesepe.cli.common import ImagePixels, Images
-    from praesepe.cli.models import _annotated
+    from praesepe.cli.models import annotated
     from praesepe.images import Mosaic
     from praesepe.images.units.headers import Headers
     from praesepe.images.units.zero_points import calibrate
@@ -287,9 +287,9 @@ def test_no_option_is_ignored(tmp_path):
         "origin": lambda: build_fields(phat, {}, out=tmp_path / "f", origin=0),
         "exclude_radius": lambda: build_fields(phat, {}, out=tmp_path, exclude_radius_arcsec=1.0),
         "format": lambda: simulate(phat, n=1, format="zarr"),
-        "columns": lambda: _annotated(phat, None, Images(), ImagePixels(columns="a,b")),
-        "units": lambda: _annotated(phat, None, Images(unit=["F475W=Jy"]), ImagePixels()),
-        "allow_no_wcs": lambda: _annotated(phat, None, Images(no_wcs=True), ImagePixels()),
+        "columns": lambda: annotated(phat, None, Images(), ImagePixels(columns="a,b")),
+        "units": lambda: annotated(phat, None, Images(unit=["F475W=Jy"]), ImagePixels()),
+        "allow_no_wcs": lambda: annotated(phat, None, Images(no_wcs=True), ImagePixels()),
         "the one given, 26,": lambda: calibrate(
             header, zero_point_ab=26.0, survey_zero_point_ab=25.0
         ),

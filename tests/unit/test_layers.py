@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -114,6 +115,40 @@ def test_a_long_function_is_found(tmp_path: Path) -> None:
     body = "\n".join(["def f():", '    """Say."""', *["    pass"] * LONGEST_FUNCTION])
     (tmp_path / "survey.py").write_text(body, encoding="utf-8")
     assert too_long(tmp_path) == ["survey.f: 76 lines"]
+
+
+def reached_into(path: Path) -> list[str]:
+    """Private names of other modules that a file imports, or reads from what it imports.
+
+    A test may import those of the module that it is named after, and replace others for a while.
+    """
+    tree, imported, found = ast.parse(path.read_text(encoding="utf-8")), set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("praesepe"):
+            imported |= {one.asname or one.name for one in node.names}
+            if path.stem != f"test_{str(node.module).rpartition('.')[2]}":
+                found += [one.name for one in node.names if re.match("_[^_]", one.name)]
+    if not path.stem.startswith("test_"):
+        read = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        named = {ast.unparse(node): node for node in read if re.match("_[^_]", node.attr)}
+        found += [name for name, node in named.items() if ast.unparse(node.value) in imported]
+    return [f"{path}: {name}" for name in found]
+
+
+def test_no_module_reaches_into_the_private_names_of_another(
+    package: Path, repository: Path
+) -> None:
+    paths = [*package.rglob("*.py"), *(repository / "tests").rglob("*.py")]
+    assert [name for path in paths for name in reached_into(path)] == []
+
+
+def test_reaching_into_private_names_is_found(tmp_path: Path) -> None:
+    text = "from praesepe.sky import psf, _inner\nprint(psf._outer)"
+    (tmp_path / "a.py").write_text(text, encoding="utf-8")
+    assert [one.split(": ")[1] for one in reached_into(tmp_path / "a.py")] == [
+        "_inner",
+        "psf._outer",
+    ]
 
 
 def test_every_folder_with_code_is_a_package(package: Path) -> None:

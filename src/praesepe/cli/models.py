@@ -90,7 +90,7 @@ def train(
             remedy="give either --minutes or --steps.",
         )
     described = load_survey(survey)
-    labelled = _annotated(described, catalog, images, pixels)
+    labelled = annotated(described, catalog, images, pixels)
     checkpoint = out / "checkpoint.safetensors"
     if resume and checkpoint.is_file():
         _say_where_it_goes_on(checkpoint)
@@ -146,7 +146,7 @@ def _say_where_it_goes_on(checkpoint: Path) -> None:
     say(f"Going on after step {read_checkpoint(checkpoint)[1]['step']:,} of {checkpoint}.")
 
 
-def _annotated(
+def annotated(
     survey: Survey, catalog: Path | None, images: Images, pixels: ImagePixels
 ) -> Labelled | None:
     """Read the clusters to train on, where the options name any."""

@@ -1,1 +1,14 @@
 """Tables of any format: where their rows lie, read and written as they were."""
+
+from praesepe.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "catalogs": "Catalog",
+        "coordinates": "pixel_positions sky_positions",
+        "column_names": "id_column position_columns",
+        "region_files": "write_regions",
+        "tables": "read_table write_table",
+    },
+)

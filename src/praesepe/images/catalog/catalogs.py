@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed, must_be, unknown, unusable
-from praesepe.images.catalog.columns import (
+from praesepe.images.catalog.column_names import (
     DEC_NAMES,
     RA_NAMES,
     X_NAMES,

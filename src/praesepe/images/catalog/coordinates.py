@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.images.catalog.columns import (
+from praesepe.images.catalog.column_names import (
     ANGLE_UNITS,
     DEC_NAMES,
     PAIR_NAMES,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from praesepe.errors import InputError, listed
 from praesepe.files import atomic, check_output
-from praesepe.images.catalog.columns import id_column
+from praesepe.images.catalog.column_names import id_column
 from praesepe.images.catalog.coordinates import sky_positions
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
-from praesepe.images.catalog.columns import DEC_NAMES, RA_NAMES, position_columns
+from praesepe.images.catalog.column_names import DEC_NAMES, RA_NAMES, position_columns
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:

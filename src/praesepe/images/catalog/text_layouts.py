@@ -7,7 +7,7 @@ import re
 import warnings
 
 from praesepe.errors import InputError, PraesepeWarning, listed
-from praesepe.images.catalog.columns import (
+from praesepe.images.catalog.column_names import (
     DEC_NAMES,
     RA_NAMES,
     X_NAMES,

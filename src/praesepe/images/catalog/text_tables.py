@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, unusable
-from praesepe.images.catalog.columns import (
+from praesepe.images.catalog.column_names import (
     ANGLE_UNITS,
     DEC_NAMES,
     ID_NAMES,

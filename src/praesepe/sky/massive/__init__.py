@@ -2,3 +2,16 @@
 
 Nothing here concerns other clusters; docs/theory.md, section 6, explains it.
 """
+
+from praesepe.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "annuli": "Annuli",
+        "clusters": "MassiveClusterSampler MassiveClusterStars",
+        "diffuse": "DiffuseLight",
+        "importance": "ImportanceSampling",
+        "sampler": "CrowdedSampler CrowdedStars",
+    },
+)
