@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
@@ -488,9 +487,7 @@ def model_names() -> tuple[str, ...]:
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(
-        check_type("model", source, (str, os.PathLike), ("a name", "a folder", "an Estimator"))
-    )
+    path = Path(check_type("model", source, (str, Path), ("a name", "a folder", "an Estimator")))
     if str(source) in model_names():
         return INCLUDED / source
     if path.is_dir():
