@@ -126,6 +126,8 @@ def test_flags() -> None:
         "AT_PRIOR_EDGE": 32,
         "OUT_OF_DOMAIN": 64,
         "SATURATED": 128,
+        "FEW_DRAWS": 256,
+        "SECOND_MODE": 512,
     }
 
 
