@@ -281,10 +281,7 @@ class Estimator:
         return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact)
 
     def _drawn(self, sampler: Sampler, features: Tensor, noise: Tensor) -> Tensor:
-        """Draws from noise (n, n_samples, …) and the features of a whole batch.
-
-        Rows of which each fills the processor's cache are drawn one by one, without the rest.
-        """
+        """Draws; rows of which each fills the processor's cache, one by one and without padding."""
         if self.device.type != "cpu" or noise.shape[1] < DRAWS_AT_ONCE:
             return sampler(features, self._padded(noise))
         rows = zip(features.split(1), noise.split(1), strict=False)
