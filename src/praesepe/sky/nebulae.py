@@ -15,7 +15,7 @@ from praesepe.stars.magnitudes import a_v_range
 from praesepe.stars.nebula import nebular_magnitudes
 from praesepe.survey import Survey, as_range
 
-N_POINTS = 512
+N_POINTS = 256
 """Points of light of one nebula."""
 
 N_EXTINCTIONS = 9

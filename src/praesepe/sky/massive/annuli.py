@@ -29,6 +29,10 @@ FEWEST_POINTS = 512
 """`max_points` of small annuli, and of those that lie outside the image."""
 
 
+MOST_MASSIVE = 1000.0
+"""Over the mean mass: no star is more massive."""
+
+
 @dataclass(frozen=True)
 class Annuli:
     """Populations that clusters consist of: annuli of crowded ones, all others as a whole.
@@ -166,9 +170,9 @@ def _visible(profile: SpatialProfile, edge_px: Tensor, visible_px: Tensor) -> Te
     # An ellipse comes nearest on its short axis.
     nearest = torch.cat((torch.zeros_like(edge_px[:1]), edge_px))
     nearest = nearest * torch.sqrt(1 - profile.ellipticity)[:, None]
-    visible = nearest < visible_px[:, None]
-    # Segregation moves stars across the edges.
-    return visible | (profile.segregation != 0)[:, None]
+    # Segregation moves stars across the edges, massive ones inwards.
+    nearest = nearest * MOST_MASSIVE ** -profile.segregation[:, None]
+    return nearest < visible_px[:, None]
 
 
 def _multinomial(

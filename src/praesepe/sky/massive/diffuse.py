@@ -17,9 +17,6 @@ POINT_POWERS = (6, 15)
 EVEN_POINTS_PER_PX = 4
 """Evenly spread points that are closer than any PSF is wide."""
 
-SEGREGATED = 2
-"""Points of light in mass bins over those of light in one place: a bin may have most of a band."""
-
 INNER_POINTS = 1 << 10
 """Points in the center that are enough for any cluster, unless those outside are very many."""
 
@@ -56,7 +53,7 @@ class DiffuseLight:
         index : Tensor of int64, shape (n,)
             Which annuli.
         n_points : int
-            Points of each of them; with mass segregation, `SEGREGATED` times as many.
+            Points of each of them.
         fractions : tuple of Tensor, shape (n,), optional
             The points hold the light between the radii that have these fractions of their
             cluster's light inside; by default all of their annulus's.
@@ -79,13 +76,13 @@ class DiffuseLight:
             cluster_index = cluster.repeat_interleave(n_points)
             return cluster_index, position, each.T.repeat_interleave(n_points, dim=1)
         # Stars of different mass have different places: the points take turns among the bins.
-        bins, n = self.mass_bins[index], SEGREGATED * n_points
-        turn = torch.arange(n, device=index.device) % bins.shape[1]
+        bins = self.mass_bins[index]
+        turn = torch.arange(n_points, device=index.device) % bins.shape[1]
         fraction = bins[..., 1:] / torch.bincount(turn, minlength=bins.shape[1])[:, None]
         mass = bins[..., 0].index_select(1, turn)  # (annulus, point)
-        position = even_positions(profile, n, relative_mass=mass, fractions=(low, high))
+        position = even_positions(profile, n_points, relative_mass=mass, fractions=(low, high))
         flux = (n_points * each)[:, None] * fraction.index_select(1, turn)
-        return cluster.repeat_interleave(n), position, flux.flatten(0, 1).T
+        return cluster.repeat_interleave(n_points), position, flux.flatten(0, 1).T
 
     def add_to(self, grids: Tensor, center: Tensor, *, renderer: Renderer, limit: Tensor) -> None:
         """Add the light to the renderer's grids.
