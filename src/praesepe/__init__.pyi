@@ -5,11 +5,14 @@ from praesepe.evaluation.assessment import evaluate as evaluate
 from praesepe.flags import Flag as Flag
 from praesepe.images.catalog.catalogs import Catalog as Catalog
 from praesepe.images.mosaic.mosaic import Mosaic as Mosaic
+from praesepe.inference.check.checking import Check as Check
+from praesepe.inference.draws import Samples as Samples
 from praesepe.inference.draws import read_samples as read_samples
 from praesepe.inference.prediction import predict as predict
 from praesepe.inference.result import Result as Result
 from praesepe.mocks.fields import StarFields as StarFields
 from praesepe.mocks.fields import build_fields as build_fields
+from praesepe.mocks.injection import Injected as Injected
 from praesepe.mocks.injection import inject as inject
 from praesepe.mocks.mosaic_files import (
     SimulatedMosaic as SimulatedMosaic,
@@ -24,10 +27,14 @@ from praesepe.network.estimator import model_names as model_names
 from praesepe.network.posterior import Posterior as Posterior
 from praesepe.plots.stars import figure_stellar_model as figure_stellar_model
 from praesepe.report.checks import check as check
+from praesepe.report.demo import Demonstration as Demonstration
 from praesepe.report.demo import run_demo as run_demo
 from praesepe.sky.check import check_survey as check_survey
 from praesepe.sky.simulator import Simulator as Simulator
 from praesepe.stars.curves import load_passband as load_passband
+from praesepe.stars.store import (
+    ImportedIsochrones as ImportedIsochrones,
+)
 from praesepe.stars.store import (
     import_isochrones as import_isochrones,
 )
@@ -52,6 +59,7 @@ from praesepe.survey import (
 from praesepe.survey import (
     upgrade_survey as upgrade_survey,
 )
+from praesepe.training.labelled import Labelled as Labelled
 from praesepe.training.labelled import read_labelled as read_labelled
 from praesepe.training.loop import Training as Training
 from praesepe.training.loop import train as train

@@ -131,6 +131,8 @@ def test_commands_share_their_options() -> None:
         if words & {"--out", "--like"} and "--resume" not in words:
             assert "--overwrite" in words, name
         assert "--verbose" in words, name
+    assert "--threads" in options["check "]
+    assert {"--model", "--n"} <= options["demo "]
 
 
 def stamps(n: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table as ScreenTable
 
-from praesepe.cli.common import ImagePixels, Images, Model, Overwrite
+from praesepe.cli.common import ImagePixels, Images, Model, Overwrite, Threads
 from praesepe.cli.progress import display
 from praesepe.cli.screen import console_on, say
 
@@ -32,6 +32,7 @@ def check(
     ] = None,
     pixels: ImagePixels,
     overwrite: Overwrite = False,
+    threads: Threads = None,
 ) -> None:
     """Measure whether your images are like those that the model was trained on.
 

@@ -294,16 +294,28 @@ def _show(evaluation: Evaluation) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for all files.")] = Path("demo"),
+    model: Annotated[
+        str, typer.Option(help="Name of a model that is included, or its folder.")
+    ] = "phat",
+    n: N = 60,
     overwrite: Overwrite = False,
     threads: Threads = None,
 ) -> None:
-    """Measure mock clusters of M31 with the included model: two minutes, no data needed."""
+    """Measure mock clusters of a model's survey, by default of M31: two minutes, no data needed."""
     from praesepe.report.demo import run_demo
 
     start = time.perf_counter()
-    with display("making a mock mosaic of M31, measuring its clusters", "clusters") as progress:
-        done = run_demo(out, overwrite=overwrite, progress=progress, setup=progress.setup)
-    say(f"A mock field of M31 was simulated and measured in {time.perf_counter() - start:.0f} s.")
+    with display("making a mock mosaic, measuring its clusters", "clusters") as progress:
+        done = run_demo(
+            out,
+            model=model,
+            n_clusters=n,
+            overwrite=overwrite,
+            progress=progress,
+            setup=progress.setup,
+        )
+    field = "A mock field of M31" if model == "phat" else f"A mock field of the survey of {model}"
+    say(f"{field} was simulated and measured in {time.perf_counter() - start:.0f} s.")
     say("As in real mosaics, zero points, sharpness and registration are slightly off.")
     say_measured(done.measured)
     _show(done.evaluation)
@@ -311,6 +323,6 @@ def demo(
     say(f"Regions  {done.regions}")
     images = " ".join(f"--image {band}={path}" for band, path in done.images.items())
     say("\nThe same from the command line; put your own mosaics and catalog in place:")
-    say(f"  praesepe predict phat {images} --catalog {done.catalog} --out measured.ecsv")
+    say(f"  praesepe predict {model} {images} --catalog {done.catalog} --out measured.ecsv")
     say("Another telescope, galaxy or set of filters: describe it, then train a model for it:")
     say("  praesepe survey init mine.toml && praesepe train mine.toml --out mine --minutes 60")

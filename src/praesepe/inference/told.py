@@ -221,6 +221,7 @@ def _given(
                 f"model {model.name!r} is not told {name!r}{' with an error' if error else ''}",
                 given={name: what},
                 allowed=tuple(dict.fromkeys((*names, *model.infers))),
+                remedy=f"it takes {listed((*names, *model.infers))}, those it infers with an error",
             )
         found[name] = _numbers(name, value, catalog)
         if f"{name}_error" in names:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe.arrays import rates
-from praesepe.errors import InputError, must_be
+from praesepe.errors import InputError, check_type, must_be
 from praesepe.files import atomic, check_output
 from praesepe.mocks.mosaics import check_places
 from praesepe.mocks.stamps import FITS_SUFFIXES, simulated_by, truth_hdu
@@ -83,6 +83,8 @@ def inject(
     *,
     seed: int | tuple[int, ...] = 0,
     exposure_s: ArrayLike | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Injected:
     """Lay artificial clusters on real images: on stamps, one on each, or into a mosaic.
 
@@ -106,6 +108,10 @@ def inject(
         passes one of its own, such as ``(seed, number)``. The simulator's stream is left as it is.
     exposure_s : array_like, shape (band,) or (n, band), optional
         Exposure times of the mosaic, or of each stamp; by default the survey's.
+    out : path, optional
+        FITS file to write; see `Injected.save`.
+    overwrite : bool
+        Whether an existing file may be replaced.
 
     Returns
     -------
@@ -114,8 +120,8 @@ def inject(
     Raises
     ------
     InputError
-        For shapes that do not fit together, a center outside the image, and clusters that the
-        simulator cannot make.
+        For a file that cannot be written, shapes that do not fit together, a center outside the
+        image, and clusters that the simulator cannot make.
 
     Notes
     -----
@@ -126,6 +132,9 @@ def inject(
         raise InputError(
             f"{simulator!r} is no Simulator", given=simulator, remedy="give Simulator(survey)"
         )
+    check_type("clusters", clusters, Clusters, "Clusters, as from sample")
+    if out is not None:
+        check_output(out, FITS_SUFFIXES, overwrite=overwrite)
     stack = np.array(rates(images, "images"))
     mosaic = stack.ndim == 3
     stack = stack[None] if mosaic else stack
@@ -149,7 +158,10 @@ def inject(
         simulator.generator = kept
     truth |= {"x": place[0].astype(np.float32), "y": place[1].astype(np.float32)}
     record = simulated_by(survey, seed=_told(seed), nuisances=simulator.nuisances)
-    return Injected(stack[0] if mosaic else stack, truth, record)
+    injected = Injected(stack[0] if mosaic else stack, truth, record)
+    if out is not None:
+        injected.save(out, overwrite=overwrite)
+    return injected
 
 
 def _told(seed: int | tuple[int, ...]) -> int | str:

@@ -130,7 +130,7 @@ def run_demo(
     table, regions, picture = (folder / name for name in PRODUCTS)
     result = predict(
         estimator, mosaic.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
-        keep="draws", command=f"praesepe demo --out {folder}",
+        keep="draws", command=f"praesepe demo --out {folder} --model {model} --n {n_clusters}",
         progress=progress,
     )  # fmt: skip
     known = np.isfinite(result.samples).all(axis=(1, 2))

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -101,9 +101,24 @@ def path_of(name: str | Path) -> Path:
     return path
 
 
+class ImportedIsochrones(NamedTuple):
+    """A stellar model that surveys can name.
+
+    Attributes
+    ----------
+    path : Path
+        The file that was written.
+    grid : IsochroneGrid
+        Its isochrones.
+    """
+
+    path: Path
+    grid: IsochroneGrid
+
+
 def import_isochrones(
     files: Sequence[str | Path], *, name: str, overwrite: bool = False
-) -> tuple[Path, IsochroneGrid]:
+) -> ImportedIsochrones:
     """Turn downloaded isochrones into a model that surveys can name.
 
     Parameters
@@ -117,15 +132,14 @@ def import_isochrones(
 
     Returns
     -------
-    path : Path
-        The file that was written.
-    grid : IsochroneGrid
+    ImportedIsochrones
 
     Raises
     ------
     InputError
         For a name that cannot be used, or files that are no isochrones.
     """
+    check_type("the name of a stellar model", name, str, "a text")
     if name == EMBEDDED:
         raise unusable(name, "is the name of the embedded model", "choose another")
     if not NAME.fullmatch(name) or name.endswith(".npz"):
@@ -142,7 +156,7 @@ def import_isochrones(
         "format": ", ".join(sorted({one.format for one in read})),
     }
     write_grid(path, grid, record=record, overwrite=overwrite)
-    return path, grid
+    return ImportedIsochrones(path, grid)
 
 
 def write_grid(

@@ -148,6 +148,7 @@ def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic, survey: Surv
     with pytest.raises(InputError, match="is not told 'log_distance'") as raised:
         predict(model, mosaic.images, catalog, known={"log_distance": 6.0})
     assert raised.value.allowed == (*CONDITIONS[1:], "log_age", "log_mass", "log_rh")
+    assert raised.value.remedy.endswith("log_rh, those it infers with an error")
     with pytest.raises(InputError, match="unknown column of the catalog 'AVV'"):
         predict(model, mosaic.images, catalog, known={"a_v": "AVV"})
     with pytest.raises(InputError, match="error of a_v = -1"):

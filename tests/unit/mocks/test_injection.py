@@ -146,6 +146,10 @@ def test_the_same_seed_gives_the_same(
             np.testing.assert_array_equal(file["TRUTH"].data[name], values)
     with pytest.raises(InputError, match="exists"):
         again.save(tmp_path / "injected.fits")
+    with pytest.raises(InputError, match="exists"):
+        inject(simulator, background, clusters, *PLACES, out=tmp_path / "injected.fits")
+    inject(simulator, background, clusters, *PLACES, seed=5, out=tmp_path / "again.fits")
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "again.fits", "IMAGES"), one.images)
     assert repr(one) == "<Injected: 3 clusters on images of 1 × 160 × 160>"
     np.testing.assert_array_equal(one.images, again.images)
     assert all(np.array_equal(one.truth[name], again.truth[name]) for name in one.truth)

@@ -62,7 +62,8 @@ def test_the_key_is_that_of_the_content():
 
 
 def test_import_and_name(home, file):
-    path, grid = store.import_isochrones([file], name="parsec")
+    path, grid = imported = store.import_isochrones([file], name="parsec")
+    assert imported == store.ImportedIsochrones(path, grid)
     assert path == home / "parsec.npz"
     assert store.isochrone_names() == ("sse", "parsec")
     assert load_isochrones("parsec").key == grid.key
