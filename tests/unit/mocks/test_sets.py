@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 import zarr
 from astropy.io import fits
@@ -19,7 +21,9 @@ from praesepe.mocks import sets as module
 from praesepe.mocks.sets import RemoteRenderer, clusters_per_shard, simulate
 from praesepe.mocks.stamps import MockArrays, MockSet, holds, truth_column, write_mocks
 from praesepe.sky.simulator import Simulator
+from praesepe.stars.curves import load_passband
 from praesepe.survey import load_survey
+from praesepe.survey.toml import survey_text
 
 
 def same(block: MockArrays, other: MockArrays) -> bool:
@@ -240,6 +244,28 @@ def test_a_set_goes_on_under_another_name(tmp_path: Path) -> None:
     before = first.files[0].stat().st_mtime_ns
     worded = survey.with_values(name="other", description="words")
     assert simulate(worded, **settings).files[0].stat().st_mtime_ns == before  # type: ignore[arg-type]
+
+
+def test_shards_stay_where_the_survey_has_moved(tmp_path: Path, small_blocks: None) -> None:
+    """They know what its files hold, not where they lie; other contents are another set."""
+    content, curve = tomllib.loads(survey_text("phat-nodust")), load_passband("acs_wfc_f475w")
+    band = content["observation"]["bands"][1] | {"filter": "curve.txt"}
+    content["observation"]["bands"], content["network"] = [band], {"stamp_size": 32}
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (here / "a.toml").write_text(tomli_w.dumps(content), encoding="utf-8")
+    columns = np.c_[curve.wavelength_angstrom, curve.throughput]
+    np.savetxt(here / "curve.txt", columns)
+    settings = {"n": 2, "shards": 1, "out": tmp_path / "set"}
+    first = simulate(here / "a.toml", **settings)  # type: ignore[arg-type]
+    before, images = first.files[0].stat().st_mtime_ns, first.images
+    here.rename(there)
+    again = simulate(there / "a.toml", **settings)  # type: ignore[arg-type]
+    assert again.files[0].stat().st_mtime_ns == before
+    np.testing.assert_array_equal(again.images, images)
+    np.savetxt(there / "curve.txt", columns * [1, 0.9])
+    with pytest.raises(InputError, match="other"):
+        simulate(there / "a.toml", **settings)  # type: ignore[arg-type]
 
 
 def test_another_stellar_model_of_the_same_name_is_another_set(
