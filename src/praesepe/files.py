@@ -18,7 +18,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from praesepe.errors import InputError, PraesepeError, already_exists, bad_suffix, listed, unusable
+from praesepe.errors import (
+    InputError,
+    PraesepeError,
+    already_exists,
+    bad_suffix,
+    check_type,
+    listed,
+    unusable,
+)
 
 _TEMPORARY = re.compile(
     r"\.(?P<stem>.*)\.(?P<host>[\w-]+)@(?P<pid>\d+)\.(?P<id>[0-9a-f]{12})\.part"
@@ -247,6 +255,11 @@ def _sync_folder(folder: Path) -> None:
 # Checks before the work
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """A path that the user gave, with ``~`` expanded; `InputError` for what is none."""
+    return Path(check_type("the path", path, (str, os.PathLike), "a text or a Path")).expanduser()
+
+
 def check_output(
     path: str | os.PathLike[str], suffixes: Sequence[str] | None = None, *, overwrite: bool = False
 ) -> Path:
@@ -264,7 +277,7 @@ def check_output(
     -------
     Path
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if suffixes is not None:
         if path.suffix.lower() not in suffixes:
             raise bad_suffix(path, suffixes)
@@ -291,7 +304,7 @@ def check_whole_folder(
     kind : str
         What it is, for the message: ``"star fields"``.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     _check_parent(path)
     if path.is_dir() and not any(path.iterdir()):
         return path
@@ -319,7 +332,7 @@ def output_folder(
     -------
     Path
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     refuse_file(path)
     existing = [name for name in names if (path / name).exists()]
     if existing and not overwrite:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from praesepe import quantities
 from praesepe.errors import InputError, PraesepeError, bad_suffix, listed, unusable
-from praesepe.files import atomic
+from praesepe.files import as_path, atomic
 from praesepe.inference.columns import PIXEL
 from praesepe.lazy import extras
 from praesepe.quantities import DEFAULT_INFERRED, Quantity, reported
@@ -110,7 +110,7 @@ def open_samples(
     PraesepeError
         Where the disk is full.
     """
-    path, stored = Path(path).expanduser(), stored_as(infers)
+    path, stored = as_path(path), stored_as(infers)
     described = {
         q.name: {"unit": _as_in_tables(q.unit), "description": q.description}
         for q in stored.values()
@@ -244,7 +244,7 @@ def read_samples(path: str | Path) -> Samples:
     InputError
         Where the file is missing, damaged, or holds no draws.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     suffix = path.suffix.lower()
     if suffix not in SAMPLE_SUFFIXES:
         raise bad_suffix(path, SAMPLE_SUFFIXES)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
 from praesepe.errors import InputError, check_number, listed, must_be, unknown
+from praesepe.files import as_path
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.told import Told, fewest_bands
 
@@ -246,7 +247,7 @@ class Result:
         from praesepe.images.catalog.region_files import write_regions
         from praesepe.images.catalog.tables import write_table
 
-        path = Path(path).expanduser()
+        path = as_path(path)
         if path.suffix.lower() != ".reg":
             return write_table(self.table, path, overwrite=overwrite)
         mosaic, sky, pixel = self.observation, self.catalog.sky, None

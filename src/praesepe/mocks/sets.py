@@ -31,7 +31,15 @@ from praesepe.errors import (
     unknown,
     unusable,
 )
-from praesepe.files import atomic, check_output, check_space, refuse_file, remove, remove_debris
+from praesepe.files import (
+    as_path,
+    atomic,
+    check_output,
+    check_space,
+    refuse_file,
+    remove,
+    remove_debris,
+)
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import difference
@@ -101,7 +109,7 @@ class SimulatedStamps:
 
     def save(self, out: str | Path, *, overwrite: bool = False) -> SimulatedStamps:
         """Write one FITS or Zarr file, as `simulate` does; return what lies there."""
-        path = _check_file(Path(out).expanduser(), overwrite=overwrite)
+        path = _check_file(as_path(out), overwrite=overwrite)
         write_mocks(path, self.mocks, self.blocks())
         return SimulatedStamps(self.mocks, path, (path,))
 
@@ -178,7 +186,7 @@ def simulate(
         check_number("workers", workers, 1),
     )
     whole = MockSet(survey, seed, nuisances, n, command=command)
-    path = None if out is None else Path(out).expanduser()
+    path = None if out is None else as_path(out)
     parts = _parts(path, whole, shards, shard_size, format, overwrite=overwrite)
     todo = [  # shards that are there are kept
         (file, part)

@@ -18,7 +18,7 @@ from praesepe import quantities
 from praesepe.arrays import rates
 from praesepe.device import usable_device
 from praesepe.errors import InputError, already_exists, check_number, check_type, unknown, unusable
-from praesepe.files import refuse_file
+from praesepe.files import as_path, refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.base import Sampler
@@ -361,7 +361,7 @@ class Estimator:
         """
         from safetensors.torch import save
 
-        path = Path(path)
+        path = as_path(path)
         refuse_file(path)
         if path.exists() and not overwrite:
             raise already_exists(path, "folder")

@@ -146,7 +146,10 @@ class Posterior:
         InputError
             Where there is not one point for every stamp.
         """
-        points = torch.from_numpy(np.array(values, dtype=np.float32))
+        try:
+            points = torch.from_numpy(np.array(values, dtype=np.float32))
+        except (TypeError, ValueError) as error:
+            raise must_be("values", type(values).__name__, "numbers, a point a stamp") from error
         if points.shape != (len(self), len(self.names)):
             allowed = (
                 f"{len(self), len(self.names)}, a point of {listed(self.names)} for each stamp"

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from praesepe.errors import already_exists, bad_suffix
-from praesepe.files import atomic
+from praesepe.files import as_path, atomic
 from praesepe.survey.old_form import is_old_form, upgraded
 from praesepe.survey.schema import toml_text
 from praesepe.survey.toml import load_survey, read_survey_text, survey_text
@@ -34,7 +34,7 @@ def init_survey(file: str | Path, *, like: str = "phat", overwrite: bool = False
     InputError
         Where the file exists, or there is no such survey.
     """
-    file = Path(file)
+    file = as_path(file)
     if file.suffix != ".toml":
         raise bad_suffix(file, (".toml",))
     name = "".join(c if (c.isalnum() and c.isascii()) or c in "_.-" else "-" for c in file.stem)
@@ -70,12 +70,12 @@ def upgrade_survey(
     InputError
         Where the file is not there or no TOML, or an output exists.
     """
-    file = Path(file)
+    file = as_path(file)
     old = read_survey_text(file)
     content = tomllib.loads(old)
     if not is_old_form(content):
         return None
-    written = file if out is None else Path(out)
+    written = file if out is None else as_path(out)
     texts = {written: toml_text(upgraded(content))}
     if out is None:
         texts = {file.with_name(file.name + ".old"): old, **texts}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from praesepe.device import usable_device
+from praesepe.files import as_path
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Setup
 from praesepe.sky.tables import SurveyTables
@@ -122,7 +123,7 @@ def train(
     """
     run = Run(
         load_survey(survey),
-        None if out is None else Path(out),
+        None if out is None else as_path(out),
         TrainingSettings.of(**settings),
         device=usable_device(device),
         initial=initial,
