@@ -192,6 +192,7 @@ def test_flux_densities(unit: str, ab: float) -> None:
 
 
 VEGA_AB = 0.42
+ST_OF_AB = 5 * math.log10(5000.0) - 18.692  # ST minus AB magnitude at 5000 Å
 
 
 def ab_of_one(given: float | str | None = None, **keywords: object) -> float:
@@ -215,6 +216,10 @@ def ab_of_one(given: float | str | None = None, **keywords: object) -> float:
         ({"ZP_STACK": 30.13}, 30.13),  # Euclid's early release observations
         ({"BUNIT": "e-/s", "ZP": 26.0, "MAGSYS": "Vega"}, 26.0 + VEGA_AB),
         ({"BUNIT": "e-/s", "ZP_VEGA": 26.0}, 26.0 + VEGA_AB),
+        ({"MAGZERO": ST_OF_AB + 26.0, "MAGSYS": "STMAG", "PHOTPLAM": 5000.0}, 26.0),
+        ({"BUNIT": "e-/s", "ZP": 26.0, "ABZP": 26.0 + VEGA_AB}, 26.0 + VEGA_AB),
+        ({"MAGZERO": 34.0, "EXPTIME": 1000.0, "PHOTFNU": 3631 * 10 ** (-0.4 * 26.5)}, 34.0),
+        ({"MAGZERO": 26.0, "PHOTFLAM": 0.0}, 26.0),
         ({"BUNIT": "adu", "FLUXMAG0": 10**10.8}, 27.0),  # Rubin's stack
         ({"BUNIT": "e-/s", "PHOTFNU": 3631e-10}, 25.0),  # HST
         ({"BUNIT": "DN/s", "PHOTMJSR": 0.5}, AB_OF_NJY - 37.5 - 2.5 * math.log10(1e-14)),  # JWST
@@ -233,10 +238,32 @@ def test_a_zero_point_of_an_unknown_system_is_told() -> None:
             {"ZP": 26.0},
             {"BUNIT": "e-/s", "ZP": 26.0, "MAGSYS": "AB"},
             {"BUNIT": "e-/s", "ZP_AB": 26.0},
+            {"ZP": 26.0, "MAGTYPE": "MAG_AUTO"},  # was taken for a system
+            {"ZP": 26.0, "ZPTYPE": "empirical"},
+            {"ZP_AB": 26.0, "MAGSYS": "Vega"},
         )
     }
-    assert [len(notes) for notes in said.values()] == [1, 1, 0, 0]
+    assert [len(notes) for notes in said.values()] == [1, 1, 0, 0, 1, 1, 1]
+    assert "is taken as AB by its name, though MAGSYS = 'Vega'" in said["ZP_AB", "MAGSYS"][0]
     assert "ZP = 26 is taken as the AB magnitude of 1" in next(iter(said.values()))[0]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"ZP": 25.0, "PHOTFLAM": 1e-19, "PHOTPLAM": 5000.0}, "by PHOTFLAM, but ZP = 25"),
+        ({"ZP": 24.67, "ABZP": 26.0}, r"ABZP = 26.0 .*, but ZP = 24.67"),
+        ({"BUNIT": "e-/s", "MAGZERO": 24.67, "FLUXMAG0": 1e10}, "MAGZERO = 24.67 .*25.00 or 24.67"),
+        ({"ZP": 24.67, "MAGZERO": 24.67 - VEGA_AB}, "MAGZERO .*, but ZP"),  # both taken as AB
+        ({"ZP": 25.0, "MAGSYS": "AB", "ZPTYPE": "Vega"}, "MAGSYS = 'AB' and ZPTYPE = 'Vega'"),
+        ({"ZP": 25.0, "MAGSYS": "ST"}, "ST system needs the pivot wavelength"),
+    ],
+)
+def test_zero_points_that_contradict_each_other(keywords: dict[str, object], said: str) -> None:
+    """The first one was believed before, and ST taken for AB, without a word."""
+    with pytest.raises(InputError, match=said):
+        ab_of_one(**keywords)
+    assert ab_of_one(25.0, **{"BUNIT": "e-/s"} | keywords) == pytest.approx(25.0)
 
 
 def test_zero_points_that_are_given() -> None:

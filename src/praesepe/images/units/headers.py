@@ -33,14 +33,18 @@ class Headers:
                     return key, value
         return None
 
-    def one_of(self, *keys: str, within: float) -> None:
-        """Stop where `keys` tell positive numbers that differ by more than the share `within`."""
-        told = [
-            (number, f"{key} = {header[key]} in the {place} header")
+    def every(self, *keys: str) -> list[tuple[str, float, str]]:
+        """Find all positive numbers of `keys` in all headers: key, number, where it stands."""
+        return [
+            (key, number, f"{key} = {header[key]} in the {place} header")
             for place, header in zip(("first", "second", "third"), self._headers, strict=False)
             for key in keys
             if (number := _positive(header.get(key, math.nan)))
         ]
+
+    def one_of(self, *keys: str, within: float) -> None:
+        """Stop where `keys` tell positive numbers that differ by more than the share `within`."""
+        told = [(number, said) for _, number, said in self.every(*keys)]
         (low, one), (high, other) = (min(told), max(told)) if told else ((1, ""), (1, ""))
         if high > low * (1 + within):
             raise InputError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from praesepe.errors import InputError
 from praesepe.images.units.headers import Headers
+from praesepe.images.units.magnitudes import UNIT_TOLERANCE_MAG, Told, magnitude_of_one
 from praesepe.images.units.pixel_units import ACCEPTED_UNITS, PixelUnit, parse_unit
 
 _EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "XPOSURE", "EFFEXPTM")
@@ -21,23 +22,11 @@ _WFPC2_GAIN = {
     (1, 15): 13.99, (2, 15): 14.50, (3, 15): 13.95, (4, 15): 13.95,
 }  # fmt: skip
 
-# AB or Vega magnitude of one unit of the image, whatever the unit: SExtractor's convention, which
-# Euclid (MAGZERO), surveys and pipelines follow. A keyword of _SYSTEM_KEYS may say "Vega".
-_MAGNITUDE_KEYS = (
-    "MAGZERO", "ZP", "ZP_AB", "ABZP", "ABMAGZP", "ZPAB", "ZEROPNT", "ZEROPOINT", "MAGZPT", "MAGZP",
-    "PHOTZP", "PHOT_ZP", "MAG_ZERO", "ZP_STACK",
-)  # fmt: skip
-_VEGA_KEYS = ("ZP_VEGA", "ZPVEGA", "VEGAZP", "VEGAMAGZ", "VEGAMAG")
-_SYSTEM_KEYS = ("MAGSYS", "PHOTSYS", "ZPSYS", "ZPTYPE", "MAGTYPE", "ZP_TYPE")
-
 AREA_TOLERANCE = 0.01
 """Relative difference between ``PIXAR_SR`` and a pixel's solid angle by the WCS that is told."""
 
-UNIT_TOLERANCE_MAG = 0.05
-"""Difference between unit and zero point of a header beyond which one must be wrong."""
-
 PHOTFNU_TOLERANCE_MAG = 0.2
-"""The same between PHOTFLAM and PHOTFNU, which may be of another spectrum."""
+"""Difference between PHOTFLAM and PHOTFNU, which may be of another spectrum."""
 
 # PHOTFLAM refers to one electron per second on these, whatever the unit of the pixels.
 _PHOTFLAM_PER_ELECTRON = ("ACS", "WFC3")
@@ -142,13 +131,15 @@ def calibrate(
         zero_point_ab = given_zero_point(zero_point_ab, headers.label, vega_ab)
     found = headers.get("BUNIT")
     text = (str(found[1]) if found else "") if unit is None else unit
-    told = None if zero_point_ab is not None else _magnitude_of_one(headers, vega_ab)
-    if not text and unit is None:
+    pixel = parse_unit(text, label=headers.label) if text or unit is not None else None
+    flux = pixel is not None and pixel.kind not in ("electron", "count")
+    settled = zero_point_ab is not None or (flux and unit is not None)
+    told = None if settled else magnitude_of_one(headers, vega_ab)
+    if pixel is None:
         return _without_unit(headers, told, survey_zero_point_ab)
-    pixel = parse_unit(text, label=headers.label)
     if unit is None:
         _check_drizzled(pixel, text, headers)
-    if pixel.kind not in ("electron", "count"):
+    if flux:
         if zero_point_ab is not None:
             raise InputError(
                 f"{headers.label}: its pixels are in {text}, which need no zero point; the one "
@@ -184,9 +175,7 @@ def _of_one(
     return Calibration(unit, factor, survey_zero_point_ab, exposure_s, notes)
 
 
-def _without_unit(
-    headers: Headers, told: tuple[str, float] | None, survey_zero_point_ab: float
-) -> Calibration:
+def _without_unit(headers: Headers, told: Told | None, survey_zero_point_ab: float) -> Calibration:
     """Calibration of an image whose header tells the magnitude of one, and no unit."""
     if told is None:
         raise InputError(
@@ -197,17 +186,23 @@ def _without_unit(
             remedy="add it to the header, or give the unit",
             code="units={'BAND': 'UNIT'}",
         )
-    notes = _taken_as_ab(headers, *told)
-    return _of_one(headers, f"{told[0]} {told[1]:g}", told[1], survey_zero_point_ab, notes)
+    by = ("PHOTFLAM", "PHOTPLAM") if headers.get("PHOTFLAM") else ("PHOTFNU",)
+    if all(map(headers.optional_positive, by)):
+        gain = headers.optional_positive(*_GAIN_KEYS) or 1.0
+        exposure_s = headers.optional_positive(*_EXPOSURE_KEYS) or 1.0
+        rates = (1.0, gain, 1 / exposure_s, gain / exposure_s)
+        _check_told(headers, told, _zero_point(headers, None, ""), rates, None)  # taken as it is
+    name = f"{told.key} {told.magnitude:g}"
+    return _of_one(headers, name, told.magnitude, survey_zero_point_ab, told.notes)
 
 
-def _check_flux(headers: Headers, text: str, of_one: float, told: tuple[str, float] | None) -> None:
+def _check_flux(headers: Headers, text: str, of_one: float, told: Told | None) -> None:
     """Stop where the header tells another magnitude of one than its flux density is."""
-    if told and abs(told[1] - of_one) > UNIT_TOLERANCE_MAG:
+    if told and abs(told.magnitude - of_one) > UNIT_TOLERANCE_MAG:
         raise InputError(
-            f"{headers.label}: 1 {text} is {of_one:.2f} mag (AB), but {told[0]} = {told[1]:g} "
-            "in the header; both cannot be right",
-            given=(text, told[1]),
+            f"{headers.label}: 1 {text} is {of_one:.2f} mag (AB), but {told.key} = "
+            f"{told.magnitude:g} in the header; both cannot be right",
+            given=(text, told.magnitude),
             remedy="mend the header, or give the unit to go by it",
             code=f"units={{'BAND': {text!r}}}",
         )
@@ -218,7 +213,7 @@ def _electrons(
     text: str,
     headers: Headers,
     zero_point_ab: float | None,
-    told: tuple[str, float] | None,
+    told: Told | None,
     *,
     instrument: str,
     survey_zero_point_ab: float,
@@ -235,13 +230,12 @@ def _electrons(
             flux_jy, notes = _jansky(per_count, headers, area_sr)
             return _of_one(headers, text, jansky_to_ab(flux_jy), survey_zero_point_ab, notes)
         if told is not None:
-            notes = _taken_as_ab(headers, *told)
             gain = headers.optional_positive(*_GAIN_KEYS) if pixel.kind == "count" else 1.0
             if pixel.per_second or (exposure_s and gain):
                 to_rate = (gain or 1.0) / (1.0 if pixel.per_second else exposure_s or 1)
-                zero_point = told[1] + 2.5 * math.log10(to_rate)
-                return Calibration(text, to_rate, zero_point, exposure_s, notes)
-            return _of_one(headers, text, told[1], survey_zero_point_ab, notes)
+                zero_point = told.magnitude + 2.5 * math.log10(to_rate)
+                return Calibration(text, to_rate, zero_point, exposure_s, told.notes)
+            return _of_one(headers, text, told.magnitude, survey_zero_point_ab, told.notes)
     gain = _gain(headers) if pixel.kind == "count" else None
     to_rate = (gain or 1.0) * pixel.scale
     if not pixel.per_second:
@@ -274,34 +268,34 @@ def _check_drizzled(pixel: PixelUnit, text: str, headers: Headers) -> None:
 
 def _check_told(
     headers: Headers,
-    told: tuple[str, float],
+    told: Told,
     zero_point_ab: float,
     rates: tuple[float, ...],
     vega_ab: Callable[[], float] | None,
 ) -> None:
     """Stop where a magnitude in the header is not that of PHOTFLAM, of no unit and no system."""
-    vegas = (0.0, vega_ab()) if vega_ab is not None else (0.0,)
+    vegas = (0.0, vega_ab()) if vega_ab is not None and not told.system else (0.0,)
     fits = [
         zero_point_ab - 2.5 * math.log10(rate) - vega
         for rate in rates
-        for vega in vegas  # a keyword without AB in it may be of either
+        for vega in vegas  # of no system: it may be of either
     ]
-    if min(abs(told[1] - one) for one in fits) > UNIT_TOLERANCE_MAG:
+    if min(abs(told.magnitude - one) for one in fits) > UNIT_TOLERANCE_MAG:
         raise InputError(
-            f"{headers.label}: 1 e-/s is {zero_point_ab:.2f} mag (AB) by PHOTFLAM, but {told[0]} = "
-            f"{told[1]:g} in the header; both cannot be right",
-            given=(zero_point_ab, told[1]),
+            f"{headers.label}: 1 e-/s is {zero_point_ab:.2f} mag (AB) by PHOTFLAM, but "
+            f"{told.key} = {told.magnitude:g} in the header; both cannot be right",
+            given=(zero_point_ab, told.magnitude),
             remedy="mend the header, or give the AB magnitude of 1 e-/s",
             code="zero_points={'BAND': 26.06}",
         )
 
 
 def _other_zero_points(
-    headers: Headers, text: str, of_one: float, told: tuple[str, float] | None
+    headers: Headers, text: str, of_one: float, told: Told | None
 ) -> tuple[str, ...]:
     """What to say where a flux density needs no zero point, but the header has another one."""
     photflam, photplam = (headers.optional_positive(key) for key in ("PHOTFLAM", "PHOTPLAM"))
-    others = [told] if told else []
+    others = [(told.key, told.magnitude)] if told else []
     if photflam and photplam:
         others.append(("PHOTFLAM", hst_zero_point(photflam, photplam)))
     return tuple(
@@ -378,34 +372,6 @@ def given_zero_point(
             remedy="give the AB magnitude of 1 e-/s, or leave it to the header",
         )
     return magnitude + (vega_ab() if system == "VEGA" and vega_ab is not None else 0.0)
-
-
-def _taken_as_ab(headers: Headers, key: str, magnitude: float) -> tuple[str, ...]:
-    """What to say where nothing tells AB from Vega."""
-    if key in _VEGA_KEYS or "AB" in key or key == "FLUXMAG0":
-        return ()
-    if any(headers.text(system) for system in _SYSTEM_KEYS):
-        return ()
-    return (
-        f"{headers.label}: {key} = {magnitude:g} is taken as the AB magnitude of 1 unit of the "
-        "image; give another zero point where it is Vega's",
-    )
-
-
-def _magnitude_of_one(
-    headers: Headers, vega_ab: Callable[[], float] | None
-) -> tuple[str, float] | None:
-    """AB magnitude of one unit of the image by a keyword, and the keyword's name."""
-    for keys, system in ((_MAGNITUDE_KEYS, ""), (_VEGA_KEYS, "VEGA")):
-        found = headers.get(*keys)
-        magnitude = headers.optional_positive(*keys)  # also one that is written as text
-        if found is None or magnitude is None or not 5 < magnitude < 50:
-            continue
-        said = system or " ".join(headers.text(key) for key in _SYSTEM_KEYS).upper()
-        vega = vega_ab() if "VEGA" in said and vega_ab is not None else 0.0
-        return found[0], magnitude + vega
-    flux = headers.optional_positive("FLUXMAG0")
-    return None if flux is None else ("FLUXMAG0", 2.5 * math.log10(flux))
 
 
 def jansky_to_ab(flux_jy: float) -> float:
