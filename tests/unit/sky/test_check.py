@@ -42,7 +42,7 @@ def test_what_exists_passes(cube, psf):
     [
         ({"file_extension": "PFS"}, "Did you mean 'PSF'"),
         ({"file_extension": 0}, "file_extension = 0"),
-        ({"file_position": 2}, r"2 position\(s\), 0 to 1"),
+        ({"file_position": 2}, r"file_position = 2: it must be 0 to 1 in .*cube\.fits"),
         ({"file": "absent.fits"}, "no PSF file"),
         ({"file_scale_arcsec": 0.5}, r"every 0\.5 arcsec .*the mosaic's pixel is 0\.05 arcsec"),
     ],
