@@ -136,9 +136,9 @@ def test_goes_on_after_a_kill(
 
 def test_simulate_refuses(refused: Any, survey: Path, tmp_path: Path) -> None:
     words = ("simulate", survey, "--n", 1000)
-    assert "'.png' is not one of .fits, .fit, .zarr" in refused(*words, "--out", "a.png")
+    assert "'.png' is not one of .fits, .fit or .zarr" in refused(*words, "--out", "a.png")
     assert "--shards" in refused(*words, "--out", "a")
-    assert "give 1 to 4" in refused(*words, "--out", "a", "--shards", 9)
+    assert "it must be 1 to 4" in refused(*words, "--out", "a", "--shards", 9)
     assert "multiple" in refused(*words, "--out", "a", "--shard-size", 100)
     assert "not both" in refused(*words, "--out", "a", "--shards", 2, "--shard-size", 256)
     assert "shards lie in a folder" in refused(*words, "--out", "a.zarr", "--shards", 2)
