@@ -122,7 +122,19 @@ NAMED = {
         ("ACS", "F336W", {"FILTER": "WFC3_UVIS_F336W"}, ""),
         ("ACS", "F814W", {"FILTER1": "F814W", "FILTER2": "POL0V", "PHOTMODE": "ACS F814W"}, ""),
         ("ACS", "F814W", {"FILTER": "F814"}, ""),
-        ("ACS", "F814W", {"FILTER": "detection"}, ""),
+        ("ACS", "F814W", {"FILTER": "detection"}, "FILTER = 'DETECTION'"),
+        ("ACS", "F814W", {"EXTNAME": "F336W"}, "EXTNAME = 'F336W'.*is it the image for band 'F336"),
+        ("ACS", "F814W", {"EXTNAME": "SCI_F336W"}, "EXTNAME = 'F336W'"),
+        ("ACS", "F814W", {"EXTNAME": "F814W"}, ""),
+        ("ACS", "F814W", {"EXTNAME": "SCI", "BAND": "i"}, ""),
+        ("ACS", "F336W", {"INSFILTE": "F814W"}, "INSFILTE = 'F814W'"),
+        ("ACS", "F336W", {"FILTNAME": "F814W"}, "FILTNAME = 'F814W'"),
+        ("ACS", "F336W", {"FILTERS": "F814W"}, "FILTERS = 'F814W'"),
+        ("ACS", "F336W", {"FILT": "F814W"}, "FILT = 'F814W'"),
+        ("ACS", "F336W", {"BAND": "F814W"}, "BAND = 'F814W'"),
+        ("ACS", "F336W", {"ESO INS FILT1 NAME": "F814W"}, "ESO INS FILT1 NAME = 'F814W'"),
+        ("Euclid", "Y", {"EXTNAME": "H"}, "EXTNAME = 'H'"),
+        ("Euclid", "Y", {"EXTNAME": "CCD.H"}, ""),
         ("Euclid", "Y", {"FILTER": "NIR_H"}, "is it the image for band 'H'"),
         ("Euclid", "Y", {"FILTER": "NIR_J"}, "FILTER = 'J'"),
         ("Euclid", "Y", {"FILTER": "VIS"}, "FILTER = 'VIS'"),
@@ -143,8 +155,16 @@ def test_names_of_filters(camera: str, band: str, header: dict[str, str], said: 
         check_filters(survey, headers)
 
 
-def test_several_filters_are_a_doubt() -> None:
-    """A detection image of two filters is not the image of one of them."""
-    headers = Headers([{"FILTER": "F606W/F814W"}], "a.fits")
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ({"FILTER": "F606W/F814W"}, "F606W and F814W"),  # a detection image of two filters
+        ({"FILTER": "F814X", "PHOTMODE": "ACS WFC1 F814W"}, "F814W and F814X"),
+        ({"FILTER": "detection", "PHOTMODE": "ACS WFC1 F814W"}, "DETECTION and F814W"),
+        ({"FILTER": "F814W", "EXTNAME": "F475W"}, "F475W and F814W"),
+    ],
+)
+def test_several_filters_are_a_doubt(header: dict[str, str], named: str) -> None:
+    headers = Headers([header], "a.fits")
     (doubt,) = check_filters(survey_of(("F814W", "acs_wfc_f814w")), {"F814W": headers})
-    assert "names the filters F606W and F814W" in doubt
+    assert f"names the filters {named}" in doubt

@@ -11,10 +11,16 @@ from praesepe.images.units.headers import Headers
 from praesepe.stars.curves import band_curve
 from praesepe.survey import Band, Survey
 
-_FILTER_KEYS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
+_FILTER_KEYS = (
+    "FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL", "FILTNAME", "FILTERS", "FILT",
+    "BAND", "INSFILTE", "ESO INS FILT1 NAME",
+)  # fmt: skip
+_TOLD_BY = (_FILTER_KEYS, ("PHOTMODE",), ("EXTNAME",))
+"""Keywords of one beam each, which should tell the same filter."""
 _SPACE_FILTER = re.compile(r"F[QR]?(\d{3,4})([WMNX]2?|LP)?")  # Roman's have no letter
 _WIDTHS = {"N": 0, "M": 1}  # the narrowest of filters in one beam is the one that counts
 _EUCLID = {"VIS", "Y", "J", "H"}
+_SUM = "DETECTION"  # the Hubble Legacy Archive's sum of all filters
 
 # The curves' pivots lie within 0.3 % of the published PHOTPLAM (tests/unit/stars/test_curves.py).
 # One filter on two cameras of HST is up to 1 % apart (UVIS and ACS), or 4 % (UVIS and WFPC2, IR
@@ -27,12 +33,13 @@ _SWAP_MARGIN = 0.01
 def check_filters(survey: Survey, headers: Mapping[str, Headers]) -> list[str]:
     """Stop where a header tells of another filter than the band the image is given for.
 
-    Two things are looked at: names of filters, in ``FILTER`` and its like and in ``PHOTMODE``, of
-    which the narrowest counts; and the pivot wavelength ``PHOTPLAM``, which must be within 2 % of
-    that of the band's filter curve, and must not fit another band better. Filters that have not
-    the names of HST, JWST, Roman or Euclid are only held against the names of the survey's other
-    bands, since observatories write filters in many ways. An image without headers passes; the
-    error names the keyword and the band that the image fits, if any.
+    Two things are looked at: names of filters, in ``FILTER`` and its like, in ``PHOTMODE`` and as
+    the extension's name, of each of which the narrowest counts; and the pivot wavelength
+    ``PHOTPLAM``, which must be within 2 % of that of the band's filter curve, and must not fit
+    another band better. Filters that have not the names of HST, JWST, Roman or Euclid are only held
+    against the names of the survey's other bands, since observatories write filters in many ways.
+    An image without headers passes; the error names the keyword and the band that the image fits,
+    if any.
 
     Returns
     -------
@@ -49,14 +56,19 @@ def _check_name(band: Band, headers: Headers, survey: Survey) -> list[str]:
     names = {other.name.upper(): other.name for other in survey.bands}
     own = _words(f"{band.name} {band.filter}") | {band.name.upper()}
     found: dict[str, str] = {}
-    for key in (*_FILTER_KEYS, "PHOTMODE"):
-        text = headers.text(key).upper()
-        for word in _words(text) | ({text} & names.keys()):
-            euclid = word in _EUCLID and own & _EUCLID
-            if _SPACE_FILTER.fullmatch(word) or (key != "PHOTMODE" and (word in names or euclid)):
-                found.setdefault(word, key)
-    narrowest = min(map(_width, found), default=0)
-    found = {word: key for word, key in found.items() if _width(word) == narrowest}
+    for keys in _TOLD_BY:
+        told: dict[str, str] = {}
+        for key in keys:
+            text = headers.text(key).upper()
+            for word in _words(text) | ({text} & names.keys()):
+                # a mode and the name of an extension have other words, too
+                whole = key in _FILTER_KEYS or (key == "EXTNAME" and word == text)
+                euclid = word in _EUCLID and own & _EUCLID
+                known = whole and (word in names or euclid or word == _SUM)
+                if known or _SPACE_FILTER.fullmatch(word):
+                    told.setdefault(word, key)
+        narrowest = min(map(_width, told), default=0)
+        found = {w: key for w, key in told.items() if _width(w) == narrowest} | found
     strange = [word for word in found if not any(_same(word, one) for one in own)]
     if not strange:
         return []
