@@ -101,6 +101,24 @@ def test_given_units_and_zero_points(write_image: Write, two_bands: Survey) -> N
         Mosaic.read(paths, two_bands, units={"F606W": "e-/s"})
 
 
+def test_one_file_for_all_bands(write_image: Write, two_bands: Survey, tmp_path: Path) -> None:
+    """Each band finds the extension of its name (refused before); the same one twice is refused."""
+    hdus = [fits.PrimaryHDU()]
+    for value, band in enumerate(two_bands.band_names, 1):
+        with fits.open(write_image(band, np.full(SHAPE, value, "f4"), extname=band)) as file:
+            hdus.append(file[band].copy())
+    path = tmp_path / "mef.fits"
+    fits.HDUList(hdus).writeto(path)
+    mosaic = Mosaic.read(dict.fromkeys(two_bands.band_names, path), two_bands)
+    values = {name: float(mosaic.band(name).pixels[0:1, 0:1][0, 0]) for name in mosaic.band_names}
+    assert values == {"F475W": 1, "F814W": 2}
+    hdus[1].name = "SCI"
+    fits.HDUList(hdus[:2]).writeto(path, overwrite=True)
+    given = {"F475W": path, "F814W": f"{path}[1]"}  # passed before
+    with pytest.raises(InputError, match="'F475W' and 'F814W' are given the same image"):
+        Mosaic.read(given, two_bands)
+
+
 @pytest.mark.parametrize("offset_mag", [-2.1, -1.9, -0.12, -0.08, 0.08, 0.12, 1.9, 2.1])
 def test_zero_point_that_makes_no_sense(
     make_wcs: MakeWCS, two_bands: Survey, offset_mag: float

@@ -79,7 +79,7 @@ class Source:
     wcs : WCS or None
         Celestial WCS.
     path : str or None
-        File it came from.
+        File it came from, with the extension that was taken.
     unit : str or None
         Unit that comes with the data (NDData).
     taken : str
@@ -329,7 +329,7 @@ def _from_file(text: str, name: str, hdu: str | None, *, lasts: bool = True) -> 
             raise damaged(label, f"a damaged or truncated FITS file: {reason(error)}") from error
         if not source.pixels.marks:
             source = _with_weights_beside(source, path)
-    where = f"{path.resolve()}[{extension or ''}]"
+    where = f"{path.resolve()}[{source.taken}]"
     beside = "".join(f" with {one.name}" for one in source.pixels.marks if "." in one.name)
     return replace(source, path=where, taken=f"{path.name}[{source.taken}]{beside}")
 
@@ -406,7 +406,7 @@ def _from_url(text: str, name: str, hdu: str | None) -> Source:
                 fault = f"a damaged or truncated FITS file: {reason(error)}"
                 raise damaged(label, fault) from error
     taken = f"{shown}[{(source.taken or '').rpartition('[')[2].rstrip(']')}]"
-    return replace(source, label=label, path=f"{url}[{extension or ''}]", taken=taken)
+    return replace(source, label=label, path=f"{url}[{taken.partition('[')[2]}", taken=taken)
 
 
 def split_extension(text: str) -> tuple[Path, str | None]:
