@@ -160,3 +160,67 @@ def test_light_without_noise_is_no_gap(radius: float) -> None:
     distance = np.hypot(x - 100, y - 120) / radius
     for light in (np.exp(-distance), np.exp(-(distance**2) / 4), (1 + distance**2) ** -2.5):
         assert not find_gaps((0.03 + 1e-5 * x + 2e-5 * y + light).astype("f4")).missing.any()
+
+
+@pytest.fixture
+def mosaic(rng: np.random.Generator) -> np.ndarray:
+    """Sky noise with stars; broad ones, which are faint and many, and narrow ones."""
+    image = rng.normal(0, 1, (400, 400))
+    stars = np.zeros(image.shape)
+    y, x = rng.integers(0, 400, (2, 3000))
+    np.add.at(stars, (y, x), 20 * rng.pareto(1.5, 3000))
+    return (0.0075 * (image + ndimage.gaussian_filter(stars, 1.2))).astype("f4")
+
+
+def quiet_fill(kind: str, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What stands in a gap, for a noise of 0.0075."""
+    if kind == "dithered":  # cfitsio's, with 4 steps in the noise
+        return rng.uniform(-0.5, 0.5, noise.shape) * 0.0075 / 4
+    if kind == "column":
+        return np.broadcast_to(noise[:, 119:120], noise.shape)
+    if kind == "ramp":
+        ends = noise[:, 119:120], noise[:, 280:281]
+        return ends[0] + (ends[1] - ends[0]) * np.arange(400) / 400
+    return rng.normal(0, float(kind) * 0.0075, noise.shape)
+
+
+@pytest.mark.parametrize("kind", ["dithered", "column", "ramp", "0.001", "0.01", "0.1"])
+@pytest.mark.parametrize("columns", [(120, 280), (230, 260), (100, 400)])
+def test_gaps_with_little_noise(
+    mosaic: np.ndarray, rng: np.random.Generator, kind: str, columns: tuple[int, int]
+) -> None:
+    gap = np.zeros(mosaic.shape, bool)
+    gap[:, slice(*columns)] = True
+    image = np.where(gap, quiet_fill(kind, mosaic, rng), mosaic).astype("f4")
+    pixels = Pixels(image, image.shape)
+    left, right = max(columns[0] - 40, 0), min(columns[1] + 40, 400)
+    missing = pixels.find_gaps(image[100:164, left:right]).missing
+    inside = gap[100:164, left:right]
+    assert missing[inside].mean() > (0.9 if inside.sum() > 2000 else 0.75)
+    assert missing[~inside].mean() < 0.05
+    assert not missing[~ndimage.binary_dilation(inside, iterations=3)].any()
+
+
+@pytest.mark.parametrize(
+    "kind", ["crowded", "correlated", "moiré", "depth", "deep", "stamp", "nebula"]
+)
+def test_images_whose_noise_varies_have_no_gaps(
+    mosaic: np.ndarray, rng: np.random.Generator, kind: str
+) -> None:
+    y, x = np.mgrid[:400, :400]
+    if kind == "crowded":  # 100 times as many stars on one side
+        mosaic[:, 200:] += ndimage.gaussian_filter(rng.pareto(1.5, (400, 200)), 1.2)
+    elif kind == "correlated":
+        mosaic = ndimage.gaussian_filter(mosaic, 1.5)
+    elif kind == "moiré":
+        mosaic = ndimage.map_coordinates(mosaic, (y * 0.997, x * 0.996), order=1)
+    elif kind == "depth":  # 10 exposures on 1
+        mosaic[:, 200:] /= 10**0.5
+    elif kind == "deep":  # the same for a few
+        mosaic[180:250, 200:260] /= 10**0.5
+    elif kind == "nebula":
+        light = 3 * np.exp(-np.hypot(x - 150, y - 220) / 40)
+        mosaic += (light + rng.normal(0, 1, y.shape) * np.sqrt(light * 0.0075)).astype("f4")
+    else:
+        mosaic = rng.normal(0, 1, (64, 64)).astype("f4") + star(5000.0)
+    assert not Pixels(mosaic, mosaic.shape).find_gaps(mosaic).missing.any()

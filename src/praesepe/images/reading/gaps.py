@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from praesepe.images.reading.quiet import add_quiet, measure_quiet
+
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
@@ -68,6 +70,8 @@ class Grain(NamedTuple):
         Share of the commonest value, where values are coarse integers.
     smooth : float
         Second differences up to here are those of a gap; 0 where that cannot be told.
+    quiet : float
+        So are, mostly, those over three pixels up to here; 0 where that cannot be told.
     fills : tuple of float
         A number that single pixels hold too often.
     """
@@ -75,6 +79,7 @@ class Grain(NamedTuple):
     repeats: float = 0.0
     common: float = 0.0
     smooth: float = 0.0
+    quiet: float = 0.0
     fills: tuple[float, ...] = ()
 
     @property
@@ -107,6 +112,8 @@ def measure_grain(blocks: FloatImage) -> Grain:
     """How values repeat and vary, from blocks (n, y, x) of an image; NaN is no value."""
     smooth, empty = _measure_smooth(blocks)
     blocks = np.where(empty, np.float32(np.nan), blocks)
+    quiet, empty = measure_quiet(blocks) if smooth else (0.0, empty)
+    blocks = np.where(empty, np.float32(np.nan), blocks)
     found = []
     for block in blocks:
         values = block[np.isfinite(block)]
@@ -118,7 +125,7 @@ def measure_grain(blocks: FloatImage) -> Grain:
     repeats, common = np.array(found).T
     often = float(np.percentile(repeats, 75))
     if often < REAL:
-        return Grain(often, 0.0, smooth, _single_fills(blocks))
+        return Grain(often, 0.0, smooth, quiet, _single_fills(blocks))
     return Grain(often, float(np.median(common[repeats > COARSE])) if often > COARSE else 0.0)
 
 
@@ -142,7 +149,7 @@ def _measure_smooth(blocks: FloatImage) -> tuple[float, Mask]:
         return 0.0, empty
     tiles = blocks[:, : ny * _TILE, : nx * _TILE].reshape(n, ny, _TILE, nx, _TILE).swapaxes(2, 3)
     with np.errstate(invalid="ignore", over="ignore"):
-        rough = np.median(np.concatenate(_curvature(tiles), axis=-1), axis=(-1, -2))
+        rough = np.median(_curvature(tiles), axis=(-1, -2)).min(axis=0)  # gaps filled row by row
         fourth = np.median(np.abs(np.diff(tiles, 4)), axis=(-1, -2))
         level = np.median(np.abs(tiles), axis=(-1, -2))
         known = np.sort(rough[np.isfinite(rough) & (rough > 0)])
@@ -210,8 +217,11 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
         missing[part], saturated[part] = _in_plateaus(windows[part], missing[part], ask())
     for value in ask().fills:
         missing |= windows == np.float32(value)
-    if ask().smooth:
-        _add_smooth(missing, saturated, windows, ask().smooth)
+    if ask().smooth and min(windows.shape[1:]) >= 5:
+        thirds = windows[:, 1:-1:3, 1:-1:3].copy()
+        _add_smooth(missing, saturated, windows, thirds, ask().smooth)
+        if ask().quiet:
+            add_quiet(missing, saturated, windows, thirds, ask().quiet)
     holes = missing.any(axis=(-1, -2)) & ~missing.all(axis=(-1, -2))
     for i in np.flatnonzero(holes):
         saturated[i] |= _dark_cores(windows[i], missing[i])
@@ -268,16 +278,16 @@ def _in_plateaus(windows: FloatImage, missing: Mask, grain: Grain) -> tuple[Mask
     return missing, cores
 
 
-def _add_smooth(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
+def _add_smooth(
+    missing: Mask, saturated: Mask, windows: FloatImage, thirds: FloatImage, limit: float
+) -> None:
     """Mark boxes of 5 × 5 pixels, corners aside, that vary without noise; cores aside.
 
-    Every third pixel is looked at first: each box has such a pixel among its inner ones. Around
+    Every third pixel (`thirds`) is looked at first: each box has one among its inner ones. Around
     those that vary little the box is sought in 7 × 7 pixels.
     """
-    if min(windows.shape[1:]) < 5:
-        return
     with np.errstate(invalid="ignore", over="ignore"):
-        centers = 2 * windows[:, 1:-1:3, 1:-1:3]
+        centers = 2 * thirds
         few = np.abs(windows[:, 1:-1:3, :-2:3] + windows[:, 1:-1:3, 2::3] - centers) <= limit
         few &= np.abs(windows[:, :-2:3, 1:-1:3] + windows[:, 2::3, 1:-1:3] - centers) <= limit
     for i in np.flatnonzero(few.any(axis=(-1, -2)) & missing.any(axis=(-1, -2))):
