@@ -430,6 +430,54 @@ def test_positions_of_other_kinds_are_refused(
         sky_positions(Table({"dec": [0.1]} | columns, meta=meta))
 
 
+def with_ucds(columns: dict[str, tuple[float, str]]) -> Table:
+    table = Table({name: [value] for name, (value, _) in columns.items()})
+    for name, (_, ucd) in columns.items():
+        table[name].info.meta = {"ucd": ucd}
+    return table
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"ra": (0.1, "stat.error;pos.eq.ra"), "dec": (0.1, "stat.error;pos.eq.dec")},
+        {"ra": (121.0, "pos.galactic.lon"), "dec": (-21.0, "POS_GAL_LAT")},
+        {"ra": (0.1, "pos.eq.pmra"), "dec": (0.1, "pos.pm;pos.eq.dec")},
+    ],
+)
+def test_a_column_whose_ucd_says_otherwise_is_no_position(others: dict) -> None:
+    right = {"a": (11.1, "pos.eq.ra"), "d": (41.5, "pos.eq.dec;pos.frame=icrs")}
+    sky = sky_positions(with_ucds(others | right))
+    assert sky is not None
+    np.testing.assert_allclose(np.transpose(sky), [(11.1, 41.5)])
+    with pytest.raises(InputError, match="ra is no sky position: its UCD is"):
+        sky_positions(with_ucds(others))
+
+
+@pytest.mark.parametrize(
+    ("columns", "warned"),
+    [
+        ({"RA": [11.1, 11.2], "DEC": [41.5, 41.6], "ra": [11.1, 11.4], "dec": [41.5, 41.6]}, True),
+        ({"ra": [11.1], "dec": [41.5], "RAJ2000": ["00:44:24.00"], "DEJ2000": ["42:00:00"]}, True),
+        ({"ra": [11.1], "dec": [41.5], "RAJ2000": ["00:44:24.00"], "DEJ2000": ["41:30:00"]}, False),
+        ({"ra": [11.1], "dec": [41.5], "ra_deg": [np.nan], "dec_deg": [41.0]}, False),
+        ({"ra": [11.1], "dec": [41.5], "RA_hms": ["?"], "dec_dms": ["?"]}, False),
+    ],
+)
+def test_two_pairs_of_positions_are_held_against_each_other(columns: dict, warned: bool) -> None:
+    match = "up to .* arcsec off those in RA and DEC|in ra and dec, which are used"
+    with pytest.warns(PraesepeWarning, match=match) if warned else contextlib.nullcontext():
+        sky = sky_positions(Table(columns))
+    assert sky is not None
+    assert (sky[0][0], sky[1][0]) == (11.1, 41.5)
+
+
+def test_infinite_positions_are_none() -> None:
+    sky = sky_positions(Table({"ra": [np.inf, 11.1], "dec": [41.5, -np.inf]}))
+    assert sky is not None
+    np.testing.assert_array_equal(np.isnan(sky), [[True, False], [False, True]])
+
+
 def test_sexagesimal_text_in_a_column_named_degrees() -> None:
     with pytest.warns(PraesepeWarning, match="read as degrees, minutes"):
         sky = sky_positions(Table({"RA_deg": ["10:06:00"], "dec": [1.0]}))

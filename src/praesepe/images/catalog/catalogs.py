@@ -24,7 +24,6 @@ from praesepe.images.catalog.coordinates import (
     numbers,
     on_image,
     pixel_positions,
-    rounding_arcsec,
     sky_positions,
 )
 from praesepe.images.catalog.tables import read_table
@@ -37,9 +36,15 @@ if TYPE_CHECKING:
 PIXEL_AGREEMENT = 0.5
 """Median distance, px, between pixel and sky positions of the same rows that says nothing."""
 
-
 ROUNDING_ARCSEC = 0.1
 """By how much positions may be off for their few digits without a warning."""
+
+RA_STEPS_DEG = (0.25, 0.1, 0.025, 0.01, 1 / 240, 1e-3, 1 / 2400, 1e-4)
+DEC_STEPS_DEG = (0.1, 1 / 60, 0.01, 1e-3, 1 / 3600, 1e-4)
+"""What coordinates of few digits are multiples of, the largest first."""
+
+ROUNDED_ROWS = 20
+"""How many rows it takes to tell."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,7 +142,7 @@ class Catalog:
                     PraesepeWarning,
                     stacklevel=2,
                 )
-            if (off_arcsec := rounding_arcsec(*sky)) > ROUNDING_ARCSEC:
+            if (off_arcsec := _rounding_arcsec(*sky)) > ROUNDING_ARCSEC:
                 warnings.warn(
                     f"{label}: its positions are rounded, so that they may be {off_arcsec:.2g} "
                     "arcsec off; clusters off the middle of their stamps come out too large. Give "
@@ -300,6 +305,19 @@ def _pixel_columns(
         pixels = numbers(table, name, label) - origin
         positions.append(np.where(np.isfinite(pixels), pixels, np.nan))
     return positions[0], positions[1]
+
+
+def _rounding_arcsec(ra_deg: FloatArray, dec_deg: FloatArray) -> float:
+    """How far positions may be off because they were written with few digits; 0 for few rows."""
+    largest = 0.0
+    for degrees, steps in ((ra_deg, RA_STEPS_DEG), (dec_deg, DEC_STEPS_DEG)):
+        values = degrees[np.isfinite(degrees)]
+        if len(values) < ROUNDED_ROWS:
+            return 0.0
+        multiples = (s for s in steps if np.allclose(values / s, np.rint(values / s), 0, 1e-5))
+        narrow = np.cos(np.radians(np.nanmedian(dec_deg))) if degrees is ra_deg else 1.0
+        largest = max(largest, 1800 * next(multiples, 0.0) * float(narrow))
+    return largest
 
 
 def _columns(table: Table, most: int = 8) -> str:

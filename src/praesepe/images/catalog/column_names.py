@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from praesepe.errors import InputError
+
 if TYPE_CHECKING:
     from astropy.table import Table
 
@@ -58,6 +60,9 @@ UNITS_OF_NAMES = {
 """Units of columns without one whose names tell."""
 
 _AXES = (RA_NAMES, DEC_NAMES)
+_OTHER_UCD = r"(stat\.)?(error|stdev|variance)|arith|pos\.(?!eq(;|$)|{axis}(\.main)?(;|$))"
+_MOMENT = re.compile(r"(?i)(alpha|delta)(win|peak)").match
+"""Positions of SExtractor that differ from its others by their definition."""
 
 
 def find_column(table: Table, names: tuple[str, ...]) -> str | None:
@@ -73,6 +78,59 @@ def position_columns(names: Sequence[str]) -> tuple[int, int] | None:
     found = (next((i for i, one in enumerate(bare) if one in of), None) for of in _AXES)
     ra, dec = found
     return None if ra is None or dec is None else (ra, dec)
+
+
+def sky_pairs(table: Table, label: str) -> list[tuple[str, str]]:
+    """Names of the columns of right ascension and declination; first those that are to be used.
+
+    Those that the table calls the main ones by their UCD, else those of usual names whose UCD says
+    nothing else, else the only ones whose UCD says so.
+
+    Raises
+    ------
+    InputError
+        Where the only columns of usual names have the UCD of something else.
+    """
+    ucds = {
+        name: str((table[name].info.meta or {}).get("ucd", "")).lower().replace("_", ".")
+        for name in table.colnames
+    }
+    axes = ("pos.eq.ra", "pos.eq.dec")
+    # "pos.eq.ra;meta.main", and POS_EQ_RA_MAIN as it was before 2005
+    main = [
+        [n for n, ucd in ucds.items() if re.fullmatch(rf"{axis}(;.*meta\.main.*|\.main)", ucd)]
+        for axis in axes
+    ]
+    if all(len(names) == 1 for names in main):
+        return [(main[0][0], main[1][0])]
+    named = [[name for name in ucds if bare_name(name) in names] for names in _AXES]
+    good = [
+        [name for name in names if not re.match(_OTHER_UCD.format(axis=axis), ucds[name])]
+        for names, axis in zip(named, axes, strict=True)
+    ]
+    told = [[n for n, ucd in ucds.items() if ucd.split(";")[0] == axis] for axis in axes]
+    if all(good):
+        # "ra" before "ra [deg]"
+        ra, dec = (
+            min(
+                names, key=lambda name: (of.index(bare_name(name)), bare_name(name) != name.lower())
+            )
+            for names, of in zip(good, _AXES, strict=True)
+        )
+        rest = [[n for n in names if n not in (ra, dec) and not _MOMENT(n)] for names in good]
+        same = len(rest[0]) == len(rest[1])
+        return [(ra, dec), *(zip(*rest, strict=True) if same else ())]
+    if all(len(names) == 1 for names in told):
+        return [(told[0][0], told[1][0])]
+    wrong = [n for names, left in zip(named, good, strict=True) if not left for n in names]
+    if wrong and all(named):
+        raise InputError(
+            f"{label}: column {wrong[0]} is no sky position: its UCD is {ucds[wrong[0]]}",
+            given=ucds[wrong[0]],
+            allowed=axes,
+            remedy="rename it, or correct its UCD",
+        )
+    return []
 
 
 def bare_name(name: str) -> str:

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images.catalog.column_names import (
     ANGLE_UNITS,
-    DEC_NAMES,
     PAIR_NAMES,
-    RA_NAMES,
     SPLIT,
     UNITS_OF_NAMES,
     bare_name,
     find_column,
     in_brackets,
+    sky_pairs,
 )
 
 if TYPE_CHECKING:
@@ -39,12 +38,8 @@ _SEXAGESIMAL = re.compile(
     re.VERBOSE,
 )
 _FRAME_IN_WORDS = re.compile(r"\b(B1950|FK4|galactic|ecliptic)( coord| pos|\b(?! [a-z]))", re.I)
-RA_STEPS_DEG = (0.25, 0.1, 0.025, 0.01, 1 / 240, 1e-3, 1 / 2400, 1e-4)
-DEC_STEPS_DEG = (0.1, 1 / 60, 0.01, 1e-3, 1 / 3600, 1e-4)
-"""What coordinates of few digits are multiples of, the largest first."""
-
-ROUNDED_ROWS = 20
-"""How many rows it takes to tell."""
+PAIR_AGREEMENT_ARCSEC = 0.1
+"""How far two pairs of columns may be apart in one row without a warning."""
 
 _PACKED = re.compile(r"[+\-−]?\d{6}(\.\d*)?")
 _SEXAGESIMAL_UNITS = (None, "sexagesimal", "deg", "hourangle")
@@ -80,12 +75,53 @@ def sky_positions(
     ------
     InputError
         Where text is not a coordinate, a unit not that of an angle, or the frame not ICRS or J2000.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where coordinates are impossible, or other columns of the table have other positions.
     """
-    ra_name, dec_name = _sky_columns(table)
-    if ra_name is None or dec_name is None:
+    pairs = sky_pairs(table, label)
+    if not pairs:
         found = _sky_coord_column(table)
         pair = _pair_column(table) if found is None else None
         return found if pair is None else sky_positions(pair, label=label)
+    sky = _positions(table, pairs[0], label)
+    for other in pairs[1:]:
+        _compare(table, pairs[0], sky, other, label)
+    return sky
+
+
+def _compare(
+    table: Table,
+    names: tuple[str, str],
+    sky: tuple[FloatArray, FloatArray],
+    other: tuple[str, str],
+    label: str,
+) -> None:
+    """Warn where two pairs of columns have different positions."""
+    from astropy.coordinates import angular_separation
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PraesepeWarning)
+            positions = _positions(table, other, label)
+    except InputError:  # columns that are not used need not be good
+        return
+    apart = 3600 * np.degrees(angular_separation(*map(np.radians, (*sky, *positions))))
+    if np.nanmax(apart, initial=0.0) > PAIR_AGREEMENT_ARCSEC:
+        warnings.warn(
+            f"{label}: its positions in {other[0]} and {other[1]} are up to {np.nanmax(apart):.2g} "
+            f"arcsec off those in {names[0]} and {names[1]}, which are used. Rename those that "
+            "shall not be",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+
+
+def _positions(table: Table, names: tuple[str, str], label: str) -> tuple[FloatArray, FloatArray]:
+    """Degrees out of the columns of right ascension and declination."""
+    ra_name, dec_name = names
     _check_frame(table, (ra_name, dec_name), label)
     packed = _packed(table, (ra_name, dec_name), label)
     ra_deg, dec_deg = packed or (
@@ -110,35 +146,10 @@ def sky_positions(
             f"{ra_name} = {ra_deg[row]:g}, {dec_name} = {dec_deg[row]:g} degrees; "
             f"{'it counts' if count == 1 else 'they count'} as missing",
             PraesepeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         ra_deg[impossible] = dec_deg[impossible] = np.nan
     return ra_deg, dec_deg
-
-
-def _sky_columns(table: Table) -> tuple[str | None, str | None]:
-    """Names of the columns of right ascension and declination.
-
-    Those that the table calls the main ones by their UCD, else those of usual names, else the only
-    ones whose UCD says so.
-    """
-    ucds = {
-        name: str((table[name].info.meta or {}).get("ucd", "")).lower().replace("_", ".")
-        for name in table.colnames
-    }
-    axes = ("pos.eq.ra", "pos.eq.dec")
-    # "pos.eq.ra;meta.main", and POS_EQ_RA_MAIN as it was before 2005
-    main = [
-        [n for n, ucd in ucds.items() if re.fullmatch(rf"{axis}(;.*meta\.main.*|\.main)", ucd)]
-        for axis in axes
-    ]
-    named = [find_column(table, names) for names in (RA_NAMES, DEC_NAMES)]
-    told = [[n for n, ucd in ucds.items() if ucd.split(";")[0] == axis] for axis in axes]
-    if all(len(names) == 1 for names in main):
-        return main[0][0], main[1][0]
-    if all(name is not None for name in named) or any(len(names) != 1 for names in told):
-        return named[0], named[1]
-    return told[0][0], told[1][0]
 
 
 def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
@@ -231,6 +242,7 @@ def _packed(
                 return None
             texts = True
         number = numbers(table, name, label)
+        number[np.isinf(number)] = np.nan
         size = np.round(np.abs(number), 6)
         seconds, minutes, whole = size % 100, size // 100 % 100, size // 10000
         good = (seconds < 60) & (minutes < 60) & (whole < most) | np.isnan(number)
@@ -245,7 +257,7 @@ def _packed(
             f"{label}: {names[0]} = {table[names[0]][0]} and {names[1]} = {table[names[1]][0]} are "
             "read as hours, minutes and seconds, and degrees, minutes and seconds",
             PraesepeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return 15 * columns[0], columns[1]
 
@@ -280,19 +292,6 @@ def _number(text: str) -> float:
     if "_" in text:
         raise ValueError(text)
     return float(text)
-
-
-def rounding_arcsec(ra_deg: FloatArray, dec_deg: FloatArray) -> float:
-    """How far positions may be off because they were written with few digits; 0 for few rows."""
-    largest = 0.0
-    for degrees, steps in ((ra_deg, RA_STEPS_DEG), (dec_deg, DEC_STEPS_DEG)):
-        values = degrees[np.isfinite(degrees)]
-        if len(values) < ROUNDED_ROWS:
-            return 0.0
-        multiples = (s for s in steps if np.allclose(values / s, np.rint(values / s), 0, 1e-5))
-        narrow = np.cos(np.radians(np.nanmedian(dec_deg))) if degrees is ra_deg else 1.0
-        largest = max(largest, 1800 * next(multiples, 0.0) * float(narrow))
-    return largest
 
 
 def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
