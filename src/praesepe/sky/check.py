@@ -7,7 +7,12 @@ from pathlib import Path
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.fields.histories import HISTORIES, read_history
-from praesepe.sky.instrument.psf_files import check_sampling, chosen_position, load_psf_file
+from praesepe.sky.instrument.psf_files import (
+    check_filter,
+    check_sampling,
+    chosen_position,
+    load_psf_file,
+)
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve
 from praesepe.stars.extinction import covered_angstrom
@@ -54,6 +59,7 @@ def check_survey(survey: Survey | str | Path) -> None:
             library.bolometric_corrections([passband], **dust, law=stars.extinction_law)
             if band.psf.file is not None:
                 file = load_psf_file(band.psf)
+                check_filter(band, file)
                 check_sampling(band.psf, file, pixel_scale_arcsec=survey.pixel_scale_arcsec)
                 chosen_position(band.psf, len(file.planes), None)
         except InputError as error:

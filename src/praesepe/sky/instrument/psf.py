@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from praesepe.errors import InputError, PraesepeWarning, must_be
 from praesepe.sky.instrument.psf_files import (
     PSFFile,
+    check_filter,
     check_sampling,
     chosen_position,
     load_psf_file,
@@ -40,6 +41,9 @@ N_WAVELENGTHS = 5
 
 SMALL_BOX_ARCSEC = 2.0
 """A file that ends nearer to its star than this should say what share of the light it holds."""
+
+TOO_WIDE = 2.0
+"""A file whose star is wider than this times Hubble's is doubtful."""
 
 _ARCSEC = math.radians(1 / 3600)
 _ANGSTROM = 1e-10
@@ -111,6 +115,7 @@ def band_psf(
             psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus
         )
     file = load_psf_file(psf)
+    check_filter(band, file)
     check_sampling(psf, file, pixel_scale_arcsec=pixel_scale_arcsec)
     image = file.image(chosen_position(psf, len(file.planes), position))
     return _file_psf(
@@ -399,6 +404,15 @@ def _file_psf(
         result = inside_box * resampled
     else:
         model = _model(psf, tuple(wavelengths.tolist()), step, half)
+        width, of_hubble = full_width(resampled, step), full_width(model, step)
+        if width > TOO_WIDE * of_hubble:
+            warnings.warn(
+                f"{psf.file}: its star is {width:.3f} arcsec wide (FWHM) where Hubble's is "
+                f"{of_hubble:.3f}; is it sampled every {scale:g} arcsec? Else set "
+                "psf.file_scale_arcsec",
+                PraesepeWarning,
+                stacklevel=4,
+            )
         offset = np.arange(-half, half + 1) * step
         inside_y, inside_x = (
             np.clip((np.minimum(offset + low, high - offset)) / step + 0.5, 0.0, 1.0)

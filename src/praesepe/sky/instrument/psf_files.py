@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from praesepe.errors import InputError, PraesepeWarning, listed, must_be, reason, unknown, unusable
 
 if TYPE_CHECKING:
-    from praesepe.survey import PSF
+    from praesepe.survey import PSF, Band
 
 Array = NDArray[np.floating[Any]]
 
@@ -40,6 +42,12 @@ a pixel, which their detector-sampled companions DET_DIST and DET_SAMP do.
 
 STPSF_EXTENSIONS = (*STPSF_OVERSAMPLED, "DET_DIST", "DET_SAMP")
 
+FILTER_KEYS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAME", "PUPIL")
+"""Cards that name the filter of a PSF."""
+
+SCALE_TOLERANCE = 0.05
+"""By how much two cards of one sampling may differ."""
+
 NORMALISATION_TOLERANCE = 0.1
 """How far the sum of a PSF may be off a known convention before the user is warned."""
 
@@ -61,6 +69,8 @@ class PSFFile:
         stands between two.
     energy : float or None
         Share of a star's light inside the box, as files of STPSF say by their sum.
+    filters : str
+        What the header says of the filter, "" where nothing.
     """
 
     planes: Array
@@ -68,6 +78,7 @@ class PSFFile:
     has_pixel: bool
     center: tuple[float, float]
     energy: float | None = None
+    filters: str = ""
 
     @property
     def reach_arcsec(self) -> float:
@@ -107,6 +118,23 @@ def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None 
         given=scale,
         remedy="set psf.file_scale_arcsec to the sampling of the file",
     )
+
+
+def check_filter(band: Band, file: PSFFile) -> None:
+    """Warn of a file that is of another filter by its header."""
+    from praesepe.stars.curves import FILTER
+
+    of_file, of_band = (
+        {*FILTER.findall(text.upper().replace("_", " "))}
+        for text in (file.filters, f"{band.name} {band.filter}")
+    )
+    if of_file and of_band and not of_file & of_band:
+        warnings.warn(
+            f"{band.psf.file} is the PSF of {listed(sorted(of_file))} by its header, and that of "
+            f"the band {band.name!r} by the survey",
+            PraesepeWarning,
+            stacklevel=3,
+        )
 
 
 def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
@@ -150,8 +178,9 @@ def load_psf_file(psf: PSF) -> PSFFile:
     Raises
     ------
     InputError
-        Where there is no such file or extension, no image or sampling in it, the image is empty,
-        broken in its core, or the star does not stand in its middle.
+        Where there is no such file or extension, no image or sampling in it or two that differ,
+        its planes are wavelengths, the image is empty, broken in its core, or the star does not
+        stand in its middle.
 
     Warns
     -----
@@ -170,10 +199,9 @@ def load_psf_file(psf: PSF) -> PSFFile:
     if data.ndim not in (2, 3) or min(data.shape[-2:]) < 5:
         allowed = "(y, x) or (position, y, x), 5 pixels wide at least"
         raise must_be("the shape of its PSF", data.shape, allowed).at(str(path))
-    scale = psf.file_scale_arcsec or _header_scale(header)
-    if scale is None:
-        fault = "does not say its sampling (PIXSCALE)"
-        raise unusable(path, fault, "set psf.file_scale_arcsec")
+    scale = psf.file_scale_arcsec or _header_scale(path, header, psf.native_pixel_arcsec)
+    if data.ndim == 3 and not isinstance(psf.file_position, int):
+        _check_planes(path, header)
     planes = data.reshape(-1, *data.shape[-2:]).astype(float)
     finite = np.isfinite(planes)
     peak = float(np.nanmax(planes, initial=0.0, where=finite))
@@ -195,9 +223,9 @@ def load_psf_file(psf: PSF) -> PSFFile:
     if not stpsf:
         _check_normalisation(path, float(sums.mean()), psf.native_pixel_arcsec / scale, header)
     total = float(sums.mean())
-    return PSFFile(
-        planes, float(scale), has_pixel, center, total if stpsf and 0.5 < total <= 1 else None
-    )
+    energy = total if stpsf and 0.5 < total <= 1 else None
+    filters = " ".join(str(header.get(key, "")) for key in FILTER_KEYS)
+    return PSFFile(planes, float(scale), has_pixel, center, energy, filters)
 
 
 def _mean(planes: Array) -> Array:
@@ -382,16 +410,40 @@ def _read_bare_fits(path: Path, error: Exception) -> tuple[NDArray[Any], Mapping
     return data, header
 
 
-def _header_scale(header: Mapping[str, Any]) -> float | None:
-    """Sampling in arcsec from a header, or None where it does not say."""
+def _header_scale(path: Path, header: Mapping[str, Any], pixel_arcsec: float) -> float:
+    """Sampling in arcsec from a header, whose cards must agree."""
+    found = {}
     for key, factor in (("PIXSCALE", 1.0), ("PIXELSCL", 1.0), ("CDELT1", 3600.0)):
-        try:
-            value = abs(float(header[key])) * factor
-        except (KeyError, TypeError, ValueError):
-            continue
-        if 0 < value < 10:
-            return value
-    return None
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            if 0 < (value := abs(float(header[key])) * factor) < 10:
+                found[key] = value
+    remedy = "set psf.file_scale_arcsec to the sampling of the file"
+    if not found:
+        raise unusable(path, "does not say its sampling (PIXSCALE)", remedy)
+    scale = next(iter(found.values()))
+    try:
+        finer = float(header.get("OVERSAMP", 1))
+    except (TypeError, ValueError):
+        finer = 1.0
+    if finer > 1.5 and math.isclose(scale, pixel_arcsec, rel_tol=SCALE_TOLERANCE):
+        found[f"native pixel / {finer:g}, by OVERSAMP"] = pixel_arcsec / finer
+    if any(not math.isclose(scale, one, rel_tol=SCALE_TOLERANCE) for one in found.values()):
+        told = listed([f"{value:.4g} ({key})" for key, value in found.items()])
+        fault = f"says several samplings, in arcsec: {told}"
+        raise InputError(f"{path} {fault}", given=found, remedy=remedy)
+    return scale
+
+
+def _check_planes(path: Path, header: Mapping[str, Any]) -> None:
+    """Refuse a cube over wavelength, whose planes are no positions."""
+    kind = str(header.get("CTYPE3", "")).strip()
+    if re.match("(?i)A?WAV|FREQ|ENER|WAVN|LAMBDA", kind):
+        raise InputError(
+            f"{path}: its planes are wavelengths (CTYPE3 = {kind!r})",
+            given=kind,
+            allowed="planes that are positions on the detector",
+            remedy="average them over the filter, or choose one by psf.file_position",
+        )
 
 
 def resample(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from types import SimpleNamespace
 
@@ -69,6 +70,7 @@ def cube(tmp_path):
     return write(tmp_path / "cube.fits", planes)
 
 
+@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_a_number_picks_a_plane(cube):
     for position, sigma in enumerate((2.0, 3.0, 4.0)):
         chosen = band(cube, file_position=position)
@@ -77,6 +79,7 @@ def test_a_number_picks_a_plane(cube):
         np.testing.assert_array_equal(psf_of(chosen, position=0), psf_of(chosen))
 
 
+@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_random_offers_all_planes_and_their_mean(cube):
     random = band(cube, file_position="random")
     assert psf_variants(random) == 3
@@ -272,6 +275,48 @@ def test_no_pixel_scale(tmp_path):
         read(PSF(file=str(path)))
 
 
+@pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        ({"PIXSCALE": 0.05, "PIXELSCL": 0.0125, "OVERSAMP": 4}, r"0\.05 .*0\.0125 \(PIXELSCL\)"),
+        ({"PIXELSCL": 0.04, "OVERSAMP": 4}, r"0\.04 \(PIXELSCL\).*0\.01 .*OVERSAMP"),
+        ({"PIXELSCL": 0.02, "CDELT1": -0.05 / 3600}, r"0\.02 .*0\.05 \(CDELT1\)"),
+    ],
+)
+def test_a_header_that_contradicts_itself(tmp_path, cards, said):
+    path = write(tmp_path / "psf.fits", gaussian(41, 3), **cards)
+    psf = PSF(file=path, native_pixel_arcsec=0.04)
+    with pytest.raises(InputError, match=f"several samplings.*{said}"):
+        load_psf_file(psf)
+    psf = psf.model_copy(update={"file_scale_arcsec": 0.0125})
+    assert load_psf_file(psf).scale_arcsec == 0.0125
+
+
+def test_planes_of_wavelengths_are_no_positions(tmp_path):
+    path = write(tmp_path / "psf.fits", np.stack([gaussian(41, 3)] * 2), CTYPE3="WAVE")
+    with pytest.raises(InputError, match="planes are wavelengths"):
+        load_psf_file(PSF(file=path))
+    assert len(load_psf_file(PSF(file=path, file_position=1)).planes) == 2
+
+
+@pytest.mark.parametrize("named", ["F475W", "CLEAR1L; f475w", "none", "F814W"])
+def test_the_filter_that_the_header_names(tmp_path, named):
+    path = write(tmp_path / "psf.fits", gaussian(41, 2), FILTER=named)
+    with (
+        contextlib.nullcontext()
+        if named != "F814W"
+        else pytest.warns(PraesepeWarning, match="PSF of F814W by its header.*'F475W'")
+    ):
+        psf_of(band(path))
+
+
+def test_a_star_too_wide_for_hubble_is_told(tmp_path):
+    path = write(tmp_path / "psf.fits", gaussian(81, 8))
+    with pytest.warns(PraesepeWarning, match="0.37. arcsec wide .* every 0.02 arcsec"):
+        psf_of(band(path))
+    psf_of(band(path, file_energy_fraction=0.99), hubble=False)
+
+
 @pytest.mark.parametrize("value", [np.nan, -0.5])
 def test_a_rim_that_is_missing_is_warned_of(tmp_path, value):
     image = gaussian(31, 2.0)
@@ -293,6 +338,7 @@ def test_fill_values_of_a_cube_are_known_and_its_nan_are_not(tmp_path):
 # ---- sampling
 
 
+@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_an_absurd_sampling_is_refused_at_once(tmp_path):
     """Before anything is resampled: the last ones would need more memory than there is."""
     file = write(tmp_path / "a.fits", gaussian(41, 2.0))
@@ -306,6 +352,7 @@ def test_an_absurd_sampling_is_refused_at_once(tmp_path):
             psf_of(band(file, file_scale_arcsec=scale), **pixel)
 
 
+@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_the_pixel_that_the_sampling_is_compared_with(tmp_path):
     """That of the mosaic, or, where it is not known, that of the detector."""
     file = write(tmp_path / "a.fits", gaussian(41, 2.0), PIXELSCL=0.2)
