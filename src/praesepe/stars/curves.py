@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import warnings
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from praesepe.errors import (
     InputError,
     MissingDependencyError,
+    PraesepeWarning,
     check_type,
     listed,
     reason,
@@ -31,7 +33,22 @@ from praesepe.survey.contents import checksum, is_path
 
 NEGLIGIBLE = 1e-5  # of the curve's peak: where a curve is cut off
 PIVOTS_ANGSTROM = (900.0, 3e5)  # what curves in the right unit have
-PIVOT_TOLERANCE = 0.15  # two cameras' filters of one name differ by up to 3 %
+PIVOT_TOLERANCE = 0.05  # two cameras' filters of one name differ by up to 4 %
+NUMBER_TOLERANCE = 0.15  # of what the number in a filter's name says
+LETTER_TOLERANCE = 0.5
+LETTERS = {
+    "U": 3600.0, "B": 4400.0, "V": 5500.0, "R": 6500.0, "I": 8000.0, "u": 3600.0, "g": 4800.0,
+    "r": 6200.0, "i": 7600.0, "z": 9000.0, "y": 9800.0, "Y": 10300.0, "J": 12500.0, "H": 16400.0,
+    "K": 21900.0, "Ks": 21500.0,
+}  # fmt: skip
+"""Wavelengths, in Angstrom, of bands that are called by a letter; roughly."""
+
+CUT_OFF = 0.1  # of the peak: a curve that ends higher may not be whole
+ANGSTROM = re.compile(r"(?i:angstr)|[\u212b\xc5]|[\[(]AA?[\])]")
+OTHER_UNIT = re.compile(
+    r"(?i)(?<![a-z])(nm|nano-?met\w+|micro(n|met)\w*|[u\xb5\u03bc]m|hz|hertz|cm\^?-1|1/cm|"
+    r"wave-?numbers?)(?![a-z])"
+)
 FILTER = re.compile(r"(?<![A-Z0-9])(F\d{3,4}(?:W2?|[MNX]|LP))(?![A-Z0-9])")
 MODULES = {"moda", "modb"}  # of NIRCam; its curves proper are their mean
 DOUBTFUL_ANGSTROM = (900.0, 3500.0)  # pivots that may be nm of the near infrared
@@ -64,14 +81,19 @@ def load_passband(spec: str | Path, instrument: str = "") -> Passband:
     ------
     InputError
         For an unknown name (with the nearest ones), one that several cameras have (with all of
-        them) or that is not on the instrument, and for a file that is not a filter curve or
-        whose wavelengths are in another unit.
+        them) or that is not on the instrument, and for a file that is not a filter curve, has
+        more columns than two, or whose wavelengths are in another unit.
     MissingDependencyError
         Where a curve of `astro-sedpy` is named and that is not installed.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where a file ends before its curve does.
     """
     text = str(check_type("filter", spec, (str, os.PathLike), ("a name", "the path of a curve")))
     if Path(spec).is_file() and is_path(text):
-        return _read_curve(Path(spec), Path(spec).stem)
+        return _read_own(Path(spec))
     name = _find(text, instrument)
     if name is None and is_path(text):
         raise InputError(
@@ -100,13 +122,15 @@ def band_curve(band: Band) -> Passband:
     named = [FILTER.search(text.upper().replace("_", " ")) for text in (band.name, curve.name)]
     if band.curve is None and Path(band.filter).is_file() and not any(named):
         _check_unit(Path(band.filter), pivot)
-    for found in named:
-        expected = _pivots(found[1]) if found else ()
-        if found and all(abs(pivot / one - 1) > PIVOT_TOLERANCE for one in expected):
+    expectations = [(found[1], *_pivots(found[1])) for found in named if found]
+    if band.name in LETTERS:
+        expectations.append((band.name, (LETTERS[band.name],), LETTER_TOLERANCE))
+    for filter_, expected, tolerance in expectations:
+        if all(abs(np.log(pivot / one)) > np.log1p(tolerance) for one in expected):
             nearest = min(expected, key=lambda one: abs(np.log(pivot / one)))
             raise InputError(
                 f"the pivot wavelength of the curve {curve.name!r} is {pivot:.0f} Angstrom, that "
-                f"of {found[1]} is {nearest:.0f} Angstrom",
+                f"of {filter_} is {nearest:.0f} Angstrom",
                 given=pivot,
                 allowed=expected,
                 remedy=_unit_remedy(pivot, expected) or "give the band the curve of its filter",
@@ -227,21 +251,23 @@ def _camera_words() -> frozenset[str]:
 
 
 @lru_cache(maxsize=256)
-def _pivots(band: str) -> tuple[float, ...]:
-    """Pivot wavelengths of the curves of one filter; else what the number in its name says."""
+def _pivots(band: str) -> tuple[tuple[float, ...], float]:
+    """Pivot wavelengths of the curves of one filter; else what the number in its name says.
+
+    And how far another curve of that filter may be off them.
+    """
     names = [n for n in passband_names() if n.lower().split("_")[-1] == band.lower()]
     found = {round(load_passband(name).pivot_angstrom) for name in names}
     if found:
-        return tuple(sorted(found))
+        return tuple(sorted(found)), PIVOT_TOLERANCE
     number = int(re.sub(r"\D.*", "", band[1:]))
-    return (10.0 * number, 100.0 * number)
+    return (10.0 * number, 100.0 * number), NUMBER_TOLERANCE
 
 
 def _check_unit(path: Path, pivot: float) -> None:
     """Refuse a curve that could be in nm, unless a comment in the file says Angstrom."""
     low, high = DOUBTFUL_ANGSTROM
-    comments = " ".join(re.findall("#(.*)", path.read_text()))
-    if low <= pivot <= high and not re.search(r"(?i:angstr)|[\u212b\xc5]|[\[(]AA?[\])]", comments):
+    if low <= pivot <= high and not ANGSTROM.search(_comments(path)):
         raise InputError(
             f"filter file {path.name}: its pivot wavelength is {pivot:.0f}, in the ultraviolet if "
             "that is Angstrom, in the infrared if it is nm",
@@ -250,23 +276,51 @@ def _check_unit(path: Path, pivot: float) -> None:
         )
 
 
+def _comments(path: Path) -> str:
+    return " ".join(re.findall("#(.*)", path.read_text(errors="replace")))
+
+
 def _unit_remedy(pivot: float, expected: tuple[float, ...]) -> str:
     """Advice where another unit of wavelength explains a curve's pivot."""
     for unit, factor in UNITS.items():
-        if any(abs(factor * pivot / one - 1) < PIVOT_TOLERANCE for one in expected):
+        if any(abs(factor * pivot / one - 1) < NUMBER_TOLERANCE for one in expected):
             return f"the file's wavelengths seem to be in {unit}: give them in Angstrom"
     return ""
 
 
-def _read_curve(path: Path, name: str) -> Passband:
+def _read_own(path: Path) -> Passband:
+    """The curve of a user's file, which may be anything."""
+    curve = _read_curve(path, path.stem, columns=None)
+    comments = _comments(path)
+    if (other := OTHER_UNIT.search(comments)) and not ANGSTROM.search(comments):
+        raise InputError(
+            f"filter file {path.name} is in {other[0]} by its comment",
+            given=other[0],
+            allowed="Angstrom",
+            remedy="give the wavelengths in Angstrom, and say so in a comment: # Angstrom",
+        )
+    wave, through = curve.wavelength_angstrom, curve.throughput / curve.throughput.max()
+    for end in (0, -1):
+        if through[end] > CUT_OFF:
+            warnings.warn(
+                f"filter file {path.name} ends at {wave[end]:.0f} Angstrom, where its throughput "
+                f"is {through[end]:.0%} of its highest; is it whole?",
+                PraesepeWarning,
+                stacklevel=3,
+            )
+    return curve
+
+
+def _read_curve(path: Path, name: str, *, columns: tuple[int, int] | None = (0, 1)) -> Passband:
+    remedy = "give a text file with two columns, wavelength [Angstrom] and throughput"
     try:
-        table = np.loadtxt(path, usecols=(0, 1), ndmin=2)
-    except (ValueError, OSError, UnicodeDecodeError, IndexError) as error:
-        raise unusable(
-            path,
-            f"is not a filter curve ({reason(error)})",
-            "give a text file with two columns, wavelength [Angstrom] and throughput",
-        ) from error
+        table = np.loadtxt(path, usecols=columns, ndmin=2)
+    except OSError as error:
+        raise unusable(path, f"is not a filter curve ({reason(error)})", remedy) from error
+    except (ValueError, IndexError) as error:  # UnicodeDecodeError among them
+        raise unusable(path, "is not a filter curve: not two columns of numbers", remedy) from error
+    if len(table) and table.shape[1] != 2:
+        raise unusable(path, f"is not a filter curve: its columns are {table.shape[1]}", remedy)
     table = table[np.isfinite(table).all(axis=1)]
     table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
     if len(table) < 3 or table[:, 1].max() <= 0:

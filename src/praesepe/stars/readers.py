@@ -25,6 +25,9 @@ PARSEC_SOLAR_Z = 0.0152
 LOWEST_MASS_OF_KIND_1 = 0.7
 """Msun; Hurley, Pols & Tout (2000) count main-sequence stars below it as kind 0."""
 
+FALLING_MASS = 0.01
+"""By which share an initial mass may be below that of the row above: rounding of late phases."""
+
 HIGHEST_LOG_AGE = 20.0
 """Ages above are years, below their logarithms."""
 LOG_AGES = (4.9, 10.4)
@@ -162,7 +165,7 @@ def read_isochrones(paths: Sequence[str | Path] | str | Path) -> tuple[Isochrone
     Raises
     ------
     InputError
-        For a file that is missing, empty, binary, truncated, or of another format.
+        For a file that is missing, empty, binary, truncated, of another format, or of a population.
 
     Warns
     -----
@@ -376,7 +379,7 @@ def _stars(
 ) -> IsochroneFile:
     """Gather the columns that the formats share."""
     log_age, initial = text.ages(), text.need("initial_mass")
-    _refuse_twice(text.path, metallicity, log_age, text.block)
+    _refuse_twice(text.path, metallicity, log_age, text.block, initial)
     log_l, log_teff, log_g = text.need("log_l"), text.need("log_teff"), text.find("log_g")
     _check_units(text.path, metallicity, initial, log_l, log_teff)
     present, phase = text.find("present_mass"), text.find("phase")
@@ -416,11 +419,25 @@ def _check_units(
 
 
 def _refuse_twice(
-    path: Path, metallicity: np.ndarray, log_age: np.ndarray, block: np.ndarray
+    path: Path,
+    metallicity: np.ndarray,
+    log_age: np.ndarray,
+    block: np.ndarray,
+    initial: np.ndarray,
 ) -> None:
-    """Refuse joined files that have one age twice, of two rotations for instance."""
+    """Refuse joined files that have one age twice, of two rotations for instance.
+
+    And a population, whose stars come in no order of mass.
+    """
     of = np.column_stack([metallicity, np.round(log_age, 4), block])
-    begins = of[np.r_[True, (of[1:] != of[:-1]).any(axis=1)]]
+    changes = (of[1:] != of[:-1]).any(axis=1)
+    falls = (initial[1:] < (1 - FALLING_MASS) * initial[:-1]) & ~changes
+    if falls.any():
+        z, age, _ = of[np.argmax(falls)]
+        fault = f"has stars of Z = {z:g} and log age {age:g} whose initial masses do not rise"
+        remedy = "give one isochrone of an age, not a simulated population or two isochrones"
+        raise unusable(path, fault, remedy)
+    begins = of[np.r_[True, changes]]
     found, times = np.unique(begins[:, :2], axis=0, return_counts=True)
     if (times > 1).any():
         z, age = found[times > 1][0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images.units.zero_points import hst_zero_point
 from praesepe.stars import load_passband
 from praesepe.stars.curves import band_curve, passband_names
@@ -136,6 +136,40 @@ def test_curves_in_nm_or_micron_are_refused(tmp_path, name, filter, unit, says):
 
 
 @pytest.mark.parametrize(
+    ("name", "comment", "says"),
+    [
+        ("deep", "wave number [cm-1]", "in cm-1 by its comment"),
+        ("deep", "lambda (um) T", "in um by its comment"),
+        ("g", "", "that of g is 4800 Angstrom"),
+        ("g", "wavelength in Angstrom", "that of g is 4800 Angstrom"),
+    ],
+)
+def test_curves_in_wavenumbers_are_refused(tmp_path, name, comment, says):
+    curve = load_passband("acs_wfc_f475w")
+    columns = np.c_[1e8 / curve.wavelength_angstrom, curve.throughput]
+    np.savetxt(tmp_path / "mine.txt", columns, header=comment)
+    with pytest.raises(InputError, match=says):
+        band_curve(band(name, str(tmp_path / "mine.txt")))
+
+
+def test_half_a_curve(tmp_path):
+    curve = load_passband("acs_wfc_f475w")
+    half = np.c_[curve.wavelength_angstrom, curve.throughput][len(curve.throughput) // 2 :]
+    np.savetxt(tmp_path / "mine.txt", half)
+    with pytest.warns(PraesepeWarning, match=r"ends at .* is \d+% of its highest; is it whole"):
+        band_curve(band("blue", str(tmp_path / "mine.txt")))
+
+
+@pytest.mark.filterwarnings("ignore:filter file mine.txt ends")
+def test_half_a_curve_is_none_of_its_filter(tmp_path):
+    curve = load_passband("acs_wfc_f475w")
+    half = np.c_[curve.wavelength_angstrom, curve.throughput][len(curve.throughput) // 2 :]
+    np.savetxt(tmp_path / "mine.txt", half)
+    with pytest.raises(InputError, match="Angstrom, that of F475W is 4776"):
+        band_curve(band("F475W", str(tmp_path / "mine.txt")))
+
+
+@pytest.mark.parametrize(
     ("name", "comment", "refused"),
     [("H", "", True), ("FUV", "wavelength [Angstrom]", False), ("F170W", "", False)],
 )
@@ -199,12 +233,21 @@ def test_own_file_may_descend(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["hello world\n", "1 2\n", "5000 0\n5500 0\n6000 0\n", "5000\n6000\n7000\n"]
+    ("content", "says"),
+    [
+        ("hello world\n", "not two columns of numbers"),
+        ("1 2\n", "three points"),
+        ("5000 0\n5500 0\n6000 0\n", "positive throughput"),
+        ("5000\n6000\n7000\n", "its columns are 1"),
+        ("0 5000 0\n1 5500 0.4\n2 6000 0\n", "its columns are 3"),
+        ("wave,thr\n5000,0\n5500,0.4\n6000,0\n", "not two columns of numbers"),
+        (b"SIMPLE  = \xab\xff", "not two columns of numbers"),
+    ],
 )
-def test_files_that_are_no_curve(tmp_path, content):
+def test_files_that_are_no_curve(tmp_path, content, says):
     path = tmp_path / "bad.txt"
-    path.write_text(content)
-    with pytest.raises(InputError, match="filter"):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=f"filter.*{says}"):
         load_passband(path)
 
 

@@ -249,9 +249,15 @@ def test_several_metallicities_in_one_file(write, name, text, metallicities):
     np.testing.assert_allclose(assemble([file]).metallicity, metallicities, rtol=1e-3)
 
 
+FALL = "Z = 0.019 and log age 7 whose initial masses do not rise"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        # a simulated population, and two isochrones without a header between them
+        (parsec2(ages=(7.0,)).replace("\t2.00000\t2.00000", "\t0.20000\t0.20000"), FALL),
+        (parsec2(ages=(7.0,)) + "\n".join(parsec2(ages=(7.0,)).splitlines()[3:]) + "\n", FALL),
         (mist() + mist(), "two isochrones of Z = 0.0142857 and log age 7"),  # of two rotations
         (mist(ages=(7.0,)) + mist(ages=(7.0,)), "two isochrones of Z = 0.0142857 and log age 7"),
         (parsec3() + parsec3(bands="Bmag Vmag Imag"), "isochrones of different columns"),
