@@ -240,6 +240,21 @@ def test_missing_pixels_do_not_leak(make_wcs: MakeWCS, two_bands: Survey) -> Non
     np.testing.assert_allclose(pixels[np.isfinite(pixels)], 5.0, rtol=1e-3)
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+def test_stars_of_a_coarser_band_are_not_saturated(
+    make_wcs: MakeWCS, two_bands: Survey, rng: np.random.Generator, sampled: bool
+) -> None:
+    """Equal pixels are parts of one of the image that was given."""
+    images = {}
+    for name, shape, scale in (("F475W", SHAPE, 0.05), ("F814W", (67, 73), 0.15)):
+        wcs = make_wcs(shape, scale)
+        image = stars(wcs, shape, scale) + rng.normal(0, 0.1, shape)
+        images[name] = (image.astype("f4"), wcs)
+    with pytest.warns(PraesepeWarning, match="reprojected"):
+        mosaic = Mosaic.read(images, two_bands, sampled=sampled)
+    assert extract_stamps(mosaic, [109.5], [99.5], 128).flags.tolist() == [0]
+
+
 def test_whole_pixel_shifts_are_not_resampled(make_wcs: MakeWCS, two_bands: Survey) -> None:
     """The second image is a cut-out of the same mosaic: it is shifted, not smoothed."""
     rng = np.random.default_rng(1)

@@ -193,7 +193,7 @@ def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Pixels:
     pixels.read_ahead(True)
     full: list[NDArray[np.intp]] = []
     try:
-        new = scratch_image(shape, _strips(pixels, wcs, grid, shape, full))
+        new = scratch_image(shape, _strips(pixels, wcs, grid, shape, full), gaps_known=True)
     finally:
         pixels.read_ahead(False)
     if not full:

@@ -195,7 +195,8 @@ class Mosaic:
         for name, source in sources.items():
             placed = source.pixels, source.wcs, self.wcs, self.shape
             if sampled:
-                pixels = Pixels(cast(Any, grid.Resampled(*placed)), self.shape)
+                raw = cast(Any, grid.Resampled(*placed))
+                pixels = Pixels(raw, self.shape, gaps_known=True)
             else:
                 log.info("reprojecting %s: about %.0f s", source.label, 4e-6 * size)
                 pixels = grid.reproject(*placed)

@@ -140,6 +140,9 @@ class Pixels:
         The memory map that `raw` looks into.
     region : Region, optional
         The file that is mapped, where it has a name.
+    gaps_known : bool
+        Whether missing pixels are NaN and saturated ones marked already, as in resampled images:
+        there equal neighbours are one pixel of the image that was given.
 
     Notes
     -----
@@ -157,6 +160,7 @@ class Pixels:
     marks: tuple[Mark, ...] = ()
     mapping: mmap.mmap | None = None
     region: Region | None = None
+    gaps_known: bool = False
 
     def __repr__(self) -> str:
         where = "memory" if self.mapping is None else "a temporary file"
@@ -232,6 +236,8 @@ class Pixels:
 
     def find_gaps(self, windows: FloatImage) -> Gaps:
         """Find missing pixels and saturated cores in windows (…, height, width) of the image."""
+        if self.gaps_known:
+            return Gaps(~np.isfinite(windows), np.zeros(windows.shape, bool))
         return find_gaps(windows, lambda: self.grain)
 
     @cached_property
