@@ -18,7 +18,7 @@ from praesepe.errors import PraesepeWarning
 from praesepe.images.mosaic.cutouts import extract_stamps
 from praesepe.images.mosaic.grid import Resampled
 from praesepe.images.mosaic.mosaic import Mosaic
-from praesepe.inference.check.alignment import aligned
+from praesepe.inference.check.alignment import aligned, prepared
 from praesepe.inference.check.background import measure_plane
 from praesepe.inference.check.checking import Check, check_images
 from praesepe.inference.check.judge import Judge
@@ -153,10 +153,11 @@ moved = pixels(lambda image: shift(image, (0.3, 0), order=5, mode="nearest"))
             {"registration (F475W)"},
         ),
         (pixels(lambda image: 0.84 * image), {"zero point (F475W)"}),
+        (pixels(lambda image: image[::-1, ::-1]), {"registration (F475W)"}),
     ],
     ids=[
         *("sky, much blur, depth", "blur as small as trained, own offsets", "what pixels show"),
-        *("swapped", "scale", "another's offsets", "zero point"),
+        *("swapped", "scale", "another's offsets", "zero point", "turned"),
     ],
 )
 def test_a_fault_is_named_and_no_other(
@@ -195,6 +196,23 @@ def test_predict_lays_a_shifted_band_on_the_others(sky: SimulatedMosaic) -> None
     ]
     light = np.nansum(stamps, axis=(2, 3))
     assert light[0] == pytest.approx(light[1], rel=0.03, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pixels(lambda image: image[::-1, ::-1]),
+        pixels(lambda image: image[:, ::-1], "F814W"),
+        pixels(lambda image: np.roll(image, 40, axis=1), "F336W"),
+    ],
+    ids=["turned", "mirrored", "far off"],
+)
+def test_predict_tells_of_a_band_that_shares_no_stars(sky: SimulatedMosaic, change: Change) -> None:
+    images = copied(sky)
+    change(images)
+    mosaic = Mosaic.read(images, "phat")
+    with pytest.warns(PraesepeWarning, match="registration too few stars are shared"):
+        prepared(mosaic)
 
 
 def starry(

@@ -157,9 +157,12 @@ def measure_mosaic(
         name: BandMeasured.of(planes[name], widths[name], saturated[name], lacking[name])
         for name in planes
     }
-    reference = max(bands, key=lambda name: int((bands[name].stars.signal > 10).sum()))
     lists = {name: [plane.stars for plane in planes[name]] for name in planes}
-    registration = _against(reference, lists, mosaic.shape)
+    by_stars = sorted(bands, key=lambda name: -int((bands[name].stars.signal > 10).sum()))
+    for reference in by_stars:
+        registration = _against(reference, lists, mosaic.shape)
+        if any(registration.values()):  # else it is the one that shares no stars
+            break
     lying = {name: np.array([one.x_px, one.y_px]) for name, one in registration.items() if one}
     middle = middle_of({reference: np.zeros(2), **lying}, first=reference)
     if middle != reference:
@@ -170,12 +173,19 @@ def measure_mosaic(
 def _against(
     reference: str, lists: Mapping[str, list[StarList]], shape: tuple[int, int]
 ) -> dict[str, Registration | None]:
-    """Registration of all other bands against one."""
-    return {
+    """Registration of all other bands against one; through a third that shares more stars."""
+    found = {
         name: register(lists[reference], stars, shape)
         for name, stars in lists.items()
         if name != reference
     }
+    for name in [name for name, one in found.items() if one is None]:
+        for third, known in tuple(found.items()):
+            step = None if known is None else register(lists[third], lists[name], shape)
+            if known is not None and step is not None:
+                found[name] = step.through(known)
+                break
+    return found
 
 
 def middle_of(places: Mapping[str, Array], *, first: str) -> str:

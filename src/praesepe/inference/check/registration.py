@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 REACH_PX = 12.0
 """Largest shift that is looked for."""
 LEAST_STARS = 12
+LEAST_SHARE = 0.05
+"""Of the stars that two bands could share; fewer meet by chance."""
 _MATCH_PX = 1.5
 
 
@@ -60,12 +62,19 @@ class Registration:
 
     def against(self, other: Registration) -> Registration:
         """Where this band lies against another, both small displacements from one reference."""
+        return self._plus(other, -1)
+
+    def through(self, other: Registration) -> Registration:
+        """Where this band lies against the reference of the band that it was measured against."""
+        return self._plus(other, 1)
+
+    def _plus(self, other: Registration, sign: int) -> Registration:
         found = replace(
             self,
-            x_px=self.x_px - other.x_px,
-            y_px=self.y_px - other.y_px,
-            angle=self.angle - other.angle,
-            scale=self.scale - other.scale,
+            x_px=self.x_px + sign * other.x_px,
+            y_px=self.y_px + sign * other.y_px,
+            angle=self.angle + sign * other.angle,
+            scale=self.scale + sign * other.scale,
             error_px=math.hypot(self.error_px, other.error_px),
         )
         return found.with_farthest()
@@ -130,6 +139,19 @@ def matched(
     return mine, there[mine]
 
 
+def bright_and_alone(stars: StarList) -> StarList:
+    """Stars that are looked for in another band."""
+    return stars.where(stars.alone & (stars.signal > 10))
+
+
+def shareable(reference: list[StarList], other: list[StarList]) -> int:
+    """Stars that two bands could share, over all sections."""
+    return sum(
+        min(len(bright_and_alone(one)), len(bright_and_alone(two)))
+        for one, two in zip(reference, other, strict=True)
+    )
+
+
 def register(
     reference: list[StarList], other: list[StarList], shape: tuple[int, int]
 ) -> Registration | None:
@@ -149,7 +171,7 @@ def register(
     """
     pairs = []
     for one, two in zip(reference, other, strict=True):
-        one, two = (some.where(some.alone & (some.signal > 10)) for some in (one, two))
+        one, two = bright_and_alone(one), bright_and_alone(two)
         shift = coarse_shift(one, two)
         if shift is None:
             continue
@@ -163,7 +185,7 @@ def register(
     if not pairs:
         return None
     x, y, dx, dy = np.concatenate(pairs, axis=1)
-    if len(x) < LEAST_STARS:
+    if len(x) < max(LEAST_STARS, LEAST_SHARE * shareable(reference, other)):
         return None
     middle = ((shape[1] - 1) / 2, (shape[0] - 1) / 2)
     far_x, far_y = x - middle[0], y - middle[1]

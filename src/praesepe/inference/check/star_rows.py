@@ -12,13 +12,16 @@ from praesepe.inference.check.colors import LEAST_STARS
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import middle_of
 from praesepe.inference.check.profiles import INNER_PX, OUTER_PX
-from praesepe.inference.check.registration import Registration
+from praesepe.inference.check.registration import Registration, shareable
 from praesepe.inference.check.rows import Row, Verdict
 
 Array = NDArray[np.float64]
 
 SHIFT_PX = 0.15
 """Distance between two bands' stars that is wrong, beside its error."""
+
+MANY_STARS = 100
+"""Bright isolated stars of two bands from which some are shared, if both show the same sky."""
 
 OFFSET_MAG, SPARSE_MAG = 0.09, 0.08
 """The same of a zero point, at least, and how much more in fields of few stars."""
@@ -222,12 +225,16 @@ def registration(judge: Judge) -> Iterator[Row]:
         if dx or dy:
             expected = f"({dx:+.2f}, {dy:+.2f}) px from {middle}, by its header"
         if name not in known:
-            advice = (
-                "If both bands have stars, they lie apart by more than 10 px, are turned or "
-                "mirrored: check the WCS."
+            lists = (
+                [p.stars for p in measured.bands[n].planes] for n in (measured.reference, name)
             )
-            shared = "too few stars are shared"
-            yield Row("registration", name, shared, expected, "unknown", advice)
+            many = shareable(*lists) >= MANY_STARS
+            advice = "They" if many else "If both bands have stars, they"
+            advice += " lie apart by more than 10 px, are turned or mirrored: check the WCS."
+            shared = f"too few stars are shared with {measured.reference}"
+            yield Row(
+                "registration", name, shared, expected, "wrong" if many else "unknown", advice
+            )
             continue
         found = known[name].against(known[middle])
         off = math.hypot(found.x_px - dx, found.y_px - dy)
