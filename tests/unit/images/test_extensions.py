@@ -147,6 +147,7 @@ def test_masks_in_which_one_is_good(
     assert np.array_equal(np.isnan(np.asarray(source.pixels)), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*taken with JWST")
 def test_saturated_pixels_of_a_file(
     image: np.ndarray, header: fits.Header, two_bands: Survey, make_wcs: Callable[..., WCS]
 ) -> None:

@@ -99,6 +99,47 @@ def test_wcs_keywords_of_another_kind(image, make_wcs, keywords: dict, said: str
         assert wcs.pixel_to_world_values(3, 9) == right.pixel_to_world_values(3, 9)
 
 
+@pytest.mark.parametrize(("factor", "said"), [(2.0, "CD1_1 = .*, but by PC and CDELT"), (1.0, "")])
+def test_two_matrices(image, make_wcs, factor: float, said: str) -> None:
+    """PC was taken before, and CD not looked at."""
+    header = make_wcs(image.shape).to_header()  # PC and CDELT
+    right = open_image((image, header.copy()), "F475W").wcs
+    for i in (1, 2):
+        pc = header.get(f"PC{i}_{i}", 1.0) * header.get(f"CDELT{i}", 1.0)
+        header[f"CD{i}_{i}"] = factor * pc
+    if said:
+        with pytest.raises(InputError, match=said):
+            open_image((image, header), "F475W")
+    else:
+        wcs = open_image((image, header), "F475W").wcs
+        np.testing.assert_allclose(
+            wcs.pixel_to_world_values(3, 9), right.pixel_to_world_values(3, 9)
+        )
+
+
+@pytest.mark.parametrize(
+    ("primary", "said"),
+    [
+        ({"INSTRUME": "ACS", "DETECTOR": "HRC"}, "taken with ACS/HRC, .* trained for ACS/WFC"),
+        ({"INSTRUME": "ACS", "DETECTOR": "WFC", "TELESCOP": "HST"}, ""),
+        ({"PHOTMODE": "ACS HRC F475W"}, "taken with ACS/HRC, .* trained for ACS/WFC"),
+        ({"PHOTMODE": "ACS WFC1 F475W", "TELESCOP": "Hubble Space Telescope"}, ""),
+        ({"TELESCOP": "JWST"}, "taken with JWST, .* trained for HST"),
+        ({"DETECTOR": "MOCK"}, ""),
+    ],
+)
+def test_another_telescope_or_detector(write_image, image, two_bands, primary, said) -> None:
+    """Only INSTRUME was looked at before."""
+    paths = {n: write_image(n, image) for n in two_bands.band_names}
+    paths["F475W"] = write_image("F475W", image, primary=primary)
+    if not said:
+        assert Mosaic.read(paths, two_bands).notes == ()
+        return
+    with pytest.warns(PraesepeWarning, match=said) as told:
+        Mosaic.read(paths, two_bands)
+    assert len(told) == 1
+
+
 def test_sip_without_coefficients(write_image, image, make_wcs, two_bands: Survey) -> None:
     wcs = make_wcs(image.shape, sip=True)
     paths = {n: write_image(n, image, wcs) for n in two_bands.band_names}

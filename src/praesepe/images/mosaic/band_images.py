@@ -25,6 +25,9 @@ EXPOSURE_TOLERANCE = 0.3
 ZERO_POINT_NOTE_MAG, ZERO_POINT_LIMIT_MAG = 0.1, 2.0
 """Distances between the zero points of image and survey that give a warning, and an error."""
 
+_DETECTORS = {"WFC", "HRC", "SBC", "UVIS", "IR"}  # of ACS and WFC3
+_TELESCOPES = ("HST|HUBBLE", "JWST|WEBB", "ROMAN|WFIRST|^RST")
+
 
 @dataclass(frozen=True, repr=False)
 class BandImage:
@@ -75,6 +78,7 @@ def calibrated(
     *,
     unit: str | None = None,
     zero_point_ab: float | str | None = None,
+    telescope: str = "",
 ) -> tuple[BandImage, list[str]]:
     """Bring an opened image to the photometric scale of a survey's band.
 
@@ -87,6 +91,8 @@ def calibrated(
         Its keywords.
     unit, zero_point_ab : str, float or str, optional
         Replace ``BUNIT``, and ``PHOTFLAM`` with ``PHOTPLAM``.
+    telescope : str
+        The survey's.
 
     Returns
     -------
@@ -134,10 +140,10 @@ def calibrated(
         distortion = sip_notes(
             source.headers[0], source.wcs, label=source.label, shape=source.pixels.shape
         )
-    return image, [*distortion, *scaling.notes, *_remarks(band, headers, scaling)]
+    return image, [*distortion, *scaling.notes, *_remarks(band, headers, scaling, telescope)]
 
 
-def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str]:
+def _remarks(band: Band, headers: Headers, calibration: Calibration, telescope: str) -> list[str]:
     """What is unusual about an image; stop where its zero point makes no sense."""
     remarks = []
     zero_point_ab = calibration.zero_point_ab
@@ -167,11 +173,32 @@ def _remarks(band: Band, headers: Headers, calibration: Calibration) -> list[str
             f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for {trained}; "
             "with another noise its posteriors may be too narrow or too wide"
         )
-    mode = re.match(r"[A-Z0-9]+", headers.text("PHOTMODE").upper())
-    instrument = headers.text("INSTRUME").upper() or (mode[0] if mode else "")
-    if instrument and band.instrument and instrument not in band.instrument.upper():
-        remarks.append(
-            f"{headers.label}: taken with {instrument}, but the model was trained for "
-            f"{band.instrument}; filter curve and PSF differ"
-        )
-    return remarks
+    return [*remarks, *_other_camera(band, headers, telescope)]
+
+
+def _other_camera(band: Band, headers: Headers, telescope: str) -> list[str]:
+    """What to say of an image that another telescope, camera or detector took."""
+    mode = [*re.findall(r"[A-Z0-9]+", headers.text("PHOTMODE").upper()), "", ""]
+    instrument = headers.text("INSTRUME").upper() or mode[0]
+    detector = headers.text("DETECTOR").upper() or mode[1].rstrip("0123456789")
+    wanted = band.instrument.upper()
+    own_telescope, taken = headers.text("TELESCOP"), ""
+    if own_telescope and telescope and not _same_telescope(own_telescope, telescope):
+        taken, wanted = own_telescope, telescope
+    elif instrument and wanted and instrument not in wanted:
+        taken = instrument
+    elif detector in _DETECTORS - {wanted.partition("/")[2]} and "/" in wanted:
+        taken = f"{instrument}/{detector}".lstrip("/")
+    if not taken:
+        return []
+    return [
+        f"{headers.label}: taken with {taken}, but the model was trained for {wanted}; filter "
+        "curve and PSF differ"
+    ]
+
+
+def _same_telescope(one: str, other: str) -> bool:
+    """Whether two names are of one telescope."""
+    one, other = one.upper(), other.upper()
+    known = any(re.search(name, one) and re.search(name, other) for name in _TELESCOPES)
+    return known or one in other or other in one

@@ -157,6 +157,7 @@ class Mosaic:
                 headers[name],
                 unit=units.get(name),
                 zero_point_ab=zero_points.get(name),
+                telescope=survey.telescope,
             )
             notes += [*source.remarks, *remarks]
         mosaic, reasons = _aligned(survey, sources, bands, allow_no_wcs=allow_no_wcs)

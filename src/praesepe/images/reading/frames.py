@@ -14,12 +14,16 @@ from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
 from praesepe.errors import InputError, listed
 from praesepe.images.reading.sip import without_leftover_sip, without_sip
 
+MATRIX_TOLERANCE = 1e-5
+"""Relative difference between CD and PC with CDELT: 0.05 pixels, 5000 from the center."""
+
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE")
 
 
 def read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
     """Understand the WCS of a header; None where it has no celestial one."""
     header = _tidy(header, label)
+    _check_matrices(header, label)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
@@ -85,6 +89,28 @@ def _tidy(header: Any, label: str) -> Any:
     header = header.copy()
     header.update(mended)
     return header
+
+
+def _check_matrices(header: Any, label: str) -> None:
+    """Refuse a CD matrix beside PC and CDELT that say otherwise: wcslib would take one of them."""
+    keys = [(f"{i}_{j}", i, j) for i in (1, 2) for j in (1, 2)]
+    if not all(any(name + key in header for key, *_ in keys) for name in ("PC", "CD")):
+        return
+    told = {}
+    for key, i, j in keys:
+        try:
+            by_pc = float(header.get(f"CDELT{i}", 1)) * float(header.get(f"PC{key}", i == j))
+            told[key] = (float(header.get(f"CD{key}", 0)), by_pc)
+        except (TypeError, ValueError):  # wcslib says what is wrong
+            return
+    key, (cd, pc) = max(told.items(), key=lambda one: abs(one[1][0] - one[1][1]))
+    if abs(cd - pc) > MATRIX_TOLERANCE * max(abs(cd) for cd, _ in told.values()):
+        raise InputError(
+            f"{label}: CD{key} = {cd:g} in its header, but by PC and CDELT it is {pc:g}; both "
+            "cannot be right",
+            given=(cd, pc),
+            remedy="take CD, or PC and CDELT, out of the header",
+        )
 
 
 def _said(header: Any, error: Exception) -> str:
