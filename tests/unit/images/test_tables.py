@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -17,7 +18,7 @@ from astropy.time import Time
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.files import check_output
 from praesepe.images import write_regions, write_table
-from praesepe.images.catalog.tables import read_table
+from praesepe.images.catalog.tables import check_fit, read_table
 
 FORMATS = [".ecsv", ".fits", ".vot", ".xml", ".parquet", ".csv"]
 
@@ -281,6 +282,43 @@ def test_times_become_text(tmp_path: Path, suffix: str) -> None:
 def test_lost_blanks_are_told(tmp_path: Path, suffix: str) -> None:
     with pytest.warns(PraesepeWarning, match="'t' loses blanks"):
         write_table(Table({"t": [" a", "b"]}), tmp_path / f"t{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".vot", ".ecsv", ".parquet"])
+def test_masked_texts_come_back_or_are_told(tmp_path: Path, suffix: str) -> None:
+    table = Table({"t": MaskedColumn(["a"] * 99 + ["b"], mask=[0] * 99 + [1])})
+    lost = suffix in (".fits", ".vot")
+    match = "masked texts of column 't' come back empty"
+    with pytest.warns(PraesepeWarning, match=match) if lost else contextlib.nullcontext():
+        check_fit(table, tmp_path / f"t{suffix}")
+    if not lost:
+        back, _ = read_table(write_table(table, tmp_path / f"t{suffix}"))
+        assert back["t"].mask.tolist() == table["t"].mask.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".parquet", ".fits"])
+def test_times_of_parquet_are_text(tmp_path: Path, suffix: str) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    times = {"ns": pa.array([1, None], pa.timestamp("ns")), "d": pa.array([1, 2], pa.date32())}
+    parquet.write_table(pa.table(times), tmp_path / "in.parquet")
+    table, _ = read_table(tmp_path / "in.parquet")
+    assert table["ns"][0] == "1970-01-01T00:00:00.000000001"
+    assert table["ns"].mask.tolist() == [False, True]
+    assert table["d"].tolist() == ["1970-01-02", "1970-01-03"]
+    table["ns"] = table["ns"].filled("")
+    back, _ = read_table(write_table(table, tmp_path / f"out{suffix}"))
+    assert back["d"].tolist() == table["d"].tolist()
+
+
+def test_a_data_frame_is_a_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    columns = {"ra": [11.1, 11.2], "dec": [41.5, np.nan], "n": ["00", None]}
+    table, _ = read_table(pandas.DataFrame(columns, index=pandas.Index(["a", "b"], name="name")))
+    assert table.colnames == ["name", "ra", "dec", "n"]
+    assert table["name"].tolist() == ["a", "b"]
+    assert table["n"].tolist() == ["00", None]
 
 
 def test_votable_cannot_hold_objects(tmp_path: Path) -> None:

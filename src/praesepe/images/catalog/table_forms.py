@@ -174,8 +174,11 @@ def read_parquet(path: Path) -> Table:
         nulls = column.is_null().to_numpy()
         if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
             values = column.fill_null(pa.scalar(0).cast(column.type)).to_numpy()
-        elif pa.types.is_floating(column.type) or pa.types.is_temporal(column.type):
+        elif pa.types.is_floating(column.type):
             values = column.to_numpy()
+        elif pa.types.is_temporal(column.type):  # as text, which every format has
+            values = column.to_numpy().astype(str).astype(object)
+            values[nulls] = None
         else:
             values = np.empty(len(column), object)
             values[:] = column.to_pylist()
@@ -310,22 +313,6 @@ def _suit_times(table: Table) -> None:
             text = np.ma.MaskedArray(np.ma.filled(time.isot, ""), getattr(time, "mask", False))
             described = time.info.description or f"time ({time.scale})"
             table.replace_column(name, MaskedColumn(text, description=described))
-
-
-def warn_of_blanks(table: Table, suffix: str) -> None:
-    """Say of which texts a text format or VOTable loses the blanks at their ends."""
-    for name in table.colnames:
-        column = table[name]
-        if getattr(getattr(column, "dtype", None), "kind", "") != "U":
-            continue
-        texts = np.ma.asarray(column).filled("")
-        if (np.char.strip(texts) != texts).any():
-            warnings.warn(
-                f"column {name!r} loses blanks at the beginning or end of its texts in {suffix} "
-                "files; .parquet keeps them",
-                PraesepeWarning,
-                stacklevel=3,
-            )
 
 
 def _suit_fits(table: Table) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import re
+import sys
 import tempfile
 import warnings
 import zlib
@@ -25,7 +26,6 @@ from praesepe.images.catalog.table_forms import (
     read_votable,
     restore_units,
     suited,
-    warn_of_blanks,
     write_fits,
     write_votable,
 )
@@ -68,7 +68,7 @@ def read_table(
 
     Parameters
     ----------
-    source : Table or path
+    source : Table, pandas.DataFrame or path
         ``"a.fits[NAME]"`` and ``"a.vot[NAME]"`` name one of several tables. Quantity columns of a
         QTable become plain ones.
     columns : sequence of str, or str with commas, optional
@@ -92,6 +92,10 @@ def read_table(
 
     if isinstance(columns, str):
         columns = [name.strip() for name in columns.split(",")]
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(source, pandas.DataFrame):
+        named = not isinstance(source.index, pandas.RangeIndex)
+        source = Table.from_pandas(source, index=named)
     if isinstance(source, Table):
         _refuse_columns(columns, "the catalog")
         return _plain_types(Table(source), "the catalog"), "the catalog"
@@ -252,10 +256,10 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     """Write a table in the format that the ending of the file name tells.
 
     Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
-    for them. Masks and logicals survive everywhere, but that masked texts come back empty from CSV
-    and VOTable; what a format has no place for is refused, or said. In FITS and VOTable, units that
-    these do not know ("dex(yr)", "electron / s") move into the description, from where `read_table`
-    restores them, times become text (ISO 8601), and nested metadata become JSON text.
+    for them. Masks and logicals survive everywhere, but that masked texts come back empty from CSV,
+    FITS and VOTable; what a format has no place for is refused, or said. In FITS and VOTable, units
+    that these do not know ("dex(yr)", "electron / s") move into the description, from where
+    `read_table` restores them, times become text (ISO 8601), and nested metadata become JSON text.
 
     Parameters
     ----------
@@ -284,8 +288,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
         _check_csv(table)
     elif format_ in ("fits", "votable"):
         table = suited(table, format_)
-    if format_ not in ("fits", "parquet"):
-        warn_of_blanks(table, path.suffix)
+    if format_ != "parquet":
+        _warn_of_texts(table, path.suffix, format_)
     try:
         with atomic(path, overwrite=overwrite) as part:
             if format_ == "votable":
@@ -307,6 +311,29 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     return path
 
 
+def _warn_of_texts(table: Table, suffix: str, format_: str) -> None:
+    """Say of which texts a format loses the masks, or the blanks at their ends."""
+    for name in table.colnames:
+        column = table[name]
+        if getattr(getattr(column, "dtype", None), "kind", "") != "U":
+            continue
+        texts = np.ma.asarray(column).filled("")
+        if format_ in ("fits", "votable") and np.any(getattr(column, "mask", False)):
+            warnings.warn(
+                f"masked texts of column {name!r} come back empty from {suffix} files; .ecsv and "
+                ".parquet keep them masked",
+                PraesepeWarning,
+                stacklevel=3,
+            )
+        if format_ != "fits" and (np.char.strip(texts) != texts).any():
+            warnings.warn(
+                f"column {name!r} loses blanks at the beginning or end of its texts in {suffix} "
+                "files; .parquet keeps them",
+                PraesepeWarning,
+                stacklevel=3,
+            )
+
+
 def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
     """Write a table for trial, and throw it away: what the format cannot hold is said now.
 
@@ -325,8 +352,11 @@ def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
     format_ = TABLE_FORMATS[Path(path).suffix.lower()]
     if format_ in ("fits", "votable"):
         table = suited(table, format_)
-    objects = any(getattr(one, "dtype", None) is np.dtype(object) for one in table.itercols())
-    some = table if objects else table[:ROWS_FOR_TRIAL]
+    unlike = any(
+        getattr(one, "dtype", np.dtype(int)).kind == "O" or np.any(getattr(one, "mask", False))
+        for one in table.itercols()
+    )
+    some = table if unlike else table[:ROWS_FOR_TRIAL]
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder, Path(path).name)
         try:
