@@ -14,7 +14,7 @@ from astropy.io import fits
 from scipy.ndimage import gaussian_filter, shift
 
 import praesepe
-from praesepe.errors import PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images.mosaic.cutouts import extract_stamps
 from praesepe.images.mosaic.grid import Resampled
 from praesepe.images.mosaic.mosaic import Mosaic
@@ -213,6 +213,15 @@ def test_predict_tells_of_a_band_that_shares_no_stars(sky: SimulatedMosaic, chan
     mosaic = Mosaic.read(images, "phat")
     with pytest.warns(PraesepeWarning, match="registration too few stars are shared"):
         prepared(mosaic)
+
+
+def test_the_same_pixels_in_two_bands_are_refused(sky: SimulatedMosaic) -> None:
+    images = copied(sky)
+    images["F475W"][1].data = images["F814W"][1].data.copy()
+    mosaic = Mosaic.read(images, "phat")
+    for looked_at in (prepared, check):
+        with pytest.raises(InputError, match="bands 'F475W' and 'F814W' have the same pixels"):
+            looked_at(mosaic)
 
 
 def starry(

@@ -47,6 +47,9 @@ SCALE_LIMIT = 5
 ALIGNMENT_TOLERANCE_PX = 0.1
 """Largest distance between the same pixel of two bands."""
 
+LEAST_VALUES = 500
+"""Different values from which two bands do not have the same pixels by chance."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mosaic:
@@ -347,6 +350,21 @@ class Mosaic:
     def zero_everywhere_is_missing(self) -> bool:
         """Whether a zero in all bands cannot be chance: two bands or more, of real numbers."""
         return len(self.bands) > 1 and all(b.pixels.grain.real for b in self.bands.values())
+
+    def refuse_copies(self) -> None:
+        """Stop where two bands have the same pixels, in blocks spread over them: noise differs."""
+        band_of: dict[bytes, str] = {}
+        for name, band in self.bands.items():
+            blocks = band.pixels.sample()
+            other = band_of.setdefault(blocks.tobytes(), name)
+            if other != name and len(np.unique(blocks)) > LEAST_VALUES:
+                raise InputError(
+                    f"bands {other!r} and {name!r} have the same pixels "
+                    f"({self.bands[other].label} and {band.label})",
+                    given=(other, name),
+                    allowed="another image for every band",
+                    remedy="give each band its own",
+                )
 
     def band(self, name: str) -> BandImage:
         """Image of a band with its calibration."""

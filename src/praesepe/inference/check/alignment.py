@@ -62,6 +62,7 @@ def prepared(mosaic: Mosaic, *, align: bool = False) -> tuple[Mosaic, Measured]:
                 stacklevel=3,
             )
         return mosaic, measured
+    mosaic.refuse_copies()
     judge = Judge(mosaic, measured, widths)
     notes = []
     for row in judged(judge, SAID[:-1] if align else SAID):

@@ -153,6 +153,7 @@ def check_images(
     estimator = Estimator.load(model)
     survey = estimator.survey
     mosaic = on_own_grid(Mosaic.read(images, survey, sampled=True, **of_images))
+    mosaic.refuse_copies()
     positions = None if catalog is None else Catalog.read(catalog, **of_catalog).on(mosaic)
     widths = psf_widths(survey)
     reference = reference_of(survey, widths, n_fields, setup=setup)
