@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
@@ -67,6 +68,13 @@ def files(*hdus: Any, telescope: str = "") -> fits.HDUList:
         ("VAR", planes("f4", 2, np.inf), ""),
         ("UNCERT", planes("f4", 2, np.nan), ""),
         ("BPM", planes("u1", 0, 1), ""),
+        *(
+            (name, planes("i2", 0, 1), "")
+            for name in ("MSK", "BADMASK", "DATA_QUALITY", "FLG", "IMAFLAGS", "CRMASK", "MASKS")
+        ),
+        ("IVAR2", planes("f4", 900, 0), ""),
+        ("RMS", planes("f4", 1, 1e10), ""),
+        ("ERR", planes("f4", 1, np.inf), ""),
     ],
 )
 def test_what_extensions_mark_is_missing(
@@ -385,3 +393,19 @@ def test_an_extension_that_is_named_but_called_a_weight_map(
         assert any("WHT,1, which was named, is called no science" in one for one in remarks)
     for given, number in ((f"{path}[1]", None), (hdus, "SCI"), (hdus[1], None)):
         assert not open_image(given, "F475W", number).remarks
+
+
+def test_extensions_of_its_shape_that_are_not_used_are_told(
+    image: np.ndarray, header: fits.Header
+) -> None:
+    science, other = hdu(image, header, "SCI"), hdu(np.where(GAP, 1, 0), header, "OBJMASK")
+    remarks = open_image(files(science, other), "F475W").remarks
+    assert "OBJMASK,1 of its shape is not used" in remarks[0]
+
+
+def test_flags_of_ccd_data_are_missing(image: np.ndarray, make_wcs: Callable[..., WCS]) -> None:
+    data = CCDData(image, unit="electron/s", wcs=make_wcs(SHAPE), flags=GAP.astype("u2"))
+    assert np.array_equal(np.isnan(np.asarray(open_image(data, "F475W").pixels)), GAP)
+    data.flags = np.zeros(SHAPE)
+    with pytest.raises(InputError, match="flags"):
+        open_image(data, "F475W")

@@ -27,12 +27,19 @@ _NOT_SCIENCE = re.compile(
 
 _RULES = {
     "weight": r"(WHTS?|WEIGHTS?|WGT|WT|IVM|INV?VAR|IVAR|COV(ERAGE)?|N?HITS?|EXP(OSURE|TIME)?|TIME|"
-    r"SAMP)(_?(MAP|IMAGE|IMG|TIME))?",
+    r"SAMP)(_?(MAP|IMAGE|IMG|TIME))?\d?",
     "context": r"CTX|CON|CONTEXT",
     "error": r"ERR(OR)?|RMS|SIGMA|UNCERT(AINTY)?|VAR(IANCE)?",
-    "quality": r"DQ|MASK|FLAGS?|BPM|BADPIX",
+    "quality": r"(DQ|DATA_QUALITY|QUALITY|BPM|MSK|FLG|IMAFLAGS|FLAGS?|"
+    r"((BAD|BIT|SAT|CR|DQ)_?)?MASKS?|BAD(_?PIX(ELS?)?)?)(_?(MAP|IMAGE|IMG))?",
 }
 """What the extensions beside an image say, by their names."""
+
+_SAYS_NOTHING = re.compile(
+    r"SCI|F\d+[A-Z]+\d?|[A-Z]|(VAR_|BKG|BACKGR|MOD|RESID|SEG|PSF|SIP|D2IM|WCSDVARR|WAVE|AREA|MDRIZ|"
+    r"SUBTR|NSIG|CHI|SKY|NOISE|STD|STAT).*"
+)
+"""Extensions that say nothing of missing pixels, or are the image of another band."""
 
 _BESIDE = {"wht": "weight", "weight": "weight", "rms": "error"}
 """Words for ``sci`` in the name of a file that holds an image's weights, and what it says."""
@@ -193,12 +200,18 @@ def marks_of(
 
     `open_pixels` gives the stored numbers (…, y, x) of an HDU as `Pixels`.
     """
-    marks, remarks = [], []
+    marks, remarks, unused = [], [], []
     for hdu in hdus:
         rule = next((rule for rule, names in _RULES.items() if re.fullmatch(names, hdu.name)), None)
-        if rule is None or hdu is chosen or not hdu.shape or hdu.ver != chosen.ver:
+        if hdu is chosen or not hdu.shape or hdu.ver != chosen.ver:
+            continue
+        if rule is None:
+            if hdu.name and not _SAYS_NOTHING.fullmatch(hdu.name) and _fits(hdu, pixels):
+                unused.append(title(hdu, hdus))
             continue
         what, bits = f"extension {title(hdu)}", _quality_bits(hdu, chosen, hdus)
+        if hdu.name in ("SATMASK", "SAT_MASK"):
+            bits = 0, ~0
         if (
             rule == "quality"
             and hdu.name != "DQ"
@@ -212,6 +225,12 @@ def marks_of(
         mark, said = mark_of(hdu, rule, pixels, open_pixels, f"{label}: {what}", *bits)
         marks += [mark] if mark else []
         remarks += said
+    if unused:
+        verb = "is" if len(unused) == 1 else "are"
+        remarks.append(
+            f"{label}: {listed(unused)} of its shape {verb} not used; "
+            "if missing pixels are marked there, call it DQ, MASK (1: missing) or WHT"
+        )
     if marks:
         log.info("%s: missing pixels by %s", label, ", ".join(mark.name for mark in marks))
     return replace(pixels, marks=tuple(marks)), remarks

@@ -20,6 +20,9 @@ from praesepe.images.reading.gaps import FloatImage, Gaps, Grain, Mask, find_gap
 
 _SAMPLED, _BLOCK = 16, 32
 
+_NO_ERROR = {"error": 1e9, "variance": 1e18}
+"""Errors from here on stand for no measurement."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -77,8 +80,8 @@ class Mark:
     pixels : Pixels
         Its stored numbers, (…, y, x), on the grid of the image's.
     rule : str
-        Missing is: "weight", what is not positive; "error", zero or not finite; "context", zero in
-        all planes; "quality", where one of `bits` is set.
+        Missing is: "weight", what is not positive; "error", zero, not finite or 1e9 and
+        more (variances 1e18); "context", zero in all planes; "quality", where one of `bits` is set.
     bits, saturated : int
         Of data quality.
     """
@@ -98,7 +101,10 @@ class Mark:
         if self.rule == "context":
             return np.asarray((values == 0).reshape(-1, *values.shape[-2:]).all(axis=0))
         with np.errstate(invalid="ignore"):
-            good = values > 0 if self.rule == "weight" else np.isfinite(values) & (values != 0)
+            most = _NO_ERROR["variance" if self.name.startswith("VAR") else "error"]
+            good = values > 0
+            if self.rule == "error":
+                good = (values != 0) & (np.abs(values) < most)
         return np.asarray(~good.reshape(-1, *values.shape[-2:]).all(axis=0))
 
     def full(self, rows: slice, columns: slice) -> Mask:

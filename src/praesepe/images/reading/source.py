@@ -243,6 +243,14 @@ def _from_nddata(image: Any, label: str) -> Source:
     wcs = getattr(image.wcs, "low_level_wcs", image.wcs)
     check_type(f"{label}: the WCS", wcs, (WCS, type(None)), "an astropy.wcs.WCS of FITS")
     pixels, unit = _as_pixels(image, label)
+    flags = getattr(image, "flags", None)
+    if flags is not None:
+        flags = np.asarray(flags)
+        if flags.shape != pixels.shape or flags.dtype.kind not in "biu":
+            given = (str(flags.dtype), flags.shape)
+            raise must_be("flags", given, "integers of the image's shape, 0 for good").at(label)
+        missing = flags != 0
+        pixels = replace(pixels, mask=missing if pixels.mask is None else pixels.mask | missing)
     headers = (image.meta,) if image.meta or unit else ()
     wcs, remarks = given_wcs(wcs, label, pixels.shape)
     if not headers:
