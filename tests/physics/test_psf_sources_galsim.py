@@ -187,6 +187,7 @@ def disagreements(image, reference):
 
 
 @pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.filterwarnings("ignore:.*by its header")
 def test_every_source_agrees_with_galsim(sources, name):
     source = sources(name)
     for image, offset in zip(stars(source.psf, **source.options), OFFSETS, strict=True):
@@ -205,6 +206,7 @@ def test_every_source_agrees_with_galsim(sources, name):
         ("stpsf_oversamp", {"file_extension": None}),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*by its header")
 def test_the_comparison_notices(sources, name, wrong):
     """No or another defocus, a shift by half an element, other positions, pixel, extension."""
     source = sources(name)

@@ -313,6 +313,7 @@ COLUMNS = {
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot", ".csv", ".parquet"])
 @pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.filterwarnings("ignore:masked texts")
 def test_values_and_masks_survive(tmp_path: Path, suffix: str, name: str) -> None:
     """The fill value of a masked column may be a value of it; FITS knows no masked logical."""
     column = COLUMNS[name]
