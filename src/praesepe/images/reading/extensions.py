@@ -44,6 +44,9 @@ _SAYS_NOTHING = re.compile(
 _BESIDE = {"wht": "weight", "weight": "weight", "rms": "error"}
 """Words for ``sci`` in the name of a file that holds an image's weights, and what it says."""
 
+_EITHER_SENSE = r"MASKS?|MSK|BAD_?PIX.*|BPM"
+"""Marks in which 1 may mean good; what quality flags and their kinds mean follows from the name."""
+
 _NO_IMAGE = re.compile(
     r"(?:^|[_.-])(wht|weights?|rms|err|ctx|flag|segm?|segmentation|bgmod)(?=[_.-]|$)"
     r"|[_.-](bkg|background|model|residual|psf|mask|exp|var)$"
@@ -214,7 +217,7 @@ def marks_of(
             bits = 0, ~0
         if (
             rule == "quality"
-            and hdu.name != "DQ"
+            and re.fullmatch(_EITHER_SENSE, hdu.name)
             and _fits(hdu, pixels)
             and _one_is_good(hdu, pixels, label)
         ):
