@@ -404,7 +404,7 @@ def test_unknown_kinds_of_catalogue(tmp_path: Path) -> None:
     (tmp_path / "cat.doc").write_text("ra,dec\n1,2\n")
     with pytest.raises(InputError, match=r"'.doc' is not one of .ecsv, .csv"):
         Catalog.read(tmp_path / "cat.doc")
-    with pytest.raises(InputError, match="a catalog = 'list'"):
+    with pytest.raises(InputError, match="catalog is of type list"):
         Catalog.read([1, 2])
 
 

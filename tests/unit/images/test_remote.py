@@ -98,8 +98,8 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
             self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
+        type(self).sent += len(part)  # before the other side can go on
         self.wfile.write(part)
-        type(self).sent += len(part)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def test_http(rng, tmp_path: Path, honours: bool) -> None:
         opened, handler.sent = handler.sent, 0
         np.testing.assert_array_equal(pixels[1200:1264, 100:164], image[1200:1264, 100:164])
         assert handler.sent == (64 * 64 * 4 if honours else 0)
-        assert opened < (1 if honours else 3) * size
+        assert opened <= (0.9 if honours else 3) * size
         with pytest.raises(InputError, match=r"cannot open http.*/none\.fits"):
             open_image(f"{address}/none.fits", "F475W")
         if honours:  # and another server answers later

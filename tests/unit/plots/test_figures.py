@@ -144,7 +144,7 @@ def test_a_corner_plot_shows_draws_and_truth(rng: np.random.Generator) -> None:
     assert low < 7.7
     assert high > 8.5  # the truth is on the plot, however far
     assert [label.get_text() for label in axes[2, 2].get_xticklabels()] == ["cluster", "nothing"]
-    with pytest.raises(ValueError, match=r"expected \(n_samples, 2\)"):
+    with pytest.raises(ValueError, match=r"it must be \(n_samples, 2\)"):
         plots.figure_posterior(samples, quantities[:2])
 
 

@@ -71,7 +71,7 @@ def test_fewer_bands(stamps: np.ndarray, n_bands: int) -> None:
 
 
 def test_wrong_shape(stamps: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match="it must be"):
         rgb(stamps[0, :2], SCALE)
 
 

@@ -39,7 +39,7 @@ MOST_SIGMAS = 4.0
 FINE_NOISE = 0.92
 """Of the least noise, under which the image is deeper, or smoothed."""
 
-CORRELATION_SLACK = 0.16
+CORRELATION_SLACK = 0.12
 
 WIDER = 1.05
 """Widths beyond the model's, in all bands, that tell a wrong pixel scale."""

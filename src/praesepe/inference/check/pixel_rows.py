@@ -120,10 +120,15 @@ def noise(judge: Judge) -> Iterator[Row]:
         yield Row(item, band.name, measured, expected, verdict, advice, seen.noise)
 
 
+CROWDED = 0.04
+"""By how much faint stars may seem to correlate the noise, beyond those of the survey's fields."""
+
+
 def correlation(judge: Judge) -> Iterator[Row]:
     """Correlation of the noise of neighbouring pixels."""
     for band, seen in judge.each():
         low, high = judge.correlations(band)
+        high += CROWDED  # a blur is told by the noise as well
         advice = ""
         resampled, blurred = band.name in judge.mosaic.reprojected, judge.is_blurred(band)
         if judge.reference is None and not blurred:
