@@ -373,6 +373,15 @@ def check_number(
     return number
 
 
+def is_number(text: str) -> bool:
+    """Whether a text can be read as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def already_exists(path: str | Path, choose: str = "name") -> InputError:
     """Build the error for an output that is there and must not be replaced.
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from praesepe.cli.waiting import use_threads
-from praesepe.errors import InputError
+from praesepe.errors import InputError, is_number
 from praesepe.version import __version__
 
 log = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ def known_values(pairs: Iterable[str]) -> dict[str, Any]:
         try:
             if not (name and value) or name in known:
                 raise ValueError
-            what: float | str = float(value) if _is_number(value) else value
+            what: float | str = float(value) if is_number(value) else value
             known[name] = (what, float(error)) if colon else what
         except ValueError:
             raise InputError(
@@ -234,14 +234,6 @@ def priors(pairs: Iterable[str]) -> dict[str, str]:
             raise InputError(f"--prior {pair}", given=pair, remedy=remedy)
         given[name] = form
     return given
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def by_band(option: str, pairs: list[str] | None) -> dict[str, str]:

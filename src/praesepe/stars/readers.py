@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, unusable
+from praesepe.errors import InputError, PraesepeWarning, is_number, unusable
 from praesepe.stars.isochrones import Isochrone, surface_gravity
 
 ALLOWED = (
@@ -276,7 +276,7 @@ def _table(rows: list[str], names: Sequence[str], path: Path, *, ended: bool) ->
             raise unusable(path, f"is truncated or damaged: {error}", AGAIN) from error
         if not label:
             bare.append(i)
-        elif _is_number(label[0]):
+        elif is_number(label[0]):
             if not labelled:
                 fault = f"is truncated or damaged: it names {n} columns, and row {i + 1} has more"
                 raise unusable(path, fault, AGAIN)
@@ -287,20 +287,12 @@ def _table(rows: list[str], names: Sequence[str], path: Path, *, ended: bool) ->
     return table
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _stated_metallicity(comments: Sequence[str]) -> float | None:
     """Z of what follows, by the last line of comment, below names or not; NaN for nonsense."""
     if found := re.search(r"Isochrone\s+Z\s*=\s*(\S+)", comments[-1]):
-        return float(found[1]) if _is_number(found[1]) else np.nan
+        return float(found[1]) if is_number(found[1]) else np.nan
     names, values = (line.lstrip("# \t").split() for line in (comments[0], comments[-1]))
-    if "Zinit" in names and len(values) == len(names) and _is_number(values[names.index("Zinit")]):
+    if "Zinit" in names and len(values) == len(names) and is_number(values[names.index("Zinit")]):
         return float(values[names.index("Zinit")])
     return None
 
