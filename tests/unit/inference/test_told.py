@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import praesepe
 from praesepe.errors import InputError
 from praesepe.flags import Flag
 from praesepe.inference.check.background import measure_plane
-from praesepe.inference.check.telling import sharp_response, survey_by_band
+from praesepe.inference.check.measured import measure_mosaic, psf_widths
+from praesepe.inference.check.telling import measured_by_band, sharp_response, survey_by_band
 from praesepe.inference.prediction import predict
 from praesepe.mocks.mosaic_files import SimulatedMosaic
 from praesepe.network.estimator import Estimator
@@ -64,6 +66,15 @@ def test_depth_and_width_are_measured(
         assert usual - 0.5 < depth < usual + 0.4
     unseen = predict(model, mosaic.images, mosaic.truth, n_samples=5, check=False)
     assert {entry["from"] for entry in unseen.meta["told"].values()} == {"survey"}
+
+
+def test_the_depth_of_a_resampled_band_is_not_told(mosaic: SimulatedMosaic, survey: Survey) -> None:
+    read = praesepe.Mosaic.read(mosaic.images, survey)
+    measured = measure_mosaic(read, psf_widths(survey), 4)
+    assert set(measured_by_band("depth", read, measured)) == set(survey.band_names)
+    smoothed = replace(read.bands["F475W"], reprojected=True)
+    resampled = replace(read, bands=read.bands | {"F475W": smoothed})
+    assert set(measured_by_band("depth", resampled, measured)) == {"F336W", "F814W"}
 
 
 @pytest.mark.parametrize("kernel", [None, "drizzle", ((0.1, 0.3, 0.1),) * 3])

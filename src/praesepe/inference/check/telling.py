@@ -16,7 +16,7 @@ def measured_by_band(name: str, mosaic: Mosaic, measured: Measured) -> dict[str,
     """``depth`` or ``psf_fwhm_px`` of the bands in which it can be measured.
 
     The depth is the noise of an empty pixel; that between neighbours, which is measured, is less
-    where the survey's noise is correlated.
+    where the survey's noise is correlated. Of a band that was resampled here nothing tells it.
     """
     found = {}
     if name == "psf_fwhm_px":
@@ -28,7 +28,7 @@ def measured_by_band(name: str, mosaic: Mosaic, measured: Measured) -> dict[str,
     kernels = Detector(mosaic.survey).kernels
     for entry, kernel in zip(mosaic.survey.bands, kernels, strict=True):
         noise = measured.bands[entry.name].noise / sharp_response(kernel)
-        if noise > 0:
+        if noise > 0 and entry.name not in mosaic.reprojected:
             found[entry.name] = entry.zero_point_ab - 2.5 * math.log10(noise)
     return found
 
