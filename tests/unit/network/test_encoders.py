@@ -15,6 +15,8 @@ from praesepe.network.encoders import (
     fused,
     make_encoder,
 )
+from praesepe.network.estimator import Estimator
+from praesepe.survey import load_survey
 
 CASES = [
     (preset, bands, side)
@@ -129,6 +131,24 @@ def test_rings_tell_where_a_star_lies(generator: torch.Generator) -> None:
 def test_an_unknown_encoder_is_named() -> None:
     with pytest.raises(InputError, match=r"'smal'.*'small'.*'tiny'"):
         make_encoder("smal", 3, 0)
+
+
+def test_an_encoder_is_folded_once_until_it_changes() -> None:
+    net = Estimator.untrained(load_survey("phat"), encoder="tiny").net
+    stamps = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        first = net.for_inference()
+        assert net.for_inference().encoder is first.encoder
+        before = first.context(stamps)
+    changes = net.encoder.stem[0].weight, net.encoder.stem[1].running_mean
+    for tensor in changes:
+        with torch.no_grad():
+            tensor.add_(0.5)
+        with torch.inference_mode():
+            after = net.for_inference().context(stamps)
+        torch.testing.assert_close(after, net.context(stamps), rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(after, before)
+        before = after
 
 
 @pytest.mark.parametrize("preset", ["tiny", "small"])
