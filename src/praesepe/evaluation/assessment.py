@@ -22,12 +22,14 @@ from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import now, provenance_of
 from praesepe.quantities import OBJECT_CLASS
 from praesepe.rng import check_seed
-from praesepe.sky.contents import check_contents
+from praesepe.sky.contents import check_contents, without_missing_stars
 from praesepe.sky.simulator import Simulator
 from praesepe.training.learned import relative_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from praesepe.survey import Survey
 
 PRODUCTS = ("metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png")
 """Files in the folder of an evaluation."""
@@ -189,10 +191,12 @@ def evaluate(
     check_number("workers", workers, 1)
     estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
-    check_contents(estimator.survey, estimator.card.hashes.model_dump(), model=estimator.name)
+    survey = without_missing_stars(estimator.survey)
+    check_contents(survey, estimator.card.hashes.model_dump(), model=estimator.name)
     survey_bins = usable(estimator.survey.evaluation.bins, estimator.infers)
     bands = _checked_bands(estimator, bands)
-    task = _Task(estimator, seed, nuisances, n_samples, bands, setup if workers == 1 else None)
+    told = setup if workers == 1 else None
+    task = _Task(estimator, survey, seed, nuisances, n_samples, bands, told)
     parts = map_blocks(task, blocks_of(n), workers=workers)
     has_class = OBJECT_CLASS.name in estimator.infers
     count = Counter((1 + has_class) * n, progress)
@@ -207,6 +211,8 @@ def evaluate(
         metrics["detection"] = detection_metrics(recovery, background)
     settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
     settings |= {"n_samples": n_samples, **({"bands": list(bands)} if bands else {})}
+    if survey != estimator.survey:
+        settings["stars"] = list(survey.clusters.stars.models)
     made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
     evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
     if out is not None:
@@ -252,6 +258,7 @@ class _Task:
     """Simulate and infer blocks of clusters, in any process."""
 
     estimator: Estimator
+    survey: Survey
     seed: int
     nuisances: bool
     n_samples: int
@@ -260,7 +267,7 @@ class _Task:
     contaminants: bool = False
 
     def __call__(self) -> Callable[[Block], Recovery]:
-        survey, device = self.estimator.survey, self.estimator.device
+        survey, device = self.survey, self.estimator.device
         if self.contaminants:
             survey = survey.with_values(contaminants={"fraction": 1.0})
         simulator = Simulator(

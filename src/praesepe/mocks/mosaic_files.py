@@ -17,6 +17,7 @@ from praesepe.mocks.stamps import simulated_by
 from praesepe.progress import Progress, Setup
 from praesepe.provenance import cards, provenance_of
 from praesepe.rng import check_seed
+from praesepe.sky.contents import without_missing_stars
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Band, Survey, load_survey
 
@@ -167,7 +168,8 @@ def simulate_mosaic(
     """
     from praesepe.images.catalog.catalogs import Catalog
 
-    survey = load_survey(survey).fixed()  # one image has one depth and one distance
+    survey = without_missing_stars(load_survey(survey))
+    survey = survey.fixed()  # one image has one depth and one distance
     _check_source(catalog, n)
     if catalog is None:
         refuse_unused("no catalog is given", x=x, y=y, origin=origin, columns=columns)

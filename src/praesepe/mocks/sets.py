@@ -44,6 +44,7 @@ from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mo
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import difference
 from praesepe.rng import check_seed
+from praesepe.sky.contents import without_missing_stars
 from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.truth import describe
@@ -179,7 +180,7 @@ def simulate(
     PraesepeError
         Where writing fails, or a worker process dies.
     """
-    survey = load_survey(survey)
+    survey = without_missing_stars(load_survey(survey))
     n, seed, workers = (
         check_number("n", n, 1),
         check_seed(seed),

@@ -108,10 +108,10 @@ def run_demo(
     from praesepe.images.mosaic.cutouts import extract_stamps
     from praesepe.inference.prediction import predict
     from praesepe.network.estimator import Estimator
-    from praesepe.sky.contents import check_contents
+    from praesepe.sky.contents import check_contents, without_missing_stars
 
     estimator = Estimator.load(model)
-    survey = estimator.survey
+    survey = without_missing_stars(estimator.survey)
     check_contents(survey, estimator.card.hashes.model_dump(), model=estimator.name)
     names = [image_name(survey, band) for band in survey.bands]
     folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite=overwrite)

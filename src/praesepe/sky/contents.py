@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning, listed
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve
-from praesepe.stars.store import EMBEDDED, key_of
+from praesepe.stars.store import EMBEDDED, is_there, key_of
 from praesepe.survey import Band, Survey
 from praesepe.survey.contents import checksum, is_path
 from praesepe.survey.moved import SOUGHT
@@ -77,6 +77,40 @@ def check_contents(survey: Survey, trained: Mapping[str, Any], *, model: str) ->
             remedy="put the files of the training into one of these (import isochrones again), or "
             "train a model from this one with a survey that names the new ones",
         )
+
+
+def without_missing_stars(survey: Survey) -> Survey:
+    """A survey with those of its stellar models that are there, so that it can be simulated.
+
+    A model may have learned from sets that do not come with the package. Who trains needs all of
+    them; who simulates for a trained model does with the others, and is told.
+
+    Parameters
+    ----------
+    survey : Survey
+
+    Returns
+    -------
+    Survey
+        The same where all of them are there, or none: then simulating refuses them.
+
+    Warns
+    -----
+    PraesepeWarning
+        Of those that are missing.
+    """
+    models = survey.clusters.stars.models
+    there = tuple(name for name in models if is_there(name))
+    if not there or there == models:
+        return survey
+    missing = [name for name in models if name not in there]
+    warnings.warn(
+        f"survey {survey.name!r} is simulated with stars of {listed(there)} alone: stellar model "
+        f"{listed(missing)} is not here, and would have to be imported",
+        PraesepeWarning,
+        stacklevel=3,
+    )
+    return survey.with_values(clusters={"stars": {"isochrones": there}})
 
 
 def tell_changes(survey: Survey, trained: Mapping[str, Any], *, model: str) -> None:

@@ -13,7 +13,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from praesepe.errors import already_exists, check_type, must_be, reason, unknown, unusable
+from praesepe.errors import (
+    InputError,
+    already_exists,
+    check_type,
+    must_be,
+    reason,
+    unknown,
+    unusable,
+)
 from praesepe.files import atomic
 from praesepe.provenance import now
 from praesepe.stars.assembly import assemble
@@ -99,6 +107,16 @@ def path_of(name: str | Path) -> Path:
         code = "praesepe.import_isochrones(files, name=…)"
         raise unknown("stellar model", name, isochrone_names(), "Import it", code=code)
     return path
+
+
+def is_there(name: str | Path) -> bool:
+    """Whether a stellar model can be loaded: the embedded one, an imported one, or a file."""
+    if name == EMBEDDED:
+        return True
+    try:
+        return path_of(name).is_file()
+    except InputError:
+        return False
 
 
 class ImportedIsochrones(NamedTuple):

@@ -17,6 +17,7 @@ from scipy import stats
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.evaluation import PRODUCTS, Recovery, evaluate, metrics_of
 from praesepe.evaluation.detection import detection_metrics
+from praesepe.mocks.sets import simulate
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import CONTAMINANT, Quantity, register, unregister
@@ -104,6 +105,29 @@ def test_other_files_than_those_of_the_training_are_refused(
     for described in (survey, survey.model_copy(update={"description": "with new optics"})):
         with pytest.warns(PraesepeWarning, match=r"new ones: .*psf.fits \(psfs of F336W.* else"):
             start_network(described, TrainingSettings(steps=1), model)
+
+
+def simulate_set(model: Estimator, out: Path, **how: Any) -> Any:
+    return simulate(model.survey, out=out / "set.fits", **how)
+
+
+@pytest.mark.parametrize("run", [evaluate, simulate_set])
+def test_a_set_of_stars_that_is_not_in_the_package_is_done_without(
+    tmp_path: Path, tiny: Estimator, run: Callable[..., Any]
+) -> None:
+    """A model of two sets, on a machine that has one of them; one of none is refused."""
+    survey = tiny.survey.with_values(clusters={"stars": {"isochrones": ("sse", "absent")}})
+    known = contents_of(tiny.survey)
+    hashes = {**known, "isochrones": {**known["isochrones"], "absent": "0" * 64}}
+    model = Estimator.untrained(survey, encoder="tiny").describe(hashes=hashes)
+    with pytest.warns(PraesepeWarning, match="stars of sse alone: .* absent is not here"):
+        done = run(model=model, out=tmp_path, n=2)
+    if run is evaluate:
+        assert done["provenance"]["stars"] == ["sse"]
+    survey = survey.with_values(clusters={"stars": {"isochrones": "absent"}})
+    model = Estimator.untrained(survey, encoder="tiny").describe(hashes=hashes)
+    with pytest.raises(InputError, match="absent"):
+        run(model=model, out=tmp_path, n=2, overwrite=True)
 
 
 def test_a_calibrated_model_is_calibrated(gaussian: Gaussian) -> None:

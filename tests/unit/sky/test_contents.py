@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.network.estimator import Estimator, model_names
-from praesepe.sky.contents import check_contents, contents_of
+from praesepe.sky.contents import check_contents, contents_of, without_missing_stars
 from praesepe.stars import load_passband
 from praesepe.stars.curves import with_curves
 from praesepe.stars.isochrones import IsochroneGrid
@@ -121,3 +121,12 @@ def test_shipped_models_tell_what_they_were_trained_with():
             assert hashes.pop("spectra") != known.pop("spectra")
         assert hashes == known
     assert Estimator.load("phat").version == "050f73b4168b"  # of the weights alone
+
+
+def test_a_set_of_stars_that_is_missing_is_done_without():
+    there = PHAT.with_values(clusters={"stars": {"isochrones": ("sse", "not-imported")}})
+    with pytest.warns(PraesepeWarning, match="stars of sse alone: .* not-imported is not here"):
+        assert without_missing_stars(there).clusters.stars.models == ("sse",)
+    for all_or_none in ("sse", "not-imported"):
+        survey = PHAT.with_values(clusters={"stars": {"isochrones": all_or_none}})
+        assert without_missing_stars(survey) is survey

@@ -20,6 +20,7 @@ from praesepe.inference.check.profiles import stacked_energy
 from praesepe.inference.check.widths import PSFWidths
 from praesepe.progress import Counter, Setup
 from praesepe.rng import stream
+from praesepe.sky.contents import without_missing_stars
 from praesepe.sky.fields.simulated import draw_field
 from praesepe.sky.instrument.detector import Detector
 from praesepe.sky.instrument.render import Renderer
@@ -123,7 +124,7 @@ def reference_of(
 def _make(
     survey: Survey, widths: dict[str, PSFWidths], n_fields: int, setup: Setup | None
 ) -> Reference:
-    survey = survey.fixed()
+    survey = without_missing_stars(survey).fixed()
     bands = tuple(
         band.model_copy(update={"sky_e_s": (band.sky_e_s[0],) * 2, "sky_left": (0.0, 0.0)})
         for band in survey.bands
