@@ -19,6 +19,7 @@ from praesepe.flags import Flag
 from praesepe.inference.modes import axes_of
 from praesepe.network.posterior import weighted_percentile
 from praesepe.quantities import Context, Quantity, get, reported
+from praesepe.survey.schema import ARCSEC
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -61,16 +62,25 @@ OTHER_COLUMNS = {
 
 @dataclass(frozen=True)
 class ModelContext:
-    """What derived quantities need to know, as a model tells it."""
+    """What derived quantities need to know, as a model tells it.
+
+    Attributes
+    ----------
+    model : Estimator
+    distance_pc : float or ndarray, optional
+        Where the model is told it; of shape (n, 1), beside draws (n, n_samples).
+    """
 
     model: Estimator
+    distance_pc: float | NDArray[np.float64] | None = None
 
     @property
-    def pc_per_arcsec(self) -> float:
-        """Length at the galaxy's distance that one arcsec spans, pc; NaN where it varies."""
-        if self.model.survey.varies_in_distance:
-            return math.nan
-        return self.model.survey.pc_per_arcsec
+    def pc_per_arcsec(self) -> float | NDArray[np.float64]:
+        """Length at the galaxy's distance that one arcsec spans, pc; NaN where it is not known."""
+        if self.distance_pc is not None:
+            return ARCSEC * self.distance_pc
+        survey = self.model.survey
+        return math.nan if survey.varies_in_distance else survey.pc_per_arcsec
 
     @property
     def r_v(self) -> float:

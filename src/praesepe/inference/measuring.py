@@ -106,17 +106,18 @@ def infer_block(
     std = np.full((n, len(infers)), np.nan, dtype=np.float32)
     log_mean_weight = np.zeros(n)
     priors = weighting.ranges(model.card.priors)
-    for used, posterior, log_weights in _posteriors(model, stamps, told, sampling, first):
+    for used, posterior, log_weights, beyond in _posteriors(model, stamps, told, sampling, first):
         draws[used] = equal_draws(posterior, sampling.n_samples)
         std[used] = posterior.std
         summary = summarise(
             posterior.samples,
             infers,
-            ModelContext(model),
+            ModelContext(model, told.distance_pc(first + used)),
             posterior.probabilities,
             posterior.weights,
         )
         flags[used] = stamps.flags[used] | _posterior_flags(posterior, model, priors)
+        flags[used] |= np.where(beyond, Flag.OUT_OF_DOMAIN, 0)
         if axes_of(infers):
             modes = find_modes(posterior.samples, infers, model.card.priors, posterior.weights)
             summary |= modes.columns
@@ -137,8 +138,10 @@ def infer_block(
 
 def _posteriors(
     model: Estimator, stamps: Stamps, told: Told, sampling: Sampling, first: int
-) -> Iterator[tuple[NDArray[np.intp], Posterior, NDArray[np.float64] | None]]:
+) -> Iterator[tuple[NDArray[np.intp], Posterior, NDArray[np.float64] | None, NDArray[np.bool_]]]:
     """Rows of the stamps that can be used, their posteriors, and logarithms of the weights.
+
+    Last, whether what the model was told of them lies outside what its training told.
 
     Rows of which too few weighted draws count come twice, the second time with more draws.
     """
@@ -148,6 +151,7 @@ def _posteriors(
         if not rows.size:
             return
         images, conditions = told.inputs(model, stamps, rows, first)
+        beyond = np.broadcast_to(told.beyond(conditions), rows.shape)
         posterior = model.predict(
             images,
             conditions=conditions,
@@ -156,11 +160,11 @@ def _posteriors(
             rows=first + rows,
         )
         if not weighting:
-            yield rows, posterior, None
+            yield rows, posterior, None, beyond
             return
         log_weights = weighting.log_weights(posterior.samples, first + rows)
         posterior = posterior.weighted(normalised(log_weights))
-        yield rows, posterior, log_weights
+        yield rows, posterior, log_weights, beyond
         rows = rows[counting(log_weights) < LEAST_COUNTING]
 
 

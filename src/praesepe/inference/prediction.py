@@ -94,8 +94,10 @@ def predict(
     known : mapping, optional
         What is known of the clusters: a value or a column of the catalog, with an error or
         without: ``{"a_v": (0.4, 0.1)}``, ``{"a_v": "AV_CMD"}``. The model is told ``a_v``,
-        ``foreground_a_v`` and ``log_distance`` where it has these conditions; of other quantities
-        that it infers the draws are weighted, which needs an error.
+        ``foreground_a_v`` and ``distance_pc`` (or ``log_distance``) where it has these conditions;
+        of other quantities that it infers the draws are weighted, which needs an error. An
+        extinction in front that is not given is taken as 0, a distance as the middle of those that
+        the model was trained with, both with a warning.
     prior : mapping, optional
         What is expected of the clusters in place of the training's prior, by quantity:
         ``"uniform:LOW:HIGH"`` or ``"normal:MEAN:DEVIATION"`` of the quantity,
@@ -215,7 +217,8 @@ def _say_before(
     nothing |= dict.fromkeys("xy", nothing["missing_fraction"])
     table, notes = _table(clusters, nothing, sampling, made_by)
     derived = {q.name for q in reported(sampling.infers)} - set(sampling.infers)
-    if model.survey.varies_in_distance and "rh_pc" in derived:
+    known_distance = "log_distance" in made_by.get("told", {})
+    if model.survey.varies_in_distance and "rh_pc" in derived and not known_distance:
         low, high = model.survey.distance_range_pc
         notes.append(
             f"survey {model.survey.name!r} has distances from {low:g} to {high:g} pc: sizes in "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, check_number, listed, unknown
-from praesepe.inference.priors import Reweighting, check_inside, trained_or_refuse
+from praesepe.errors import InputError, PraesepeWarning, check_number, listed, must_be, unknown
+from praesepe.inference.priors import Reweighting, check_inside, trained_density, trained_or_refuse
 from praesepe.network.conditions import KINDS, PRESENT
 from praesepe.network.estimator import Estimator
-from praesepe.survey import Survey
+from praesepe.network.transform import prior_range
+from praesepe.survey import Survey, as_range
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -27,6 +29,9 @@ MOST_LISTED = 40
 
 FEWEST_BANDS = 2
 """Of a model that can do without some of its bands."""
+
+LOGARITHMS = {"distance_pc": "log_distance"}
+"""Conditions that can be told by the number itself, by its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +46,15 @@ class Told:
         By condition, of shape (band,) with all bands of the model, () or (row,); NaN where it is
         not known.
     sources : dict of str to str
-        Where each is from: "measured", "survey" or "given".
+        Where each is from: "measured", "survey", "given" or "assumed".
+    trained : dict of str to (ndarray, ndarray)
+        Lowest and highest value in the training, of shape (band,) or ().
     """
 
     bands: tuple[str, ...]
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    trained: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -81,6 +89,22 @@ class Told:
             per_band = KINDS[name].per_band
             told[name] = np.where(present > 0, value, np.nan) if per_band else value
         return whole, told
+
+    def distance_pc(self, rows: NDArray[np.int_]) -> NDArray[np.float64] | None:
+        """Distance that is told, of shape () or (n, 1) for rows of the catalog; None: it is not."""
+        if (value := self.values.get("log_distance")) is None:
+            return None
+        return np.asarray(10 ** (value[rows][:, None] if value.ndim else value))
+
+    def beyond(self, conditions: Mapping[str, Any]) -> Any:
+        """Which stamps, of these conditions, are told what no stamp of the training was; (n,)."""
+        found: Any = False
+        for name, ends in self.trained.items():
+            low, high = (np.asarray(end) for end in ends)
+            values = np.asarray(conditions[name])
+            out = (values < low - 1e-6) | (values > high + 1e-6)
+            found = found | (out.any(-1) if KINDS[name].per_band else out)
+        return found
 
 
 def has_choice(model: Estimator) -> bool:
@@ -137,15 +161,15 @@ def tell_model(
     measured : Measured or None
         What the mosaic shows; None where nobody looked.
     known : mapping
-        See `Known`: ``a_v``, ``foreground_a_v``, ``log_distance``.
+        See `Known`: ``a_v``, ``foreground_a_v``, ``distance_pc`` or ``log_distance``. Of the
+        latter two what is not known is assumed, with a warning.
     catalog : Table
         Its columns may hold what is known.
 
     Raises
     ------
     InputError
-        Where something is given that the model is not told, or something that it must be told is
-        not known.
+        Where something is given that the model is not told, or outside what it infers.
     """
     names = [condition.name for condition in model.card.conditions if condition.name != PRESENT]
     given = _given(model, known, names, catalog)
@@ -156,15 +180,71 @@ def tell_model(
             if np.isfinite(value).any():
                 values[name], sources[name] = value, source
                 break
-        else:
-            if not KINDS[name].optional:
-                raise InputError(
-                    f"model {model.name!r} must be told {name!r}, which is not known",
-                    given=tuple(known),
-                    remedy="give it",
-                    code=f"known={{{name!r}: …}}",
-                )
-    return Told(mosaic.band_names, values, sources)
+        if not KINDS[name].optional:
+            values[name], sources[name] = _completed(name, model, values.get(name), sources)
+    trained = {name: _trained(name, model, mosaic) for name in values}
+    told = Told(mosaic.band_names, values, sources, trained)
+    _warn_beyond(told, model)
+    return told
+
+
+def _completed(
+    name: str, model: Estimator, value: Any, sources: Mapping[str, str]
+) -> tuple[Any, str]:
+    """A condition that must be told, and its source; what is not known of it is assumed."""
+    unknown_of = np.isnan(value) if value is not None else np.array(True)
+    if not unknown_of.any():
+        return value, sources[name]
+    survey = model.survey
+    if name == "foreground_a_v":
+        assumed, said = 0.0, "the extinction in the Milky Way is taken as 0"
+        code = "known={'foreground_a_v': 0.17}"
+    else:
+        low, high = (math.log10(end) for end in survey.distance_range_pc)
+        assumed, code = (low + high) / 2, "known={'distance_pc': 785000}"
+        said = (
+            f"the distance is taken as {10**assumed / 1e3:.4g} kpc, the middle of what model "
+            f"{model.name!r} was trained with ({10**low / 1e3:g} to {10**high / 1e3:g} kpc)"
+        )
+    rows = f" of {int(unknown_of.sum())} rows" if unknown_of.ndim else ""
+    warnings.warn(f"{said}{rows}; tell it: {code}", PraesepeWarning, stacklevel=4)
+    if value is None:
+        return np.array(assumed), "assumed"
+    return np.where(unknown_of, assumed, value), f"{sources[name]}, else assumed"
+
+
+def _trained(name: str, model: Estimator, mosaic: Mosaic) -> tuple[Any, Any]:
+    """Lowest and highest value of a condition in a model's training, of each band or ()."""
+    survey = model.survey
+    if KINDS[name].per_band:
+        from praesepe.inference.check.telling import trained_by_band
+
+        by_band = trained_by_band(name, mosaic.survey)
+        ends = [by_band.get(band, (math.nan, math.nan)) for band in survey.band_names]
+        low, high = np.transpose(ends)
+        return low, high
+    if name == "log_distance":
+        near, far = survey.distance_range_pc
+        return math.log10(near), math.log10(far)
+    if name == "foreground_a_v":
+        return as_range(survey.galaxy.foreground_a_v)
+    return prior_range(survey, name) if name == "a_v" else KINDS[name].usual
+
+
+def _warn_beyond(told: Told, model: Estimator) -> None:
+    """Say which conditions lie outside what the training told."""
+    for name, value in told.values.items():
+        one = Told(told.bands, trained={name: told.trained[name]})
+        out = np.atleast_1d(one.beyond({name: value}))
+        if out.any():
+            low, high = (np.round(end, 4).tolist() for end in told.trained[name])
+            rows = f" of {int(out.sum())} rows" if out.size > 1 else ""
+            warnings.warn(
+                f"{name} = {_plain(value)} ({told.sources[name]}){rows} is outside what model "
+                f"{model.name!r} was trained with ({low} to {high}): flagged OUT_OF_DOMAIN",
+                PraesepeWarning,
+                stacklevel=4,
+            )
 
 
 def by_weights(
@@ -212,18 +292,31 @@ def _given(
 ) -> dict[str, NDArray[np.float64]]:
     """Values and errors of what the model is told, each of shape () or (row,)."""
     found: dict[str, NDArray[np.float64]] = {}
-    for name, what in known.items():
+    for given, what in known.items():
         value, error = _value_and_error(what)
+        name = LOGARITHMS.get(given, given)
         if not _is_told(model, name, error):
             if name in model.infers:
                 continue  # by `by_weights`
+            takes = (*names, *model.infers)
             raise InputError(
-                f"model {model.name!r} is not told {name!r}{' with an error' if error else ''}",
-                given={name: what},
-                allowed=tuple(dict.fromkeys((*names, *model.infers))),
-                remedy=f"it takes {listed((*names, *model.infers))}, those it infers with an error",
+                f"model {model.name!r} is not told {given!r}{' with an error' if error else ''}",
+                given={given: what},
+                allowed=tuple(dict.fromkeys(takes)),
+                remedy=f"it takes {listed(takes)}, those it infers with an error",
             )
-        found[name] = _numbers(name, value, catalog)
+        if name in found:
+            twice = {one: known[one] for one in known if LOGARITHMS.get(one, one) == name}
+            raise InputError(
+                f"{listed(twice)} say the same", given=twice, remedy="give one of them"
+            )
+        found[name] = _numbers(given, value, catalog)
+        if given in LOGARITHMS:
+            if (found[name] <= 0).any():
+                raise must_be(f"lowest {given}", float(np.nanmin(found[name])), "more than 0")
+            found[name] = np.log10(found[name])
+        if name in model.infers and (trained := trained_density(model, name)) is not None:
+            check_inside(f"known {name}", found[name], trained, model)
         if f"{name}_error" in names:
             error = check_number(f"error of {name}", error, 0, whole=False)
             found[f"{name}_error"] = np.where(np.isnan(found[name]), np.nan, error)

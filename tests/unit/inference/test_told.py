@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from scipy.ndimage import gaussian_filter
 
 import praesepe
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.flags import Flag
 from praesepe.inference.check.background import measure_plane
 from praesepe.inference.check.measured import measure_mosaic, psf_widths
@@ -32,7 +33,8 @@ def survey() -> Survey:
 
 @pytest.fixture(scope="module")
 def model(survey: Survey) -> Estimator:
-    made = Estimator.untrained(survey, encoder="tiny", conditions=CONDITIONS, seed=3)
+    dusty = survey.with_values(clusters={"a_v": (0.0, 2.0)})
+    made = Estimator.untrained(dusty, encoder="tiny", conditions=CONDITIONS, seed=3)
     with torch.no_grad():
         for modulation in made.net.encoder.modulations:
             modulation.linear.weight.normal_(0, 0.2)
@@ -151,7 +153,7 @@ def test_extinction_can_be_told(model: Estimator, mosaic: SimulatedMosaic) -> No
     assert (medians(by_row)[:3] != medians(other)[:3]).any(axis=1).all()
 
 
-def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic, survey: Survey) -> None:
+def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic) -> None:
     catalog: Table = mosaic.truth
     one = {"F475W": mosaic.images["F475W"]}
     with pytest.raises(InputError, match="F475W alone: one color at least"):
@@ -164,10 +166,78 @@ def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic, survey: Surv
         predict(model, mosaic.images, catalog, known={"a_v": "AVV"})
     with pytest.raises(InputError, match="error of a_v = -1"):
         predict(model, mosaic.images, catalog, known={"a_v": (0.2, -1)})
-    needs = Estimator.untrained(
-        survey.with_values(galaxy={"foreground_a_v": (0.0, 0.4)}),
-        encoder="tiny",
-        conditions=["foreground_a_v"],
+
+
+@pytest.fixture(scope="module")
+def far(survey: Survey) -> Estimator:
+    """Trained, as it were, at 685 to 900 kpc behind up to 0.3 mag."""
+    galaxy = {"foreground_a_v": (0.0, 0.3), "distance_pc": (685e3, 900e3)}
+    varied = survey.with_values(galaxy=galaxy, clusters={"a_v": (0.0, 2.0)})
+    infers = ("log_age", "log_mass", "log_rh", "a_v")
+    told = ["a_v", "a_v_error", "foreground_a_v", "log_distance", "psf_fwhm_px", "depth"]
+    return Estimator.untrained(varied, encoder="tiny", infers=infers, conditions=told, seed=3)
+
+
+def test_what_is_not_told_is_assumed(far: Estimator, mosaic: SimulatedMosaic) -> None:
+    with pytest.warns(PraesepeWarning) as warned:
+        result = predict(far, mosaic.images, mosaic.truth, n_samples=5)
+    said = [str(warning.message) for warning in warned]
+    assert said[0].startswith("the extinction in the Milky Way is taken as 0; tell it: known=")
+    assert "taken as 785.2 kpc, the middle" in said[1]
+    assert "685 to 900 kpc" in said[1]
+    assert len(said) == 2
+    told = result.meta["told"]
+    assert told["foreground_a_v"] == {"value": [0.0], "from": "assumed"}
+    assert told["log_distance"] == {"value": [5.895], "from": "assumed"}
+    assert not (result["flags"] & Flag.OUT_OF_DOMAIN).any()
+    ratio = result["rh_pc_p50"] / result["rh_arcsec_p50"]
+    np.testing.assert_allclose(ratio, 785.17e3 / 206265, rtol=1e-3)
+
+
+def test_the_distance_is_told_by_its_number(far: Estimator, mosaic: SimulatedMosaic) -> None:
+    settings: Any = {"n_samples": 5}
+    known: Any = {"foreground_a_v": 0.1}
+    catalog = mosaic.truth.copy()
+    catalog["D"] = [700e3] * 3 + [850e3] * 3
+    by_row = predict(far, mosaic.images, catalog, known={**known, "distance_pc": "D"}, **settings)
+    near, off = (
+        predict(far, mosaic.images, catalog, known={**known, **one}, **settings)
+        for one in ({"distance_pc": 700e3}, {"log_distance": float(np.log10(850e3))})
     )
-    with pytest.raises(InputError, match=r"must be told 'foreground_a_v'.*known="):
-        predict(needs, mosaic.images, catalog)
+    assert near.meta["told"]["log_distance"] == {"value": [5.8451], "from": "given"}
+    for name in ("log_mass_p50", "rh_pc_p50"):
+        assert by_row[name].tolist() == [*near[name][:3], *off[name][3:]]
+        assert (near[name] != off[name]).all()
+    catalog["D"] = np.ma.array(catalog["D"], mask=[0, 1, 0, 0, 0, 0])
+    with pytest.warns(PraesepeWarning, match=r"785.2 kpc.* of 1 rows; tell it"):
+        part = predict(far, mosaic.images, catalog, known={**known, "distance_pc": "D"}, **settings)
+    assert part.meta["told"]["log_distance"]["from"] == "given, else assumed"
+
+
+def test_what_lies_outside_the_training(far: Estimator, mosaic: SimulatedMosaic) -> None:
+    """What is inferred is refused; a condition flags the rows, told or measured."""
+    images, catalog = mosaic.images, mosaic.truth.copy()
+    known: Any = {"foreground_a_v": 0.1, "distance_pc": 8e5}
+    for wrong in ({"a_v": 2.5}, {"a_v": (2.5, 0.1)}):
+        with pytest.raises(InputError, match=r"known a_v = 2.5 is outside the range .*\(0 to 2\)"):
+            predict(far, images, catalog, known=known | wrong)
+    for wrong, said in (
+        ({"distance_pc": 0.0}, "lowest distance_pc = 0"),
+        ({"log_distance": 5.9}, "distance_pc and log_distance say the same"),
+        ({"distance_pc": (8e5, 1e4)}, "is not told 'distance_pc' with an error"),
+    ):
+        with pytest.raises(InputError, match=said):
+            predict(far, images, catalog, known=known | wrong)
+    catalog["A"] = [0.1, 0.45, 0.1, 0.1, 0.1, 0.1]
+    with pytest.warns(PraesepeWarning, match=r"foreground_a_v = .* of 1 rows is outside"):
+        flagged = predict(far, images, catalog, known=known | {"foreground_a_v": "A"}, n_samples=5)
+    assert (flagged["flags"] & Flag.OUT_OF_DOMAIN > 0).tolist() == [False, True] + [False] * 4
+    with pytest.warns(PraesepeWarning, match="log_distance = .*given.* flagged OUT_OF_DOMAIN"):
+        flagged = predict(far, images, catalog, known=known | {"distance_pc": 4e6}, n_samples=5)
+    assert (flagged["flags"] & Flag.OUT_OF_DOMAIN > 0).all()
+    deep = {name: hdus["SCI"].copy() for name, hdus in images.items()}
+    deep["F475W"].data = gaussian_filter(deep["F475W"].data, 1.6)
+    with pytest.warns(PraesepeWarning) as warned:
+        blurred = predict(far, deep, catalog, known=known, n_samples=5)
+    assert any("psf_fwhm_px = " in str(w.message) and "measured" in str(w.message) for w in warned)
+    assert (blurred["flags"] & Flag.OUT_OF_DOMAIN > 0).all()

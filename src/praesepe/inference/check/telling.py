@@ -10,6 +10,13 @@ from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.inference.check.background import sharp_response
 from praesepe.inference.check.measured import Measured, psf_widths
 from praesepe.sky.instrument.detector import Detector
+from praesepe.survey import Survey
+
+DEPTH_SLACK_MAG = 0.5
+"""A crowded field's light makes the noise that is measured so much larger, or its error smaller."""
+
+WIDTH_SLACK = 0.15
+"""Three standard deviations of a measured width."""
 
 
 def measured_by_band(name: str, mosaic: Mosaic, measured: Measured) -> dict[str, float]:
@@ -44,4 +51,28 @@ def survey_by_band(name: str, mosaic: Mosaic) -> dict[str, float]:
     return {
         band.name: band.zero_point_ab - 2.5 * math.log10(rate)
         for band, rate in zip(survey.bands, noise, strict=True)
+    }
+
+
+def trained_by_band(name: str, survey: Survey) -> dict[str, tuple[float, float]]:
+    """Lowest and highest value of the same in a survey, a little widened by what measuring adds."""
+    if name == "psf_fwhm_px":
+        low, high = (blur * abs(blur) for blur in survey.observation.nuisance.blur_px)
+        return {
+            band: (
+                one.fwhm_at(low) / (1 + WIDTH_SLACK),
+                one.fwhm_at(high + one.focus_square) * (1 + WIDTH_SLACK),
+            )
+            for band, one in psf_widths(survey).items()
+        }
+    detector = Detector(survey)
+    ends = detector.exposures or [detector.exposure] * 2
+    deepest = detector.noise_in(ends[1].flatten(), detector.sky[0].flatten()).tolist()
+    flattest = detector.noise_in(ends[0].flatten(), detector.sky[1].flatten()).tolist()
+    return {
+        band.name: (
+            band.zero_point_ab - 2.5 * math.log10(most) - DEPTH_SLACK_MAG,
+            band.zero_point_ab - 2.5 * math.log10(least) + DEPTH_SLACK_MAG,
+        )
+        for band, most, least in zip(survey.bands, flattest, deepest, strict=True)
     }
