@@ -134,6 +134,7 @@ def predict(
     """
     # imported here, so that a bare GPU node can import this module without astropy
     from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.band_images import refuse_copies
     from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.inference.check.alignment import prepared
 
@@ -145,6 +146,7 @@ def predict(
     weighting = make_reweighting(estimator, prior or {})
     sampling = Sampling(estimator.infers, n_samples, seed, weighting)
     mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
+    refuse_copies(mosaic.bands)
     measured = None
     if check or align:
         mosaic, measured = prepared(mosaic, align=align)

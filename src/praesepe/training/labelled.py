@@ -130,12 +130,14 @@ def read_labelled(
         Where images or catalog cannot be used, or too few rows remain.
     """
     from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.band_images import refuse_copies
     from praesepe.images.mosaic.cutouts import extract_stamps
     from praesepe.images.mosaic.mosaic import Mosaic
 
     survey = load_survey(survey)
     of_images, of_catalog = split_reading(read_labelled, reading, catalog)
     mosaic = Mosaic.read(images, survey, **of_images)
+    refuse_copies(mosaic.bands)
     clusters = Catalog.read(catalog, **of_catalog)
     x_pixel, y_pixel = clusters.on(mosaic)
     labels = _labels(clusters.table, survey.network.infers)

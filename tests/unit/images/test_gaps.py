@@ -224,3 +224,36 @@ def test_images_whose_noise_varies_have_no_gaps(
     else:
         mosaic = rng.normal(0, 1, (64, 64)).astype("f4") + star(5000.0)
     assert not Pixels(mosaic, mosaic.shape).find_gaps(mosaic).missing.any()
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.0, 1.5])
+@pytest.mark.parametrize("kind", ["real", "correlated", "integers", "beside a gap"])
+def test_clipped_noise_is_told(mosaic: np.ndarray, level: float, kind: str) -> None:
+    """The sky's level, in its noise, above the value at which the image was clipped."""
+    if kind == "correlated":
+        mosaic = 3 * ndimage.gaussian_filter(mosaic, 1)
+    image = np.maximum(mosaic + 0.0075 * level, 0.0)
+    if kind == "integers":
+        image = np.rint(2e4 * image)
+    if kind == "beside a gap":
+        image[:150] = 0
+    image = image.astype("f4")
+    grain = Pixels(image, image.shape).grain
+    assert grain.clipped == pytest.approx((image[150:] == 0).mean(), abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["counts", "rates", "gap", "holes", "thresholded", "shifted"])
+def test_what_is_not_clipped(mosaic: np.ndarray, rng: np.random.Generator, kind: str) -> None:
+    if kind in ("counts", "rates"):  # an exposure time that varies
+        mosaic = rng.poisson(0.7, mosaic.shape).astype("f4")
+        mosaic /= np.linspace(900, 1100, 400, dtype="f4") if kind == "rates" else 1
+    elif kind == "gap":  # of any shape, in an image above zero
+        mosaic += np.float32(0.04)
+        mosaic[ndimage.gaussian_filter(rng.normal(0, 1, mosaic.shape), 2) > 0] = 0
+    elif kind == "holes":  # of cosmic rays
+        mosaic[rng.random(mosaic.shape) < 0.2] = mosaic.min()
+    elif kind == "thresholded":  # what is not significant became zero
+        mosaic[mosaic < 0.0225] = 0
+    else:
+        mosaic += np.float32(1)
+    assert Pixels(mosaic, mosaic.shape).grain.clipped == 0

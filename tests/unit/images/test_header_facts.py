@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import tarfile
 import warnings
 import zipfile
@@ -18,6 +19,7 @@ from astropy.wcs import WCS
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Mosaic
 from praesepe.images.reading.sip import sip_notes
+from praesepe.images.reading.frames import matrix_notes
 from praesepe.images.reading.source import open_image
 from praesepe.survey import Survey
 
@@ -115,6 +117,30 @@ def test_two_matrices(image, make_wcs, factor: float, said: str) -> None:
         np.testing.assert_allclose(
             wcs.pixel_to_world_values(3, 9), right.pixel_to_world_values(3, 9)
         )
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [
+        ((-0.1, 0.1), "0.05 × 0.05 arcsec by the CD matrix .* taken, and 0.1 × 0.1 by CDELT"),
+        ((-0.05, 0.05), ""),
+        ((3600.0, 3600.0), ""),  # what software writes that does not know it
+    ],
+)
+def test_cdelt_beside_cd(image, make_wcs, sides: tuple[float, float], said: str) -> None:
+    header = make_wcs(image.shape).to_header()
+    wcs = open_image((image, header.copy()), "F475W").wcs
+    for i in (1, 2):
+        header[f"CD{i}_{i}"] = header.get(f"PC{i}_{i}", 1.0) * header[f"CDELT{i}"]
+        header.remove(f"PC{i}_{i}", ignore_missing=True)
+        header[f"CDELT{i}"] = sides[i - 1] / 3600
+    source = open_image((image, header), "F475W")
+    np.testing.assert_allclose(
+        source.wcs.pixel_to_world_values(3, 9), wcs.pixel_to_world_values(3, 9)
+    )
+    notes = matrix_notes(header, source.wcs, "F475W")
+    assert len(notes) == bool(said)
+    assert re.search(said, "".join(notes))
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,16 @@ def stars(wcs: WCS, shape: tuple[int, int], scale: float, sigma_arcsec: float = 
     return image.astype("f4")
 
 
+def test_a_clipped_image_is_refused(
+    write_image: Write, two_bands: Survey, rng: np.random.Generator
+) -> None:
+    images = {band: rng.normal(0, 0.1, SHAPE).astype("f4") for band in two_bands.band_names}
+    images["F814W"] = np.clip(images["F814W"], 0, None)
+    paths = {band: write_image(band, image) for band, image in images.items()}
+    with pytest.raises(InputError, match=r"F814W.* was clipped: 50 % .* negative values"):
+        Mosaic.read(paths, two_bands)
+
+
 def test_values_come_out_in_the_surveys_electrons(
     write_image: Write, two_bands: Survey, rng: np.random.Generator
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images.mosaic.cutouts import extract_stamps
 from praesepe.images.mosaic.grid import Resampled
 from praesepe.images.mosaic.mosaic import Mosaic
+from praesepe.images.reading.pixels import Mark, Pixels
 from praesepe.inference.check.alignment import aligned, prepared
 from praesepe.inference.check.background import measure_plane
 from praesepe.inference.check.checking import Check, check_images
@@ -219,7 +221,7 @@ def test_the_same_pixels_in_two_bands_are_refused(sky: SimulatedMosaic) -> None:
     images = copied(sky)
     images["F475W"][1].data = images["F814W"][1].data.copy()
     mosaic = Mosaic.read(images, "phat")
-    for looked_at in (prepared, check):
+    for looked_at in (check, lambda mosaic: praesepe.predict("phat", mosaic, [], check=False)):
         with pytest.raises(InputError, match="bands 'F475W' and 'F814W' have the same pixels"):
             looked_at(mosaic)
 
@@ -267,7 +269,17 @@ def test_a_turned_and_stretched_band_is_laid_on_another() -> None:
     assert (found.x_px, found.y_px) == pytest.approx(shift_px, abs=0.01)
     assert (found.angle, found.scale) == pytest.approx((angle, scale), abs=2e-5)
     mosaic = Mosaic.read(images, "phat")
-    laid = aligned(mosaic, {"F814W": found}, "F336W").bands["F814W"].pixels.read(0, 0, *shape)
+    full = np.zeros(shape, np.uint8)
+    full[700:704, 100:103] = 1
+    marks = (Mark("DQ", Pixels(full, shape), "quality", 0, 1),)
+    band = replace(mosaic.bands["F814W"], pixels=Pixels(images["F814W"], shape, marks=marks))
+    mosaic = replace(mosaic, bands=mosaic.bands | {"F814W": band})
+    pixels = aligned(mosaic, {"F814W": found}, "F336W").bands["F814W"].pixels
+    laid = pixels.read(0, 0, *shape)
+    saturated = np.argwhere(pixels.marked_saturated(0, 0, *shape))
+    moved = [shift_px[1] + (angle * -298.5 + scale * 302), shift_px[0] + (scale * -298.5)]
+    assert len(saturated) == pytest.approx(12, abs=4)
+    assert saturated.mean(0) == pytest.approx(np.array([701.5, 101]) - moved, abs=0.6)
     left = register(lists(images["F336W"]), lists(laid), shape)
     assert left is not None
     assert left.farthest_px < 0.02

@@ -128,10 +128,21 @@ def read_votable(path: Path, extension: str | None) -> Table:
     }
     only = next(iter(systems.values())) if len({*systems.values()}) == 1 else None
     for name, field in zip(table.colnames, element.fields, strict=True):
+        _mask_empty(table, name)
         of_sky = name.lower() in (*RA_NAMES, *DEC_NAMES) or "pos" in str(field.ucd).lower()
         if system := systems.get(field.ref, only if of_sky else None):
             table[name].meta[FRAME] = system
     return table
+
+
+def _mask_empty(table: Table, name: str) -> None:
+    """Mask empty texts, which are VOTable's nulls; astropy does so for FITS and ECSV itself."""
+    from astropy.table import MaskedColumn
+
+    if table[name].dtype.kind in "OU" and table[name].ndim == 1:
+        empty = [isinstance(one, str) and not one for one in table[name].tolist()]
+        if any(empty):
+            table[name] = MaskedColumn(table[name], mask=empty)
 
 
 def _check_answer(document: Any, path: Path) -> None:

@@ -257,7 +257,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
 
     Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
     for them. Masks and logicals survive everywhere, but that masked texts come back empty from CSV,
-    FITS and VOTable; what a format has no place for is refused, or said. In FITS and VOTable, units
+    and empty ones masked from the others but Parquet; what a format has no place for is refused, or
+    said. In FITS and VOTable, units
     that these do not know ("dex(yr)", "electron / s") move into the description, from where
     `read_table` restores them, times become text (ISO 8601), and nested metadata become JSON text.
 
@@ -288,8 +289,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
         _check_csv(table)
     elif format_ in ("fits", "votable"):
         table = suited(table, format_)
-    if format_ != "parquet":
-        _warn_of_texts(table, path.suffix, format_)
+    if format_ not in ("parquet", "fits"):
+        _warn_of_blanks(table, path.suffix)
     try:
         with atomic(path, overwrite=overwrite) as part:
             if format_ == "votable":
@@ -311,21 +312,14 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     return path
 
 
-def _warn_of_texts(table: Table, suffix: str, format_: str) -> None:
-    """Say of which texts a format loses the masks, or the blanks at their ends."""
+def _warn_of_blanks(table: Table, suffix: str) -> None:
+    """Say of which texts a format loses the blanks at their ends."""
     for name in table.colnames:
         column = table[name]
         if getattr(getattr(column, "dtype", None), "kind", "") != "U":
             continue
         texts = np.ma.asarray(column).filled("")
-        if format_ in ("fits", "votable") and np.any(getattr(column, "mask", False)):
-            warnings.warn(
-                f"masked texts of column {name!r} come back empty from {suffix} files; .ecsv and "
-                ".parquet keep them masked",
-                PraesepeWarning,
-                stacklevel=3,
-            )
-        if format_ != "fits" and (np.char.strip(texts) != texts).any():
+        if (np.char.strip(texts) != texts).any():
             warnings.warn(
                 f"column {name!r} loses blanks at the beginning or end of its texts in {suffix} "
                 "files; .parquet keeps them",

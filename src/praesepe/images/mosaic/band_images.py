@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError
 from praesepe.images.mosaic import grid
+from praesepe.images.reading.frames import matrix_notes
 from praesepe.images.reading.pixels import Pixels
 from praesepe.images.reading.sip import sip_notes
 from praesepe.images.reading.source import Source
@@ -24,6 +27,9 @@ EXPOSURE_TOLERANCE = 0.3
 
 ZERO_POINT_NOTE_MAG, ZERO_POINT_LIMIT_MAG = 0.1, 2.0
 """Distances between the zero points of image and survey that give a warning, and an error."""
+
+LEAST_VALUES = 500
+"""Different values from which two bands do not have the same pixels by chance."""
 
 _DETECTORS = {"WFC", "HRC", "SBC", "UVIS", "IR"}  # of ACS and WFC3
 _TELESCOPES = ("HST|HUBBLE", "JWST|WEBB", "ROMAN|WFIRST|^RST")
@@ -135,12 +141,61 @@ def calibrated(
         own_scale_arcsec=scale_arcsec,
         headers=headers,
     )
-    distortion = []
+    frame = []
     if source.headers and source.wcs is not None:
-        distortion = sip_notes(
-            source.headers[0], source.wcs, label=source.label, shape=source.pixels.shape
-        )
-    return image, [*distortion, *scaling.notes, *_remarks(band, headers, scaling, telescope)]
+        header, label = source.headers[0], source.label
+        frame = sip_notes(header, source.wcs, label=label, shape=source.pixels.shape)
+        frame += matrix_notes(header, source.wcs, label)
+    return image, [*frame, *scaling.notes, *_remarks(band, headers, scaling, telescope)]
+
+
+def refuse_clipped(bands: Mapping[str, BandImage]) -> None:
+    """Stop where the noise of an image was cut off at its lowest value.
+
+    Parameters
+    ----------
+    bands : mapping
+        Images, as they were given.
+
+    Raises
+    ------
+    InputError
+    """
+    for band in bands.values():
+        if share := band.pixels.grain.clipped:
+            raise InputError(
+                f"{band.label} was clipped: {100 * share:.0f} % of its pixels hold its lowest "
+                "value, scattered among others. What was below is lost: the level of the sky, its "
+                "noise and faint light come out wrong",
+                given=share,
+                remedy="give the image as it was before, with its negative values",
+            )
+
+
+def refuse_copies(bands: Mapping[str, BandImage]) -> None:
+    """Stop where two bands have the same pixels, in blocks spread over them: noise differs.
+
+    Parameters
+    ----------
+    bands : mapping
+        Images on one grid.
+
+    Raises
+    ------
+    InputError
+    """
+    band_of: dict[bytes, str] = {}
+    for name, band in bands.items():
+        blocks = band.pixels.sample()
+        other = band_of.setdefault(blocks.tobytes(), name)
+        if other != name and len(np.unique(blocks)) > LEAST_VALUES:
+            raise InputError(
+                f"bands {other!r} and {name!r} have the same pixels "
+                f"({bands[other].label} and {band.label})",
+                given=(other, name),
+                allowed="another image for every band",
+                remedy="give each band its own",
+            )
 
 
 def _remarks(band: Band, headers: Headers, calibration: Calibration, telescope: str) -> list[str]:

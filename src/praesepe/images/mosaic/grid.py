@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -196,12 +196,17 @@ def reproject(pixels: Pixels, wcs: WCS, grid: WCS, shape: Shape) -> Pixels:
         new = scratch_image(shape, _strips(pixels, wcs, grid, shape, full), gaps_known=True)
     finally:
         pixels.read_ahead(False)
+    return mark_saturated(new, full)
+
+
+def mark_saturated(pixels: Pixels, full: Sequence[NDArray[np.intp]]) -> Pixels:
+    """Mark saturated pixels, arrays (2, n) of y and x, of a resampled image."""
     if not full:
-        return new
+        return pixels
     with tempfile.TemporaryFile(prefix="praesepe-") as file:
-        mask = np.memmap(file, np.uint8, "w+", shape=shape)
+        mask = np.memmap(file, np.uint8, "w+", shape=pixels.shape)
     mask[tuple(np.concatenate(full, axis=1))] = 1
-    return replace(new, marks=(Mark("saturated", Pixels(mask, shape), "quality", 0, 1),))
+    return replace(pixels, marks=(Mark("saturated", Pixels(mask, pixels.shape), "quality", 0, 1),))
 
 
 @dataclass(frozen=True, eq=False)

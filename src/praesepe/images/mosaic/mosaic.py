@@ -25,7 +25,7 @@ from praesepe.errors import (
 )
 from praesepe.files import check_space
 from praesepe.images.mosaic import grid
-from praesepe.images.mosaic.band_images import BandImage, calibrated
+from praesepe.images.mosaic.band_images import BandImage, calibrated, refuse_clipped
 from praesepe.images.mosaic.grid import FloatArray
 from praesepe.images.reading.pixels import Pixels
 from praesepe.images.reading.source import ImageLike, Source, open_image
@@ -46,9 +46,6 @@ SCALE_LIMIT = 5
 
 ALIGNMENT_TOLERANCE_PX = 0.1
 """Largest distance between the same pixel of two bands."""
-
-LEAST_VALUES = 500
-"""Different values from which two bands do not have the same pixels by chance."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,6 +172,7 @@ class Mosaic:
             "which smooths it and correlates its noise"
             for reason in reasons.values()
         ]
+        refuse_clipped(mosaic.bands)
         for note in notes:  # before the long work
             warnings.warn(note, PraesepeWarning, stacklevel=2)
         resampled = mosaic._resampled({name: sources[name] for name in reasons}, sampled=sampled)
@@ -350,21 +348,6 @@ class Mosaic:
     def zero_everywhere_is_missing(self) -> bool:
         """Whether a zero in all bands cannot be chance: two bands or more, of real numbers."""
         return len(self.bands) > 1 and all(b.pixels.grain.real for b in self.bands.values())
-
-    def refuse_copies(self) -> None:
-        """Stop where two bands have the same pixels, in blocks spread over them: noise differs."""
-        band_of: dict[bytes, str] = {}
-        for name, band in self.bands.items():
-            blocks = band.pixels.sample()
-            other = band_of.setdefault(blocks.tobytes(), name)
-            if other != name and len(np.unique(blocks)) > LEAST_VALUES:
-                raise InputError(
-                    f"bands {other!r} and {name!r} have the same pixels "
-                    f"({self.bands[other].label} and {band.label})",
-                    given=(other, name),
-                    allowed="another image for every band",
-                    remedy="give each band its own",
-                )
 
     def band(self, name: str) -> BandImage:
         """Image of a band with its calibration."""

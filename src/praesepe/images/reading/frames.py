@@ -17,6 +17,9 @@ from praesepe.images.reading.sip import without_leftover_sip, without_sip
 MATRIX_TOLERANCE = 1e-5
 """Relative difference between CD and PC with CDELT: 0.05 pixels, 5000 from the center."""
 
+SCALE_TOLERANCE = 1e-2
+"""Relative difference between the pixels of CD and CDELT, of which the standard ignores one."""
+
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE")
 
 
@@ -111,6 +114,26 @@ def _check_matrices(header: Any, label: str) -> None:
             given=(cd, pc),
             remedy="take CD, or PC and CDELT, out of the header",
         )
+
+
+def matrix_notes(header: Any, wcs: WCS, label: str) -> list[str]:
+    """What to say where CDELT stands beside a CD matrix of other pixels."""
+    told = [header.get(f"CDELT{axis}", 1.0) for axis in (1, 2)]  # 1, where nobody has set it
+    if not wcs.wcs.has_cd() or not all(isinstance(one, int | float) for one in told):
+        return []
+    scales = proj_plane_pixel_scales(wcs)
+    if all(
+        abs(side) == 1 or abs(abs(side) / scale - 1) < SCALE_TOLERANCE
+        for side, scale in zip(told, scales, strict=True)
+    ):
+        return []
+    by_cd, by_cdelt = (
+        " × ".join(f"{3600 * abs(side):.4g}" for side in sides) for sides in (scales, told)
+    )
+    return [
+        f"{label}: pixels are {by_cd} arcsec by the CD matrix of its header, which is taken, and "
+        f"{by_cdelt} by CDELT; where CDELT is right, take CD out"
+    ]
 
 
 def _said(header: Any, error: Exception) -> str:

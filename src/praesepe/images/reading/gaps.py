@@ -50,6 +50,12 @@ SMOOTH = 3e-3
 image, are no measurements: a sky that varies was subtracted from a gap."""
 
 _FILL_SHARE, _FILL_RATIO = 0.003, 5
+
+_CLIPPED_SHARE, _CLIPPED_MIXED, _CLIPPED_NEAR = 0.05, 0.15, 0.15
+"""Where noise was clipped, so many pixels of a block hold its lowest value; they change to others
+between neighbours in this share of the changes that chance would make; and the lowest fiftieth of
+the others is as near to it, in units of their median. Gaps, counts and fill values are none."""
+
 _BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
 _TILE = 8
 _AT_ONCE = 64
@@ -74,6 +80,8 @@ class Grain(NamedTuple):
         So are, mostly, those over three pixels up to here; 0 where that cannot be told.
     fills : tuple of float
         A number that single pixels hold too often.
+    clipped : float
+        Share of pixels that hold the lowest value because noise below it was cut off.
     """
 
     repeats: float = 0.0
@@ -81,6 +89,7 @@ class Grain(NamedTuple):
     smooth: float = 0.0
     quiet: float = 0.0
     fills: tuple[float, ...] = ()
+    clipped: float = 0.0
 
     @property
     def real(self) -> bool:
@@ -110,6 +119,7 @@ class Gaps(NamedTuple):
 
 def measure_grain(blocks: FloatImage) -> Grain:
     """How values repeat and vary, from blocks (n, y, x) of an image; NaN is no value."""
+    clipped = _clipped_share(blocks)
     smooth, empty = _measure_smooth(blocks)
     blocks = np.where(empty, np.float32(np.nan), blocks)
     quiet, empty = measure_quiet(blocks) if smooth else (0.0, empty)
@@ -125,8 +135,27 @@ def measure_grain(blocks: FloatImage) -> Grain:
     repeats, common = np.array(found).T
     often = float(np.percentile(repeats, 75))
     if often < REAL:
-        return Grain(often, 0.0, smooth, quiet, _single_fills(blocks))
-    return Grain(often, float(np.median(common[repeats > COARSE])) if often > COARSE else 0.0)
+        return Grain(often, 0.0, smooth, quiet, _single_fills(blocks), clipped)
+    if often > COARSE:
+        return Grain(often, float(np.median(common[repeats > COARSE])))
+    return Grain(often, clipped=clipped)
+
+
+def _clipped_share(blocks: FloatImage) -> float:
+    """Median share of the lowest value in the blocks that were clipped at it; 0 where few were."""
+    shares = []
+    for block in blocks:
+        good = np.isfinite(block)
+        floor = np.min(block, where=good, initial=np.inf)
+        at, above = block == floor, block[good & (block > floor)]
+        share = at.sum() / max(good.sum(), 1)
+        changes = np.mean([(at[1:] != at[:-1]).mean(), (at[:, 1:] != at[:, :-1]).mean()])
+        mixed = above.size and changes > _CLIPPED_MIXED * 2 * share * (1 - share)
+        if share > _CLIPPED_SHARE and mixed:
+            near, middle = np.percentile(above, (2, 50)) - floor
+            if near < _CLIPPED_NEAR * middle:
+                shares.append(share)
+    return float(np.median(shares)) if 4 * len(shares) >= len(blocks) else 0.0
 
 
 def _curvature(values: FloatImage) -> tuple[FloatImage, FloatImage]:

@@ -235,10 +235,15 @@ class Pixels:
         return rows, columns
 
     def marked_saturated(self, y0: int, x0: int, height: int, width: int) -> Mask:
-        """Pixels that an extension marks as saturated, in what a window shows of the image."""
-        part = self._stored(y0, x0, height, width)
-        full = [mark.full(*part) for mark in self.marks if mark.saturated]
-        return np.logical_or.reduce(full) if full else np.zeros((1, 1), bool)
+        """Pixels of a window that an extension marks as saturated."""
+        found = np.zeros((height, width), bool)
+        rows, columns = self._stored(y0, x0, height, width)
+        y0, x0 = y0 + self.offset[0], x0 + self.offset[1]
+        inside = found[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0]
+        for mark in self.marks:
+            if mark.saturated and inside.size:
+                inside |= mark.full(rows, columns)
+        return found
 
     def find_gaps(self, windows: FloatImage) -> Gaps:
         """Find missing pixels and saturated cores in windows (…, height, width) of the image."""

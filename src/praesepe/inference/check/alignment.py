@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import PraesepeWarning, listed
+from praesepe.images.mosaic.grid import mark_saturated
 from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.images.reading.pixels import Pixels, scratch_image
 from praesepe.inference.check import pixel_rows, star_rows
@@ -62,7 +63,6 @@ def prepared(mosaic: Mosaic, *, align: bool = False) -> tuple[Mosaic, Measured]:
                 stacklevel=3,
             )
         return mosaic, measured
-    mosaic.refuse_copies()
     judge = Judge(mosaic, measured, widths)
     notes = []
     for row in judged(judge, SAID[:-1] if align else SAID):
@@ -92,8 +92,10 @@ def aligned(mosaic: Mosaic, registration: dict[str, Registration | None], refere
             continue
         band = bands[name]
         log.info("aligning %s with %s", name, reference)
-        pixels = scratch_image(mosaic.shape, _strips(band.pixels, mosaic.shape, found))
-        bands[name] = replace(band, pixels=pixels, reprojected=True)
+        full: list[NDArray[np.intp]] = []
+        strips = _strips(band.pixels, mosaic.shape, found, full)
+        pixels = scratch_image(mosaic.shape, strips, gaps_known=True)
+        bands[name] = replace(band, pixels=mark_saturated(pixels, full), reprojected=True)
         notes.append(
             f"{name} lay ({found.x_px:+.2f}, {found.y_px:+.2f}) px, at most "
             f"{found.farthest_px:.2f} px, from {reference} by {found.n_stars} stars; it was "
@@ -105,9 +107,9 @@ def aligned(mosaic: Mosaic, registration: dict[str, Registration | None], refere
 
 
 def _strips(
-    pixels: Pixels, shape: tuple[int, int], found: Registration
+    pixels: Pixels, shape: tuple[int, int], found: Registration, full: list[NDArray[np.intp]]
 ) -> Iterator[NDArray[np.float32]]:
-    """The band on the reference's pixels, from the first row to the last."""
+    """The band on the reference's pixels, row by row; `full` takes the saturated ones (y, x)."""
     from scipy.ndimage import affine_transform, maximum_filter
 
     height, width = shape
@@ -118,7 +120,8 @@ def _strips(
         _, there = found(corner_x, corner_y)
         top = int(np.floor(there.min())) - _MARGIN
         read = pixels.read(top, 0, int(np.ceil(there.max())) + _MARGIN + 1 - top, width)
-        missing = pixels.find_gaps(read[None]).missing[0]
+        missing, saturated = pixels.find_gaps(read)
+        saturated |= pixels.marked_saturated(top, 0, *read.shape)
         filled = np.where(missing, np.median(read[~missing]) if (~missing).any() else 0.0, read)
         first_x, first_y = found(np.zeros(1), np.full(1, float(y0)))
         offset = (float(first_y[0]) - top, float(first_x[0]))
@@ -130,5 +133,10 @@ def _strips(
             gaps, matrix, offset, (rows, width), order=0, mode="constant", cval=1.0
         )
         strip[holes > 0.5] = np.nan
+        if saturated.any():
+            laid = affine_transform(
+                saturated.astype(np.uint8), matrix, offset, (rows, width), order=0, mode="constant"
+            )
+            full.append(np.array(laid.nonzero()) + [[y0], [0]])
         pixels.release()
         yield (strip * (1 + found.scale) ** 2).astype(np.float32)

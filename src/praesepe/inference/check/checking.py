@@ -145,6 +145,7 @@ def check_images(
     by the same code on star fields of the model's survey.
     """
     from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.band_images import refuse_copies
     from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.inference.check.positions import position_rows
     from praesepe.network.estimator import Estimator
@@ -153,7 +154,7 @@ def check_images(
     estimator = Estimator.load(model)
     survey = estimator.survey
     mosaic = on_own_grid(Mosaic.read(images, survey, sampled=True, **of_images))
-    mosaic.refuse_copies()
+    refuse_copies(mosaic.bands)
     positions = None if catalog is None else Catalog.read(catalog, **of_catalog).on(mosaic)
     widths = psf_widths(survey)
     reference = reference_of(survey, widths, n_fields, setup=setup)
