@@ -120,13 +120,16 @@ def reason(error: BaseException) -> str:
     Returns
     -------
     str
-        Its first sentences, 200 characters at most; the kind of error where it says nothing else.
+        Its first sentences, 200 characters at most; the kind of error where it says nothing else,
+        or speaks of the library's own code.
 
     Examples
     --------
     >>> reason(OSError("No SIMPLE card found. If this is FITS, try ignore_missing_simple=True"))
     'No SIMPLE card found'
     """
+    if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
+        return f"its content makes no sense ({type(error).__name__})"
     sentences = re.split(r"(?<=[.;!?])\s+", " ".join(str(error).split()))
     said = " ".join(takewhile(lambda sentence: not _ADVICE.search(sentence), sentences))
     return said.rstrip(".;")[:200] or type(error).__name__

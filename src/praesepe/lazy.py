@@ -12,7 +12,7 @@ from typing import Any
 
 EXTRAS = {
     "simulate": ("sedpy", "dust_extinction", "scipy"),
-    "images": ("astropy", "photutils", "reproject"),
+    "images": ("astropy", "photutils", "regions", "reproject"),
     "remote": ("fsspec", "aiohttp"),
     "roman": ("asdf", "asdf_astropy", "gwcs"),
     "tables": ("pandas", "pyarrow", "h5py", "zarr"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import hashlib
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,9 +184,10 @@ def read_isochrones(paths: Sequence[str | Path] | str | Path) -> tuple[Isochrone
 def _expand(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(one for one in path.iterdir() if one.name.endswith((".dat", ".iso", ".iso.cmd")))
+    names = {one: one.name.removesuffix(".gz") for one in sorted(path.iterdir())}
+    found = [one for one, name in names.items() if name.endswith((".dat", ".iso", ".iso.cmd"))]
     # FSPS keeps lists of metallicities and others beside its isochrones
-    found = [one for one in found if re.fullmatch(r"isoc_z.*\.dat", one.name)] or found
+    found = [one for one in found if re.fullmatch(r"isoc_z.*\.dat", names[one])] or found
     if not found:
         raise InputError(f"the folder {path} holds no isochrones", given=path, remedy=ALLOWED)
     return found
@@ -196,16 +200,26 @@ def _read(path: Path) -> IsochroneFile:
         raise InputError(
             f"cannot read {path}: {error.strerror}", given=path, remedy=ALLOWED
         ) from error
-    text, reader = _parse(path, content)
+    text, reader = _parse(path, _plain(path, content))
     return reader(text, hashlib.sha256(content).hexdigest())
+
+
+def _plain(path: Path, content: bytes) -> bytes:
+    """Unpacked, in UTF-8."""
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise unusable(path, f"is damaged or cut off: {error}", AGAIN) from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode()
+    return content
 
 
 def _parse(path: Path, content: bytes) -> tuple[_Text, _Reader]:
     """Split a text into comments and numbers, find the names of the columns and who reads them."""
     if not content.strip():
         raise unusable(path, "is empty", AGAIN)
-    if content.startswith(b"\x1f\x8b"):
-        raise unusable(path, "is compressed", "unpack it first (gunzip)")
     if b"<html" in content[:2000].lower():
         raise unusable(
             path, "is a web page, not the table", "save the file to which the page links"

@@ -535,3 +535,12 @@ def test_thousands_are_told(tmp_path: Path) -> None:
     with pytest.warns(PraesepeWarning, match="thousands"):
         table = Catalog.read(path, x="x", y="y", origin=1).table
     assert table["x"][0] == 1.234
+
+
+@pytest.mark.parametrize("frame", ["icrs", "galactic"])
+@pytest.mark.parametrize("n", [1, 3])
+def test_sky_coordinates_are_a_catalog(frame: str, n: int) -> None:
+    sky = SkyCoord([10.5] * n, [41.25] * n, unit="deg").transform_to(frame)
+    catalog = Catalog.read(sky if n > 1 else sky[0])
+    assert catalog.sky is not None
+    np.testing.assert_allclose(catalog.sky, [[10.5] * n, [41.25] * n])

@@ -18,8 +18,8 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Mosaic
-from praesepe.images.reading.sip import sip_notes
 from praesepe.images.reading.frames import matrix_notes
+from praesepe.images.reading.sip import sip_notes
 from praesepe.images.reading.source import open_image
 from praesepe.survey import Survey
 

@@ -37,6 +37,56 @@ def savetxt(**options: str) -> str:
     return buffer.getvalue()
 
 
+def test_single_quotation_marks_around_blanks(write: Write) -> None:
+    """As STILTS writes them; an apostrophe within a value is none."""
+    rows = (
+        "1 10.5 41.25 'AP 1' \n2 10.625 41.0 'O\\'Neil \"x\"'\n3 10.75 -0.5 it's\n4 11.0 1.0 ''\n"
+    )
+    table = Catalog.read(write("stilts.txt", "# id ra dec name\n" + rows)).table
+    assert table["name"].tolist() == ["AP 1", 'O\'Neil "x"', "it's", ""]
+
+
+HEADER = "# Region file format: DS9 version 4.1\n"
+
+
+def test_regions_are_a_catalog(write: Write) -> None:
+    text = (
+        HEADER
+        + """fk5
+circle(00:42:00,+41:15:00,2") # text={AP 1}
+point(10.625,41) # point=x
+galactic
+ellipse(120.3,-21.2,2",3",0)
+"""
+    )
+    catalog = Catalog.read(write("a.reg", text))
+    assert catalog.table["id"].tolist() == ["AP 1", "2", "3"]
+    assert catalog.sky is not None
+    np.testing.assert_allclose(catalog.sky[0][:2], [10.5, 10.625], atol=1e-4)
+    np.testing.assert_allclose(catalog.sky[1], [41.25, 41.0, 41.6046446], atol=1e-4)
+    in_pixels = Catalog.read(write("b.reg", HEADER + "image\ncircle(11,21,5)\n"), origin=1)
+    assert in_pixels.pixel == ([10.0], [20.0])
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    ["image;polygon(1,2,3,4,5,1)", "fk5;circle(1,2,3)\nimage;circle(1,2,3)", "fk5;-circle(1,2,3)",
+     "fk5;heart(1,2,3)", "x", "fk5;circle(1,2"],
+)  # fmt: skip
+def test_regions_that_are_no_catalog(write: Write, shapes: str) -> None:
+    with pytest.raises(InputError, match=r"a\.reg"):
+        Catalog.read(write("a.reg", HEADER + shapes + "\n"), origin=1)
+
+
+@pytest.mark.parametrize(
+    "datatype", ["3", "\n# - ra\n# - dec", "\n# - {name: ra}\n# - {name: dec}"]
+)
+def test_a_damaged_ecsv_is_told_in_plain_words(write: Write, datatype: str) -> None:
+    text = f"# %ECSV 1.0\n# ---\n# datatype: {datatype}\nra dec\n1 2\n"
+    with pytest.raises(InputError, match=r"a\.ecsv cannot be read as ECSV: its content makes no"):
+        Catalog.read(write("a.ecsv", text))
+
+
 ROWS = "1,10.5,41.25\n2,10.625,41.0\n3,10.75,-0.5\n"
 SEMICOLONS = "id;ra;dec\n" + ROWS.replace(",", ";")
 VIZIER = (

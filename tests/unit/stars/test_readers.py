@@ -1,5 +1,7 @@
 """What users download: formats, columns, and files that are not what they should be."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -133,6 +135,10 @@ def write(tmp_path):
         ("x.iso", mist(cmd=False), "MIST"),
         ("linear.iso.cmd", mist(age_name="isochrone_age_yr"), "MIST"),
         ("isoc_z0.0200.dat", fsps(), "FSPS"),
+        ("isoc_z0.0200.dat.gz", gzip.compress(fsps().encode()), "FSPS"),
+        ("x.iso.cmd.gz", gzip.compress(mist().encode()), "MIST"),
+        ("utf16.dat", parsec2().encode("utf-16"), "PARSEC"),
+        ("utf16_be.dat", ("\ufeff" + parsec2()).encode("utf-16-be"), "PARSEC"),
     ],
 )
 def test_every_format_gives_the_same_stars(write, name, text, format_):
@@ -190,7 +196,7 @@ def test_mist(write):
 
 def test_fsps_folder(write, tmp_path):
     write("isoc_z0.0080.dat", fsps())
-    write("isoc_z0.0200.dat", fsps())
+    write("isoc_z0.0200.dat.gz", gzip.compress(fsps().encode()))
     write("README", "no isochrones here")
     read = read_isochrones(tmp_path)
     assert [one.metallicity[0] for one in read] == [0.008, 0.02]
@@ -202,7 +208,7 @@ def test_fsps_folder(write, tmp_path):
     [
         ("empty.dat", b"  \n", "empty"),
         ("binary.dat", bytes(range(256)) * 4, "not a text file"),
-        ("packed.dat", b"\x1f\x8b\x08 something", "unpack it"),
+        ("packed.dat", b"\x1f\x8b\x08 something", "is damaged or cut off"),
         ("catalog.csv", "ra,dec\n1,2\n", "not an isochrone file"),
         ("other.dat", "# M/Mo(ini) log(L/Lo) logTe\n1 0 3.7\n", "not an isochrone file"),
         ("junk.dat", "\x80\x90 \x84 lorem ipsum", "not an isochrone file"),

@@ -30,6 +30,7 @@ from praesepe.images.catalog.tables import read_table
 from praesepe.images.mosaic.mosaic import Mosaic
 
 if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
     from astropy.table import Table
     from astropy.wcs import WCS
 
@@ -79,7 +80,7 @@ class Catalog:
     @classmethod
     def read(
         cls,
-        source: Catalog | Table | str | os.PathLike[str],
+        source: Catalog | Table | SkyCoord | str | os.PathLike[str],
         *,
         x: str | None = None,
         y: str | None = None,
@@ -91,9 +92,10 @@ class Catalog:
 
         Parameters
         ----------
-        source : Table or path
+        source : Table, SkyCoord or path
             Table or QTable; or CSV and other text, ECSV, FITS or VOTable (``"a.fits[NAME]"`` names
-            one of several tables) or Parquet. A `Catalog` that was read before is taken as it is.
+            one of several tables), Parquet or regions of DS9. A `Catalog` that was read before is
+            taken as it is.
         x, y : str, optional
             Names of columns with pixel positions, used instead of sky positions. Not needed where
             `origin` is given, the table has no sky positions and the columns have usual names.

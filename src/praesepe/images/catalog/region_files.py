@@ -1,21 +1,61 @@
-"""DS9 region files of a table's positions."""
+"""DS9 region files: as catalogs, and of a table's positions."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import InputError, listed
+from praesepe.errors import InputError, listed, unusable
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.column_names import id_column
 from praesepe.images.catalog.coordinates import sky_positions
+from praesepe.lazy import extras
 
 if TYPE_CHECKING:
     from astropy.table import Table
+
+
+def read_regions(path: Path) -> Table:
+    """The centers and names of the shapes in a DS9 region file; pixels are as DS9 counts them.
+
+    Raises
+    ------
+    InputError
+        Where shapes have no center or are excluded, or some are on the sky and others in pixels.
+    """
+    from astropy.coordinates import SkyCoord
+    from astropy.table import Table
+
+    with extras(), warnings.catch_warnings(record=True) as skipped:
+        from regions import Regions
+
+        warnings.simplefilter("always")
+        shapes = list(Regions.read(path, format="ds9"))
+    kinds = {type(getattr(shape, "center", None)).__name__ for shape in shapes}
+    if (
+        skipped
+        or len(kinds) > 1
+        or "NoneType" in kinds
+        or not all(shape.meta.get("include", 1) for shape in shapes)
+    ):
+        raise unusable(
+            path,
+            "has shapes without a center, unknown or excluded ones, or positions of two kinds",
+            "keep circles, ellipses, boxes or points, on the sky or in pixels",
+        )
+    table = Table({"id": [str(one.meta.get("text", i)) for i, one in enumerate(shapes, 1)]})
+    centers = [shape.center for shape in shapes]
+    if "SkyCoord" in kinds:
+        icrs = SkyCoord([center.icrs for center in centers])
+        table["ra"], table["dec"] = icrs.ra.to("deg"), icrs.dec.to("deg")
+    else:
+        table["x"], table["y"] = ([getattr(one, axis) + 1.0 for one in centers] for axis in "xy")
+    return table
 
 
 def write_regions(

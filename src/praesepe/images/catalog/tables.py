@@ -20,6 +20,7 @@ import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, bad_suffix, check_type, reason, unusable
 from praesepe.files import atomic, check_output
+from praesepe.images.catalog.region_files import read_regions
 from praesepe.images.catalog.table_forms import (
     read_fits,
     read_parquet,
@@ -33,6 +34,7 @@ from praesepe.images.catalog.text_tables import read_text_table
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
     from astropy.table import Table
 
 TABLE_FORMATS = {
@@ -51,7 +53,7 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".cat", ".tbl", ".mrt",
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
 """File name endings of the tables that can be written."""
 
-READ_SUFFIXES = (*TABLE_FORMATS, *TEXT_SUFFIXES[1:])
+READ_SUFFIXES = (*TABLE_FORMATS, *TEXT_SUFFIXES[1:], ".reg")
 """File name endings of the tables that can be read."""
 
 _START = 1 << 16
@@ -62,13 +64,13 @@ ROWS_FOR_TRIAL = 50
 
 
 def read_table(
-    source: Table | str | os.PathLike[str], *, columns: Sequence[str] | str | None = None
+    source: Table | SkyCoord | str | os.PathLike[str], *, columns: Sequence[str] | str | None = None
 ) -> tuple[Table, str]:
     """Read a table in the format that the ending of the file name tells.
 
     Parameters
     ----------
-    source : Table, pandas.DataFrame or path
+    source : Table, SkyCoord, pandas.DataFrame or path
         ``"a.fits[NAME]"`` and ``"a.vot[NAME]"`` name one of several tables. Quantity columns of a
         QTable become plain ones.
     columns : sequence of str, or str with commas, optional
@@ -86,6 +88,7 @@ def read_table(
     InputError
         Where the file is not there, cannot be read, or holds several tables.
     """
+    from astropy.coordinates import SkyCoord
     from astropy.table import Table
 
     from praesepe.images.reading.source import split_extension
@@ -96,6 +99,9 @@ def read_table(
     if pandas is not None and isinstance(source, pandas.DataFrame):
         named = not isinstance(source.index, pandas.RangeIndex)
         source = Table.from_pandas(source, index=named)
+    if isinstance(source, SkyCoord):
+        icrs = source.icrs.reshape(-1)
+        source = Table({"ra": icrs.ra.to("deg"), "dec": icrs.dec.to("deg")})
     if isinstance(source, Table):
         _refuse_columns(columns, "the catalog")
         return _plain_types(Table(source), "the catalog"), "the catalog"
@@ -130,7 +136,7 @@ def _format_of(path: Path, source: str | os.PathLike[str]) -> str:
     ending = unpacked.suffix.lower()
     if ending not in READ_SUFFIXES:
         raise bad_suffix(unpacked, READ_SUFFIXES)
-    format_ = TABLE_FORMATS.get(ending, "ascii.csv")
+    format_ = "reg" if ending == ".reg" else TABLE_FORMATS.get(ending, "ascii.csv")
     return (_declared(path) or format_) if format_ == "ascii.csv" else format_
 
 
@@ -152,6 +158,8 @@ def _parsed(
             return read_fits(path, extension)
         if format_ == "parquet":
             return read_parquet(path)
+        if format_ == "reg":
+            return read_regions(path)
         if format_ == "ascii.cds":
             return Table.read(path, format=format_, readme=_described(path))
         return Table.read(path, format=format_)

@@ -57,6 +57,10 @@ _TWO_ANGLES = re.compile(
     r"\d\d \d\d \d\d(\.\d*)? [+\-−]?\d\d \d\d \d\d(\.\d*)?"
     r"|\d{1,2} \d{1,2} \d{1,2}(\.\d*)? [+\-−]\d{1,2} \d{1,2} \d{1,2}(\.\d*)?"
 )
+_APOSTROPHES = re.compile(r"(?<!\S)'((?:[^'\\]|\\.)*)'(?!\S)")
+"""A value between single quotation marks, in which a backslash stands before another, as STILTS
+writes texts with blanks."""
+
 _SEXTRACTOR = re.compile(r"\s*(\d+)\s+(\S+)")
 
 
@@ -158,7 +162,7 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
                 comments.append((number, line.strip()[1:]))
             elif start or not begins:
                 begins = False
-                yield line.replace("\t", " ").strip(" ") if separator == " " else line
+                yield _apart(line) if separator == " " else line
 
     rows: list[Row] = []
     reader = csv.reader(records(), delimiter=separator, skipinitialspace=True, strict=True)
@@ -174,6 +178,17 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
             remedy="mend that line",
         ) from error
     return rows, comments
+
+
+def _apart(line: str) -> str:
+    """A line of values between blanks: no tabs, and double quotation marks."""
+    line = line.replace("\t", " ").strip(" \n") + "\n"
+    return _APOSTROPHES.sub(_quoted, line) if "'" in line else line
+
+
+def _quoted(match: re.Match[str]) -> str:
+    text = re.sub(r"\\(.)", r"\1", match[1]).replace('"', '""')
+    return f'"{text}"'
 
 
 def _separator(lines: list[str], label: str) -> str:

@@ -137,6 +137,7 @@ def _strips(
             laid = affine_transform(
                 saturated.astype(np.uint8), matrix, offset, (rows, width), order=0, mode="constant"
             )
-            full.append(np.array(laid.nonzero()) + [[y0], [0]])
+            y, x = laid.nonzero()
+            full.append(np.array([y + y0, x]))
         pixels.release()
         yield (strip * (1 + found.scale) ** 2).astype(np.float32)
