@@ -191,7 +191,7 @@ def predict(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE[:ERROR]",
-            help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1.",
+            help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1; distance_pc=785e3.",
         ),
     ] = None,
     prior: Annotated[
@@ -199,7 +199,14 @@ def predict(
         typer.Option(
             metavar="NAME=FORM:NUMBER",
             help="Another prior than the training's: a_v=exponential:0.7, log_mass=power:-2, "
-            "log_age=uniform:6.6:9.5, log_rh=normal:-0.6:0.2.",
+            "log_age=uniform:6.6:9.5, log_rh=normal:-0.6:0.2; a_v=uniform: over the whole range.",
+        ),
+    ] = None,
+    cluster_odds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLUSTERS:OTHERS",
+            help="How often to expect a cluster, before looking: 1:1000 in a scan; default: 1:1.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -228,6 +235,7 @@ def predict(
             check=not no_check,
             known=known_values(known or ()),
             prior=priors(prior or ()),
+            cluster_odds=cluster_odds,
             seed=seed,
             **asdict(pixels),
             **images.reading(),

@@ -129,7 +129,9 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
     model = f"{table.meta['model']} {table.meta['model_version']}"
     say(f"{measured} of {len(flags)} clusters measured by model {model}{rate}.{ready}")
     if prior := table.meta.get("prior"):
-        say("Prior: " + ", ".join(f"{name} {form}" for name, form in prior.items()))
+        odds = table.meta.get("cluster_odds")
+        forms = [f"{name} {form}" for name, form in prior.items()]
+        say("Prior: " + ", ".join(forms + ([f"cluster to background {odds}"] if odds else [])))
     for flag in Flag:
         count = int(((flags & flag) > 0).sum())
         if count:

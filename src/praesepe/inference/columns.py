@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import listed
 from praesepe.flags import Flag
+from praesepe.inference.classes import CLUSTER, classes_of
 from praesepe.inference.modes import axes_of
-from praesepe.network.posterior import weighted_percentile
-from praesepe.quantities import Context, Quantity, get, reported
+from praesepe.quantities import CONTAMINANT, Context, Quantity, get, reported
 from praesepe.survey.schema import ARCSEC
 
 if TYPE_CHECKING:
@@ -134,9 +134,25 @@ def output_columns(infers: Sequence[str]) -> dict[str, Column]:
     dict of str to Column
         In the order of the table.
     """
-    measured = [column for quantity in reported(infers) for column in columns_of(quantity)]
-    every = (*measured, *mode_columns(infers))
+    measured = [column for quantity in _summarised(infers) for column in columns_of(quantity)]
+    every = (*measured, *class_columns(infers), *mode_columns(infers))
     return {column.name: column for column in every} | OTHER_COLUMNS
+
+
+def _summarised(infers: Sequence[str]) -> tuple[Quantity, ...]:
+    """What is reported; the class has columns of its own."""
+    return tuple(quantity for quantity in reported(infers) if quantity.name not in CLUSTER)
+
+
+def class_columns(infers: Sequence[str]) -> tuple[Column, ...]:
+    """What is told of the class; nothing where none is inferred."""
+    if not classes_of(infers):
+        return ()
+    p_cluster = Column("p_cluster", None, "probability that there is a cluster in the middle", 6)
+    if CONTAMINANT.name not in infers:
+        return (p_cluster,)
+    words = "most probable kind of what is no cluster, where p_cluster is below 0.5"
+    return (p_cluster, Column(CONTAMINANT.name, None, words))
 
 
 def mode_columns(infers: Sequence[str]) -> tuple[Column, ...]:
@@ -160,14 +176,13 @@ def summarise(
     infers: Sequence[str],
     context: Context,
     probabilities: Mapping[str, ArrayLike] | None = None,
-    weights: NDArray[np.float32] | None = None,
 ) -> Columns:
     """Percentiles of every quantity, and the probabilities of categories.
 
     Parameters
     ----------
     samples : array_like, shape (n, n_samples, quantity)
-        Posterior draws.
+        Posterior draws, which all count the same.
     infers : sequence of str
         What the last axis holds.
     context : Context
@@ -175,8 +190,6 @@ def summarise(
     probabilities : mapping, optional
         Probabilities (n, category) of categorical quantities, where they are known better than by
         counting draws.
-    weights : ndarray, shape (n, n_samples), optional
-        How much each draw counts; by default all the same.
 
     Returns
     -------
@@ -186,17 +199,15 @@ def summarise(
     axes = np.moveaxis(np.asarray(samples, dtype=np.float64), -1, 0)
     draws: dict[str, NDArray[np.float64]] = dict(zip(infers, axes, strict=True))
     values: Columns = {}
-    for quantity in reported(infers):
+    for quantity in _summarised(infers):
         name = quantity.name
         of = draws[name] if name in draws else quantity.derived(draws, context)  # (n, n_samples)
         if not quantity.is_categorical:
-            rows = weighted_percentile(of, PERCENTILES, weights)
+            rows = np.percentile(of, PERCENTILES, axis=-1)
         elif probabilities and name in probabilities:
             rows = np.asarray(probabilities[name], dtype=np.float64).T
         else:
-            rows = np.stack(
-                [np.average(of == k, -1, weights) for k in range(len(quantity.categories))]
-            )
+            rows = np.stack([(of == k).mean(-1) for k in range(len(quantity.categories))])
         columns = (column.name for column in columns_of(quantity))
         values |= dict(zip(columns, rows, strict=True))
     return values
@@ -206,9 +217,12 @@ def empty_columns(n: int, infers: Sequence[str]) -> Columns:
     """Columns of `n` rows in which nothing has been measured yet; without positions."""
     columns: Columns = {
         column.name: np.full(n, np.nan)
-        for quantity in reported(infers)
+        for quantity in _summarised(infers)
         for column in columns_of(quantity)
     }
+    columns |= {column.name: np.full(n, np.nan) for column in class_columns(infers)}
+    if CONTAMINANT.name in columns:
+        columns[CONTAMINANT.name] = np.full(n, "", f"U{max(map(len, CONTAMINANT.categories))}")
     columns |= {column.name: np.full(n, np.nan) for column in mode_columns(infers)}
     if "n_modes" in columns:
         columns["n_modes"] = np.zeros(n, dtype=np.int32)
@@ -261,8 +275,9 @@ def _table_column(what: Column, values: NDArray[Any]) -> Any:
     """One output column, masked where there is no value."""
     from astropy import table
 
-    missing = ~np.isfinite(values)
-    data = np.round(values, what.decimals)
+    if values.dtype.kind == "U":  # empty where there is none: few formats can mask texts
+        return table.Column(values, description=what.description)
+    missing, data = ~np.isfinite(values), np.round(values, what.decimals)
     if missing.any():
         return table.MaskedColumn(data, mask=missing, unit=what.unit, description=what.description)
     return table.Column(data, unit=what.unit, description=what.description)

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from praesepe import quantities
 from praesepe.errors import check_number
 from praesepe.flags import Flag
+from praesepe.inference.classes import ClassOdds, class_values, redraw
 from praesepe.inference.columns import Columns, ModelContext, empty_columns, summarise
 from praesepe.inference.modes import SECOND_SHARE, axes_of, find_modes
 from praesepe.inference.priors import (
     Reweighting,
     counting,
-    equal_draws,
     log_mean,
     normalised,
 )
@@ -38,8 +38,8 @@ EDGE_FRACTION = 0.02
 LEAST_COUNTING = 100
 """Draws of a row that count (Kish); with fewer, more are drawn, or the row is flagged."""
 
-LEAST_WEIGHTED, MOST_WEIGHTED = 2000, 20_000
-"""Draws of a row that are weighted, at first and where too few of them count."""
+MORE_DRAWS = (2000, 20_000)
+"""Draws that are made of a row of which too few count, first so many, then so many."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,15 @@ class Sampling:
         Of the draws.
     weighting : Reweighting
         What the draws are weighted by, if by anything.
+    odds : ClassOdds or None
+        Of a cluster, where the model infers that.
     """
 
     infers: tuple[str, ...]
     n_samples: int = 500
     seed: int = 0
     weighting: Reweighting = field(default_factory=lambda: Reweighting(()))
+    odds: ClassOdds | None = None
 
     def __post_init__(self) -> None:
         check_number("n_samples", self.n_samples, 1, MOST_DRAWS)
@@ -107,22 +110,22 @@ def infer_block(
     log_mean_weight = np.zeros(n)
     priors = weighting.ranges(model.card.priors)
     for used, posterior, log_weights, beyond in _posteriors(model, stamps, told, sampling, first):
-        draws[used] = equal_draws(posterior, sampling.n_samples)
-        std[used] = posterior.std
-        summary = summarise(
-            posterior.samples,
-            infers,
-            ModelContext(model, told.distance_pc(first + used)),
-            posterior.probabilities,
-            posterior.weights,
-        )
-        flags[used] = stamps.flags[used] | _posterior_flags(posterior, model, priors)
+        weighted = posterior
+        if log_weights is not None:
+            weighted = posterior.weighted(normalised(log_weights))
+        equal = weighted.unweighted(sampling.n_samples)
+        shares = {} if sampling.odds is None else sampling.odds.shares(posterior)
+        redraw(equal.samples, infers, shares)
+        draws[used], std[used] = equal.samples, equal.std
+        context = ModelContext(model, told.distance_pc(first + used))
+        summary = summarise(equal.samples, infers, context, equal.probabilities)
+        flags[used] = stamps.flags[used] | _posterior_flags(equal, model, priors)
         flags[used] |= np.where(beyond, Flag.OUT_OF_DOMAIN, 0)
         if axes_of(infers):
-            modes = find_modes(posterior.samples, infers, model.card.priors, posterior.weights)
+            modes = find_modes(weighted.samples, infers, model.card.priors, weighted.weights)
             summary |= modes.columns
             flags[used] |= np.where(modes.shares[:, 1] > SECOND_SHARE, Flag.SECOND_MODE, 0)
-        for name, column in summary.items():
+        for name, column in (summary | class_values(shares)).items():
             values[name][used] = column
         if log_weights is not None:
             log_mean_weight[used] = log_mean(log_weights)
@@ -141,12 +144,11 @@ def _posteriors(
 ) -> Iterator[tuple[NDArray[np.intp], Posterior, NDArray[np.float64] | None, NDArray[np.bool_]]]:
     """Rows of the stamps that can be used, their posteriors, and logarithms of the weights.
 
-    Last, whether what the model was told of them lies outside what its training told.
-
-    Rows of which too few weighted draws count come twice, the second time with more draws.
+    Last, whether what the model was told of them lies outside what its training told. Rows of
+    which too few weighted draws count come again, with more draws.
     """
     rows, weighting = np.flatnonzero(stamps.usable), sampling.weighting
-    numbers = (LEAST_WEIGHTED, MOST_WEIGHTED) if weighting else (0,)
+    numbers = (0, *MORE_DRAWS) if weighting else (0,)
     for n_samples in sorted({max(number, sampling.n_samples) for number in numbers}):
         if not rows.size:
             return
@@ -163,7 +165,6 @@ def _posteriors(
             yield rows, posterior, None, beyond
             return
         log_weights = weighting.log_weights(posterior.samples, first + rows)
-        posterior = posterior.weighted(normalised(log_weights))
         yield rows, posterior, log_weights, beyond
         rows = rows[counting(log_weights) < LEAST_COUNTING]
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, unknown
 from praesepe.files import check_output
 from praesepe.images.inputs import Reading, split_reading
-from praesepe.inference.columns import append_columns, empty_columns
+from praesepe.inference.classes import make_odds
+from praesepe.inference.columns import ModelContext, append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.priors import Prior, make_reweighting
@@ -55,6 +56,7 @@ def predict(
     check: bool = True,
     known: Known | None = None,
     prior: Prior | None = None,
+    cluster_odds: str | float | None = None,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,
@@ -102,7 +104,13 @@ def predict(
         What is expected of the clusters in place of the training's prior, by quantity:
         ``"uniform:LOW:HIGH"`` or ``"normal:MEAN:DEVIATION"`` of the quantity,
         ``"exponential:SCALE"`` or ``"power:POWER"`` of the number whose logarithm it may be
-        (dN/dM ~ M^-2: ``{"log_mass": "power:-2"}``). Draws are weighted by it.
+        (dN/dM ~ M^-2: ``{"log_mass": "power:-2"}``). Draws are weighted by it. What the model's
+        survey has for catalogs (`catalog_prior`) holds where nothing is given; ``"uniform"`` puts
+        it off.
+    cluster_odds : str or float, optional
+        Of a model that tells clusters from what is none: odds of the one against the other before
+        the stamp is seen, ``"1:1000"`` or 0.001; 1:1 by default. Those of the training are divided
+        out.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.
@@ -144,7 +152,8 @@ def predict(
     out, regions, samples = _checked_outputs(out, regions, samples, overwrite=overwrite)
     estimator = Estimator.load(model, device=device)
     weighting = make_reweighting(estimator, prior or {})
-    sampling = Sampling(estimator.infers, n_samples, seed, weighting)
+    odds = make_odds(estimator, cluster_odds)
+    sampling = Sampling(estimator.infers, n_samples, seed, weighting, odds)
     mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
     refuse_copies(mosaic.bands)
     measured = None
@@ -187,6 +196,8 @@ def _made_by(
         images={name: band.taken for name, band in mosaic.bands.items() if band.taken},
         prior=sampling.weighting.meta,
         **({"told": all_told} if all_told else {}),
+        **({"cluster_odds": str(sampling.odds)} if sampling.odds else {}),
+        **({"r_v": ModelContext(model).r_v} if "a_v" in sampling.infers else {}),
     )
 
 

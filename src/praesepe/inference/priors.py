@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from praesepe import quantities
 from praesepe.errors import InputError, PraesepeWarning, check_number, must_be, outside, unknown
 from praesepe.network.estimator import Estimator
-from praesepe.network.posterior import Posterior
 from praesepe.quantities import Quantity
 
 Prior = Mapping[str, "str | tuple[str | float, ...]"]
@@ -184,6 +183,8 @@ def make_density(model: Estimator, name: str, given: Any) -> Density:
     form, *numbers = given.split(":") if isinstance(given, str) else given
     if form not in FORMS:
         raise unknown("form of prior", str(form), FORMS)
+    if form == "uniform" and not numbers:
+        numbers = list(trained.ends)
     called = FORMS[form].numbers
     if len(numbers) != len(called):
         allowed = f"{form}:{':'.join(part.upper() for part in called)}"
@@ -275,7 +276,9 @@ class Reweighting:
 
 
 def make_reweighting(model: Estimator, prior: Prior) -> Reweighting:
-    """What draws of a model are weighted by, as a user wants it."""
+    """What draws of a model are weighted by: as a user wants it, else its survey for catalogs."""
+    usual = model.survey.network.catalog_prior
+    prior = {name: form for name, form in usual.items() if name in model.infers} | dict(prior)
     every = {name: trained_density(model, name) for name in model.infers}
     trained = {name: one for name, one in every.items() if one is not None}
     wanted = {name: make_density(model, name, given) for name, given in prior.items()}
@@ -306,17 +309,3 @@ def counting(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = normalised(log_weights)
     kish = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
     return np.where(np.isneginf(log_weights.max(axis=1)), 0.0, kish)
-
-
-def equal_draws(posterior: Posterior, n_samples: int) -> NDArray[np.float32]:
-    """Draws (n, n_samples, quantity) that all count the same.
-
-    Of weighted ones by systematic resampling: one of weight w comes n_samples w times, rounded up
-    or down.
-    """
-    if posterior.weights is None:
-        return posterior.samples
-    levels = (np.arange(n_samples) + 0.5) / n_samples
-    sums = np.cumsum(posterior.weights, axis=1, dtype=np.float64)
-    found = np.stack([np.searchsorted(one, levels * one[-1]) for one in sums])
-    return np.take_along_axis(posterior.samples, found[..., None], axis=1)

@@ -65,6 +65,20 @@ class Posterior:
             self.samples, self.out_of_domain, self._log_prob, self.names, weights=weights
         )
 
+    def unweighted(self, n_samples: int) -> Posterior:
+        """The same by `n_samples` draws that all count the same.
+
+        Of weighted ones by systematic resampling: one of weight w comes n_samples w times, rounded
+        up or down. Without weights it is this posterior.
+        """
+        if self.weights is None:
+            return self
+        levels = (np.arange(n_samples) + 0.5) / n_samples
+        sums = np.cumsum(self.weights, axis=1, dtype=np.float64)
+        found = np.stack([np.searchsorted(one, levels * one[-1]) for one in sums])
+        draws = self.samples[np.arange(len(found))[:, None], found]
+        return Posterior(draws, self.out_of_domain, self._log_prob, self.names)
+
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """What the last axis holds, as the registry describes it."""

@@ -128,10 +128,12 @@ def run_demo(
     )
     write_table(mosaic.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
     table, regions, picture = (folder / name for name in PRODUCTS)
+    usual = [name for name in survey.network.catalog_prior if name in estimator.infers]
     result = predict(
         estimator, mosaic.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
         keep="draws", command=f"praesepe demo --out {folder} --model {model} --n {n_clusters}",
-        progress=progress,
+        progress=progress, prior=dict.fromkeys(usual, "uniform"),
+        known=_known(estimator, mosaic.truth),
     )  # fmt: skip
     known = np.isfinite(result.samples).all(axis=(1, 2))
     recovery = _recovery(estimator, mosaic.truth[known], result.samples[known])
@@ -150,6 +152,13 @@ def run_demo(
         measured=result.to_table(),
         evaluation=evaluation,
     )
+
+
+def _known(estimator: Estimator, truth: Table) -> dict[str, float]:
+    """What must be told of the mosaic's galaxy."""
+    told = {"foreground_a_v": "foreground_a_v", "log_distance": "distance_pc"}
+    wanted = [told[one.name] for one in estimator.card.conditions if one.name in told]
+    return {name: float(np.mean(truth[name])) for name in wanted if name in truth.colnames}
 
 
 def _recovery(estimator: Estimator, truth: Table, samples: np.ndarray) -> Recovery:

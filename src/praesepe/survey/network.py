@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,12 @@ class NetworkSettings(SurveySettings):
     )
     conditions: tuple[str, ...] = Field((), description="what it is told beside the stamp, by name")
 
+    catalog_prior: dict[str, str] = Field(
+        {},
+        description="priors that catalogs are measured with in place of the training's, by "
+        "quantity: `--prior` of predict",
+    )
+
     @field_validator("infers", "conditions")
     @classmethod
     def _differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -28,9 +34,9 @@ class NetworkSettings(SurveySettings):
             raise ValueError(f"{list(names)}: each name may occur once")
         return names
 
-    @field_validator("infers")
+    @field_validator("infers", "catalog_prior")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known(cls, names: Any) -> Any:
         for name in names:
             get(name)
         return names

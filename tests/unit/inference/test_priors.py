@@ -18,7 +18,6 @@ from praesepe.inference.draws import read_samples
 from praesepe.inference.prediction import predict
 from praesepe.inference.priors import (
     counting,
-    equal_draws,
     log_mean,
     make_density,
     make_reweighting,
@@ -89,7 +88,7 @@ def test_weighted_draws_are_those_of_the_posterior_with_the_new_prior(
     weighted = posterior.weighted(normalised(log_weights))
     axis, error = INFERS.index(name), 0.012 * (high - low)
     of_weights = weighted.percentile([16, 50, 84])[..., axis]
-    of_draws = np.percentile(equal_draws(weighted, 4000)[..., axis], [16, 50, 84], axis=1)
+    of_draws = np.percentile(weighted.unweighted(4000).samples[..., axis], [16, 50, 84], axis=1)
     np.testing.assert_allclose(of_weights, wanted[:, None] * np.ones(4), atol=error)
     np.testing.assert_allclose(of_draws, wanted[:, None] * np.ones(4), atol=2 * error)
     assert 3000 < counting(log_weights)[0] < 40_001
