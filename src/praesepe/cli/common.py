@@ -45,6 +45,14 @@ Catalog = Annotated[
     Path, typer.Option(help="CSV or other text, ECSV, FITS or VOTable with ra, dec, or x, y.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
+Priors = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FORM:NUMBER",
+        help="Another prior than the training's: a_v=exponential:0.7, log_mass=power:-2, "
+        "log_age=uniform:6.6:9.5, log_rh=normal:-0.6:0.2; a_v=uniform: over the whole range.",
+    ),
+]
 Samples = Annotated[int, typer.Option(min=1, help="Posterior draws per cluster.")]
 NoNuisances = Annotated[
     bool,
@@ -222,6 +230,18 @@ def known_values(pairs: Iterable[str]) -> dict[str, Any]:
                 remedy="write NAME=VALUE, NAME=VALUE:ERROR or NAME=COLUMN, each name once",
             ) from None
     return known
+
+
+def told_errors(pairs: Iterable[str]) -> dict[str, float]:
+    """Read arguments ``NAME=ERROR`` of ``--told``."""
+    told: dict[str, float] = {}
+    for pair in pairs:
+        name, _, error = pair.partition("=")
+        if not (name and is_number(error)) or name in told:
+            remedy = "write NAME=ERROR, such as a_v=0.1, each name once"
+            raise InputError(f"--told {pair}", given=pair, remedy=remedy)
+        told[name] = float(error)
+    return told
 
 
 def priors(pairs: Iterable[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from praesepe.cli.common import (
     N,
     NoNuisances,
     Overwrite,
+    Priors,
     Samples,
     Seed,
     SurveyName,
@@ -28,6 +29,7 @@ from praesepe.cli.common import (
     known_values,
     positive,
     priors,
+    told_errors,
     workers_for,
 )
 from praesepe.cli.progress import display
@@ -194,14 +196,7 @@ def predict(
             help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1; distance_pc=785e3.",
         ),
     ] = None,
-    prior: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FORM:NUMBER",
-            help="Another prior than the training's: a_v=exponential:0.7, log_mass=power:-2, "
-            "log_age=uniform:6.6:9.5, log_rh=normal:-0.6:0.2; a_v=uniform: over the whole range.",
-        ),
-    ] = None,
+    prior: Priors = None,
     cluster_odds: Annotated[
         str | None,
         typer.Option(
@@ -258,6 +253,18 @@ def evaluate(
     bands: Annotated[
         str | None, typer.Option(metavar="BAND,…", help="Two or more of the model's bands.")
     ] = None,
+    survey: Annotated[
+        str | None,
+        typer.Option(help="Draw the clusters from another survey: its name, or its file."),
+    ] = None,
+    told: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=ERROR",
+            help="Tell the model the truth with this error: a_v=0, a_v=0.1.",
+        ),
+    ] = None,
+    prior: Priors = None,
     no_nuisances: NoNuisances = False,
     overwrite: Overwrite = False,
     seed: Annotated[int, typer.Option(min=0, help="Not that of the training.")] = 1,
@@ -282,6 +289,9 @@ def evaluate(
             overwrite=overwrite,
             n_samples=n_samples,
             bands=None if bands is None else bands.split(","),
+            survey=survey,
+            told=told_errors(told or ()),
+            prior=priors(prior or ()),
             device=device,
             workers=workers or workers_for(n, machine),
             progress=progress,

@@ -9,27 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from praesepe.blocks import Block, blocks_of, map_blocks
-from praesepe.errors import InputError, check_number, listed
+from praesepe.errors import InputError, check_number
+from praesepe.evaluation.asking import Asking, make_asking
 from praesepe.evaluation.bins import usable
 from praesepe.evaluation.detection import detection_metrics
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
-from praesepe.network.conditions import PRESENT
+from praesepe.inference.priors import Prior
 from praesepe.network.estimator import Estimator
 from praesepe.network.noise import MOST_DRAWS
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import now, provenance_of
 from praesepe.quantities import OBJECT_CLASS
 from praesepe.rng import check_seed
-from praesepe.sky.contents import check_contents, without_missing_stars
 from praesepe.sky.simulator import Simulator
+from praesepe.survey import Survey
 from praesepe.training.learned import relative_errors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from praesepe.survey import Survey
 
 PRODUCTS = ("metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png")
 """Files in the folder of an evaluation."""
@@ -133,6 +132,9 @@ def evaluate(
     overwrite: bool = False,
     n_samples: int = 500,
     bands: Sequence[str] | None = None,
+    survey: Survey | str | Path | None = None,
+    told: Mapping[str, float] | None = None,
+    prior: Prior | None = None,
     device: str | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -145,7 +147,7 @@ def evaluate(
     model, device
         As for `praesepe.predict`.
     n : int
-        Number of clusters, drawn from the model's survey.
+        Number of clusters.
     seed : int
         Seed of the clusters, which are those of ``praesepe simulate`` with this seed; the seed of
         the training is refused.
@@ -159,6 +161,15 @@ def evaluate(
         Posterior draws for each cluster.
     bands : sequence of str, optional
         Two or more of the model's bands, where it can do without some; by default all.
+    survey : Survey, name or path, optional
+        What the clusters are drawn from: the model's own survey by default. Another one shows
+        what its stars, PSFs, dust or noise do to the model; its bands are the model's or some of
+        them, its zero points may be others.
+    told : mapping of str to float, optional
+        What the model is told of each cluster, its truth, with this standard error:
+        ``{"a_v": 0.1}``.
+    prior : mapping, optional
+        Priors in place of the training's, as for `praesepe.predict`.
     workers : int
         Processes that share the work; the result is the same. See `praesepe.blocks.map_blocks`.
     progress : callable, optional
@@ -174,8 +185,9 @@ def evaluate(
     Raises
     ------
     InputError
-        For the seed of the training, a folder that is taken, numbers below 1, and files (filters,
-        PSFs, isochrones, star fields) that are not those of the training.
+        For the seed of the training, a folder that is taken, numbers below 1, a survey that the
+        model cannot measure, and files (filters, PSFs, isochrones, star fields) that are not
+        those of the training.
 
     Examples
     --------
@@ -191,14 +203,14 @@ def evaluate(
     check_number("workers", workers, 1)
     estimator = Estimator.load(model, device=device)
     _refuse_training_seed(estimator, seed)
-    survey = without_missing_stars(estimator.survey)
-    check_contents(survey, estimator.card.hashes.model_dump(), model=estimator.name)
-    survey_bins = usable(estimator.survey.evaluation.bins, estimator.infers)
-    bands = _checked_bands(estimator, bands)
-    told = setup if workers == 1 else None
-    task = _Task(estimator, survey, seed, nuisances, n_samples, bands, told)
+    asking = make_asking(
+        estimator, survey=survey, bands=bands, told=told or {}, prior=prior or {},
+        n_samples=n_samples,
+    )  # fmt: skip
+    survey_bins = usable(asking.survey.evaluation.bins, estimator.infers)
+    task = _Task(asking, seed, nuisances, setup if workers == 1 else None)
     parts = map_blocks(task, blocks_of(n), workers=workers)
-    has_class = OBJECT_CLASS.name in estimator.infers
+    has_class = OBJECT_CLASS.name in estimator.infers and asking.survey.contaminants.fraction > 0
     count = Counter((1 + has_class) * n, progress)
     recovery = Recovery.joined(list(count.each(parts, len)))
     metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
@@ -210,9 +222,14 @@ def evaluate(
         background = Recovery.joined(list(count.each(others, len)))
         metrics["detection"] = detection_metrics(recovery, background)
     settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
-    settings |= {"n_samples": n_samples, **({"bands": list(bands)} if bands else {})}
-    if survey != estimator.survey:
-        settings["stars"] = list(survey.clusters.stars.models)
+    settings |= {"n_samples": n_samples, **({"bands": list(asking.bands)} if bands else {})}
+    settings |= {"told": dict(asking.told)} if asking.told else {}
+    settings |= {"prior": asking.weighting.meta} if asking.weighting else {}
+    if survey is not None:
+        settings["clusters_of"] = asking.survey.name
+        settings["clusters_fingerprint"] = asking.survey.fingerprint()
+    elif asking.survey != estimator.survey:
+        settings["stars"] = list(asking.survey.clusters.stars.models)
     made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
     evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
     if out is not None:
@@ -230,49 +247,23 @@ def _told(detection: dict[str, Any]) -> list[str]:
     ][:1]
 
 
-def _checked_bands(model: Estimator, bands: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Bands in the survey's order; None: all."""
-    if not bands:
-        return None
-    survey = model.survey
-    wanted = {survey.band(name).name for name in bands}
-    if not any(condition.name == PRESENT for condition in model.card.conditions):
-        raise InputError(
-            f"model {model.name!r} needs all of its bands",
-            given=tuple(bands),
-            allowed=survey.band_names,
-            remedy="leave out the choice of bands",
-        )
-    if len(wanted) < 2:
-        raise InputError(
-            f"{listed(wanted)} alone: one color at least is needed",
-            given=tuple(bands),
-            allowed=survey.band_names,
-            remedy="give two bands or more",
-        )
-    return tuple(name for name in survey.band_names if name in wanted)
-
-
 @dataclass(frozen=True)
 class _Task:
     """Simulate and infer blocks of clusters, in any process."""
 
-    estimator: Estimator
-    survey: Survey
+    asking: Asking
     seed: int
     nuisances: bool
-    n_samples: int
-    bands: tuple[str, ...] | None
     setup: Setup | None
     contaminants: bool = False
 
     def __call__(self) -> Callable[[Block], Recovery]:
-        survey, device = self.survey, self.estimator.device
+        survey = self.asking.survey
         if self.contaminants:
             survey = survey.with_values(contaminants={"fraction": 1.0})
         simulator = Simulator(
             survey,
-            device=device,
+            device=self.asking.estimator.device,
             seed=self.seed,
             nuisances=self.nuisances,
             contaminants=self.contaminants,
@@ -281,14 +272,7 @@ class _Task:
 
         def work(block: Block) -> Recovery:
             mocks = simulator.draw_block(block.number, block.n)
-            return recover(
-                self.estimator,
-                mocks,
-                first=block.first,
-                seed=self.seed,
-                n_samples=self.n_samples,
-                bands=self.bands,
-            )
+            return recover(self.asking, mocks, first=block.first, seed=self.seed)
 
         return work
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from praesepe import statistics
+from praesepe.evaluation.asking import Asking
 from praesepe.inference.columns import PERCENTILES
+from praesepe.inference.measuring import LEAST_WEIGHTED
+from praesepe.inference.priors import equal_draws, log_mean, normalised
 from praesepe.quantities import Quantity, get
 from praesepe.sky.truth import describe
 from praesepe.training.sources import TOLD
-from praesepe.training.telling import Habits, tell
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from praesepe.network.estimator import Estimator
     from praesepe.sky.stamps import Mocks
 
 
@@ -123,29 +125,17 @@ class Recovery:
         return table
 
 
-def recover(
-    estimator: Estimator,
-    mocks: Mocks,
-    *,
-    first: int = 0,
-    seed: int = 0,
-    n_samples: int = 500,
-    bands: Sequence[str] | None = None,
-) -> Recovery:
+def recover(asking: Asking, mocks: Mocks, *, first: int = 0, seed: int = 0) -> Recovery:
     """Infer simulated clusters and compare with the truth.
 
     Parameters
     ----------
-    estimator : Estimator
+    asking : Asking
     mocks : Mocks
     first : int
         Number of the first of these clusters in the whole set: their draws depend on it.
     seed : int
-        Of the reference points of TARP.
-    n_samples : int
-        Posterior draws for each cluster.
-    bands : sequence of str, optional
-        Bands that the model is told to be there, where it can choose; by default all.
+        Of the reference points of TARP, and of what the model is told.
 
     Returns
     -------
@@ -157,25 +147,30 @@ def recover(
     InputError
         Where the simulator does not know the truth of a quantity.
     """
+    estimator, weighting, n_samples = asking.estimator, asking.weighting, asking.n_samples
     rows = np.arange(first, first + len(mocks))
-    told = tell(
-        tuple(condition.name for condition in estimator.card.conditions),
-        estimator.survey,
-        mocks.truth,
-        len(mocks),
-        seed=(seed, first, TOLD),
-        habits=Habits(
-            bands=tuple(bands or estimator.survey.band_names), not_told=0.0, a_v_told=0.0
-        ),
+    posterior = estimator.predict(
+        asking.images(mocks),
+        conditions=asking.conditions(mocks, (seed, first, TOLD)),
+        n_samples=max(n_samples, LEAST_WEIGHTED) if weighting else n_samples,
+        rows=rows,
     )
-    posterior = estimator.predict(mocks.images, conditions=told, n_samples=n_samples, rows=rows)
-    truth = mocks.values(posterior.names).cpu().numpy().astype(np.float64)
+    columns = [asking.truth(mocks, name) for name in posterior.names]
+    truth = torch.stack(columns, 1).cpu().numpy().astype(np.float64)
+    log_prob = np.asarray(posterior.log_prob(truth), dtype=np.float64)
+    samples = posterior.samples
+    if weighting:
+        log_weights = weighting.log_weights(samples, rows)
+        samples = equal_draws(posterior.weighted(normalised(log_weights)), n_samples)
+        with np.errstate(invalid="ignore"):  # of what is no cluster
+            at_truth = weighting.log_weights(truth[:, None], rows)[:, 0]
+        log_prob += at_truth - log_mean(log_weights)
     return compare(
         posterior.names,
         truth,
-        posterior.samples,
+        samples,
         estimator.card.priors,
-        log_prob=np.asarray(posterior.log_prob(truth), dtype=np.float64),
+        log_prob=log_prob,
         probabilities=posterior.probabilities,
         extra={key: value.cpu().numpy() for key, value in mocks.truth.items()},
         generator=np.random.default_rng((seed, first)),

@@ -30,12 +30,15 @@ class Habits:
         Share of the stamps of which depth, or width, is not told.
     a_v_told : float
         Share of the stamps of which the extinction is told.
+    a_v_error : float, optional
+        Its standard error, mag; by default anything up to `A_V_ERROR_MAG`.
     """
 
     all_bands: float = 0.4
     bands: tuple[str, ...] | None = None
     not_told: float = 0.1
     a_v_told: float = 0.25
+    a_v_error: float | None = None
 
 
 TRAINING = Habits()
@@ -57,6 +60,8 @@ class _Stamps:
     ----------
     truth : mapping of str to Tensor, each of shape (n,)
     survey : Survey
+    bands : tuple of str
+        Those of the network.
     n : int
     present : Tensor, shape (n, band)
         1 where the network has the band.
@@ -65,15 +70,18 @@ class _Stamps:
     def __init__(
         self,
         survey: Survey,
+        bands: tuple[str, ...],
         truth: Mapping[str, Tensor],
         n: int,
         generator: torch.Generator,
         habits: Habits,
     ) -> None:
         self.survey, self.truth, self.n, self.generator = survey, truth, n, generator
-        self.habits = habits
-        self.present = torch.ones(n, len(survey.bands))
+        self.bands, self.habits = bands, habits
+        self.present = torch.ones(n, len(bands))
         self.a_v_error = A_V_ERROR_MAG * self.uniform(n)
+        if habits.a_v_error is not None:
+            self.a_v_error[:] = habits.a_v_error
         self.a_v_error[self.uniform(n) >= habits.a_v_told] = torch.nan
 
     def uniform(self, *shape: int) -> Tensor:
@@ -85,7 +93,7 @@ class _Stamps:
     def by_band(self, beginning: str) -> Tensor:
         """A column of the truth for each band, NaN where there is none; (n, band)."""
         unknown = torch.full((self.n,), torch.nan)
-        columns = (self.truth.get(f"{beginning}_{b}", unknown) for b in self.survey.band_names)
+        columns = (self.truth.get(f"{beginning}_{b}", unknown) for b in self.bands)
         return torch.stack([column.cpu() for column in columns], 1)
 
     def column(self, name: str, otherwise: float) -> Tensor:
@@ -96,7 +104,7 @@ class _Stamps:
 def _some_bands(stamps: _Stamps) -> Tensor:
     """All bands of some stamps; of the others two or more, any number as often."""
     if (bands := stamps.habits.bands) is not None:
-        there = torch.tensor([name in bands for name in stamps.survey.band_names])
+        there = torch.tensor([name in bands for name in stamps.bands])
         stamps.present = there.float().expand(stamps.n, -1)
         return stamps.present
     n_bands = stamps.present.shape[1]
@@ -161,6 +169,7 @@ def tell(
     n: int,
     *,
     seed: tuple[int, ...],
+    bands: tuple[str, ...] | None = None,
     habits: Habits = TRAINING,
 ) -> Tensor | None:
     """Conditions of simulated stamps, as `praesepe.network.conditions.as_tensor` gives them.
@@ -176,6 +185,8 @@ def tell(
         Number of stamps.
     seed : tuple of int
         Of what is not told, and of the errors of what is.
+    bands : tuple of str, optional
+        Those of the network; by default the survey's.
     habits : Habits
         How often something is told; by default as in a training.
 
@@ -191,7 +202,8 @@ def tell(
     """
     if not names:
         return None
-    stamps = _Stamps(survey, truth, n, stream(seed, torch.device("cpu")), habits)
+    generator = stream(seed, torch.device("cpu"))
+    stamps = _Stamps(survey, bands or survey.band_names, truth, n, generator, habits)
     told = {name: telling(stamps) for name, telling in TELLINGS.items() if name in names}
     for name, values in told.items():
         if not KINDS[name].optional and not values.isfinite().all():
