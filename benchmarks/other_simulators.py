@@ -4,10 +4,11 @@
         [--stars parsec geneva] [--optics model files] [--json FILE.json]
 
 The stars of PARSEC's isochrones, and of FSPS's Geneva set (which no training uses; it ends at
-100 Myr), in place of the embedded ones, which come first at the same ages; the PSFs of TinyTim (ACS) and of measured stars (WFC3/UVIS) in place of the optical
-model; F336W, F475W and F814W. Without dust, and with A_V of 0 to 2 mag. A model that infers A_V is
-told 0 without dust, and with it a prior uniform from 0 to 2 mag. The simulator is Praesepe's own,
-so this is less than images of others: `benchmarks/galsim_mosaics.py` has these.
+100 Myr), in place of the embedded ones, which come first at the same ages; the PSFs of TinyTim
+(ACS) and of measured stars (WFC3/UVIS) in place of the optical model; F336W, F475W and F814W.
+Without dust, and with A_V of 0 to 2 mag. A model that infers A_V is told 0 without dust, and with
+it a prior uniform from 0 to 2 mag. The simulator is Praesepe's own, so this is less than images of
+others: `benchmarks/galsim_mosaics.py` has these.
 
 Each line: bias, scatter and coverage of the 68 % interval of age, mass and size, for ages up to
 3 Gyr and 250 to 4000 Msun; coverage above 1000 Msun; scatter over that of the embedded stars seen
