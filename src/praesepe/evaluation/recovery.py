@@ -12,8 +12,8 @@ import torch
 from praesepe import statistics
 from praesepe.evaluation.asking import Asking
 from praesepe.inference.columns import PERCENTILES
-from praesepe.inference.measuring import LEAST_WEIGHTED
-from praesepe.inference.priors import equal_draws, log_mean, normalised
+from praesepe.inference.measuring import MORE_DRAWS
+from praesepe.inference.priors import log_mean, normalised
 from praesepe.quantities import Quantity, get
 from praesepe.sky.truth import describe
 from praesepe.training.sources import TOLD
@@ -152,7 +152,7 @@ def recover(asking: Asking, mocks: Mocks, *, first: int = 0, seed: int = 0) -> R
     posterior = estimator.predict(
         asking.images(mocks),
         conditions=asking.conditions(mocks, (seed, first, TOLD)),
-        n_samples=max(n_samples, LEAST_WEIGHTED) if weighting else n_samples,
+        n_samples=max(n_samples, MORE_DRAWS[0]) if weighting else n_samples,
         rows=rows,
     )
     columns = [asking.truth(mocks, name) for name in posterior.names]
@@ -161,7 +161,8 @@ def recover(asking: Asking, mocks: Mocks, *, first: int = 0, seed: int = 0) -> R
     samples = posterior.samples
     if weighting:
         log_weights = weighting.log_weights(samples, rows)
-        samples = equal_draws(posterior.weighted(normalised(log_weights)), n_samples)
+        weighted = posterior.weighted(normalised(log_weights))
+        samples = weighted.unweighted(n_samples).samples
         with np.errstate(invalid="ignore"):  # of what is no cluster
             at_truth = weighting.log_weights(truth[:, None], rows)[:, 0]
         log_prob += at_truth - log_mean(log_weights)

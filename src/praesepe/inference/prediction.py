@@ -18,7 +18,7 @@ from praesepe.inference.classes import make_odds
 from praesepe.inference.columns import ModelContext, append_columns, empty_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
-from praesepe.inference.priors import Prior, make_reweighting
+from praesepe.inference.priors import Prior, for_catalogs, make_reweighting
 from praesepe.inference.result import Result
 from praesepe.inference.told import (
     Known,
@@ -151,7 +151,7 @@ def predict(
     of_images, of_catalog = split_reading(predict, reading, catalog)
     out, regions, samples = _checked_outputs(out, regions, samples, overwrite=overwrite)
     estimator = Estimator.load(model, device=device)
-    weighting = make_reweighting(estimator, prior or {})
+    weighting = make_reweighting(estimator, for_catalogs(estimator, prior or {}))
     odds = make_odds(estimator, cluster_odds)
     sampling = Sampling(estimator.infers, n_samples, seed, weighting, odds)
     mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)

@@ -275,10 +275,14 @@ class Reweighting:
         return total
 
 
-def make_reweighting(model: Estimator, prior: Prior) -> Reweighting:
-    """What draws of a model are weighted by: as a user wants it, else its survey for catalogs."""
+def for_catalogs(model: Estimator, prior: Prior) -> Prior:
+    """The priors of a user, and those of the model's survey for catalogs beside them."""
     usual = model.survey.network.catalog_prior
-    prior = {name: form for name, form in usual.items() if name in model.infers} | dict(prior)
+    return {name: form for name, form in usual.items() if name in model.infers} | dict(prior)
+
+
+def make_reweighting(model: Estimator, prior: Prior) -> Reweighting:
+    """What draws of a model are weighted by, as a user wants it."""
     every = {name: trained_density(model, name) for name in model.infers}
     trained = {name: one for name, one in every.items() if one is not None}
     wanted = {name: make_density(model, name, given) for name, given in prior.items()}
