@@ -17,6 +17,7 @@ import typer
 
 from praesepe.cli.waiting import use_threads
 from praesepe.errors import InputError, is_number
+from praesepe.files import check_output
 from praesepe.version import __version__
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,10 @@ Priors = Annotated[
     ),
 ]
 Samples = Annotated[int, typer.Option(min=1, help="Posterior draws per cluster.")]
+Align = Annotated[
+    bool, typer.Option("--align", help="Lay shifted bands on each other by their stars.")
+]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not look at the images before.")]
 NoNuisances = Annotated[
     bool,
     typer.Option("--no-nuisances", help="Perfect zero points, sharpness and registration."),
@@ -123,6 +128,29 @@ class ImagePixels(PixelColumns):
         str | None,
         typer.Option(metavar="BAND", help="Band whose image x and y are of, if they differ."),
     ] = None
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Options that ask for twins of the clusters."""
+
+    twins: Annotated[
+        int | None, typer.Option(min=1, help="Simulate so many clusters of each posterior.")
+    ] = None
+    twins_out: Annotated[
+        Path | None, typer.Option(help="Stamps beside their twins to write, for DS9: .fits.")
+    ] = None
+
+    def check(self, *, overwrite: bool) -> None:
+        """Refuse half of what twins need, or a file that cannot be written, before the work."""
+        if (self.twins is None) != (self.twins_out is None):
+            raise InputError(
+                "twins need their number and a file",
+                given=(self.twins, self.twins_out),
+                remedy="give both --twins and --twins-out, or neither.",
+            )
+        if self.twins_out is not None:
+            check_output(self.twins_out, (".fits",), overwrite=overwrite)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from praesepe.cli.common import (
+    Align,
     Catalog,
     ImagePixels,
     Images,
     Machine,
     Model,
     N,
+    NoCheck,
     NoNuisances,
     Overwrite,
     Priors,
@@ -24,6 +26,7 @@ from praesepe.cli.common import (
     Seed,
     SurveyName,
     Threads,
+    Twins,
     Workers,
     command_line,
     known_values,
@@ -38,6 +41,7 @@ from praesepe.errors import InputError, refuse_unused
 
 if TYPE_CHECKING:
     from praesepe.evaluation.assessment import Evaluation
+    from praesepe.inference.result import Result
     from praesepe.survey import Survey
     from praesepe.training.labelled import Labelled
 
@@ -183,12 +187,8 @@ def predict(
         Path | None, typer.Option(help="Posterior draws to write: .parquet or .zarr.")
     ] = None,
     n_samples: Samples = 500,
-    align: Annotated[
-        bool, typer.Option("--align", help="Lay shifted bands on each other by their stars.")
-    ] = False,
-    no_check: Annotated[
-        bool, typer.Option("--no-check", help="Do not look at the images before.")
-    ] = False,
+    align: Align = False,
+    no_check: NoCheck = False,
     known: Annotated[
         list[str] | None,
         typer.Option(
@@ -204,6 +204,7 @@ def predict(
             help="How often to expect a cluster, before looking: 1:1000 in a scan; default: 1:1.",
         ),
     ] = None,
+    twins: Twins,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     machine: Machine,
@@ -216,6 +217,7 @@ def predict(
     from praesepe.inference.prediction import predict as measure
 
     device = machine.check()
+    twins.check(overwrite=overwrite)
     with display("measuring", "clusters") as progress:
         table = measure(
             model,
@@ -242,6 +244,23 @@ def predict(
     for path in (out, regions, samples):
         if path is not None:
             say(f"Wrote {path}.")
+    _simulate_twins(table, twins, seed=seed, overwrite=overwrite)
+
+
+def _simulate_twins(result: Result, wanted: Twins, *, seed: int, overwrite: bool) -> None:
+    """Simulate twins, write them, and say how many clusters are unlike theirs."""
+    k, out = wanted.twins, wanted.twins_out
+    if k is None or out is None:
+        return
+    with display("simulating twins", "clusters") as progress:
+        made = result.simulate(k, seed=seed, progress=progress, setup=progress.setup)
+    made.save(out, overwrite=overwrite)
+    unlike = int((made.statistics().p_twins < 1.5 / (k + 1)).sum())
+    say(
+        f"{unlike} of {len(made)} clusters differ more from their {k} twins than any of these from "
+        f"the others; by chance 1 in {k + 1} would."
+    )
+    say(f"Wrote {out}.")
 
 
 def evaluate(

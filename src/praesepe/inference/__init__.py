@@ -1,6 +1,7 @@
 """From mosaics and a catalog to measured clusters.
 
-`predict` measures, `Result` is what it returns; draws in files and photometry of stamps lie beside.
+`predict` measures, `Result` is what it returns; draws in files, twins of the
+clusters and photometry of stamps lie beside.
 """
 
 from praesepe.lazy import lazy_names
@@ -12,5 +13,6 @@ __getattr__, __dir__ = lazy_names(
         "photometry": "aperture_flux",
         "prediction": "predict",
         "result": "Result",
+        "twins": "Twins",
     },
 )

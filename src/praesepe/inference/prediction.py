@@ -170,7 +170,9 @@ def predict(
         made_by=made_by, samples=samples, keep=keep == "draws", progress=progress,
     )  # fmt: skip
     table, _ = _table(clusters, values, sampling, made_by)
-    result = Result(table, std, estimator, mosaic, clusters, sampling, told, positions, draws)
+    result = Result(
+        table, std, estimator, mosaic, clusters, sampling, told, positions, draws, measured
+    )
     _save(result, out, regions, samples=samples, overwrite=overwrite)
     return result
 

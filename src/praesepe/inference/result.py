@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from praesepe.images.catalog.catalogs import Catalog
     from praesepe.images.mosaic.cutouts import Stamps
     from praesepe.images.mosaic.mosaic import Mosaic
+    from praesepe.inference.check.measured import Measured
+    from praesepe.inference.twins import Twins
     from praesepe.network.estimator import Estimator
+    from praesepe.progress import Progress, Setup
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,6 +56,8 @@ class Result:
         Number and seed of the draws.
     told : Told
         What the model was told of the images.
+    measured : Measured or None
+        What the images showed of themselves before; None where nobody looked.
     """
 
     table: Table
@@ -65,6 +70,7 @@ class Result:
     _positions: tuple[NDArray[np.float64], NDArray[np.float64]] = field(repr=False)
     """On the common grid of the images, where the center of the first pixel is (0, 0)."""
     _draws: NDArray[np.float32] | None = field(default=None, repr=False)
+    measured: Measured | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -156,7 +162,73 @@ class Result:
         row = self._row(row)
         if self._draws is not None:
             return self._draws[row]
-        return infer_block(self.model, self._stamp(row), self.told, self.sampling, row).draws[0]
+        return infer_block(self.model, self.stamp(row), self.told, self.sampling, row).draws[0]
+
+    def stamp(self, row: int) -> Stamps:
+        """The stamp of one cluster as it was measured, cut again.
+
+        Parameters
+        ----------
+        row : int
+            Number of the catalog's row, from 0.
+
+        Returns
+        -------
+        Stamps
+            One, in e-/s, and what is missing in it.
+        """
+        from praesepe.images.mosaic.cutouts import extract_stamps
+
+        row = self._row(row)
+        x, y = self._positions
+        size = self.model.survey.stamp_size
+        one, fewest = slice(row, row + 1), fewest_bands(self.model)
+        return extract_stamps(self.observation, x[one], y[one], size, fewest_bands=fewest)
+
+    def simulate(
+        self,
+        k: int = 5,
+        *,
+        rows: Sequence[int] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        setup: Setup | None = None,
+    ) -> Twins:
+        """Simulate twins: clusters drawn from the posteriors, seen as the real ones are.
+
+        Age, mass and all else that the model infers are drawn together, where it infers a class
+        among the draws of a cluster; what it does not infer is drawn from its survey. The twins'
+        PSFs are as wide, and their noise is as large, as what the model was told or the images
+        showed; zero points and registration are off as in training. Each lies on that of a few
+        fields of the survey which scatters most like the real one's surroundings, at the level of
+        its background, so that both can be shown in one stretch.
+
+        Parameters
+        ----------
+        k : int
+            Twins of each cluster.
+        rows : sequence of int, optional
+            Numbers of the catalog's rows, from 0; by default all that were measured.
+        seed : int
+            The same seed gives the same twins of a row, whatever else is asked with it.
+        progress : callable, optional
+            Called with (clusters done, all clusters).
+        setup : callable, optional
+            Called with (stage, done, total) before, as the simulator is made; the next call finds
+            it there.
+
+        Returns
+        -------
+        Twins
+
+        Raises
+        ------
+        InputError
+            Where none of the rows was measured, or the files of the model's training are gone.
+        """
+        from praesepe.inference.twin_simulation import simulate_twins
+
+        return simulate_twins(self, k, rows=rows, seed=seed, progress=progress, setup=setup)
 
     def log_prob(self, row: int, values: ArrayLike) -> NDArray[np.float32]:
         """Posterior log-density of one cluster.
@@ -179,7 +251,7 @@ class Result:
             allowed = f"that of {listed(self.infers)} of one point, or of several in rows"
             raise must_be("the shape of values", points.shape, allowed)
         row = self._row(row)
-        stamp = self._stamp(row)
+        stamp = self.stamp(row)
         if not stamp.usable[0]:
             return np.full(points.shape[:-1], np.nan, np.float32)
         many = np.atleast_2d(points)
@@ -278,12 +350,3 @@ class Result:
         """Number of a row from 0, which may be given from the end."""
         check_number("row", row, -len(self), len(self) - 1)
         return row % len(self)
-
-    def _stamp(self, row: int) -> Stamps:
-        """The stamp of one row, cut again."""
-        from praesepe.images.mosaic.cutouts import extract_stamps
-
-        x, y = self._positions
-        size = self.model.survey.stamp_size
-        one, fewest = slice(row, row + 1), fewest_bands(self.model)
-        return extract_stamps(self.observation, x[one], y[one], size, fewest_bands=fewest)

@@ -17,5 +17,6 @@ __getattr__, __dir__ = lazy_names(
         "stamps": "ColorScale color_scale plot_scale_bar plot_stamp rgb",
         "stars": "figure_stellar_model plot_color_magnitude plot_hr_diagram plot_integrated",
         "style": "new_figure",
+        "twins": "figure_twins plot_twin_light plot_twins",
     },
 )

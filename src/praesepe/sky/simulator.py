@@ -152,8 +152,7 @@ class Simulator:
     @cached_property
     def context(self) -> TruthContext:
         """What quantities that derive from the truth need."""
-        survey = self.survey
-        r_v = survey.clusters.stars.middle_r_v
+        survey, r_v = self.survey, self.survey.clusters.stars.middle_r_v
         return TruthContext(survey.pc_per_arcsec, *present_mass_curve(survey), r_v)
 
     def __repr__(self) -> str:
@@ -165,9 +164,8 @@ class Simulator:
             fields = f"real star fields of {self.survey.galaxy.field.files}"
         return (
             f"<Simulator of {self.survey.name!r}: {self.survey.stamp_size} px stamps in "
-            f"{listed(self.survey.band_names)}; "
-            f"seed {self.base_seed}, {fields}, {'with' if self.nuisances else 'without'} "
-            f"nuisances, on {self.device}>"
+            f"{listed(self.survey.band_names)}; seed {self.base_seed}, {fields}, "
+            f"{'with' if self.nuisances else 'without'} nuisances, on {self.device}>"
         )
 
     def sample(self, n: int) -> Clusters:
@@ -403,25 +401,26 @@ class Simulator:
         torch.Size([2, 3, 64, 64])
         """
         check_type("clusters", clusters, (Clusters, Mapping), ("Clusters", "a mapping by name"))
-        given: set[str] = set()
         self._next_fields()
+        given: set[str] = set()
         if not isinstance(clusters, Clusters):
-            given = set(clusters) - {"x_offset", "y_offset"}
-            sizes = {int(np.prod(np.shape(values))) for values in clusters.values()} - {1}
-            if n is None:
-                n = sizes.pop() if len(sizes) == 1 else 1
-            check_number("the number of clusters", n, 1)
-            values = names_to_indices(clusters, self.survey)
-            clusters = self._sample_clusters(n).moved(values.get("distance_pc"), self.survey)
-            clusters = self.contaminants.place(
-                clusters, values.pop("contaminant", None), generator=self.generator
-            ).with_values(**values)
+            given, clusters = set(clusters), self.complete(clusters, n)
         validate_clusters(clusters, self.survey, self.tables.cluster)
         mocks = self._simulate(clusters, compute_truth=True)
-        told = {*clusters.parameters(), "tidal_radius"} - set(mocks.truth)
-        for name in sorted(given & told):
-            mocks.truth[name] = getattr(clusters, name)
+        told = {*clusters.parameters(), "tidal_radius"} - {*mocks.truth, "x_offset", "y_offset"}
+        mocks.truth.update({name: getattr(clusters, name) for name in sorted(given & told)})
         return mocks
+
+    def complete(self, given: Mapping[str, Any], n: int | None = None) -> Clusters:
+        """Draw from the survey what is not given of clusters; see `observe`."""
+        sizes = {int(np.prod(np.shape(values))) for values in given.values()} - {1}
+        n = (sizes.pop() if len(sizes) == 1 else 1) if n is None else n
+        check_number("the number of clusters", n, 1)
+        values = names_to_indices(given, self.survey)
+        clusters = self._sample_clusters(n).moved(values.get("distance_pc"), self.survey)
+        kind = values.pop("contaminant", None)
+        placed = self.contaminants.place(clusters, kind, generator=self.generator)
+        return placed.with_values(**values)
 
     def _simulate(self, clusters: Clusters, compute_truth: bool) -> Mocks:
         """Populate, lay on star fields, render and expose, a few stamps at a time."""
@@ -447,6 +446,8 @@ class Simulator:
         exposure_s: Tensor | None = None,
         *,
         foreground_a_v: Tensor | None = None,
+        nuisances: dict[str, Tensor] | None = None,
+        sky: Sky | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Lay light on random crops of star fields, render and expose it.
 
@@ -458,6 +459,8 @@ class Simulator:
             Of the clusters, and so of their fields; the latter where the survey has a range.
         exposure_s : Tensor, shape (n, band), optional
             Where the survey has a range.
+        nuisances, sky : optional
+            As from `draw_nuisances` and ``detector.draw_sky``; by default drawn.
 
         Returns
         -------
@@ -475,14 +478,13 @@ class Simulator:
         }
         if pool is not None and pool.before_psf:
             observed |= pool.add_to(grids, **given)
-        nuisances = self.draw_nuisances(len(grids))
+        nuisances = nuisances or self.draw_nuisances(len(grids))
         images = self.render(grids, **nuisances)
         if pool is not None and not pool.before_psf:
             background = torch.zeros_like(images)
             observed |= pool.add_to(background, **given)
-        sky = None
         if background is None:
-            sky = self.detector.draw_sky(len(images), generator=self.generator)
+            sky = sky or self.detector.draw_sky(len(images), generator=self.generator)
         observed |= observed_truth(
             self.survey,
             fwhm_px=self.renderer.widths(len(images), **nuisances),
@@ -494,7 +496,5 @@ class Simulator:
 
     def draw_nuisances(self, n: int) -> dict[str, Tensor]:
         """What the telescope does to each of n stamps, and band, for `render`."""
-        source, n_psfs = self.generator, self.renderer.n_psfs
-        return draw_nuisances(
-            self.survey, n, n_psfs=n_psfs, generator=source, imperfect=self.nuisances
-        )
+        how: Any = {"n_psfs": self.renderer.n_psfs, "imperfect": self.nuisances}
+        return draw_nuisances(self.survey, n, generator=self.generator, **how)

@@ -108,6 +108,7 @@ def test_holes_get_the_median_of_their_own_band(make_mosaic: MakeMosaic, image: 
     assert stamps.images[0, 1, 8, 24] == pytest.approx(15, abs=1)
     assert stamps.flags[0] == Flag.PARTLY_MISSING
     assert stamps.missing_fraction[0] == pytest.approx(30 / SIZE**2)
+    assert stamps.holes[0].sum(axis=(-2, -1)).max() == 30
 
 
 def test_one_band_missing_counts_as_missing(make_mosaic: MakeMosaic, image: np.ndarray) -> None:

@@ -35,12 +35,15 @@ class Stamps:
         median of the good ones of the same stamp and band; stamps without a value are NaN.
     missing : ndarray of float64, shape (N, band)
         Share of missing pixels; 1 off the image, NaN without a position.
+    holes : ndarray of bool, shape (N, B, size, size)
+        Which pixels are missing.
     flags : ndarray of uint16, shape (N,)
         Sums of `praesepe.flags.Flag`.
     """
 
     images: FloatImage
     missing: NDArray[np.float64]
+    holes: Mask
     flags: NDArray[np.uint16]
 
     def __repr__(self) -> str:
@@ -105,6 +108,7 @@ def extract_stamps(
     stamps = Stamps(
         np.empty((n, len(mosaic.bands), size, size), np.float32),
         np.full((n, len(mosaic.bands)), np.nan),
+        np.zeros((n, len(mosaic.bands), size, size), bool),
         np.zeros(n, np.uint16),
     )
     height, width = mosaic.shape
@@ -115,7 +119,7 @@ def extract_stamps(
     stamps.flags[~known] = Flag.BAD_COORDINATE
     stamps.flags[known & ~on_image] = Flag.OFF_IMAGE
     stamps.missing[known & ~on_image] = 1.0
-    stamps.images[~on_image] = np.nan
+    stamps.images[~on_image], stamps.holes[~on_image] = np.nan, True
     first_column, first_row = column - size // 2, row - size // 2
     within = (first_column >= 0) & (first_column + size <= width)
     within &= (first_row >= 0) & (first_row + size <= height)
@@ -124,11 +128,14 @@ def extract_stamps(
     for start in range(0, len(rows), _CHUNK):
         chosen = rows[start : start + _CHUNK]
         images = _cut(mosaic, first_row[chosen].astype(int), first_column[chosen].astype(int), size)
-        flags, missing = _fill(images, mosaic, fewest_bands or len(mosaic.bands))
+        flags, holes = _fill(images, mosaic, fewest_bands or len(mosaic.bands))
         flags |= _marked_saturated(mosaic, first_row[chosen], first_column[chosen], size)
         stamps.images[chosen] = images
         stamps.flags[chosen] |= flags
-        stamps.missing[chosen] = missing
+        some = holes.any(axis=(1, 2, 3))
+        stamps.holes[chosen[some]] = holes[some]
+        stamps.missing[chosen] = 0.0
+        stamps.missing[chosen[some]] = holes[some].mean(axis=(-1, -2))
         if (start + _CHUNK) % _STAMPS_HELD == 0 or start + _CHUNK >= len(rows):
             for band in mosaic.bands.values():  # else large files fill the memory page by page
                 if band.pixels.raw.nbytes > _LARGE_BYTES:
@@ -201,10 +208,8 @@ def _marked_saturated(
     return found
 
 
-def _fill(
-    images: FloatImage, mosaic: Mosaic, fewest_bands: int
-) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
-    """Scale to e-/s and fill what is missing, in place; return flags and missing fractions."""
+def _fill(images: FloatImage, mosaic: Mosaic, fewest_bands: int) -> tuple[NDArray[np.uint16], Mask]:
+    """Scale to e-/s and fill what is missing, in place; return flags and what was missing."""
     missing = np.empty(images.shape, bool)  # (n, B, y, x)
     saturated = np.zeros(len(images), bool)
     bands = list(mosaic.bands.values())
@@ -231,4 +236,4 @@ def _fill(
     for i, i_band in np.argwhere((share > 0) & there & enough[:, None]):
         stamp, holes = images[i, i_band], missing[i, i_band]
         stamp[holes] = np.median(stamp[~holes])
-    return flags.astype(np.uint16), share
+    return flags.astype(np.uint16), missing

@@ -111,6 +111,13 @@ class Detector:
         variance = (level + self.dark.flatten()) * exposure_s
         return (variance + self.read_noise.flatten() ** 2).sqrt() / exposure_s * self.smoothing
 
+    def exposure_for(self, noise: Tensor, sky: Tensor) -> Tensor:
+        """Exposure in which an empty pixel has some noise: the inverse of `noise_in`; s."""
+        square = (noise / self.smoothing) ** 2
+        rate = sky + self.dark.flatten()
+        root = (rate**2 + 4 * square * self.read_noise.flatten() ** 2).sqrt()
+        return (rate + root) / (2 * square)
+
     def draw_exposures(self, n: int, *, generator: torch.Generator) -> Tensor | None:
         """Draw the exposure of every stamp and band, s; None where the survey has one for all.
 

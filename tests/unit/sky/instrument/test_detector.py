@@ -99,6 +99,8 @@ def test_the_depth_of_a_stamp_is_its_noise(phat, generator):
     ratio = measured / detector.noise_in(exposure_s, sky.level)
     assert (ratio - 1).abs().max() < 0.03
     assert (measured / detector.noise - 1).abs().max() > 0.3
+    again = detector.exposure_for(detector.noise_in(exposure_s, sky.level), sky.level)
+    torch.testing.assert_close(again, exposure_s, rtol=1e-4, atol=0)
 
 
 def test_negative_light_is_no_error(phat, generator):
