@@ -29,6 +29,7 @@ CHEAP = (
     "survey init",
     "stars list",
     "predict phat",
+    "predict mine",
     "simulate phat --n 1000 ",
 )
 

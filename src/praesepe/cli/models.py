@@ -205,6 +205,12 @@ def predict(
         ),
     ] = None,
     twins: Twins,
+    magnitudes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AB|Vega", help="Add the posterior's magnitudes in every band of the model."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     machine: Machine,
@@ -233,6 +239,7 @@ def predict(
             known=known_values(known or ()),
             prior=priors(prior or ()),
             cluster_odds=cluster_odds,
+            magnitudes=magnitudes,
             seed=seed,
             **asdict(pixels),
             **images.reading(),

@@ -232,7 +232,7 @@ def empty_columns(n: int, infers: Sequence[str]) -> Columns:
 
 
 def append_columns(
-    table: Table, values: Mapping[str, NDArray[Any]], infers: Sequence[str]
+    table: Table, values: Mapping[str, NDArray[Any]], described: Mapping[str, Column]
 ) -> list[str]:
     """Append measured columns to a table, with units and descriptions, in place.
 
@@ -241,10 +241,10 @@ def append_columns(
     table : Table
         A catalog.
     values : mapping of str to ndarray
-        Columns that `output_columns` describes, NaN where there is no value. Where the catalog
-        has ``x`` or ``y`` of its own, the positions are called ``x_image`` and ``y_image``.
-    infers : sequence of str
-        What the model infers.
+        Columns, NaN where there is no value. Where the catalog has ``x`` or ``y`` of its own, the
+        positions are called ``x_image`` and ``y_image``.
+    described : mapping of str to Column
+        What they are.
 
     Returns
     -------
@@ -260,7 +260,6 @@ def append_columns(
         while new in table.colnames:
             new += "_in"
         table.rename_column(name, new)
-    described = output_columns(infers)
     for name, column in values.items():
         table[name] = _table_column(described[name], column)
     if not taken:

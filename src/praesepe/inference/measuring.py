@@ -13,7 +13,15 @@ from praesepe import quantities
 from praesepe.errors import check_number
 from praesepe.flags import Flag
 from praesepe.inference.classes import ClassOdds, class_values, redraw
-from praesepe.inference.columns import Columns, ModelContext, empty_columns, summarise
+from praesepe.inference.columns import (
+    Column,
+    Columns,
+    ModelContext,
+    empty_columns,
+    output_columns,
+    summarise,
+)
+from praesepe.inference.light import MeanLight
 from praesepe.inference.modes import SECOND_SHARE, axes_of, find_modes
 from praesepe.inference.priors import (
     Reweighting,
@@ -58,6 +66,8 @@ class Sampling:
         What the draws are weighted by, if by anything.
     odds : ClassOdds or None
         Of a cluster, where the model infers that.
+    light : MeanLight or None
+        What tells the clusters' magnitudes, where they are asked for.
     """
 
     infers: tuple[str, ...]
@@ -65,10 +75,21 @@ class Sampling:
     seed: int = 0
     weighting: Reweighting = field(default_factory=lambda: Reweighting(()))
     odds: ClassOdds | None = None
+    light: MeanLight | None = None
 
     def __post_init__(self) -> None:
         check_number("n_samples", self.n_samples, 1, MOST_DRAWS)
         check_seed(self.seed)
+
+    @property
+    def described(self) -> dict[str, Column]:
+        """The columns that a catalog gets, by name."""
+        return output_columns(self.infers) | (self.light.described if self.light else {})
+
+    def empty(self, n: int) -> Columns:
+        """These columns of `n` rows in which nothing has been measured yet; without positions."""
+        light = {} if self.light is None else self.light.described
+        return {name: np.full(n, np.nan) for name in light} | empty_columns(n, self.infers)
 
     def knowing(self, known: Mapping[str, tuple[NDArray[np.float64], float]]) -> Sampling:
         """The same where values of quantities are known, with errors; see `Reweighting`."""
@@ -102,7 +123,7 @@ def infer_block(
 ) -> MeasuredBlock:
     """Percentiles, flags and draws of stamps; `first` is the catalog's row of the first of them."""
     n, infers, weighting = len(stamps), sampling.infers, sampling.weighting
-    values = empty_columns(n, infers)
+    values = sampling.empty(n)
     values["missing_fraction"] = np.asarray(stamps.missing_fraction, dtype=np.float64)
     flags = np.asarray(stamps.flags, dtype=np.int32).copy()
     draws = np.full((n, sampling.n_samples, len(infers)), np.nan, dtype=np.float32)
@@ -119,6 +140,8 @@ def infer_block(
         draws[used], std[used] = equal.samples, equal.std
         context = ModelContext(model, told.distance_pc(first + used))
         summary = summarise(equal.samples, infers, context, equal.probabilities)
+        if sampling.light is not None:
+            summary |= sampling.light.columns(equal.samples, model, told, first + used)
         flags[used] = stamps.flags[used] | _posterior_flags(equal, model, priors)
         flags[used] |= np.where(beyond, Flag.OUT_OF_DOMAIN, 0)
         if axes_of(infers):
@@ -132,7 +155,7 @@ def infer_block(
             flags[used] |= np.where(counting(log_weights) < LEAST_COUNTING, Flag.FEW_DRAWS, 0)
             none = used[np.isneginf(log_mean_weight[used])]
             draws[none], std[none] = np.nan, np.nan
-            for name, empty in empty_columns(none.size, infers).items():
+            for name, empty in sampling.empty(none.size).items():
                 if name in summary:
                     values[name][none] = empty
     values["flags"] = flags

@@ -15,8 +15,9 @@ from praesepe.errors import InputError, PraesepeError, PraesepeWarning, unknown
 from praesepe.files import check_output
 from praesepe.images.inputs import Reading, split_reading
 from praesepe.inference.classes import make_odds
-from praesepe.inference.columns import ModelContext, append_columns, empty_columns
+from praesepe.inference.columns import ModelContext, append_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
+from praesepe.inference.light import make_light
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.priors import Prior, for_catalogs, make_reweighting
 from praesepe.inference.result import Result
@@ -57,6 +58,7 @@ def predict(
     known: Known | None = None,
     prior: Prior | None = None,
     cluster_odds: str | float | None = None,
+    magnitudes: Literal["AB", "Vega"] | None = None,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,
@@ -111,6 +113,10 @@ def predict(
         Of a model that tells clusters from what is none: odds of the one against the other before
         the stamp is seen, ``"1:1000"`` or 0.001; 1:1 by default. Those of the training are divided
         out.
+    magnitudes : {"AB", "Vega"}, optional
+        Whether the table tells the posterior's magnitudes of the whole cluster in every band of
+        the model, and in which system: of the mean light of stars of the age, mass and extinction
+        of each draw, behind all dust, at the distance that is told.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.
@@ -153,7 +159,8 @@ def predict(
     estimator = Estimator.load(model, device=device)
     weighting = make_reweighting(estimator, for_catalogs(estimator, prior or {}))
     odds = make_odds(estimator, cluster_odds)
-    sampling = Sampling(estimator.infers, n_samples, seed, weighting, odds)
+    light = make_light(estimator, magnitudes)
+    sampling = Sampling(estimator.infers, n_samples, seed, weighting, odds, light)
     mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
     refuse_copies(mosaic.bands)
     measured = None
@@ -199,6 +206,7 @@ def _made_by(
         prior=sampling.weighting.meta,
         **({"told": all_told} if all_told else {}),
         **({"cluster_odds": str(sampling.odds)} if sampling.odds else {}),
+        **({"magnitudes": sampling.light.system} if sampling.light else {}),
         **({"r_v": ModelContext(model).r_v} if "a_v" in sampling.infers else {}),
     )
 
@@ -211,7 +219,7 @@ def _table(
 ) -> tuple[Table, list[str]]:
     """The catalog with the measured columns and what they came from; which columns were renamed."""
     table = clusters.table.copy()
-    notes = append_columns(table, values, sampling.infers)
+    notes = append_columns(table, values, sampling.described)
     clash = {key for key in table.meta if str(key).lower() in made_by}  # FITS knows no case
     table.meta = {key: value for key, value in table.meta.items() if key not in clash}
     table.meta |= made_by
@@ -228,7 +236,7 @@ def _say_before(
     """Say what becomes of the catalog's columns, and refuse what the output cannot hold."""
     from praesepe.images.catalog.tables import check_fit
 
-    nothing = empty_columns(len(clusters), sampling.infers)
+    nothing = sampling.empty(len(clusters))
     nothing |= dict.fromkeys("xy", nothing["missing_fraction"])
     table, notes = _table(clusters, nothing, sampling, made_by)
     derived = {q.name for q in reported(sampling.infers)} - set(sampling.infers)
@@ -262,7 +270,7 @@ def _measured(
     from praesepe.images.mosaic.cutouts import iter_stamps
 
     n, infers = len(clusters), sampling.infers
-    values = empty_columns(n, infers)
+    values = sampling.empty(n)
     shown = mosaic.to_image(clusters.pixels_of or mosaic.pixel_band, *positions)
     for name, pixel in zip("xy", shown, strict=True):
         values[name] = np.where(np.isfinite(pixel), pixel + 1, np.nan)

@@ -92,9 +92,13 @@ class Told:
 
     def distance_pc(self, rows: NDArray[np.int_]) -> NDArray[np.float64] | None:
         """Distance that is told, of shape () or (n, 1) for rows of the catalog; None: it is not."""
-        if (value := self.values.get("log_distance")) is None:
-            return None
-        return np.asarray(10 ** (value[rows][:, None] if value.ndim else value))
+        value = self.of_rows("log_distance", rows)
+        return None if value is None else np.asarray(10**value)
+
+    def of_rows(self, name: str, rows: NDArray[np.int_]) -> NDArray[np.float64] | None:
+        """A condition of shape () or (n, 1) for rows of the catalog; None: it is not told."""
+        value = self.values.get(name)
+        return value if value is None or not value.ndim else value[rows][:, None]
 
     def beyond(self, conditions: Mapping[str, Any]) -> Any:
         """Which stamps, of these conditions, are told what no stamp of the training was; (n,)."""

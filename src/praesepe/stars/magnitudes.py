@@ -133,6 +133,33 @@ class StellarTable:
         per_star = imf_weights(self.initial_mass[age, metals], imf) @ flux
         return -2.5 * np.log10(per_star * mass / imf.mean_mass)
 
+    def mean_light(
+        self, a_v: np.ndarray, *, imf: InitialMassFunction = KROUPA2001, binaries: Binaries
+    ) -> np.ndarray:
+        """Absolute AB magnitudes of a solar mass of stars, as they were born.
+
+        Parameters
+        ----------
+        a_v : ndarray, shape (V,)
+            Extinctions of all stars, mag.
+        imf : InitialMassFunction
+            Of the primaries.
+        binaries : Binaries
+            Companions, which shine and weigh besides.
+
+        Returns
+        -------
+        ndarray, shape (A, V, B)
+            At the first metallicity of the table.
+        """
+        weights = np.stack([light_weights(mass, imf, binaries) for mass in self.initial_mass[:, 0]])
+        born = imf.mean_mass * (1 + binaries.fraction * binaries.mean_ratio)
+        light = [
+            np.einsum("an,anb->ab", weights, 10.0 ** (-0.4 * self.magnitudes(one)[:, 0]))
+            for one in a_v
+        ]
+        return -2.5 * np.log10(np.stack(light, 1) / born)
+
     def _nearest(self, log_age: float, metallicity: float) -> tuple[int, int]:
         low, high = self.log_age[0], self.log_age[-1]
         half = 0.5 * float(np.diff(self.log_age).max(initial=0.1)) + 1e-9
@@ -163,6 +190,31 @@ def imf_weights(initial_mass: np.ndarray, imf: InitialMassFunction) -> np.ndarra
     weights[1:] += half
     weights[:-1] += half
     return weights
+
+
+def light_weights(
+    initial_mass: np.ndarray, imf: InitialMassFunction, binaries: Binaries
+) -> np.ndarray:
+    """Stars, companions among them, per primary that each point of an isochrone stands for, (n,).
+
+    A companion between two points counts for both, by where it lies; brown dwarfs do not.
+    """
+    weights = imf_weights(initial_mass, imf)
+    if binaries.fraction == 0:
+        return weights
+    ratios = binaries.ppf((np.arange(MASS_RATIOS) + 0.5) / MASS_RATIOS)
+    place = np.interp(
+        initial_mass[:, None] * ratios, initial_mass, np.arange(len(initial_mass)), left=np.nan
+    )
+    shining = np.isfinite(place)
+    below = place[shining].astype(int).clip(max=len(initial_mass) - 2)
+    share = place[shining] - below
+    each = np.broadcast_to(weights[:, None] * binaries.fraction / MASS_RATIOS, place.shape)[shining]
+    return (
+        weights
+        + np.bincount(below, each * (1 - share), len(weights))
+        + np.bincount(below + 1, each * share, len(weights))
+    )
 
 
 def present_mass_fraction(
