@@ -106,6 +106,35 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """Options that say what is known of clusters, and what to expect, before looking."""
+
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE[:ERROR]",
+            help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1; distance_pc=785e3.",
+        ),
+    ] = None
+    prior: Priors = None
+    cluster_odds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLUSTERS:OTHERS",
+            help="How often to expect a cluster, before looking: 1:1000 in a scan; default: 1:1.",
+        ),
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The same, as the library takes it."""
+        return {
+            "known": known_values(self.known or ()),
+            "prior": priors(self.prior or ()),
+            "cluster_odds": self.cluster_odds,
+        }
+
+
+@dataclass(frozen=True)
 class PixelColumns:
     """Options that say what the columns of a catalog are."""
 

@@ -13,6 +13,7 @@ import typer
 from praesepe.cli.common import (
     Align,
     Catalog,
+    Expected,
     ImagePixels,
     Images,
     Machine,
@@ -29,7 +30,6 @@ from praesepe.cli.common import (
     Twins,
     Workers,
     command_line,
-    known_values,
     positive,
     priors,
     told_errors,
@@ -189,28 +189,14 @@ def predict(
     n_samples: Samples = 500,
     align: Align = False,
     no_check: NoCheck = False,
-    known: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE[:ERROR]",
-            help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1; distance_pc=785e3.",
-        ),
-    ] = None,
-    prior: Priors = None,
-    cluster_odds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLUSTERS:OTHERS",
-            help="How often to expect a cluster, before looking: 1:1000 in a scan; default: 1:1.",
-        ),
-    ] = None,
-    twins: Twins,
+    expected: Expected,
     magnitudes: Annotated[
         str | None,
         typer.Option(
             metavar="AB|Vega", help="Add the posterior's magnitudes in every band of the model."
         ),
     ] = None,
+    twins: Twins,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     machine: Machine,
@@ -236,9 +222,7 @@ def predict(
             n_samples=n_samples,
             align=align,
             check=not no_check,
-            known=known_values(known or ()),
-            prior=priors(prior or ()),
-            cluster_odds=cluster_odds,
+            **expected.arguments(),
             magnitudes=magnitudes,
             seed=seed,
             **asdict(pixels),
