@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from praesepe.stars.magnitudes import StellarTable
 
 Array = NDArray[np.float64]
-System = Literal["AB", "Vega"]
-
 SYSTEMS = ("AB", "Vega")
 
 A_V_STEP_MAG = 0.25
@@ -51,10 +49,10 @@ class MeanLight:
     a_v: Array
     magnitude: Array
     band_names: tuple[str, ...]
-    system: System = "AB"
+    system: str = "AB"
 
     @classmethod
-    def of(cls, survey: Survey, system: System = "AB") -> MeanLight:
+    def of(cls, survey: Survey, system: str = "AB") -> MeanLight:
         """That of a survey's clusters in its bands.
 
         Raises

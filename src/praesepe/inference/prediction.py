@@ -58,7 +58,7 @@ def predict(
     known: Known | None = None,
     prior: Prior | None = None,
     cluster_odds: str | float | None = None,
-    magnitudes: Literal["AB", "Vega"] | None = None,
+    magnitudes: str | None = None,
     device: str | None = None,
     keep: Literal["percentiles", "draws"] = "percentiles",
     progress: Progress | None = None,

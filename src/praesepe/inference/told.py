@@ -135,11 +135,16 @@ def survey_of(model: Estimator, images: Mapping[str, Any] | Mosaic) -> Survey:
     named = images if isinstance(images, Mapping) else images.bands
     bands = tuple(band for band in survey.bands if band.name in named)
     if len(bands) < FEWEST_BANDS:
+        fault = (
+            f"images in {listed(band.name for band in bands)} alone: one color at least is needed"
+        )
+        if not bands:
+            fault = f"images in {listed(named)}, which are no bands of model {model.name!r}"
         raise InputError(
-            f"images in {listed(band.name for band in bands)} alone: one color at least is needed",
+            fault,
             given=tuple(named),
             allowed=survey.band_names,
-            remedy=f"give images of two or more of the bands of model {model.name!r}",
+            remedy=f"give images of two or more of {listed(survey.band_names)}",
         )
     return survey.with_values(observation={"bands": bands})
 

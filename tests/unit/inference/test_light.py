@@ -73,7 +73,7 @@ def test_a_catalog_has_them(survey: Survey, light: MeanLight, noise: Any) -> Non
 
 def test_what_is_refused(survey: Survey) -> None:
     with pytest.raises(InputError, match="unknown system of magnitudes 'ST'"):
-        MeanLight.of(survey, "ST")  # type: ignore[arg-type]
+        MeanLight.of(survey, "ST")
     model = Estimator.untrained(survey, encoder="tiny")
     with pytest.raises(InputError, match="tells no magnitudes: a_v, foreground_a_v, log_distance"):
         make_light(model, "AB")
