@@ -42,13 +42,32 @@ def plot_colors(
 
 
 def plot_displacements(
-    ax: Axes, dx: NDArray[np.float64], dy: NDArray[np.float64], *, title: str
+    ax: Axes,
+    dx: NDArray[np.float64],
+    dy: NDArray[np.float64],
+    *,
+    title: str,
+    expected: tuple[float, float] = (0.0, 0.0),
+    allowed_px: float | None = None,
 ) -> Axes:
-    """Where the stars of a band lie against those of the reference band, pixels."""
+    """Where the stars of a band lie against those of the reference band, pixels.
+
+    Parameters
+    ----------
+    ax : Axes
+    dx, dy : ndarray, shape (star,)
+    title : str
+    expected : (float, float)
+        Where they should lie: a circle of radius `allowed_px`.
+    """
+    from matplotlib.patches import Circle
+
     ax.plot(dx, dy, ".", ms=2, color=BLUE, rasterized=True)
     ax.axhline(0, color=GREY, lw=0.8)
     ax.axvline(0, color=GREY, lw=0.8)
-    ax.plot(np.median(dx), np.median(dy), "+", ms=14, mew=2, color=ORANGE)
+    if allowed_px is not None:
+        ax.add_patch(Circle(expected, allowed_px, ec=INK, fc="none", lw=1.2, zorder=3))
+    ax.plot(np.median(dx), np.median(dy), "+", ms=14, mew=2, color=ORANGE, zorder=4)
     ax.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="x  [px]", ylabel="y  [px]", title=title)
     ax.set_aspect("equal")
     tidy(ax)
@@ -72,7 +91,9 @@ def plot_section(ax: Axes, image: NDArray[np.float32], noise: float, *, title: s
     from matplotlib import colormaps
 
     middle = np.nanmedian(image)
-    shown = np.arcsinh((image - middle) / (3 * max(noise, 1e-30)))
+    # Smoothed images have less noise than anybody can see.
+    spread = 0.5 * float(np.nanmedian(np.abs(image - middle)))
+    shown = np.arcsinh((image - middle) / (3 * max(noise, spread, 1e-30)))
     colors = colormaps["gray"].with_extremes(bad=ORANGE)
     ax.imshow(shown, origin="lower", cmap=colors, vmin=-1, vmax=4, interpolation="nearest")
     ax.set(xticks=[], yticks=[])

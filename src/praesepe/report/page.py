@@ -20,6 +20,7 @@ table { border-collapse: collapse; } th { text-align: left; }
 td, th { padding: 0.2em 0.8em 0.2em 0; vertical-align: top; border-bottom: 1px solid #e4e7ea; }
 .wrong { color: #b3261e; font-weight: 600; } .note { color: #2f6690; } .unknown { color: #8a6d00; }
 .fine { color: #3b7a4b; } img { max-width: 100%; } figure { margin: 1.5em 0; }
+tr:has(td.wrong) { background: #fdf0ef; }
 figcaption, .small { color: #5a5f66; font-size: 0.9em; }
 """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from scipy.ndimage import gaussian_filter, shift
+from scipy.ndimage import fourier_shift, gaussian_filter, shift
 
 import praesepe
 from praesepe.errors import InputError, PraesepeWarning
@@ -254,8 +254,9 @@ def test_a_turned_and_stretched_band_is_laid_on_another() -> None:
 
     def lists(image: np.ndarray) -> list:
         found = []
-        for y0, x0 in corners(image.shape, 4):
-            part = image[y0 : y0 + 512, x0 : x0 + 512]
+        places, (height, width) = corners(image.shape, 4)
+        for y0, x0 in places:
+            part = image[y0 : y0 + height, x0 : x0 + width]
             good = np.isfinite(part)
             stars = find_stars(np.where(good, part - block_background(part, good), 0), good)
             stars.x[:] += x0
@@ -286,6 +287,26 @@ def test_a_turned_and_stretched_band_is_laid_on_another() -> None:
     inside = (slice(10, -10), slice(10, -10))
     assert np.isfinite(laid[inside]).all()
     assert laid[inside].sum() == pytest.approx(images["F336W"][inside].sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(768, 512), (300, 5000), (513, 100)])
+def test_no_pixel_is_looked_at_twice(shape: tuple[int, int]) -> None:
+    places, (height, width) = corners(shape, 49)
+    seen = np.zeros(shape, int)
+    for y, x in places:
+        seen[y : y + height, x : x + width] += 1
+    assert seen.max() == 1
+    assert seen[0, 0] == seen[-1, -1] == 1
+
+
+def test_rings_around_shifted_stars_are_no_cosmic_rays() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.uniform(0, 300, (2, 60))
+    stars = starry(x, y, rng.uniform(5, 50, 60), 300, 0.6).astype(float)
+    image = np.fft.ifft2(fourier_shift(np.fft.fft2(stars), (0.3, 0))).real.astype(np.float32)
+    assert measure_plane(image, sharpest=0.2).spikes == 0
+    image[tuple(rng.integers(5, 295, (2, 20)))] += 5.0
+    assert measure_plane(image, sharpest=0.2).spikes >= 15
 
 
 def test_positions_to_one_side_of_the_light_are_told() -> None:

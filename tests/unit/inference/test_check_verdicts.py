@@ -1,40 +1,73 @@
-"""Verdicts that rest on two measurements."""
+"""Zero points that stars and noise tell together."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from praesepe.inference.check import verdicts
+from praesepe.inference.check import judge as judging
+from praesepe.inference.check import star_rows
+from praesepe.inference.check.colors import Offsets
 from praesepe.inference.check.rows import Row
+from praesepe.inference.check.verdicts import judged
+
+BANDS = [SimpleNamespace(name=name) for name in ("F336W", "F475W", "F814W")]
+EXPECTED = (0.0098, 0.0102)
+
+
+def rows_of(
+    monkeypatch: pytest.MonkeyPatch, offset: float, noise: float, *, sparse: bool = True
+) -> dict[str, Row]:
+    """Rows of zero points of an image that has an offset and a noise in F336W."""
+    monkeypatch.setattr(judging, "expected_noise", lambda *_: EXPECTED)
+    measured = {"F336W": noise, "F475W": 0.01, "F814W": 0.01}
+    judge: Any = SimpleNamespace(
+        mosaic=SimpleNamespace(
+            survey=SimpleNamespace(bands=BANDS),
+            band_names=tuple(measured),
+            reprojected=(),
+        ),
+        measured=SimpleNamespace(
+            bands={name: SimpleNamespace(noise=one) for name, one in measured.items()}, area_px=1
+        ),
+        reference=SimpleNamespace(scatter_mag=np.array([0.03, 0.015, 0.015])),
+        swapped=None,
+        is_sparse=sparse,
+        is_smoothed=lambda _: False,
+        declared=lambda *_: 0.0,
+        offsets=Offsets(np.array([offset, 0.0, 0.0]), 0.01, 0.0, 300),
+    )
+    return {row.band: row for row in star_rows.zero_points(judge)}
 
 
 @pytest.mark.parametrize(
-    ("noise", "offset", "verdict"),
+    ("offset", "noise", "verdict"),
     [
-        (0.0087, 0.12, "wrong"),  # both 0.15 mag too faint
-        (0.0115, -0.11, "wrong"),
-        (0.0087, -0.12, "unknown"),  # the stars say otherwise
-        (0.0141, -0.02, "unknown"),  # half the exposure: noise alone
-        (0.0087, 0.05, "unknown"),
+        (0.12, 0.0087, "wrong"),  # both 0.15 mag too faint
+        (-0.11, 0.0115, "wrong"),
+        (-0.12, 0.0087, "unknown"),  # the stars say otherwise
+        (-0.25, 0.0180, "unknown"),  # half the exposure: other stars, and other noise
+        (0.05, 0.0087, "unknown"),
+        (0.15, 0.0100, "unknown"),  # nothing wrong with the noise
+        (0.25, 0.0100, "wrong"),
+        (1.00, 0.0040, "wrong"),
     ],
 )
 def test_noise_confirms_a_zero_point_that_few_stars_leave_open(
-    monkeypatch: pytest.MonkeyPatch, noise: float, offset: float, verdict: str
+    monkeypatch: pytest.MonkeyPatch, offset: float, noise: float, verdict: str
 ) -> None:
-    monkeypatch.setattr(verdicts, "expected_noise", lambda *_: (0.0098, 0.0102))
-    survey = SimpleNamespace(band=lambda name: name)
-    judge: Any = SimpleNamespace(
-        mosaic=SimpleNamespace(survey=survey), measured=SimpleNamespace(area_px=1)
-    )
-    rows = [
-        Row("noise", "F475W", "", "", "wrong", "deeper", noise),
-        Row("zero point", "F475W", "", "", "unknown", "few stars", offset),
-        Row("zero point", "F814W", "", "", "unknown", "few stars", offset),  # its noise is fine
-    ]
-    found = {(r.item, r.band): r.verdict for r in verdicts.judged(judge, [lambda _: iter(rows)])}
-    assert found["zero point", "F475W"] == verdict
-    assert found["noise", "F475W"] == ("note" if verdict == "wrong" else "wrong")
-    assert found["zero point", "F814W"] == "unknown"
+    found = rows_of(monkeypatch, offset, noise)
+    assert found["F336W"].verdict == verdict
+    assert found["F475W"].verdict != "wrong"
+
+
+def test_the_noise_of_a_wrong_zero_point_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rows_of(monkeypatch, 0.15, 0.0087, sparse=False)
+    assert found["F336W"].verdict == "wrong"
+    judge: Any = SimpleNamespace(measured=SimpleNamespace(area_px=1))
+    noise = [Row("noise", band, "", "", "wrong") for band in ("F336W", "F475W")]
+    rows = judged(judge, [lambda _: iter(noise), lambda _: iter(found.values())])
+    assert [row.verdict for row in rows if row.item == "noise"] == ["note", "wrong"]

@@ -20,6 +20,9 @@ DARK_SHARE = 0.25
 
 LEAST_PIXELS = 2000
 
+ALONE_PX = 11
+"""Side of a box in which a cosmic ray is the brightest pixel."""
+
 _SHARP = (1.0, -2.0, 1.0)
 """Along both axes: smooth light does not pass, white noise does six-fold (Immerkaer 1996)."""
 
@@ -195,10 +198,13 @@ def _full(values: Image, noise: float) -> tuple[float, int]:
 
 
 def _spikes(residual: Image, good: NDArray[np.bool_], noise: float, sharpest: float) -> int:
-    """Peaks whose four neighbours are too faint for a star."""
+    """Peaks whose four neighbours are too faint for a star.
+
+    Beside brighter light nothing is counted: rings around stars after a shift have peaks as sharp.
+    """
     from scipy.ndimage import maximum_filter, minimum_filter
 
-    peak = (residual == maximum_filter(residual, 3)) & (residual > 12 * noise)
+    peak = (residual == maximum_filter(residual, ALONE_PX)) & (residual > 12 * noise)
     peak &= minimum_filter(good, 3)
     peak[0], peak[-1], peak[:, 0], peak[:, -1] = False, False, False, False
     y, x = np.nonzero(peak)

@@ -163,15 +163,14 @@ def _fit(
 
 
 def swapped_pair(
-    mags: Array, reference: Array, zero_points: Array, weights: Array | None = None
+    own: Offsets, mags: Array, reference: Array, zero_points: Array, weights: Array | None = None
 ) -> tuple[int, int] | None:
     """Two bands whose images, exchanged, make the stars those of the survey; None: none do.
 
     Exchanged images have other colors altogether. The right order needs offsets smaller by half,
     and explains the stars better. The magnitudes rest on the zero points, (band,), of the given
-    order.
+    order, whose offsets are the `own`.
     """
-    own = color_offsets(mags, reference, weights)
     best, pair = (float(np.abs(own.mag).max()), own.likelihood), None
     if best[0] < 0.2:
         return None

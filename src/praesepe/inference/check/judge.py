@@ -209,10 +209,12 @@ class Judge:
     @cached_property
     def swapped(self) -> tuple[str, str] | None:
         """Two bands whose images seem to be exchanged."""
-        if self.reference is None or self.mags is None or len(self.mags) < LEAST_STARS:
+        if self.reference is None or self.mags is None or self.offsets is None:
             return None
         zero_points = np.array([band.zero_point_ab for band in self.mosaic.survey.bands])
-        pair = swapped_pair(self.mags, self.reference.mags, zero_points, self.likeness)
+        pair = swapped_pair(
+            self.offsets, self.mags, self.reference.mags, zero_points, self.likeness
+        )
         names = self.mosaic.band_names
         return None if pair is None else (names[pair[0]], names[pair[1]])
 
@@ -261,3 +263,15 @@ def expected_noise(judge: Judge, band: Band) -> tuple[float, float]:
     stars_high = min(4 * stars, most + 0.2 * sky_high)
     low = noise(sky_low + min(0.25 * stars, stars_high), long)
     return filtered * low, filtered * noise(sky_high + stars_high, short)
+
+
+def noise_offset(judge: Judge, band: Band) -> tuple[float, float]:
+    """By how much a band seems too faint by its noise, mag: least and most; 0 where it is not told.
+
+    A zero point that is off scales stars and noise alike; another exposure changes noise alone.
+    """
+    noise = judge.measured.bands[band.name].noise
+    if band.name in judge.mosaic.reprojected or judge.is_smoothed(band) or not noise > 0:
+        return 0.0, 0.0
+    low, high = expected_noise(judge, band)
+    return -2.5 * math.log10(noise / low), -2.5 * math.log10(noise / high)

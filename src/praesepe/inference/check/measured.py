@@ -137,8 +137,8 @@ def measure_mosaic(
     planes: dict[str, list[Plane]] = {name: [] for name in mosaic.band_names}
     area = 0
     saturated, lacking = dict.fromkeys(planes, 0), dict.fromkeys(planes, 0.0)
-    places = corners(mosaic.shape, n)
-    for done, section in enumerate(read_sections(mosaic, places)):
+    places, shape = corners(mosaic.shape, n)
+    for done, section in enumerate(read_sections(mosaic, places, shape)):
         usable = bool((1 - section.missing >= LEAST_SEEN).all())
         area += section.images[0].size if usable else 0
         for k, name in enumerate(planes):

@@ -71,21 +71,29 @@ def on_own_grid(mosaic: Mosaic) -> Mosaic:
     return replace(mosaic, bands=bands, wcs=first.wcs, shape=shape, pixel_scale_arcsec=scale)
 
 
-def corners(shape: tuple[int, int], n: int, size: int = SIZE_PX) -> list[tuple[int, int]]:
-    """First pixels (y, x) of up to `n` squares, evenly spread from edge to edge."""
+def corners(
+    shape: tuple[int, int], n: int, size: int = SIZE_PX
+) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """First pixels (y, x) of up to `n` sections, evenly spread from edge to edge, and their shape.
+
+    Sections do not overlap, so that no star counts twice.
+    """
     per_side = max(1, int(n**0.5))
-    firsts = []
+    firsts, sides = [], []
     for length in shape:
         count = min(per_side, -(-length // size))
-        firsts.append(np.linspace(0, max(length - size, 0), count).astype(int).tolist())
-    return [(y, x) for y in firsts[0] for x in firsts[1]]
+        side = min(size, length // count)
+        firsts.append(np.linspace(0, length - side, count).astype(int).tolist())
+        sides.append(side)
+    return [(y, x) for y in firsts[0] for x in firsts[1]], (sides[0], sides[1])
 
 
-def read_sections(mosaic: Mosaic, places: list[tuple[int, int]]) -> Iterator[Section]:
+def read_sections(
+    mosaic: Mosaic, places: list[tuple[int, int]], shape: tuple[int, int]
+) -> Iterator[Section]:
     """Read sections of a mosaic one by one, so that memory does not grow."""
-    height, width = (min(SIZE_PX, length) for length in mosaic.shape)
     for y0, x0 in places:
-        images = np.empty((len(mosaic.bands), height, width), np.float32)
+        images = np.empty((len(mosaic.bands), *shape), np.float32)
         saturated: list[int] = []
         for plane, band in zip(images, mosaic.bands.values(), strict=True):
             band.pixels.read_into(plane, y0, x0)

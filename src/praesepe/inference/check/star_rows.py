@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.inference.check.colors import LEAST_STARS
-from praesepe.inference.check.judge import Judge
+from praesepe.inference.check.judge import Judge, noise_offset
 from praesepe.inference.check.measured import middle_of
 from praesepe.inference.check.profiles import INNER_PX, OUTER_PX
 from praesepe.inference.check.registration import Registration, shareable
@@ -23,14 +23,26 @@ SHIFT_PX = 0.15
 MANY_STARS = 100
 """Bright isolated stars of two bands from which some are shared, if both show the same sky."""
 
-OFFSET_MAG, SPARSE_MAG = 0.105, 0.12
+OFFSET_MAG, SPARSE_MAG = 0.105, 0.05
 """The same of a zero point, at least, and how much more in fields of few stars."""
 
-TOLD_MAG = 0.12
+OTHER_DEPTH = 0.5
+"""Offset that stars of images of another depth seem to have, over the difference in depth."""
+
+DOUBTED_MAG = 0.07
+"""Offset that may be none, or one of 0.15 mag: unknown, if the noise does not confirm it."""
+
+OFF_MAG, AGREE_MAG = 0.04, 0.05
+"""Offset by the noise that confirms one of the stars, and how well the two must agree."""
+
+TOLD_MAG = 0.15
 """Offset that must be told from none, or the zero point is unknown."""
 
 SIGMAS = 3.0
 """The same in standard deviations between star fields of the survey."""
+
+ERRORS = 1.5
+"""The same in standard errors."""
 
 ENERGY_SLACK = 0.05
 """The same of the encircled energy."""
@@ -281,24 +293,17 @@ def zero_points(judge: Judge) -> Iterator[Row]:
             )
         return
     said = np.array([judge.declared(name, "ZPOFFSET") for name in names])
-    slack = np.maximum(OFFSET_MAG, SIGMAS * judge.reference.scatter_mag) + 1.5 * found.error_mag
-    slack = slack + SPARSE_MAG * judge.is_sparse
+    by_noise = [noise_offset(judge, band) for band in judge.mosaic.survey.bands]
+    slack = _slack(judge, found.error_mag)
     off = left_over(found.mag - said, slack)
-    for name, value, own, most in zip(names, off, said, slack, strict=True):
-        advice = ""
-        verdict: Verdict = "fine"
-        if abs(value) <= most and most > TOLD_MAG:
-            verdict, advice = (
-                "unknown",
-                f"Offsets below {most:.2f} mag cannot be told by few stars.",
-            )
-        elif abs(value) > most:
-            verdict = "wrong"
-            fainter = "faint" if value > 0 else "bright"
-            advice = (
-                f"Too {fainter} by {abs(value):.2f} mag against the other bands: check PHOTFLAM "
-                "and PHOTPLAM, the zero point, or expect that much reddening."
-            )
+    # Images of another depth show other stars, whose colors are others.
+    depth = [
+        min(max(least - one, one - most, 0.0) for one in (value, 0.0))
+        for value, (least, most) in zip(off, by_noise, strict=True)
+    ]
+    slack = slack + OTHER_DEPTH * np.array(depth)
+    for name, value, own, most, noise in zip(names, off, said, slack, by_noise, strict=True):
+        verdict, advice = _of_offset(float(value), float(most), noise)
         yield Row(
             "zero point",
             name,
@@ -308,6 +313,30 @@ def zero_points(judge: Judge) -> Iterator[Row]:
             advice,
             float(value),
         )
+
+
+def _slack(judge: Judge, error_mag: float) -> Array:
+    """Offsets of bands that may be chance, mag, shape (band,)."""
+    assert judge.reference is not None
+    scatter = judge.reference.scatter_mag
+    slack = np.maximum(OFFSET_MAG, SIGMAS * scatter) + ERRORS * error_mag
+    sparse = SPARSE_MAG * scatter / max(float(scatter.max()), 1e-9)
+    return np.asarray(slack + sparse * judge.is_sparse)
+
+
+def _of_offset(value: float, most: float, by_noise: tuple[float, float]) -> tuple[Verdict, str]:
+    """Verdict on an offset of the stars, mag, and advice; the noise may confirm it."""
+    fainter = "faint" if value > 0 else "bright"
+    check = "check PHOTFLAM and PHOTPLAM, the zero point, or expect that much reddening."
+    if abs(value) > most:
+        return "wrong", f"Too {fainter} by {abs(value):.2f} mag against the other bands: {check}"
+    least, largest = by_noise
+    doubted, off = abs(value) > DOUBTED_MAG, least > OFF_MAG or largest < -OFF_MAG
+    if doubted and off and least - AGREE_MAG < value < largest + AGREE_MAG:
+        return "wrong", f"Too {fainter} by {abs(value):.2f} mag by stars and noise: {check}"
+    if doubted or most > TOLD_MAG:
+        return "unknown", f"Offsets below {most:.2f} mag cannot be told by these stars."
+    return "fine", ""
 
 
 def left_over(offsets: Array, slack: Array) -> Array:

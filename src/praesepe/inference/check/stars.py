@@ -14,7 +14,7 @@ NARROW_PX, WIDE_PX = 1.0, 2.0
 """Sigmas of the two Gaussians; the ratio of a star's peaks in them tells its width."""
 THRESHOLD = 4.5
 ISOLATED_PX = 7
-BLOCK_PX = 32
+BLOCK_PX, LEAST_IN_BLOCK = 32, 50
 
 
 def _nothing() -> Array:
@@ -66,33 +66,27 @@ def block_background(image: NDArray[np.float32], good: NDArray[np.bool_]) -> NDA
     """Median of blocks of 32 px without their bright half's tail, smooth in between."""
     from scipy.ndimage import map_coordinates
 
-    height, width = image.shape
-    ny, nx = max(1, height // BLOCK_PX), max(1, width // BLOCK_PX)
-    rows, columns = (
-        np.linspace(0, side, n + 1).astype(int) for side, n in ((height, ny), (width, nx))
-    )
+    (y, rows), (x, columns) = (_blocks(side) for side in image.shape)
+    parts = np.where(good, image, np.inf)[rows[:, None, :, None], columns[None, :, None, :]]
+    parts = parts.reshape(len(rows), len(columns), -1)
+    parts.sort(axis=-1)
+    count = np.isfinite(parts).sum(axis=-1)
+    level = np.take_along_axis(parts, (0.4 * np.maximum(count - 1, 0)).astype(int)[..., None], -1)
     whole = float(np.median(image[good])) if good.any() else 0.0
-    level = np.full((ny, nx), whole)
-    for i in range(ny):
-        for j in range(nx):
-            part = (slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1]))
-            values = image[part][good[part]]
-            if values.size > 50:
-                level[i, j] = np.quantile(values, 0.4)
-    y = (np.arange(height) + 0.5) * ny / height - 0.5
-    x = (np.arange(width) + 0.5) * nx / width - 0.5
-    along_y = map_coordinates(
-        level, np.broadcast_arrays(y[:, None], np.arange(nx)[None, :]), order=1, mode="nearest"
-    )
-    return np.asarray(
-        map_coordinates(
-            along_y,
-            np.broadcast_arrays(np.arange(height)[:, None], x[None, :]),
-            order=1,
-            mode="nearest",
-        ),
-        np.float32,
-    )
+    level = np.where(count > LEAST_IN_BLOCK, level[..., 0], whole)
+    for axis, places in enumerate((y, x)):
+        where: list[NDArray[Any]] = [np.arange(n) for n in level.shape]
+        where[axis] = places
+        level = map_coordinates(level, np.meshgrid(*where, indexing="ij"), order=1, mode="nearest")
+    return np.asarray(level, np.float32)
+
+
+def _blocks(side: int) -> tuple[Array, NDArray[np.int64]]:
+    """Places of pixels among the blocks along an axis, and the pixels of each block."""
+    n = max(1, side // BLOCK_PX)
+    width = -(-side // n)
+    first = np.linspace(0, side - width, n).astype(int)
+    return (np.arange(side) + 0.5) * n / side - 0.5, first[:, None] + np.arange(width)
 
 
 def find_stars(residual: NDArray[np.float32], good: NDArray[np.bool_]) -> StarList:
