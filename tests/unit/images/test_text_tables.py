@@ -464,3 +464,25 @@ def test_ipac(tmp_path: Path) -> None:
 def test_a_row_is_no_title(write: Write) -> None:
     with pytest.raises(InputError):
         read_table(write("a.csv", "7,10.5,41.25\nid,ra,dec\n1,10.5,41.25\n"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_many_rows_are_read_as_few_are(
+    write: Write, rng: np.random.Generator, separator: str
+) -> None:
+    """Plain rows are split all at once; a comment at the end has each split by itself."""
+    rows = [
+        [f"{i:05d}", f"{x:.7f}", f"{y:+.8e}", f" n {i} ", i % 7 * "3", "nan" if i % 9 else "-1.5"]
+        for i, (x, y) in enumerate(rng.uniform(1, 80, (900, 2)))
+    ]
+    text = "\n".join(separator.join(row) for row in [["id", "ra", "dec", "name", "n", "v"], *rows])
+    plain = Catalog.read(write("plain.csv", text)).table
+    commented = Catalog.read(write("commented.csv", text + "\n# end\n")).table
+    assert len(plain) == 900
+    for name in commented.colnames:
+        assert plain[name].dtype == commented[name].dtype
+        assert plain[name].format == commented[name].format
+        assert str(plain[name].tolist()) == str(commented[name].tolist())
+    for damaged in (f"{text}{separator}x", text.replace("n 700", '"n 700')):
+        with pytest.raises(InputError, match=r"line 901|quotation mark"):
+            Catalog.read(write("damaged.csv", damaged))

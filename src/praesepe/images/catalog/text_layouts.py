@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import re
 import warnings
+import zlib
+from pathlib import Path
 
-from praesepe.errors import InputError, PraesepeWarning, listed
+from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.images.catalog.column_names import (
     DEC_NAMES,
     RA_NAMES,
@@ -25,6 +28,29 @@ NO_ROW = re.compile(
 """Lines that spreadsheets, data bases and others put between: ``sep=;``, rules, ``(3 rows)``."""
 
 _RULE = re.compile(r"\s*-+([\t;|, ]\s*-+)+\s*")
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, whatever its encoding."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise unusable(path, f"is damaged or cut off: {error}", "fetch it again") from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    if b"\x00" in content:
+        raise unusable(path, "is not a text file", "give the catalog in one of the known formats")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        warnings.warn(
+            f"{path.name} is not in UTF-8; it is read as Windows-1252: look at its accents",
+            PraesepeWarning,
+            stacklevel=4,
+        )
+        return content.decode("cp1252", errors="replace")
 
 
 def simple_layout(lines: list[str], label: str) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
+import math
+import operator
 import re
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,7 +25,7 @@ from praesepe.images.catalog.column_names import (
     position_columns,
 )
 from praesepe.images.catalog.table_forms import warn_of_overflow
-from praesepe.images.catalog.text_layouts import NO_ROW, NUMBER, simple_layout
+from praesepe.images.catalog.text_layouts import NO_ROW, NUMBER, read_text, simple_layout
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -57,6 +57,9 @@ _TWO_ANGLES = re.compile(
     r"\d\d \d\d \d\d(\.\d*)? [+\-−]?\d\d \d\d \d\d(\.\d*)?"
     r"|\d{1,2} \d{1,2} \d{1,2}(\.\d*)? [+\-−]\d{1,2} \d{1,2} \d{1,2}(\.\d*)?"
 )
+_NO_ROW_STARTS = "s([=-+|"
+"""How lines begin that `NO_ROW` may fit."""
+
 _APOSTROPHES = re.compile(r"(?<!\S)'((?:[^'\\]|\\.)*)'(?!\S)")
 """A value between single quotation marks, in which a backslash stands before another, as STILTS
 writes texts with blanks."""
@@ -92,9 +95,10 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     from astropy.table import Table
     from astropy.units import Unit
 
-    lines = simple_layout(list(io.StringIO(_text(path), newline=None)), path.name)
+    lines = simple_layout(list(io.StringIO(read_text(path), newline=None)), path.name)
     separator = _separator(lines, path.name)
-    rows, comments = _split(lines, separator, path.name)
+    rest = _columns_of_rest(lines, separator, path.name)
+    rows, comments = _split(lines[:SAMPLE] if rest else lines, separator, path.name)
     first = rows[0][0]
     header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
     units = _units_below(rows) if header else None
@@ -105,6 +109,9 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     below = [comment for comment in comments if comment[0] > first]
     _warn_of_rows_in_comments(below, len(names), separator, path.name)
     texts = [[values[i] for _, values in rows] for i in range(len(names))]
+    del rows, lines
+    for column, more in zip(texts, rest, strict=bool(rest)):
+        column += more
     commas = separator != "," and not any(
         _DECIMAL_POINT.fullmatch(text) for column in texts for text in column
     )
@@ -120,29 +127,6 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     return table
 
 
-def _text(path: Path) -> str:
-    """The text of a file, whatever its encoding."""
-    content = path.read_bytes()
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise unusable(path, f"is damaged or cut off: {error}", "fetch it again") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    if b"\x00" in content:
-        raise unusable(path, "is not a text file", "give the catalog in one of the known formats")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        warnings.warn(
-            f"{path.name} is not in UTF-8; it is read as Windows-1252: look at its accents",
-            PraesepeWarning,
-            stacklevel=4,
-        )
-        return content.decode("cp1252", errors="replace")
-
-
 # Rows and their values
 
 
@@ -156,7 +140,7 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
         for line in lines:
             number += 1
             start = line.lstrip()[:1]
-            if begins and NO_ROW.fullmatch(line):
+            if begins and start in _NO_ROW_STARTS and NO_ROW.fullmatch(line):
                 continue
             if begins and start == "#":  # not inside of quotation marks
                 comments.append((number, line.strip()[1:]))
@@ -178,6 +162,31 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
             remedy="mend that line",
         ) from error
     return rows, comments
+
+
+def _columns_of_rest(lines: list[str], separator: str, label: str) -> list[list[str]]:
+    """Columns of all lines from `SAMPLE` on, where these are plain rows; else none.
+
+    A list for every row, as `_split` makes them, takes several times as long and as much memory.
+    """
+    rest = lines[SAMPLE:]
+    if len(rest) < SAMPLE or separator == " ":
+        return []
+    try:
+        rows = _split(lines[:SAMPLE], separator, label)[0]
+    except InputError:  # cut within quotation marks
+        return []
+    names = rows[0][1] if rows else [""]
+    text = "".join(rest).removesuffix("\n")
+    if (
+        not (_is_header(names) and names[-1])
+        or {line.count(separator) for line in rest} != {len(names) - 1}
+        or any(mark in text for mark in '"#')
+        or any(line.lstrip()[:1] in _NO_ROW_STARTS and NO_ROW.fullmatch(line) for line in rest)
+    ):
+        return []
+    values = text.replace("\n", separator).split(separator)
+    return [list(map(str.strip, values[i :: len(names)])) for i in range(len(names))]
 
 
 def _apart(line: str) -> str:
@@ -447,12 +456,14 @@ def _values(texts: list[str], *, whole: bool) -> tuple[np.ndarray | None, str | 
                 return np.array(integers, kind), None
     if whole or not any("." in text for text in texts):
         return None, None
+    if any(map(math.isnan, numbers)):
+        texts = [
+            text.lower() if math.isnan(number) else text
+            for number, text in zip(numbers, texts, strict=True)
+        ]
     for format_ in _formats(texts[0]):
         write: Callable[[float], str] = repr if format_ is None else format_.__mod__
-        if all(
-            write(number) == text or (number != number and text.lower() == "nan")
-            for number, text in zip(numbers, texts, strict=True)
-        ):
+        if all(map(operator.eq, map(write, numbers), texts)):
             return np.array(numbers), format_
     return None, None
 
