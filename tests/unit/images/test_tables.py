@@ -12,7 +12,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
-from astropy.time import Time
+from astropy.time import Time, TimeDelta
 
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.files import check_output
@@ -305,6 +305,18 @@ def test_times_of_parquet_are_text(tmp_path: Path, suffix: str) -> None:
     table["ns"] = table["ns"].filled("")
     back, _ = read_table(write_table(table, tmp_path / f"out{suffix}"))
     assert back["d"].tolist() == table["d"].tolist()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".fits", ".vot", ".parquet"])
+def test_durations_are_seconds(tmp_path: Path, suffix: str) -> None:
+    table, _ = read_table(Table({"t": np.array([1, 2, "NaT"], "m8[m]"), "n": [1, 2, 3]}))
+    back, _ = read_table(write_table(table, tmp_path / f"t{suffix}"))
+    assert back["t"][:2].tolist() == [60, 120]
+    assert back["t"].mask.tolist() == [False, False, True]
+    if suffix not in (".csv", ".parquet"):
+        table = Table({"t": TimeDelta([1.0, 2.0], format="sec")})
+        back, _ = read_table(write_table(table, tmp_path / f"u{suffix}"))
+        np.testing.assert_allclose(back["t"].to("s").value, [1, 2])
 
 
 def test_a_data_frame_is_a_table() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,17 @@ def test_single_quotation_marks_around_blanks(write: Write) -> None:
     )
     table = Catalog.read(write("stilts.txt", "# id ra dec name\n" + rows)).table
     assert table["name"].tolist() == ["AP 1", 'O\'Neil "x"', "it's", ""]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_fits_table_is_closed(write: Write) -> None:
+    buffer = io.BytesIO()
+    Table({"ra": RA, "dec": DEC}).write(buffer, format="fits")
+    number = b"NAXIS   =\xdf\xab\xbc\xf8x!\x0b7\x17&<\xd8\xe18\x15\xf4\xb1\xdb  0"
+    content = buffer.getvalue().replace(b"NAXIS   =                    0", number.ljust(30), 1)
+    with pytest.raises(InputError, match=r"a\.fits cannot be read as FITS"):
+        read_table(write("a.fits", content))
+    gc.collect()
 
 
 HEADER = "# Region file format: DS9 version 4.1\n"

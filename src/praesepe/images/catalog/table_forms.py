@@ -38,7 +38,8 @@ def read_fits(path: Path, extension: str | None) -> Table:
     from astropy.io import fits
     from astropy.table import MaskedColumn, Table
 
-    with fits.open(path, memmap=False, character_as_bytes=True) as hdus:
+    # a file that is opened here is closed whatever astropy makes of it
+    with path.open("rb") as file, fits.open(file, memmap=False, character_as_bytes=True) as hdus:
         tables = [
             i
             for i, hdu in enumerate(hdus)
@@ -185,7 +186,7 @@ def read_parquet(path: Path) -> Table:
         nulls = column.is_null().to_numpy()
         if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
             values = column.fill_null(pa.scalar(0).cast(column.type)).to_numpy()
-        elif pa.types.is_floating(column.type):
+        elif pa.types.is_floating(column.type) or pa.types.is_duration(column.type):
             values = column.to_numpy()
         elif pa.types.is_temporal(column.type):  # as text, which every format has
             values = column.to_numpy().astype(str).astype(object)
@@ -402,9 +403,12 @@ def _not_ascii(what: str) -> str:
 def _suit_votable(table: Table) -> None:
     """Unsigned integers as longer ones, which VOTable has; beyond 2^63 as text."""
     from astropy.coordinates import SkyCoord
+    from astropy.time import TimeDelta
 
     for name in table.colnames:
         column = table[name]
+        if isinstance(column, TimeDelta):
+            table.replace_column(name, column.to("s"))
         if isinstance(column, SkyCoord):
             _say(f"column {name!r} of sky positions is written as two or more columns {name}.…")
         if getattr(column, "dtype", None) is np.dtype(object) and not all(

@@ -175,18 +175,21 @@ def _parsed(
 
 
 def _plain_types(table: Table, label: str) -> Table:
-    """Make text of bytes, and of objects what they all are; None becomes masked."""
+    """Make text of bytes, seconds of durations, and of objects what they are; None is masked."""
     from astropy.table import Column, MaskedColumn
 
     for name in table.colnames:
         column = table[name]
-        if not isinstance(column, Column) or column.dtype.kind not in "SO":
+        if not isinstance(column, Column) or column.dtype.kind not in "SOm":
             continue
         given = np.ma.asarray(column)
         mask = np.ma.getmaskarray(given)
         values: np.ndarray | None
         if column.dtype.kind == "S":
             values = _decoded(given.filled(b""), name, label)
+        elif column.dtype.kind == "m":
+            values, mask = given.data / np.timedelta64(1, "s"), mask | np.isnat(given.data)
+            column.unit = "s"
         else:
             mask = mask | np.array([value is None for value in given.filled(None).tolist()])
             values = _of_one_type(given.filled(None), mask)
