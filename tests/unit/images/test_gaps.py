@@ -201,6 +201,24 @@ def test_gaps_with_little_noise(
     assert not missing[~ndimage.binary_dilation(inside, iterations=3)].any()
 
 
+@pytest.mark.parametrize("kind", ["dithered", "0.01", "0.15"])
+@pytest.mark.parametrize(("first", "width"), [(230, 2), (231, 2), (229, 5)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_narrow_gaps_with_little_noise(
+    mosaic: np.ndarray, rng: np.random.Generator, kind: str, first: int, width: int, turned: bool
+) -> None:
+    """Between two chips: too narrow for a box."""
+    gap = np.zeros(mosaic.shape, bool)
+    gap[:, first : first + width] = True
+    image = np.where(gap, quiet_fill(kind, mosaic, rng), mosaic).astype("f4")
+    if turned:
+        image, gap = image.T.copy(), gap.T
+    missing = Pixels(image, image.shape).find_gaps(image[200:264, 200:264]).missing
+    inside = gap[200:264, 200:264]
+    assert missing[inside].mean() > (0.6 if kind == "0.15" else 0.95)
+    assert not missing[~inside].any()
+
+
 @pytest.mark.parametrize(
     "kind", ["crowded", "correlated", "moiré", "depth", "deep", "stamp", "nebula"]
 )

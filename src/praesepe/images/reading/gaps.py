@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.images.reading.quiet import add_quiet, measure_quiet
+from praesepe.images.reading.quiet import add_quiet, add_strips, measure_quiet
 
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -251,6 +251,7 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
         _add_smooth(missing, saturated, windows, thirds, ask().smooth)
         if ask().quiet:
             add_quiet(missing, saturated, windows, thirds, ask().quiet)
+            add_strips(missing, saturated, windows, ask().quiet)
     holes = missing.any(axis=(-1, -2)) & ~missing.all(axis=(-1, -2))
     for i in np.flatnonzero(holes):
         saturated[i] |= _dark_cores(windows[i], missing[i])

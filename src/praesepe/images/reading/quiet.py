@@ -33,6 +33,10 @@ _BOX, _REACH, _SHARE, _ONE_WAY = 9, 7, 0.7, 0.9
 """Where this share of a box is quiet, in both directions or in one, its inner pixels are a gap."""
 
 
+_STRIP, _ALONG, _TOGETHER = 25, 0.85, 20_000
+"""Length of a strip, this share of which is quiet; and how many are looked at together."""
+
+
 def measure_quiet(blocks: FloatImage) -> tuple[float, Mask]:
     """Below which second differences are quiet, and the tiles of the blocks (n, y, x) that are.
 
@@ -117,6 +121,48 @@ def add_quiet(
     for window in np.unique(i[unknown]).tolist():
         gap = _quiet_boxes(windows[window], saturated[window], limit)
         missing[window] |= gap & ~saturated[window]
+
+
+def add_strips(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
+    """Mark strips of two rows or columns and 25 pixels in length that are mostly quiet along it.
+
+    Every second one is looked at first, at every third pixel.
+    """
+    for axis in (1, 2):
+        values, gap, core = (
+            one.swapaxes(1, 2) if axis == 2 else one for one in (windows, missing, saturated)
+        )
+        if values.shape[1] < _STRIP or values.shape[2] < 2:
+            continue
+        some = values[:, ::_LAG, ::2].copy()
+        with np.errstate(invalid="ignore", over="ignore"):
+            second = some[:, 2:] + some[:, :-2]
+            second -= 2 * some[:, 1:-1]
+            quiet = np.abs(second, out=second) <= limit
+        quiet &= ~gap[:, _LAG:-_LAG:_LAG, ::2][:, : quiet.shape[1]]
+        for shift in (1, 2, 3):  # of seven neighbors all
+            quiet = quiet[:, :-shift] & quiet[:, shift:]
+        found = np.flatnonzero(quiet)
+        for start in range(0, len(found), _TOGETHER):
+            corners = np.unravel_index(found[start : start + _TOGETHER], quiet.shape)
+            _mark_strips(values, gap, core, corners, limit)
+
+
+def _mark_strips(
+    values: FloatImage, gap: Mask, core: Mask, corners: tuple[NDArray[np.intp], ...], limit: float
+) -> None:
+    """Mark those of some strips that are quiet at most of their pixels."""
+    i, row, column = (at[:, None, None] for at in corners)
+    y, x = _LAG * row + np.arange(_STRIP)[:, None], 2 * column + np.arange(-1, 2)
+    at = i, y, np.clip(x, 0, values.shape[2] - 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        share = (_curvature(values[at], 1) <= limit).mean(axis=1)  # (n, 3)
+    share[x[:, 0] != at[2][:, 0]] = 0  # off the window
+    pairs = share[:, 1:] + share[:, :-1] > 2 * _ALONG
+    for left in np.flatnonzero(pairs.any(axis=0)).tolist():
+        kept = pairs[:, left]
+        strip = i[kept], y[kept], at[2][kept, :, left : left + 2]
+        gap[strip] |= ~core[strip]
 
 
 def _quiet_boxes(values: FloatImage, saturated: Mask, limit: float) -> Mask:
