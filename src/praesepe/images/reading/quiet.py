@@ -129,9 +129,8 @@ def add_strips(missing: Mask, saturated: Mask, windows: FloatImage, limit: float
     Every second one is looked at first, at every third pixel.
     """
     for axis in (1, 2):
-        values, gap, core = (
-            one.swapaxes(1, 2) if axis == 2 else one for one in (windows, missing, saturated)
-        )
+        values = np.moveaxis(windows, axis, 1)
+        gap, core = np.moveaxis(missing, axis, 1), np.moveaxis(saturated, axis, 1)
         if values.shape[1] < _STRIP or values.shape[2] < 2:
             continue
         some = values[:, ::_LAG, ::2].copy()
