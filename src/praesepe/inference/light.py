@@ -1,4 +1,4 @@
-"""Magnitudes of clusters of given age, mass and extinction: the mean light of their stars."""
+"""Magnitudes of clusters of given age, mass and extinction, with few stars or many."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from praesepe.survey import Survey, as_range
 from praesepe.survey.settings import middle
 
 if TYPE_CHECKING:
-    from praesepe.stars.magnitudes import StellarTable
+    from praesepe.stars.magnitudes import MeanLight, StellarTable
 
 Array = NDArray[np.float64]
 SYSTEMS = ("AB", "Vega")
 
 A_V_STEP_MAG = 0.25
 
+MOST_STARS = 1e12
+"""Of a group: more do not scatter, and no integer holds them."""
+
 NEEDED = ("log_age", "log_mass")
 
 
 @dataclass(frozen=True, eq=False)
-class MeanLight:
-    """Light of clusters whose stars are as many of each mass as the mass function says.
+class ClusterLight:
+    """Light of clusters of given age, mass and extinction.
 
-    Those of a cluster of a thousand solar masses scatter about it by some tenths of a magnitude.
     Stars alone: no gas, and one screen of dust. The stellar model is the survey's first, the
     metallicity the middle one, binaries are as many as in the middle of their range.
 
@@ -38,8 +40,8 @@ class MeanLight:
     ----------
     log_age, a_v : ndarray, shape (age,) and (extinction,)
         Of the grid.
-    magnitude : ndarray, shape (age, extinction, band)
-        Absolute magnitude of a solar mass of stars, as they were born.
+    mean : MeanLight
+        Of a solar mass of stars, as they were born, at absolute magnitudes.
     band_names : tuple of str
     system : str
         "AB" or "Vega".
@@ -47,12 +49,12 @@ class MeanLight:
 
     log_age: Array
     a_v: Array
-    magnitude: Array
+    mean: MeanLight
     band_names: tuple[str, ...]
     system: str = "AB"
 
     @classmethod
-    def of(cls, survey: Survey, system: str = "AB") -> MeanLight:
+    def of(cls, survey: Survey, system: str = "AB") -> ClusterLight:
         """That of a survey's clusters in its bands.
 
         Raises
@@ -74,26 +76,43 @@ class MeanLight:
         binaries = Binaries(
             middle(stars.binary_fraction), stars.binary_mass_ratio, stars.binary_mass_ratio_slope
         )
-        light = table.mean_light(a_v, imf=imf_from(stars.imf), binaries=binaries)
+        mean = table.mean_light(a_v, imf=imf_from(stars.imf), binaries=binaries)
         zero = [curve.vega_minus_ab if system == "Vega" else 0.0 for curve in curves]
-        return cls(table.log_age, a_v, light + zero, survey.band_names, system)
+        mean = mean._replace(magnitude=mean.magnitude + zero)
+        return cls(table.log_age, a_v, mean, survey.band_names, system)
 
     def __call__(
         self, log_age: ArrayLike, log_mass: ArrayLike, a_v: ArrayLike, distance_pc: ArrayLike
     ) -> Array:
-        """Magnitudes of clusters of these ages, masses and extinctions, (..., band).
+        """Magnitudes of the mean light of clusters of these parameters, (..., band).
 
         All have shapes that fit; what lies outside the grid is as its edge.
         """
         i, t = _between(self.log_age, log_age)
         j, u = _between(self.a_v, a_v)
-        low = self.magnitude[i, j] * (1 - t) + self.magnitude[i + 1, j] * t
-        high = self.magnitude[i, j + 1] * (1 - t) + self.magnitude[i + 1, j + 1] * t
+        grid = self.mean.magnitude
+        low = grid[i, j] * (1 - t) + grid[i + 1, j] * t
+        high = grid[i, j + 1] * (1 - t) + grid[i + 1, j + 1] * t
         farther = 5 * np.log10(np.asarray(distance_pc, float) / 10)
         return low * (1 - u) + high * u + (farther - 2.5 * np.asarray(log_mass, float))[..., None]
 
+    def scatter(self, log_age: Array, log_mass: Array, rng: np.random.Generator) -> Array:
+        """What clusters (n,) differ from the mean by, mag, (n, band): their stars are drawn.
+
+        Of each group of stars there are as many as a Poisson deviate says. Bands scatter together.
+        """
+        i = _nearest(self.log_age, log_age)
+        expected = self.mean.number[i] * 10 ** np.asarray(log_mass, float)[:, None]  # (n, group)
+        ratio = rng.poisson(np.minimum(expected, MOST_STARS)) / np.clip(expected, 1e-9, MOST_STARS)
+        return -2.5 * np.log10(np.maximum(np.einsum("nk,nkb->nb", ratio, self.mean.share[i]), 1e-6))
+
     def columns(
-        self, draws: NDArray[np.float32], model: Estimator, told: Told, rows: NDArray[np.intp]
+        self,
+        draws: NDArray[np.float32],
+        model: Estimator,
+        told: Told,
+        rows: NDArray[np.intp],
+        seed: int,
     ) -> dict[str, Array]:
         """Percentiles, by the names of `described`, of draws of a model's posteriors of rows."""
         survey, names = model.survey, model.infers
@@ -106,6 +125,8 @@ class MeanLight:
         distance = told.distance_pc(rows)
         far = survey.distance_pc if distance is None else distance
         magnitudes = self(age, mass, np.broadcast_to(dust, age.shape), far)
+        for k, row in enumerate(rows.tolist()):
+            magnitudes[k] += self.scatter(age[k], mass[k], np.random.default_rng((seed, row)))
         found = np.percentile(magnitudes, PERCENTILES, axis=1)  # (percentile, n, band)
         return dict(
             zip(self.described, found.transpose(2, 0, 1).reshape(-1, len(draws)), strict=True)
@@ -114,7 +135,7 @@ class MeanLight:
     @property
     def described(self) -> dict[str, Column]:
         """The columns of the table."""
-        about = f"{self.system} magnitude of the whole cluster, of the mean light of its stars"
+        about = f"{self.system} magnitude of the whole cluster, by its age, mass and dust"
         every = [
             Column(f"mag_{band}_p{p}", "mag", f"{about}; percentile {p} of the posterior", 3)
             for band in self.band_names
@@ -123,7 +144,7 @@ class MeanLight:
         return {column.name: column for column in every}
 
 
-def make_light(model: Estimator, system: str | None) -> MeanLight | None:
+def make_light(model: Estimator, system: str | None) -> ClusterLight | None:
     """What tells the magnitudes of a model's clusters; None where nobody asks.
 
     Raises
@@ -151,7 +172,7 @@ def make_light(model: Estimator, system: str | None) -> MeanLight | None:
         )
     from praesepe.sky.contents import without_missing_stars
 
-    return MeanLight.of(without_missing_stars(survey), system)
+    return ClusterLight.of(without_missing_stars(survey), system)
 
 
 def _table(survey: Survey) -> StellarTable:
@@ -174,6 +195,10 @@ def _table(survey: Survey) -> StellarTable:
         law=stars.extinction_law,
         grid=grid,
     )
+
+
+def _nearest(grid: Array, values: ArrayLike) -> NDArray[np.intp]:
+    return np.searchsorted((grid[1:] + grid[:-1]) / 2, np.asarray(values, float))
 
 
 def _between(grid: Array, values: ArrayLike) -> tuple[NDArray[np.intp], Array]:

@@ -21,7 +21,7 @@ from praesepe.inference.columns import (
     output_columns,
     summarise,
 )
-from praesepe.inference.light import MeanLight
+from praesepe.inference.light import ClusterLight
 from praesepe.inference.modes import SECOND_SHARE, axes_of, find_modes
 from praesepe.inference.priors import (
     Reweighting,
@@ -66,7 +66,7 @@ class Sampling:
         What the draws are weighted by, if by anything.
     odds : ClassOdds or None
         Of a cluster, where the model infers that.
-    light : MeanLight or None
+    light : ClusterLight or None
         What tells the clusters' magnitudes, where they are asked for.
     """
 
@@ -75,7 +75,7 @@ class Sampling:
     seed: int = 0
     weighting: Reweighting = field(default_factory=lambda: Reweighting(()))
     odds: ClassOdds | None = None
-    light: MeanLight | None = None
+    light: ClusterLight | None = None
 
     def __post_init__(self) -> None:
         check_number("n_samples", self.n_samples, 1, MOST_DRAWS)
@@ -141,7 +141,9 @@ def infer_block(
         context = ModelContext(model, told.distance_pc(first + used))
         summary = summarise(equal.samples, infers, context, equal.probabilities)
         if sampling.light is not None:
-            summary |= sampling.light.columns(equal.samples, model, told, first + used)
+            summary |= sampling.light.columns(
+                equal.samples, model, told, first + used, sampling.seed
+            )
         flags[used] = stamps.flags[used] | _posterior_flags(equal, model, priors)
         flags[used] |= np.where(beyond, Flag.OUT_OF_DOMAIN, 0)
         if axes_of(infers):

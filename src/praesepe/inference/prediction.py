@@ -115,8 +115,8 @@ def predict(
         out.
     magnitudes : {"AB", "Vega"}, optional
         Whether the table tells the posterior's magnitudes of the whole cluster in every band of
-        the model, and in which system: of the mean light of stars of the age, mass and extinction
-        of each draw, behind all dust, at the distance that is told.
+        the model, and in which system: of stars of the age, mass and extinction of each draw,
+        behind all dust, at the distance that is told.
     device : str, optional
         Where a model given by name runs: ``"cpu"`` (the default), ``"cuda"``. A loaded model stays
         where it is; another device is refused.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,24 @@ LEAST_PHOTONS = 1e-8
 
 MASS_RATIOS = 32
 """Mass ratios, of equal parts of the binaries, at which companions are looked up."""
+
+
+class MeanLight(NamedTuple):
+    """Light of a solar mass of stars, and how many stars make it.
+
+    Attributes
+    ----------
+    magnitude : ndarray, shape (A, V, B)
+        Absolute AB magnitudes by age and extinction.
+    number : ndarray, shape (A, group)
+        How many equal stars would scatter as those of each group do.
+    share : ndarray, shape (A, group, B)
+        Of each group, of the light of each band.
+    """
+
+    magnitude: np.ndarray
+    number: np.ndarray
+    share: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,9 +153,14 @@ class StellarTable:
         return -2.5 * np.log10(per_star * mass / imf.mean_mass)
 
     def mean_light(
-        self, a_v: np.ndarray, *, imf: InitialMassFunction = KROUPA2001, binaries: Binaries
-    ) -> np.ndarray:
-        """Absolute AB magnitudes of a solar mass of stars, as they were born.
+        self,
+        a_v: np.ndarray,
+        *,
+        imf: InitialMassFunction = KROUPA2001,
+        binaries: Binaries,
+        groups: int = 16,
+    ) -> MeanLight:
+        """Light of a solar mass of stars, as they were born, at the first metallicity of the table.
 
         Parameters
         ----------
@@ -146,19 +170,24 @@ class StellarTable:
             Of the primaries.
         binaries : Binaries
             Companions, which shine and weigh besides.
-
-        Returns
-        -------
-        ndarray, shape (A, V, B)
-            At the first metallicity of the table.
+        groups : int
+            Into how many groups of equal light, by their mass, the stars are divided.
         """
         weights = np.stack([light_weights(mass, imf, binaries) for mass in self.initial_mass[:, 0]])
-        born = imf.mean_mass * (1 + binaries.fraction * binaries.mean_ratio)
+        weights /= imf.mean_mass * (1 + binaries.fraction * binaries.mean_ratio)
         light = [
             np.einsum("an,anb->ab", weights, 10.0 ** (-0.4 * self.magnitudes(one)[:, 0]))
             for one in a_v
         ]
-        return -2.5 * np.log10(np.stack(light, 1) / born)
+        each = 10.0 ** (-0.4 * self.mag_ab[:, 0])
+        share = weights[..., None] * each
+        share /= share.sum(1, keepdims=True)  # of the light of each band, (A, N, B)
+        mean = share.mean(2)
+        group = ((np.cumsum(mean, 1) - mean / 2) * groups).astype(int).clip(0, groups - 1)
+        member = group[:, None, :] == np.arange(groups)[:, None]  # (A, group, N)
+        square = np.divide(mean**2, weights, out=np.zeros_like(mean), where=weights > 0)
+        number = (member @ mean[..., None]) ** 2 / np.maximum(member @ square[..., None], 1e-300)
+        return MeanLight(-2.5 * np.log10(np.stack(light, 1)), number[..., 0], member @ share)
 
     def _nearest(self, log_age: float, metallicity: float) -> tuple[int, int]:
         low, high = self.log_age[0], self.log_age[-1]

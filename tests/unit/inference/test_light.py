@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from praesepe.errors import InputError
-from praesepe.inference.light import MeanLight, make_light
+from praesepe.inference.light import ClusterLight, make_light
 from praesepe.inference.prediction import predict
 from praesepe.network.estimator import Estimator
 from praesepe.sky.simulator import Simulator
@@ -29,13 +29,19 @@ def survey() -> Survey:
 
 
 @pytest.fixture(scope="module")
-def light(survey: Survey) -> MeanLight:
-    return MeanLight.of(survey)
+def light(survey: Survey) -> ClusterLight:
+    return ClusterLight.of(survey)
 
 
-def test_magnitudes_are_those_of_simulated_clusters(survey: Survey, light: MeanLight) -> None:
+@pytest.fixture(scope="module")
+def simulator(survey: Survey) -> Simulator:
+    return Simulator(survey, seed=1, n_fields=0)
+
+
+def test_magnitudes_are_those_of_simulated_clusters(
+    survey: Survey, light: ClusterLight, simulator: Simulator
+) -> None:
     """Of a million solar masses, which scatter by 0.01 mag where massive stars shine."""
-    simulator = Simulator(survey, seed=1, n_fields=0)
     place = {"foreground_a_v": 0.2, "distance_pc": 8e5, "log_rh": -0.5, "log_mass": 6.0}
     for log_age, a_v in ((7.0, 0.0), (8.0, 0.85), (9.5, 0.4)):
         given = place | {"log_age": log_age, "a_v": a_v}
@@ -48,7 +54,24 @@ def test_magnitudes_are_those_of_simulated_clusters(survey: Survey, light: MeanL
     assert (np.diff(between) > 0).all()  # fading, between the ages of the table too
 
 
-def test_a_catalog_has_them(survey: Survey, light: MeanLight, noise: Any) -> None:
+@pytest.mark.parametrize("log_mass", [2.5, 3.5])
+def test_clusters_of_few_stars_scatter(
+    survey: Survey, light: ClusterLight, simulator: Simulator, log_mass: float
+) -> None:
+    """As simulated ones do: most are fainter than the mean, above all in the red."""
+    place = {"foreground_a_v": 0.2, "distance_pc": 8e5, "log_rh": -0.5, "a_v": 0.0}
+    given = place | {"log_age": 8.5, "log_mass": log_mass}
+    truth = simulator.observe(given, n=400).truth
+    mean = light(8.5, truth["log_mass"].numpy(), 0.2, 8e5)
+    seen = np.stack([truth[f"mag_{name}"].numpy() for name in survey.band_names], 1) - mean
+    drawn = light.scatter(np.full(4000, 8.5), np.full(4000, log_mass), np.random.default_rng(1))
+    for q in (16, 50, 84):
+        found, expected = (np.percentile(one, q, axis=0) for one in (drawn, seen))
+        np.testing.assert_allclose(found, expected, atol=0.12 if log_mass == 3.5 else 0.25)
+    assert (np.percentile(seen, 84, axis=0) - np.percentile(seen, 16, axis=0) > 0.15).all()
+
+
+def test_a_catalog_has_them(survey: Survey, light: ClusterLight, noise: Any) -> None:
     model = Estimator.untrained(
         survey, encoder="tiny", infers=INFERS, conditions=["foreground_a_v", "log_distance"]
     )
@@ -58,7 +81,9 @@ def test_a_catalog_has_them(survey: Survey, light: MeanLight, noise: Any) -> Non
     }  # fmt: skip
     result = predict(model, *noise, **settings, magnitudes="AB")
     age, mass, _, a_v = np.moveaxis(result.samples[1], 1, 0)
-    expected = np.percentile(light(age, mass, a_v + 0.1, 7.5e5), [16, 50, 84], axis=0)
+    drawn = light(age, mass, a_v + 0.1, 7.5e5)
+    drawn += light.scatter(age, mass, np.random.default_rng((0, 1)))
+    expected = np.percentile(drawn, [16, 50, 84], axis=0)
     for band, three in zip(survey.band_names, expected.T, strict=True):
         found = [result[f"mag_{band}_p{p}"][1] for p in (16, 50, 84)]
         np.testing.assert_allclose(found, three, atol=6e-4)
@@ -73,7 +98,7 @@ def test_a_catalog_has_them(survey: Survey, light: MeanLight, noise: Any) -> Non
 
 def test_what_is_refused(survey: Survey) -> None:
     with pytest.raises(InputError, match="unknown system of magnitudes 'ST'"):
-        MeanLight.of(survey, "ST")
+        ClusterLight.of(survey, "ST")
     model = Estimator.untrained(survey, encoder="tiny")
     with pytest.raises(InputError, match="tells no magnitudes: a_v, foreground_a_v, log_distance"):
         make_light(model, "AB")
