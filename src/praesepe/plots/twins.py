@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SIDE, LIGHT = 1.25, 1.45
 """Side of a stamp, inches, and width of the panel of its light in sides."""
 
+MOST_BESIDE = 4
+"""Names of bands that find room beside each other."""
+
 FAINTEST = 0.02
 """Least light that is shown, as a share of the median of all bands."""
 
@@ -80,7 +83,8 @@ def plot_twin_light(
     for values in magnitudes[1]:
         ax.plot(places, values, color=BLUE, alpha=0.35, lw=0.8, marker="o", ms=2.5, mew=0)
     ax.plot(places, magnitudes[0], color=ORANGE, ls="", marker="_", ms=11, mew=2.2)
-    ax.set_xticks(places, [band.name for band in bands])
+    turned: Any = {"rotation": 45, "ha": "right"} if len(bands) > MOST_BESIDE else {}
+    ax.set_xticks(places, [band.name for band in bands], rotation_mode="anchor", **turned)
     ax.set_xlim(-0.5, len(bands) - 0.5)
     ax.invert_yaxis()
     ax.yaxis.tick_right()
