@@ -1,0 +1,62 @@
+"""Train the release model `phat` of six bands: the recipe, and what goes into the package.
+
+    python tools/train_phat.py ISOCHRONES --out RUN --minutes 480 [--from MODEL] [--seed 1302]
+        [--stars sse parsec]
+
+The survey is `phat6` with the stars of PARSEC's isochrones beside the embedded ones, where
+ISOCHRONES is the folder with the files `fsps_parsec_isoc_z*.dat` of the FSPS repository. A run
+goes on from the weights of another (`--from`), so that runs add up, and from its own checkpoint
+where it was stopped. The weights are written with 16 bits to RUN/release, a model of which a
+commit can hold every copy. `--stars sse` leaves PARSEC out, for a test on its stars.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+import praesepe
+from praesepe.stars.store import import_isochrones
+
+FILES = {"parsec": "fsps_parsec_isoc_z*.dat"}
+
+
+def main() -> None:
+    """Train, and write the weights."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("isochrones", type=Path, help="folder of isochrones")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--from", dest="start", default="phat", help="the model to go on from")
+    parser.add_argument("--seed", type=int, default=1302)
+    parser.add_argument("--stars", nargs="+", default=["sse", "parsec"])
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    options.out.mkdir(parents=True, exist_ok=True)
+    os.environ["PRAESEPE_DATA"] = str(options.out / "data")  # not into the user's own models
+    for name in set(options.stars) & set(FILES):
+        files = sorted(options.isochrones.glob(FILES[name]))
+        import_isochrones(files, name=name, overwrite=True)
+    survey = praesepe.load_survey("phat6").with_values(
+        clusters={"stars": {"isochrones": tuple(options.stars)}}
+    )
+    run = options.out / "run"
+    training = praesepe.train(
+        survey,
+        out=run,
+        initial=options.start,
+        minutes=options.minutes,
+        seed=options.seed,
+        valid_size=1024,
+        freeze_bn_after=0.5,
+        resume=(run / "checkpoint.safetensors").is_file(),
+        name="phat6",
+        report=lambda line: print(line, flush=True),
+    )
+    training.model.save(options.out / "release", overwrite=True, float16=True)
+
+
+if __name__ == "__main__":
+    main()
