@@ -26,6 +26,10 @@ class Flag(IntFlag):
     SATURATED = 128
     FEW_DRAWS = 256
     SECOND_MODE = 512
+    ODD_PHOTOMETRY = 1024
+    ODD_SHAPE = 2048
+    ODD_REGISTRATION = 4096
+    ODD_NOISE = 8192
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,7 +62,22 @@ _DESCRIPTIONS = {
         "a second age, or age and extinction, holds more than 15 % of the posterior: percentiles "
         "do not show it, see the columns of the modes"
     ),
+    Flag.ODD_PHOTOMETRY: (
+        "no cluster like the answer has this light in every band: bands swapped, or wrong units or "
+        "zero points"
+    ),
+    Flag.ODD_SHAPE: "too smooth or too resolved: a wider PSF, or another distance, than was told",
+    Flag.ODD_REGISTRATION: "the bands do not lie on each other",
+    Flag.ODD_NOISE: "noise without stars in some band, no noise at all, or cosmic rays",
 }
+
+ODD = {
+    "photometry": Flag.ODD_PHOTOMETRY,
+    "shape": Flag.ODD_SHAPE,
+    "registration": Flag.ODD_REGISTRATION,
+    "noise": Flag.ODD_NOISE,
+}
+"""What each kind of doubt about a stamp is called; `OUT_OF_DOMAIN` stands beside it."""
 
 NO_VALUE = Flag.OFF_IMAGE | Flag.MISSING | Flag.BAD_COORDINATE
 """Where one of these is set, nothing was measured."""

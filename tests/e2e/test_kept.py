@@ -128,6 +128,10 @@ def test_flags() -> None:
         "SATURATED": 128,
         "FEW_DRAWS": 256,
         "SECOND_MODE": 512,
+        "ODD_PHOTOMETRY": 1024,
+        "ODD_SHAPE": 2048,
+        "ODD_REGISTRATION": 4096,
+        "ODD_NOISE": 8192,
     }
 
 

@@ -17,6 +17,10 @@ def test_the_bits_are_those_of_every_table_written_so_far() -> None:
         "SATURATED": 128,
         "FEW_DRAWS": 256,
         "SECOND_MODE": 512,
+        "ODD_PHOTOMETRY": 1024,
+        "ODD_SHAPE": 2048,
+        "ODD_REGISTRATION": 4096,
+        "ODD_NOISE": 8192,
     }
     assert NO_VALUE == 1 + 2 + 8
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
 from praesepe.errors import check_number
-from praesepe.flags import Flag
+from praesepe.flags import ODD, Flag
 from praesepe.inference.classes import ClassOdds, class_values, redraw
 from praesepe.inference.columns import (
     Column,
@@ -230,4 +230,6 @@ def _posterior_flags(
     strange = np.asarray(posterior.out_of_domain) > 1
     flags = np.where(edge, int(Flag.AT_PRIOR_EDGE), 0)
     flags |= np.where(strange, int(Flag.OUT_OF_DOMAIN), 0)
+    for kind, doubt in posterior.doubts.items():
+        flags |= np.where(doubt > 1, int(ODD.get(kind, 0)), 0)
     return flags.astype(np.int32)

@@ -85,20 +85,24 @@ class ConditionEmbedding(nn.Module):
         self.register_buffer("width", spread, persistent=False)
         optional = torch.tensor([KINDS[name].optional for name in names])
         self.register_buffer("optional", optional, persistent=False)
-        n_values = len(names) + int(optional.sum())
+        self.n_inputs = len(names) + int(optional.sum())
         self.layers = nn.Sequential(
-            nn.Linear(n_values, EMBEDDED), nn.ReLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.ReLU()
+            nn.Linear(self.n_inputs, EMBEDDED), nn.ReLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.ReLU()
         )
         self.features = EMBEDDED
 
     def forward(self, conditions: Tensor) -> Tensor:
-        """Map conditions (n, value), in the order of `sizes`, to features (n, feature).
+        """Map conditions (n, value), in the order of `sizes`, to features (n, feature)."""
+        return self.layers(self.inputs(conditions))
 
-        Of each that may be unknown the layers see the value, or 0, and whether it is known.
+    def inputs(self, conditions: Tensor) -> Tensor:
+        """What the layers see, (n, `n_inputs`).
+
+        Of each that may be unknown it is the value, or 0, and whether it is known.
         """
         values = ((conditions - self.center) / self.width).nan_to_num()
         known = (~conditions[:, self.optional].isnan()).to(values)
-        return self.layers(torch.cat((values, known), 1))
+        return torch.cat((values, known), 1)
 
     def present(self, conditions: Tensor) -> Tensor | None:
         """Which bands there are, (n, band, 1, 1); None where that is no condition."""

@@ -20,6 +20,7 @@ from praesepe.device import usable_device
 from praesepe.errors import InputError, already_exists, check_number, check_type, unknown, unusable
 from praesepe.files import as_path, refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
+from praesepe.network.critic import ANSWER_DRAWS, Critic, judges_of
 from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.base import Sampler
 from praesepe.network.heads.flow_inverse import DRAWS_AT_ONCE
@@ -60,6 +61,8 @@ class Estimator:
     ----------
     domain : FeatureDomain or None
         Where the features of the training's stamps lie; None before it is learnt or loaded.
+    critic : Critic or None
+        What tells faulty stamps; None before it is learnt or loaded.
     """
 
     def __init__(self, card: ModelCard, survey: Survey, net: ClusterNet) -> None:
@@ -67,6 +70,7 @@ class Estimator:
         self.survey = survey
         self.net = net.eval()
         self.domain: FeatureDomain | None = None
+        self.critic: Critic | None = None
 
     def __repr__(self) -> str:
         size = self.survey.stamp_size
@@ -181,6 +185,8 @@ class Estimator:
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device, and return this estimator."""
         self.net.to(usable_device(device))
+        if self.critic is not None:
+            self.critic.to(self.device)
         return self
 
     def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
@@ -258,27 +264,56 @@ class Estimator:
         context = torch.empty((len(x), net.features), device=self.device)
         draws = torch.empty((len(x), n_samples, len(self.infers)))
         score = torch.full((len(x),), torch.nan)
+        doubts: list[Tensor] = []
         probabilities: dict[str, list[Tensor]] = {}
         for start in range(0, len(x), size):
             part = slice(start, min(start + size, len(x)))
             n = part.stop - part.start
             beside = None if known is None else self._padded(known[part])
-            features = net.context(self._padded(x[part]), beside)
+            images = self._padded(x[part])
+            features = net.context(images, beside)
+            enough = n_samples if self.critic is None else max(n_samples, ANSWER_DRAWS)
             noise = base_noise(
-                head.noise, seed=seed, rows=numbers[part], n_samples=n_samples, size=head.noise_size
+                head.noise, seed=seed, rows=numbers[part], n_samples=enough, size=head.noise_size
             )
-            drawn = self._drawn(sampler, features, noise)
+            drawn = self._drawn(sampler, features, noise[:, :n_samples])
             draws[part] = net.labels.inverse(drawn)[:n].cpu()
             context[part] = features[:n]
             if self.domain is not None:
                 score[part] = self.domain.score(features)[:n].cpu()
+            if self.critic is not None:
+                answer = drawn if enough == n_samples else self._drawn(sampler, features, noise)
+                evidence = self.critic.evidence(net, images, answer, beside)
+                doubts.append(self.critic.scores(evidence)[:n].cpu())
             for name, values in head.probabilities(features).items():
                 probabilities.setdefault(name, []).append(values[:n].cpu())
             if progress is not None:
                 progress(part.stop)
         exact = {name: torch.cat(parts).numpy() for name, parts in probabilities.items()}
         log_prob = partial(self._log_prob, context)
-        return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact)
+        kinds = () if self.critic is None or not doubts else self.critic.kinds
+        odd = dict(zip(kinds, torch.cat(doubts).T.numpy() if kinds else (), strict=True))
+        return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact, doubts=odd)
+
+    @torch.inference_mode()
+    def evidence(self, stamps: Tensor, conditions: Tensor | None, critic: Critic) -> Tensor:
+        """What a critic judges of stamps (n, band, y, x) and conditions (n, value)."""
+        net, head = self.net.for_inference(), self.net.head
+        sampler, parts = head.sampler(), []
+        for start in range(0, len(stamps), self._batch):
+            some = stamps[start : start + self._batch]
+            told = None if conditions is None else conditions[start : start + self._batch]
+            images, beside = self._padded(some), None if told is None else self._padded(told)
+            noise = base_noise(
+                head.noise,
+                seed=0,
+                rows=range(start, start + len(some)),
+                n_samples=ANSWER_DRAWS,
+                size=head.noise_size,
+            )
+            drawn = self._drawn(sampler, net.context(images, beside), noise)
+            parts.append(critic.evidence(net, images, drawn, beside)[: len(some)])
+        return torch.cat(parts)
 
     def _drawn(self, sampler: Sampler, features: Tensor, noise: Tensor) -> Tensor:
         """Draws; rows of which each fills the processor's cache, one by one and without padding."""
@@ -380,12 +415,17 @@ class Estimator:
             prefix = self.card.out_of_domain.tensors
             tensors |= {f"{prefix}.{k}": v.cpu() for k, v in vars(self.domain).items()}
         blob = save({key: value.contiguous() for key, value in tensors.items()})
+        version = digest(blob)  # of the weights alone
+        if self.critic is not None and self.card.critic is not None:
+            prefix, state = self.card.critic.tensors, self.critic.state_dict()
+            tensors |= {f"{prefix}.{k}": v.cpu().contiguous() for k, v in state.items()}
+            blob = save({key: value.contiguous() for key, value in tensors.items()})
         if float16:  # the memory agrees with the file, whose version it has from now on
             with torch.no_grad():
                 for key, weight in self.net.named_parameters():
                     weight.copy_(tensors[key])
         stored = "float16" if float16 else "float32"
-        self.describe(version=digest(blob), weights=stored, checksum="")
+        self.describe(version=version, weights=stored, checksum="")
         write_model(path, blob, self.card.model_dump(mode="json", exclude={"checksum"}))
         return path
 
@@ -445,15 +485,8 @@ class Estimator:
         card = parse_card(content, source=source)
         survey = parse_survey(card.survey, source=f"{source}/model.json")
         estimator = cls(card, survey, _make_net(card, survey))
-        if card.out_of_domain is not None:
-            prefix = f"{card.out_of_domain.tensors}."
-            keys = [key for key in tensors if key.startswith(prefix)]
-            domain = {key.removeprefix(prefix): tensors.pop(key) for key in keys}
-            try:
-                estimator.domain = FeatureDomain(**domain)
-            except TypeError as error:
-                fault = "lacks what tells stamps unlike its training's"
-                raise unusable(source, fault, "copy it again") from error
+        judges = judges_of(card, tensors, estimator.net, survey, source=source)
+        estimator.domain, estimator.critic = judges
         try:
             estimator.net.load_state_dict(tensors)
         except RuntimeError as error:

@@ -24,9 +24,14 @@ class Posterior:
     names : tuple of str
         What the last axis holds.
     out_of_domain : ndarray, shape (n,)
-        How unlike the training's stamps each stamp looks to the network: the Mahalanobis distance
-        of its features over the distance that 99.9 % of training stamps stay below. Above 1 the
-        posterior should not be trusted. NaN where the model does not know its training's stamps.
+        How unlike the training's stamps each stamp is. Above 1 the posterior should not be
+        trusted: the largest of the Mahalanobis distance of its features over the distance that
+        99.9 % of training stamps stay below, and of `doubts`. NaN where the model does not know
+        its training's stamps.
+    doubts : dict of str to ndarray, each of shape (n,)
+        For each kind of fault (``"photometry"``, ``"shape"``, ``"registration"``, ``"noise"``) the
+        odds that the stamp has it, over odds that hardly any good stamp exceeds. Empty where the
+        model was not taught faults.
     probabilities : dict of str to ndarray, each of shape (n, category)
         Probability of every category of each categorical quantity, without sampling noise.
     weights : ndarray of float32, shape (n, n_samples), or None
@@ -41,10 +46,12 @@ class Posterior:
         names: Sequence[str] = DEFAULT_INFERRED,
         probabilities: Mapping[str, NDArray[np.float32]] | None = None,
         weights: ArrayLike | None = None,
+        doubts: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         self.samples = samples
         self.names = tuple(names)
-        self.out_of_domain = out_of_domain
+        self.doubts = dict(doubts or {})
+        self.out_of_domain = np.fmax.reduce([out_of_domain, *self.doubts.values()])
         self.probabilities = dict(probabilities or {})
         self._log_prob = log_prob
         self.weights = None if weights is None else _normalised(weights, samples.shape[:2])
@@ -62,7 +69,12 @@ class Posterior:
         Probabilities of categories are those of the weighted draws; `log_prob` stays what it is.
         """
         return Posterior(
-            self.samples, self.out_of_domain, self._log_prob, self.names, weights=weights
+            self.samples,
+            self.out_of_domain,
+            self._log_prob,
+            self.names,
+            weights=weights,
+            doubts=self.doubts,
         )
 
     def unweighted(self, n_samples: int) -> Posterior:
@@ -77,7 +89,9 @@ class Posterior:
         sums = np.cumsum(self.weights, axis=1, dtype=np.float64)
         found = np.stack([np.searchsorted(one, levels * one[-1]) for one in sums])
         draws = self.samples[np.arange(len(found))[:, None], found]
-        return Posterior(draws, self.out_of_domain, self._log_prob, self.names)
+        return Posterior(
+            draws, self.out_of_domain, self._log_prob, self.names, doubts=self.doubts
+        )
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

@@ -79,6 +79,13 @@ class OutOfDomain(Entry):
     quantile: float = 0.999
 
 
+class CriticEntry(Entry):
+    """What tells faulty stamps: tensors beside the weights, and the kinds of fault, in order."""
+
+    tensors: str = "critic"
+    kinds: tuple[str, ...]
+
+
 class TrainingRun(Entry):
     """One run of a training; the first starts from random weights."""
 
@@ -141,6 +148,7 @@ class ModelCard(Entry):
     hashes: Hashes = Hashes()
     present_mass: MassCurve | None = None
     out_of_domain: OutOfDomain | None = None
+    critic: CriticEntry | None = None
     runs: tuple[TrainingRun, ...] = ()
     checksum: str = ""
 

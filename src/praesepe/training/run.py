@@ -32,6 +32,7 @@ from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey
 from praesepe.training.checkpoint import check_same_run, read_checkpoint, write_checkpoint
 from praesepe.training.config import TrainingSettings
+from praesepe.training.critic import learn_critic
 from praesepe.training.initial import goes_on, network_of, start_network
 from praesepe.training.labelled import Labelled
 from praesepe.training.learned import relative_errors
@@ -339,6 +340,8 @@ class Run:
             with torch.inference_mode():
                 context = _context(model.net, self.source.everything)
         model.learn_domain(context.clone())
+        if isinstance(self.source, SimulatedSource):
+            learn_critic(model, self.source.simulator, seed=self.settings.seed)
         return model.describe(
             present_mass=self._present_mass(), runs=[*self.estimator.card.runs, self._record()]
         )

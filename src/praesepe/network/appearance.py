@@ -1,0 +1,242 @@
+"""What a stamp shows, in numbers that need no network: light, noise, sharpness, agreement of bands.
+
+They are what `praesepe.network.critic` judges beside the network's answer.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from praesepe.network.transform import background_of
+from praesepe.survey import Survey
+
+RINGS_PX = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0)
+"""Radii around the middle between which light is measured."""
+
+FREQUENCIES = (0.03, 0.08, 0.13, 0.19, 0.26, 0.36, 0.5)
+"""Cycles per pixel between which the power is measured."""
+
+LAGS_PX = torch.arange(-3, 3.1, 0.5)
+"""Shifts of one band against another that are tried, along each axis."""
+
+REGISTERED_PX, APART_PX = 0.75, 0.95
+"""Bands agree best at a shift below the first of these, or else at one above the second."""
+
+MARGIN = 4
+"""Pixels at each edge that the filters leave out."""
+
+INNER_PX = 8.0
+"""Radius inside which peaks are those of the cluster."""
+
+UNIFORM_QUARTILE, DIFFERENCE = 0.3186, 1.5**0.5
+"""Of a normal distribution's absolute values, and the noise of a pixel minus the mean of two."""
+
+
+class Appearance:
+    """Measures stamps of a survey.
+
+    Of every band: light in five rings; noise; the share of pixels too sharp for a star; of the
+    peaks outside and inside the middle their sharpness, light, contrast and number; the power at
+    six spatial frequencies. Of every pair of bands: coherence at low, middle and high frequencies,
+    the correlation, and how much better they agree when shifted.
+
+    Parameters
+    ----------
+    survey : Survey
+
+    Attributes
+    ----------
+    n_values : int
+        Numbers a stamp.
+    """
+
+    def __init__(self, survey: Survey) -> None:
+        bands = survey.bands
+        self.side, self.n_bands = survey.stamp_size, len(bands)
+        self.scale = torch.tensor([band.asinh_scale for band in bands]).view(-1, 1, 1)
+        exposure_s = torch.tensor([float(torch.tensor(b.exposure_s).max()) for b in bands])
+        self.photon = 1 / (exposure_s.view(-1, 1, 1) * self.scale)
+        self.pairs = torch.combinations(torch.arange(self.n_bands)).T
+        n_pairs = self.pairs.shape[1]
+        self.owner = torch.cat(
+            [
+                torch.stack((torch.arange(self.n_bands),) * 2, 1).repeat_interleave(BY_BAND, 0),
+                self.pairs.T.repeat_interleave(BY_PAIR, 0),
+            ]
+        )
+        self.n_values = BY_BAND * self.n_bands + BY_PAIR * n_pairs
+
+    def __repr__(self) -> str:
+        return f"<Appearance: {self.n_values} numbers of stamps in {self.n_bands} bands>"
+
+    def measure(self, stamps: Tensor, present: Tensor | None = None) -> Tensor:
+        """Measure stamps (n, band, y, x) in e-/s, on any device.
+
+        Parameters
+        ----------
+        stamps : Tensor
+        present : Tensor, shape (n, band, 1, 1), optional
+            1 where there is the band.
+
+        Returns
+        -------
+        Tensor, shape (n, value)
+            NaN of bands that are not there, and of pairs with them.
+        """
+        device = stamps.device
+        x = (stamps - background_of(stamps)) / self.scale.to(device)
+        light = torch.asinh(x.flatten(2) @ self._rings.to(device))
+        noise = _noise_of(x)
+        inner = x[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        mean3 = _mean3(x)
+        near = mean3[..., MARGIN - 1 : 1 - MARGIN, MARGIN - 1 : 1 - MARGIN]
+        fine, coarse = inner - near, near - _mean3(mean3, step=3)
+        sharp = self._sharp(fine, coarse, near, noise)
+        peaks = self._peaks(x, fine, coarse, noise)
+        wave = torch.fft.rfft2(inner - inner.mean((2, 3), keepdim=True))
+        power = (_square(wave).flatten(2) @ self._bins.to(device) + 1e-8).log()
+        by_band = torch.cat((light, (noise + 1e-4).log()[..., None], sharp, *peaks, power), 2)
+        values = torch.cat((by_band.flatten(1), self._agreement(coarse).flatten(1)), 1)
+        if present is None:
+            return values
+        there = present.to(device)[:, :, 0, 0][:, self.owner.to(device)].amin(2) > 0
+        return values.masked_fill(~there, torch.nan)
+
+    def noise(self, stamps: Tensor) -> Tensor:
+        """Noise of a pixel of stamps (n, band, y, x), in their unit; (n, band)."""
+        return _noise_of(stamps)
+
+    def _sharp(self, fine: Tensor, coarse: Tensor, near: Tensor, noise: Tensor) -> Tensor:
+        """Share of the pixels that stand out more than a star's could, as a logarithm."""
+        expected = noise[..., None, None].square() + near.clamp_min(0) * self.photon.to(near.device)
+        sharp = (fine > 5 * expected.sqrt()) & (fine > 1.5 * coarse)
+        return (sharp.float().mean((2, 3)) + 1e-3).log()[..., None]
+
+    def _peaks(self, x: Tensor, fine: Tensor, coarse: Tensor, noise: Tensor) -> list[Tensor]:
+        """Sharpness, light, contrast and number of the peaks outside and inside, (n, band, 4)."""
+        rows = torch.maximum(torch.maximum(x[..., :-2], x[..., 1:-1]), x[..., 2:])
+        highest = torch.maximum(
+            torch.maximum(rows[..., :-2, :], rows[..., 1:-1, :]), rows[..., 2:, :]
+        )
+        cut = slice(MARGIN - 1, 1 - MARGIN)
+        peak = x[..., MARGIN:-MARGIN, MARGIN:-MARGIN] == highest[..., cut, cut]
+        peak &= coarse > noise[..., None, None]
+        parts = []
+        for where in (~self._middle.to(x.device), self._middle.to(x.device)):
+            counted = (peak & where).to(x)
+            weight = counted * coarse
+            total, squares = weight.sum((2, 3)), (weight * coarse).sum((2, 3))
+            sharpness = ((counted * fine).sum((2, 3)) / (total + 1e-3)).clamp(-1, 3)
+            parts.append(
+                torch.stack(
+                    (
+                        sharpness,
+                        (total + 1e-2).log(),
+                        ((squares + 1e-2) / (total + 0.1)).log(),
+                        counted.sum((2, 3)).log1p(),
+                    ),
+                    2,
+                )
+            )
+        return parts
+
+    def _agreement(self, coarse: Tensor) -> Tensor:
+        """Coherence in three bins, correlation, and what a shift would better, (n, pair, 5)."""
+        device = coarse.device
+        typical = coarse[..., ::4, ::2].abs().flatten(2)
+        typical = typical.kthvalue(typical.shape[2] // 2, dim=2).values[..., None, None]
+        # the brightest stars count less than their light
+        flat = coarse * (1 + coarse.abs() / (4.5 * typical + 1e-9)).rsqrt()
+        wave = torch.fft.rfft2(flat)
+        one, other = self.pairs.to(device)
+        cross = wave[:, one] * wave[:, other].conj()
+        bins = self._bins.to(device).unflatten(1, (3, 2)).mean(2)
+        power = _square(wave).flatten(2)
+        weight = self._weight.to(device).flatten()
+        in_bins, whole = power @ bins, power @ weight
+        coherence = (cross.real.flatten(2) @ bins) / _mean_of(in_bins, one, other)
+        rows, columns = (of.to(device) for of in self._lags)
+        at_lags = (rows @ (cross @ columns)).real.flatten(2) / _mean_of(whole, one, other)[..., None]
+        radius = torch.hypot(LAGS_PX[:, None], LAGS_PX).flatten().to(device)
+        here = at_lags[..., radius < REGISTERED_PX].amax(2, keepdim=True)
+        apart = at_lags[..., radius > APART_PX].amax(2, keepdim=True)
+        return torch.cat((coherence, here, apart - here), 2)
+
+    @cached_property
+    def _rings(self) -> Tensor:
+        """Weights of pixels whose sums are the mean light in the rings, (pixel, ring)."""
+        steps = torch.arange(self.side) - self.side // 2
+        distance = torch.hypot(steps.float()[:, None], steps.float())
+        edges = zip(RINGS_PX, RINGS_PX[1:], strict=False)
+        inside = [(distance >= low) & (distance < high) for low, high in edges]
+        weights = torch.stack(inside).float().flatten(1).T
+        return weights / weights.sum(0)
+
+    @property
+    def _inner_side(self) -> int:
+        return self.side - 2 * MARGIN
+
+    @cached_property
+    def _middle(self) -> Tensor:
+        """Pixels near the middle, of those that the filters leave."""
+        steps = (torch.arange(self._inner_side) + MARGIN - self.side // 2).float()
+        return torch.hypot(steps[:, None], steps) <= INNER_PX
+
+    @cached_property
+    def _weight(self) -> Tensor:
+        """How often each frequency of a real transform counts, (y, x)."""
+        n_x = self._inner_side // 2 + 1
+        weight = torch.full((self._inner_side, n_x), 2.0)
+        weight[:, 0] = 1
+        if self._inner_side % 2 == 0:
+            weight[:, -1] = 1
+        return weight
+
+    @cached_property
+    def _bins(self) -> Tensor:
+        """Weights that give mean powers in bins of frequency, (y * x, bin)."""
+        y, x = torch.fft.fftfreq(self._inner_side), torch.fft.rfftfreq(self._inner_side)
+        frequency = torch.hypot(y[:, None], x)
+        edges = zip(FREQUENCIES, FREQUENCIES[1:], strict=False)
+        inside = [((frequency >= a) & (frequency < b)) * self._weight for a, b in edges]
+        bins = torch.stack(inside).flatten(1).T
+        return bins / bins.sum(0).clamp_min(1)
+
+    @cached_property
+    def _lags(self) -> tuple[Tensor, Tensor]:
+        """Factors (lag, y) and (x, lag) of the inverse transform at some lags only."""
+        y, x = torch.fft.fftfreq(self._inner_side), torch.fft.rfftfreq(self._inner_side)
+        rows = torch.exp(2j * math.pi * LAGS_PX[:, None] * y)
+        return rows, torch.exp(2j * math.pi * x[:, None] * LAGS_PX) * self._weight[0][:, None]
+
+
+BY_BAND = len(RINGS_PX) - 1 + 2 + 2 * 4 + len(FREQUENCIES) - 1
+BY_PAIR = 5
+
+
+def _noise_of(x: Tensor) -> Tensor:
+    """Noise of a pixel of images (n, band, y, x), from what neighbors differ by; (n, band)."""
+    rows = x[..., 1::4, :]
+    apart = rows[..., 1:-1:2] - 0.5 * (rows[..., :-2:2] + rows[..., 2::2])
+    apart = apart.abs().flatten(2)
+    quartile = apart.kthvalue(max(1, apart.shape[2] // 4), dim=2).values
+    return quartile / (UNIFORM_QUARTILE * DIFFERENCE)
+
+
+def _mean3(x: Tensor, *, step: int = 1) -> Tensor:
+    """Means of 3 x 3 values, `step` apart; smaller by as much at each edge."""
+    rows = x[..., : -2 * step, :] + x[..., step:-step, :] + x[..., 2 * step :, :]
+    return (rows[..., : -2 * step] + rows[..., step:-step] + rows[..., 2 * step :]) / 9
+
+
+def _square(wave: Tensor) -> Tensor:
+    return torch.view_as_real(wave).square().sum(-1)
+
+
+def _mean_of(power: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Geometric mean of the powers of two bands."""
+    return (power[:, one] * power[:, other]).sqrt().clamp_min(1e-12)

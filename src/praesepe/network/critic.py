@@ -1,0 +1,151 @@
+"""When not to believe an answer: a small network that has seen what faulty images look like.
+
+It weighs what a stamp shows (`praesepe.network.appearance`) against the answer and what the model
+was told: whether clusters of these parameters have this light in every band, this sharpness,
+bands that lie on each other, and this noise.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from praesepe.errors import unusable
+from praesepe.network.appearance import Appearance
+from praesepe.network.domain import FeatureDomain
+from praesepe.network.net import ClusterNet
+from praesepe.network.schema import ModelCard
+from praesepe.survey import Survey
+
+KINDS = ("photometry", "shape", "registration", "noise")
+"""What can be strange about a stamp."""
+
+ANSWER_DRAWS = 64
+"""Draws of which the answer's mean and width are taken."""
+
+HIDDEN = 64
+"""Width of both layers."""
+
+LEAST_WIDTH = 1e-3
+"""Of an answer, in units of the prior's."""
+
+MOST = 8.0
+"""Evidence farther off the usual, in standard deviations, counts as so far."""
+
+
+class Critic(nn.Module):
+    """Tells faulty stamps from good ones, by kind of fault.
+
+    Parameters
+    ----------
+    net : ClusterNet
+        Whose answers are judged.
+    survey : Survey
+    kinds : tuple of str
+        Kinds of fault that it tells.
+    """
+
+    center: Tensor
+    width: Tensor
+    limit: Tensor
+
+    def __init__(
+        self, net: ClusterNet, survey: Survey, kinds: tuple[str, ...] = KINDS
+    ) -> None:
+        super().__init__()
+        self.kinds = kinds
+        self.appearance = Appearance(survey)
+        told = 0 if net.conditions is None else net.conditions.n_inputs
+        n_values = self.appearance.n_values + 2 * len(net.labels.quantities) + told
+        self.register_buffer("center", torch.zeros(n_values))
+        self.register_buffer("width", torch.ones(n_values))
+        self.register_buffer("limit", torch.zeros(()))
+        self.layers = nn.Sequential(
+            nn.Linear(n_values, HIDDEN),
+            nn.SiLU(),
+            nn.Dropout(0.2),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, 1 + len(kinds)),
+        )
+        self.eval()
+
+    def evidence(
+        self, net: ClusterNet, stamps: Tensor, drawn: Tensor, conditions: Tensor | None
+    ) -> Tensor:
+        """Gather what is judged.
+
+        Parameters
+        ----------
+        net : ClusterNet
+        stamps : Tensor, shape (n, band, y, x)
+            e-/s.
+        drawn : Tensor, shape (n, draw, quantity)
+            The answers in the head's variables; at least `ANSWER_DRAWS`.
+        conditions : Tensor, shape (n, value), or None
+
+        Returns
+        -------
+        Tensor, shape (n, value)
+            NaN of bands that are not there.
+        """
+        answer = drawn[:, :ANSWER_DRAWS]
+        parts = [answer.mean(1), answer.std(1).clamp_min(LEAST_WIDTH).log()]
+        present = None
+        if net.conditions is not None:
+            assert conditions is not None, "a network with conditions must be told them"
+            parts.append(net.conditions.inputs(conditions))
+            present = net.conditions.present(conditions)
+        return torch.cat((self.appearance.measure(stamps, present), *parts), 1)
+
+    def standardise(self, evidence: Tensor) -> None:
+        """Remember where evidence (n, value) of good stamps lies."""
+        known = ~evidence.isnan()
+        n = known.sum(0).clamp_min(1)
+        center = evidence.nan_to_num().sum(0) / n
+        square = torch.where(known, (evidence - center).square(), 0.0).sum(0) / n
+        self.center.copy_(center)
+        self.width.copy_(square.sqrt().clamp_min(1e-3))
+
+    def logits(self, evidence: Tensor) -> Tensor:
+        """Of no fault, and of every kind, (n, 1 + kind)."""
+        usual = ((evidence - self.center) / self.width).clamp(-MOST, MOST).nan_to_num()
+        return self.layers(usual)
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Log-odds (n, kind) of every kind of fault against none."""
+        logits = self.logits(evidence)
+        return logits[:, 1:] - logits[:, :1]
+
+    def scores(self, evidence: Tensor) -> Tensor:
+        """Odds of every kind over those that hardly any good stamp exceeds; (n, kind)."""
+        return (self(evidence) - self.limit).clamp(-30, 30).exp()
+
+
+def judges_of(
+    card: ModelCard, tensors: dict[str, Tensor], net: ClusterNet, survey: Survey, *, source: str
+) -> tuple[FeatureDomain | None, Critic | None]:
+    """Take what tells strange stamps, as far as a model has it, out of its tensors.
+
+    Raises
+    ------
+    InputError
+        Where some of them are missing; `source` names the model.
+    """
+
+    def taken(prefix: str) -> dict[str, Tensor]:
+        keys = [key for key in tensors if key.startswith(f"{prefix}.")]
+        return {key.removeprefix(f"{prefix}."): tensors.pop(key) for key in keys}
+
+    domain = critic = None
+    try:
+        if card.out_of_domain is not None:
+            domain = FeatureDomain(**taken(card.out_of_domain.tensors))
+        if card.critic is not None:
+            critic = Critic(net, survey, card.critic.kinds)
+            critic.load_state_dict(taken(card.critic.tensors))
+    except (TypeError, RuntimeError) as error:
+        fault = "lacks what tells stamps unlike its training's"
+        raise unusable(source, fault, "copy it again") from error
+    return domain, critic
+
