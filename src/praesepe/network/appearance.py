@@ -5,6 +5,7 @@ They are what `praesepe.network.critic` judges beside the network's answer.
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cached_property
 
@@ -60,7 +61,7 @@ class Appearance:
         self.scale = torch.tensor([band.asinh_scale for band in bands]).view(-1, 1, 1)
         exposure_s = torch.tensor([float(torch.tensor(b.exposure_s).max()) for b in bands])
         self.photon = 1 / (exposure_s.view(-1, 1, 1) * self.scale)
-        self.pairs = torch.combinations(torch.arange(self.n_bands)).T
+        self.pairs = torch.triu_indices(self.n_bands, self.n_bands, 1)
         n_pairs = self.pairs.shape[1]
         self.owner = torch.cat(
             [
@@ -160,7 +161,9 @@ class Appearance:
         in_bins, whole = power @ bins, power @ weight
         coherence = (cross.real.flatten(2) @ bins) / _mean_of(in_bins, one, other)
         rows, columns = (of.to(device) for of in self._lags)
-        at_lags = (rows @ (cross @ columns)).real.flatten(2) / _mean_of(whole, one, other)[..., None]
+        at_lags = (rows @ (cross @ columns)).real.flatten(2) / _mean_of(whole, one, other)[
+            ..., None
+        ]
         radius = torch.hypot(LAGS_PX[:, None], LAGS_PX).flatten().to(device)
         here = at_lags[..., radius < REGISTERED_PX].amax(2, keepdim=True)
         apart = at_lags[..., radius > APART_PX].amax(2, keepdim=True)
@@ -171,10 +174,10 @@ class Appearance:
         """Weights of pixels whose sums are the mean light in the rings, (pixel, ring)."""
         steps = torch.arange(self.side) - self.side // 2
         distance = torch.hypot(steps.float()[:, None], steps.float())
-        edges = zip(RINGS_PX, RINGS_PX[1:], strict=False)
+        edges = itertools.pairwise(RINGS_PX)
         inside = [(distance >= low) & (distance < high) for low, high in edges]
         weights = torch.stack(inside).float().flatten(1).T
-        return weights / weights.sum(0)
+        return weights / weights.sum(0).clamp_min(1)
 
     @property
     def _inner_side(self) -> int:
@@ -201,7 +204,7 @@ class Appearance:
         """Weights that give mean powers in bins of frequency, (y * x, bin)."""
         y, x = torch.fft.fftfreq(self._inner_side), torch.fft.rfftfreq(self._inner_side)
         frequency = torch.hypot(y[:, None], x)
-        edges = zip(FREQUENCIES, FREQUENCIES[1:], strict=False)
+        edges = itertools.pairwise(FREQUENCIES)
         inside = [((frequency >= a) & (frequency < b)) * self._weight for a, b in edges]
         bins = torch.stack(inside).flatten(1).T
         return bins / bins.sum(0).clamp_min(1)

@@ -7,7 +7,11 @@ bands that lie on each other, and this noise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from praesepe.errors import unusable
@@ -49,9 +53,7 @@ class Critic(nn.Module):
     width: Tensor
     limit: Tensor
 
-    def __init__(
-        self, net: ClusterNet, survey: Survey, kinds: tuple[str, ...] = KINDS
-    ) -> None:
+    def __init__(self, net: ClusterNet, survey: Survey, kinds: tuple[str, ...] = KINDS) -> None:
         super().__init__()
         self.kinds = kinds
         self.appearance = Appearance(survey)
@@ -121,9 +123,14 @@ class Critic(nn.Module):
         """Odds of every kind over those that hardly any good stamp exceeds; (n, kind)."""
         return (self(evidence) - self.limit).clamp(-30, 30).exp()
 
+    def by_kind(self, scores: Sequence[Tensor]) -> dict[str, NDArray[np.float32]]:
+        """Scores of one batch after another, by the name of the kind."""
+        joined = torch.cat([*scores, torch.empty(0, len(self.kinds))]).numpy()
+        return dict(zip(self.kinds, joined.T, strict=True))
+
 
 def judges_of(
-    card: ModelCard, tensors: dict[str, Tensor], net: ClusterNet, survey: Survey, *, source: str
+    card: ModelCard, tensors: dict[str, Tensor], net: ClusterNet, survey: Survey, source: str
 ) -> tuple[FeatureDomain | None, Critic | None]:
     """Take what tells strange stamps, as far as a model has it, out of its tensors.
 
@@ -149,3 +156,7 @@ def judges_of(
         raise unusable(source, fault, "copy it again") from error
     return domain, critic
 
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors by longer names, on the CPU."""
+    return {f"{prefix}.{name}": tensor.cpu() for name, tensor in tensors.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
@@ -20,7 +19,7 @@ from praesepe.device import usable_device
 from praesepe.errors import InputError, already_exists, check_number, check_type, unknown, unusable
 from praesepe.files import as_path, refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
-from praesepe.network.critic import ANSWER_DRAWS, Critic, judges_of
+from praesepe.network.critic import ANSWER_DRAWS, Critic, judges_of, prefixed
 from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.base import Sampler
 from praesepe.network.heads.flow_inverse import DRAWS_AT_ONCE
@@ -35,8 +34,6 @@ from praesepe.rng import check_seed
 from praesepe.stars.store import key_of
 from praesepe.survey import Survey, parse_survey
 from praesepe.survey.moved import with_moved_files
-
-log = logging.getLogger(__name__)
 
 INCLUDED = Path(str(resources.files("praesepe"))) / "data" / "weights"
 
@@ -184,9 +181,8 @@ class Estimator:
 
     def to(self, device: str | torch.device) -> Self:
         """Move the network to a device, and return this estimator."""
-        self.net.to(usable_device(device))
-        if self.critic is not None:
-            self.critic.to(self.device)
+        for module in filter(None, (self.net, self.critic)):
+            module.to(usable_device(device))
         return self
 
     def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
@@ -276,14 +272,13 @@ class Estimator:
             noise = base_noise(
                 head.noise, seed=seed, rows=numbers[part], n_samples=enough, size=head.noise_size
             )
-            drawn = self._drawn(sampler, features, noise[:, :n_samples])
-            draws[part] = net.labels.inverse(drawn)[:n].cpu()
+            drawn = self._drawn(sampler, features, noise)
+            draws[part] = net.labels.inverse(drawn[:, :n_samples])[:n].cpu()
             context[part] = features[:n]
             if self.domain is not None:
                 score[part] = self.domain.score(features)[:n].cpu()
             if self.critic is not None:
-                answer = drawn if enough == n_samples else self._drawn(sampler, features, noise)
-                evidence = self.critic.evidence(net, images, answer, beside)
+                evidence = self.critic.evidence(net, images, drawn, beside)
                 doubts.append(self.critic.scores(evidence)[:n].cpu())
             for name, values in head.probabilities(features).items():
                 probabilities.setdefault(name, []).append(values[:n].cpu())
@@ -291,29 +286,8 @@ class Estimator:
                 progress(part.stop)
         exact = {name: torch.cat(parts).numpy() for name, parts in probabilities.items()}
         log_prob = partial(self._log_prob, context)
-        kinds = () if self.critic is None or not doubts else self.critic.kinds
-        odd = dict(zip(kinds, torch.cat(doubts).T.numpy() if kinds else (), strict=True))
+        odd = {} if self.critic is None else self.critic.by_kind(doubts)
         return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact, doubts=odd)
-
-    @torch.inference_mode()
-    def evidence(self, stamps: Tensor, conditions: Tensor | None, critic: Critic) -> Tensor:
-        """What a critic judges of stamps (n, band, y, x) and conditions (n, value)."""
-        net, head = self.net.for_inference(), self.net.head
-        sampler, parts = head.sampler(), []
-        for start in range(0, len(stamps), self._batch):
-            some = stamps[start : start + self._batch]
-            told = None if conditions is None else conditions[start : start + self._batch]
-            images, beside = self._padded(some), None if told is None else self._padded(told)
-            noise = base_noise(
-                head.noise,
-                seed=0,
-                rows=range(start, start + len(some)),
-                n_samples=ANSWER_DRAWS,
-                size=head.noise_size,
-            )
-            drawn = self._drawn(sampler, net.context(images, beside), noise)
-            parts.append(critic.evidence(net, images, drawn, beside)[: len(some)])
-        return torch.cat(parts)
 
     def _drawn(self, sampler: Sampler, features: Tensor, noise: Tensor) -> Tensor:
         """Draws; rows of which each fills the processor's cache, one by one and without padding."""
@@ -412,14 +386,12 @@ class Estimator:
                         code="save(path, float16=False)",
                     )
         if self.domain is not None and self.card.out_of_domain is not None:
-            prefix = self.card.out_of_domain.tensors
-            tensors |= {f"{prefix}.{k}": v.cpu() for k, v in vars(self.domain).items()}
+            tensors |= prefixed(self.card.out_of_domain.tensors, vars(self.domain))
         blob = save({key: value.contiguous() for key, value in tensors.items()})
-        version = digest(blob)  # of the weights alone
+        version = digest(blob)  # of what answers, not of what judges
         if self.critic is not None and self.card.critic is not None:
-            prefix, state = self.card.critic.tensors, self.critic.state_dict()
-            tensors |= {f"{prefix}.{k}": v.cpu().contiguous() for k, v in state.items()}
-            blob = save({key: value.contiguous() for key, value in tensors.items()})
+            critic = prefixed(self.card.critic.tensors, self.critic.state_dict())
+            blob = save({key: value.contiguous() for key, value in (tensors | critic).items()})
         if float16:  # the memory agrees with the file, whose version it has from now on
             with torch.no_grad():
                 for key, weight in self.net.named_parameters():
@@ -450,8 +422,7 @@ class Estimator:
         Raises
         ------
         InputError
-            Where there is no such model, the folder does not hold one, or the estimator that is
-            given is on another device.
+            Where there is no such model, or the estimator that is given is on another device.
         """
         if isinstance(source, Estimator):
             wanted, found = usable_device(device or source.device), source.device
@@ -485,16 +456,13 @@ class Estimator:
         card = parse_card(content, source=source)
         survey = parse_survey(card.survey, source=f"{source}/model.json")
         estimator = cls(card, survey, _make_net(card, survey))
-        judges = judges_of(card, tensors, estimator.net, survey, source=source)
-        estimator.domain, estimator.critic = judges
+        estimator.domain, estimator.critic = judges_of(card, tensors, estimator.net, survey, source)
         try:
             estimator.net.load_state_dict(tensors)
         except RuntimeError as error:
-            log.debug("%s: %s", source, error)
             raise InputError(
                 f"the weights of {source} are of another network than its model.json describes "
-                f"(encoder {card.encoder.name!r}, head {card.head.name!r}, {len(survey.bands)} "
-                "bands)",
+                f"(encoder {card.encoder.name!r}, {len(survey.bands)} bands)",
                 given=source,
                 remedy="copy both files of the model again",
             ) from error

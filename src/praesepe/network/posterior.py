@@ -89,9 +89,7 @@ class Posterior:
         sums = np.cumsum(self.weights, axis=1, dtype=np.float64)
         found = np.stack([np.searchsorted(one, levels * one[-1]) for one in sums])
         draws = self.samples[np.arange(len(found))[:, None], found]
-        return Posterior(
-            draws, self.out_of_domain, self._log_prob, self.names, doubts=self.doubts
-        )
+        return Posterior(draws, self.out_of_domain, self._log_prob, self.names, doubts=self.doubts)
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

@@ -11,8 +11,9 @@ from torch.nn.functional import cross_entropy
 
 from praesepe.blocks import blocks_of
 from praesepe.errors import InputError
-from praesepe.network.critic import KINDS, Critic
+from praesepe.network.critic import ANSWER_DRAWS, KINDS, Critic
 from praesepe.network.estimator import Estimator
+from praesepe.network.noise import base_noise
 from praesepe.network.schema import CriticEntry
 from praesepe.quantities import CONTAMINANT
 from praesepe.rng import stream
@@ -27,9 +28,12 @@ log = logging.getLogger(__name__)
 SEED = 715_225_739
 """Added to the seed of a run."""
 
-STAMPS = 3072
+STAMPS = 2560
 PER_FIELD = 12
 """Stamps on each star field: with more, the critic learns the fields by heart."""
+
+SHARPER_PX, ZERO_POINT_MAG = 0.6, 0.1
+"""Optics and zero points of good stamps may differ more from the survey's than in a training."""
 
 NEARER = 5.0
 """Times nearer than told that galaxies of faulty stamps are."""
@@ -75,10 +79,11 @@ def learn_critic(
     critic = Critic(model.net, survey).to(model.device)
     kinds, evidence = [0], [_evidence(model, critic, taught)]
     spoilt = _stamps_of(model, critic, taught, seed)
-    makers = [(0, imperfect), *((1 + KINDS.index(k), make) for k, make in FAULTS.values())]
+    faults = [f for name, f in FAULTS.items() if len(survey.bands) > 1 or name != "swapped"]
+    makers = [(0, imperfect), *((1 + KINDS.index(k), make) for k, make in faults)]
     for number, (kind, make) in enumerate(makers):
         which = torch.arange(len(taught.images)) % 2 == number % 2
-        images = make(_part(spoilt, which))
+        images = make(spoilt.part(which))
         kinds.append(kind)
         evidence.append(_evidence(model, critic, taught.part(which), images))
     near = _nearer(model, simulator, seed + SEED, n // 6)
@@ -99,6 +104,8 @@ def learn_critic(
 def _draw(model: Estimator, simulator: Simulator, seed: int, n: int, nearer: float = 1) -> _Told:
     """Stamps with a cluster in the middle, and what the model is told of them."""
     simulator = simulator.another(seed, n_fields=max(n // PER_FIELD, 1))
+    n = round(n / (1 - simulator.survey.contaminants.fraction))
+    simulator.survey = _loosened(simulator.survey)
     parts = [simulator.draw_block(b.number, b.n, compute_truth=False) for b in blocks_of(n)]
     mocks: Mocks = joined(parts)
     truth = mocks.truth
@@ -109,6 +116,20 @@ def _draw(model: Estimator, simulator: Simulator, seed: int, n: int, nearer: flo
     stamps = _Told(mocks.images, None if told is None else told.to(model.device), truth)
     kind = truth.get(CONTAMINANT.name)
     return stamps if kind is None else stamps.part(torch.nonzero(kind == 0).flatten())
+
+
+def _loosened(survey: Survey) -> Survey:
+    """The survey with more sources of error: a critic must not doubt what is nearly right."""
+    nuisance = survey.observation.nuisance
+    low, high = nuisance.blur_px
+    return survey.with_values(
+        observation={
+            "nuisance": {
+                "blur_px": (min(low, -SHARPER_PX), max(high, SHARPER_PX)),
+                "zero_point_mag": max(nuisance.zero_point_mag, ZERO_POINT_MAG),
+            }
+        }
+    )
 
 
 def _nearer(model: Estimator, simulator: Simulator, seed: int, n: int) -> _Told | None:
@@ -158,17 +179,21 @@ def _stamps_of(model: Estimator, critic: Critic, good: _Told, seed: int) -> Stam
     )
 
 
-def _part(stamps: Stamps, which: Tensor) -> Stamps:
-    arrays = (stamps.images, stamps.there, stamps.noise, stamps.fwhm_px)
-    return Stamps(*(array[which] for array in arrays), stamps.generator)
-
-
 def _evidence(
     model: Estimator, critic: Critic, stamps: _Told, images: Tensor | None = None
 ) -> Tensor:
     """What the critic sees of stamps, whose images may be spoilt."""
     images = stamps.images if images is None else images
-    return model.evidence(images, stamps.conditions, critic)
+    net, parts = model.net.for_inference(), []
+    sampler, head = net.head.sampler(), net.head
+    with torch.inference_mode():
+        for rows in torch.arange(len(images)).split(BATCH):
+            told = None if stamps.conditions is None else stamps.conditions[rows]
+            numbers, n, size = rows.numpy(), ANSWER_DRAWS, head.noise_size
+            noise = base_noise(head.noise, seed=0, rows=numbers, n_samples=n, size=size)
+            drawn = sampler(net.context(images[rows], told), noise.to(images))
+            parts.append(critic.evidence(net, images[rows], drawn, told))
+    return torch.cat(parts).clone()
 
 
 def _fit(critic: Critic, evidence: Tensor, labels: Tensor, seed: int) -> None:
@@ -194,5 +219,3 @@ def _fit(critic: Critic, evidence: Tensor, labels: Tensor, seed: int) -> None:
                     schedule.step()
         critic.eval()
     critic.requires_grad_(False)
-
-

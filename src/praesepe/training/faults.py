@@ -52,6 +52,7 @@ class Stamps:
     generator: torch.Generator
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Numbers between two, on the images' device."""
         u = torch.rand(shape, generator=self.generator).to(self.images)
         return low + (high - low) * u
 
@@ -70,6 +71,16 @@ class Stamps:
         one = torch.zeros_like(self.there).scatter_(1, self.bands(1), True)
         every = self.uniform(len(one), 1) < 0.5
         return (one | every)[..., None, None]
+
+    def part(self, which: Tensor) -> Stamps:
+        """Some of the stamps."""
+        return Stamps(
+            self.images[which],
+            self.there[which],
+            self.noise[which],
+            self.fwhm_px[which],
+            self.generator,
+        )
 
     def one(self) -> Tensor:
         """One band of every stamp, (n, band, 1, 1)."""

@@ -48,6 +48,10 @@ LEARNED_FROM = 512
 """Stamps of the validation set that tell what was learned."""
 
 
+FEWEST_FOR_CRITIC = 1000
+"""Stamps of the validation set below which a run is a mere try, and teaches no critic."""
+
+
 class Run:
     """State of a training, and the parts of a step; `loop` has their order."""
 
@@ -340,7 +344,10 @@ class Run:
             with torch.inference_mode():
                 context = _context(model.net, self.source.everything)
         model.learn_domain(context.clone())
-        if isinstance(self.source, SimulatedSource):
+        if (
+            isinstance(self.source, SimulatedSource)
+            and self.settings.valid_size >= FEWEST_FOR_CRITIC
+        ):
             learn_critic(model, self.source.simulator, seed=self.settings.seed)
         return model.describe(
             present_mass=self._present_mass(), runs=[*self.estimator.card.runs, self._record()]
