@@ -463,3 +463,17 @@ N_OWN = len(_REGISTRY)
 
 DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")
 """What a model infers where its survey does not say otherwise."""
+OFFSET_X, OFFSET_Y = (
+    _own(
+        f"offset_{axis}_px",
+        rf"\Delta {axis}",
+        "pix",
+        f"{axis} of the cluster's center from the middle of the stamp",
+        limits=(-32.0, 32.0),
+        physical=(-32.0, 32.0),
+        word=f"offset in {axis}",
+        decimals=2,
+    )
+    for axis in "xy"
+)
+OFFSETS = (OFFSET_X.name, OFFSET_Y.name)

@@ -8,7 +8,7 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.sky.cluster_stars import ClusterStars
 from praesepe.sky.clusters.parameters import Clusters
-from praesepe.sky.contaminants import ARTEFACT, EMPTY, NONE, PointSources, kind_of
+from praesepe.sky.contaminants import ARTEFACT, EMPTY, NONE, OFF_CENTER, PointSources, kind_of
 from praesepe.survey import Survey
 
 NO_QUANTITIES = {
@@ -72,6 +72,9 @@ def truth_of(
         "n_stars": drawn.n_stars,
         **magnitudes(light, survey, "mag"),
     }
+    if set(quantities.OFFSETS) & set(survey.network.infers):
+        offset = center - survey.stamp_size // 2
+        truth |= dict(zip(quantities.OFFSETS, offset.unbind(), strict=True))
     if compute_truth:
         truth |= what_stars_show(drawn, survey)
     kind = kind_of(clusters)
@@ -166,13 +169,15 @@ def what_stars_show(drawn: ClusterStars, survey: Survey) -> dict[str, Tensor]:
 def known_of(truth: dict[str, Tensor], kind: Tensor) -> dict[str, Tensor]:
     """What is known of stamps of these kinds: nothing of clusters that are not in the middle.
 
-    Places and magnitudes of what lies there stay, where there is anything.
+    Places and magnitudes of what lies there stay, where there is anything, and offsets of clusters.
     """
     middle, anything = kind == NONE, (kind != EMPTY) & (kind != ARTEFACT)
     known = {}
     for name, values in truth.items():
         if name not in ("distance_pc", "foreground_a_v"):
             seen = anything if name in ("x", "y") or name.startswith("mag_") else middle
+            if name in quantities.OFFSETS:
+                seen = middle | (kind == OFF_CENTER)
             values = torch.where(seen, values, torch.nan)
         known[name] = values
     return known | {quantities.CONTAMINANT.name: kind, quantities.OBJECT_CLASS.name: middle.long()}

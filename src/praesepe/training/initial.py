@@ -118,19 +118,24 @@ def transfer(start: Estimator, fresh: Estimator) -> list[str]:
 
     Of the first convolution the channels of bands that both have are copied, and those of others
     are their mean, all scaled to the number of bands. A head is copied as a whole, with the scales
-    of its labels, or not at all; the cells of a grid lie in one prior.
+    of its labels, or not at all; the cells of a grid lie in one prior. Quantities that come after
+    those of the model begin anew beside it.
     """
     theirs, ours = start.net.state_dict(), fresh.net.state_dict()
     bands = start.survey.band_names, fresh.survey.band_names
     same_bands = bands[0] == bands[1]
     whole = ("head.", "labels.")
-    fits = _same_shapes(theirs, ours, whole) and start.infers == fresh.infers
+    n_old = len(start.infers)
+    more = fresh.infers[n_old:] if fresh.infers[:n_old] == start.infers else ()
+    fits = start.infers == fresh.infers or (bool(more) and fresh.card.head.name == "flow")
+    fits &= _same_shapes(theirs, ours, ("head.",))
     fits &= fresh.card.head.name != "grid" or start.card.priors == fresh.card.priors
     for key, value in ours.items():
         if key == STEM and not same_bands:
             value.copy_(_stem(theirs[key], *bands))
         elif key.startswith(whole):
-            value.copy_(theirs[key] if fits else value)
+            if fits and key in theirs:
+                value[: len(theirs[key])] = theirs[key]
         elif key != "stamps.scale" or same_bands:
             same = key in theirs and theirs[key].shape == value.shape
             value.copy_(theirs[key] if same else value)
@@ -138,18 +143,18 @@ def transfer(start: Estimator, fresh: Estimator) -> list[str]:
     told = start.card.conditions != fresh.card.conditions
     return [
         *([] if fits else ["the head"]),
+        *([f"the head of {listed(more)}"] if fits and more else []),
         *(["what it is told"] if told and fresh.card.conditions else []),
         *([f"the channels of {listed(new_bands)}"] if new_bands else []),
     ]
 
 
-def _same_shapes(one: dict[str, Tensor], other: dict[str, Tensor], parts: tuple[str, ...]) -> bool:
-    """Whether two networks have the same tensors whose names begin with one of `parts`."""
-    shapes = [
-        {key: value.shape for key, value in state.items() if key.startswith(parts)}
-        for state in (one, other)
-    ]
-    return shapes[0] == shapes[1]
+def _same_shapes(
+    theirs: dict[str, Tensor], ours: dict[str, Tensor], parts: tuple[str, ...]
+) -> bool:
+    """Whether one network has all tensors of another whose names begin with one of `parts`."""
+    names = [key for key in theirs if key.startswith(parts)]
+    return all(key in ours and ours[key].shape == theirs[key].shape for key in names)
 
 
 def _stem(theirs: Tensor, old: Sequence[str], new: Sequence[str]) -> Tensor:

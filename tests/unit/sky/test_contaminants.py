@@ -133,6 +133,20 @@ def test_an_off_center_cluster_is_where_the_truth_says(survey, simulator):
     )
 
 
+def test_offsets_of_clusters_are_told_where_they_are_inferred(survey, simulator, tables):
+    assert "offset_x_px" not in observe(simulator, "off_center", 2).truth
+    asked = survey.with_values(network={"infers": ("log_age", "offset_x_px", "offset_y_px")})
+    truth = (
+        Simulator(asked, seed=3, tables=tables, n_fields=0)
+        .observe({"contaminant": ["off_center", "star", "none", "empty"]}, n=4)
+        .truth
+    )
+    for axis in "xy":
+        offset = truth[f"offset_{axis}_px"]
+        assert torch.isfinite(offset).tolist() == [True, False, True, False]
+        torch.testing.assert_close(offset[[0, 2]], truth[axis][[0, 2]] - 32)
+
+
 def test_a_star_has_its_light_and_spikes(survey, simulator):
     bright = having(simulator, star_mag=(17.0, 17.0))
     mocks = observe(bright, "star", 12)

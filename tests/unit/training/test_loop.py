@@ -872,6 +872,12 @@ def test_a_training_goes_on_with_other_bands_quantities_and_conditions(
     assert same_parts(anew, first)["head"]
     assert "all is taken but the channels of F814W" in caplog.text
     assert anew.card.background == "removed"
+    caplog.clear()
+    more = survey.with_values(network={"infers": (*first.infers, "offset_x_px", "offset_y_px")})
+    anew, _ = start_network(more, TrainingSettings(steps=1), first)
+    assert same_parts(anew, first) == {"encoder": True, "head": True}
+    assert "all is taken but the head of offset_x_px and offset_y_px" in caplog.text
+    torch.testing.assert_close(anew.net.labels.mean[:3], first.net.labels.mean)
     told = two.with_values(
         clusters={"a_v": (0.0, 1.0)},
         network={"infers": ("log_age", "log_mass", "log_rh", "a_v"), "conditions": ("present",)},

@@ -14,8 +14,8 @@ from praesepe.errors import InputError, check_number
 from praesepe.network.heads.base import Axis, Head, Sampler, check_groups
 from praesepe.network.heads.flow_inverse import FlowInverse
 
-APART = ("log_visibility",)
-"""Quantities that have a flow of their own by default."""
+APART = (("log_visibility",), ("offset_x_px", "offset_y_px"))
+"""Groups of quantities that have a flow of their own by default."""
 
 
 class FlowHead(Head):
@@ -32,7 +32,7 @@ class FlowHead(Head):
         Continuous and categorical quantities.
     groups : sequence of sequence of str, optional
         Names of the continuous quantities that are inferred jointly; together they are all of
-        them. By default those of `APART` each on its own, and all others together.
+        them. By default the groups of `APART` on their own, and all others together.
     transforms : int
         Autoregressive transforms, one after the other.
     hidden_features : sequence of int
@@ -67,7 +67,9 @@ class FlowHead(Head):
                 remedy="choose head 'grid' for categories alone",
             )
         if groups is None:
-            groups = [[n for n in numbers if n not in APART], *([n] for n in numbers if n in APART)]
+            apart = [[name for name in group if name in numbers] for group in APART]
+            alone = {name for group in apart for name in group}
+            groups = [[name for name in numbers if name not in alone], *apart]
         groups = [group for group in groups if group]
         check_groups(groups, numbers)
         hidden = tuple(check_number("hidden_features", units, 1) for units in hidden_features)
