@@ -28,12 +28,12 @@ def frame(scale: float, size: int, shift: tuple[float, float] = (0, 0)) -> WCS:
     return wcs
 
 
-def star(wcs: WCS, size: int, sky: tuple[float, float]) -> np.ndarray:
+def star(wcs: WCS, size: int, sky: tuple[float, float], *, seed: int = 0) -> np.ndarray:
     """One star, a few pixels wide, where `sky` lies, and noise: without any, pixels are a gap."""
     x, y = wcs.world_to_pixel_values(*sky)
     yy, xx = np.mgrid[:size, :size]
     light = 500 * np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / 8)
-    return np.random.default_rng(size).normal(1 + light, 0.1).astype(np.float32)
+    return np.random.default_rng((size, seed)).normal(1 + light, 0.1).astype(np.float32)
 
 
 SKY = tuple(float(v) for v in frame(0.05, 200).pixel_to_world_values(130.0, 85.0))
@@ -77,7 +77,9 @@ def test_a_pixel_of_the_users_image_is_cut_there(kind: str) -> None:
 def test_the_table_names_the_image_that_its_pixels_are_of(tmp_path: Path, positions: str) -> None:
     """Columns, metadata and regions, in a resampled mosaic."""
     wcs = frame(0.04, 250)
-    images: dict[str, Any] = {name: (star(wcs, 250, SKY), wcs) for name in PHAT.band_names}
+    images: dict[str, Any] = {
+        name: (star(wcs, 250, SKY, seed=i), wcs) for i, name in enumerate(PHAT.band_names)
+    }
     x, y = map(float, wcs.world_to_pixel_values(*SKY))
     model = Estimator.untrained(PHAT, encoder="tiny", seed=3)
     table, options = Table({"ra": [SKY[0]], "dec": [SKY[1]]}), {}
@@ -100,12 +102,12 @@ def test_the_table_names_the_image_that_its_pixels_are_of(tmp_path: Path, positi
 
 
 def test_regions_without_a_wcs_have_radii_in_pixels(tmp_path: Path) -> None:
-    image = star(frame(0.05, 200), 200, SKY)
+    wcs = frame(0.05, 200)
+    images = {name: star(wcs, 200, SKY, seed=i) for i, name in enumerate(PHAT.band_names)}
     model = Estimator.untrained(PHAT, encoder="tiny", seed=3)
     table = Table({"xc": [100.0], "yc": [100.0]})
     result = predict(
-        model, dict.fromkeys(PHAT.band_names, image), table, x="xc", y="yc", origin=1, n_samples=5,
-        regions=tmp_path / "a.reg",
+        model, images, table, x="xc", y="yc", origin=1, n_samples=5, regions=tmp_path / "a.reg"
     )  # fmt: skip
     radius = (tmp_path / "a.reg").read_text().split(",")[2].split(")")[0]
     assert float(radius) == pytest.approx(float(result["rh_arcsec_p50"][0]) / 0.05, rel=1e-3)
