@@ -14,9 +14,15 @@ from praesepe.sky.instrument.artefacts import LONGEST_STREAK_PX, add_cosmic_rays
 GAIN_DEX = (0.6, 1.3)
 """By how much the light of a band is wrong."""
 
-SHIFT_PX = (1.3, 3.5)
+SHIFT_PX = (1.0, 2.9)
 WIDER = (1.8, 2.8)
-"""PSF over that of the image."""
+"""PSF over the usual one of the band."""
+
+NEARLY = (0.8, 1.1)
+"""PSF over that of the image, of what is nearly right."""
+
+MOST_SHARPENED = 3.0
+"""Largest factor on a spatial frequency."""
 
 RAYS_PX = (0.02, 0.12)
 """Share of the pixels that cosmic rays cover."""
@@ -121,19 +127,26 @@ def shifted(stamps: Stamps) -> Tensor:
     return spoilt
 
 
-def blurred(stamps: Stamps, wider: tuple[float, float] = WIDER) -> Tensor:
-    """Every band less sharp; of half of the stamps with the noise that it had."""
+def blurred(stamps: Stamps) -> Tensor:
+    """Every band less sharp than usual."""
+    n = len(stamps.images)
+    usual = stamps.fwhm_px.mean(0)
+    return _with_width(stamps, usual * stamps.uniform(n, 1, low=WIDER[0], high=WIDER[1]))
+
+
+def _with_width(stamps: Stamps, fwhm_px: Tensor) -> Tensor:
+    """Stamps through PSFs of other widths (n, band); half of them with the noise that they had."""
     n, _, side, _ = stamps.images.shape
-    factor = stamps.uniform(n, 1, low=wider[0], high=wider[1])
-    sigma_px = stamps.fwhm_px * SIGMA * (factor.square() - 1).sqrt()
-    y = torch.fft.fftfreq(side, device=sigma_px.device)
-    x = torch.fft.rfftfreq(side, device=sigma_px.device)
+    variance = SIGMA**2 * (fwhm_px.square() - stamps.fwhm_px.square())
+    y = torch.fft.fftfreq(side, device=variance.device)
+    x = torch.fft.rfftfreq(side, device=variance.device)
     square = y[:, None].square() + x.square()
-    transfer = torch.exp(-2 * (math.pi * sigma_px[..., None, None]).square() * square)
-    smooth = torch.fft.irfft2(torch.fft.rfft2(stamps.images) * transfer, s=(side, side))
+    transfer = torch.exp(-2 * math.pi**2 * variance[..., None, None] * square)
+    transfer = transfer.clamp_max(MOST_SHARPENED)
+    seen = torch.fft.irfft2(torch.fft.rfft2(stamps.images) * transfer, s=(side, side))
     left = transfer.square().mean((2, 3), keepdim=True)  # of the variance of the noise
     again = (stamps.uniform(n, 1, 1, 1) < 0.5) * (1 - left).clamp_min(0).sqrt()
-    return smooth + again * stamps.noisy()
+    return seen + again * stamps.noisy()
 
 
 def emptied(stamps: Stamps) -> Tensor:
@@ -157,10 +170,11 @@ def hit(stamps: Stamps) -> Tensor:
 
 
 def imperfect(stamps: Stamps) -> Tensor:
-    """Still good: fluxes off by 0.1 mag, noise up by half, a PSF wider by up to a fifth."""
+    """Still good: fluxes off by 0.1 mag, noise up by half, a PSF nearly as wide."""
     n, n_bands = stamps.there.shape
     gain = 10 ** (-0.04 * torch.randn((n, n_bands, 1, 1), generator=stamps.generator))
-    light = blurred(stamps, (1.0, 1.2)) * gain.to(stamps.images)
+    factor = stamps.uniform(n, n_bands, low=NEARLY[0], high=NEARLY[1])
+    light = _with_width(stamps, factor * stamps.fwhm_px) * gain.to(stamps.images)
     return light + stamps.uniform(n, 1, 1, 1) * 1.1 * stamps.noisy()
 
 
