@@ -172,6 +172,7 @@ def test_the_command_line_trains_and_resumes(
     said = run_cli(*words, "--steps", 9, "--resume").output
     assert "Going on after step 6 of" in said
     assert "Validation loss at the end: " in said
+    assert "What another hour would bring cannot be said" in said
     assert Estimator.load(model).card.runs[-1].steps == 9
     steps = [line["step"] for line in lines(model)]  # a slow machine writes more of them
     assert {6, 9} <= set(steps)
@@ -216,6 +217,9 @@ def test_the_command_line_tunes_on_annotated_clusters(
     words += ("--image", f"F475W={image}", "--x", "x", "--y", "y", "--origin", 0)
     done = run_cli(*words, "--steps", 5, "--batch-size", 8)
     assert "40 annotated clusters, 0 rows left out" in done.output
+    assert "10 held-out clusters" in done.output
+    assert "simulations, age: bias" in done.output
     run = Estimator.load(tuned).card.runs[-1]
-    assert run.data == "labelled clusters"
+    assert run.data == "labelled clusters and simulations"
+    assert run.tuning["held_out"] == 10
     assert run.initial == Estimator.load(first).version

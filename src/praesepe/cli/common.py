@@ -105,17 +105,20 @@ class Images:
         }
 
 
+Known = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE[:ERROR]",
+        help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1; distance_pc=785e3.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Expected:
     """Options that say what is known of clusters, and what to expect, before looking."""
 
-    known: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE[:ERROR]",
-            help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1; distance_pc=785e3.",
-        ),
-    ] = None
+    known: Known = None
     prior: Priors = None
     cluster_odds: Annotated[
         str | None,

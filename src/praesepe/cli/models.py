@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from praesepe.cli.common import (
     Expected,
     ImagePixels,
     Images,
+    Known,
     Machine,
     Model,
     N,
@@ -30,6 +31,7 @@ from praesepe.cli.common import (
     Twins,
     Workers,
     command_line,
+    known_values,
     positive,
     priors,
     told_errors,
@@ -75,11 +77,12 @@ def train(
             help="Real clusters on these images, to train on, with what the survey infers of them."
         ),
     ] = None,
+    known: Known = None,
     pixels: ImagePixels,
     seed: Seed = 0,
     machine: Machine,
 ) -> None:
-    """Train a model on fresh simulations, or fine-tune one on annotated clusters.
+    """Train a model on fresh simulations, or fine-tune one on annotated clusters beside them.
 
     Examples: praesepe train phat --out model --minutes 60
 
@@ -96,7 +99,7 @@ def train(
             remedy="give either --minutes or --steps.",
         )
     described = load_survey(survey)
-    labelled = annotated(described, catalog, images, pixels)
+    labelled = annotated(described, catalog, images, pixels, known)
     checkpoint = out / "checkpoint.safetensors"
     if resume and checkpoint.is_file():
         _say_where_it_goes_on(checkpoint)
@@ -126,6 +129,11 @@ def train(
     say(f"Set-up took {progress.setup_seconds:.0f} s, training {seconds:.0f} s.")
     say(f"Validation loss at the end: {training.metrics[-1]['valid_loss']}.")
     _say_learned(training.learned)
+    if labelled is None:
+        sentence = training.curve.sentence
+        say(f"{sentence[0].upper()}{sentence[1:]}.")
+    else:
+        _say_tuning(training.estimator.card.runs[-1].tuning)
     _say_what_next(out, seed, described)
 
 
@@ -137,6 +145,15 @@ def _say_learned(widths: Mapping[str, float]) -> None:
     say(f"{first[0].upper()}{first[1:]}.")
     for note in notes:
         say_note(f"{note[0].upper()}{note[1:]}.")
+
+
+def _say_tuning(tuning: Mapping[str, Any]) -> None:
+    """Print what labelled clusters have changed; a note where it is nothing."""
+    from praesepe.training.learned import tuning_sentences
+
+    first, *figures = tuning_sentences(tuning)
+    (say if tuning["kept_step"] else say_note)(f"{first[0].upper()}{first[1:]}.")
+    say("\n".join(f"  {line}" for line in figures))
 
 
 def _say_what_next(out: Path, seed: int, survey: Survey) -> None:
@@ -153,7 +170,11 @@ def _say_where_it_goes_on(checkpoint: Path) -> None:
 
 
 def annotated(
-    survey: Survey, catalog: Path | None, images: Images, pixels: ImagePixels
+    survey: Survey,
+    catalog: Path | None,
+    images: Images,
+    pixels: ImagePixels,
+    known: list[str] | None = None,
 ) -> Labelled | None:
     """Read the clusters to train on, where the options name any."""
     from praesepe.training.labelled import read_labelled
@@ -166,9 +187,10 @@ def annotated(
         )
     told = asdict(pixels) | images.reading()
     if catalog is None:
-        refuse_unused("they are for annotated clusters", **told)
+        refuse_unused("they are for annotated clusters", **told, known=known)
         return None
-    labelled = read_labelled(survey, images.files(), catalog, **told)
+    told_to_network = known_values(known or ())
+    labelled = read_labelled(survey, images.files(), catalog, known=told_to_network, **told)
     say(f"{len(labelled.labels)} annotated clusters, {labelled.left_out} rows left out.")
     return labelled
 

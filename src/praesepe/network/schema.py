@@ -87,7 +87,11 @@ class CriticEntry(Entry):
 
 
 class TrainingRun(Entry):
-    """One run of a training; the first starts from random weights."""
+    """One run of a training; the first starts from random weights.
+
+    ``tuning`` is of runs on labelled clusters: how many, how many held out, the step whose weights
+    are kept, and bias, scatter and coverage before and after on those held out and on simulations.
+    """
 
     data: str = "simulations"
     steps: int
@@ -102,6 +106,7 @@ class TrainingRun(Entry):
     valid_loss: float | None = None
     settings: dict[str, Any] = {}
     survey_fingerprint: str = ""
+    tuning: dict[str, Any] = {}
     note: str = ""
 
 

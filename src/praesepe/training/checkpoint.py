@@ -22,6 +22,8 @@ class Checkpoint(Entry):
     step: int
     seconds: float
     valid_loss: float | None
+    best_loss: float | None = None
+    best_step: int = 0
     identity: dict[str, Any]
     card: ModelCard
     checksum: str = ""

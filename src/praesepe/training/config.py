@@ -23,6 +23,12 @@ NUMBERS = {
 }
 """Settings that are finite numbers: lowest, highest, and whether they must be above the lowest."""
 
+FINE_TUNING = {"learning_rate": 1e-4, "warmup_steps": 20, "valid_every": 10}
+"""Settings, where not given, of a training from a model on labelled clusters."""
+
+PATIENCE = 20
+"""A training on labelled clusters ends after so many validations without a better one."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:

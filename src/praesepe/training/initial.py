@@ -28,13 +28,13 @@ def start_network(
     settings: TrainingSettings,
     initial: Estimator | str | Path | None,
     *,
-    simulated: bool = True,
+    transfers: bool = True,
 ) -> tuple[Estimator, Estimator | None]:
     """The network that the training begins with, and the model that it is of.
 
-    Simulations may be of other bands, quantities and conditions than the model's: what fits of its
-    network is taken, the rest begins anew, and the log says which. Labelled clusters, which are
-    few, need the model's own.
+    It may be of other bands, quantities and conditions than the model's: what fits of its network
+    is taken, the rest begins anew, and the log says which. Without `transfers`, as for labelled
+    clusters, which are few, they must be the model's own.
 
     Raises
     ------
@@ -56,9 +56,8 @@ def start_network(
     )
     if start is None:
         return fresh, None
-    if simulated:
-        tell_changes(survey, start.card.hashes.model_dump(), model=start.name)
-    _check_fit(start, fresh, simulated=simulated)
+    tell_changes(survey, start.card.hashes.model_dump(), model=start.name)
+    _check_fit(start, fresh, transfers=transfers)
     anew = transfer(start, fresh)
     if anew:
         log.warning("of model %r all is taken but %s", start.name, listed(anew))
@@ -72,7 +71,7 @@ def _asks_the_same(survey: Survey, start: Estimator) -> bool:
     return ours == (start.survey.band_names, start.infers, told)
 
 
-def _check_fit(start: Estimator, fresh: Estimator, *, simulated: bool) -> None:
+def _check_fit(start: Estimator, fresh: Estimator, *, transfers: bool) -> None:
     """Stop where nothing of the model can be gone on from."""
     theirs, ours = start.survey, fresh.survey
     if theirs.stamp_size != ours.stamp_size:
@@ -83,7 +82,7 @@ def _check_fit(start: Estimator, fresh: Estimator, *, simulated: bool) -> None:
             allowed=theirs.stamp_size,
         )
     old, new = network_of(start.card), network_of(fresh.card)
-    must_agree = ["encoder"] if simulated else list(new)
+    must_agree = ["encoder"] if transfers else list(new)
     different = [f"{k} {old[k]!r}, not {new[k]!r}" for k in must_agree if old[k] != new[k]]
     if different:
         raise InputError(

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,21 @@ from praesepe import quantities
 from praesepe.arrays import plain, rates
 from praesepe.errors import InputError, must_be, warn_outside
 from praesepe.images.inputs import Reading, split_reading
+from praesepe.network.conditions import KINDS, as_tensor
+from praesepe.network.heads.flow import APART
 from praesepe.survey import Survey, load_survey
+
+if TYPE_CHECKING:
+    from praesepe.inference.told import Known
 
 MINIMUM = 20
 """Fewest labelled clusters that are worth a training."""
+
+OF_ALL = {
+    "object_class": float(quantities.get("object_class").categories.index("cluster")),
+    "log_visibility": np.nan,
+}
+"""Labels of all clusters of a catalog that does not have them."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,14 +41,18 @@ class Labelled:
     images : ndarray of float32, shape (n, band, y, x)
         Stamps, e-/s at the survey's zero points.
     labels : ndarray of float32, shape (n, quantity)
-        What the network is to infer, by default log_age, log_mass and log_rh [dex(arcsec)].
+        What the network is to infer, by default log_age, log_mass and log_rh [dex(arcsec)]. NaN
+        for all clusters: not known, which only what is inferred apart may be (`log_visibility`).
     left_out : int
         Rows of the catalog that could not be used.
+    conditions : ndarray of float32, shape (n, value), optional
+        What the network is told beside, in its order; NaN where that is not known.
     """
 
     images: NDArray[np.float32]
     labels: NDArray[np.float32]
     left_out: int = 0
+    conditions: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         images = rates(self.images, "stamps")
@@ -59,7 +74,8 @@ class Labelled:
                 allowed=f"at least {MINIMUM}",
                 remedy="give more, inside the image and with a value in every column of labels",
             )
-        if not (np.isfinite(images).all() and np.isfinite(labels).all()):
+        known = labels[:, ~np.isnan(labels).all(0)]
+        if not (known.size and np.isfinite(images).all() and np.isfinite(known).all()):
             fault = "stamps or labels contain NaN or infinite values"
             raise InputError(fault, given=np.nan, remedy="leave these out")
 
@@ -76,9 +92,17 @@ class Labelled:
         Raises
         ------
         InputError
-            For categories that do not exist.
+            For categories that do not exist, and for what is not known of any cluster.
         """
         for (name, (low, high)), values in zip(priors.items(), self.labels.T, strict=True):
+            if np.isnan(values).all():
+                if name in APART:
+                    continue
+                raise InputError(
+                    f"label {name} is not known of any cluster",
+                    given=np.nan,
+                    remedy="give its values: the network infers it together with others",
+                )
             if categories := quantities.get(name).categories:
                 strange = values[~np.isin(values, range(len(categories)))]
                 if len(strange):
@@ -92,10 +116,28 @@ class Labelled:
             advice = "the prior; leave these clusters out, or give the survey a wider range"
             warn_outside(values, low, high, f"label {name}", advice, stacklevel=2)
 
+    def told(self, survey: Survey) -> NDArray[np.float32] | None:
+        """Conditions (n, value) for a survey's network, where need be without knowing them.
+
+        Raises
+        ------
+        InputError
+            Where they are not those of that network, or one that must be told is not.
+        """
+        width = sum(_sizes(survey).values())
+        if self.conditions is None:
+            return conditions_of(survey, len(self.images))
+        if self.conditions.shape != (len(self.images), width):
+            needed = (len(self.images), width)
+            raise must_be("shape of conditions", self.conditions.shape, f"{needed}")
+        return np.asarray(self.conditions, np.float32)
+
     def fingerprint(self) -> str:
         """SHA-256 of stamps and labels: equal clusters, equal fingerprints."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images, np.float32).tobytes())
         digest.update(np.ascontiguousarray(self.labels, np.float32).tobytes())
+        if self.conditions is not None:
+            digest.update(np.ascontiguousarray(self.conditions, np.float32).tobytes())
         return digest.hexdigest()
 
 
@@ -103,9 +145,14 @@ def read_labelled(
     survey: Survey | str | Path,
     images: Any,
     catalog: Any,
+    *,
+    known: Known | None = None,
     **reading: Unpack[Reading],
 ) -> Labelled:
     """Cut the stamps of an annotated catalog out of mosaics.
+
+    What the survey's network is told beside (bands that there are, depth, width) is measured, as
+    `praesepe.predict` does.
 
     Parameters
     ----------
@@ -115,7 +162,10 @@ def read_labelled(
         Mosaic of each band, as for `praesepe.predict`.
     catalog : path, Table or Catalog
         Positions, and a column for each quantity, by its name or (``rh_arcsec`` for ``log_rh``)
-        that of its number.
+        that of its number. ``object_class`` may be left out: all are clusters; ``log_visibility``,
+        too: it is not learned from them.
+    known : mapping, optional
+        What the network is told of the clusters, as for `praesepe.predict`.
     **reading
         How images and catalog are read, as for `praesepe.predict`.
 
@@ -133,17 +183,51 @@ def read_labelled(
     from praesepe.images.mosaic.band_images import refuse_copies
     from praesepe.images.mosaic.cutouts import extract_stamps
     from praesepe.images.mosaic.mosaic import Mosaic
+    from praesepe.inference.check.alignment import prepared
+    from praesepe.inference.told import fewest_bands, survey_of, tell_model
+    from praesepe.network.estimator import Estimator
 
     survey = load_survey(survey)
     of_images, of_catalog = split_reading(read_labelled, reading, catalog)
-    mosaic = Mosaic.read(images, survey, **of_images)
+    network = Estimator.untrained(survey, encoder="tiny") if survey.network.conditions else None
+    seen = survey if network is None else survey_of(network, images)
+    mosaic = Mosaic.read(images, seen, **of_images)
     refuse_copies(mosaic.bands)
     clusters = Catalog.read(catalog, **of_catalog)
-    x_pixel, y_pixel = clusters.on(mosaic)
     labels = _labels(clusters.table, survey.network.infers)
-    stamps = extract_stamps(mosaic, x_pixel, y_pixel, survey.stamp_size)
-    usable = np.isfinite(labels).all(1) & stamps.usable
-    return Labelled(stamps.images[usable], labels[usable], int((~usable).sum()))
+    fewest = None if network is None else fewest_bands(network)
+    stamps = extract_stamps(mosaic, *clusters.on(mosaic), survey.stamp_size, fewest_bands=fewest)
+    apart = np.array([name in APART for name in survey.network.infers])
+    unknown = apart & np.asarray(np.isnan(labels).all(0))
+    usable = np.isfinite(labels[:, ~unknown]).all(1) & stamps.usable
+    left_out, rows = int((~usable).sum()), np.flatnonzero(usable)
+    if network is None:
+        if known:
+            takes = "nothing: its survey names no network.conditions"
+            raise must_be("known", tuple(known), f"what the network is told: {takes}")
+        return Labelled(stamps.images[rows], labels[rows], left_out)
+    _, measured = prepared(mosaic)
+    told = tell_model(network, mosaic, measured, known or {}, clusters.table)
+    planes, by_name = told.inputs(network, stamps, rows, 0)
+    conditions = conditions_of(survey, len(rows), by_name)
+    assert conditions is not None
+    return Labelled(planes, labels[rows], left_out, conditions)
+
+
+def conditions_of(
+    survey: Survey, n: int, given: Mapping[str, Any] | None = None
+) -> NDArray[np.float32] | None:
+    """Conditions (n, value) in the order of a survey's network; None where it takes none."""
+    sizes = _sizes(survey)
+    ranges = dict.fromkeys(sizes, (-np.inf, np.inf))  # what lies beyond has been told
+    told = as_tensor(given, sizes, n, ranges=ranges, model=survey.name)
+    return None if told is None else told.numpy()
+
+
+def _sizes(survey: Survey) -> dict[str, int]:
+    """Values of each condition of a survey's network."""
+    names = survey.network.conditions
+    return {name: len(survey.bands) if KINDS[name].per_band else 1 for name in names}
 
 
 def _labels(table: Any, names: Sequence[str]) -> NDArray[np.float32]:
@@ -153,6 +237,8 @@ def _labels(table: Any, names: Sequence[str]) -> NDArray[np.float32]:
         linear = quantities.get(name).linear
         if name in table.colnames:
             columns.append(_numbers(table, name))
+        elif name in OF_ALL and linear not in table.colnames:
+            columns.append(np.full(len(table), OF_ALL[name]))
         elif linear and linear in table.colnames:
             number = _numbers(table, linear)
             columns.append(np.log10(number, out=np.full(len(number), np.nan), where=number > 0))

@@ -1,14 +1,18 @@
-"""What a model has learned: how much better it knows than its prior does."""
+"""What a model has learned: how much better it knows than its prior, or than before a tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from praesepe import statistics
 from praesepe.errors import listed
+from praesepe.network.estimator import Estimator
 from praesepe.quantities import get
+from praesepe.training.sources import Batch
 
 NOTHING = 0.9
 """Error over that of a guess, from which hardly anything has been learned."""
@@ -57,4 +61,47 @@ def sentences(errors: Mapping[str, float]) -> list[str]:
             f"hardly anything has been learned of {listed(nothing)}: do not use the model for it, "
             "train longer"
         )
+    return said
+
+
+def judged(model: Estimator, stamps: Batch) -> dict[str, dict[str, float]]:
+    """Bias, scatter and coverage of the 68 % interval of each continuous quantity, on stamps.
+
+    Quantities that are not known of any stamp are left out.
+    """
+    posterior = model.predict(stamps.images, conditions=stamps.conditions, n_samples=200)
+    truth = stamps.labels.cpu().numpy()
+    found = {}
+    for i, name in enumerate(model.infers):
+        known = np.isfinite(truth[:, i])
+        if get(name).is_categorical or not known.any():
+            continue
+        draws, true = posterior.samples[known, :, i], truth[known, i]
+        residual = np.median(draws, axis=1) - true
+        pit = statistics.probability_integral_transform(draws, true)
+        values = {
+            "bias": statistics.bias(residual),
+            "scatter": statistics.robust_scatter(residual),
+            "coverage68": statistics.coverage(pit, statistics.CENTRAL_68),
+        }
+        found[name] = {key: round(float(value), 4) for key, value in values.items()}
+    return found
+
+
+def tuning_sentences(tuning: Mapping[str, Any]) -> list[str]:
+    """What a training on labelled clusters has changed, for a user; see `Run.tuning`."""
+    kept, steps, n = tuning["kept_step"], tuning["steps"], tuning["held_out"]
+    said = [
+        f"the weights of step {kept} of {steps} are kept, the best on {n} held-out clusters"
+        if kept
+        else f"no step was better on {n} held-out clusters than the beginning, which is kept: "
+        "these labels teach the model nothing"
+    ]
+    for where, what in (("labelled", "held-out clusters"), ("simulated", "simulations")):
+        after = tuning["after"][where]
+        for name, now in after.items():
+            then = tuning["before"][where][name]
+            cells = [f"{key} {then[key]:.3f} → {now[key]:.3f}" for key in ("bias", "scatter")]
+            share = f"coverage {then['coverage68']:.2f} → {now['coverage68']:.2f} (0.68)"
+            said.append(f"{what}, {get(name).word}: {', '.join([*cells, share])}")
     return said

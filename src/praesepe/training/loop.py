@@ -1,4 +1,4 @@
-"""Training: one visible loop over fresh simulations, or over annotated clusters of one's own."""
+"""Training: one visible loop over fresh simulations, and over labelled clusters where given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from praesepe.network.estimator import Estimator
 from praesepe.progress import Setup
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey, load_survey
-from praesepe.training.config import TrainingSettings
+from praesepe.training.config import FINE_TUNING, TrainingSettings
+from praesepe.training.curve import LearningCurve
 from praesepe.training.labelled import Labelled
 from praesepe.training.metrics import Line, Report
 from praesepe.training.run import Run
@@ -41,6 +42,8 @@ class Training:
     learned : dict of str to float
         Error over that of a guess from the prior, by quantity, on the validation set; near 1
         nothing was learned.
+    curve : LearningCurve
+        Validation losses, and what more clusters would bring.
     path : Path or None
         The model's folder, where `train` was given one.
     """
@@ -48,6 +51,7 @@ class Training:
     estimator: Estimator
     metrics: tuple[Line, ...]
     learned: dict[str, float]
+    curve: LearningCurve
     path: Path | None = None
 
     def __repr__(self) -> str:
@@ -95,7 +99,12 @@ def train(
         Model to start from instead of random weights: its bands, stamps, quantities and network
         must be those of this training; all else may differ.
     labelled : Labelled, optional
-        Real clusters with known parameters to train on instead of simulations.
+        Real clusters with known parameters, which make one half of every batch; the other are
+        simulations. A quarter of the clusters is held out: the weights that are kept are those that
+        were best on them, be it those of the beginning, and the training ends when they no longer
+        become better. The model's card (`card.runs[-1].tuning`) holds bias, scatter and coverage on
+        these before and after. Where the training starts from a model, settings that are not given
+        are those of `praesepe.training.config.FINE_TUNING`.
     report : callable, optional
         Called with each line of the metrics, see `Training`.
     setup : callable, optional
@@ -121,6 +130,8 @@ def train(
     -----
     Ctrl-C and SIGTERM end the run after the step that is going on, with a checkpoint.
     """
+    if labelled is not None and initial is not None:
+        settings = {**FINE_TUNING, **settings}
     run = Run(
         load_survey(survey),
         None if out is None else as_path(out),
@@ -139,7 +150,7 @@ def train(
         model = run.finish()
         learned = run.learned()
     path = None if run.out is None else model.save(run.out, overwrite=True)
-    return Training(model, tuple(run.metrics.lines), learned, path)
+    return Training(model, tuple(run.metrics.lines), learned, run.curve(), path)
 
 
 def _loop(run: Run, signals: Signals) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from praesepe import quantities
 from praesepe.errors import InputError, unusable
 from praesepe.files import refuse_file
 from praesepe.network.estimator import Estimator
@@ -24,20 +25,27 @@ from praesepe.network.net import ClusterNet
 from praesepe.network.schema import Hashes, MassCurve, TrainingRun
 from praesepe.network.storage import CONTENT
 from praesepe.progress import Setup
-from praesepe.sky.contents import contents_of
+from praesepe.sky.contents import contents_of, without_missing_stars
 from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.sky.tables import SurveyTables
 from praesepe.stars.curves import with_curves
 from praesepe.stars.present_mass import present_mass_curve
 from praesepe.survey import Survey
 from praesepe.training.checkpoint import check_same_run, read_checkpoint, write_checkpoint
-from praesepe.training.config import TrainingSettings
+from praesepe.training.config import PATIENCE, TrainingSettings
 from praesepe.training.critic import learn_critic
+from praesepe.training.curve import LearningCurve, learning_curve
 from praesepe.training.initial import goes_on, network_of, start_network
 from praesepe.training.labelled import Labelled
-from praesepe.training.learned import relative_errors
+from praesepe.training.learned import judged, relative_errors
 from praesepe.training.metrics import MetricsLog, Report
-from praesepe.training.sources import Batch, LabelledSource, SimulatedSource, Source
+from praesepe.training.sources import (
+    Batch,
+    LabelledSource,
+    MixedSource,
+    SimulatedSource,
+    Source,
+)
 from praesepe.version import __version__
 
 log = logging.getLogger(__name__)
@@ -67,8 +75,9 @@ class Run:
         report: Report | None,
         name: str,
     ) -> None:
+        survey = survey if labelled is None else without_missing_stars(survey)
         self.estimator, self.initial = start_network(
-            survey, settings, initial, simulated=labelled is None
+            survey, settings, initial, transfers=labelled is None
         )
         self.estimator.describe(name=name or _name_of(out) or survey.name)
         self.survey, self.out, self.labelled, self.device = survey, out, labelled, device
@@ -92,11 +101,15 @@ class Run:
         self.seconds = 0.0
         self.step_seconds: deque[float] = deque(maxlen=50)
         self.latest_loss = self.valid_loss = math.nan
+        self.best: dict[str, Tensor] = {}
+        self.best_loss, self.best_step = math.inf, 0
         self.bfloat16 = _multiplies_bfloat16_fast(device)
 
     @property
     def progress(self) -> float:
         """Fraction of the training that lies behind; 1 at its end."""
+        if self.labelled and self.step - self.best_step >= PATIENCE * self.settings.valid_every:
+            return 1.0
         return self.settings.progress(self.step, self.seconds)
 
     def _identify(self, settings: TrainingSettings) -> dict[str, Any]:
@@ -108,17 +121,14 @@ class Run:
             "settings": settings.identity,
         }
         if self.labelled is not None:
-            none = Hashes(absent_because="trained on labelled clusters, without a simulation")
-            hashes = none if self.initial is None else self.initial.card.hashes
             identity["labels"] = self.labelled.fingerprint()
-        else:
-            hashes = Hashes.model_validate(contents_of(self.survey))
-            self.survey = self.estimator.survey = with_curves(self.survey)
-            self.estimator.describe(survey=self.survey.model_dump(mode="json"))
-            identity["simulator"] = {"random stream": RANDOM_STREAM}
-            identity["curves"], identity["spectra"] = hashes.curves, hashes.spectra
-            # What a name stands for may change, and a file may move.
-            identity["stars"] = {Path(name).name: key for name, key in hashes.isochrones.items()}
+        hashes = Hashes.model_validate(contents_of(self.survey))
+        self.survey = self.estimator.survey = with_curves(self.survey)
+        self.estimator.describe(survey=self.survey.model_dump(mode="json"))
+        identity["simulator"] = {"random stream": RANDOM_STREAM}
+        identity["curves"], identity["spectra"] = hashes.curves, hashes.spectra
+        # What a name stands for may change, and a file may move.
+        identity["stars"] = {Path(name).name: key for name, key in hashes.isochrones.items()}
         self.estimator.describe(hashes=hashes)
         return identity
 
@@ -163,18 +173,7 @@ class Run:
 
         settings, infers = self.settings, self.estimator.infers
         tell("tables of stars", 0)
-        if self.labelled is None:
-            card = self.estimator.card
-            self.source = SimulatedSource(self.survey, settings, card, self.device, tables, setup)
-        else:
-            self.source = LabelledSource(
-                self.labelled,
-                self.survey,
-                settings.seed,
-                settings.batch_size,
-                self.device,
-                [condition.name for condition in self.estimator.card.conditions],
-            )
+        self.source = self._source(tables, setup)
         tell("validation set", 1)
         self.validation_set = self.source.validation()
         if (n_labels := self.validation_set.labels.shape[1]) != len(infers):
@@ -195,14 +194,33 @@ class Run:
         seconds = time.monotonic() - began
         log.info("set-up took %.1f s, which are not counted as training", seconds)
 
+    def _source(self, tables: SurveyTables | None, setup: Setup | None) -> Source:
+        """Simulations, or halves of these and of labelled clusters."""
+        survey, settings, device = self.survey, self.settings, self.device
+        half = 0 if self.labelled is None else settings.batch_size // 2
+        of_simulations = replace(settings, batch_size=settings.batch_size - half)
+        simulated = SimulatedSource(
+            survey, of_simulations, self.estimator.card, device, tables, setup
+        )
+        if self.labelled is None:
+            return simulated
+        labelled = LabelledSource(self.labelled, survey, settings.seed, half, device)
+        return MixedSource(labelled, simulated)
+
     # A step
 
     @torch.inference_mode()
     def validate(self) -> Tensor:
-        """Loss of the averaged network on the validation set; returns the set's features."""
+        """Loss of the averaged network on the validation set; returns the set's features.
+
+        Of a training on labelled clusters, which may do harm, the best weights are kept.
+        """
         net = self.averaged().net
         context = _context(net, self.validation_set)
         self.valid_loss = float(net.loss(self.validation_set.labels, context))
+        if self.labelled is not None and self.valid_loss < self.best_loss:
+            self.best = {k: v.clone() for k, v in self.average.module.state_dict().items()}
+            self.best_loss, self.best_step = self.valid_loss, self.step
         return context
 
     def next_batch(self) -> Batch:
@@ -300,12 +318,15 @@ class Run:
         tensors = {f"net.{k}": v.contiguous() for k, v in self.net.state_dict().items()}
         average = self.average.module.state_dict()
         tensors |= {f"average.{k}": v.contiguous() for k, v in average.items()}
+        tensors |= {f"best.{k}": v.contiguous() for k, v in self.best.items()}
         for i, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{i}.{k}": v.contiguous() for k, v in moments.items()}
         state = {
             "step": self.step,
             "seconds": self.seconds,
-            "valid_loss": self.valid_loss if math.isfinite(self.valid_loss) else None,
+            "valid_loss": _finite(self.valid_loss),
+            "best_loss": _finite(self.best_loss),
+            "best_step": self.best_step,
             "identity": self.identity,
             "card": self.estimator.card,
         }
@@ -330,6 +351,9 @@ class Run:
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self.step, self.seconds = state["step"], state["seconds"]
         self.valid_loss = math.nan if state["valid_loss"] is None else state["valid_loss"]
+        self.best = _part(tensors, "best.")
+        self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
+        self.best_step = state["best_step"]
 
     # The end
 
@@ -340,17 +364,48 @@ class Run:
         self.log()
         self.save_checkpoint()
         model = self.averaged()
-        if isinstance(self.source, LabelledSource):
+        if isinstance(self.source, MixedSource):
+            if self.best:
+                model.net.load_state_dict(self.best)
             with torch.inference_mode():
                 context = _context(model.net, self.source.everything)
         model.learn_domain(context.clone())
-        if (
-            isinstance(self.source, SimulatedSource)
-            and self.settings.valid_size >= FEWEST_FOR_CRITIC
-        ):
+        if self.settings.valid_size >= FEWEST_FOR_CRITIC:
             learn_critic(model, self.source.simulator, seed=self.settings.seed)
         return model.describe(
-            present_mass=self._present_mass(), runs=[*self.estimator.card.runs, self._record()]
+            present_mass=self._present_mass(),
+            runs=[*self.estimator.card.runs, self._record(self.tuning(model))],
+        )
+
+    def tuning(self, model: Estimator) -> dict[str, Any]:
+        """What labelled clusters have changed; see `praesepe.network.schema.TrainingRun`."""
+        if not isinstance(self.source, MixedSource):
+            return {}
+        stamps = {
+            "labelled": self.validation_set,
+            "simulated": self.source.simulated_validation.part(slice(LEARNED_FROM)),
+        }
+        first = self.initial or start_network(self.survey, self.settings, None)[0]
+        first.to(self.device)
+        return {
+            "labelled": len(self.source.labelled.everything.images),
+            "held_out": len(self.validation_set.images),
+            "steps": self.step,
+            "kept_step": self.best_step,
+            "before": {name: judged(first, some) for name, some in stamps.items()},
+            "after": {name: judged(model, some) for name, some in stamps.items()},
+        }
+
+    def curve(self) -> LearningCurve:
+        """How the validation loss fell."""
+        card, settings = self.estimator.card, self.settings
+        continuous = [name for name in card.infers if not quantities.get(name).is_categorical]
+        return learning_curve(
+            self.metrics.lines,
+            batch_size=settings.batch_size,
+            before=sum(run.clusters for run in card.runs),
+            warmup_steps=settings.warmup_steps,
+            quantities=len(continuous),
         )
 
     def learned(self) -> dict[str, float]:
@@ -368,7 +423,7 @@ class Run:
             fraction=tuple(np.round(fraction, 5).tolist()),
         )
 
-    def _record(self) -> TrainingRun:
+    def _record(self, tuning: dict[str, Any]) -> TrainingRun:
         """What the model's card says of this run."""
         settings = self.settings
         return TrainingRun(
@@ -382,7 +437,8 @@ class Run:
             device=str(self.device),
             versions={"praesepe": __version__, "torch": torch.__version__, "numpy": np.__version__},
             initial=str(self.identity["initial"]),
-            valid_loss=self.valid_loss if math.isfinite(self.valid_loss) else None,
+            valid_loss=_finite(self.best_loss if tuning else self.valid_loss),
+            tuning=tuning,
             settings=dict(settings.identity),
             survey_fingerprint=self.survey.fingerprint(),
         )
@@ -405,6 +461,10 @@ def _multiplies_bfloat16_fast(device: torch.device) -> bool:
         return True
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supported and supported())
+
+
+def _finite(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None
 
 
 def _rounded(loss: float) -> float | None:

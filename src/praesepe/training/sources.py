@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from praesepe.blocks import blocks_of
 from praesepe.errors import InputError
-from praesepe.network.conditions import KINDS, as_tensor
 from praesepe.network.schema import ModelCard
 from praesepe.progress import Setup
 from praesepe.sky.simulator import Simulator
@@ -24,6 +23,9 @@ from praesepe.training.telling import tell
 
 VALIDATION_SEED = 982_451_653
 """Added to the seed of a run for its validation set."""
+
+HELD_OUT = 4
+"""Of labelled clusters one in so many is held out."""
 
 TOLD = 5
 """Last number of the seed of what is told."""
@@ -50,6 +52,13 @@ class Batch(NamedTuple):
         """Some of the stamps."""
         told = None if self.conditions is None else self.conditions[which]
         return Batch(self.images[which], self.labels[which], told)
+
+    def joined(self, other: Batch) -> Batch:
+        """These stamps, then the others."""
+        images, labels = torch.cat((self.images, other.images)), (self.labels, other.labels)
+        if self.conditions is None or other.conditions is None:
+            return Batch(images, torch.cat(labels))
+        return Batch(images, torch.cat(labels), torch.cat((self.conditions, other.conditions)))
 
     def split(self, size: int) -> Iterator[Batch]:
         """Parts of at most `size` stamps."""
@@ -113,20 +122,18 @@ def dihedral(image: Tensor, k: int) -> Tensor:
 class LabelledSource:
     """Batches of real clusters, turned, mirrored and with zero points off by the survey's scatter.
 
-    A seventh of the clusters is kept for validation.
+    A quarter of the clusters is held out for validation.
+
+    Attributes
+    ----------
+    everything : Batch
+        All clusters, those held out first.
     """
 
-    name = "labelled clusters"
-
     def __init__(
-        self,
-        labelled: Labelled,
-        survey: Survey,
-        seed: int,
-        batch_size: int,
-        device: torch.device,
-        conditions: Sequence[str] = (),
+        self, labelled: Labelled, survey: Survey, seed: int, batch_size: int, device: torch.device
     ) -> None:
+        n = len(labelled.images)
         expected = (len(survey.bands), survey.stamp_size, survey.stamp_size)
         if labelled.images.shape[1:] != expected:
             raise InputError(
@@ -136,16 +143,15 @@ class LabelledSource:
                 allowed=expected,
             )
         self.survey, self.seed, self.batch_size = survey, seed, batch_size
-        order = np.random.default_rng((seed, 7)).permutation(len(labelled.images))
-        images = torch.from_numpy(labelled.images[order].astype(np.float32)).to(device)
-        labels = torch.from_numpy(labelled.labels[order].astype(np.float32)).to(device)
-        held_out = max(len(order) // 7, 1)
-        sizes = {n: len(survey.bands) if KINDS[n].per_band else 1 for n in conditions}
-        told = as_tensor(None, sizes, len(order), ranges={}, model=survey.name)
-        everything = Batch(images, labels, None if told is None else told.to(device))
-        self._valid = everything.part(slice(held_out))
-        self._train = everything.part(slice(held_out, None))
-        self.everything = everything
+        order = np.random.default_rng((seed, 7)).permutation(n)
+        images = torch.from_numpy(labelled.images[order]).to(device)
+        labels = torch.from_numpy(labelled.labels[order]).to(device)
+        told = labelled.told(survey)
+        conditions = None if told is None else torch.from_numpy(told[order]).to(device)
+        self.everything = Batch(images, labels, conditions)
+        held_out = n // HELD_OUT
+        self._valid = self.everything.part(slice(held_out))
+        self._train = self.everything.part(slice(held_out, None))
 
     def batch(self, step: int) -> Batch:
         """The stamps of a step; the same for the same seed and step."""
@@ -160,9 +166,46 @@ class LabelledSource:
         return Batch(torch.stack(turned) * factor, labels, told)
 
     def validation(self) -> Batch:
-        """The clusters kept back."""
+        """The clusters held out."""
         return self._valid
 
 
-Source = SimulatedSource | LabelledSource
+class MixedSource:
+    """Batches of which one half are labelled clusters, the other fresh simulations.
+
+    The labelled clusters teach what the simulations have wrong; the simulations keep the error
+    bars right, which a few clusters, seen again and again, would make too short.
+
+    Attributes
+    ----------
+    simulated_validation : Batch
+        Of the simulations; what is validated on are the labelled clusters held out.
+    """
+
+    name = "labelled clusters and simulations"
+
+    def __init__(self, labelled: LabelledSource, simulated: SimulatedSource) -> None:
+        self.labelled, self.simulated = labelled, simulated
+        self.simulated_validation = simulated.validation()
+
+    @property
+    def simulator(self) -> Simulator:
+        """Where the simulations are from."""
+        return self.simulated.simulator
+
+    def batch(self, step: int) -> Batch:
+        """The stamps of a step, labelled clusters first."""
+        return self.labelled.batch(step).joined(self.simulated.batch(step))
+
+    def validation(self) -> Batch:
+        """The labelled clusters held out."""
+        return self.labelled.validation()
+
+    @property
+    def everything(self) -> Batch:
+        """All labelled clusters, and the validation set of the simulations."""
+        return self.labelled.everything.joined(self.simulated_validation)
+
+
+Source = SimulatedSource | MixedSource
 """Where batches come from."""

@@ -30,10 +30,10 @@ from praesepe.stars import load_passband
 from praesepe.survey import Survey, parse_survey
 from praesepe.training import run
 from praesepe.training.checkpoint import read_checkpoint
-from praesepe.training.config import TrainingSettings
+from praesepe.training.config import FINE_TUNING, TrainingSettings
 from praesepe.training.initial import start_network
 from praesepe.training.labelled import Labelled
-from praesepe.training.learned import NOTHING, sentences
+from praesepe.training.learned import NOTHING, sentences, tuning_sentences
 from praesepe.training.loop import train
 from praesepe.training.signals import Signals
 from praesepe.training.sources import Batch
@@ -222,6 +222,14 @@ def test_a_known_problem_is_solved_and_calibrated(
     assert np.abs(residual.mean(0)).max() < 0.06
     assert estimator.predict(images, n_samples=1).out_of_domain.mean() < 0.8
     assert estimator.predict(100 * images, n_samples=1).out_of_domain.mean() > 1
+
+    # A few labelled clusters, seen again and again, leave the error bars what they are.
+    real = Labelled(*(part.numpy() for part in toy_set(60, survey, 8)))
+    tuned = train(survey, initial=estimator, labelled=real, steps=60, **LONG).estimator
+    assert 0.6 < coverage(tuned, images, labels) < 0.76
+    tuning = tuned.card.runs[-1].tuning
+    assert (tuning["labelled"], tuning["held_out"]) == (60, 15)
+    assert tuning["before"]["simulated"].keys() == set(survey.network.infers)
 
 
 def test_a_model_that_has_learned_nothing_says_so(toy: Callable[..., None], survey: Survey) -> None:
@@ -962,13 +970,16 @@ def test_the_last_validation_is_told(
     assert told[-1]["valid_loss"] not in losses
 
 
-def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
+def test_training_on_annotated_clusters(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
     labelled = toy_labelled(200, survey, 4)
     settings = {**QUICK, "learning_rate": 4e-3, "steps": 60, "batch_size": 32}
     folder = train_into(survey, tmp_path / "m", labelled=labelled, **settings)
     assert lines(folder)[-1]["valid_loss"] < lines(folder)[0]["valid_loss"]
     estimator = Estimator.load(folder)
-    assert estimator.card.runs[-1].data == "labelled clusters"
+    assert estimator.card.runs[-1].data == "labelled clusters and simulations"
     fraction = estimator.present_mass_fraction([6.6, 10.0])
     assert 1 >= fraction[0] > fraction[1] > 0.3
     # It is the survey's, whatever that of a model from which the training starts.
@@ -988,7 +999,54 @@ def test_training_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
         train_into(survey, folder, labelled=toy_labelled(200, survey, 6), resume=True, **settings)
 
 
-def test_a_broken_run_on_annotated_clusters(survey: Survey, tmp_path: Path) -> None:
+def test_the_best_weights_on_clusters_held_out_are_kept(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy()
+    settings = {**QUICK, "valid_every": 5, "learning_rate": 4e-3}
+    first = Estimator.load(train_into(survey, tmp_path / "first", steps=40, **settings))
+    monkeypatch.setattr(run, "PATIENCE", 4)
+    images, labels = toy_set(60, survey, 3)
+    real = Labelled((images / 2).numpy(), labels.numpy())  # half as bright as simulated
+    spoiling = {**settings, "learning_rate": 0.3, "warmup_steps": 1}
+    spoilt = train(survey, labelled=real, initial=first, steps=100, **spoiling).estimator
+    tuning = spoilt.card.runs[-1].tuning
+    assert (tuning["kept_step"], tuning["steps"]) == (0, 20)  # nothing better: it ended early
+    assert tuning["before"] == tuning["after"]
+    assert same_parts(spoilt, first) == {"encoder": True, "head": True}
+    tuned = train(survey, labelled=real, initial=first, steps=40, **settings)
+    record = tuned.estimator.card.runs[-1]
+    assert record.tuning["kept_step"] > 0
+    assert record.valid_loss is not None
+    assert record.valid_loss < min(line["valid_loss"] for line in tuned.metrics) + 1e-3
+    before, after = (record.tuning[when]["labelled"]["log_mass"] for when in ("before", "after"))
+    assert after["scatter"] < before["scatter"]
+    said = tuning_sentences(record.tuning)
+    assert f"the weights of step {record.tuning['kept_step']} of" in said[0]
+    assert f"coverage {before['coverage68']:.2f} → {after['coverage68']:.2f}" in said[2]
+    unchanged = {**record.tuning, "kept_step": 0}
+    assert "no step was better on 15 held-out clusters" in tuning_sentences(unchanged)[0]
+    again = Estimator.load(tuned.save(tmp_path / "tuned")).card.runs[-1].tuning
+    assert again == record.tuning
+
+
+def test_fine_tuning_has_settings_of_its_own(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    first = Estimator.untrained(survey, encoder="tiny")
+    labelled = toy_labelled(40, survey, 4)
+    given = {"initial": first, "labelled": labelled, "steps": 2, "batch_size": 16}
+    tuned = train(survey, valid_size=32, **given).estimator.card.runs[-1]
+    assert tuned.learning_rate == FINE_TUNING["learning_rate"]
+    tuned = train(survey, valid_size=32, learning_rate=2e-4, **given).estimator.card.runs[-1]
+    assert tuned.learning_rate == 2e-4
+
+
+def test_a_broken_run_on_annotated_clusters(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
     labelled = toy_labelled(40, survey, 4)
     settings = {**QUICK, "steps": 15, "labelled": labelled, "checkpoint_seconds": 0.0}
     straight = train_into(survey, tmp_path / "s", **settings)

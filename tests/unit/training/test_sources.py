@@ -23,7 +23,9 @@ from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import MINIMUM, Labelled, read_labelled
 from praesepe.training.sources import (
     VALIDATION_SEED,
+    Batch,
     LabelledSource,
+    MixedSource,
     SimulatedSource,
     dihedral,
 )
@@ -180,6 +182,50 @@ def test_missing_labels_are_named(
         read_labelled(survey, images, catalog)
 
 
+def test_a_network_that_is_told_and_asks_for_the_class(
+    survey: Survey,
+    images: dict[str, Path],
+    planes: dict[str, np.ndarray],
+    catalog: Table,
+    tmp_path: Path,
+) -> None:
+    infers = ("log_age", "log_mass", "log_rh", "object_class", "log_visibility")
+    conditions = ("present", "depth", "log_distance", "foreground_a_v")
+    network = {"infers": infers, "conditions": conditions}
+    galaxy = {"foreground_a_v": (0.0, 0.3)}
+    asks = survey.with_values(network=network, contaminants={"fraction": 0.3}, galaxy=galaxy)
+    catalog["foreground"] = np.linspace(0.1, 0.2, N)
+    red = images.pop("F814W")
+    with pytest.raises(InputError, match="in F475W alone: one color"):
+        read_labelled(asks, images, catalog)
+    green = asks.bands[0].model_copy(update={"name": "F606W", "filter": "acs_wfc_f606w"})
+    three = asks.with_values(observation={"bands": (*asks.bands, green)})
+    more = {"F475W": images["F475W"], "F606W": tmp_path / "green.fits"}
+    wcs = mosaic_wcs(survey, SIDE)
+    mosaic_hdus(planes["F814W"], green, wcs, survey).writeto(more["F606W"])
+    with pytest.warns(PraesepeWarning, match="depth = .* is outside"):  # no sky is so bright
+        labelled = read_labelled(three, more, catalog, known={"foreground_a_v": "foreground"})
+    assert labelled.labels.shape == (N, 5)
+    assert (labelled.labels[:, 3] == 1).all()  # clusters
+    assert np.isnan(labelled.labels[:, 4]).all()
+    assert labelled.conditions is not None
+    present, depth = labelled.conditions[:, :3], labelled.conditions[:, 3:6]
+    assert present.tolist() == [[1, 0, 1]] * N
+    np.testing.assert_allclose(depth[0, [0, 2]], 26 - 2.5 * np.log10(0.1), atol=0.05)  # measured
+    assert np.isnan(depth[:, 1]).all()
+    np.testing.assert_allclose(labelled.conditions[:, 6], np.log10(785000), rtol=1e-6)
+    np.testing.assert_allclose(labelled.conditions[:, 7], catalog["foreground"], rtol=1e-6)
+    assert not labelled.images[:, 1].any()
+    labelled.check(dict.fromkeys(infers, (-10.0, 20.0)))
+    unknown = labelled.labels.copy()
+    unknown[:, 0] = np.nan
+    ageless = Labelled(labelled.images, unknown)
+    with pytest.raises(InputError, match="label log_age is not known of any cluster"):
+        ageless.check(dict.fromkeys(infers, (-10.0, 20.0)))
+    with pytest.raises(InputError, match="names no network"):
+        read_labelled(survey, images | {"F814W": red}, catalog, known={"a_v": 0.0})
+
+
 def test_words_are_no_labels(survey: Survey, images: dict[str, Path], catalog: Table) -> None:
     catalog["log_age"] = ["old"] * N
     with pytest.raises(InputError, match="row 1: log_age = 'old' is not a number"):
@@ -218,10 +264,46 @@ def test_validation_shares_nothing_with_training(survey: Survey) -> None:
     source = make_source(survey, make_labelled())
     kept_back = set(source.validation()[1][:, 0].tolist())
     used = {number for step in range(30) for number in source.batch(step)[1][:, 0].tolist()}
-    assert len(kept_back) == 10
-    assert len(used) == 60
+    assert len(kept_back) == 17
+    assert len(used) == 53
     assert not kept_back & used
     assert source.everything.images.shape == (70, 2, 16, 16)
+
+
+def test_half_of_every_batch_is_simulated(survey: Survey) -> None:
+    class Simulated:
+        def batch(self, step: int) -> Batch:
+            return Batch(torch.full((8, 2, 16, 16), float(step)), torch.full((8, 3), -1.0))
+
+        def validation(self) -> Batch:
+            return Batch(torch.zeros(5, 2, 16, 16), torch.full((5, 3), -1.0))
+
+    labelled = make_source(survey, make_labelled(), size=8)
+    source = MixedSource(labelled, Simulated())  # type: ignore[arg-type]
+    images, labels, told = source.batch(3)
+    assert told is None
+    assert torch.equal(images[:8], labelled.batch(3).images)
+    assert (images[8:] == 3).all()
+    assert ((labels == -1).all(1) == (torch.arange(16) >= 8)).all()
+    assert len(source.validation().images) == 17  # of labelled clusters alone
+    assert len(source.everything.images) == 75
+
+
+def test_conditions_go_with_their_stamps(survey: Survey) -> None:
+    asks = survey.with_values(network={"conditions": ("present", "depth")})
+    told = np.tile(np.arange(70, dtype=np.float32)[:, None], (1, 4))
+    source = make_source(asks, make_labelled(conditions=told))
+    for batch in (source.batch(0), source.validation()):
+        assert batch.conditions is not None
+        assert torch.equal(batch.conditions[:, 0], batch.labels[:, 0])  # both number the clusters
+    unknown = make_source(asks, make_labelled()).validation().conditions
+    assert unknown[:, :2].eq(1).all()  # every band is there
+    assert unknown[:, 2:].isnan().all()
+    with pytest.raises(InputError, match=r"shape of conditions = \(70, 3\): it must be \(70, 4\)"):
+        make_source(asks, make_labelled(conditions=told[:, :3]))
+    must = survey.with_values(network={"conditions": ("log_distance",)})
+    with pytest.raises(InputError, match="is told log_distance; given were none"):
+        make_source(must, make_labelled())
 
 
 def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
