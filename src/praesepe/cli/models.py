@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from praesepe.inference.result import Result
     from praesepe.survey import Survey
     from praesepe.training.labelled import Labelled
+    from praesepe.training.loop import Training
 
 
 def train(
@@ -125,16 +126,21 @@ def train(
         if checkpoint.is_file():
             say_note(f"Go on later with the same command and --resume; {out} holds a checkpoint.")
         raise
-    seconds = training.metrics[-1]["seconds"]
-    say(f"Set-up took {progress.setup_seconds:.0f} s, training {seconds:.0f} s.")
-    say(f"Validation loss at the end: {training.metrics[-1]['valid_loss']}.")
+    _say_trained(training, setup_seconds=progress.setup_seconds)
+    _say_what_next(out, seed, described)
+
+
+def _say_trained(training: Training, *, setup_seconds: float) -> None:
+    """Print how long a training took, what was learned, and what more of it would bring."""
+    last, tuning = training.metrics[-1], training.estimator.card.runs[-1].tuning
+    say(f"Set-up took {setup_seconds:.0f} s, training {last['seconds']:.0f} s.")
+    say(f"Validation loss at the end: {last['valid_loss']}.")
     _say_learned(training.learned)
-    if labelled is None:
+    if tuning:
+        _say_tuning(tuning)
+    else:
         sentence = training.curve.sentence
         say(f"{sentence[0].upper()}{sentence[1:]}.")
-    else:
-        _say_tuning(training.estimator.card.runs[-1].tuning)
-    _say_what_next(out, seed, described)
 
 
 def _say_learned(widths: Mapping[str, float]) -> None:
