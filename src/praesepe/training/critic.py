@@ -25,12 +25,13 @@ from praesepe.training.telling import tell
 
 log = logging.getLogger(__name__)
 
-SEED = 715_225_739
-"""Added to the seed of a run."""
+SEED, NEAR, ASIDE = 715_225_739, 715_325_739, 715_425_739
+"""Added to the seed of a run: for stamps to learn from, nearer ones, and those of the limit."""
 
 STAMPS = 2560
-PER_FIELD = 12
-"""Stamps on each star field: with more, the critic learns the fields by heart."""
+PER_FIELD, FIELDS = 12, 16
+"""Stamps on each star field (with more, the critic learns the fields by heart), and fields that are
+in memory at once."""
 
 SHARPER_PX, ZERO_POINT_MAG = 0.6, 0.1
 """Optics and zero points of good stamps may differ more from the survey's than in a training."""
@@ -86,14 +87,14 @@ def learn_critic(
         images = make(spoilt.part(which))
         kinds.append(kind)
         evidence.append(_evidence(model, critic, taught.part(which), images))
-    near = _nearer(model, simulator, seed + SEED, n // 3)
+    near = _nearer(model, simulator, seed + NEAR, n // 3)
     if near is not None:  # counted twice, as the hardest to tell
         kinds += [1 + KINDS.index("shape")] * 2
         evidence += [_evidence(model, critic, near)] * 2
     critic.standardise(torch.cat(evidence[:2]))
     labels = torch.cat([torch.full((len(e),), k) for k, e in zip(kinds, evidence, strict=True)])
     _fit(critic, torch.cat(evidence), labels.to(model.device), seed)
-    aside = _draw(model, simulator, seed + SEED + 1, n // 2)
+    aside = _draw(model, simulator, seed + ASIDE, n // 2)
     with torch.inference_mode():
         worst = critic(_evidence(model, critic, aside)).amax(1)
         critic.limit.copy_(torch.quantile(worst, 1 - EXCEEDED))
@@ -103,10 +104,12 @@ def learn_critic(
 
 def _draw(model: Estimator, simulator: Simulator, seed: int, n: int, nearer: float = 1) -> _Told:
     """Stamps with a cluster in the middle, and what the model is told of them."""
-    simulator = simulator.another(seed, n_fields=max(n // PER_FIELD, 1))
     n = round(n / (1 - simulator.survey.contaminants.fraction))
-    simulator.survey = _loosened(simulator.survey)
-    parts = [simulator.draw_block(b.number, b.n, compute_truth=False) for b in blocks_of(n)]
+    parts = []
+    for block in blocks_of(n, size=FIELDS * PER_FIELD):
+        fields = simulator.another(seed + block.number, n_fields=FIELDS)
+        fields.survey = _loosened(simulator.survey)
+        parts.append(fields.draw_block(0, block.n, compute_truth=False))
     mocks: Mocks = joined(parts)
     truth = mocks.truth
     if "distance_pc" in truth:
@@ -151,7 +154,7 @@ def _nearer(model: Estimator, simulator: Simulator, seed: int, n: int) -> _Told 
             },
         )
         simulator = Simulator(
-            near, device=model.device, seed=seed, tables=simulator.tables, n_fields=n // PER_FIELD
+            near, device=model.device, seed=seed, tables=simulator.tables, n_fields=1
         )
     except InputError as error:
         log.info("no stamps of a nearer galaxy: %s", error)

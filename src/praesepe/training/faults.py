@@ -157,8 +157,8 @@ def emptied(stamps: Stamps) -> Tensor:
 
 def hit(stamps: Stamps) -> Tensor:
     """Cosmic rays in one band, or in all."""
-    spoilt = stamps.images.clone()
-    noise, whole = stamps.noise[..., None, None], (1 + LONGEST_STREAK_PX) / 2
+    spoilt = stamps.images.cpu().clone()  # where the generator is
+    noise, whole = stamps.noise[..., None, None].cpu(), (1 + LONGEST_STREAK_PX) / 2
     for part in torch.arange(len(spoilt)).split(16):
         low, high = (math.log(share) for share in RAYS_PX)
         share = math.exp(low + (high - low) * float(stamps.uniform(1)))
@@ -166,7 +166,7 @@ def hit(stamps: Stamps) -> Tensor:
         electrons, rate = RAY_NOISES, share / whole * 1e4
         add_cosmic_rays(some, rate, electrons, 1 / noise[part], generator=stamps.generator)
         spoilt[part] = some
-    return torch.where(stamps.one_or_all(), spoilt, stamps.images)
+    return torch.where(stamps.one_or_all(), spoilt.to(stamps.images), stamps.images)
 
 
 def imperfect(stamps: Stamps) -> Tensor:
