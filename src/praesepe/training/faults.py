@@ -27,7 +27,7 @@ MOST_SHARPENED = 3.0
 RAYS_PX = (0.02, 0.12)
 """Share of the pixels that cosmic rays cover."""
 
-RAY_NOISES = (10.0, 500.0)
+RAY_NOISES = (4.0, 400.0)
 """Electrons of a remnant, in units of a pixel's noise."""
 
 USUAL_FWHM_PX = 2.2
