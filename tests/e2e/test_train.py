@@ -180,9 +180,14 @@ def test_the_command_line_trains_and_resumes(
 
     out = tmp_path / "evaluation"
     words = ("evaluate", model, "--out", out, "--n", 40, "--n-samples", 50)
-    shown = run_cli(*words, "--seed", 2)
+    refused = run_cli(*words, "--seed", 2, "--told", "a_v", check=False)
+    assert "--told a_v" in refused.stderr
+    other = ("--survey", survey_file, "--prior", "log_mass=power:-2")
+    shown = run_cli(*words, "--seed", 2, *other)
     assert "metrics.json has more bins" in shown.stdout
     metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["provenance"]["clusters_of"] == load_survey(survey_file).name
+    assert metrics["provenance"]["prior"]["log_mass"] == "power:-2"
     assert metrics["all"]["n"] == 40
     assert metrics["provenance"]["nuisances"] is True
     for name in ("metrics.json", "clusters.ecsv", "calibration.png"):
