@@ -52,7 +52,7 @@ def rows_of(
         (-0.25, 0.0180, "unknown"),  # half the exposure: other stars, and other noise
         (0.05, 0.0087, "unknown"),
         (0.15, 0.0100, "unknown"),  # nothing wrong with the noise
-        (0.25, 0.0100, "wrong"),
+        (0.30, 0.0100, "wrong"),
         (1.00, 0.0040, "wrong"),
     ],
 )
