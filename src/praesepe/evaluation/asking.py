@@ -13,7 +13,7 @@ from praesepe.errors import InputError, check_number, listed
 from praesepe.inference.priors import Prior, Reweighting, make_reweighting
 from praesepe.network.conditions import PRESENT
 from praesepe.network.estimator import Estimator
-from praesepe.quantities import A_V, OBJECT_CLASS, get
+from praesepe.quantities import A_V, CONTAMINANT, OBJECT_CLASS, OFFSETS, get
 from praesepe.sky.contents import check_contents, without_missing_stars
 from praesepe.survey import Survey, load_survey
 from praesepe.training.telling import A_V_ERROR_MAG, Habits, tell
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 TOLD_WITH_ERROR = ("a_v",)
 """What a model can be told of each artificial cluster."""
+
+WITHOUT_CONTAMINANTS = {
+    OBJECT_CLASS.name: OBJECT_CLASS.categories.index("cluster"),
+    CONTAMINANT.name: CONTAMINANT.categories.index("none"),
+}
+"""What is true of all stamps of a survey that has no contaminants."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +91,10 @@ class Asking:
         quantity = get(name)
         if name in mocks.truth or quantity.sources:
             return mocks.values([name])[:, 0]
-        if name == OBJECT_CLASS.name:
-            return mocks.images.new_full((len(mocks),), OBJECT_CLASS.categories.index("cluster"))
+        if name in OFFSETS:
+            return mocks.truth[name.split("_")[1]] - self.survey.stamp_size // 2
+        if name in WITHOUT_CONTAMINANTS:
+            return mocks.images.new_full((len(mocks),), WITHOUT_CONTAMINANTS[name])
         low, high = self.survey.drawn_range(quantity) if quantity.prior else (0.0, 1.0)
         if low < high:
             return mocks.values([name])[:, 0]  # which says that it is not known

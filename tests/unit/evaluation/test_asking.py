@@ -17,7 +17,10 @@ from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey, load_survey
 
 PHAT = load_survey("phat-nodust")
-INFERS = ("log_age", "log_mass", "log_rh", "a_v", "object_class", "log_visibility")
+INFERS = (
+    *("log_age", "log_mass", "log_rh", "a_v", "object_class", "log_visibility", "contaminant"),
+    *("offset_x_px", "offset_y_px"),
+)
 
 
 def small(**changes: Any) -> Survey:
@@ -76,6 +79,8 @@ def test_clusters_of_another_survey(dusty: Estimator, plain: Survey) -> None:
     truth = dict(zip(recovery.names, recovery.truth.T, strict=True))
     assert (truth["a_v"] == 0).all()
     assert (truth["object_class"] == 1).all()
+    assert (truth["contaminant"] == 0).all()
+    np.testing.assert_allclose(truth["offset_x_px"], mocks.truth["x"] - 8, atol=1e-5)
     np.testing.assert_allclose(truth["log_age"], mocks.truth["log_age"], rtol=1e-6)
 
 
