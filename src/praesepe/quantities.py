@@ -459,10 +459,6 @@ VISIBILITY = _own(
     decimals=3,
 )
 
-N_OWN = len(_REGISTRY)
-
-DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")
-"""What a model infers where its survey does not say otherwise."""
 OFFSET_X, OFFSET_Y = (
     _own(
         f"offset_{axis}_px",
@@ -477,3 +473,8 @@ OFFSET_X, OFFSET_Y = (
     for axis in "xy"
 )
 OFFSETS = (OFFSET_X.name, OFFSET_Y.name)
+
+N_OWN = len(_REGISTRY)
+
+DEFAULT_INFERRED = ("log_age", "log_mass", "log_rh")
+"""What a model infers where its survey does not say otherwise."""

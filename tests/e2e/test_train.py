@@ -182,7 +182,7 @@ def test_the_command_line_trains_and_resumes(
     words = ("evaluate", model, "--out", out, "--n", 40, "--n-samples", 50)
     refused = run_cli(*words, "--seed", 2, "--told", "a_v", check=False)
     assert "--told a_v" in refused.stderr
-    other = ("--survey", survey_file, "--prior", "log_mass=power:-2")
+    other = ("--clusters-of", survey_file, "--prior", "log_mass=power:-2")
     shown = run_cli(*words, "--seed", 2, *other)
     assert "metrics.json has more bins" in shown.stdout
     metrics = json.loads((out / "metrics.json").read_text())

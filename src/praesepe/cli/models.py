@@ -291,9 +291,9 @@ def evaluate(
     bands: Annotated[
         str | None, typer.Option(metavar="BAND,…", help="Two or more of the model's bands.")
     ] = None,
-    survey: Annotated[
+    clusters_of: Annotated[
         str | None,
-        typer.Option(help="Draw the clusters from another survey: its name, or its file."),
+        typer.Option(metavar="SURVEY", help="Another survey that the clusters are drawn from."),
     ] = None,
     told: Annotated[
         list[str] | None,
@@ -327,7 +327,7 @@ def evaluate(
             overwrite=overwrite,
             n_samples=n_samples,
             bands=None if bands is None else bands.split(","),
-            survey=survey,
+            survey=clusters_of,
             told=told_errors(told or ()),
             prior=priors(prior or ()),
             device=device,

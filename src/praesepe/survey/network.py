@@ -24,7 +24,7 @@ class NetworkSettings(SurveySettings):
     catalog_prior: dict[str, str] = Field(
         {},
         description="priors that catalogs are measured with in place of the training's, by "
-        "quantity: `--prior` of predict",
+        "quantity, as predict takes them",
     )
 
     @field_validator("infers", "conditions")
