@@ -27,6 +27,9 @@ MINIMUM = 20
 
 OF_ALL = {
     "object_class": float(quantities.get("object_class").categories.index("cluster")),
+    "contaminant": float(quantities.get("contaminant").categories.index("none")),
+    "offset_x_px": np.nan,
+    "offset_y_px": np.nan,
     "log_visibility": np.nan,
 }
 """Labels of all clusters of a catalog that does not have them."""
@@ -162,8 +165,8 @@ def read_labelled(
         Mosaic of each band, as for `praesepe.predict`.
     catalog : path, Table or Catalog
         Positions, and a column for each quantity, by its name or (``rh_arcsec`` for ``log_rh``)
-        that of its number. ``object_class`` may be left out: all are clusters; ``log_visibility``,
-        too: it is not learned from them.
+        that of its number. ``object_class`` and ``contaminant`` may be left out: all are clusters;
+        visibility and offset, too: they are not learned from them.
     known : mapping, optional
         What the network is told of the clusters, as for `praesepe.predict`.
     **reading

@@ -189,7 +189,8 @@ def test_a_network_that_is_told_and_asks_for_the_class(
     catalog: Table,
     tmp_path: Path,
 ) -> None:
-    infers = ("log_age", "log_mass", "log_rh", "object_class", "log_visibility")
+    more = ("contaminant", "offset_x_px", "offset_y_px")
+    infers = ("log_age", "log_mass", "log_rh", "object_class", "log_visibility", *more)
     conditions = ("present", "depth", "log_distance", "foreground_a_v")
     network = {"infers": infers, "conditions": conditions}
     galaxy = {"foreground_a_v": (0.0, 0.3)}
@@ -205,9 +206,10 @@ def test_a_network_that_is_told_and_asks_for_the_class(
     mosaic_hdus(planes["F814W"], green, wcs, survey).writeto(more["F606W"])
     with pytest.warns(PraesepeWarning, match="depth = .* is outside"):  # no sky is so bright
         labelled = read_labelled(three, more, catalog, known={"foreground_a_v": "foreground"})
-    assert labelled.labels.shape == (N, 5)
+    assert labelled.labels.shape == (N, 8)
     assert (labelled.labels[:, 3] == 1).all()  # clusters
-    assert np.isnan(labelled.labels[:, 4]).all()
+    assert np.isnan(labelled.labels[:, [4, 6, 7]]).all()
+    assert (labelled.labels[:, 5] == 0).all()
     assert labelled.conditions is not None
     present, depth = labelled.conditions[:, :3], labelled.conditions[:, 3:6]
     assert present.tolist() == [[1, 0, 1]] * N

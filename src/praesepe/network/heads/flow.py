@@ -14,8 +14,11 @@ from praesepe.errors import InputError, check_number
 from praesepe.network.heads.base import Axis, Head, Sampler, check_groups
 from praesepe.network.heads.flow_inverse import FlowInverse
 
-APART = (("log_visibility",), ("offset_x_px", "offset_y_px"))
+GROUPS_APART = (("log_visibility",), ("offset_x_px", "offset_y_px"))
 """Groups of quantities that have a flow of their own by default."""
+
+APART = tuple(name for group in GROUPS_APART for name in group)
+"""All of them."""
 
 
 class FlowHead(Head):
@@ -32,7 +35,7 @@ class FlowHead(Head):
         Continuous and categorical quantities.
     groups : sequence of sequence of str, optional
         Names of the continuous quantities that are inferred jointly; together they are all of
-        them. By default the groups of `APART` on their own, and all others together.
+        them. By default the `GROUPS_APART` on their own, and all others together.
     transforms : int
         Autoregressive transforms, one after the other.
     hidden_features : sequence of int
@@ -67,9 +70,8 @@ class FlowHead(Head):
                 remedy="choose head 'grid' for categories alone",
             )
         if groups is None:
-            apart = [[name for name in group if name in numbers] for group in APART]
-            alone = {name for group in apart for name in group}
-            groups = [[name for name in numbers if name not in alone], *apart]
+            apart = [[name for name in group if name in numbers] for group in GROUPS_APART]
+            groups = [[name for name in numbers if name not in APART], *apart]
         groups = [group for group in groups if group]
         check_groups(groups, numbers)
         hidden = tuple(check_number("hidden_features", units, 1) for units in hidden_features)
