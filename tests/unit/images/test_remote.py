@@ -102,13 +102,17 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(part)
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """One that does not drop connections where a window's rows are asked for all at once."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def served(folder: Path, *, honours: bool) -> Iterator[tuple[str, type[Ranges]]]:
     """Address of a server of this folder, and what counts its bytes."""
     handler = type("Handler", (Ranges,), {"sent": 0, "honours": honours})
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(handler, directory=str(folder))
-    )
+    server = Server(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
