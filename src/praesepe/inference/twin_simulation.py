@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -29,7 +29,12 @@ from praesepe.statistics.twins import background_level, background_scatter
 from praesepe.survey import as_range
 
 if TYPE_CHECKING:
-    from praesepe.inference.result import Result
+    from praesepe.images.catalog.catalogs import Catalog
+    from praesepe.images.mosaic.cutouts import Stamps
+    from praesepe.images.mosaic.mosaic import Mosaic
+    from praesepe.inference.check.measured import Measured
+    from praesepe.inference.told import Told
+    from praesepe.network.estimator import Estimator
 
 N_FIELDS = 12
 CANDIDATES = 8
@@ -52,8 +57,28 @@ Array = NDArray[np.float32]
 _MADE: dict[str, Simulator] = {}
 
 
+class _Answer(Protocol):
+    """What twins need of a `praesepe.inference.result.Result`, which describes it."""
+
+    @property
+    def model(self) -> Estimator: ...
+    @property
+    def observation(self) -> Mosaic: ...
+    @property
+    def catalog(self) -> Catalog: ...
+    @property
+    def told(self) -> Told: ...
+    @property
+    def measured(self) -> Measured | None: ...
+    @property
+    def infers(self) -> tuple[str, ...]: ...
+    def __len__(self) -> int: ...
+    def draws(self, row: int) -> Array: ...
+    def stamp(self, row: int) -> Stamps: ...
+
+
 def simulate_twins(
-    result: Result,
+    result: _Answer,
     k: int,
     *,
     rows: Sequence[int] | None,
@@ -116,7 +141,7 @@ def _numbers(rows: Sequence[int], n: int) -> NDArray[np.int64]:
     return np.array(list(dict.fromkeys(numbers)), np.int64)
 
 
-def _of_clusters(result: Result, row: int) -> Array:
+def _of_clusters(result: _Answer, row: int) -> Array:
     """Draws of a row in which there is a cluster, (m, quantity)."""
     draws = result.draws(row)
     good = np.isfinite(draws).all(axis=-1)
@@ -127,14 +152,14 @@ def _of_clusters(result: Result, row: int) -> Array:
     return draws[good]
 
 
-def _real(result: Result, row: int) -> Array:
+def _real(result: _Answer, row: int) -> Array:
     """The stamp of a row, NaN where a pixel or a band is missing."""
     stamps = result.stamp(row)
     there = stamps.has_band[0][:, None, None] & ~stamps.holes[0]
     return np.where(there, stamps.images[0], np.nan).astype(np.float32)
 
 
-def _rh_px(result: Result, draws: Array) -> float:
+def _rh_px(result: _Answer, draws: Array) -> float:
     """Median half-light radius, pixels; NaN where the model does not infer it."""
     if quantities.LOG_RH.name not in result.infers:
         return np.nan
@@ -147,17 +172,17 @@ class _Scene:
     """What simulates, and what is known of the images: depth and width of stars, (band,)."""
 
     simulator: Simulator
-    result: Result
+    result: _Answer
     depth: NDArray[np.float64]
     fwhm_px: NDArray[np.float64]
 
     @classmethod
-    def of(cls, result: Result, setup: Setup | None) -> _Scene:
+    def of(cls, result: _Answer, setup: Setup | None) -> _Scene:
         known = (_observed(result, name) for name in ("depth", "psf_fwhm_px"))
         return cls(_simulator_of(result, setup), result, *known)
 
 
-def _observed(result: Result, name: str) -> NDArray[np.float64]:
+def _observed(result: _Answer, name: str) -> NDArray[np.float64]:
     """A condition by band, as the model was told, or as the images show; NaN where not known."""
     from praesepe.inference.check.telling import measured_by_band
 
@@ -169,7 +194,7 @@ def _observed(result: Result, name: str) -> NDArray[np.float64]:
     return np.array([found.get(band, np.nan) for band in mosaic.band_names])
 
 
-def _simulator_of(result: Result, setup: Setup | None) -> Simulator:
+def _simulator_of(result: _Answer, setup: Setup | None) -> Simulator:
     """The simulator of a model's clusters in the bands of the images; kept for the next call."""
     model = result.model
     survey = without_missing_stars(model.survey)
@@ -245,7 +270,7 @@ def _given(
     return found
 
 
-def _told(result: Result, row: int, name: str) -> float:
+def _told(result: _Answer, row: int, name: str) -> float:
     """What the model was told of a row that is one number; NaN where nothing."""
     value = np.asarray(result.told.values.get(name, np.nan), float)
     return float(value[row] if value.ndim else value)
