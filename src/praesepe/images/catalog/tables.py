@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -357,11 +357,7 @@ def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
     format_ = TABLE_FORMATS[Path(path).suffix.lower()]
     if format_ in ("fits", "votable"):
         table = suited(table, format_)
-    unlike = any(
-        getattr(one, "dtype", np.dtype(int)).kind == "O" or np.any(getattr(one, "mask", False))
-        for one in table.itercols()
-    )
-    some = table if unlike else table[:ROWS_FOR_TRIAL]
+    some = table if any(map(_rows_differ, table.itercols())) else table[:ROWS_FOR_TRIAL]
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder, Path(path).name)
         try:
@@ -378,6 +374,12 @@ def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
                         remedy="write .ecsv, or leave the column out",
                     ) from error
             raise
+
+
+def _rows_differ(column: Any) -> bool:
+    """Whether a format may have a place for some values of a column, and none for others."""
+    mask = np.asarray(getattr(column, "mask", False))
+    return getattr(column, "dtype", np.dtype(int)).kind == "O" or bool(mask.any() > mask.all())
 
 
 def _write_csv(table: Table, path: Path) -> None:
