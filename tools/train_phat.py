@@ -49,6 +49,8 @@ def main() -> None:
         initial=options.start,
         minutes=options.minutes,
         seed=options.seed,
+        views=4,
+        learning_rate=6e-4,
         valid_size=1024,
         freeze_bn_after=0.5,
         resume=(run / "checkpoint.safetensors").is_file(),

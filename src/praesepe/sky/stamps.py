@@ -112,6 +112,11 @@ class Mocks:
             f"{', '.join(self.truth) or 'none'}>"
         )
 
+    def part(self, which: slice) -> Mocks:
+        """Some of the stamps."""
+        truth = {name: values[which] for name, values in self.truth.items()}
+        return Mocks(self.images[which], truth, self.context)
+
     @property
     def labels(self) -> Tensor:
         """Log age, log initial mass and log r_h, shape (n, 3): what a model infers by default."""

@@ -9,7 +9,14 @@ from typing import Any, Self
 from praesepe.errors import InputError, check_number, unknown
 from praesepe.rng import check_seed
 
-WHOLE_NUMBERS = {"steps": 1, "batch_size": 2, "warmup_steps": 1, "valid_size": 1, "valid_every": 1}
+WHOLE_NUMBERS = {
+    "steps": 1,
+    "batch_size": 2,
+    "views": 1,
+    "warmup_steps": 1,
+    "valid_size": 1,
+    "valid_every": 1,
+}
 """Settings that are whole numbers, with the least that is allowed."""
 
 NUMBERS = {
@@ -47,6 +54,8 @@ class TrainingSettings:
         Settings of the head; by default those that suit the encoder.
     batch_size : int
         Stamps per step.
+    views : int
+        How often a simulated stamp is seen, each time turned or mirrored otherwise.
     learning_rate : float
         At its highest, after the warm-up.
     warmup_steps : int
@@ -76,6 +85,7 @@ class TrainingSettings:
     head: str | None = None
     head_options: dict[str, Any] | None = None
     batch_size: int = 128
+    views: int = 1
     learning_rate: float = 1.5e-3
     warmup_steps: int = 300
     weight_decay: float = 0.01

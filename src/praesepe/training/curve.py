@@ -95,7 +95,7 @@ class LearningCurve:
 def learning_curve(
     lines: Iterable[Line],
     *,
-    batch_size: int,
+    clusters_a_step: float,
     before: int = 0,
     warmup_steps: int = 0,
     quantities: int = 3,
@@ -106,8 +106,8 @@ def learning_curve(
     ----------
     lines : iterable of dict
         Of ``metrics.jsonl``; see `praesepe.training.read_metrics`.
-    batch_size : int
-        Clusters a step.
+    clusters_a_step : float
+        New clusters in a step: the batch's size over the views of a stamp.
     before : int
         Clusters that earlier runs have seen, where the training started from a model.
     warmup_steps : int
@@ -123,9 +123,9 @@ def learning_curve(
     found = np.array(_validations(lines), float).reshape(-1, 3)
     last = found[-1, 0] if len(found) else 0.0
     found = found[found[:, 0] > max(2 * warmup_steps, BEGINNING * last)]
-    clusters, loss, rate = before + batch_size * found[:, 0], found[:, 1], found[:, 2]
+    clusters, loss, rate = before + clusters_a_step * found[:, 0], found[:, 1], found[:, 2]
     seconds = lines[-1]["seconds"] if lines else 0.0
-    per_hour = 3600 * batch_size * last / seconds if seconds > 0 else 0.0
+    per_hour = 3600 * clusters_a_step * last / seconds if seconds > 0 else 0.0
     empty = np.zeros(0), np.zeros((0, 3)), np.zeros(0)
     fitted = _fit(clusters, loss, rate) if len(loss) >= FEWEST and rate.max() > 0 else empty
     return LearningCurve(clusters, loss, rate, *fitted, per_hour, max(quantities, 1))

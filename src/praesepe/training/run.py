@@ -402,7 +402,7 @@ class Run:
         continuous = [name for name in card.infers if not quantities.get(name).is_categorical]
         return learning_curve(
             self.metrics.lines,
-            batch_size=settings.batch_size,
+            clusters_a_step=settings.batch_size / settings.views,
             before=sum(run.clusters for run in card.runs),
             warmup_steps=settings.warmup_steps,
             quantities=len(continuous),
@@ -429,7 +429,7 @@ class Run:
         return TrainingRun(
             data=self.source.name,
             steps=self.step,
-            clusters=self.step * settings.batch_size,
+            clusters=self.step * settings.batch_size // settings.views,
             seed=settings.seed,
             learning_rate=settings.learning_rate,
             batch_size=settings.batch_size,

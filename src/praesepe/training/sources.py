@@ -13,6 +13,7 @@ from praesepe.blocks import blocks_of
 from praesepe.errors import InputError
 from praesepe.network.schema import ModelCard
 from praesepe.progress import Setup
+from praesepe.rng import stream
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.stamps import Mocks, joined
 from praesepe.sky.tables import SurveyTables
@@ -20,6 +21,7 @@ from praesepe.survey import Survey
 from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import Labelled
 from praesepe.training.telling import tell
+from praesepe.training.turning import turned, turned_values
 
 VALIDATION_SEED = 982_451_653
 """Added to the seed of a run for its validation set."""
@@ -27,8 +29,11 @@ VALIDATION_SEED = 982_451_653
 HELD_OUT = 4
 """Of labelled clusters one in so many is held out."""
 
-TOLD = 5
-"""Last number of the seed of what is told."""
+TOLD, TURNED = 5, 6
+"""Last numbers of the seeds of what is told, and of how stamps lie."""
+
+VIEWS_APART = 4
+"""Blocks between two views of a stamp, so that steps in a row see others."""
 
 
 class Batch(NamedTuple):
@@ -67,9 +72,11 @@ class Batch(NamedTuple):
 
 
 class SimulatedSource:
-    """Fresh simulated clusters for every step; step k is the same in every run of a seed.
+    """Simulated clusters; step k is the same in every run of a seed.
 
-    The labels hold what the model infers, the conditions what it is told.
+    The labels hold what the model infers, the conditions what it is told. A stamp is seen
+    `settings.views` times, in parts of as many batches: always turned or mirrored otherwise, with
+    other bands and told other values.
     """
 
     name = "simulations"
@@ -88,11 +95,31 @@ class SimulatedSource:
         self.simulator = Simulator(
             survey, device=device, seed=settings.seed, tables=tables, setup=setup
         )
+        self.blocks: dict[int, Mocks] = {}
 
     def batch(self, step: int) -> Batch:
         """The stamps of a step."""
-        mocks = self.simulator.draw_block(step, self.settings.batch_size, compute_truth=False)
-        return self._batch(mocks, self.settings.seed, step)
+        seed, views = self.settings.seed, self.settings.views
+        first, part = divmod(step, views)
+        self.blocks = {number: kept for number, kept in self.blocks.items() if number >= first}
+        parts = []
+        for view in range(views):
+            block = self._block(first + view * VIEWS_APART)
+            parts.append(block.part(slice((part + view) % views, None, views)))
+        mocks = joined(parts)
+        if views > 1:
+            device = mocks.images.device
+            generator = stream((seed, step, TURNED), torch.device("cpu"))
+            k = torch.randint(8, (len(mocks),), generator=generator).to(device)
+            mocks = Mocks(turned(mocks.images, k), turned_values(mocks.truth, k), mocks.context)
+        return self._batch(mocks, seed, step)
+
+    def _block(self, number: int) -> Mocks:
+        if number not in self.blocks:
+            self.blocks[number] = self.simulator.draw_block(
+                number, self.settings.batch_size, compute_truth=False
+            )
+        return self.blocks[number]
 
     def validation(self) -> Batch:
         """A fixed set that shares neither clusters nor star fields with the training."""
@@ -108,15 +135,6 @@ class SimulatedSource:
         )
         labels = mocks.values(self.infers).float()
         return Batch(mocks.images, labels, None if told is None else told.to(labels.device))
-
-
-def dihedral(image: Tensor, k: int) -> Tensor:
-    """Turn and mirror (..., y, x) about pixel n // 2, where clusters lie; k from 0 to 7."""
-    if k & 4:
-        image = image.transpose(-2, -1)
-    axes = [axis for axis, bit in ((-2, 1), (-1, 2)) if k & bit]
-    shifts = [1 - image.shape[axis] % 2 for axis in axes]
-    return image.flip(axes).roll(shifts, axes) if axes else image
 
 
 class LabelledSource:
@@ -158,12 +176,13 @@ class LabelledSource:
         rng = np.random.default_rng((self.seed, 8, step))
         index = rng.integers(0, len(self._train.images), self.batch_size)
         images, labels, told = self._train.part(torch.from_numpy(index))
-        orientations = rng.integers(0, 8, self.batch_size)
-        turned = [dihedral(image, int(k)) for image, k in zip(images, orientations, strict=True)]
+        k = torch.from_numpy(rng.integers(0, 8, self.batch_size)).to(labels.device)
+        named = dict(zip(self.survey.network.infers, labels.T, strict=True))
+        labels = torch.stack(tuple(turned_values(named, k).values()), 1)
         scatter = self.survey.observation.nuisance.zero_point_mag
         gain = rng.normal(0, scatter, (self.batch_size, images.shape[1], 1, 1))
         factor = torch.from_numpy(10 ** (-0.4 * gain)).to(images)
-        return Batch(torch.stack(turned) * factor, labels, told)
+        return Batch(turned(images, k) * factor, labels, told)
 
     def validation(self) -> Batch:
         """The clusters held out."""

@@ -28,7 +28,7 @@ def lines(a: float, b: float, d: float, n: int = 20, noise: float = 0.002) -> li
 
 @pytest.mark.parametrize(("a", "b", "d"), [(0.3, 0.5, 0.1), (0.1, 1.0, 0.2), (0.5, 0.3, 0.0)])
 def test_what_another_hour_brings(a: float, b: float, d: float) -> None:
-    curve = learning_curve(lines(a, b, d), batch_size=BATCH)
+    curve = learning_curve(lines(a, b, d), clusters_a_step=BATCH)
     found = curve.gain()
     assert found is not None
     gain, error = found
@@ -40,30 +40,30 @@ def test_what_another_hour_brings(a: float, b: float, d: float) -> None:
 
 def test_the_falling_learning_rate_is_not_taken_for_learning() -> None:
     only_schedule = lines(0.0, 1.0, 0.2)
-    curve = learning_curve(only_schedule, batch_size=BATCH)
+    curve = learning_curve(only_schedule, clusters_a_step=BATCH)
     found = curve.gain()
     assert found is not None
     assert found[0] < 0.01
     # The test can fail: without the learning rates the same losses promise much.
     blind = [{**line, "learning_rate": 1e-3} for line in only_schedule]
-    promised = learning_curve(blind, batch_size=BATCH).gain()
+    promised = learning_curve(blind, clusters_a_step=BATCH).gain()
     assert promised is not None
     assert promised[0] > 0.04
 
 
 def test_too_few_validations_say_nothing() -> None:
     few = lines(0.3, 0.5, 0.1, n=FEWEST - 1)
-    curve = learning_curve(few, batch_size=BATCH)
+    curve = learning_curve(few, clusters_a_step=BATCH)
     assert curve.gain() is None
     assert "cannot be said" in curve.sentence
-    assert learning_curve(few, batch_size=BATCH, warmup_steps=STEPS).gain() is None
-    assert learning_curve([], batch_size=BATCH).gain() is None
+    assert learning_curve(few, clusters_a_step=BATCH, warmup_steps=STEPS).gain() is None
+    assert learning_curve([], clusters_a_step=BATCH).gain() is None
     untimed = [{**line, "valid_loss": None} for line in few]
-    assert learning_curve(untimed, batch_size=BATCH).gain() is None
+    assert learning_curve(untimed, clusters_a_step=BATCH).gain() is None
 
 
 def test_the_curve_is_drawn() -> None:
-    curve = learning_curve(lines(0.3, 0.5, 0.1), batch_size=BATCH, before=10_000)
+    curve = learning_curve(lines(0.3, 0.5, 0.1), clusters_a_step=BATCH, before=10_000)
     ahead = curve.clusters[-1] + np.linspace(0, 2, 9) * curve.per_hour
     expected, error = curve.expected(ahead)
     assert expected[0] == pytest.approx(curve.loss[-1], abs=0.02)

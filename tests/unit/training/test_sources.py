@@ -27,8 +27,8 @@ from praesepe.training.sources import (
     LabelledSource,
     MixedSource,
     SimulatedSource,
-    dihedral,
 )
+from praesepe.training.turning import dihedral
 
 SIDE, N = 200, 30
 
@@ -327,27 +327,6 @@ def test_stamps_are_turned_mirrored_and_scaled(survey: Survey) -> None:
     assert abs(np.corrcoef(np.transpose(offsets))[0, 1]) < 0.2  # each band on its own
 
 
-@pytest.mark.parametrize("side", [4, 5])
-def test_turning_keeps_the_pixel_of_the_cluster(side: int) -> None:
-    image = torch.arange(2 * side**2).reshape(2, side, side)
-    middle = image[:, side // 2, side // 2]
-    ways = [dihedral(image, k) for k in range(8)]
-    for way in ways:
-        assert (way[:, side // 2, side // 2] == middle).all()
-        assert (way.flatten().sort().values == image.flatten()).all()
-    assert len({tuple(way.flatten().tolist()) for way in ways}) == 8
-    # The neighbours turn: the pixel to the right ends up on all four sides.
-    right = image[0, side // 2, side // 2 + 1]
-    places = {tuple((way[0] == right).nonzero()[0].tolist()) for way in ways}
-    middle_index = side // 2
-    assert places == {
-        (middle_index, middle_index + 1),
-        (middle_index, middle_index - 1),
-        (middle_index + 1, middle_index),
-        (middle_index - 1, middle_index),
-    }
-
-
 def test_labels_that_cannot_be_learnt() -> None:
     labels = np.tile(np.float32([9.0, 3.0, 1.0]), (30, 1))
     labels[:4, 1] = 9.0
@@ -387,7 +366,7 @@ def test_labels_have_the_distance_of_each_stamp(
     card = SimpleNamespace(infers=infers, conditions=())
     source = SimulatedSource(survey, settings, card, cpu, tables=None, setup=None)
     images, labels, _ = source.batch(0)
-    assert images is mocks.images
+    assert torch.equal(images, mocks.images)
     expected = [[0.3, -0.5, 10**-0.5], [0.1, -1.0, 0.1]]
     np.testing.assert_allclose(labels[:, :3], expected, rtol=1e-6)
     np.testing.assert_allclose(
@@ -395,6 +374,47 @@ def test_labels_have_the_distance_of_each_stamp(
     )
     with pytest.raises(InputError, match="does not tell 'log_z'"):
         mocks.values(("log_z",))
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_every_stamp_is_seen_in_several_views(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch, views: int
+) -> None:
+    size, steps, drawn = 10, 60, []
+
+    def draw_block(number: int, n: int, *, compute_truth: bool) -> Mocks:
+        drawn.append(number)
+        truth = {
+            "log_age": n * number + torch.arange(float(n)),
+            "offset_x_px": torch.full((n,), 2.0),
+            "offset_y_px": torch.full((n,), 3.0),
+        }
+        images = torch.zeros(n, 1, 9, 9)
+        images[:, :, 4 + 3, 4 + 2] = 1
+        return Mocks(images, truth)
+
+    simulator = SimpleNamespace(draw_block=draw_block, survey=survey)
+    monkeypatch.setattr("praesepe.training.sources.Simulator", lambda *_, **__: simulator)
+    settings = TrainingSettings(steps=steps, batch_size=size, views=views)
+    card = SimpleNamespace(infers=("log_age", "offset_x_px", "offset_y_px"), conditions=())
+    cpu = torch.device("cpu")
+    source = SimulatedSource(survey, settings, card, cpu, tables=None, setup=None)
+    batches = [source.batch(step) for step in range(steps)]
+    assert {len(batch.images) for batch in batches} == {size}
+    seen = torch.cat([batch.labels for batch in batches])
+    counts = seen[:, 0].unique(return_counts=True)[1].bincount()
+    assert counts.argmax() == views  # but for the blocks at the beginning and the end
+    assert len(counts) == views + 1
+    assert all(len(batch.labels[:, 0].unique()) == size for batch in batches)
+    places = torch.cat([batch.images for batch in batches])[:, 0].nonzero()[:, 1:] - 4
+    assert torch.equal(places.flip(1).float(), seen[:, 1:])
+    assert (len(places.unique(dim=0)) == 8) == (views > 1)
+    assert sorted(drawn) == list(range(max(drawn) + 1))  # each once
+    # A run that goes on sees the same, though its blocks are made anew.
+    again = SimulatedSource(survey, settings, card, cpu, tables=None, setup=None)
+    for step in (31, 32):
+        assert torch.equal(again.batch(step).images, batches[step].images)
+        assert torch.equal(again.batch(step).labels, batches[step].labels)
 
 
 def test_the_validation_set_is_made_of_blocks(
