@@ -23,6 +23,9 @@ SMALL_GAP = 0.15
 APART = 1e-9
 """Relative distance given to masses that a file rounds to the same number."""
 SAME_Z = 1e-3
+FEW = 0.02
+"""Share of a file's rows that may be no stars without a word."""
+
 LIMITS = {"log_l": (-9.0, 9.0), "log_teff": (2.0, 7.0), "log_g": (-4.0, 12.0)}
 """Numbers outside stand for stars that do not exist (PARSEC writes -9.999)."""
 NON_LUMINOUS = (-4.0, 3.7, 8.0)
@@ -94,6 +97,13 @@ def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Stars]:
         for name, (low, high) in LIMITS.items():
             column = getattr(file, name)
             good &= (column > low) & (column < high)  # False for NaN
+        if (left_out := 1 - good.mean()) > FEW:
+            warnings.warn(
+                f"{file.path.name}: {left_out:.0%} of the rows are left out: no mass, age, "
+                "metallicity, luminosity, temperature or gravity of a star",
+                PraesepeWarning,
+                stacklevel=2,
+            )
         check_whole(file, good)
         rounded = np.round(file.log_age, 4)
         for z in np.unique(file.metallicity[good]):

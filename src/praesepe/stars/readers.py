@@ -36,6 +36,9 @@ HIGHEST_LOG_AGE = 20.0
 LOG_AGES = (4.9, 10.4)
 """Logarithms of ages in years that isochrones have; others are of Myr or Gyr."""
 
+NO_GRAVITY = 20.0
+"""Logarithm that no gravity reaches: FSPS's BaSTI files write -99 for all stars."""
+
 LIMITS = (
     ("a metallicity Z", 0.0, 0.1),
     ("an initial mass", 0.0, 1000.0),
@@ -390,8 +393,8 @@ def _stars(
     _check_units(text.path, metallicity, initial, log_l, log_teff)
     present, phase = text.find("present_mass"), text.find("phase")
     present = initial if present is None else present
-    if log_g is None:
-        log_g = surface_gravity(present, log_l, log_teff)
+    own = surface_gravity(present, log_l, log_teff)
+    log_g = own if log_g is None else np.where(np.abs(log_g) < NO_GRAVITY, log_g, own)
     # labels that only some rows have mark points, not phases
     codes = np.zeros(len(initial)) if phase is None or not np.isfinite(phase).all() else phase
     kind = np.array([kinds.get(int(code), 1) for code in np.rint(codes)], dtype=np.uint8)

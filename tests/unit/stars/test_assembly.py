@@ -81,7 +81,8 @@ def test_impossible_rows_are_left_out():
     file = isochrones([(0.02, 7.0)])
     file.log_l[2] = -9.999
     file.log_teff[3] = np.nan
-    one = assemble([file]).isochrone(0, 0)
+    with pytest.warns(PraesepeWarning, match=r"a.dat: 40% of the rows are left out"):
+        one = assemble([file]).isochrone(0, 0)
     assert one.initial_mass[one.living] == pytest.approx([0.08, 0.09, 0.5, 3.0])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.stars.assembly import assemble
+from praesepe.stars.isochrones import surface_gravity
 from praesepe.stars.readers import read_isochrones, summary
 
 MASSES = (0.1, 0.5, 1.0, 2.0, 3.0)
@@ -280,6 +281,18 @@ def test_what_would_be_mixed_up_is_refused(write, text, message):
         read_isochrones(write("a.iso.cmd", text))
 
 
+def test_gravities_that_a_file_does_not_know(write):
+    """FSPS's BaSTI files have -99 for all stars: gravity follows from mass, L and Teff."""
+    known = read_isochrones(write("isoc_z0.0200.dat", fsps()))[0]
+    lines = [line.split() for line in fsps().splitlines()]
+    for line in lines[1:]:
+        line[5] = "-99.0000"
+    unknown = read_isochrones(write("isoc_z0.0200.dat", "\n".join(map(" ".join, lines))))[0]
+    expected = surface_gravity(known.present_mass, known.log_l, known.log_teff)
+    np.testing.assert_array_equal(unknown.log_g, expected)
+    assert not np.array_equal(known.log_g, expected)  # else nothing was tested
+
+
 def test_a_folder_of_fsps_has_other_files_too(write, tmp_path):
     write("zlegend.dat", "0.0080\n0.0200\n")
     for z in ("0.0080", "0.0200"):
@@ -315,8 +328,6 @@ def test_the_shared_files(shared_data):
     parsec = read[-1]
     assert parsec.log_g[0] == 3.6472
     # The form's gravity has four digits and its own constants.
-    from praesepe.stars.isochrones import surface_gravity
-
     own = surface_gravity(parsec.present_mass, parsec.log_l, parsec.log_teff)
     assert np.abs(own - parsec.log_g).max() < 0.02
 
