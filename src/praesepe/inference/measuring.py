@@ -173,25 +173,27 @@ def _posteriors(
     which too few weighted draws count come again, with more draws.
     """
     rows, weighting = np.flatnonzero(stamps.usable), sampling.weighting
-    numbers = (0, *MORE_DRAWS) if weighting else (0,)
-    for n_samples in sorted({max(number, sampling.n_samples) for number in numbers}):
-        if not rows.size:
-            return
-        images, conditions = told.inputs(model, stamps, rows, first)
-        beyond = np.broadcast_to(told.beyond(conditions), rows.shape)
-        posterior = model.predict(
-            images,
-            conditions=conditions,
-            n_samples=n_samples,
-            seed=sampling.seed,
-            rows=first + rows,
-        )
-        if not weighting:
-            yield rows, posterior, None, beyond
-            return
+    if not rows.size:
+        return
+    images, conditions = told.inputs(model, stamps, rows, first)
+    beyond = np.broadcast_to(told.beyond(conditions), rows.shape)
+    posterior = model.predict(
+        images,
+        conditions=conditions,
+        n_samples=sampling.n_samples,
+        seed=sampling.seed,
+        rows=first + rows,
+    )
+    if not weighting:
+        yield rows, posterior, None, beyond
+        return
+    for more in (*(number for number in MORE_DRAWS if number > sampling.n_samples), 0):
         log_weights = weighting.log_weights(posterior.samples, first + rows)
         yield rows, posterior, log_weights, beyond
-        rows = rows[counting(log_weights) < LEAST_COUNTING]
+        few = np.flatnonzero(counting(log_weights) < LEAST_COUNTING)
+        if not (few.size and more):
+            return
+        rows, beyond, posterior = rows[few], beyond[few], posterior.again(few, more)
 
 
 def at_prior_edge(

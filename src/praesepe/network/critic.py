@@ -72,16 +72,23 @@ class Critic(nn.Module):
         )
         self.eval()
 
+    def shown(self, net: ClusterNet, stamps: Tensor, conditions: Tensor | None) -> Tensor:
+        """What stamps (n, band, y, x) in e-/s show, (n, value); NaN of bands that are not there."""
+        present = None
+        if net.conditions is not None:
+            assert conditions is not None, "a network with conditions must be told them"
+            present = net.conditions.present(conditions)
+        return self.appearance.measure(stamps, present)
+
     def evidence(
-        self, net: ClusterNet, stamps: Tensor, drawn: Tensor, conditions: Tensor | None
+        self, net: ClusterNet, shown: Tensor, drawn: Tensor, conditions: Tensor | None
     ) -> Tensor:
         """Gather what is judged.
 
         Parameters
         ----------
         net : ClusterNet
-        stamps : Tensor, shape (n, band, y, x)
-            e-/s.
+        shown : Tensor, shape (n, value)
         drawn : Tensor, shape (n, draw, quantity)
             The answers in the head's variables; at least `ANSWER_DRAWS`.
         conditions : Tensor, shape (n, value), or None
@@ -89,16 +96,13 @@ class Critic(nn.Module):
         Returns
         -------
         Tensor, shape (n, value)
-            NaN of bands that are not there.
         """
         answer = drawn[:, :ANSWER_DRAWS]
-        parts = [answer.mean(1), answer.std(1).clamp_min(LEAST_WIDTH).log()]
-        present = None
+        parts = [shown, answer.mean(1), answer.std(1).clamp_min(LEAST_WIDTH).log()]
         if net.conditions is not None:
             assert conditions is not None, "a network with conditions must be told them"
             parts.append(net.conditions.inputs(conditions))
-            present = net.conditions.present(conditions)
-        return torch.cat((self.appearance.measure(stamps, present), *parts), 1)
+        return torch.cat(parts, 1)
 
     def standardise(self, evidence: Tensor) -> None:
         """Remember where evidence (n, value) of good stamps lies."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,13 +18,12 @@ from praesepe.device import usable_device
 from praesepe.errors import InputError, already_exists, check_number, check_type, unknown, unusable
 from praesepe.files import as_path, refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
-from praesepe.network.critic import ANSWER_DRAWS, Critic, judges_of, prefixed
+from praesepe.network.critic import Critic, judges_of, prefixed
 from praesepe.network.domain import FeatureDomain
-from praesepe.network.heads.base import Sampler
-from praesepe.network.heads.flow_inverse import DRAWS_AT_ONCE
+from praesepe.network.encoded import Encoded
 from praesepe.network.heads.registry import head_settings
 from praesepe.network.net import ClusterNet
-from praesepe.network.noise import MOST_DRAWS, base_noise, row_numbers
+from praesepe.network.noise import MOST_DRAWS, row_numbers
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
 from praesepe.network.storage import read_model, write_model
@@ -36,10 +34,6 @@ from praesepe.survey import Survey, parse_survey
 from praesepe.survey.moved import with_moved_files
 
 INCLUDED = Path(str(resources.files("praesepe"))) / "data" / "weights"
-
-BATCH = {"cpu": 64, "cuda": 256}
-"""Stamps that pass through the network at once: always so many, so that no bit of a row's answer
-depends on the rows beside it."""
 
 
 class Estimator:
@@ -255,65 +249,8 @@ class Estimator:
             if isinstance(conditions, Tensor)
             else as_tensor(conditions, sizes, len(x), ranges=ranges, model=self.name)
         )
-        net, size = self.net.for_inference(), self._batch
-        sampler, head = net.head.sampler(), net.head
-        context = torch.empty((len(x), net.features), device=self.device)
-        draws = torch.empty((len(x), n_samples, len(self.infers)))
-        score = torch.full((len(x),), torch.nan)
-        doubts: list[Tensor] = []
-        probabilities: dict[str, list[Tensor]] = {}
-        for start in range(0, len(x), size):
-            part = slice(start, min(start + size, len(x)))
-            n = part.stop - part.start
-            beside = None if known is None else self._padded(known[part])
-            images = self._padded(x[part])
-            features = net.context(images, beside)
-            enough = n_samples if self.critic is None else max(n_samples, ANSWER_DRAWS)
-            noise = base_noise(
-                head.noise, seed=seed, rows=numbers[part], n_samples=enough, size=head.noise_size
-            )
-            drawn = self._drawn(sampler, features, noise)
-            draws[part] = net.labels.inverse(drawn[:, :n_samples])[:n].cpu()
-            context[part] = features[:n]
-            if self.domain is not None:
-                score[part] = self.domain.score(features)[:n].cpu()
-            if self.critic is not None:
-                evidence = self.critic.evidence(net, images, drawn, beside)
-                doubts.append(self.critic.scores(evidence)[:n].cpu())
-            for name, values in head.probabilities(features).items():
-                probabilities.setdefault(name, []).append(values[:n].cpu())
-            if progress is not None:
-                progress(part.stop)
-        exact = {name: torch.cat(parts).numpy() for name, parts in probabilities.items()}
-        log_prob = partial(self._log_prob, context)
-        odd = {} if self.critic is None else self.critic.by_kind(doubts)
-        return Posterior(draws.numpy(), score.numpy(), log_prob, self.infers, exact, doubts=odd)
-
-    def _drawn(self, sampler: Sampler, features: Tensor, noise: Tensor) -> Tensor:
-        """Draws; rows of which each fills the processor's cache, one by one and without padding."""
-        if self.device.type != "cpu" or noise.shape[1] < DRAWS_AT_ONCE:
-            return sampler(features, self._padded(noise))
-        rows = zip(features.split(1), noise.split(1), strict=False)
-        return torch.cat([sampler(feature, base) for feature, base in rows])
-
-    @property
-    def _batch(self) -> int:
-        """Stamps that pass through the network at once."""
-        return BATCH["cpu" if self.device.type == "cpu" else "cuda"]
-
-    def _padded(self, part: Tensor) -> Tensor:
-        """A whole batch on the network's device, the rest zeros."""
-        rest = part.new_zeros((self._batch - len(part), *part.shape[1:]))
-        return (torch.cat((part, rest)) if len(rest) else part).to(self.device)
-
-    def _log_prob(self, context: Tensor, values: Tensor) -> Tensor:
-        """Log-density of values (n, quantity) given features (n, feature), on the CPU."""
-        batches = zip(values.split(self._batch), context.split(self._batch), strict=True)
-        parts = [
-            self.net.log_prob(self._padded(some), self._padded(features))[: len(some)].cpu()
-            for some, features in batches
-        ]
-        return torch.cat(parts)
+        encoded = Encoded.of(self, x, known, numbers=numbers, seed=seed, progress=progress)
+        return encoded.posterior(n_samples)
 
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
         if isinstance(stamps, Tensor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.errors import check_number, listed, must_be, unknown
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
+
+if TYPE_CHECKING:
+    from praesepe.network.encoded import Encoded
 
 
 class Posterior:
@@ -47,6 +51,7 @@ class Posterior:
         probabilities: Mapping[str, NDArray[np.float32]] | None = None,
         weights: ArrayLike | None = None,
         doubts: Mapping[str, NDArray[np.float32]] | None = None,
+        encoded: Encoded | None = None,
     ) -> None:
         self.samples = samples
         self.names = tuple(names)
@@ -54,6 +59,7 @@ class Posterior:
         self.out_of_domain = np.fmax.reduce([out_of_domain, *self.doubts.values()])
         self.probabilities = dict(probabilities or {})
         self._log_prob = log_prob
+        self._encoded = encoded
         self.weights = None if weights is None else _normalised(weights, samples.shape[:2])
 
     def __len__(self) -> int:
@@ -62,6 +68,14 @@ class Posterior:
     def __repr__(self) -> str:
         n, n_samples = self.samples.shape[:2]
         return f"<Posterior of {n} clusters: {n_samples} draws of {', '.join(self.names)}>"
+
+    def again(self, rows: NDArray[np.intp], n_samples: int) -> Posterior:
+        """That of some of the stamps, by their places, with another number of draws.
+
+        Of a larger number the first are the same.
+        """
+        assert self._encoded is not None, "only what a model inferred can be drawn again"
+        return self._encoded[rows].posterior(n_samples)
 
     def weighted(self, weights: ArrayLike) -> Posterior:
         """The same draws, of which each counts as much as its weight (n, n_samples) says.

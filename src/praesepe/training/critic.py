@@ -195,7 +195,8 @@ def _evidence(
             numbers, n, size = rows.numpy(), ANSWER_DRAWS, head.noise_size
             noise = base_noise(head.noise, seed=0, rows=numbers, n_samples=n, size=size)
             drawn = sampler(net.context(images[rows], told), noise.to(images))
-            parts.append(critic.evidence(net, images[rows], drawn, told))
+            shown = critic.shown(net, images[rows], told)
+            parts.append(critic.evidence(net, shown, drawn, told))
     return torch.cat(parts).clone()
 
 

@@ -623,3 +623,17 @@ def test_the_number_of_threads_changes_no_bit(survey: Survey) -> None:
     for samples, log_prob in found[1:]:
         np.testing.assert_array_equal(samples, found[0][0])
         np.testing.assert_array_equal(log_prob, found[0][1])
+
+
+def test_more_draws_of_some_stamps_begin_with_the_same(survey: Survey) -> None:
+    # Without the stamps: they are encoded once, however often draws are asked for.
+    model = Estimator.untrained(survey, encoder="tiny")
+    stamps = np.random.default_rng(3).normal(1, 0.3, (70, 2, 16, 16)).astype(np.float32)
+    few = model.predict(stamps, n_samples=500, seed=5)
+    some = np.array([3, 69])
+    for n_samples in (2000, 10_000):
+        more = few.again(some, n_samples)
+        assert more.samples.shape[:2] == (2, n_samples)
+        np.testing.assert_allclose(more.samples[:, :500], few.samples[some], atol=2e-5)
+        again = model.predict(stamps[some], n_samples=n_samples, seed=5, rows=some)
+        np.testing.assert_array_equal(again.samples, more.samples)

@@ -59,7 +59,7 @@ class FlowInverse:
             As ``flow(context).transform.inv(noise)`` gives, up to rounding.
         """
         parts = []
-        at_once = _stamps_at_once(noise)
+        at_once = stamps_at_once(noise.shape[1], noise.device)
         for features, base in zip(context.split(at_once), noise.split(at_once), strict=True):
             values = base.permute(2, 0, 1).contiguous()  # (quantity, n, n_samples)
             for transform in self.transforms:
@@ -68,11 +68,10 @@ class FlowInverse:
         return torch.cat(parts)
 
 
-def _stamps_at_once(noise: Tensor) -> int:
+def stamps_at_once(n_samples: int, device: torch.device) -> int:
     """Stamps that go through together: a power of two, so that batches split without a rest."""
-    n, n_samples = noise.shape[:2]
-    if noise.device.type != "cpu":
-        return max(n, 1)
+    if device.type != "cpu":
+        return 2**30
     return 2 ** int(math.log2(max(DRAWS_AT_ONCE // max(n_samples, 1), 1)))
 
 

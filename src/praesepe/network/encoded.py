@@ -1,0 +1,168 @@
+"""Stamps as a network sees them, and the posteriors that are drawn from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from praesepe.network.critic import ANSWER_DRAWS
+from praesepe.network.heads.flow_inverse import stamps_at_once
+from praesepe.network.noise import base_noise
+from praesepe.network.posterior import Posterior
+
+if TYPE_CHECKING:
+    from praesepe.network.estimator import Estimator
+
+BATCH = {"cpu": 64, "cuda": 256}
+"""Stamps that pass through the network at once: always so many, so that no bit of a row's answer
+depends on the rows beside it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What a model has seen in n stamps; draws, however many, need the stamps no more.
+
+    Attributes
+    ----------
+    model : Estimator
+    features : Tensor, shape (n, feature)
+    told : Tensor, shape (n, value), or None
+        Conditions.
+    shown : Tensor, shape (n, value), or None
+        What the critic sees in the stamps, where there is one.
+    score : Tensor, shape (n,)
+        Distance from the training's stamps; NaN where the model does not know them.
+    numbers : ndarray of int, shape (n,)
+        Numbers of the rows, of which the noise of the draws is made, with the seed.
+    seed : int
+    """
+
+    model: Estimator
+    features: Tensor
+    told: Tensor | None
+    shown: Tensor | None
+    score: Tensor
+    numbers: NDArray[np.int64]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        model: Estimator,
+        stamps: Tensor,
+        told: Tensor | None,
+        *,
+        numbers: NDArray[np.int64],
+        seed: int,
+        progress: Callable[[int], None] | None = None,
+    ) -> Encoded:
+        """Let a model see stamps (n, band, y, x), checked, in e-/s."""
+        net, n = model.net.for_inference(), len(stamps)
+        size = _batch_size(model.device)
+        features = torch.empty((n, net.features), device=model.device)
+        score = torch.full((n,), torch.nan)
+        shown: list[Tensor] = []
+        for start in range(0, n, size):
+            part = slice(start, min(start + size, n))
+            images = _padded(stamps[part], size, model.device)
+            beside = None if told is None else _padded(told[part], size, model.device)
+            seen = net.context(images, beside)
+            features[part] = seen[: part.stop - start]
+            if model.domain is not None:
+                score[part] = model.domain.score(seen)[: part.stop - start].cpu()
+            if model.critic is not None:
+                shown.append(model.critic.shown(net, images, beside)[: part.stop - start])
+            if progress is not None:
+                progress(part.stop)
+        return cls(
+            model,
+            features,
+            None if told is None else told.to(model.device),
+            torch.cat(shown) if shown else None,
+            score,
+            numbers,
+            seed,
+        )
+
+    def __getitem__(self, rows: NDArray[Any]) -> Encoded:
+        """Some of the stamps, by their places or a mask."""
+        told, shown = (None if of is None else of[rows] for of in (self.told, self.shown))
+        return replace(
+            self,
+            features=self.features[rows],
+            told=told,
+            shown=shown,
+            score=self.score[rows],
+            numbers=self.numbers[rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @torch.inference_mode()
+    def posterior(self, n_samples: int) -> Posterior:
+        """Draw from the posteriors. Of a larger number of draws the first are the same."""
+        model, net, head = self.model, self.model.net, self.model.net.head
+        device, sampler, critic = model.device, head.sampler(), model.critic
+        enough = n_samples if critic is None else max(n_samples, ANSWER_DRAWS)
+        size = min(stamps_at_once(enough, device), _batch_size(device))
+        draws = torch.empty((len(self), n_samples, len(model.infers)))
+        doubts: list[Tensor] = []
+        probabilities: dict[str, list[Tensor]] = {}
+        for start in range(0, len(self), size):
+            part = slice(start, min(start + size, len(self)))
+            n = part.stop - start
+            features, told, shown = (
+                None if of is None else _padded(of[part], size, device)
+                for of in (self.features, self.told, self.shown)
+            )
+            assert features is not None
+            noise = base_noise(
+                head.noise, seed=self.seed, rows=self.numbers[part], n_samples=enough,
+                size=head.noise_size,
+            )  # fmt: skip
+            drawn = sampler(features, _padded(noise, size, device))
+            draws[part] = net.labels.inverse(drawn[:n, :n_samples]).cpu()
+            if critic is not None:
+                assert shown is not None
+                evidence = critic.evidence(net, shown, drawn, told)
+                doubts.append(critic.scores(evidence)[:n].cpu())
+            for name, values in head.probabilities(features).items():
+                probabilities.setdefault(name, []).append(values[:n].cpu())
+        return Posterior(
+            draws.numpy(),
+            self.score.numpy(),
+            self._log_prob,
+            model.infers,
+            {name: torch.cat(parts).numpy() for name, parts in probabilities.items()},
+            doubts={} if critic is None else critic.by_kind(doubts),
+            encoded=self,
+        )
+
+    def _log_prob(self, values: Tensor) -> Tensor:
+        """Log-density of values (n, quantity), on the CPU."""
+        size = _batch_size(self.model.device)
+        pairs = zip(values.split(size), self.features.split(size), strict=True)
+        parts = [
+            self.model.net.log_prob(*(_padded(of, size, self.model.device) for of in pair))[
+                : len(pair[0])
+            ].cpu()
+            for pair in pairs
+        ]
+        return torch.cat(parts)
+
+
+def _batch_size(device: torch.device) -> int:
+    return BATCH["cpu" if device.type == "cpu" else "cuda"]
+
+
+def _padded(part: Tensor, size: int, device: torch.device) -> Tensor:
+    """A whole batch on a device, the rest zeros."""
+    rest = part.new_zeros((size - len(part), *part.shape[1:]))
+    return (torch.cat((part, rest)) if len(rest) else part).to(device)
