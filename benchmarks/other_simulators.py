@@ -1,11 +1,12 @@
 """How a model does on clusters of stars, and through optics, that its training has not seen.
 
     python benchmarks/other_simulators.py ../shared/data [--model phat] [--n 1500] [--seed 401]
-        [--stars parsec geneva] [--optics model files] [--json FILE.json]
+        [--stars parsec geneva basti] [--optics model files] [--json FILE.json]
 
-The stars of PARSEC's isochrones, and of FSPS's Geneva set (which no training uses; it ends at
-100 Myr), in place of the embedded ones, which come first at the same ages; the PSFs of TinyTim
-(ACS) and of measured stars (WFC3/UVIS) in place of the optical model; F336W, F475W and F814W.
+The stars of PARSEC's isochrones, of FSPS's Geneva set (which ends at 100 Myr) and of its BaSTI set
+(ISOCHRONES/BaSTI/isoc_z0.0200.dat of its repository) in place of the embedded ones, which come
+first at the same ages; no training uses the last two. The PSFs of TinyTim (ACS) and of measured
+stars (WFC3/UVIS) in place of the optical model; F336W, F475W and F814W.
 Without dust, and with A_V of 0 to 2 mag. A model that infers A_V is told 0 without dust, and with
 it a prior uniform from 0 to 2 mag. The simulator is Praesepe's own, so this is less than images of
 others: `benchmarks/galsim_mosaics.py` has these.
@@ -31,6 +32,7 @@ from praesepe.stars.store import import_isochrones
 ISOCHRONES = {
     "parsec": ("fsps_parsec_isoc_z0.0200.dat", (6.6, 10.1)),
     "geneva": ("fsps_geneva_isoc_z0.0200.dat", (6.6, 8.0)),
+    "basti": ("fsps_basti_isoc_z0.0200.dat", (6.6, 10.1)),
 }
 """Files of stars, of solar metallicity, and the log ages that they cover."""
 
@@ -80,7 +82,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="phat")
     parser.add_argument("--survey", default="phat-nodust", help="what is changed")
-    parser.add_argument("--stars", nargs="+", default=list(ISOCHRONES))
+    parser.add_argument("--stars", nargs="+", help="by default all of which the file is there")
     parser.add_argument("--optics", nargs="+", default=["model", "files"])
     parser.add_argument("--n", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=401)
@@ -90,9 +92,10 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PRAESEPE_DATA"] = folder  # not into the user's own models
-        for other in options.stars:
-            file, ages = ISOCHRONES[other]
-            import_isochrones([options.data / "isochrones" / file], name=other)
+        files = {name: options.data / "isochrones" / file for name, (file, _) in ISOCHRONES.items()}
+        for other in options.stars or [name for name, file in files.items() if file.is_file()]:
+            ages = ISOCHRONES[other][1]
+            import_isochrones([files[other]], name=other)
             for dusty in (False, True):
                 first: dict[str, Any] = {}
                 for stars in ("sse", other):
