@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ULTRAVIOLET = 4000.0
 """Pivot wavelength (Angstrom) below which an eye would hardly see a band."""
 
+SHOWN = (3000.0, 10_000.0)
+"""Pivot wavelengths (Angstrom) of the bands that a picture is made of, where two or more are."""
+
 
 @dataclass(frozen=True)
 class ColorScale:
@@ -25,29 +28,34 @@ class ColorScale:
 
     Attributes
     ----------
-    weights : (band,) ndarray
-        Factors that make an A0 star equally bright in all bands, 1 for the last.
+    weights : (shown,) ndarray
+        Factors that make an A0 star equally bright in all bands shown, 1 for the last.
     stretch : float
-        Brightness up to which the scale is linear: e-/s of an A0 star in the last band.
+        Brightness up to which the scale is linear: e-/s of an A0 star in the last band shown.
     ultraviolet : bool
-        Whether the first band is so blue that an eye would hardly see it.
+        Whether the first band shown is so blue that an eye would hardly see it.
+    bands : (band,) ndarray of bool
+        Which of the stamp's bands are shown.
     """
 
     weights: np.ndarray
     stretch: float
-    ultraviolet: bool = False
+    ultraviolet: bool
+    bands: np.ndarray
 
 
 def color_scale(bands: Sequence[Band], *, stretch: float | None = None) -> ColorScale:
     """Return the scale on which an A0 star (Vega magnitudes) is white.
+
+    Where two bands or more lie between 3000 Angstrom and 1 micron, the others are not shown.
 
     Parameters
     ----------
     bands : sequence of Band
         A survey's, from blue to red: their zero points, filters and `asinh_scale`.
     stretch : float, optional
-        Brightness up to which the scale is linear: e-/s of an A0 star in the reddest band. By
-        default five times that band's `asinh_scale`.
+        Brightness up to which the scale is linear: e-/s of an A0 star in the reddest band
+        shown. By default five times that band's `asinh_scale`.
 
     Raises
     ------
@@ -57,11 +65,17 @@ def color_scale(bands: Sequence[Band], *, stretch: float | None = None) -> Color
     from praesepe.stars.curves import band_curve
 
     curves = [band_curve(band) for band in bands]
+    seen = np.array([SHOWN[0] < curve.pivot_angstrom < SHOWN[1] for curve in curves])
+    if seen.sum() < 2:
+        seen[:] = True
+    bands = [band for band, is_seen in zip(bands, seen, strict=True) if is_seen]
+    curves = [curve for curve, is_seen in zip(curves, seen, strict=True) if is_seen]
     vega = np.array([b.zero_point_ab + c.vega_minus_ab for b, c in zip(bands, curves, strict=True)])
     return ColorScale(
         weights=10 ** (0.4 * (vega[-1] - vega)),
         stretch=5 * bands[-1].asinh_scale if stretch is None else stretch,
         ultraviolet=curves[0].pivot_angstrom < ULTRAVIOLET,
+        bands=seen,
     )
 
 
@@ -91,9 +105,10 @@ def rgb(stamp: np.ndarray, scale: ColorScale) -> np.ndarray:
     """
     from astropy.visualization import make_lupton_rgb
 
-    n, stamp = len(scale.weights), np.asarray(stamp, dtype=np.float64)
-    if stamp.ndim != 3 or stamp.shape[0] != n:
-        raise must_be("the shape of a stamp", stamp.shape, f"({n}, height, width)")
+    stamp = np.asarray(stamp, dtype=np.float64)
+    if stamp.ndim != 3 or len(stamp) != len(scale.bands):
+        raise must_be("the shape of a stamp", stamp.shape, f"({len(scale.bands)}, height, width)")
+    stamp, n = stamp[scale.bands], len(scale.weights)
     black = -0.1 * scale.stretch
     planes = [w * _sky_subtracted(plane) for w, plane in zip(scale.weights, stamp, strict=True)]
     red, middle, blue = planes[-1], planes[n // 2], planes[0]

@@ -70,6 +70,18 @@ def test_fewer_bands(stamps: np.ndarray, n_bands: int) -> None:
         assert (picture[..., 0] == picture[..., 2]).all()
 
 
+def test_bands_beyond_the_eye_are_shown_only_where_there_are_no_others(
+    stamps: np.ndarray,
+) -> None:
+    six = load_survey("phat6").bands
+    stamp = np.concatenate([7 * stamps[1, :1], stamps[0], 7 * stamps[2, :2]])
+    picture = rgb(stamp, color_scale(six))
+    assert (picture == rgb(stamp[1:4], color_scale(six[1:4]))).all()
+    infrared = rgb(stamp[4:], color_scale(six[4:]))
+    assert infrared.max() > 0
+    assert color_scale(six[3:]).bands.all()  # one that is seen, two that are not
+
+
 def test_wrong_shape(stamps: np.ndarray) -> None:
     with pytest.raises(ValueError, match="it must be"):
         rgb(stamps[0, :2], SCALE)
