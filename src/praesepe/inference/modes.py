@@ -183,10 +183,14 @@ def _ascend(density: NDArray[np.float64]) -> NDArray[np.intp]:
             higher = density[two] > highest[one]
             np.copyto(highest[one], density[two], where=higher)
             np.copyto(upward[one], index[two], where=higher)
-    flat = upward.ravel()
-    while (further := flat[flat]).tobytes() != flat.tobytes():
-        flat = further
-    return flat
+    return _ends(upward.ravel())
+
+
+def _ends(steps: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where one comes to from each place, if one goes from each to the place that it names."""
+    while not np.array_equal(further := steps[steps], steps):
+        steps = further
+    return steps
 
 
 def _merge(
@@ -194,44 +198,45 @@ def _merge(
 ) -> NDArray[np.intp]:
     """The mode that each summit belongs to: summits without a valley between them are one.
 
-    Passes are gone through from the highest down. A summit falls to its higher neighbour unless
-    the pass lies deeper than the draws' noise and `DEPTH` below it.
+    Where the highest pass of a summit leads to a higher one, it falls to that, unless the pass lies
+    deeper than the draws' noise and `DEPTH` below it. Then it stays: its other passes are lower.
     """
-    height, tops = density.ravel(), summit.reshape(density.shape)
-    found, levels = [], []
+    tops, found, levels = summit.reshape(density.shape), [], []
     for a, b in _neighbours(density.shape[1:]):
         low = np.minimum(density[a], density[b])
-        apart = (tops[a] != tops[b]) & (low > 0)
-        found.append(np.stack((tops[a][apart], tops[b][apart])))
-        levels.append(low[apart])
-    pairs, level = np.sort(np.concatenate(found, axis=1), axis=0), np.concatenate(levels)
-    mode = np.arange(density.size)
-    if not level.size:
-        return mode
-    order = np.lexsort((-level, pairs[1], pairs[0]))
-    pairs, level = pairs[:, order], level[order]
-    first = np.append(True, (np.diff(pairs, axis=1) != 0).any(axis=0))  # the highest of a pair's
-    pairs, level = pairs[:, first], level[first]
-    order = np.argsort(-level, kind="stable")
-    parents: dict[int, int] = {}
-
-    def root(one: int) -> int:
-        while (up := parents.get(one, one)) != one:
-            one = up
-        return one
-
-    for a, b, low in zip(*pairs[:, order].tolist(), level[order].tolist(), strict=True):
-        one, two = root(a), root(b)
-        if one == two:
-            continue
-        lower, higher = sorted((one, two), key=lambda top: height[top])
-        top, draws = height[lower], effective[lower]
-        noise = math.sqrt((top + low) / draws)
-        if top - low < max(DEPTH_SIGMA * noise, DEPTH * top):
-            parents[lower] = higher
-    for one in parents:
-        mode[one] = root(one)
-    return mode
+        apart = np.flatnonzero((tops[a] != tops[b]) & (low > 0))
+        found.append(np.stack([tops[end].ravel()[apart] for end in (a, b)]))
+        levels.append(low.ravel()[apart])
+    passes, level = np.concatenate(found, axis=1), np.concatenate(levels)
+    met = np.zeros(density.size, bool)
+    met[passes] = True
+    passes = (np.cumsum(met) - 1)[passes]  # the few summits with passes, counted
+    height, effective = density.ravel()[met], effective[met]
+    mode, stays = np.arange(height.size), np.zeros(height.size, bool)
+    name = passes.min(axis=0) * height.size + passes.max(axis=0)
+    while True:
+        one, two = mode[passes]
+        up = (height[one] < height[two]) | ((height[one] == height[two]) & (one < two))
+        lower, higher = np.where(up, one, two), np.where(up, two, one)
+        left = np.flatnonzero((one != two) & ~stays[lower])
+        if not left.size:
+            break
+        passes, level, name = passes[:, left], level[left], name[left]
+        lower, higher = lower[left], higher[left]
+        highest = np.zeros(height.size)
+        for end in (lower, higher):
+            np.maximum.at(highest, end, level)
+        tells = np.flatnonzero(level == highest[lower])
+        tells = tells[np.argsort(-name[tells])]  # of passes of one level, the first
+        summits, low = lower[tells], level[tells]
+        top = height[summits]
+        noise = np.sqrt((top + low) / effective[summits])
+        falls = top - low < np.maximum(DEPTH_SIGMA * noise, DEPTH * top)
+        mode[summits[falls]], stays[summits[~falls]] = higher[tells][falls], True
+        mode = _ends(mode)
+    merged = np.arange(density.size)
+    merged[met] = np.flatnonzero(met)[mode]
+    return merged
 
 
 def _places(density: NDArray[np.float64], tops: NDArray[np.intp]) -> NDArray[np.float64]:
