@@ -16,8 +16,8 @@ import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ from praesepe.quantities import Quantity
 BLOCK_SIZE = 256
 """Things in a block: fixed, so that a seed always gives the same set."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -143,6 +144,46 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def map_in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Generator[Result, None, None]:
+    """Do something for every item in threads of this process, between which torch's are shared.
+
+    It is quick where numpy and torch do the work, which let other threads go on meanwhile.
+
+    Parameters
+    ----------
+    work : callable
+    items : iterable
+        Taken here, a few ahead.
+    workers : int
+        Threads; 1: this one.
+
+    Yields
+    ------
+    Result
+        In the order of the items.
+    """
+    import torch
+
+    if workers == 1:
+        yield from map(work, items)
+        return
+    before, ahead = torch.get_num_threads(), deque[Future[Result]]()
+    share = (max(1, before // workers),)
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=share)
+    try:
+        for item in items:
+            ahead.append(pool.submit(work, item))
+            if len(ahead) > workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)  # which threads that begin later have, too
 
 
 def _in_processes(

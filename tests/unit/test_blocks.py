@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from praesepe import quantities
-from praesepe.blocks import Block, blocks_of, map_blocks
+from praesepe.blocks import Block, blocks_of, map_blocks, map_in_threads
 from praesepe.errors import InputError, PraesepeError
 from praesepe.progress import Counter
 from praesepe.quantities import Quantity
@@ -169,5 +170,21 @@ def test_every_block_has_one_thread():
             found = map_blocks(start_counting_threads, blocks_of(3, size=1), workers=workers)
             assert list(found) == [1, 1, 1]
         assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_share_those_of_torch():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = map_in_threads(lambda i: (i, torch.get_num_threads()), range(9), 2)
+        assert list(found) == [(i, 2) for i in range(9)]
+        assert torch.get_num_threads() == 4
+        assert list(map_in_threads(lambda i: torch.get_num_threads(), range(2), 1)) == [4, 4]
+        with pytest.raises(ZeroDivisionError):
+            list(map_in_threads(lambda i: 1 / i, [1, 0, 1], 2))
+        with ThreadPoolExecutor(1) as other:  # begins later
+            assert other.submit(torch.get_num_threads).result() == 4
     finally:
         torch.set_num_threads(before)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from praesepe.blocks import map_in_threads
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, unknown
 from praesepe.files import check_output
 from praesepe.images.inputs import Reading, split_reading
@@ -34,6 +36,9 @@ from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance_of
 from praesepe.quantities import reported
+
+MOST_WORKERS = 8
+"""More would keep many blocks in memory."""
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -284,11 +289,16 @@ def _measured(
     with to_file as append:  # closed before the table is written: then the draws are safe
         if progress is not None:
             progress(0, n)
-        done, size = 0, model.survey.stamp_size
-        fewest = fewest_bands(model)
-        for stamps in iter_stamps(mosaic, *positions, size, ROWS_AT_ONCE, fewest_bands=fewest):
-            block = infer_block(model, stamps, told, sampling, done)
-            rows = slice(done, done + len(stamps))
+        size, fewest = model.survey.stamp_size, fewest_bands(model)
+        cut = iter_stamps(mosaic, *positions, size, ROWS_AT_ONCE, fewest_bands=fewest)
+        starts = range(0, n, ROWS_AT_ONCE)
+        blocks = map_in_threads(
+            lambda at: infer_block(model, at[1], told, sampling, at[0]),
+            zip(starts, cut, strict=True),
+            _workers(model, len(starts)),
+        )
+        for start, block in zip(starts, blocks, strict=True):
+            rows = slice(start, start + len(block.std))
             done = rows.stop
             for name, column in block.values.items():
                 values[name][rows] = column
@@ -300,6 +310,12 @@ def _measured(
             if progress is not None:
                 progress(done, n)
     return values, std, draws
+
+
+def _workers(model: Estimator, blocks: int) -> int:
+    """Threads that measure blocks side by side, each with its share of torch's threads."""
+    most = torch.get_num_threads() if model.device.type == "cpu" else 1
+    return max(1, min(most, blocks, MOST_WORKERS))
 
 
 def _identities(clusters: Catalog, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

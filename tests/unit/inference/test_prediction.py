@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from astropy.io import fits
 from astropy.table import Table
 from astropy.units import Unit
@@ -605,3 +606,21 @@ def test_sizes_in_pc_are_empty_where_the_distance_varies(
         table = predict(central, images, catalog)
     assert np.ma.is_masked(table["rh_pc_p50"])
     assert not np.ma.is_masked(table["rh_arcsec_p50"])
+
+
+def test_blocks_are_measured_side_by_side(
+    untrained: Estimator, images: Any, wcs: WCS, rng: np.random.Generator
+) -> None:
+    catalog = at_pixels(wcs, *rng.uniform(40, 160, (2, 600)))
+    before, found, seen = torch.get_num_threads(), [], []
+    try:
+        for n in (1, 3):
+            torch.set_num_threads(n)
+            options: Any = {"keep": "draws", "progress": lambda *at: seen.append(at)}
+            found.append(predict(untrained, images, catalog, n_samples=8, **options))
+            assert torch.get_num_threads() == n
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found[1].samples, found[0].samples)
+    np.testing.assert_array_equal(found[1]["rh_pc_p84"], found[0]["rh_pc_p84"])
+    assert seen == 2 * [(0, 600), (256, 600), (512, 600), (600, 600)]
