@@ -71,6 +71,7 @@ def train(
         str | None, typer.Option(help="From features to posterior: flow (default) or grid.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Stamps per step.")] = 128,
+    views: Annotated[int, typer.Option(min=1, help="Of each simulated stamp, turned.")] = 1,
     images: Images,
     catalog: Annotated[
         Path | None,
@@ -116,6 +117,7 @@ def train(
                 encoder=encoder,
                 head=head,
                 batch_size=batch_size,
+                views=views,
                 resume=resume,
                 initial=start,
                 labelled=labelled,
