@@ -12,7 +12,13 @@ import torch
 from praesepe import quantities
 from praesepe.errors import InputError
 from praesepe.network.estimator import Estimator
-from praesepe.network.transform import LabelTransform, StampTransform, background_of, prior_range
+from praesepe.network.transform import (
+    LabelTransform,
+    StampTransform,
+    asinh,
+    background_of,
+    prior_range,
+)
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
 from praesepe.survey import Survey, load_survey
 from praesepe.survey.schema import ARCSEC
@@ -161,3 +167,10 @@ def test_what_does_not_vary_is_not_inferred(survey: Survey) -> None:
         0.0,
         2.0,
     )
+
+
+def test_the_quick_inverse_hyperbolic_sine_is_that_of_torch() -> None:
+    numbers = torch.cat((torch.logspace(-30, 18, 1000), torch.tensor([0.0, torch.nan])))
+    for x in (numbers, -numbers):
+        expected = torch.asinh(x.double()).float()
+        torch.testing.assert_close(asinh(x), expected, rtol=3e-7, atol=0, equal_nan=True)

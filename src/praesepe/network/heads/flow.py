@@ -116,7 +116,7 @@ class FlowHead(Head):
 
     def sampler(self) -> Sampler:
         """What makes draws with the present weights; see `FlowInverse`."""
-        inverses = [_OneInverse(f) if len(g) == 1 else FlowInverse(f) for g, f in self._pairs()]
+        inverses = [FlowInverse(flow) for flow in self.flows]
 
         @torch.no_grad()
         def draw(context: Tensor, noise: Tensor) -> Tensor:
@@ -131,26 +131,12 @@ class FlowHead(Head):
 
         return draw
 
-    def _pairs(self) -> list[tuple[tuple[int, ...], nn.Module]]:
-        return list(zip(self.groups, self.flows, strict=True))
-
     def probabilities(self, context: Tensor) -> dict[str, Tensor]:
         """Probability (n, category) of every category."""
         return {
             self.axes[int(place)].name: logits(context).softmax(1)
             for place, logits in self.logits.items()
         }
-
-
-class _OneInverse:
-    """Inverse of a flow over one quantity: not autoregressive, so zuko's has no work to save."""
-
-    def __init__(self, flow: nn.Module) -> None:
-        self.flow = flow
-
-    @torch.no_grad()
-    def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
-        return self.flow(context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)
 
 
 def _with_one_flow(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:

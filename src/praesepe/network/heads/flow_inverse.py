@@ -16,11 +16,13 @@ Arrays have units first and draws last, so that all arithmetic runs along contig
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from zuko.flows.autoregressive import MAF, MaskedAutoregressiveTransform
+from zuko.flows.gaussianization import ElementWiseTransform
 from zuko.nn import MaskedLinear
 
 BOUND = 5.0
@@ -36,13 +38,16 @@ class FlowInverse:
     Parameters
     ----------
     flow : zuko.flows.NSF
-        Of fully autoregressive transforms with a plain MLP (ReLU) as network. Its weights are
-        those at this time.
+        Of fully autoregressive transforms with a plain MLP (ReLU) as network, or of one quantity.
+        Its weights are those at this time.
     """
 
     @torch.no_grad()
     def __init__(self, flow: MAF) -> None:
-        self.transforms = [_TransformInverse(t) for t in reversed(flow.transform.transforms)]
+        self.transforms = [
+            (_ElementInverse if isinstance(t, ElementWiseTransform) else _TransformInverse)(t)
+            for t in reversed(flow.transform.transforms)
+        ]
 
     @torch.no_grad()
     def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
@@ -80,15 +85,15 @@ class _TransformInverse:
 
     def __init__(self, transform: MaskedAutoregressiveTransform) -> None:
         self.order: list[int] = transform.order.tolist()  # place of each coordinate in the order
-        self.sizes = [math.prod(shape) for shape in transform.shapes]
-        self.log_slope = abs(math.log(transform.univariate.keywords["slope"]))
+        self.spline = _InverseSpline(transform)
         linear = [layer for layer in transform.hyper if isinstance(layer, MaskedLinear)]
-        ranks = _ranks(linear, transform.order, parameters=sum(self.sizes))
+        ranks = _ranks(linear, transform.order, parameters=transform.total)
         layers = [
             _RankedLayer(layer, below, own, n_ranks=len(self.order))
             for layer, below, own in zip(linear, ranks[:-1], ranks[1:], strict=True)
         ]
-        self.hidden, self.output = layers[:-1], layers[-1]
+        self.hidden = layers[:-1]
+        self.output = [block.with_rows(self.spline.with_ends) for block in layers[-1].blocks]
 
     def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
         """Invert; context (feature, n), noise and result (quantity, n, n_samples)."""
@@ -105,43 +110,65 @@ class _TransformInverse:
                 for i, layer in enumerate(self.hidden):
                     block = layer.blocks[rank]
                     block(per_stamp[i], per_draw[i], out=per_draw[i + 1][block.place]).relu_()
-            phi = self.output.blocks[rank](per_stamp[-1], per_draw[-1])
-            known[rank] = self._inverse_spline(phi, noise[coordinate])
+            phi = self.output[rank](per_stamp[-1], per_draw[-1])
+            known[rank] = self.spline(phi, noise[coordinate])
         return known[self.order]
 
-    def _inverse_spline(self, phi: Tensor, y: Tensor) -> Tensor:
-        """Inverse of a monotonic rational-quadratic spline (Durkan et al. 2019, eq. 4 to 8).
+
+class _ElementInverse:
+    """Inverse of a transform of one quantity, whose spline is that of the stamp alone."""
+
+    def __init__(self, transform: ElementWiseTransform) -> None:
+        self.hyper, self.spline = transform.hyper, _InverseSpline(transform)
+
+    def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
+        """Invert; context (feature, n), noise and result (1, n, n_samples)."""
+        phi = self.spline.with_ends(self.hyper(context.T).T)
+        return self.spline(phi[..., None], noise[0])[None]
+
+
+class _InverseSpline:
+    """Inverse of a monotonic rational-quadratic spline (Durkan et al. 2019, eq. 4 to 8)."""
+
+    def __init__(self, transform: MaskedAutoregressiveTransform | ElementWiseTransform) -> None:
+        self.n_bins = math.prod(transform.shapes[0])
+        self.log_slope = abs(math.log(transform.univariate.keywords["slope"]))
+
+    def with_ends(self, rows: Tensor) -> Tensor:
+        """Rows (3 K - 1, …) of what gives the parameters, with those of the slope at both ends.
+
+        There the slope is 1, so that its logarithm is 0.
+        """
+        knots, end = 2 * self.n_bins, rows.new_zeros((1, *rows.shape[1:]))
+        return torch.cat((rows[:knots], end, rows[knots:], end))
+
+    def __call__(self, phi: Tensor, y: Tensor) -> Tensor:
+        """Invert.
 
         Parameters
         ----------
-        phi : Tensor, shape (3 K - 1, n, 1 or n_samples)
-            Logarithms, softly limited, of the K bins' widths and heights and of the slopes at the
-            K - 1 knots between them; at both ends the slope is 1.
+        phi : Tensor, shape (3 K + 1, n, 1 or n_samples)
+            Logarithms, softly limited, of the K bins' widths and heights and of the slopes at their
+            K + 1 knots. It is written over.
         y : Tensor, shape (n, n_samples)
 
         Returns
         -------
         Tensor, shape (n, n_samples)
         """
-        raw_widths, raw_heights, raw_slopes = phi.split(self.sizes)
-        widths, heights = self._exp(raw_widths, 2.0), self._exp(raw_heights, 2.0)
-        right, top = widths.cumsum(0), heights.cumsum(0)  # of the bins, up to a common factor
-        to_x, to_y = 2 * BOUND / right[-1], 2 * BOUND / top[-1]
-        target = (y / (2 * BOUND) + 0.5) * top[-1]
-        k = (top[:-1] < target).sum(0, keepdim=True)  # the bin that holds y
-
-        def at_bin(values: Tensor, index: Tensor) -> Tensor:
-            return values.expand(-1, *y.shape).gather(0, index)[0]
-
-        last = len(raw_slopes)
-        slope_left = self._exp(at_bin(raw_slopes, (k - 1).clamp_min(0)), 1.0)
-        slope_right = self._exp(at_bin(raw_slopes, k.clamp_max(last - 1)), 1.0)
-        slope_left = torch.where(k[0] == 0, 1.0, slope_left)
-        slope_right = torch.where(k[0] == last, 1.0, slope_right)
-        width, height = at_bin(widths, k), at_bin(heights, k)
-        x_left = (at_bin(right, k) - width) * to_x - BOUND
-        above = (target - at_bin(top, k) + height) * to_y  # of the bin's lower end
-        width, height = width * to_x, height * to_y
+        logs, log_slopes = phi.tensor_split([2 * self.n_bins])
+        sizes = self._exp(logs, 2.0).unflatten(0, (2, self.n_bins))  # widths and heights
+        ends = sizes.cumsum(1)  # of the bins, up to a common factor
+        scale = 2 * BOUND / ends[:, -1]
+        target = (y / (2 * BOUND) + 0.5) * ends[1, -1]
+        k = (ends[1, :-1] < target).sum(0)  # the bin that holds y
+        there = k.expand(2, 1, *y.shape)
+        size, end = (of.expand(-1, -1, *y.shape).gather(1, there)[:, 0] for of in (sizes, ends))
+        slopes = log_slopes.expand(-1, *y.shape).gather(0, torch.stack((k, k + 1)))
+        slope_left, slope_right = self._exp(slopes, 1.0)
+        x_left, y_low = end - size
+        above = (target - y_low) * scale[1]
+        width, height = size * scale
         slope = height / width
         bend = above * (slope_left + slope_right - 2 * slope)
         # a ξ² + b ξ + c = 0 for the place ξ in the bin, from 0 to 1
@@ -149,11 +176,11 @@ class _TransformInverse:
         b = height * slope_left - bend
         c = -slope * above
         place = 2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt())
-        return torch.where(y.abs() < BOUND, x_left + width * place, y)
+        return torch.where(y.abs() < BOUND, x_left * scale[0] - BOUND + width * place, y)
 
     def _exp(self, raw: Tensor, steepness: float) -> Tensor:
-        """Exponential of a number that is softly limited, as zuko has it."""
-        return (raw / (1 + (steepness / self.log_slope) * raw.abs())).exp_()
+        """Exponential of a number that is softly limited, as zuko has it; in its place."""
+        return raw.div_(raw.abs().mul_(steepness / self.log_slope).add_(1)).exp_()
 
 
 def _ranks(layers: list[MaskedLinear], order: Tensor, parameters: int) -> list[Tensor]:
@@ -190,6 +217,11 @@ class _Block:
     per_stamp: Tensor
     per_draw: Tensor
     place: slice
+
+    def with_rows(self, change: Callable[[Tensor], Tensor]) -> _Block:
+        """The same with other units, which `change` makes of rows of weights."""
+        bias, per_stamp, per_draw = map(change, (self.bias, self.per_stamp, self.per_draw))
+        return _Block(bias, per_stamp, per_draw, self.place)
 
     def of_stamps(self, inputs: Tensor) -> Tensor:
         """What inputs (input, n) of rank 0 add to the units; shape (unit, n)."""
