@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
-from praesepe.errors import InputError, PraesepeWarning, check_number, must_be, outside, unknown
+from praesepe.errors import (
+    InputError,
+    PraesepeWarning,
+    check_number,
+    check_type,
+    must_be,
+    outside,
+    unknown,
+)
 from praesepe.network.estimator import Estimator
 from praesepe.quantities import Quantity
 
@@ -277,6 +285,7 @@ class Reweighting:
 
 def for_catalogs(model: Estimator, prior: Prior) -> Prior:
     """The priors of a user, and those of the model's survey for catalogs beside them."""
+    check_type("prior", prior, Mapping, "a mapping by quantity")
     usual = model.survey.network.catalog_prior
     return {name: form for name, form in usual.items() if name in model.infers} | dict(prior)
 

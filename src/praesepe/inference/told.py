@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning, check_number, listed, must_be, unknown
+from praesepe.errors import (
+    InputError,
+    PraesepeWarning,
+    check_number,
+    check_type,
+    listed,
+    must_be,
+    unknown,
+)
 from praesepe.inference.priors import Reweighting, check_inside, trained_density, trained_or_refuse
 from praesepe.network.conditions import KINDS, PRESENT
 from praesepe.network.estimator import Estimator
@@ -301,6 +309,7 @@ def _given(
 ) -> dict[str, NDArray[np.float64]]:
     """Values and errors of what the model is told, each of shape () or (row,)."""
     found: dict[str, NDArray[np.float64]] = {}
+    check_type("known", known, Mapping, "a mapping by quantity")
     for given, what in known.items():
         value, error = _value_and_error(what)
         name = LOGARITHMS.get(given, given)

@@ -421,6 +421,8 @@ def test_units_and_names_of_positions(table: Table, expected: tuple[float, float
         ({"ra": [1.0]}, {"frame": "galactic"}, "galactic"),
         ({"ra": [1.0]}, {"comments": ["# equinox: B1950"]}, "1950"),
         ({"ra": [1.0], "frame": ["galactic"]}, {}, "galactic"),
+        ({"ra": Column([1.0], description="Right Ascension (B1950)")}, {}, "1950"),
+        ({"ra": Column([1.0], description="RA, equinox 1950.0")}, {}, "1950"),
     ],
 )
 def test_positions_of_other_kinds_are_refused(

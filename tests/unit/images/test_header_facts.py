@@ -18,7 +18,7 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Mosaic
-from praesepe.images.reading.frames import matrix_notes
+from praesepe.images.reading.frames import frame_notes
 from praesepe.images.reading.sip import sip_notes
 from praesepe.images.reading.source import open_image
 from praesepe.survey import Survey
@@ -101,6 +101,54 @@ def test_wcs_keywords_of_another_kind(image, make_wcs, keywords: dict, said: str
         assert wcs.pixel_to_world_values(3, 9) == right.pixel_to_world_values(3, 9)
 
 
+def celestial_header(make_wcs, **keywords) -> fits.Header:
+    header = make_wcs((200, 220)).to_header()
+    header.update(keywords)
+    return header
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"RADESYS": "FK4", "EQUINOX": 2000.0}, "'FK4', but EQUINOX = 2000"),  # 0.9 arcsec off
+        ({"RADESYS": "FK5", "EQUINOX": "B1950"}, "'FK5', but EQUINOX = 1950"),
+        ({"CRPIX1": "nan"}, "CRPIX1 = 'nan' in its header is not a number"),
+        ({"PV1_0": 0, "PV1_1": 1, "PV1_2": 0, "PV2_1": 1}, "PV1_0 and its like announce distort"),
+        ({"PV1_1": 1.0, "PV1_4": 0.2, "PV2_1": 1.0}, "PV2_1 .* mean nothing"),  # 180 degrees off
+        ({"CDELT1": 0.0}, r"CDELT1 = 0\.0.* make none"),
+    ],
+)
+def test_headers_that_contradict_themselves(image, make_wcs, keywords: dict, said: str) -> None:
+    header = celestial_header(make_wcs, **keywords)
+    with pytest.raises(InputError, match=said) as caught:
+        open_image((image, header), "F475W")
+    assert "parameter" not in str(caught.value)  # of wcslib's texts
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"CROTA2": 30.0}, "CROTA2 = 30 .* turned by 0 degrees"),
+        ({"CROTA2": 180.0}, ""),
+        ({"RADESYS": "ICRS", "EQUINOX": 1950.0}, "'ICRS', which is taken, but EQUINOX = 1950"),
+        ({"RADESYS": "ICRS", "EQUINOX": 2000.0}, ""),
+    ],
+)
+def test_keywords_that_are_passed_over_are_told(image, make_wcs, keywords, said: str) -> None:
+    header = celestial_header(make_wcs, PC1_1=1.0, **keywords)
+    header["PC2_2"] = 1.0
+    source = open_image((image, header), "F475W")
+    notes = frame_notes(header, source.wcs, "F475W")
+    assert len(notes) == bool(said)
+    assert re.search(said, "".join(notes))
+
+
+def test_an_equinox_in_words(image, make_wcs) -> None:
+    header = celestial_header(make_wcs, EQUINOX="B1950")
+    header.remove("RADESYS", ignore_missing=True)
+    assert open_image((image, header), "F475W").wcs.wcs.radesys == "FK4"
+
+
 @pytest.mark.parametrize(("factor", "said"), [(2.0, "CD1_1 = .*, but by PC and CDELT"), (1.0, "")])
 def test_two_matrices(image, make_wcs, factor: float, said: str) -> None:
     """PC was taken before, and CD not looked at."""
@@ -138,7 +186,7 @@ def test_cdelt_beside_cd(image, make_wcs, sides: tuple[float, float], said: str)
     np.testing.assert_allclose(
         source.wcs.pixel_to_world_values(3, 9), wcs.pixel_to_world_values(3, 9)
     )
-    notes = matrix_notes(header, source.wcs, "F475W")
+    notes = frame_notes(header, source.wcs, "F475W")
     assert len(notes) == bool(said)
     assert re.search(said, "".join(notes))
 

@@ -76,8 +76,11 @@ ellipse(120.3,-21.2,2",3",0)
     assert catalog.sky is not None
     np.testing.assert_allclose(catalog.sky[0][:2], [10.5, 10.625], atol=1e-4)
     np.testing.assert_allclose(catalog.sky[1], [41.25, 41.0, 41.6046446], atol=1e-4)
-    in_pixels = Catalog.read(write("b.reg", HEADER + "image\ncircle(11,21,5)\n"), origin=1)
-    assert in_pixels.pixel == ([10.0], [20.0])
+    path = write("b.reg", HEADER + "image\ncircle(11,21,5)\n")
+    for origin in (1, None):
+        assert Catalog.read(path, origin=origin).pixel == ([10.0], [20.0])
+    with pytest.raises(InputError, match=r"origin = 0.*DS9 counts pixels from 1"):
+        Catalog.read(path, origin=0)
 
 
 @pytest.mark.parametrize(

@@ -321,6 +321,16 @@ def test_positions_to_one_side_of_the_light_are_told() -> None:
     assert "no brighter" in told[20].advice
 
 
+@pytest.mark.parametrize(("at", "gaps", "verdict"), [(900.0, 0, "wrong"), (30.0, np.nan, "fine")])
+def test_positions_off_the_image_or_in_gaps(at: float, gaps: float, verdict: str) -> None:
+    survey, rng = praesepe.load_survey("phat"), np.random.default_rng(4)
+    images = {name: rng.normal(0, 1, (60, 60)) + gaps for name in survey.band_names}
+    places = np.full(12, at)
+    rows = position_rows(Mosaic.read(images, survey), places, places, survey)
+    assert [row.verdict for row in rows] == [verdict, "unknown"]
+    assert rows[0].measured.startswith("0 of 12" if verdict == "wrong" else "12 of 12")
+
+
 def test_a_wrong_scale_is_judged_before_anything_is_resampled() -> None:
     survey, rng = praesepe.load_survey("phat"), np.random.default_rng(5)
     fine = survey.with_values(observation={"pixel_scale_arcsec": 0.04})

@@ -50,6 +50,12 @@ def medians(result: Any) -> np.ndarray:
     return np.column_stack([result[f"{name}_p50"] for name in ("log_age", "log_mass")])
 
 
+@pytest.mark.parametrize("name", ["known", "prior"])
+def test_a_text_is_no_mapping(model: Estimator, mosaic: SimulatedMosaic, name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} is of type str: it must be a mapping"):
+        predict(model, mosaic.images, mosaic.truth, n_samples=5, check=False, **{name: "a_v=1"})
+
+
 def test_depth_and_width_are_measured(
     model: Estimator, mosaic: SimulatedMosaic, survey: Survey
 ) -> None:

@@ -101,7 +101,8 @@ class Catalog:
             `origin` is given, the table has no sky positions and the columns have usual names.
         origin : int, optional
             Coordinate of the center of the first pixel in `x` and `y`: 1 (FITS, DS9, SExtractor)
-            or 0 (numpy, photutils). There is no default, because a wrong one goes unnoticed.
+            or 0 (numpy, photutils). There is no default, because a wrong one goes unnoticed;
+            regions of DS9 have 1.
         columns : sequence of str, or str with commas, optional
             Names of the columns, in order, of a text file without a header.
         pixels_of : str, optional
@@ -153,6 +154,11 @@ class Catalog:
                     stacklevel=2,
                 )
             return cls(table, label, sky=sky, pixels_of=pixels_of)
+        if label.lower().removesuffix(".gz").endswith(".reg"):
+            if origin == 0:
+                remedy = "DS9 counts pixels from 1; leave it out"
+                raise must_be(f"{label}: origin", origin, 1, remedy)
+            origin = 1
         names = (
             (x, y) if x is not None else (find_column(table, X_NAMES), find_column(table, Y_NAMES))
         )

@@ -155,13 +155,18 @@ def _positions(table: Table, names: tuple[str, str], label: str) -> tuple[FloatA
 def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
     """Refuse positions that the table says are not of ICRS or FK5 (J2000).
 
-    It may say so of the columns, in its metadata, in a comment, or in a column.
+    It may say so of the columns, in their descriptions, in its metadata, in a comment, or in a
+    column.
     """
     told_by_name = all(re.search("2000|icrs", name.lower()) for name in names)
     keys = [key for key in _FRAME_KEYS if key != "COOSYS" or not told_by_name]  # VizieR lists all
     pattern = rf"\b({'|'.join(keys)})\b\s*[:=]?\s*['\"]?([\w.]+)"
     told = [("FRAME", (table[name].info.meta or {}).get("frame", "")) for name in names]
     told += [("FRAME", in_brackets(name)) for name in names]
+    for name in () if told_by_name else names:
+        words = str(table[name].info.description or "")
+        if re.search(r"\b(B?1950(\.0)?|FK4)\b", words) and not re.search("2000|ICRS", words):
+            told.append(("FRAME", "b1950"))
     told += [(key, value) for key, value in table.meta.items() if str(key).upper() in _FRAME_KEYS]
     for comment in table.meta.get("comments") or ():
         told += re.findall(pattern, str(comment), re.IGNORECASE)

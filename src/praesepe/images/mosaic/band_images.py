@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError
 from praesepe.images.mosaic import grid
-from praesepe.images.reading.frames import matrix_notes
+from praesepe.images.reading.frames import frame_notes
 from praesepe.images.reading.pixels import Pixels
 from praesepe.images.reading.sip import sip_notes
 from praesepe.images.reading.source import Source
@@ -145,7 +145,7 @@ def calibrated(
     if source.headers and source.wcs is not None:
         header, label = source.headers[0], source.label
         frame = sip_notes(header, source.wcs, label=label, shape=source.pixels.shape)
-        frame += matrix_notes(header, source.wcs, label)
+        frame += frame_notes(header, source.wcs, label)
     return image, [*frame, *scaling.notes, *_remarks(band, headers, scaling, telescope)]
 
 

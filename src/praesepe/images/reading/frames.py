@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from typing import Any
@@ -20,7 +21,15 @@ MATRIX_TOLERANCE = 1e-5
 SCALE_TOLERANCE = 1e-2
 """Relative difference between the pixels of CD and CDELT, of which the standard ignores one."""
 
+OF_FK5 = 1984.0
+"""From this equinox on positions are of FK5, before of FK4, as the FITS standard has it."""
+
+ANGLE_TOLERANCE_DEG = 0.1
+"""Difference between CROTA2 and the matrix: 0.9 pixels, 500 from the center."""
+
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE")
+_DISTORTIONS = re.compile(r"PV\d_\d|DP\d|CPDIS|D2IM|[AB]P?_\d_\d")
+_YEAR = re.compile(r"\s*[BJ]?(\d{4}(?:\.\d*)?)\s*", re.IGNORECASE)
 
 
 def read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
@@ -33,7 +42,7 @@ def read_wcs(header: Any, label: str, hdus: Any = None) -> WCS | None:
             wcs = WCS(without_leftover_sip(header), fobj=hdus)
         except Exception as error:  # wcslib and astropy raise many kinds
             raise InputError(
-                f"{label}: the WCS in its header cannot be understood: {_said(header, error)}",
+                f"{label}: the WCS in its header cannot be understood: {_said(header)}",
                 given=label,
                 remedy="mend the WCS keywords of the header",
             ) from error
@@ -63,7 +72,7 @@ def check_shape(told: tuple[Any, ...] | None, label: str, shape: tuple[int, int]
 
 
 def _tidy(header: Any, label: str) -> Any:
-    """Numbers that are written as text become numbers, RADESYS upper case; or it is refused."""
+    """Numbers and years that are text become numbers, RADESYS upper case; or it is refused."""
     mended: dict[str, Any] = {}
     for key in list(header):
         value = header[key]
@@ -78,9 +87,13 @@ def _tidy(header: Any, label: str) -> Any:
             continue
         if key in ("RADESYS", "RADECSYS") and value != value.strip().upper():
             mended[key] = value.strip().upper()
+        elif key in ("EQUINOX", "EPOCH") and (year := _YEAR.fullmatch(value)):
+            mended[key] = float(year[1])  # a text would be passed over
         elif _NUMBERS.fullmatch(key):  # wcslib would take its default
             try:
                 mended[key] = float(value)
+                if not math.isfinite(mended[key]):
+                    raise ValueError(value)
             except ValueError:
                 raise InputError(
                     f"{label}: {key} = {value!r} in its header is not a number",
@@ -116,7 +129,27 @@ def _check_matrices(header: Any, label: str) -> None:
         )
 
 
-def matrix_notes(header: Any, wcs: WCS, label: str) -> list[str]:
+def frame_notes(header: Any, wcs: WCS, label: str) -> list[str]:
+    """What to say of keywords that are ignored and say otherwise than those that are taken."""
+    notes = _cdelt_notes(header, wcs, label)
+    turned, matrix = header.get("CROTA2"), wcs.pixel_scale_matrix
+    if (wcs.wcs.has_cd() or wcs.wcs.has_pc()) and isinstance(turned, int | float) and turned:
+        angle = float(np.degrees(np.arctan2(-matrix[0, 1], matrix[1, 1])))
+        if abs((turned - angle + 90) % 180 - 90) > ANGLE_TOLERANCE_DEG:
+            notes.append(
+                f"{label}: CROTA2 = {turned:g} in its header, but by its matrix CD or PC, which is "
+                f"taken, it is turned by {round(angle, 2) + 0:g} degrees"
+            )
+    equinox = header.get("EQUINOX", 2000)
+    if wcs.wcs.radesys == "ICRS" and isinstance(equinox, int | float) and equinox < OF_FK5:
+        notes.append(
+            f"{label}: RADESYS = 'ICRS', which is taken, but EQUINOX = {equinox:g} in its header; "
+            "where that is right, set RADESYS to FK4"
+        )
+    return notes
+
+
+def _cdelt_notes(header: Any, wcs: WCS, label: str) -> list[str]:
     """What to say where CDELT stands beside a CD matrix of other pixels."""
     told = [header.get(f"CDELT{axis}", 1.0) for axis in (1, 2)]  # 1, where nobody has set it
     if not wcs.wcs.has_cd() or not all(isinstance(one, int | float) for one in told):
@@ -136,12 +169,17 @@ def matrix_notes(header: Any, wcs: WCS, label: str) -> list[str]:
     ]
 
 
-def _said(header: Any, error: Exception) -> str:
-    """What a library says of a header, in one line."""
+def _said(header: Any) -> str:
+    """What is odd about a header that the library of WCS cannot read, in one line."""
     axes = listed(repr(header.get(f"CTYPE{axis}", "")) for axis in (1, 2))
     if re.search("TNX|ZPX", axes):
         return f"the projection of CTYPE ({axes}) is not of the FITS standard, it is IRAF's"
-    return (str(error).partition(".c:\n")[2] or str(error)).splitlines()[0].rstrip(".:")
+    odd = [key for key in header if _DISTORTIONS.match(key)]
+    if odd:
+        return f"{odd[0]} and its like announce distortions that do not fit CTYPE ({axes})"
+    shown = [key for key in header if re.fullmatch(r"(CD|PC)\d_\d|(CDELT|CRVAL|CRPIX)\d", key)]
+    numbers = ", ".join(f"{key} = {header[key]}" for key in shown)
+    return f"CTYPE ({axes}), {numbers or 'no CD, no CRVAL'} make none"
 
 
 def _celestial(wcs: WCS | None, label: str) -> WCS | None:
@@ -159,6 +197,21 @@ def _celestial(wcs: WCS | None, label: str) -> WCS | None:
             allowed=("ICRS", "FK5", "FK4", "FK4-NO-E"),
             remedy="set RADESYS in the header to ICRS, FK5 or FK4, whichever is right",
         ) from error
+    if celestial.wcs.ctype[0].endswith("TAN") and any(axis == 2 for axis, *_ in wcs.wcs.get_pv()):
+        raise InputError(
+            f"{label}: PV2_1 and its like in its header mean nothing beside {wcs.wcs.ctype[0]!r}",
+            given=wcs.wcs.ctype[0],
+            allowed="RA---TPV, DEC--TPV",
+            remedy="set CTYPE to TPV where they are SCAMP's, or take them out",
+        )
+    radesys, equinox = celestial.wcs.radesys, celestial.wcs.equinox
+    if radesys.startswith("FK") and radesys.startswith("FK4") != (equinox < OF_FK5):
+        raise InputError(
+            f"{label}: RADESYS = {radesys!r}, but EQUINOX = {equinox:g} in its header; both cannot "
+            "be right: FK4 goes with 1950, FK5 with 2000",
+            given=(radesys, equinox),
+            remedy="mend the one that is wrong",
+        )
     scales = proj_plane_pixel_scales(celestial)
     if not (np.all(scales > 0) and np.all(np.isfinite(scales))):
         raise InputError(

@@ -106,7 +106,10 @@ def _brightest(mosaic: Mosaic, x: Array, y: Array) -> tuple[Array, Array]:
 
     size = 4 * REACH_PX + 1
     stamps = extract_stamps(mosaic, x, y, size)
-    images = np.where((stamps.missing_fraction > 0)[:, None, None, None], np.nan, stamps.images)
+    gaps = stamps.missing_fraction > 0
+    if gaps.all():  # also where there are no positions
+        return np.full(len(x), np.nan), np.zeros((len(x), 2))
+    images = np.where(gaps[:, None, None, None], np.nan, stamps.images)
     noise = np.nanmedian(np.abs(np.diff(images, axis=-1)), axis=(0, 2, 3))
     total = (images / np.maximum(noise, 1e-30)[:, None, None]).sum(axis=1)
     total -= np.median(total, axis=(1, 2), keepdims=True)
