@@ -11,6 +11,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear, pad
 
 from praesepe.network.transform import background_of
 from praesepe.survey import Survey
@@ -64,15 +65,14 @@ class Appearance:
         self.scale = torch.tensor([band.asinh_scale for band in bands]).view(-1, 1, 1)
         exposure_s = torch.tensor([float(torch.tensor(b.exposure_s).max()) for b in bands])
         self.photon = 1 / (exposure_s.view(-1, 1, 1) * self.scale)
-        self.pairs = torch.triu_indices(self.n_bands, self.n_bands, 1)
-        n_pairs = self.pairs.shape[1]
+        pairs = torch.triu_indices(self.n_bands, self.n_bands, 1)
         self.owner = torch.cat(
             [
                 torch.stack((torch.arange(self.n_bands),) * 2, 1).repeat_interleave(BY_BAND, 0),
-                self.pairs.T.repeat_interleave(BY_PAIR, 0),
+                pairs.T.repeat_interleave(BY_PAIR, 0),
             ]
         )
-        self.n_values = BY_BAND * self.n_bands + BY_PAIR * n_pairs
+        self.n_values = len(self.owner)
 
     def __repr__(self) -> str:
         return f"<Appearance: {self.n_values} numbers of stamps in {self.n_bands} bands>"
@@ -91,27 +91,37 @@ class Appearance:
         Tensor, shape (n, value)
             NaN of bands that are not there, and of pairs with them.
         """
-        parts = [self._measure(some) for some in stamps.split(AT_ONCE)]
-        values = torch.cat(parts) if parts else stamps.new_zeros((0, self.n_values))
-        if present is None:
-            return values
-        there = present[:, :, 0, 0][:, self.owner.to(present.device)].amin(2) > 0
-        return values.masked_fill(~there, torch.nan)
+        there = stamps.new_ones(stamps.shape[:2]) if present is None else present[:, :, 0, 0]
+        values = stamps.new_full((len(stamps), self.n_values), torch.nan)
+        for kind in (there > 0).unique(dim=0):
+            known = kind[self.owner.to(kind.device)].all(1).nonzero()[:, 0]
+            bands = kind.nonzero()[:, 0]
+            rows = ((there > 0) == kind).all(1).nonzero()[:, 0]
+            images = stamps if len(rows) == len(stamps) else stamps[rows]
+            images = images if len(bands) == self.n_bands else images[:, bands]
+            for some, at in zip(images.split(AT_ONCE), rows.split(AT_ONCE), strict=True):
+                if len(bands):
+                    rest = (0,) * 7 + (
+                        AT_ONCE - len(at),
+                    )  # a stamp's numbers are its own, to a bit
+                    values[at[:, None], known] = self._measure(pad(some, rest), bands)[: len(at)]
+        return values
 
-    def _measure(self, stamps: Tensor) -> Tensor:
-        """All numbers of a few stamps."""
+    def _measure(self, stamps: Tensor, bands: Tensor) -> Tensor:
+        """All numbers of a few stamps in some bands."""
         device = stamps.device
-        x = (stamps - background_of(stamps)) / self.scale.to(device)
-        light = torch.asinh(x.flatten(2) @ self._rings.to(device))
+        scale, photon = (of.to(device)[bands] for of in (self.scale, self.photon))
+        x = (stamps - background_of(stamps)) / scale
+        light = torch.asinh(linear(x.flatten(2), self._rings.to(device)))
         noise = _noise_of(x)
         inner = x[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
         mean3 = _mean3(x)
         near = mean3[..., MARGIN - 1 : 1 - MARGIN, MARGIN - 1 : 1 - MARGIN]
         fine, coarse = inner - near, near - _mean3(mean3, step=3)
-        sharp = self._sharp(fine, coarse, near, noise)
+        sharp = self._sharp(fine, coarse, near, noise, photon)
         peaks = self._peaks(x, fine, coarse, noise)
         wave = torch.fft.rfft2(inner - inner.mean((2, 3), keepdim=True))
-        power = (_square(wave).flatten(2) @ self._bins.to(device) + 1e-8).log()
+        power = (linear(_parts(wave).square(), self._bins.to(device)) + 1e-8).log()
         by_band = torch.cat((light, (noise + 1e-4).log()[..., None], sharp, peaks, power), 2)
         return torch.cat((by_band.flatten(1), self._agreement(coarse).flatten(1)), 1)
 
@@ -119,9 +129,11 @@ class Appearance:
         """Noise of a pixel of stamps (n, band, y, x), in their unit; (n, band)."""
         return _noise_of(stamps)
 
-    def _sharp(self, fine: Tensor, coarse: Tensor, near: Tensor, noise: Tensor) -> Tensor:
+    def _sharp(
+        self, fine: Tensor, coarse: Tensor, near: Tensor, noise: Tensor, photon: Tensor
+    ) -> Tensor:
         """Share of the pixels that stand out more than a star's could, as a logarithm."""
-        variance = noise[..., None, None].square() + near.clamp_min(0) * self.photon.to(near.device)
+        variance = noise[..., None, None].square() + near.clamp_min(0) * photon
         sharp = (fine * fine.abs() > 25 * variance) & (fine > 1.5 * coarse)
         return (sharp.float().mean((2, 3)) + 1e-3).log()[..., None]
 
@@ -158,13 +170,12 @@ class Appearance:
         # the brightest stars count less than their light
         flat = coarse * (1 + coarse.abs() / (4.5 * typical + 1e-9)).rsqrt()
         wave = torch.fft.rfft2(flat)
-        one, other = self.pairs.to(device)
+        one, other = torch.triu_indices(wave.shape[1], wave.shape[1], 1, device=device)
         cross = wave[:, one] * wave[:, other].conj()
-        bins = self._bins.to(device).unflatten(1, (3, 2)).mean(2)
-        power = _square(wave).flatten(2)
-        weight = self._weight.to(device).flatten()
-        in_bins, whole = power @ bins, power @ weight
-        coherence = (cross.real.flatten(2) @ bins) / _mean_of(in_bins, one, other)
+        power = linear(_parts(wave).square(), self._wide_bins.to(device))
+        in_bins, whole = power[..., :-1], power[..., -1]
+        real = linear(_parts(cross), self._wide_bins_of_real.to(device))
+        coherence = real / _mean_of(in_bins, one, other)
         rows, columns = (of.to(device) for of in self._lags)
         at_lags = (rows @ (cross @ columns)).real.flatten(2) / _mean_of(whole, one, other)[
             ..., None
@@ -176,13 +187,13 @@ class Appearance:
 
     @cached_property
     def _rings(self) -> Tensor:
-        """Weights of pixels whose sums are the mean light in the rings, (pixel, ring)."""
+        """Weights of pixels whose sums are the mean light in the rings, (ring, pixel)."""
         steps = torch.arange(self.side) - self.side // 2
         distance = torch.hypot(steps.float()[:, None], steps.float())
         edges = itertools.pairwise(RINGS_PX)
         inside = [(distance >= low) & (distance < high) for low, high in edges]
-        weights = torch.stack(inside).float().flatten(1).T
-        return weights / weights.sum(0).clamp_min(1)
+        weights = torch.stack(inside).float().flatten(1)
+        return weights / weights.sum(1, keepdim=True).clamp_min(1)
 
     @property
     def _inner_side(self) -> int:
@@ -206,13 +217,24 @@ class Appearance:
 
     @cached_property
     def _bins(self) -> Tensor:
-        """Weights that give mean powers in bins of frequency, (y * x, bin)."""
+        """Weights that give mean powers in bins of frequency, (bin, 2 * y * x); see `_parts`."""
         y, x = torch.fft.fftfreq(self._inner_side), torch.fft.rfftfreq(self._inner_side)
         frequency = torch.hypot(y[:, None], x)
         edges = itertools.pairwise(FREQUENCIES)
         inside = [((frequency >= a) & (frequency < b)) * self._weight for a, b in edges]
-        bins = torch.stack(inside).flatten(1).T
-        return bins / bins.sum(0).clamp_min(1)
+        bins = torch.stack(inside).flatten(1)
+        return (bins / bins.sum(1, keepdim=True).clamp_min(1)).repeat_interleave(2, 1)
+
+    @cached_property
+    def _wide_bins(self) -> Tensor:
+        """The same in half as many bins, and weights that give the whole power."""
+        whole = self._weight.flatten().repeat_interleave(2)
+        return torch.cat((self._bins.unflatten(0, (-1, 2)).mean(1), whole[None]))
+
+    @cached_property
+    def _wide_bins_of_real(self) -> Tensor:
+        """Weights that give the mean real part in wide bins."""
+        return self._wide_bins[:-1] * torch.tensor([1.0, 0.0]).repeat(self._weight.numel())
 
     @cached_property
     def _lags(self) -> tuple[Tensor, Tensor]:
@@ -241,8 +263,9 @@ def _mean3(x: Tensor, *, step: int = 1) -> Tensor:
     return (rows[..., : -2 * step] + rows[..., step:-step] + rows[..., 2 * step :]) / 9
 
 
-def _square(wave: Tensor) -> Tensor:
-    return torch.view_as_real(wave).square().sum(-1)
+def _parts(wave: Tensor) -> Tensor:
+    """Real and imaginary parts, in turn, of complex (n, channel, y, x); (n, channel, 2 * y * x)."""
+    return torch.view_as_real(wave).flatten(2)
 
 
 def _mean_of(power: Tensor, one: Tensor, other: Tensor) -> Tensor:

@@ -190,13 +190,13 @@ def _evidence(
     net, parts = model.net.for_inference(), []
     sampler, head = net.head.sampler(), net.head
     with torch.inference_mode():
+        shown = critic.shown(net, images, stamps.conditions)
         for rows in torch.arange(len(images)).split(BATCH):
             told = None if stamps.conditions is None else stamps.conditions[rows]
             numbers, n, size = rows.numpy(), ANSWER_DRAWS, head.noise_size
             noise = base_noise(head.noise, seed=0, rows=numbers, n_samples=n, size=size)
             drawn = sampler(net.context(images[rows], told), noise.to(images))
-            shown = critic.shown(net, images[rows], told)
-            parts.append(critic.evidence(net, shown, drawn, told))
+            parts.append(critic.evidence(net, shown[rows], drawn, told))
     return torch.cat(parts).clone()
 
 

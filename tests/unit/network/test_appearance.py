@@ -82,3 +82,18 @@ def test_absent_bands_are_not_known_and_empty_ones_are(
     known = ~appearance.measure(stamps, present).isnan()
     assert known.sum(1).tolist() == [2 * BY_BAND + BY_PAIR, BY_BAND, BY_BAND, 2 * BY_BAND + BY_PAIR]
     assert appearance.measure(torch.zeros_like(stamps)).isfinite().all()
+
+
+def test_a_stamp_is_measured_for_itself(appearance: Appearance, generator: torch.Generator) -> None:
+    stamps, present = stars(1.0, generator), torch.ones(4, 2, 1, 1)
+    whole = appearance.measure(stamps)
+    present[1, 0] = present[2] = 0
+    found = appearance.measure(stamps, present)
+    for row in (0, 3):
+        assert torch.equal(found[row], whole[row])
+    known = ~found[1].isnan()
+    torch.testing.assert_close(found[1][known], whole[1][known])
+    assert int(known.sum()) == BY_BAND
+    assert found[2].isnan().all()
+    assert torch.equal(appearance.measure(stamps[1:2], present[1:2])[0][known], found[1][known])
+    assert appearance.measure(stamps[:0], present[:0]).shape == (0, whole.shape[1])
