@@ -13,7 +13,7 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +261,11 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def check_output(
-    path: str | os.PathLike[str], suffixes: Sequence[str] | None = None, *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    suffixes: Sequence[str] | None = None,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
     """Stop before hours of work where a file could not be written in the end.
 
@@ -272,12 +276,16 @@ def check_output(
         Endings that its name may have, such as ``(".ecsv", ".fits")``; ``.zarr`` is a folder.
     overwrite : bool
         Whether it may exist.
+    inputs : iterable of path
+        Files that it is made from: none is ever replaced.
 
     Returns
     -------
     Path
     """
     path = as_path(path)
+    if path.exists() and any(os.path.exists(one) and path.samefile(one) for one in inputs):
+        raise unusable(path, "is an input: it would be replaced", "choose another name")
     if suffixes is not None:
         if path.suffix.lower() not in suffixes:
             raise bad_suffix(path, suffixes)

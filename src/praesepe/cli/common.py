@@ -173,7 +173,7 @@ class Twins:
         Path | None, typer.Option(help="Stamps beside their twins to write, for DS9: .fits.")
     ] = None
 
-    def check(self, *, overwrite: bool) -> None:
+    def check(self, inputs: Iterable[Path], *, overwrite: bool) -> None:
         """Refuse half of what twins need, or a file that cannot be written, before the work."""
         if (self.twins is None) != (self.twins_out is None):
             raise InputError(
@@ -182,7 +182,7 @@ class Twins:
                 remedy="give both --twins and --twins-out, or neither.",
             )
         if self.twins_out is not None:
-            check_output(self.twins_out, (".fits",), overwrite=overwrite)
+            check_output(self.twins_out, (".fits",), overwrite=overwrite, inputs=inputs)
 
 
 @dataclass(frozen=True)

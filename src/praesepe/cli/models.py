@@ -236,10 +236,11 @@ def predict(
     Example: praesepe predict phat --image F336W=f336w.fits --image F475W=f475w.fits
     --image F814W=f814w.fits --catalog clusters.csv --out measured.ecsv
     """
+    from praesepe.images.inputs import input_files
     from praesepe.inference.prediction import predict as measure
 
     device = machine.check()
-    twins.check(overwrite=overwrite)
+    twins.check(input_files(model, images.files(), catalog), overwrite=overwrite)
     with display("measuring", "clusters") as progress:
         table = measure(
             model,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
+from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from praesepe.errors import refuse_unused, unknown
@@ -31,6 +33,29 @@ class ImageReading(TypedDict, total=False):
 
 class Reading(CatalogReading, ImageReading, total=False):
     """Options of a verb that reads images and a catalog: those of the two."""
+
+
+def input_files(model: Any, images: Any, catalog: Any = None) -> list[Path]:
+    """Files that model, images and catalog are read from, as far as they have names.
+
+    Those of weights beside the images count too.
+    """
+    from praesepe.images.mosaic.mosaic import Mosaic
+    from praesepe.images.reading.extensions import files_beside
+    from praesepe.images.reading.source import split_extension
+
+    found = []
+    if isinstance(images, Mosaic):
+        read = [band.pixels for band in images.bands.values()]
+        read += [mark.pixels for pixels in read for mark in pixels.marks]
+        found = [Path(pixels.region.path) for pixels in read if pixels.region is not None]
+    for one in (*(images.values() if isinstance(images, Mapping) else ()), catalog):
+        if isinstance(one, str | os.PathLike):
+            path, _ = split_extension(os.fspath(one))
+            found += [path, *(other for other, _ in files_beside(path))]
+    if isinstance(model, str | os.PathLike):
+        found += [Path(model) / name for name in ("model.json", "weights.safetensors")]
+    return found
 
 
 def split_reading(

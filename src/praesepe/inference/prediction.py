@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from praesepe.blocks import map_in_threads
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, unknown
 from praesepe.files import check_output
-from praesepe.images.inputs import Reading, split_reading
+from praesepe.images.inputs import Reading, input_files, split_reading
 from praesepe.inference.classes import make_odds
 from praesepe.inference.columns import ModelContext, append_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
@@ -160,7 +160,9 @@ def predict(
     if keep not in ("percentiles", "draws"):
         raise unknown("value of keep", str(keep), ("percentiles", "draws"))
     of_images, of_catalog = split_reading(predict, reading, catalog)
-    out, regions, samples = _checked_outputs(out, regions, samples, overwrite=overwrite)
+    out, regions, samples = _checked_outputs(
+        out, regions, samples, overwrite=overwrite, inputs=input_files(model, images, catalog)
+    )
     estimator = Estimator.load(model, device=device)
     weighting = make_reweighting(estimator, for_catalogs(estimator, prior or {}))
     odds = make_odds(estimator, cluster_odds)
@@ -335,12 +337,17 @@ def _identities(clusters: Catalog, values: Mapping[str, NDArray[Any]]) -> dict[s
     return {**found, "x": values["x"], "y": values["y"]}
 
 
-def _checked_outputs(*paths: str | Path | None, overwrite: bool) -> list[Path | None]:
+def _checked_outputs(
+    *paths: str | Path | None, overwrite: bool, inputs: Sequence[Path]
+) -> list[Path | None]:
     """Refuse paths of table, regions and samples that cannot be written, before the work."""
     from praesepe.images.catalog.tables import TABLE_SUFFIXES
 
     wanted = zip(paths, (TABLE_SUFFIXES, (".reg",), WRITTEN_SUFFIXES), strict=True)
-    checked = [p if p is None else check_output(p, s, overwrite=overwrite) for p, s in wanted]
+    checked = [
+        p if p is None else check_output(p, s, overwrite=overwrite, inputs=inputs)
+        for p, s in wanted
+    ]
     given = [path.resolve() for path in checked if path is not None]
     if len(set(given)) < len(given):
         message = "the table, the regions and the samples have the same path"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from praesepe.files import check_output
-from praesepe.images.inputs import Reading, split_reading
+from praesepe.images.inputs import Reading, input_files, split_reading
 from praesepe.inference.check.checking import Check, check_images
 from praesepe.progress import Progress, Setup
 
@@ -71,7 +71,8 @@ def check(
     True
     """
     if out is not None:
-        out = check_output(out, (".html", ".json"), overwrite=overwrite)
+        read = input_files(model, images, catalog)
+        out = check_output(out, (".html", ".json"), overwrite=overwrite, inputs=read)
     split_reading(check, reading, catalog)  # stops at names that are none
     found = check_images(model, images, catalog, progress=progress, setup=setup, **reading)
     if out is not None and out.suffix.lower() == ".json":

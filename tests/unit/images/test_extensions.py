@@ -75,6 +75,8 @@ def files(*hdus: Any, telescope: str = "") -> fits.HDUList:
         ("IVAR2", planes("f4", 900, 0), ""),
         ("RMS", planes("f4", 1, 1e10), ""),
         ("ERR", planes("f4", 1, np.inf), ""),
+        *(("ERR", planes("f4", 0.004, bad), "") for bad in (-1, 9999, 1e6)),
+        ("VAR", planes("f4", 2, 1e9), ""),
     ],
 )
 def test_what_extensions_mark_is_missing(
@@ -185,7 +187,10 @@ def hdu(data: np.ndarray, header: fits.Header | None = None, name: str = "") -> 
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
-@pytest.mark.parametrize("case", ["constant", "named", "model", "galfit", "band", "primary"])
+@pytest.mark.parametrize(
+    "case",
+    ["constant", "named", "model", "galfit", "band", "primary", "sky", "of a band", "drizzled"],
+)
 def test_the_obvious_image_wins(
     tmp_path: Path, image: np.ndarray, header: fits.Header, case: str, in_memory: bool
 ) -> None:
@@ -199,6 +204,9 @@ def test_the_obvious_image_wins(
         "model": [hdu(smooth, header, "MODEL"), hdu(image, header)],
         "galfit": [hdu(image, objects[0]), *(hdu(smooth, one) for one in objects[1:])],
         "band": [hdu(smooth, header, "F814W"), hdu(image, header, "F475W")],
+        "sky": [hdu(smooth, header, "SKYSUB"), hdu(image, header, "DATA")],
+        "of a band": [hdu(smooth, header, "SCI_F814W"), hdu(image, header, "SCI_F475W")],
+        "drizzled": [hdu(image, header, "DRZ"), hdu(smooth, header, "SKYMODEL")],
     }
     hdus = files(*given.get(case, []))
     if case == "primary":
@@ -398,9 +406,10 @@ def test_an_extension_that_is_named_but_called_a_weight_map(
 def test_extensions_of_its_shape_that_are_not_used_are_told(
     image: np.ndarray, header: fits.Header
 ) -> None:
-    science, other = hdu(image, header, "SCI"), hdu(np.where(GAP, 1, 0), header, "OBJMASK")
-    remarks = open_image(files(science, other), "F475W").remarks
-    assert "OBJMASK,1 of its shape is not used" in remarks[0]
+    for name in ("OBJMASK", "STDEV", "CHIPMAP"):
+        science, other = hdu(image, header, "SCI"), hdu(np.where(GAP, 1, 0), header, name)
+        remarks = open_image(files(science, other), "F475W").remarks
+        assert f"{name},1 of its shape is not used" in remarks[0]
 
 
 def test_flags_of_ccd_data_are_missing(image: np.ndarray, make_wcs: Callable[..., WCS]) -> None:

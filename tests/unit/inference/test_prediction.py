@@ -27,6 +27,7 @@ from praesepe.inference.prediction import predict
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
 from praesepe.quantities import DEFAULT_INFERRED, reported
+from praesepe.report.checks import check
 from praesepe.stars.curves import band_curve
 from praesepe.survey import load_survey, parse_survey
 
@@ -368,6 +369,24 @@ def test_outputs_are_checked_before_anything_is_computed(
     # negative control: the model is reached where the outputs are fine
     with pytest.raises(AssertionError, match="computed"):
         predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), out=tmp_path / "new.ecsv")
+
+
+def test_inputs_are_never_replaced(images: Any, wcs: WCS, tmp_path: Path) -> None:
+    """An image was replaced by the table, a weight map by the regions' table, a catalog too."""
+    files = {name: tmp_path / f"{name}_sci.fits" for name in images}
+    for name, (data, frame) in images.items():
+        fits.writeto(files[name], data, frame.to_header())
+    weights = tmp_path / f"{name}_wht.fits"
+    fits.writeto(weights, np.ones_like(data))
+    catalog = tmp_path / "c.ecsv"
+    at_pixels(wcs, [50], [60]).write(catalog)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for out in before:
+        with pytest.raises(InputError, match="is an input: it would be replaced"):
+            predict(make(Unreachable), files, catalog, out=out, overwrite=True)
+        with pytest.raises(InputError, match="is an input: it would be replaced"):
+            check(make(), files, catalog, out=out, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_columns_that_the_output_cannot_hold_are_known_before(

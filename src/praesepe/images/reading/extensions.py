@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +26,8 @@ _NOT_SCIENCE = re.compile(
     r"MOD|RESID|PSF|SEG|COV|UNCERT|SIGMA|FLAG|AREA|WAVE|CHI|BACKGR|SKY$|NOISE|STD|STAT$|SUBTR)"
 )
 
+_SCIENCE = "(SCI(ENCE)?|DR[ZC]|DATA|IMAGE)"
+
 _RULES = {
     "weight": r"(WHTS?|WEIGHTS?|WGT|WT|IVM|INV?VAR|IVAR|COV(ERAGE)?|N?HITS?|EXP(OSURE|TIME)?|TIME|"
     r"SAMP)(_?(MAP|IMAGE|IMG|TIME))?\d?",
@@ -37,7 +40,7 @@ _RULES = {
 
 _SAYS_NOTHING = re.compile(
     r"SCI|F\d+[A-Z]+\d?|[A-Z]|(VAR_|BKG|BACKGR|MOD|RESID|SEG|PSF|SIP|D2IM|WCSDVARR|WAVE|AREA|MDRIZ|"
-    r"SUBTR|NSIG|CHI|SKY|NOISE|STD|STAT).*"
+    r"SUBTR|NSIG|SKY).*|CHI(_?(2|SQ).*)?"
 )
 """Extensions that say nothing of missing pixels, or are the image of another band."""
 
@@ -73,9 +76,9 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
     """Find the science image by name or by content, never by position.
 
     It is the one that the user's `extension` names; else that which is called SCI or like the
-    band; otherwise the only two-dimensional image with a celestial WCS that is not called a
-    weight, error, quality or context map, or a model; otherwise the only such image. An image of
-    one value gives way to another.
+    band (SCI_F475W); or DRZ, DATA, …; otherwise the only two-dimensional image with a celestial
+    WCS that is not called a weight, error, quality or context map, or a model; otherwise the only
+    such image. An image of one value gives way to another.
     """
     images = [hdu for hdu in hdus if is_image(hdu)]
     if extension is not None:
@@ -95,8 +98,11 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
     plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(_called(hdu))]
     if len(images) == 1 and images[0].name in ("", "PRIMARY"):
         plausible = images  # whatever its object is called
+    own = rf"({_SCIENCE}[_-]?)?{re.escape(band.upper())}([_-]?{_SCIENCE})?"
     tiers = (
         [hdu for hdu in images if hdu.name in ("SCI", band.upper())],
+        [hdu for hdu in plausible if re.fullmatch(own, hdu.name)],
+        [hdu for hdu in plausible if re.fullmatch(_SCIENCE, hdu.name)],
         [hdu for hdu in plausible if _has_wcs(hdu)],
         plausible,
     )
@@ -164,13 +170,18 @@ def _has_wcs(hdu: Any) -> bool:
 
 
 def _constant(hdu: Any) -> bool:
-    """Whether 16 rows of an image, spread over it, have no two different values."""
+    """Whether 16 rows of an image have no two different values."""
+    values = _some_rows(hdu)
+    return values.size == 0 or values.min() == values.max()
+
+
+def _some_rows(hdu: Any) -> Any:
+    """The finite numbers of 16 rows that are spread over an image."""
     lead = (0,) * (len(hdu.shape) - 2)
     rows = np.unique(np.linspace(0, hdu.shape[-2] - 1, 16).astype(int))
     source = hdu.data if hdu.fileinfo() is None else hdu.section
     values = np.concatenate([np.ravel(source[(*lead, slice(y, y + 1))]) for y in rows.tolist()])
-    values = values[np.isfinite(values)]
-    return values.size == 0 or values.min() == values.max()
+    return values[np.isfinite(values)]
 
 
 def _readable(hdu: Any) -> fits.Header:
@@ -252,11 +263,12 @@ def mark_of(
     if not _fits(hdu, pixels):
         axes = f"{listed(hdu.shape) or 'none'}, not those of the image, {listed(pixels.shape)}"
         return None, [f"{what} is not used: its axes are {axes}"]
+    usual = _usual(hdu) if rule == "error" else math.inf
     if isinstance(hdu, fits.CompImageHDU):
-        raw = open_pixels(hdu, _strips(hdu, rule, bits, full))
+        raw = open_pixels(hdu, _strips(hdu, rule, bits, full, usual))
         mark = Mark(hdu.name, raw, "quality", 1, 2)
     else:
-        mark = Mark(hdu.name, open_pixels(hdu, None), rule, bits, full)
+        mark = Mark(hdu.name, open_pixels(hdu, None), rule, bits, full, usual)
     if _believable(pixels, mark):
         return mark, []
     return None, [
@@ -265,7 +277,14 @@ def mark_of(
     ]
 
 
-def _strips(hdu: Any, rule: str, bits: int, full: int) -> Iterator[FloatImage]:
+def _usual(hdu: Any) -> float:
+    """An error that is usual in 16 rows, also where most of them are a gap; infinite: unknown."""
+    values = _some_rows(hdu)
+    values = values[values > 0]
+    return float(np.percentile(values, 10)) if values.size else math.inf
+
+
+def _strips(hdu: Any, rule: str, bits: int, full: int, usual: float) -> Iterator[FloatImage]:
     """What a compressed extension marks, row by row: 1 missing, 2 saturated."""
     steps = dither_steps(hdu)
     for y0 in range(0, hdu.shape[-2], _STRIP_ROWS):
@@ -274,7 +293,7 @@ def _strips(hdu: Any, rule: str, bits: int, full: int) -> Iterator[FloatImage]:
         if steps is not None and rule != "quality" and strip.ndim == 2:
             step = steps_of_pixels(strip, steps, hdu.tile_shape, y0)
             strip = np.where(np.abs(strip) <= step, 0, strip)  # a zero that was dithered
-        mark = Mark(hdu.name, Pixels(strip, strip.shape[-2:]), rule, bits, full)
+        mark = Mark(hdu.name, Pixels(strip, strip.shape[-2:]), rule, bits, full, usual)
         everywhere = (slice(None), slice(None))
         found = mark.missing(*everywhere) + 2 * mark.full(*everywhere)
         yield np.asarray(found, np.float32)

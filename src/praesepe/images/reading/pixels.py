@@ -20,8 +20,8 @@ from praesepe.images.reading.gaps import FloatImage, Gaps, Grain, Mask, find_gap
 
 _SAMPLED, _BLOCK = 16, 32
 
-_NO_ERROR = {"error": 1e9, "variance": 1e18}
-"""Errors from here on stand for no measurement."""
+_NO_ERROR, _FAR_FROM_USUAL = 1e9, 1e4
+"""Errors from here on, and those so many times the usual one, stand for no measurement."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,13 @@ class Mark:
     pixels : Pixels
         Its stored numbers, (…, y, x), on the grid of the image's.
     rule : str
-        Missing is: "weight", what is not positive; "error", zero, not finite or 1e9 and
-        more (variances 1e18); "context", zero in all planes; "quality", where one of `bits` is set.
+        Missing is: "weight", what is not positive; "error", so too, and what is 1e9 and more or
+        1e4 times the usual one (variances: the squares of these); "context", zero in all planes;
+        "quality", where one of `bits` is set.
     bits, saturated : int
         Of data quality.
+    usual : float
+        Error or variance that is usual in the image; infinite where it is not known.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Mark:
     rule: str
     bits: int = 0
     saturated: int = 0
+    usual: float = math.inf
 
     def missing(self, rows: slice, columns: slice) -> Mask:
         """Pixels of a part of the stored image where nothing was observed."""
@@ -101,10 +105,10 @@ class Mark:
         if self.rule == "context":
             return np.asarray((values == 0).reshape(-1, *values.shape[-2:]).all(axis=0))
         with np.errstate(invalid="ignore"):
-            most = _NO_ERROR["variance" if self.name.startswith("VAR") else "error"]
             good = values > 0
             if self.rule == "error":
-                good = (values != 0) & (np.abs(values) < most)
+                power = 2 if self.name.startswith("VAR") else 1
+                good &= values < min(_NO_ERROR**power, self.usual * _FAR_FROM_USUAL**power)
         return np.asarray(~good.reshape(-1, *values.shape[-2:]).all(axis=0))
 
     def full(self, rows: slice, columns: slice) -> Mask:
