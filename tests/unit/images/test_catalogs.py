@@ -474,6 +474,18 @@ def test_two_pairs_of_positions_are_held_against_each_other(columns: dict, warne
     assert (sky[0][0], sky[1][0]) == (11.1, 41.5)
 
 
+def test_a_column_of_objects_is_held_against_ra_and_dec() -> None:
+    table = Table({"sky": SkyCoord([10.0], [41.5], unit="deg"), "ra": [11.1], "dec": [41.5]})
+    with pytest.warns(PraesepeWarning, match="SkyCoord objects are up to .* off those in ra and"):
+        assert sky_positions(table) == (11.1, 41.5)
+
+
+def test_of_two_pairs_the_first_that_holds_something_is_taken() -> None:
+    empty = MaskedColumn([11.1, 11.2], mask=True)
+    table = Table({"ra": empty, "dec": empty, "RAJ2000": [11.3, 11.4], "DEJ2000": [41.5, 41.6]})
+    np.testing.assert_array_equal(sky_positions(table), [[11.3, 11.4], [41.5, 41.6]])
+
+
 def test_infinite_positions_are_none() -> None:
     sky = sky_positions(Table({"ra": [np.inf, 11.1], "dec": [41.5, -np.inf]}))
     assert sky is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 import tarfile
@@ -301,6 +302,21 @@ def test_a_quantity_needs_no_zero_point(image, two_bands: Survey, make_wcs) -> N
     assert Mosaic.read(given, two_bands).band("F475W").calibration.unit == "nJy"
     with pytest.raises(InputError, match="unit BUNIT = '' is not one of"):
         Mosaic.read(given, two_bands, units={"F475W": ""})
+
+
+@pytest.mark.parametrize("form", ["Quantity", "CCDData"])
+@pytest.mark.parametrize("bunit", ["ELECTRONS/S", "nJy"])
+def test_a_unit_beside_another_of_the_header(image, two_bands, make_wcs, form, bunit) -> None:
+    header = make_wcs(image.shape).to_header()
+    header["BUNIT"] = bunit
+    one = (image * u.nJy, header)
+    if form == "CCDData":
+        one = CCDData(image, unit="nJy", wcs=make_wcs(image.shape), meta={"BUNIT": bunit})
+    given = dict.fromkeys(two_bands.band_names, one)
+    told = bunit != "nJy"
+    match = "pixels are in nJy, but BUNIT = 'ELECTRONS/S' in its header"
+    with pytest.warns(PraesepeWarning, match=match) if told else contextlib.nullcontext():
+        assert Mosaic.read(given, two_bands).band("F475W").calibration.unit == "nJy"
 
 
 @pytest.mark.parametrize("form", ["header", "wcs", "ccd"])

@@ -96,6 +96,12 @@ def test_an_extension_that_is_not_there(tmp_path: Path, table: Table) -> None:
             read_table(f"{path}[{extension}]")
 
 
+def test_odd_keys_of_metadata_are_written_without_a_word(tmp_path: Path) -> None:
+    table = Table({"a": [1]}, meta={"origin of the table": "x"})
+    path = write_table(table, tmp_path / "a.vot")  # "W03: Implicitly generating an ID" before
+    assert "origin of the table" in path.read_text()
+
+
 def test_votable_keeps_metadata(tmp_path: Path, table: Table) -> None:
     path = write_table(table, tmp_path / "out.vot")
     assert "age [dex(yr)]" in path.read_text()

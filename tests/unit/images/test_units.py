@@ -67,6 +67,12 @@ def test_to_rate() -> None:
     assert rate(BUNIT="COUNTS", GAIN=2, EXPTIME=500).to_rate == pytest.approx(2 / 500)
 
 
+def test_a_gain_of_the_whole_exposure_is_told() -> None:
+    """SWarp writes such a one, for an image in counts per second."""
+    assert "1720 electrons per count" in rate(BUNIT="ADU/s", GAIN=1720.0).notes[0]
+    assert not rate(BUNIT="ADU/s", GAIN=14.0).notes
+
+
 def test_zero_point_scales_to_the_survey() -> None:
     calibration = rate(BUNIT="ELECTRONS/S")
     zero_point = hst_zero_point(1e-19, 5000)

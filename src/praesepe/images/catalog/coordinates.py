@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError, PraesepeWarning, listed
 from praesepe.images.catalog.column_names import (
     ANGLE_UNITS,
     PAIR_NAMES,
@@ -81,37 +81,41 @@ def sky_positions(
     PraesepeWarning
         Where coordinates are impossible, or other columns of the table have other positions.
     """
-    pairs = sky_pairs(table, label)
+    pairs, objects = sky_pairs(table, label), _sky_coord_column(table)
     if not pairs:
-        found = _sky_coord_column(table)
-        pair = _pair_column(table) if found is None else None
-        return found if pair is None else sky_positions(pair, label=label)
-    sky = _positions(table, pairs[0], label)
+        pair = _pair_column(table) if objects is None else None
+        return objects if pair is None else sky_positions(pair, label=label)
+    names, sky = pairs[0], _positions(table, pairs[0], label)
     for other in pairs[1:]:
-        _compare(table, pairs[0], sky, other, label)
+        if not np.isfinite(sky).all(axis=0).any():
+            names, sky = other, _positions(table, other, label)
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PraesepeWarning)
+                positions = _positions(table, other, label)
+        except InputError:  # columns that are not used need not be good
+            continue
+        _compare(names, sky, listed(other), positions, label)
+    if objects is not None:
+        _compare(names, sky, "a column of SkyCoord objects", objects, label)
     return sky
 
 
 def _compare(
-    table: Table,
     names: tuple[str, str],
     sky: tuple[FloatArray, FloatArray],
-    other: tuple[str, str],
+    others: str,
+    positions: tuple[FloatArray, FloatArray],
     label: str,
 ) -> None:
-    """Warn where two pairs of columns have different positions."""
+    """Warn where other columns have other positions than those that are used."""
     from astropy.coordinates import angular_separation
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PraesepeWarning)
-            positions = _positions(table, other, label)
-    except InputError:  # columns that are not used need not be good
-        return
     apart = 3600 * np.degrees(angular_separation(*map(np.radians, (*sky, *positions))))
     if np.nanmax(apart, initial=0.0) > PAIR_AGREEMENT_ARCSEC:
         warnings.warn(
-            f"{label}: its positions in {other[0]} and {other[1]} are up to {np.nanmax(apart):.2g} "
+            f"{label}: its positions in {others} are up to {np.nanmax(apart):.2g} "
             f"arcsec off those in {names[0]} and {names[1]}, which are used. Rename those that "
             "shall not be",
             PraesepeWarning,

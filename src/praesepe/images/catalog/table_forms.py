@@ -471,10 +471,10 @@ def write_votable(table: Table, path: Path) -> None:
         named = ("model", "model_version", "praesepe_version", "date")
         made_by = (f"{key} {table.meta[key]}" for key in named if key in table.meta)
         document.get_first_table().description = f"measured by {', '.join(made_by)}"
-    for key, value in table.meta.items():
-        document.resources[0].infos.append(Info(name=str(key), value=str(value)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that are no XML names, and old units
+        warnings.simplefilter("ignore")  # of keys and names that are no XML names, and old units
+        for key, value in table.meta.items():
+            document.resources[0].infos.append(Info(name=str(key), value=str(value)))
         document.to_xml(os.fspath(path))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +112,7 @@ def calibrated(
     InputError
         Where a keyword is missing, or the zero point makes no sense.
     """
+    frame = [] if source.unit is None or unit is not None else _unit_notes(source.unit, headers)
     unit = source.unit if unit is None else str(unit)
     if not source.headers:
         unit = "ELECTRONS/S" if unit is None else unit
@@ -141,12 +143,24 @@ def calibrated(
         own_scale_arcsec=scale_arcsec,
         headers=headers,
     )
-    frame = []
     if source.headers and source.wcs is not None:
         header, label = source.headers[0], source.label
-        frame = sip_notes(header, source.wcs, label=label, shape=source.pixels.shape)
+        frame += sip_notes(header, source.wcs, label=label, shape=source.pixels.shape)
         frame += frame_notes(header, source.wcs, label)
     return image, [*frame, *scaling.notes, *_remarks(band, headers, scaling, telescope)]
+
+
+def _unit_notes(unit: str, headers: Headers) -> list[str]:
+    """What to say where the header of a `Quantity` or an `NDData` has another unit than these."""
+    of_header = headers.text("BUNIT")
+    with suppress(InputError):  # what is no unit is another one
+        label = headers.label
+        if parse_unit(unit, label=label) == parse_unit(of_header or unit, label=label):
+            return []
+    return [
+        f"{headers.label}: its pixels are in {unit}, but BUNIT = {of_header!r} in its header; "
+        f"{unit} is believed"
+    ]
 
 
 def refuse_clipped(bands: Mapping[str, BandImage]) -> None:

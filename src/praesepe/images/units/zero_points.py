@@ -25,6 +25,9 @@ _WFPC2_GAIN = {
 AREA_TOLERANCE = 0.01
 """Relative difference between ``PIXAR_SR`` and a pixel's solid angle by the WCS that is told."""
 
+GAIN_LIMIT = 50.0
+"""Electrons per count from which it is told."""
+
 PHOTFNU_TOLERANCE_MAG = 0.2
 """Difference between PHOTFLAM and PHOTFNU, which may be of another spectrum."""
 
@@ -248,7 +251,13 @@ def _electrons(
         zero_point_ab = _zero_point(headers, gain, instrument)
         if told is not None:
             _check_told(headers, told, zero_point_ab, (to_rate, gain or 1.0, 1.0), vega_ab)
-    return Calibration(text, to_rate, float(zero_point_ab), exposure_s)
+    notes = ()
+    if gain is not None and gain > GAIN_LIMIT:
+        notes = (
+            f"{headers.label}: {gain:g} electrons per count by its header, more than any detector "
+            "has; where that is SWarp's GAIN of the whole exposure, correct it",
+        )
+    return Calibration(text, to_rate, float(zero_point_ab), exposure_s, notes)
 
 
 def _check_drizzled(pixel: PixelUnit, text: str, headers: Headers) -> None:
