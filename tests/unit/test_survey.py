@@ -26,6 +26,7 @@ def content() -> dict:
     band = {
         "name": "F814W",
         "filter": "acs_wfc_f814w",
+        "instrument": "ACS/WFC",
         "zero_point_ab": 25.9,
         "exposure_s": 1000.0,
         "sky_e_s": [0.04, 0.1],

@@ -14,7 +14,7 @@ from praesepe.sky.instrument.psf_files import (
     load_psf_file,
 )
 from praesepe.stars.atmospheres import SpectralLibrary
-from praesepe.stars.curves import band_curve
+from praesepe.stars.curves import band_curve, check_zero_points
 from praesepe.stars.extinction import covered_angstrom
 from praesepe.survey import Survey, as_range, load_survey
 
@@ -39,8 +39,9 @@ def check_survey(survey: Survey | str | Path) -> None:
     Warns
     -----
     PraesepeWarning
-        Where a PSF file has a strange normalisation or many values missing, or the focus is to vary
-        in a band whose PSF is a file.
+        Where a PSF file has a strange normalisation, many values missing or a sky that was left, a
+        curve or a zero point is not that of its camera and filter, or the focus is to vary in a
+        band whose PSF is a file.
     """
     survey = load_survey(survey)
     stars = survey.clusters.stars
@@ -64,6 +65,7 @@ def check_survey(survey: Survey | str | Path) -> None:
                 chosen_position(band.psf, len(file.planes), None)
         except InputError as error:
             raise error.at(f"band {band.name!r}") from error
+    check_zero_points(survey)
     field = survey.galaxy.field
     if field.files is not None and not Path(field.files).is_dir():
         raise InputError(

@@ -11,7 +11,7 @@ from praesepe.errors import listed
 from praesepe.progress import Counter, Setup
 from praesepe.sky.fields.simulated import field_extinction
 from praesepe.stars.colors import r_v_terms
-from praesepe.stars.curves import band_curve
+from praesepe.stars.curves import band_curve, check_zero_points
 from praesepe.stars.extinction import FOREGROUND_R_V
 from praesepe.stars.interpolation import refine_metallicity
 from praesepe.stars.isochrones import IsochroneGrid, check_covers
@@ -69,6 +69,7 @@ class SurveyTables:
             Where a stellar model is not known, or does not cover the survey's prior.
         """
         bands = [band_curve(band) for band in survey.bands]
+        check_zero_points(survey)
         prior, s = survey.clusters, survey.clusters.stars
         # Two screens are one where both have the Milky Way's R_V; another one changes colors.
         in_front, own = survey.galaxy.foreground_a_v, s.r_v

@@ -6,6 +6,7 @@ origin in its header (`tools/build_filters.py` rebuilds them). All of HST are to
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -21,6 +22,7 @@ from praesepe.errors import (
     MissingDependencyError,
     PraesepeWarning,
     check_type,
+    is_number,
     listed,
     reason,
     unknown,
@@ -52,6 +54,9 @@ OTHER_UNIT = re.compile(
 FILTER = re.compile(r"(?<![A-Z0-9])(F\d{3,4}(?:W2?|[MNX]|LP))(?![A-Z0-9])")
 MODULES = {"moda", "modb"}  # of NIRCam; its curves proper are their mean
 DOUBTFUL_ANGSTROM = (900.0, 3500.0)  # pivots that may be nm of the near infrared
+SAME_PIVOT = 0.01  # of a camera's filter, by its own curve and the one that is known
+ZERO_POINT_MAG = 0.5  # by which a zero point may differ from its curve's
+LOWEST = 0.002  # throughput at the peak; that of WFPC2 F218W is 0.003
 HIGHEST = 1.05  # throughput; normalised curves may be a little above one
 UNITS = {"nm": 10.0, "micron": 1e4, "m": 1e10}  # in Angstrom
 
@@ -68,8 +73,8 @@ def load_passband(spec: str | Path, instrument: str = "") -> Passband:
     ----------
     spec : str or Path
         A camera and a filter (``"WFC3/UVIS F438W"``, ``"acs_wfc_f814w"``, ``"NIRCam F150W"``), a
-        filter alone where only one camera has it, or the path of a text file with two columns,
-        wavelength (Angstrom) and throughput; ``#`` starts a comment.
+        filter alone where only one camera has it, or the path of a text file (also CSV) with two
+        columns, wavelength (Angstrom) and throughput; ``#`` starts a comment.
     instrument : str, optional
         The camera, where `spec` does not name it.
 
@@ -112,6 +117,11 @@ def band_curve(band: Band) -> Passband:
     InputError
         As `load_passband`; and where the curve's pivot wavelength is far from that of the filter
         in the band's or the file's name, or may be in nm where neither names a filter.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where a curve of one's own is not that of the camera and filter that the band names.
     """
     if band.curve is None:
         curve = load_passband(band.filter, band.instrument)
@@ -135,7 +145,58 @@ def band_curve(band: Band) -> Passband:
                 allowed=expected,
                 remedy=_unit_remedy(pivot, expected) or "give the band the curve of its filter",
             )
+    if is_path(band.filter):
+        _check_own(band, curve)
     return curve
+
+
+def check_zero_points(survey: Survey) -> None:
+    """Warn of zero points of Hubble's bands that are not those of their camera and filter.
+
+    Of Hubble alone all curves are known to be total throughputs, and the mirror's area.
+    """
+    for band in survey.bands:
+        known = _known(band)
+        if known is None or "hst" not in _tags(known.name):
+            continue
+        zero_point = known.zero_point_ab()
+        if abs(band.zero_point_ab - zero_point) > ZERO_POINT_MAG:
+            warnings.warn(
+                f"band {band.name!r}: its zero point is {band.zero_point_ab:g}, that of "
+                f"{known.name} is {zero_point:.2f} (AB magnitude of 1 e-/s)",
+                PraesepeWarning,
+                stacklevel=3,
+            )
+
+
+def _known(band: Band) -> Passband | None:
+    """The curve of a band's camera and filter that can be used without a file, if there is one."""
+    if not is_path(band.filter):
+        return load_passband(band.filter, band.instrument)
+    filter_ = FILTER.search(f"{band.name} {Path(band.filter).stem}".upper().replace("_", " "))
+    if filter_ and _words(band.instrument) & _camera_words():
+        with contextlib.suppress(InputError):  # of a filter that is not on it, or on several
+            name = _find(filter_[1], band.instrument)
+            return _read_curve(_curve_files()[name], name) if name else None
+    return None
+
+
+def _check_own(band: Band, curve: Passband) -> None:
+    """Warn of an own curve of another pivot wavelength than the known one, or of no throughput."""
+    said, known, pivot = [], _known(band), curve.pivot_angstrom
+    if known is not None and abs(pivot / known.pivot_angstrom - 1) > SAME_PIVOT:
+        said.append(
+            f"the pivot wavelength of its curve {curve.name!r} is {pivot:.0f} Angstrom, that of "
+            f"{known.name} {known.pivot_angstrom:.0f}; is it the filter alone, without telescope "
+            "and detector?"
+        )
+    if curve.throughput.max() < LOWEST:
+        said.append(
+            f"the throughput of its curve {curve.name!r} is {curve.throughput.max():.2g} at most; "
+            "is it that of telescope, filter and detector, per photon?"
+        )
+    for one in said:
+        warnings.warn(f"band {band.name!r}: {one}", PraesepeWarning, stacklevel=3)
 
 
 def with_curves(survey: Survey) -> Survey:
@@ -276,8 +337,20 @@ def _check_unit(path: Path, pivot: float) -> None:
         )
 
 
+def _lines(path: Path) -> list[str]:
+    """Lines of a curve, its separators as blanks and the names of its columns as a comment."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    if path.suffix == ".par":
+        return lines
+    lines = [re.sub("[,;]", " ", line) for line in lines]
+    first = next((i for i, one in enumerate(lines) if one.strip() and one.strip()[0] != "#"), 0)
+    if len(lines) > first + 1 and not any(map(is_number, lines[first].split())):
+        lines[first] = "#" + lines[first]
+    return lines
+
+
 def _comments(path: Path) -> str:
-    return " ".join(re.findall("#(.*)", path.read_text(errors="replace")))
+    return " ".join(re.findall("#(.*)", "\n".join(_lines(path))))
 
 
 def _unit_remedy(pivot: float, expected: tuple[float, ...]) -> str:
@@ -314,7 +387,7 @@ def _read_own(path: Path) -> Passband:
 def _read_curve(path: Path, name: str, *, columns: tuple[int, int] | None = (0, 1)) -> Passband:
     remedy = "give a text file with two columns, wavelength [Angstrom] and throughput"
     try:
-        table = np.loadtxt(path, usecols=columns, ndmin=2)
+        table = np.loadtxt(_lines(path), usecols=columns, ndmin=2)
     except OSError as error:
         raise unusable(path, f"is not a filter curve ({reason(error)})", remedy) from error
     except (ValueError, IndexError) as error:  # UnicodeDecodeError among them

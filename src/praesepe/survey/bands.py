@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from praesepe.survey.contents import is_path
 from praesepe.survey.psf import PSF
 from praesepe.survey.settings import (
     NonNegative,
@@ -17,6 +19,13 @@ from praesepe.survey.settings import (
     as_range,
     typical,
 )
+
+NATIVE_PIXELS_ARCSEC = {
+    r"uvis[12]?": 0.0396, "ir": 0.128, "hrc": 0.027, "sbc": 0.032, "acs|wfc[12]?": 0.05,
+    "nic(mos)?1": 0.043, "nic(mos)?2": 0.075, "nic(mos)?3": 0.2, "pc1?": 0.0455,
+    "wfpc2|wf[234]?": 0.0996,
+}  # fmt: skip
+"""Pixels of Hubble's detectors by the words of their names; the first that fits counts."""
 
 
 class FilterCurve(SurveySettings):
@@ -58,7 +67,7 @@ class Band(SurveySettings):
         description="how drizzling spreads the noise of a pixel: a square with an odd side, or "
         '"drizzle": as the native pixel, the drop and the mosaic\'s pixel have it',
     )
-    psf: PSF = PSF()
+    psf: PSF = Field(PSF(), validate_default=True)
 
     def __repr__(self) -> str:
         on = f" on {self.instrument}" if self.instrument else ""
@@ -69,6 +78,20 @@ class Band(SurveySettings):
         )
 
     __str__ = __repr__
+
+    @field_validator("psf")
+    @classmethod
+    def _pixel_is_the_cameras(cls, psf: PSF, info: ValidationInfo) -> PSF:
+        """Take the detector's pixel from the camera, where the survey does not say it."""
+        filter_ = str(info.data.get("filter", ""))
+        named = f"{info.data.get('instrument', '')} {'' if is_path(filter_) else filter_}".lower()
+        words = re.findall(r"[a-z0-9]+", named)
+        for camera, pixel in NATIVE_PIXELS_ARCSEC.items():
+            if "native_pixel_arcsec" not in psf.model_fields_set and any(
+                re.fullmatch(camera, word) for word in words
+            ):
+                return psf.model_copy(update={"native_pixel_arcsec": pixel})
+        return psf
 
     @field_validator("noise_kernel", mode="before")
     @classmethod

@@ -19,7 +19,9 @@ FILES = (("observation", "bands", "psf", "file"), ("galaxy", "field", "files"))
 WORDS_OR_FILES = (("observation", "bands", "filter"), ("galaxy", "field", "history"))
 """Keys that name a file, or something known by a word: the filter ``acs_wfc_f814w``."""
 
-_CAMERA_AND_FILTER = re.compile(r"[A-Z0-9]+/[A-Z0-9]+ [A-Z]+[0-9]*[A-Z0-9]*", re.IGNORECASE)
+_CAMERA_AND_FILTER = re.compile(
+    r"(?:HST[ /])?[A-Z0-9]+/[A-Z0-9]+ [A-Z]+[0-9]*[A-Z0-9]*", re.IGNORECASE
+)
 
 
 def with_files(

@@ -19,9 +19,18 @@ from praesepe.survey.settings import (
 )
 
 _HUBBLE = re.compile(r"(hst|hubble)\b", re.IGNORECASE)
-_OTHER_CAMERAS = re.compile(
-    r"\b(jwst|nircam|niriss|nirspec|miri|roman|wfi|euclid|nisp|vis)\b", re.IGNORECASE
+_CAMERAS = {
+    "hst", "hubble", "acs", "wfc", "hrc", "sbc", "uvis", "ir", "wfpc", "pc", "wf", "nic", "nicmos",
+    "stis", "foc",
+}  # fmt: skip
+"""Words of Hubble's cameras, without the numbers of their detectors."""
+
+_FILTER = re.compile(r"f\d+[a-z]*\d?")
+_OTHERS_FILTERS = re.compile(
+    r"f(0(?!98m)\d\d[mnw]?|1(06|29|46|58|84)|213|\d{4}w|\d+w2|(115|200|277|356|444|560|770)w"
+    r"|(140|158|162|182|210|250|300|335|360|380|430|460|480)m|(323|405|466|470)n)"
 )
+"""Filters of JWST and Roman whose names none of Hubble has."""
 
 
 HaloShare = Annotated[float, Field(ge=-0.3, le=0.5)]
@@ -102,20 +111,46 @@ class Observation(SurveySettings):
         return self
 
     def is_hubble(self, band: Band) -> bool:
-        """Whether a band is seen with Hubble's optics: so its telescope and camera say, if any."""
-        known = "" if is_path(band.filter) else band.filter
-        camera = f"{known} {band.instrument}".replace("_", " ")
+        """Whether a band is seen with Hubble's optics.
+
+        Its telescope or its camera must say so, and neither them nor the filter something else.
+        """
         named = self.telescope.strip()
-        hubble = not named or bool(_HUBBLE.match(named))
-        return hubble and not _OTHER_CAMERAS.search(camera)
+        if named and not _HUBBLE.match(named):
+            return False
+        texts = [band.instrument] if is_path(band.filter) else [band.instrument, band.filter]
+        words = [_words(text) for text in texts]
+        filters = {*_words(band.name), *words[-1]}
+        cameras = [
+            {one.rstrip("0123456789") for one in text if not _FILTER.fullmatch(one)}
+            for text in words
+        ]
+        said = [text for text in cameras if text]
+        return (
+            not any(map(_OTHERS_FILTERS.fullmatch, filters))
+            and all(text & _CAMERAS for text in said)
+            and bool(named or said)
+        )
 
     @model_validator(mode="after")
     def _optics_are_known(self) -> Self:
-        without = [b.name for b in self.bands if b.psf.file is None and not self.is_hubble(b)]
+        modelled = [band for band in self.bands if band.psf.file is None]
+        without = [band.name for band in modelled if not self.is_hubble(band)]
         if without:
             raise ValueError(
                 f"telescope = {self.telescope!r}: the optics computed here are Hubble's, so that "
                 f"bands of other telescopes need a PSF file, and {', '.join(without)} have none; "
-                "give each a psf.file, for instance one that STPSF has written"
+                "give each a psf.file, for instance one that STPSF has written, or say by "
+                'telescope = "HST" and instrument = "ACS/WFC", for instance, that Hubble took them'
+            )
+        unknown = [b.name for b in modelled if "native_pixel_arcsec" not in b.psf.model_fields_set]
+        if unknown:
+            raise ValueError(
+                f"the detector's pixel of {', '.join(unknown)} is not known; name the camera, as "
+                'in instrument = "WFC3/IR", or give psf.native_pixel_arcsec'
             )
         return self
+
+
+def _words(text: str) -> set[str]:
+    return {*re.findall(r"[a-z0-9]+", text.lower())}

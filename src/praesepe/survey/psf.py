@@ -44,7 +44,9 @@ class PSF(SurveySettings):
     strut_width: NonNegative = Field(0.022, description="fraction of the diameter")
     strut_angle_deg: float = 45.0
     wavelength_angstrom: Positive | None = Field(None, description="default: from the filter curve")
-    native_pixel_arcsec: Positive = Field(0.05, description="detector pixel before drizzling")
+    native_pixel_arcsec: Positive = Field(
+        0.05, description="detector pixel before drizzling; default: that of the camera"
+    )
     diffusion_arcsec: NonNegative = Field(0.035, description="charge diffusion, r.m.s. per axis")
     jitter_arcsec: NonNegative = Field(0.004, description="pointing jitter, Gaussian sigma")
     halo_fraction: Fraction = Field(0.04, description="share of the light scattered into the halo")

@@ -19,6 +19,7 @@ def survey_of(*bands: tuple[str, str]) -> Survey:
     """Survey with bands of the given names and filter curves."""
     content = load_survey("phat-nodust").model_dump()
     like = content["observation"]["bands"][1]
+    like["psf"]["file"] = "psf.fits"  # the optical model is Hubble's
     content["observation"]["bands"] = [
         {**like, "name": name, "filter": curve, "instrument": ""} for name, curve in bands
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -284,10 +285,13 @@ def test_times_become_text(tmp_path: Path, suffix: str) -> None:
     assert read(tmp_path / f"t{suffix}")["when"][0] == "2020-01-02T03:04:05.123456789"
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".vot"])
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".vot", ".fits"])
 def test_lost_blanks_are_told(tmp_path: Path, suffix: str) -> None:
     with pytest.warns(PraesepeWarning, match="'t' loses blanks"):
-        write_table(Table({"t": [" a", "b"]}), tmp_path / f"t{suffix}")
+        write_table(Table({"t": ["a ", "b"]}), tmp_path / f"t{suffix}")
+    table = Table({"t": [" a", "b"]})  # which FITS keeps
+    with pytest.warns(PraesepeWarning) if suffix != ".fits" else contextlib.nullcontext():
+        write_table(table, tmp_path / f"t{suffix}", overwrite=True)
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".vot", ".ecsv", ".parquet"])
@@ -339,6 +343,21 @@ def test_votable_cannot_hold_objects(tmp_path: Path) -> None:
     table = Table({"t": np.array([None, {"a": 1}, "x"], object)})
     with pytest.raises(InputError, match="no place for the objects of column 't'"):
         write_table(table, tmp_path / "t.vot")
+
+
+def test_metadata_that_fits_has_no_cards_for_come_back(tmp_path: Path) -> None:
+    """They were refused by astropy when the measurement was done."""
+    meta = {
+        "k" * 90: "x", "a" * 75: 1, "näme": "é", "a=b": "x", "blank": "x ", "Two": 1, "TWO": 2,
+        "origin of the positions": "Johnson et al. " * 9, "d": {"a": [1]},
+    }  # fmt: skip
+    table = Table({"a": [1]}, meta=meta)
+    with pytest.warns(PraesepeWarning, match="no cards for the metadata kkk.*JSON in METADATA"):
+        path = write_table(table, tmp_path / "t.fits")
+    back = read_table(path)[0].meta
+    easy = {"origin of the positions": meta.pop("origin of the positions"), "D": '{"a": [1]}'}
+    del meta["d"]
+    assert back == {**meta, **easy}
 
 
 def test_keywords_of_the_form_do_not_warn(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Filter curves: published numbers, names as people write them, and files of the user's own."""
 
+import contextlib
 import csv
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images.units.zero_points import hst_zero_point
+from praesepe.sky.check import check_survey
 from praesepe.stars import load_passband
 from praesepe.stars.curves import band_curve, passband_names
 from praesepe.survey import load_survey
@@ -224,6 +226,46 @@ def test_own_file(tmp_path):
     assert curve.pivot_angstrom == pytest.approx(5527.0, abs=20.0)
 
 
+@pytest.mark.parametrize(
+    ("begin", "between"),
+    [
+        ("wavelength,throughput\n", ","),
+        ("\ufeff# wavelength [A] throughput\n", " "),
+        ("\ufeffLambda;T\n", ";"),
+        ("lambda\tT\n", "\t"),
+        ("", ", "),
+    ],
+)
+def test_own_file_as_csv_with_names_and_a_byte_order_mark(tmp_path, begin, between):
+    path = tmp_path / "mine.csv"
+    rows = ["5000 0.0", "5500 0.4", "5600 0.4", "6000 0.0"]
+    path.write_text(begin + "\n".join(rows).replace(" ", between), encoding="utf-8")
+    assert load_passband(path).pivot_angstrom == pytest.approx(5527.0, abs=20.0)
+    path.write_text("wavelength_nm,T\n" + "\n".join(rows).replace(" ", ","))
+    with pytest.raises(InputError, match="in nm by its comment"):
+        load_passband(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "zero_point", "says"),
+    [
+        (lambda wave: 1.0, 25.12, None),
+        (lambda wave: 1.0, 23.12, r"zero point is 23\.12, that of wfc3_uvis_f814w is 25\.1"),
+        (lambda wave: np.exp(7 * (wave / 8000 - 1)) / 3, 25.12, "is it the filter alone, without"),
+        (lambda wave: 1e-3, 25.12, "throughput of its curve .* is 0.0002"),
+    ],
+)
+def test_own_curves_and_zero_points_are_held_against_the_known(tmp_path, change, zero_point, says):
+    curve = load_passband("wfc3_uvis_f814w")
+    wave = curve.wavelength_angstrom
+    path = tmp_path / "mine.txt"
+    np.savetxt(path, np.c_[wave, curve.throughput * change(wave)])
+    one = band("F814W", str(path), "WFC3/UVIS").model_copy(update={"zero_point_ab": zero_point})
+    survey = load_survey("phat").with_values(observation={"bands": (one,)})
+    with pytest.warns(PraesepeWarning, match=says) if says else contextlib.nullcontext():
+        check_survey(survey)
+
+
 def test_own_file_may_descend(tmp_path):
     up, down = tmp_path / "up.txt", tmp_path / "down.txt"
     rows = ["5000 0.0", "5500 0.4", "5600 0.4", "6000 0.0"]
@@ -240,7 +282,7 @@ def test_own_file_may_descend(tmp_path):
         ("5000 0\n5500 0\n6000 0\n", "positive throughput"),
         ("5000\n6000\n7000\n", "its columns are 1"),
         ("0 5000 0\n1 5500 0.4\n2 6000 0\n", "its columns are 3"),
-        ("wave,thr\n5000,0\n5500,0.4\n6000,0\n", "not two columns of numbers"),
+        ("wave,thr\n5000,0\n5500,0.4\nend,0\n", "not two columns of numbers"),
         (b"SIMPLE  = \xab\xff", "not two columns of numbers"),
     ],
 )

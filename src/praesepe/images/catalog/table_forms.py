@@ -13,6 +13,7 @@ import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.images.catalog.column_names import DEC_NAMES, RA_NAMES, position_columns
+from praesepe.images.catalog.fits_cards import MORE, as_ascii, as_cards, restore_meta
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def read_fits(path: Path, extension: str | None) -> Table:
         for key in ("EQUINOX", "RADESYS", "RADECSYS"):  # of all extensions
             if key in hdus[0].header:
                 table.meta.setdefault(key, hdus[0].header[key])
+    restore_meta(table.meta)
     for name, mask in nulls.items():
         table[name] = MaskedColumn(table[name], mask=mask)
     for i, name in enumerate(table.colnames, 1):
@@ -330,7 +332,9 @@ def _suit_times(table: Table) -> None:
 def _suit_fits(table: Table) -> None:
     """Names, texts and masks as FITS has them."""
     _suit_names(table)
-    table.meta = {key: _ascii_meta(value) for key, value in table.meta.items()}
+    table.meta, more = as_cards(table.meta)
+    if more:
+        _say(f"FITS has no cards for the metadata {listed(more)}: JSON in {MORE} has them")
     for name in table.colnames:
         column, info = table[name], table[name].info
         if len(name) > LONGEST_FITS_NAME:
@@ -344,9 +348,9 @@ def _suit_fits(table: Table) -> None:
             raise InputError(
                 _not_ascii(f"the name of column {name!r}"), given=name, allowed="ASCII"
             )
-        if info.description and info.description != _ascii(info.description):
+        if info.description and info.description != as_ascii(info.description):
             _say(f"{_not_ascii(f'the description of column {name!r}')}: escaped there")
-            info.description = _ascii(info.description)
+            info.description = as_ascii(info.description)
         kind = getattr(getattr(column, "dtype", None), "kind", "")
         if kind == "U":
             texts = np.ma.filled(np.ma.asarray(column), "")
@@ -382,18 +386,6 @@ def _unused(column: Any) -> int:
     values = set(np.asarray(column.compressed()).ravel().tolist())
     near = (n for k in range(len(values) + 1) for n in (limits.min + k, limits.max - k))
     return next(n for n in near if n not in values)
-
-
-def _ascii(text: str) -> str:
-    """Text with everything escaped that a FITS header cannot hold."""
-    escaped = text.encode("ascii", "backslashreplace").decode()
-    return re.sub(r"[^ -~]+", " ", escaped)
-
-
-def _ascii_meta(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_ascii(str(one)) for one in value]
-    return _ascii(value) if isinstance(value, str) else value
 
 
 def _not_ascii(what: str) -> str:
@@ -491,8 +483,4 @@ def _suit_names(table: Table) -> None:
             new += "_in"
         names.append(new.lower())
         table.rename_column(name, new)
-        warnings.warn(
-            f"FITS does not tell upper from lower case: column {name!r} is written as {new!r}",
-            PraesepeWarning,
-            stacklevel=5,
-        )
+        _say(f"FITS does not tell upper from lower case: column {name!r} is written as {new!r}")

@@ -303,7 +303,7 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
         _check_csv(table)
     elif format_ in ("fits", "votable"):
         table = suited(table, format_)
-    if format_ not in ("parquet", "fits"):
+    if format_ != "parquet":
         _warn_of_blanks(table, path.suffix)
     try:
         with atomic(path, overwrite=overwrite) as part:
@@ -332,10 +332,11 @@ def _warn_of_blanks(table: Table, suffix: str) -> None:
         if getattr(getattr(column, "dtype", None), "kind", "") != "U":
             continue
         texts = np.ma.asarray(column).filled("")
-        if (np.char.strip(texts) != texts).any():
+        fits = TABLE_FORMATS[suffix.lower()] == "fits"  # which keeps them at the beginning
+        if ((np.char.rstrip if fits else np.char.strip)(texts) != texts).any():
             warnings.warn(
-                f"column {name!r} loses blanks at the beginning or end of its texts in {suffix} "
-                "files; .parquet keeps them",
+                f"column {name!r} loses blanks at the {'' if fits else 'beginning or '}end of its "
+                f"texts in {suffix} files; .parquet keeps them",
                 PraesepeWarning,
                 stacklevel=3,
             )

@@ -351,12 +351,24 @@ def full_width(psf: ArrayLike, scale_arcsec: float) -> float:
         Brightest in its middle.
     scale_arcsec : float
         Side of a cell, arcsec.
+
+    Raises
+    ------
+    InputError
+        Where it does not fall to half of its peak.
     """
     image = np.asarray(psf, dtype=float)
     y, x = image.shape[0] // 2, image.shape[1] // 2
     half_widths = []
     for cut in (image[y, x:], image[y, x::-1], image[y:, x], image[y::-1, x]):
         beyond = int(np.argmax(cut < image[y, x] / 2))  # first element below half
+        if beyond == 0:
+            raise InputError(
+                "a star whose light does not fall to half of its peak within "
+                f"{len(cut) * scale_arcsec:.2g} arcsec",
+                given=scale_arcsec,
+                remedy="give psf.file the light of a star, not its logarithm, and its sampling",
+            )
         high, low = cut[beyond - 1 : beyond + 1] / image[y, x]
         half_widths.append(beyond - 1 + (high - 0.5) / (high - low))
     return 2 * scale_arcsec * float(np.mean(half_widths))

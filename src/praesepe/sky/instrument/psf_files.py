@@ -51,6 +51,10 @@ SCALE_TOLERANCE = 0.05
 NORMALISATION_TOLERANCE = 0.1
 """How far the sum of a PSF may be off a known convention before the user is warned."""
 
+PEDESTAL, FALLING = 0.06, 0.4
+"""A sky that was left: the level at the border makes more than this share of the light, and is more
+than this share of the level at 0.6 of the way there."""
+
 
 @dataclass(frozen=True)
 class PSFFile:
@@ -92,6 +96,10 @@ class PSFFile:
         return image / image.sum()
 
 
+def _warn(text: str) -> None:
+    warnings.warn(text, PraesepeWarning, stacklevel=4)
+
+
 def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None = None) -> None:
     """Refuse a sampling that cannot be that of the file, before it is resampled.
 
@@ -129,11 +137,9 @@ def check_filter(band: Band, file: PSFFile) -> None:
         for text in (file.filters, f"{band.name} {band.filter}")
     )
     if of_file and of_band and not of_file & of_band:
-        warnings.warn(
+        _warn(
             f"{band.psf.file} is the PSF of {listed(sorted(of_file))} by its header, and that of "
-            f"the band {band.name!r} by the survey",
-            PraesepeWarning,
-            stacklevel=3,
+            f"the band {band.name!r} by the survey"
         )
 
 
@@ -188,7 +194,7 @@ def load_psf_file(psf: PSF) -> PSFFile:
         Where the sum is neither about 1 nor that of a known convention: STDPSF and other
         oversampled files give the light per native pixel in every element, STPSF that inside the
         image. Where more than 0.5 % of the values are missing, unless they are the fill values of a
-        cube of positions.
+        cube of positions, and where the border is as bright as what lies inside of it.
     """
     path = Path(str(psf.file))
     if not path.is_file():
@@ -218,6 +224,7 @@ def load_psf_file(psf: PSF) -> PSFFile:
     center = _center(_mean(planes), between=stpsf)
     _check_core(path, planes, center, scale)
     center = _recentered(path, _mean(planes), center, scale, psf.native_pixel_arcsec)
+    _check_wings(path, _mean(planes), center)
     # STDPSF cubes are known to be filled with -0.1 at their edges; NaN are no part of them.
     _check_missing(path, finite if data.ndim == 3 else present)
     if not stpsf:
@@ -274,6 +281,20 @@ def _check_core(path: Path, planes: Array, center: tuple[float, float], scale: f
         )
 
 
+def _check_wings(path: Path, image: Array, center: tuple[float, float]) -> None:
+    """Warn of a level that the sky has left."""
+    rows, columns = np.indices(image.shape)
+    reach = min(min(c, n - 1 - c) for c, n in zip(center, image.shape, strict=True))
+    radius = np.hypot(rows - center[0], columns - center[1]) / reach
+    border = image[(radius > 0.85) & (radius <= 1)].mean()
+    share = border * image.size / image.sum()
+    if share > PEDESTAL and border > FALLING * image[(radius > 0.55) & (radius <= 0.7)].mean():
+        _warn(
+            f"{path}: its light does not fall towards the border, whose level makes {share:.0%} of "
+            "the sum; has its sky been subtracted?"
+        )
+
+
 def _recentered(
     path: Path, image: Array, center: tuple[float, float], scale: float, pixel_arcsec: float
 ) -> tuple[float, float]:
@@ -295,12 +316,10 @@ def _recentered(
     off_px = np.subtract(at, center) * scale / pixel_arcsec
     if not np.abs(off_px).max() > OFF_CENTER_PX:
         return center
-    warnings.warn(
+    _warn(
         f"{path}: the star stands on element (y, x) = ({at[0]:.2f}, {at[1]:.2f}), not on the "
         f"middle one ({center[0]:g}, {center[1]:g}): ({off_px[0]:+.2f}, {off_px[1]:+.2f}) pixels "
-        f"of {pixel_arcsec:g} arcsec off. It is moved to the middle",
-        PraesepeWarning,
-        stacklevel=3,
+        f"of {pixel_arcsec:g} arcsec off. It is moved to the middle"
     )
     return float(at[0]), float(at[1])
 
@@ -309,12 +328,10 @@ def _check_missing(path: Path, present: NDArray[np.bool_]) -> None:
     """Warn of holes, which count as zero: the light of the wings there is lost."""
     missing = present.size - int(present.sum())
     if missing > MISSING_FRACTION * present.size:
-        warnings.warn(
+        _warn(
             f"{path}: {missing} of {present.size} values ({missing / present.size:.1%}) are NaN, "
             "infinite or negative fill values; they count as zero. Fill them, or crop the file to "
-            "what is good.",
-            PraesepeWarning,
-            stacklevel=3,
+            "what is good."
         )
 
 
@@ -327,11 +344,9 @@ def _check_normalisation(
         return
     if any(str(key).upper() == "NXPSFS" for key in header):  # STDPSF, whatever its oversampling
         return
-    warnings.warn(
+    _warn(
         f"{path}: the values add up to {total:.4g}, not to 1; they are scaled. If the file holds "
-        "something else than the light of one star, correct `psf.file`.",
-        PraesepeWarning,
-        stacklevel=3,
+        "something else than the light of one star, correct `psf.file`."
     )
 
 

@@ -12,9 +12,15 @@ from astropy.io import fits
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.instrument.optics import describe_optics
 from praesepe.sky.instrument.render import Renderer
-from praesepe.survey import load_survey
+from praesepe.survey import load_survey, parse_survey
 
 SIDE = 51  # of 0.02 arcsec: the box ends 0.51 arcsec from the star
+
+OTHER_CAMERAS = [
+    "sdss_g0", "cfht_megacam_gs_9401", "decam_g", "hsc_g", "lsst_baseline_g", "bessell_V",
+    "gaia_g", "spitzer_irac_ch1", "galex_NUV", "uvot_w1", "vista_vircam_H_FILTER",
+    "mpgeso_wfi_V_eso843", "euclid_vis", "F444W", "F129",
+]  # fmt: skip
 
 
 def star(path, *, side=SIDE, name=None, total=1.0):
@@ -31,6 +37,7 @@ def survey_of(telescope, file=None, *, instrument="", **psf):
     first = survey.bands[2]
     changed = first.psf.model_copy(update={"file": file, "pixfrac": 0.0, **psf})
     update = {"psf": changed, "filter": "wfc3_uvis_f814w", "instrument": instrument}
+    update["zero_point_ab"] = 25.1
     return survey.with_values(
         observation={"telescope": telescope, "bands": (first.model_copy(update=update),)}
     )
@@ -46,6 +53,64 @@ def test_another_telescope_without_a_file_is_refused(telescope):
 def test_nor_do_other_cameras_get_hubbles_optics(camera):
     with pytest.raises(InputError, match="need a PSF file"):
         survey_of("HST", instrument=camera)
+
+
+def one_band(telescope, filter_, instrument="", name="band", psf=None):
+    band = {
+        "name": name, "filter": filter_, "instrument": instrument, "zero_point_ab": 25.0,
+        "exposure_s": 1000.0, "sky_e_s": [0.04, 0.1], "psf": psf or {},
+    }  # fmt: skip
+    observation = {"telescope": telescope, "pixel_scale_arcsec": 0.05, "bands": [band]}
+    return parse_survey({"name": "x", "observation": observation, "galaxy": {"distance_pc": 1e6}})
+
+
+@pytest.mark.parametrize("telescope", ["", "HST"])
+@pytest.mark.parametrize(
+    "filter_",
+    OTHER_CAMERAS,
+)
+def test_nor_do_filters_of_other_cameras(telescope, filter_):
+    with pytest.raises(InputError, match="need a PSF file"):
+        one_band(telescope, filter_)
+    one_band(telescope, filter_, psf={"file": "psf.fits"})
+
+
+@pytest.mark.parametrize(
+    ("telescope", "instrument", "name", "good"),
+    [
+        ("", "", "F475W", False),
+        ("HST", "ACS", "F475W", True),
+        ("", "ACS/WFC", "F475W", True),
+        ("HST", "MegaCam", "g", False),
+        ("HST", "WFC3/IR", "F098M", True),
+        ("HST", "", "F444W", False),
+    ],
+)
+def test_a_curve_of_ones_own_says_who_took_the_image(telescope, instrument, name, good):
+    if good:
+        assert one_band(telescope, "own.txt", instrument, name)
+        return
+    with pytest.raises(InputError, match=f"need a PSF file, and {name} have none"):
+        one_band(telescope, "own.txt", instrument, name, {"native_pixel_arcsec": 0.05})
+
+
+@pytest.mark.parametrize(
+    ("filter_", "instrument", "pixel"),
+    [
+        ("wfc3_ir_f160w", "WFC3/IR", 0.128),
+        ("F336W", "WFC3/UVIS2", 0.0396),
+        ("HST ACS/WFC F814W", "", 0.05),
+        ("own.txt", "NICMOS3", 0.2),
+        ("F555W", "WFPC2", 0.0996),
+        ("F555W", "WFPC2/PC", 0.0455),
+    ],
+)
+def test_the_detectors_pixel_is_that_of_the_camera(filter_, instrument, pixel):
+    assert one_band("HST", filter_, instrument).bands[0].psf.native_pixel_arcsec == pixel
+    told = one_band("HST", filter_, instrument, psf={"native_pixel_arcsec": 0.06})
+    assert told.bands[0].psf.native_pixel_arcsec == 0.06
+    with pytest.raises(InputError, match="pixel of band is not known; name the camera"):
+        one_band("HST", "F160W")
 
 
 @pytest.mark.parametrize("telescope", ["", "HST", "hst", "Hubble", "Hubble Space Telescope"])

@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.sky.instrument.psf import band_psf, psf_variants
+from praesepe.sky.instrument.psf import band_psf, full_width, psf_variants
 from praesepe.sky.instrument.psf_files import chosen_position, load_psf_file
 from praesepe.survey import PSF
 
@@ -315,6 +315,27 @@ def test_a_star_too_wide_for_hubble_is_told(tmp_path):
     with pytest.warns(PraesepeWarning, match="0.37. arcsec wide .* every 0.02 arcsec"):
         psf_of(band(path))
     psf_of(band(path, file_energy_fraction=0.99), hubble=False)
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.1, "14%"), (1.0, "53%"), (0.0, None)])
+def test_a_sky_that_was_left_is_told(tmp_path, share, told):
+    index = np.arange(101) - 50
+    image = (1 + (index[:, None] ** 2 + index**2) / 3.0**2) ** -1.5  # wings of r^-3
+    image = image / image.sum() + share / image.size
+    path = write(tmp_path / "psf.fits", image / image.sum())
+    with (
+        pytest.warns(PraesepeWarning, match=f"makes ({told}) of the sum; has its sky been")
+        if told
+        else contextlib.nullcontext()
+    ):
+        read(PSF(file=path))
+
+
+def test_what_never_falls_to_half_of_its_peak_is_no_star():
+    star = gaussian(41, 2)
+    assert full_width(star, 0.02) == pytest.approx(2.355 * 2 * 0.02, rel=0.02)
+    with pytest.raises(InputError, match=r"half of its peak within 0\.42 arcsec.*logarithm"):
+        full_width(9 + np.log10(np.maximum(star, 1e-4)), 0.02)
 
 
 @pytest.mark.parametrize("value", [np.nan, -0.5])
