@@ -100,6 +100,25 @@ def test_the_depth_is_that_of_correlated_noise(survey: Survey, kernel: Any) -> N
     assert (response < 0.9) == (kernel is not None)  # without it, the test would fail
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_how_much_of_the_noise_is_correlated_is_measured(survey: Survey, share: float) -> None:
+    """Else the depth of white noise would be that of drizzled noise, 0.4 mag off."""
+    bands = tuple(
+        band.model_copy(update={"noise_kernel": "drizzle", "sky_e_s": (0.1, 0.1)})
+        for band in survey.bands
+    )
+    nuisance = {"noise_correlation": (share, share)}
+    changed = survey.with_values(observation={"bands": bands, "nuisance": nuisance})
+    generator = torch.Generator().manual_seed(5)
+    empty = Detector(changed).expose(torch.zeros(1, 3, 512, 512), generator=generator)[0]
+    plane = measure_plane(empty[1].numpy(), sharpest=0.5)
+    kernels = Detector(changed).kernels[1]
+    noise = plane.noise / sharp_response(kernels, (0.0, 1.0), plane.correlation)
+    assert noise == pytest.approx(float(empty[1].std()), rel=0.03)
+    believed = plane.noise / sharp_response(kernels)
+    assert (believed == pytest.approx(noise, rel=0.1)) == (share == 1.0)
+
+
 def test_a_band_without_an_image_is_absent(model: Estimator, mosaic: SimulatedMosaic) -> None:
     """The answer is that of the network which is told so, whatever would stand in the band."""
     images = dict(mosaic.images)

@@ -27,21 +27,38 @@ _SHARP = (1.0, -2.0, 1.0)
 """Along both axes: smooth light does not pass, white noise does six-fold (Immerkaer 1996)."""
 
 
-def sharp_response(kernels: Sequence[Any]) -> float:
+def sharp_response(
+    kernels: Sequence[Any], shares: tuple[float, float] = (1.0, 1.0), correlation: float = np.nan
+) -> float:
     """Noise between neighbours over that of a pixel, where convolutions made the noise.
 
     Parameters
     ----------
     kernels : sequence of Tensor, each of shape (1, 1, y, x)
         One after the other; none: 1.
+    shares : (float, float)
+        Between which the share of the noise lies that went through them; the rest is white.
+    correlation : float
+        As `Plane` measures it, which tells the share; NaN: the middle one.
     """
     from scipy.signal import convolve2d
 
-    noise = np.ones((1, 1))
+    whole = np.ones((1, 1))
     for kernel in kernels:
-        noise = convolve2d(noise, np.asarray(kernel)[0, 0])
-    between = convolve2d(noise, np.outer(_SHARP, _SHARP)) / 6
-    return float(np.sqrt((between**2).sum() / (noise**2).sum()))
+        whole = convolve2d(whole, np.asarray(kernel)[0, 0])
+    white = np.zeros_like(whole)
+    white[whole.shape[0] // 2, whole.shape[1] // 2] = 1
+    responses, seen = [], []
+    for share in np.linspace(*shares, 21):
+        noise = share * whole + (1 - share) * white
+        between = convolve2d(noise, np.outer(_SHARP, _SHARP)) / 6
+        square = (between**2).sum()
+        beside = (between[1:] * between[:-1]).sum() + (between[:, 1:] * between[:, :-1]).sum()
+        responses.append(np.sqrt(square / (noise**2).sum()))
+        seen.append(np.interp(beside / square / 2, _FILTERED, _PLAIN))
+    if shares[0] == shares[1] or len(whole) == 1 or np.isnan(correlation):
+        return float(responses[len(responses) // 2])
+    return float(np.exp(np.interp(correlation, seen, np.log(responses))))
 
 
 @dataclass(frozen=True, eq=False)

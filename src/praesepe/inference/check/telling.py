@@ -23,7 +23,8 @@ def measured_by_band(name: str, mosaic: Mosaic, measured: Measured) -> dict[str,
     """``depth`` or ``psf_fwhm_px`` of the bands in which it can be measured.
 
     The depth is the noise of an empty pixel; that between neighbours, which is measured, is less
-    where the survey's noise is correlated. Of a band that was resampled here nothing tells it.
+    where noise is correlated. How much of it is, where surveys differ, its measured correlation
+    says. Of a band that was resampled here nothing tells it.
     """
     found = {}
     if name == "psf_fwhm_px":
@@ -32,9 +33,10 @@ def measured_by_band(name: str, mosaic: Mosaic, measured: Measured) -> dict[str,
             if np.isfinite(seen.blur_square):
                 found[band] = widths[band].fwhm_at(seen.blur_square)
         return found
-    kernels = Detector(mosaic.survey).kernels
-    for entry, kernel in zip(mosaic.survey.bands, kernels, strict=True):
-        noise = measured.bands[entry.name].noise / sharp_response(kernel)
+    detector = Detector(mosaic.survey)
+    for entry, kernels in zip(mosaic.survey.bands, detector.kernels, strict=True):
+        seen = measured.bands[entry.name]
+        noise = seen.noise / sharp_response(kernels, detector.correlation, seen.correlation)
         if noise > 0 and entry.name not in mosaic.reprojected:
             found[entry.name] = entry.zero_point_ab - 2.5 * math.log10(noise)
     return found
