@@ -1,6 +1,7 @@
 """Clusters per second of `praesepe.predict`, posterior draws included, and where the time goes.
 
     python benchmarks/predict.py [--model NAME_OR_FOLDER] [--clusters 4000] [--draws 500]
+        [--prior QUANTITY=FORM …]
 
 The model is loaded beforehand; reading the mosaics and the catalog, cutting stamps, the network,
 the draws, the summary and writing them are all counted. The rate per second of CPU time tells
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=4000)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--prior", nargs="*", default=[], help="as that of praesepe predict")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.model is None:
@@ -83,8 +85,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images, catalog = make_field(folder, options.clusters)
-        settings: dict[str, Any] = {"n_samples": options.draws, "overwrite": True}
-        predict(estimator, images, Table.read(catalog)[:300], n_samples=options.draws)
+        prior = dict(one.split("=") for one in options.prior)
+        settings: dict[str, Any] = {"n_samples": options.draws, "prior": prior, "overwrite": True}
+        predict(estimator, images, Table.read(catalog)[:300], **{**settings, "overwrite": False})
         rates = []
         for _ in range(3):
             start, cpu_start = time.perf_counter(), time.process_time()
