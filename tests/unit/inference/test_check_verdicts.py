@@ -10,9 +10,12 @@ import pytest
 
 from praesepe.inference.check import judge as judging
 from praesepe.inference.check import star_rows
+from praesepe.inference.check.background import Plane
 from praesepe.inference.check.colors import Offsets
+from praesepe.inference.check.pixel_rows import noise_apart
 from praesepe.inference.check.rows import Row
 from praesepe.inference.check.verdicts import judged
+from praesepe.survey import load_survey
 
 BANDS = [SimpleNamespace(name=name) for name in ("F336W", "F475W", "F814W")]
 EXPECTED = (0.0098, 0.0102)
@@ -62,6 +65,22 @@ def test_noise_confirms_a_zero_point_that_few_stars_leave_open(
     found = rows_of(monkeypatch, offset, noise)
     assert found["F336W"].verdict == verdict
     assert found["F475W"].verdict != "wrong"
+
+
+@pytest.mark.parametrize(
+    ("level", "factor", "apart"),
+    [(0.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.0, 2.0, 2.0), (0.5, 1.5, 1.5)],
+)
+def test_noise_that_differs_between_parts(level: float, factor: float, apart: float) -> None:
+    """What the light of a galaxy adds is no difference of depth."""
+    band = load_survey("phat").band("F475W")
+    seconds, read = band.typical_exposure_s, band.read_noise_e**2 * band.n_exposures
+    planes = []
+    for light, times in ((0.0, 1.0), (level, factor)):
+        electrons = (band.sky_e_s[0] + band.dark_e_s + light) * seconds + read
+        planes += 4 * [Plane(0.0, light, noise=times * np.sqrt(electrons) / seconds)]
+    seen: Any = SimpleNamespace(planes=[*planes, Plane(1.0)])
+    assert noise_apart(band, seen) == pytest.approx(apart)
 
 
 def test_the_noise_of_a_wrong_zero_point_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

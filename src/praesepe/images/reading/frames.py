@@ -176,7 +176,7 @@ def _said(header: Any) -> str:
         return f"the projection of CTYPE ({axes}) is not of the FITS standard, it is IRAF's"
     odd = [key for key in header if _DISTORTIONS.match(key)]
     if odd:
-        return f"{odd[0]} and its like announce distortions that do not fit CTYPE ({axes})"
+        return f"{odd[0]} and its like announce distortions that cannot be read with CTYPE ({axes})"
     shown = [key for key in header if re.fullmatch(r"(CD|PC)\d_\d|(CDELT|CRVAL|CRPIX)\d", key)]
     numbers = ", ".join(f"{key} = {header[key]}" for key in shown)
     return f"CTYPE ({axes}), {numbers or 'no CD, no CRVAL'} make none"

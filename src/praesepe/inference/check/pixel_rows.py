@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from praesepe.inference.check.judge import FINE_NOISE, Judge, expected_noise
+from praesepe.inference.check.measured import BandMeasured
 from praesepe.inference.check.rows import Row, Verdict
+from praesepe.survey import Band
 
 MOST_LACKING = 0.1
 """Share of pixels without a value where another band has one, that is a fault."""
 
 UNITS_FACTOR = 2.5
 """Of the noise, from which the unit is doubted rather than the depth."""
+
+UNEVEN = 1.4
+"""Times the noise of one section that another has, from which it is told."""
 
 
 def gaps(judge: Judge) -> Iterator[Row]:
@@ -115,9 +122,27 @@ def noise(judge: Judge) -> Iterator[Row]:
             advice = (
                 f"{ratio:.2g} times the usual noise: a deeper image. Train a model for this depth."
             )
+        elif (apart := noise_apart(band, seen)) > UNEVEN:
+            verdict = "note"
+            advice = (
+                f"Parts of the image have {apart:.2g} times the noise of others, by their exposure "
+                "times perhaps: posteriors are too narrow or too wide there."
+            )
         else:
             verdict = "fine"
         yield Row(item, band.name, measured, expected, verdict, advice, seen.noise)
+
+
+def noise_apart(band: Band, seen: BandMeasured) -> float:
+    """How much the noise differs between sections, beyond what their light makes of it; 1: none."""
+    planes = [plane for plane in seen.planes if np.isfinite(plane.noise) and plane.noise > 0]
+    if not planes:
+        return 1.0
+    level, measured = np.array([(plane.level, plane.noise) for plane in planes]).T
+    rate = band.sky_e_s[0] + band.dark_e_s + level - level.min()
+    read = band.read_noise_e**2 * band.n_exposures / band.typical_exposure_s
+    low, high = np.quantile(measured / np.sqrt(rate + read), (0.05, 0.95))
+    return float(high / low)
 
 
 CROWDED = 0.04
