@@ -31,10 +31,6 @@ LOWEST_MASS_OF_KIND_1 = 0.7
 FALLING_MASS = 0.01
 """By which share an initial mass may be below that of the row above: rounding of late phases."""
 
-LIKE_NEIGHBORS, FAINTER, SHORTER = 0.2, 0.5, 0.75
-"""Steps of log age over which isochrones end alike; by how much the highest log L of a whole one
-may be below its neighbor's, and what share of its rows it has."""
-
 HIGHEST_LOG_AGE = 20.0
 """Ages above are years, below their logarithms."""
 LOG_AGES = (4.9, 10.4)
@@ -180,7 +176,7 @@ def read_isochrones(paths: Sequence[str | Path] | str | Path) -> tuple[Isochrone
     Warns
     -----
     PraesepeWarning
-        Where a PARSEC file lacks its last line, or a file's last isochrone its late phases.
+        Where a PARSEC file lacks its last line.
     """
     every = [paths] if isinstance(paths, str | Path) else list(paths)
     if not every:
@@ -333,40 +329,18 @@ def _reader_of(names: Iterable[str]) -> _Reader | None:
 def _read_parsec(text: _Text, checksum: str) -> IsochroneFile:
     """PARSEC and Padova, as the CMD web form writes them: versions 2.3 to 3.x of the form."""
     if "Zini" in text.names and not any("terminated" in line for line in text.comments[-3:]):
-        _warn_of_cut(text.path, "lacks the last line of the CMD form, '#isochrone terminated'")
+        warnings.warn(
+            f"{text.path.name} lacks the last line of the CMD form, '#isochrone terminated'; "
+            "it may be cut off",
+            PraesepeWarning,
+            stacklevel=4,
+        )
     metallicity, m_h = text.find("z"), text.find("m_h")
     if metallicity is None and (text.stated > 0).all():
         metallicity = text.stated
     if metallicity is None:
         metallicity = text.need("z") if m_h is None else PARSEC_SOLAR_Z * 10.0**m_h
-    stars = _stars(text, "PARSEC", checksum, metallicity, PARSEC_KINDS)
-    return stars if "Zini" in text.names else _checked(stars)
-
-
-def _warn_of_cut(path: Path, fault: str) -> None:
-    warnings.warn(f"{path.name} {fault}; it may be cut off", PraesepeWarning, stacklevel=5)
-
-
-def _checked(stars: IsochroneFile) -> IsochroneFile:
-    """Warn where the last isochrone lacks late phases or many rows of the one before.
-
-    By that alone a cut file of old CMD forms and of FSPS is known.
-    """
-    of = np.column_stack([stars.metallicity, np.round(stars.log_age, 4)])
-    begins = np.flatnonzero(np.r_[True, (of[1:] != of[:-1]).any(axis=1)])
-    step = of[-1] - of[begins[-1] - 1]  # zero where there is one only
-    if step[0] != 0 or not 0 < step[1] < LIKE_NEIGHBORS:
-        return stars
-    before, last = slice(*begins[-2:]), slice(begins[-1], None)
-    kinds, log_ls = ([values[before], values[last]] for values in (stars.kind, stars.log_l))
-    if (
-        kinds[1].max() < kinds[0].max()
-        or log_ls[1].max() < log_ls[0].max() - FAINTER
-        or len(kinds[1]) < SHORTER * len(kinds[0])
-    ):
-        fault = f"lacks late phases in its last isochrone (log age {of[-1, 1]:g})"
-        _warn_of_cut(stars.path, fault)
-    return stars
+    return _stars(text, "PARSEC", checksum, metallicity, PARSEC_KINDS)
 
 
 def _read_mist(text: _Text, checksum: str) -> IsochroneFile:
@@ -402,7 +376,7 @@ def _read_fsps(text: _Text, checksum: str) -> IsochroneFile:
             remedy="FSPS names its files like isoc_z0.0200.dat: rename it so",
         )
     column = np.full(len(text.table), metallicity)
-    return _checked(_stars(text, "FSPS", checksum, column, FSPS_KINDS))
+    return _stars(text, "FSPS", checksum, column, FSPS_KINDS)
 
 
 def _stars(

@@ -95,19 +95,21 @@ def test_csv_from_a_spreadsheet(tmp_path: Path, catalog: Table, wcs: WCS) -> Non
 @pytest.mark.parametrize(
     "names",
     [("ra", "dec"), ("RAJ2000", "DEJ2000"), ("_RAJ2000", "_DEJ2000"), ("RA_ICRS", "DE_ICRS"),
-     ("ALPHA_J2000", "DELTA_J2000"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec")],
+     ("ALPHA_J2000", "DELTA_J2000"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec"), ("RA_1", "DEC_1")],
 )  # fmt: skip
 def test_usual_names(catalog: Table, wcs: WCS, names: tuple[str, str]) -> None:
     catalog.rename_columns(["RA", "Dec"], names)
     check(*positions_in(catalog, wcs), catalog)
 
 
-@pytest.mark.parametrize("sep", [":", "hms", " "])
+@pytest.mark.parametrize("sep", [":", "hms", " ", "unicode"])
 def test_sexagesimal(catalog: Table, wcs: WCS, sep: str) -> None:
     sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg")
-    catalog["RA"] = sky.ra.to_string("hourangle", sep=sep, precision=5, pad=True)
-    dec_sep = "dms" if sep == "hms" else sep
-    catalog["Dec"] = sky.dec.to_string("deg", sep=dec_sep, precision=4, pad=True, alwayssign=True)
+    ra, dec = ({"sep": sep}, {"sep": "dms" if sep == "hms" else sep})
+    if sep == "unicode":
+        ra = dec = {"format": "unicode"}
+    catalog["RA"] = sky.ra.to_string("hourangle", precision=5, pad=True, **ra)
+    catalog["Dec"] = sky.dec.to_string("deg", precision=4, pad=True, alwayssign=True, **dec)
     check(*positions_in(catalog, wcs), catalog, atol=5e-3)
 
 

@@ -447,6 +447,7 @@ def test_what_does_not_fit_is_known_beforehand(tmp_path: Path) -> None:
         "sep=;\nid;ra;dec\n1;10.5;41.25\n",
         "Clusters of M 31, of 2020\n\nid,ra,dec\n1,10.5,41.25\n",
         "id,ra,dec\n,deg,deg\n1,10.5,41.25\n",
+        "id,ra,dec\n-,deg,deg\n1,10.5,41.25\n",
     ],
 )
 def test_lines_that_are_no_rows(write: Write, text: str) -> None:

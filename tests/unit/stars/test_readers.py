@@ -171,23 +171,6 @@ def test_parsec_3_cut_between_two_lines(write):
         read_isochrones(write("a.dat", "\n".join(cut)))
 
 
-@pytest.mark.parametrize("text", [parsec2, fsps])
-def test_a_last_isochrone_without_late_phases(write, text):
-    """Of forms without a last line, or the number of their rows."""
-    lines = text(ages=(7.0, 7.1)).splitlines()
-    read_isochrones(write("isoc_z0.0200.dat", "\n".join(lines)))
-    read_isochrones(write("isoc_z0.0200.dat", "\n".join(text(ages=(7.0,)).splitlines()[:-2])))
-    with pytest.warns(PraesepeWarning, match=r"late phases in its last isochrone \(log age 7\.1"):
-        read_isochrones(write("isoc_z0.0200.dat", "\n".join(lines[:-2])))
-
-
-@pytest.mark.parametrize("rows", [100, 200])
-def test_a_real_file_of_fsps_cut_off(shared_data, write, rows):
-    lines = (shared_data / "isochrones" / "fsps_parsec_isoc_z0.0200.dat").read_text().splitlines()
-    with pytest.warns(PraesepeWarning, match="may be cut off"):
-        read_isochrones(write("isoc_z0.0200.dat", "\n".join(lines[:-rows])))
-
-
 def test_parsec_without_gravity_or_photometry(write):
     """From mass, luminosity and temperature; the Sun's is known."""
     text = parsec2(lost=("logG", "F336W", "F814W", "mbol"))

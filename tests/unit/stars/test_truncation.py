@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.stars import build_table, load_passband
 from praesepe.stars.assembly import assemble
 from praesepe.stars.isochrones import surface_gravity
@@ -103,6 +103,15 @@ def test_a_cut_in_the_middle_of_joined_files_is_found():
         assemble([joined])
 
 
+def test_many_rows_less_are_told(shared_data, tmp_path):
+    """The giants' first rows and the asymptotic branch's alike in light: all other signs fail."""
+    name = "fsps_parsec_isoc_z0.0200.dat"
+    lines = (shared_data / "isochrones" / name).read_text().splitlines()
+    (tmp_path / name).write_text("\n".join(lines[:-100]) + "\n")
+    with pytest.warns(PraesepeWarning, match=r"has 237 rows of log age 10\.1.* may be cut off"):
+        assemble(read_isochrones(tmp_path / name))
+
+
 def test_very_massive_stars_may_die_fast():
     for ages in ((6.6, 6.65, 6.7), (8.0, 8.05, 8.1)):
         file = made_up(ages=ages, fall=0.35)
@@ -162,6 +171,7 @@ def test_fewer_ages_are_no_cut(shared_data, step):
                 check_whole(part, part.log_l > -9)
 
 
+@pytest.mark.filterwarnings("ignore:.*it may be cut off")
 def test_what_a_cut_that_is_not_found_costs(shared_data):
     """Late in the last giant phase only; less than 0.1 mag in the light of the population."""
     (file,) = read_isochrones(shared_data / "isochrones" / "fsps_parsec_isoc_z0.0200.dat")

@@ -1132,7 +1132,8 @@ def test_a_run_goes_on_after_its_files_have_moved(toy: Any, tmp_path: Path) -> N
 
     def survey_in(folder: str) -> Survey:
         survey, path = make_survey(), tmp_path / folder / "curve.txt"
-        band = survey.bands[0].model_copy(update={"filter": str(path)})
+        own = {"filter": str(path), "instrument": "ACS/WFC"}
+        band = survey.bands[0].model_copy(update=own)
         return survey.with_values(observation={"bands": (band,)})
 
     (tmp_path / "here").mkdir()

@@ -16,6 +16,7 @@ RA_NAMES = (
     "_ra_icrs", "s_ra", "alpha_j2000", "alphawin_j2000", "alphapeak_j2000", "alpha",
     "right_ascension", "phangs_ra", "coord_ra", "ra_hours", "rah", "ra_hms", "r.a.", "ra_d",
     "raj2000_deg", "ra_j2000_deg", "ra_deg_j2000", "_ra.icrs",
+    "ra_hour", "ra_1", "raj2000_1", "ra_icrs_1",
 )  # fmt: skip
 DEC_NAMES = (
     "dec", "dec_deg", "decdeg", "dej2000", "decj2000", "_dej2000", "de_icrs", "dec_icrs",
@@ -23,6 +24,7 @@ DEC_NAMES = (
     "deltawin_j2000", "deltapeak_j2000", "declination", "decl", "dedeg", "de", "phangs_dec",
     "coord_dec", "ded", "dec_dms", "decl.", "dec.", "dec_d", "de2000", "dej2000_deg",
     "decj2000_deg", "dec_j2000_deg", "dec_deg_j2000", "_de.icrs",
+    "dec_1", "dej2000_1", "de_icrs_1",
 )  # fmt: skip
 X_NAMES = (
     "x", "x_image", "xwin_image", "xcentroid", "xcenter", "x_center", "xcentre", "x_pix", "xpix",
@@ -52,7 +54,7 @@ ANGLE_UNITS = {
 """What people write as units of coordinates beside the names that astropy knows."""
 
 UNITS_OF_NAMES = {
-    **dict.fromkeys(("ra_hours", "rah"), "hourangle"),
+    **dict.fromkeys(("ra_hours", "ra_hour", "rah"), "hourangle"),
     **dict.fromkeys(("ra_deg", "radeg", "dec_deg", "decdeg", "dedeg", "ded"), "deg"),
     **dict.fromkeys(("ra_d", "dec_d", "ra_j2000_deg", "dec_j2000_deg"), "deg"),
     **dict.fromkeys(("ra_hms", "dec_dms"), "sexagesimal"),

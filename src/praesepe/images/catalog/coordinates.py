@@ -33,8 +33,8 @@ _FRAME = re.compile(
     r"|(equinox |(?<![a-z\d])[bj])(?P<year>(18|19|20)\d\d(\.\d+)?)",
 )
 _SEXAGESIMAL = re.compile(
-    r"""\s*([+\-−]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hd°\s])\s*
-        (?:(\d+(?:\.\d*)?)\s*(?:[:m'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|"|″|'')?)?)?)?)?\s*""",
+    r"""\s*([+\-−]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hʰd°\s])\s*
+        (?:(\d+(?:\.\d*)?)\s*(?:[:mᵐ'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|ˢ|"|″|'')?)?)?)?)?\s*""",
     re.VERBOSE,
 )
 _FRAME_IN_WORDS = re.compile(r"\b(B1950|FK4|galactic|ecliptic)( coord| pos|\b(?! [a-z]))", re.I)
@@ -440,7 +440,7 @@ def _parse_angle(text: str) -> tuple[float | None, str]:
     if minute >= 60 or second > 60 or (minutes and "." in whole):
         return None, ""
     value = float(whole) + minute / 60 + second / 3600
-    kind = {"h": "hours", "d": "degrees", "°": "degrees"}.get(mark or "", "either")
+    kind = {"h": "hours", "ʰ": "hours", "d": "degrees", "°": "degrees"}.get(mark or "", "either")
     if minutes is None and kind == "either":
         kind = "decimal"
     return (-value if sign in ("-", "−") else value), kind

@@ -388,8 +388,11 @@ def _units_below(rows: list[Row]) -> list[str] | None:
             found = rows[0][1] if units else None
             del rows[: units + 1]
             return found
-    if len(rows) > 1 and rows[0][1] and _are_units(rows[0][1]):
-        return rows.pop(0)[1]
+    if len(rows) > 1 and rows[0][1]:
+        found = ["" if re.fullmatch("[-–—]+", value) else value for value in rows[0][1]]
+        if _are_units(found):
+            rows.pop(0)
+            return found
     return None
 
 
