@@ -109,7 +109,7 @@ Known = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE[:ERROR]",
-        help="What is known: a_v=0.4:0.1, or a column, a_v=AV_CMD:0.1; distance_pc=785e3.",
+        help="What is known: a_v=0.4:0.1, or columns, a_v=AV:AV_ERR; distance_pc=785e3.",
     ),
 ]
 
@@ -273,21 +273,21 @@ def positive(value: float | None) -> float | None:
 
 
 def known_values(pairs: Iterable[str]) -> dict[str, Any]:
-    """Read arguments ``NAME=VALUE[:ERROR]`` of ``--known``; a value may be a column's name."""
+    """Read arguments ``NAME=VALUE[:ERROR]`` of ``--known``; both may be the name of a column."""
     known: dict[str, Any] = {}
     for pair in pairs:
         name, _, told = pair.partition("=")
         value, colon, error = told.partition(":")
         try:
-            if not (name and value) or name in known:
+            if not (name and value) or name in known or bool(colon) != bool(error):
                 raise ValueError
-            what: float | str = float(value) if is_number(value) else value
-            known[name] = (what, float(error)) if colon else what
+            what, its_error = (float(one) if is_number(one) else one for one in (value, error))
+            known[name] = (what, its_error) if colon else what
         except ValueError:
             raise InputError(
                 f"--known {pair}",
                 given=pair,
-                remedy="write NAME=VALUE, NAME=VALUE:ERROR or NAME=COLUMN, each name once",
+                remedy="write NAME=VALUE, NAME=VALUE:ERROR or NAME=COLUMN:ERROR, each name once",
             ) from None
     return known
 

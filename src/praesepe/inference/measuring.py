@@ -91,7 +91,9 @@ class Sampling:
         light = {} if self.light is None else self.light.described
         return {name: np.full(n, np.nan) for name in light} | empty_columns(n, self.infers)
 
-    def knowing(self, known: Mapping[str, tuple[NDArray[np.float64], float]]) -> Sampling:
+    def knowing(
+        self, known: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    ) -> Sampling:
         """The same where values of quantities are known, with errors; see `Reweighting`."""
         return replace(self, weighting=replace(self.weighting, known=dict(known)))
 

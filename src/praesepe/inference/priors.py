@@ -249,14 +249,15 @@ class Reweighting:
         What the training drew from; without what is not simple.
     priors : dict of str to Density
         What is wanted instead.
-    known : dict of str to (ndarray, float)
-        Values, of shape () or (row,), and error of quantities that are known; NaN: not of this row.
+    known : dict of str to (ndarray, ndarray)
+        Values and errors, each of shape () or (row,), of quantities that are known; NaN: not of
+        this row.
     """
 
     infers: tuple[str, ...]
     trained: dict[str, Density] = field(default_factory=dict)
     priors: dict[str, Density] = field(default_factory=dict)
-    known: dict[str, tuple[NDArray[np.float64], float]] = field(default_factory=dict)
+    known: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.priors or self.known)
@@ -277,8 +278,11 @@ class Reweighting:
             values = draws[..., self.infers.index(name)]
             total += prior.log(values) - self.trained[name].log(values)
         for name, (value, error) in self.known.items():
-            of_rows = (value[rows] if value.ndim else np.full(len(rows), value))[:, None]
-            square = ((draws[..., self.infers.index(name)] - of_rows) / error) ** 2
+            of_rows, errors = (
+                (one[rows] if one.ndim else np.full(len(rows), one))[:, None]
+                for one in (value, error)
+            )
+            square = ((draws[..., self.infers.index(name)] - of_rows) / errors) ** 2
             total -= 0.5 * np.nan_to_num(square, nan=0.0)
         return total
 

@@ -38,6 +38,9 @@ MOST_LISTED = 40
 FEWEST_BANDS = 2
 """Of a model that can do without some of its bands."""
 
+ERROR = "_error"
+"""At the end of the name of a condition that is the error of another."""
+
 LOGARITHMS = {"distance_pc": "log_distance"}
 """Conditions that can be told by the number itself, by its name."""
 
@@ -266,8 +269,8 @@ def _warn_beyond(told: Told, model: Estimator) -> None:
 
 def by_weights(
     model: Estimator, known: Known, catalog: Table
-) -> dict[str, tuple[NDArray[np.float64], float]]:
-    """Values and errors of what is known, inferred, and not told to the model.
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Values and errors of what is known, inferred, and not told to the model; () or (row,).
 
     Raises
     ------
@@ -280,9 +283,8 @@ def by_weights(
         if _is_told(model, name, error) or name not in model.infers:
             continue  # `tell_model` takes it, or refuses it
         trained = trained_or_refuse(model, name, what)
-        numbers = _numbers(name, value, catalog)
-        error = check_number(f"error of {name}", error, 0, whole=False)
-        if error == 0:
+        numbers, errors = _numbers(name, value, catalog), _errors(name, error, catalog)
+        if (errors == 0).any():
             raise InputError(
                 f"{name!r} is given without an error, but model {model.name!r} is not told it: "
                 "draws are weighted by how far they are from the value, in units of its error",
@@ -291,7 +293,7 @@ def by_weights(
                 code=f"known={{{name!r}: ({value!r}, 0.1)}}",
             )
         check_inside(f"known {name}", numbers, trained, model)
-        found[name] = (numbers, error)
+        found[name] = (np.where(np.isnan(errors), np.nan, numbers), errors)
     return found
 
 
@@ -301,7 +303,9 @@ def _value_and_error(what: Any) -> tuple[Any, Any]:
 
 def _is_told(model: Estimator, name: str, error: Any) -> bool:
     names = {condition.name for condition in model.card.conditions} - {PRESENT}
-    return name in names and (not error or f"{name}_error" in names)
+    alone = not name.endswith(ERROR) or name.removesuffix(ERROR) not in names
+    has_error = isinstance(error, str) or np.any(error)
+    return alone and name in names and (not has_error or f"{name}{ERROR}" in names)
 
 
 def _given(
@@ -316,7 +320,7 @@ def _given(
         if not _is_told(model, name, error):
             if name in model.infers:
                 continue  # by `by_weights`
-            takes = (*names, *model.infers)
+            takes = (*(one for one in names if _is_told(model, one, 0)), *model.infers)
             raise InputError(
                 f"model {model.name!r} is not told {given!r}{' with an error' if error else ''}",
                 given={given: what},
@@ -328,6 +332,9 @@ def _given(
             raise InputError(
                 f"{listed(twice)} say the same", given=twice, remedy="give one of them"
             )
+        if KINDS[name].per_band:
+            found[name] = _by_band(given, value, model)
+            continue
         found[name] = _numbers(given, value, catalog)
         if given in LOGARITHMS:
             if (found[name] <= 0).any():
@@ -335,14 +342,37 @@ def _given(
             found[name] = np.log10(found[name])
         if name in model.infers and (trained := trained_density(model, name)) is not None:
             check_inside(f"known {name}", found[name], trained, model)
-        if f"{name}_error" in names:
-            error = check_number(f"error of {name}", error, 0, whole=False)
-            found[f"{name}_error"] = np.where(np.isnan(found[name]), np.nan, error)
+        if f"{name}{ERROR}" in names:
+            errors = _errors(name, error, catalog)
+            unknown_error = np.isnan(errors)
+            found[name] = np.where(unknown_error, np.nan, found[name])
+            found[f"{name}{ERROR}"] = np.where(np.isnan(found[name]), np.nan, errors)
     return found
 
 
-def _numbers(name: str, value: float | str, catalog: Table) -> NDArray[np.float64]:
-    """A number, or those of a column; NaN where it is masked."""
+def _errors(name: str, error: Any, catalog: Table) -> NDArray[np.float64]:
+    """Standard errors, of shape () or (row,); NaN where a column has none."""
+    errors = _numbers(f"error of {name}", error, catalog)
+    if (errors < 0).any():
+        raise must_be(f"error of {name}", float(np.nanmin(errors)), "at least 0")
+    return errors
+
+
+def _by_band(name: str, value: Any, model: Estimator) -> NDArray[np.float64]:
+    """One value for all bands of the model, or one for each."""
+    bands = model.survey.band_names
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "iuf" or numbers.shape not in ((), (len(bands),)):
+        raise must_be(f"known {name}", value, f"a number, or one for each of {listed(bands)}")
+    if not np.isfinite(numbers).all():
+        raise must_be(f"known {name}", value, "finite")
+    return np.broadcast_to(numbers.astype(float), len(bands))
+
+
+def _numbers(name: str, value: Any, catalog: Table) -> NDArray[np.float64]:
+    """A number, or those of a column or of all rows; NaN where it is masked."""
+    if np.ndim(value) == 1 and len(value) == len(catalog):
+        return np.asarray(np.ma.filled(np.ma.asarray(value, dtype=float), np.nan))
     if isinstance(value, str):
         if value not in catalog.colnames:
             raise unknown("column of the catalog", value, catalog.colnames)
@@ -384,7 +414,7 @@ def _ways(
 def told_by_weights(weighting: Reweighting) -> dict[str, Any]:
     """What is known and told by weights, for the metadata of a table."""
     return {
-        name: {"value": _plain(value), "error": error, "from": "given, by weights"}
+        name: {"value": _plain(value), "error": _plain(error), "from": "given, by weights"}
         for name, (value, error) in weighting.known.items()
     }
 

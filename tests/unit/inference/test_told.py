@@ -185,12 +185,34 @@ def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic) -> None:
         predict(model, one, catalog)
     with pytest.raises(InputError, match="is not told 'log_distance'") as raised:
         predict(model, mosaic.images, catalog, known={"log_distance": 6.0})
-    assert raised.value.allowed == (*CONDITIONS[1:], "log_age", "log_mass", "log_rh")
+    assert raised.value.allowed == (*CONDITIONS[1:-1], "log_age", "log_mass", "log_rh")
     assert raised.value.remedy.endswith("log_rh, those it infers with an error")
     with pytest.raises(InputError, match="unknown column of the catalog 'AVV'"):
         predict(model, mosaic.images, catalog, known={"a_v": "AVV"})
     with pytest.raises(InputError, match="error of a_v = -1"):
         predict(model, mosaic.images, catalog, known={"a_v": (0.2, -1)})
+    with pytest.raises(InputError, match="is not told 'a_v_error'"):
+        predict(model, mosaic.images, catalog, known={"a_v_error": 0.1})
+    for depth in ("log_age", [28.0, 28.0], [28.0, np.nan, 28.0]):  # of rows, or of other bands
+        with pytest.raises(InputError, match="known depth"):
+            predict(model, mosaic.images, catalog, known={"depth": depth})
+
+
+def test_errors_of_rows(model: Estimator, mosaic: SimulatedMosaic) -> None:
+    """Values and errors may be columns, or arrays; a row without an error is told nothing."""
+    catalog: Table = mosaic.truth.copy()
+    n = len(catalog)
+    catalog["AV"], catalog["AV_ERR"] = np.linspace(0.1, 0.9, n), np.linspace(0.01, 0.2, n)
+    catalog["AV_ERR"][1] = np.nan
+    told = predict(model, mosaic.images, catalog, n_samples=5, known={"a_v": ("AV", "AV_ERR")})
+    expected = np.array(catalog["AV"]), np.array(catalog["AV_ERR"])
+    expected[0][1] = np.nan
+    np.testing.assert_array_equal(told.told.values["a_v"], expected[0])
+    np.testing.assert_array_equal(told.told.values["a_v_error"], expected[1])
+    same = predict(model, mosaic.images, catalog, n_samples=5, known={"a_v": expected})
+    np.testing.assert_array_equal(same.told.values["a_v_error"], expected[1])
+    by_band = predict(model, mosaic.images, catalog, n_samples=5, known={"depth": [30.2, 31, 31.5]})
+    np.testing.assert_array_equal(by_band.told.values["depth"], [30.2, 31, 31.5])
 
 
 @pytest.fixture(scope="module")
