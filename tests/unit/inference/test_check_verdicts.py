@@ -67,6 +67,14 @@ def test_noise_confirms_a_zero_point_that_few_stars_leave_open(
     assert found["F475W"].verdict != "wrong"
 
 
+def test_what_was_not_measured_is_not_wrong() -> None:
+    """An image of 40 px: "values are nan times what they should be"."""
+    judge: Any = SimpleNamespace(measured=SimpleNamespace(area_px=1))
+    given = Row("unit", "F475W", "nan e-/s", "", "wrong", "check BUNIT", float("nan"))
+    (row,) = judged(judge, [lambda _: iter([given])])
+    assert (row.verdict, row.advice) == ("unknown", "")
+
+
 @pytest.mark.parametrize(
     ("level", "factor", "apart"),
     [(0.0, 1.0, 1.0), (0.5, 1.0, 1.0), (0.0, 2.0, 2.0), (0.5, 1.5, 1.5)],

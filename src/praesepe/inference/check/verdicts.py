@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
@@ -47,12 +48,19 @@ CONSEQUENCES = {
 _OF_ALL_BANDS = {"band", "pixel scale"}
 
 
+def _if_seen(row: Row) -> Row:
+    """The row; nothing is wrong with what could not be measured."""
+    if row.verdict != "wrong" or row.value is None or not math.isnan(row.value):
+        return row
+    return replace(row, verdict="unknown", measured="too little is seen", advice="")
+
+
 def judged(judge: Judge, looked_at: Iterable[Rows] = ROWS) -> list[Row]:
     """All rows, by item and band; what follows from another fault is a note."""
     if judge.measured.area_px == 0:
         advice = "The images are empty, or do not overlap: look at them."
         return [Row("gaps", "", "nothing seen in all bands", "an image", "wrong", advice)]
-    rows = [row for some in looked_at for row in some(judge)]
+    rows = [_if_seen(row) for some in looked_at for row in some(judge)]
     for cause, items in CONSEQUENCES.items():
         bands = {row.band for row in rows if row.item == cause and row.verdict == "wrong"}
         if not bands:
