@@ -69,10 +69,13 @@ class ModelContext:
     model : Estimator
     distance_pc : float or ndarray, optional
         Where the model is told it; of shape (n, 1), beside draws (n, n_samples).
+    n_samples : int, optional
+        Draws a row, to each of which belongs another R_V of the survey's range.
     """
 
     model: Estimator
     distance_pc: float | NDArray[np.float64] | None = None
+    n_samples: int | None = None
 
     @property
     def pc_per_arcsec(self) -> float | NDArray[np.float64]:
@@ -83,9 +86,14 @@ class ModelContext:
         return math.nan if survey.varies_in_distance else survey.pc_per_arcsec
 
     @property
-    def r_v(self) -> float:
-        """A_V / E(B-V): of the survey, or the middle of its range."""
-        return self.model.survey.clusters.stars.middle_r_v
+    def r_v(self) -> float | NDArray[np.float64]:
+        """A_V / E(B-V) of the survey: of a range, one for each draw, or the middle."""
+        stars = self.model.survey.clusters.stars
+        if self.n_samples is None or not isinstance(stars.r_v, tuple):
+            return stars.middle_r_v
+        low, high = stars.r_v
+        turns = np.arange(self.n_samples, dtype=np.float64) * (math.sqrt(5) - 1) / 2
+        return np.asarray(low + (high - low) * (turns % 1))  # evenly, in no order
 
     def present_mass_fraction(self, log_age: ArrayLike) -> NDArray[np.float64]:
         """Present-day mass per unit of initial mass; NaN where the model does not tell."""

@@ -140,7 +140,7 @@ def infer_block(
         shares = {} if sampling.odds is None else sampling.odds.shares(posterior)
         redraw(equal.samples, infers, shares)
         draws[used], std[used] = equal.samples, equal.std
-        context = ModelContext(model, told.distance_pc(first + used))
+        context = ModelContext(model, told.distance_pc(first + used), sampling.n_samples)
         summary = summarise(equal.samples, infers, context, equal.probabilities)
         if sampling.light is not None:
             summary |= sampling.light.columns(

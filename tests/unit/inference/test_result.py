@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -163,3 +164,16 @@ def test_a_new_quantity_gets_its_columns() -> None:
     finally:
         for quantity in reversed(made):
             quantities.unregister(quantity.name)
+
+
+def test_an_unknown_r_v_widens_the_color_excess() -> None:
+    stars = load_survey("phat6").clusters.stars
+    assert stars.r_v == (2.6, 4.0)
+    model: Any = SimpleNamespace(survey=SimpleNamespace(clusters=SimpleNamespace(stars=stars)))
+    draws = np.full((2, 500, 1), 1.0)
+    values = summarise(draws, ("a_v",), ModelContext(model, n_samples=500))
+    expected = 1 / np.array([4.0 - 0.16 * 1.4, 3.3, 2.6 + 0.16 * 1.4])
+    found = [values[f"e_bv_p{p}"] for p in (16, 50, 84)]
+    np.testing.assert_allclose(found, np.stack([expected] * 2, 1), rtol=0.01)
+    middle = summarise(draws, ("a_v",), ModelContext(model))
+    np.testing.assert_allclose(middle["e_bv_p16"], 1 / 3.3)
