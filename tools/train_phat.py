@@ -57,7 +57,7 @@ def main() -> None:
         name="phat6",
         report=lambda line: print(line, flush=True),
     )
-    training.model.save(options.out / "release", overwrite=True, float16=True)
+    training.estimator.save(options.out / "release", overwrite=True, float16=True)
 
 
 if __name__ == "__main__":
