@@ -64,11 +64,11 @@ def test_a_survey_is_checked_by_its_name() -> None:
 def test_what_is_known_is_a_number_or_a_column() -> None:
     from praesepe.cli.common import known_values
 
-    assert known_values(["a_v=0.4:0.1", "foreground_a_v=0.17", "log_distance=LOGD:0.02"]) == {
-        "a_v": (0.4, 0.1),
+    assert known_values(["a_v=AV:AV_ERR", "foreground_a_v=0.17", "log_distance=LOGD:0.02"]) == {
+        "a_v": ("AV", "AV_ERR"),
         "foreground_a_v": 0.17,
         "log_distance": ("LOGD", 0.02),
     }
-    for wrong in (["a_v"], ["a_v="], ["=3"], ["a_v=0.4:x"], ["a_v=1", "a_v=2"]):
+    for wrong in (["a_v"], ["a_v="], ["=3"], ["a_v=0.4:"], ["a_v=1", "a_v=2"]):
         with pytest.raises(InputError, match=r"--known .*write NAME=VALUE"):
             known_values(wrong)

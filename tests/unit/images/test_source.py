@@ -189,16 +189,16 @@ def header_of_a_mosaic() -> fits.Header:
 @pytest.mark.parametrize(
     ("keywords", "said"),
     [
-        ({"CDELT1": 0.0}, "singular"),
-        ({"CUNIT1": "parsec"}, "CUNIT1"),
+        ({"CDELT1": 0.0}, "CDELT1 = 0.0"),
+        ({"CUNIT1": "parsec"}, "CUNIT1 = parsec"),
         ({"CTYPE1": "RA---TAB", "CTYPE2": "DEC--TAB"}, "cannot be understood"),
-        ({"CTYPE2": "DEC--SIN"}, "Inconsistent projection"),
+        ({"CTYPE2": "DEC--SIN"}, "'RA---TAN' and 'DEC--SIN'"),
         ({"CTYPE1": 5}, "cannot be understood"),
-        ({"CRVAL2": 100.0}, "Ill-conditioned"),
+        ({"CRVAL2": 100.0}, "CRVAL2 = 100.0"),
         ({"RADESYS": "GAPPT"}, "RADESYS = 'GAPPT'.*to ICRS, FK5 or FK4"),
-        ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2}, "B_ORDER"),
+        ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2}, "A_ORDER = 2"),
         ({"CTYPE1": "RA---TAN-SIP", "A_ORDER": "two", "B_ORDER": 2}, "cannot be understood"),
-        ({"CPDIS1": "LOOKUP", "CPDIS2": "LOOKUP"}, "DP1|HDUList"),
+        ({"CPDIS1": "LOOKUP", "CPDIS2": "LOOKUP"}, "CPDIS1"),
     ],
 )
 def test_a_strange_wcs_is_told(

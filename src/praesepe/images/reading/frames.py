@@ -177,8 +177,8 @@ def _said(header: Any) -> str:
     odd = [key for key in header if _DISTORTIONS.match(key)]
     if odd:
         return f"{odd[0]} and its like announce distortions that cannot be read with CTYPE ({axes})"
-    shown = [key for key in header if re.fullmatch(r"(CD|PC)\d_\d|(CDELT|CRVAL|CRPIX)\d", key)]
-    numbers = ", ".join(f"{key} = {header[key]}" for key in shown)
+    keys = r"(CD|PC)\d_\d|(CDELT|CRVAL|CRPIX|CUNIT)\d|[AB]_ORDER"
+    numbers = ", ".join(f"{key} = {header[key]}" for key in header if re.fullmatch(keys, key))
     return f"CTYPE ({axes}), {numbers or 'no CD, no CRVAL'} make none"
 
 
