@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesepe.network.critic import ANSWER_DRAWS
+from praesepe.network.critic import ANSWER_DRAWS, Critic
+from praesepe.network.domain import FeatureDomain
 from praesepe.network.heads.flow_inverse import stamps_at_once
+from praesepe.network.net import ClusterNet
 from praesepe.network.noise import base_noise
 from praesepe.network.posterior import Posterior
-
-if TYPE_CHECKING:
-    from praesepe.network.estimator import Estimator
 
 BATCH = {"cpu": 64, "cuda": 256}
 """Stamps that pass through the network at once: always so many, so that no bit of a row's answer
 depends on the rows beside it."""
+
+
+class _Model(Protocol):
+    """What an estimator sees with."""
+
+    net: ClusterNet
+    domain: FeatureDomain | None
+    critic: Critic | None
+
+    @property
+    def infers(self) -> tuple[str, ...]: ...
+
+    @property
+    def device(self) -> torch.device: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +56,7 @@ class Encoded:
     seed : int
     """
 
-    model: Estimator
+    model: _Model
     features: Tensor
     told: Tensor | None
     shown: Tensor | None
@@ -54,7 +67,7 @@ class Encoded:
     @classmethod
     def of(
         cls,
-        model: Estimator,
+        model: _Model,
         stamps: Tensor,
         told: Tensor | None,
         *,
@@ -142,7 +155,7 @@ class Encoded:
             model.infers,
             {name: torch.cat(parts).numpy() for name, parts in probabilities.items()},
             doubts={} if critic is None else critic.by_kind(doubts),
-            encoded=self,
+            draw_again=lambda rows, n: self[rows].posterior(n),
         )
 
     def _log_prob(self, values: Tensor) -> Tensor:

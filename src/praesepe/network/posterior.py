@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +12,6 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.errors import check_number, listed, must_be, unknown
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
-
-if TYPE_CHECKING:
-    from praesepe.network.encoded import Encoded
 
 
 class Posterior:
@@ -51,7 +47,7 @@ class Posterior:
         probabilities: Mapping[str, NDArray[np.float32]] | None = None,
         weights: ArrayLike | None = None,
         doubts: Mapping[str, NDArray[np.float32]] | None = None,
-        encoded: Encoded | None = None,
+        draw_again: Callable[[NDArray[np.intp], int], Posterior] | None = None,
     ) -> None:
         self.samples = samples
         self.names = tuple(names)
@@ -59,7 +55,7 @@ class Posterior:
         self.out_of_domain = np.fmax.reduce([out_of_domain, *self.doubts.values()])
         self.probabilities = dict(probabilities or {})
         self._log_prob = log_prob
-        self._encoded = encoded
+        self._draw_again = draw_again
         self.weights = None if weights is None else _normalised(weights, samples.shape[:2])
 
     def __len__(self) -> int:
@@ -74,8 +70,8 @@ class Posterior:
 
         Of a larger number the first are the same.
         """
-        assert self._encoded is not None, "only what a model inferred can be drawn again"
-        return self._encoded[rows].posterior(n_samples)
+        assert self._draw_again is not None, "only what a model inferred can be drawn again"
+        return self._draw_again(rows, n_samples)
 
     def weighted(self, weights: ArrayLike) -> Posterior:
         """The same draws, of which each counts as much as its weight (n, n_samples) says.
