@@ -155,8 +155,11 @@ class Encoded:
             model.infers,
             {name: torch.cat(parts).numpy() for name, parts in probabilities.items()},
             doubts={} if critic is None else critic.by_kind(doubts),
-            draw_again=lambda rows, n: self[rows].posterior(n),
+            draw_again=self._draw_again,
         )
+
+    def _draw_again(self, rows: NDArray[np.intp], n_samples: int) -> Posterior:
+        return self[rows].posterior(n_samples)
 
     def _log_prob(self, values: Tensor) -> Tensor:
         """Log-density of values (n, quantity), on the CPU."""
