@@ -6,7 +6,6 @@ import contextlib
 import os
 import resource
 import signal
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -363,26 +362,3 @@ def test_metadata_that_fits_has_no_cards_for_come_back(tmp_path: Path) -> None:
 def test_keywords_of_the_form_do_not_warn(tmp_path: Path) -> None:
     table = Table({"a": [1]}, meta={"NAXIS": 2, "mine": 3})
     assert read(write_table(table, tmp_path / "t.fits")).meta == {"MINE": 3}
-
-
-def test_ecsv_is_what_astropy_writes(tmp_path: Path) -> None:
-    # It is written by our own hand, since astropy takes 0.1 ms for every masked number.
-    numbers = np.array([0.1, 1e-5, 1e16, 123456.7, np.nan, -np.inf, -0.0, 9.0, 1e22, 5e-324])
-    texts = np.array(["", "a b", 'say "hi"', "#c", "line\nbreak", "\t", "é ", "--", "a,b", "\r"])
-    mask = numbers > 8
-    info = {"unit": "mag", "description": "what: it is", "mask": mask}
-    table = Table(
-        {"#": numbers, "single": numbers.astype("f4"), "n": np.arange(10), "yes": mask, "t": texts}
-        | {"masked": MaskedColumn(numbers, **info), "mt": MaskedColumn(texts, mask=mask)},
-        meta={"a": {"b": 1}},
-    )
-    wide = Table({"pairs": np.ones((10, 2)), "when": Time(np.arange(10) + 5e4, format="mjd")})
-    apart = table[["masked"]]
-    apart["masked"].info.serialize_method["ecsv"] = "data_mask"
-    for some in (table, table[:0], table[["t"]], table[["masked"]], apart, wide):
-        with pytest.warns(PraesepeWarning) if "t" in some.colnames and len(some) else nullcontext():
-            write_table(some, tmp_path / "ours.ecsv", overwrite=True)
-        with (tmp_path / "its.ecsv").open("w", encoding="utf-8", newline="\n") as file:
-            some.write(file, format="ascii.ecsv")
-        its, ours = ((tmp_path / f"{name}.ecsv").read_bytes() for name in ("its", "ours"))
-        assert ours == its

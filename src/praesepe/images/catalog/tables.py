@@ -59,9 +59,6 @@ READ_SUFFIXES = (*TABLE_FORMATS, *TEXT_SUFFIXES[1:], ".reg")
 _START = 1 << 16
 _IPAC = re.compile(rb"(?m)^\|.*\|\s*\n\|\s*(int|integer|long|double|float|real|char|date)\s*\|")
 
-_QUOTED = re.compile(r'[ "\r\n]')
-"""What texts hold that stand in quotation marks in ECSV, as empty ones do."""
-
 ROWS_FOR_TRIAL = 50
 """How many rows are written for trial, where every row is like the others."""
 
@@ -318,7 +315,8 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
             elif format_ == "ascii.csv":
                 _write_csv(table, part)
             else:
-                _write_ecsv(table, part)
+                with part.open("w", encoding="utf-8") as file:
+                    table.write(file, format=format_)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         fault = f"cannot hold the table: {reason(error)}"
         raise unusable(path, fault, "try .ecsv") from error
@@ -397,40 +395,6 @@ def _write_csv(table: Table, path: Path) -> None:
         )
         for row in rows:
             (quoted if row and row[0].startswith("#") else plain).writerow(row)
-
-
-def _write_ecsv(table: Table, path: Path) -> None:
-    """ECSV, to the last byte as astropy has it, whose masked columns take 0.1 ms a value."""
-    columns = table.columns.values()
-    plain = all(map(_is_plain, columns))
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        (table[:0] if plain else table).write(file, format="ascii.ecsv")
-        if plain:
-            rows = zip(*map(_ecsv_texts, columns), strict=True)
-            file.writelines(" ".join(row) + "\n" for row in rows)
-
-
-def _is_plain(column: Any) -> bool:
-    """Whether a column is one of numbers, logicals or texts, one a row, and one in ECSV."""
-    from astropy.table import Column
-
-    if not isinstance(column, Column) or column.ndim != 1 or column.dtype.kind not in "biufU":
-        return False
-    return getattr(column.info, "serialize_method", {}).get("ecsv") != "data_mask"
-
-
-def _ecsv_texts(column: Any) -> list[str]:
-    """The values of a column as ECSV has them; masked ones are empty."""
-    values = np.ma.getdata(column).view(np.ndarray)
-    texts = list(map(str, values if values.dtype.kind == "f" else values.tolist()))
-    for place in np.flatnonzero(np.ma.getmaskarray(column)):
-        texts[place] = ""
-    if values.dtype.kind == "U":
-        return [
-            '"' + text.replace('"', '""') + '"' if not text or _QUOTED.search(text) else text
-            for text in (text.strip(" \t") for text in texts)
-        ]
-    return [text or '""' for text in texts]
 
 
 def _check_csv(table: Table) -> None:
