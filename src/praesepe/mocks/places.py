@@ -29,7 +29,7 @@ SATURATED_MARGIN_ARCSEC = 1.0
 MISSING_ALLOWED = 0.001
 """Largest share of missing pixels in a band of a field; they are filled with its median."""
 
-_TILE_PX = 256
+_TILE_PX = 256, 1024
 _MARGIN_PX = 8
 
 Cells = NDArray[np.bool_]
@@ -103,8 +103,8 @@ def scan(mosaic: Mosaic, progress: Progress | None) -> tuple[NDArray[np.int32], 
     saturated = np.zeros((rows, columns), bool)
     height = rows * CELL_PX
     count = Counter(height, progress)
-    for y0 in range(0, height, _TILE_PX):
-        n = min(_TILE_PX, height - y0)
+    for y0 in range(0, height, _TILE_PX[0]):
+        n = min(_TILE_PX[0], height - y0)
         part = slice(y0 // CELL_PX, (y0 + n) // CELL_PX)
         missing[part], saturated[part] = _scan_rows(mosaic, y0, n)
         count.add(n)
@@ -118,8 +118,8 @@ def _scan_rows(mosaic: Mosaic, y0: int, n: int) -> tuple[NDArray[np.int32], Cell
     rows = n // CELL_PX
     missing = np.zeros((rows, mosaic.shape[1] // CELL_PX), np.int32)
     saturated = np.zeros(missing.shape, bool)
-    for x0 in range(0, missing.shape[1] * CELL_PX, _TILE_PX):
-        width = min(_TILE_PX, missing.shape[1] * CELL_PX - x0)
+    for x0 in range(0, missing.shape[1] * CELL_PX, _TILE_PX[1]):
+        width = min(_TILE_PX[1], missing.shape[1] * CELL_PX - x0)
         part = slice(x0 // CELL_PX, (x0 + width) // CELL_PX)
         missing[:, part], saturated[:, part] = _scan_tile(mosaic, y0, x0, n, width)
     for band in mosaic.bands.values():
@@ -139,10 +139,11 @@ def _scan_tile(
     for name, band in mosaic.bands.items():
         window = band.pixels.read(y0 - _MARGIN_PX, x0 - _MARGIN_PX, *shape)
         gaps.append(band.pixels.find_gaps(window).missing[inner])
-        values = window[inner]
-        zero_everywhere &= values == 0
-        with np.errstate(invalid="ignore"):
-            bright |= values * band.factor >= limits[name]
+        values, least = window[inner], np.float32(limits[name] / band.factor)
+        if zero_everywhere.any():
+            zero_everywhere &= values == 0
+        if np.fmax.reduce(window, axis=None) >= least:
+            bright |= values >= least
     if zero_everywhere.any() and mosaic.zero_everywhere_is_missing:
         gaps = [gap | zero_everywhere for gap in gaps]
     counts = [_count(gap) for gap in gaps]

@@ -48,6 +48,14 @@ def test_a_gap_goes_on_beyond_the_border(noise: np.ndarray) -> None:
     assert np.array_equal(find_gaps(noise).missing, (Y < 3) & (X > 60))
 
 
+@pytest.mark.parametrize("side", [4, 8, 12, 15])
+def test_small_windows_have_gaps_too(noise: np.ndarray, side: int) -> None:
+    small = noise[:side, :side].copy()
+    assert not find_gaps(small).missing.any()
+    small[0, 0] = np.nan
+    assert np.argwhere(find_gaps(small).missing).tolist() == [[0, 0]]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -999, -9999, 1e20, 1e30, -3.4e38, -32768])
 def test_fill_values_need_no_neighbours(noise: np.ndarray, value: float) -> None:
     noise[40, 40] = value

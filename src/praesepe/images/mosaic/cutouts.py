@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +13,7 @@ from praesepe.flags import NO_VALUE, Flag
 from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.images.reading.gaps import FloatImage, Mask
 
-_CHUNK = 64
+_CHUNK = 256
 _LARGE_BYTES = 1 << 30
 _STAMPS_HELD = 512
 
@@ -124,22 +123,17 @@ def extract_stamps(
     within = (first_column >= 0) & (first_column + size <= width)
     within &= (first_row >= 0) & (first_row + size <= height)
     stamps.flags[on_image & ~within] |= np.uint16(Flag.EDGE)
+    stamps.missing[on_image] = 0
     rows = np.flatnonzero(on_image)
     for start in range(0, len(rows), _CHUNK):
         chosen = rows[start : start + _CHUNK]
-        images = _cut(mosaic, first_row[chosen].astype(int), first_column[chosen].astype(int), size)
-        flags, holes = _fill(images, mosaic, fewest_bands or len(mosaic.bands))
-        flags |= _marked_saturated(mosaic, first_row[chosen], first_column[chosen], size)
-        stamps.images[chosen] = images
-        stamps.flags[chosen] |= flags
-        some = holes.any(axis=(1, 2, 3))
-        stamps.holes[chosen[some]] = holes[some]
-        stamps.missing[chosen] = 0.0
-        stamps.missing[chosen[some]] = holes[some].mean(axis=(-1, -2))
+        corners = np.column_stack([first_row[chosen], first_column[chosen]]).astype(int)
+        _cut(mosaic, corners, stamps, chosen)
         if (start + _CHUNK) % _STAMPS_HELD == 0 or start + _CHUNK >= len(rows):
             for band in mosaic.bands.values():  # else large files fill the memory page by page
                 if band.pixels.raw.nbytes > _LARGE_BYTES:
                     band.pixels.release()
+    _fill(stamps, rows, fewest_bands or len(mosaic.bands))
     return stamps
 
 
@@ -183,57 +177,49 @@ def _checked(
     return x, y, int(size)
 
 
-def _cut(
-    mosaic: Mosaic, first_row: NDArray[np.int_], first_column: NDArray[np.int_], size: int
-) -> FloatImage:
-    """Read windows from all bands, in the images' own units: (n, B, size, size)."""
-    images = np.empty((len(first_row), len(mosaic.bands), size, size), np.float32)
-    corners = list(zip(first_row.tolist(), first_column.tolist(), strict=True))
+def _cut(mosaic: Mosaic, corners: NDArray[np.int_], stamps: Stamps, rows: NDArray[np.intp]) -> None:
+    """Read some rows of the stamps at their first pixels (y, x), and mark what is missing.
+
+    Band by band, so that what is looked at stays in the processor's cache.
+    """
+    size = stamps.images.shape[-1]
+    windows = np.empty((len(rows), size, size), np.float32)
+    zero = np.ones(windows.shape, bool)  # in all bands
+    saturated = np.zeros(len(rows), bool)
     for i_band, band in enumerate(mosaic.bands.values()):
-        for out, (y0, x0) in zip(images[:, i_band], corners, strict=True):
-            band.pixels.read_into(out, y0, x0)
-    return images
+        pixels = band.pixels
+        pixels.read_windows(windows, corners)
+        gaps = pixels.find_gaps(windows)
+        saturated |= gaps.saturated.any(axis=(1, 2))
+        if any(mark.saturated for mark in pixels.marks):
+            marked = (pixels.marked_saturated(y, x, size, size) for y, x in corners.tolist())
+            saturated |= [mask.any() for mask in marked]
+        some = gaps.missing.any(axis=(1, 2))
+        stamps.holes[rows[some], i_band] = gaps.missing[some]
+        stamps.missing[rows[some], i_band] = gaps.missing[some].mean(axis=(1, 2))
+        if zero.any():
+            zero &= windows == 0
+        with np.errstate(invalid="ignore"):  # some missing pixels are NaN that signal
+            stamps.images[rows, i_band] = windows * np.float32(band.factor)
+    stamps.flags[rows[saturated]] |= np.uint16(Flag.SATURATED)
+    some = np.asarray(zero.any(axis=(1, 2)))
+    if some.any() and mosaic.zero_everywhere_is_missing:
+        some[some] = (zero[some] & ~stamps.holes[rows[some]].all(axis=1)).any(axis=(1, 2))
+        stamps.holes[rows[some]] |= zero[some, None]
+        stamps.missing[rows[some]] = stamps.holes[rows[some]].mean(axis=(-1, -2))
 
 
-def _marked_saturated(
-    mosaic: Mosaic, first_row: NDArray[Any], first_column: NDArray[Any], size: int
-) -> NDArray[np.uint16]:
-    """The flag of stamps in which a file's data quality marks saturated pixels, (n,)."""
-    found = np.zeros(len(first_row), np.uint16)
-    for band in mosaic.bands.values():
-        if any(mark.saturated for mark in band.pixels.marks):
-            for i, corner in enumerate(zip(first_row, first_column, strict=True)):
-                if band.pixels.marked_saturated(int(corner[0]), int(corner[1]), size, size).any():
-                    found[i] = Flag.SATURATED
-    return found
-
-
-def _fill(images: FloatImage, mosaic: Mosaic, fewest_bands: int) -> tuple[NDArray[np.uint16], Mask]:
-    """Scale to e-/s and fill what is missing, in place; return flags and what was missing."""
-    missing = np.empty(images.shape, bool)  # (n, B, y, x)
-    saturated = np.zeros(len(images), bool)
-    bands = list(mosaic.bands.values())
-    for i_band, band in enumerate(bands):
-        gaps = band.pixels.find_gaps(images[:, i_band])
-        missing[:, i_band] = gaps.missing
-        saturated |= gaps.saturated.any(axis=(-1, -2))
-    zero = images[:, 0] == 0
-    if zero.any() and mosaic.zero_everywhere_is_missing:
-        missing |= (images == 0).all(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):  # some missing pixels are NaN that signal
-        images *= np.array([band.factor for band in bands], np.float32)[:, None, None]
-
-    share = np.zeros(missing.shape[:2])  # (n, B)
-    holes = missing.any(axis=(-1, -2))
-    share[holes] = missing[holes].mean(axis=(-1, -2))
+def _fill(stamps: Stamps, rows: NDArray[np.intp], fewest_bands: int) -> None:
+    """Fill what is missing of some rows, and set their flags."""
+    share = stamps.missing[rows]  # (n, B)
     there = share <= MOST_MISSING
     enough = there.sum(axis=1) >= fewest_bands
-    some = np.where(share.any(axis=1), int(Flag.PARTLY_MISSING), 0)
-    flags = np.where(enough, some, int(Flag.MISSING))
-    flags |= np.where(saturated, int(Flag.SATURATED), 0)
-    images[~there] = 0
-    images[~enough] = np.nan
-    for i, i_band in np.argwhere((share > 0) & there & enough[:, None]):
-        stamp, holes = images[i, i_band], missing[i, i_band]
-        stamp[holes] = np.median(stamp[~holes])
-    return flags.astype(np.uint16), missing
+    some = np.where(share.any(axis=1), Flag.PARTLY_MISSING, 0)
+    stamps.flags[rows] |= np.where(enough, some, Flag.MISSING).astype(np.uint16)
+    stamps.images[rows[~enough]] = np.nan
+    for i, i_band in np.argwhere((share > 0) & enough[:, None]):
+        stamp, holes = stamps.images[rows[i], i_band], stamps.holes[rows[i], i_band]
+        if there[i, i_band]:
+            stamp[holes] = np.median(stamp[~holes])
+        else:
+            stamp[:] = 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.images.reading.quiet import add_quiet, add_strips, measure_quiet
+from praesepe.images.reading.quiet import add_with_little_noise, measure_quiet, measure_smooth
 
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -45,10 +45,6 @@ REAL, COARSE = 0.02, 0.18
 """Values that repeat less are real numbers; those that repeat more are coarse integers, whose
 noise is at most 2.5 steps."""
 
-SMOOTH = 3e-3
-"""Second differences that are smaller in a box of 5 × 5 pixels, in units of what is usual in the
-image, are no measurements: a sky that varies was subtracted from a gap."""
-
 _FILL_SHARE, _FILL_RATIO = 0.003, 5
 
 _CLIPPED_SHARE, _CLIPPED_MIXED, _CLIPPED_NEAR = 0.05, 0.15, 0.15
@@ -56,10 +52,9 @@ _CLIPPED_SHARE, _CLIPPED_MIXED, _CLIPPED_NEAR = 0.05, 0.15, 0.15
 between neighbours in this share of the changes that chance would make; and the lowest fiftieth of
 the others is as near to it, in units of their median. Gaps, counts and fill values are none."""
 
-_BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
-_TILE = 8
+_LEAST_FILL = min(map(abs, FILL_VALUES))
+_IN_A_WINDOW = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 _AT_ONCE = 64
-_TOGETHER = 20_000
 _CHANCE = 1e-8
 _LARGEST_REACH = 15
 
@@ -120,7 +115,7 @@ class Gaps(NamedTuple):
 def measure_grain(blocks: FloatImage) -> Grain:
     """How values repeat and vary, from blocks (n, y, x) of an image; NaN is no value."""
     clipped = _clipped_share(blocks)
-    smooth, empty = _measure_smooth(blocks)
+    smooth, empty = measure_smooth(blocks)
     blocks = np.where(empty, np.float32(np.nan), blocks)
     quiet, empty = measure_quiet(blocks) if smooth else (0.0, empty)
     blocks = np.where(empty, np.float32(np.nan), blocks)
@@ -156,45 +151,6 @@ def _clipped_share(blocks: FloatImage) -> float:
             if near < _CLIPPED_NEAR * middle:
                 shares.append(share)
     return float(np.median(shares)) if 4 * len(shares) >= len(blocks) else 0.0
-
-
-def _curvature(values: FloatImage) -> tuple[FloatImage, FloatImage]:
-    """Second differences of all inner pixels, along x and along y."""
-    inner = 2 * values[..., 1:-1, 1:-1]
-    along_x = np.abs(values[..., 1:-1, 2:] + values[..., 1:-1, :-2] - inner)
-    return along_x, np.abs(values[..., 2:, 1:-1] + values[..., :-2, 1:-1] - inner)
-
-
-def _measure_smooth(blocks: FloatImage) -> tuple[float, Mask]:
-    """Below which second differences a pixel is in a gap, and the tiles of the blocks that are.
-
-    In tiles of 8 × 8 pixels they are either those of the noise, or smaller by orders of magnitude.
-    In noise fourth differences are as large as second ones; a smooth image has no threshold.
-    """
-    empty = np.zeros(blocks.shape, bool)
-    n, height, width = blocks.shape
-    ny, nx = height // _TILE, width // _TILE
-    if not n * ny * nx:
-        return 0.0, empty
-    tiles = blocks[:, : ny * _TILE, : nx * _TILE].reshape(n, ny, _TILE, nx, _TILE).swapaxes(2, 3)
-    with np.errstate(invalid="ignore", over="ignore"):
-        rough = np.median(_curvature(tiles), axis=(-1, -2)).min(axis=0)  # gaps filled row by row
-        fourth = np.median(np.abs(np.diff(tiles, 4)), axis=(-1, -2))
-        level = np.median(np.abs(tiles), axis=(-1, -2))
-        known = np.sort(rough[np.isfinite(rough) & (rough > 0)])
-    if not known.size:
-        return 0.0, empty
-    ratio = known[1:] / known[:-1]
-    last = int(np.argmax(ratio)) + 1 if ratio.size and ratio.max() > _BREAK else 0
-    above = known[last:]
-    usual = float(np.percentile(above, 5))
-    at = rough >= above[0]
-    noisy = np.median(fourth[at] / rough[at]) > _NOISE and usual > _PRECISION * np.nanmedian(level)
-    if above.size < _LEAST_ROUGH * np.isfinite(rough).sum() or not noisy:
-        return 0.0, empty
-    low = np.kron((rough < above[0]) & (last > 0), np.ones((1, _TILE, _TILE), bool))
-    empty[:, : ny * _TILE, : nx * _TILE] = low
-    return SMOOTH * usual, empty
 
 
 def _single_fills(blocks: FloatImage) -> tuple[float, ...]:
@@ -233,122 +189,80 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
     -------
     Gaps
     """
-    windows = values.reshape(-1, *values.shape[-2:])
+    windows = np.ascontiguousarray(values).reshape(-1, *values.shape[-2:])
     ask = grain or cache(lambda: measure_grain(windows))
-    missing, saturated = _without_value(windows), np.zeros(windows.shape, bool)
-    repeats, most = _repeats(windows)
-    flat = repeats == most
+    low, high = windows.min(axis=(1, 2)), windows.max(axis=(1, 2))
+    missing, saturated = np.zeros((2, *windows.shape), bool)
+    with np.errstate(invalid="ignore"):
+        unusual = ~((low > -_LEAST_FILL) & (high < _LEAST_FILL))
+        if unusual.any():
+            missing[unusual] = _without_value(windows[unusual])
+    repeats = _repeats(windows)
+    flat = low == high
     if flat.any() and not ask().coarse:
         missing[flat], repeats[flat] = True, 0
-    suspects = np.flatnonzero(repeats >= CORE_PX - 1)
+    suspects = np.flatnonzero(repeats >= CORE_PX // 2)
     for start in range(0, len(suspects), _AT_ONCE):
         part = suspects[start : start + _AT_ONCE]
         missing[part], saturated[part] = _in_plateaus(windows[part], missing[part], ask())
     for value in ask().fills:
         missing |= windows == np.float32(value)
-    if ask().smooth and min(windows.shape[1:]) >= 5:
-        thirds = windows[:, 1:-1:3, 1:-1:3].copy()
-        _add_smooth(missing, saturated, windows, thirds, ask().smooth)
-        if ask().quiet:
-            add_quiet(missing, saturated, windows, thirds, ask().quiet)
-            add_strips(missing, saturated, windows, ask().quiet)
-    holes = missing.any(axis=(-1, -2)) & ~missing.all(axis=(-1, -2))
-    for i in np.flatnonzero(holes):
-        saturated[i] |= _dark_cores(windows[i], missing[i])
+    add_with_little_noise(missing, saturated, windows, ask().smooth, ask().quiet)
+    holes = np.flatnonzero(missing.any(axis=(1, 2)) & ~missing.all(axis=(1, 2)))
+    if holes.size:
+        saturated[holes] |= _dark_cores(windows[holes], missing[holes])
     return Gaps(missing.reshape(values.shape), saturated.reshape(values.shape))
 
 
 def _without_value(windows: FloatImage) -> Mask:
     """Pixels that are not finite, or hold a fill value."""
-    unusual, limit = np.zeros(windows.shape, bool), min(map(abs, FILL_VALUES))
-    with np.errstate(invalid="ignore"):  # also of isin, which casts to the type of the pixels
-        low, high = windows.min(axis=(-1, -2)), windows.max(axis=(-1, -2))
-        for i in np.flatnonzero(~((low > -limit) & (high < limit))):
-            sizes = np.abs(windows[i])
-            large = ~(sizes < limit)
-            large[large] = ~(sizes[large] < FILL_LARGE) | np.isin(windows[i][large], FILL_VALUES)
-            unusual[i] = large
-    return unusual
+    large = ~(np.abs(windows) < _LEAST_FILL)
+    values = windows[large]
+    large[large] = ~(np.abs(values) < FILL_LARGE) | np.isin(values, FILL_VALUES)
+    return large
 
 
-def _repeats(windows: FloatImage) -> tuple[NDArray[np.int64], int]:
-    """Number of equal neighbours in each window (n,), and the most that is possible."""
-    right = windows[..., 1:] == windows[..., :-1]
-    down = windows[..., 1:, :] == windows[..., :-1, :]
-    counts = [  # few are equal: a sum over all would take longer
-        np.bincount(np.flatnonzero(pairs) // max(pairs[0].size, 1), minlength=len(windows))
-        for pairs in (right, down)
-    ]
-    return np.asarray(counts[0] + counts[1]), right[0].size + down[0].size
+def _repeats(windows: FloatImage) -> NDArray[np.int64]:
+    """Number of pixels in each window (n,) that the next one equals, to the right or below.
+
+    Next is meant in memory: at the border that is one of another row, or window. Of connected
+    pixels at least every second counts.
+    """
+    flat, width = windows.reshape(-1), windows.shape[2]
+    equal = np.zeros(windows.shape, bool)
+    pairs = equal.reshape(-1)
+    np.equal(flat[1:], flat[:-1], out=pairs[:-1])
+    pairs[:-width] |= flat[width:] == flat[:-width]
+    repeats = np.zeros(len(windows), np.int64)
+    some = equal.any(axis=(1, 2))  # in few: a sum over all would take longer
+    repeats[some] = equal[some].sum(axis=(1, 2))
+    return repeats
 
 
 def _in_plateaus(windows: FloatImage, missing: Mask, grain: Grain) -> tuple[Mask, Mask]:
     """Missing pixels and saturated cores of windows that have equal neighbours."""
-    cores = np.zeros(windows.shape, bool)
     label, size, level, window = _plateaus(np.where(missing, np.float32(np.nan), windows))
     gap = (size >= PLATEAU_PX) & (not grain.coarse)
     if grain.real:
         gap |= (size >= ZEROS_PX) & (level == 0)
-        gap[_at_border(label)] |= True
+        gap[_at_border(label)] = True
         gap &= size >= BORDER_PX
     gap[0] = False
+    core = np.zeros_like(gap)
     small = (size >= (CORE_PX if grain.real else ZEROS_PX)) & (size <= CORE_LARGEST_PX)
     plain = (label == 0) & ~missing
     for i in np.unique(window[small]).tolist():
-        dark, bright = _brightness(windows[i][plain[i]])
-        chosen = np.flatnonzero(small & (window == i) & (level > bright))
-        for number, part, ring in _with_ring(label[i], chosen, windows[i], plain[i]):
+        chosen = small & (window == i)
+        dark, bright = _brightness(windows[i][plain[i]], level[chosen].max())
+        chosen = np.flatnonzero(chosen & (level > bright))
+        for number, ring in _rings(label[i], chosen, windows[i], plain[i]):
             edge = dark + CORE_EDGE * (level[number] - dark)
-            if ring.max() < level[number] and np.percentile(ring, 75) > edge:
-                gap[number] = False
-                cores[i] |= part
-    missing = missing | gap[label]
+            core[number] = ring.max() < level[number] and np.percentile(ring, 75) > edge
+    cores = core[label]
+    missing = missing | (gap & ~core)[label]
     if grain.coarse:
         missing |= _equal_squares(windows, grain.common) & ~cores
     return missing, cores
-
-
-def _add_smooth(
-    missing: Mask, saturated: Mask, windows: FloatImage, thirds: FloatImage, limit: float
-) -> None:
-    """Mark boxes of 5 × 5 pixels, corners aside, that vary without noise; cores aside.
-
-    Every third pixel (`thirds`) is looked at first: each box has one among its inner ones. Around
-    those that vary little the box is sought in 7 × 7 pixels.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        centers = 2 * thirds
-        few = np.abs(windows[:, 1:-1:3, :-2:3] + windows[:, 1:-1:3, 2::3] - centers) <= limit
-        few &= np.abs(windows[:, :-2:3, 1:-1:3] + windows[:, 2::3, 1:-1:3] - centers) <= limit
-    for i in np.flatnonzero(few.any(axis=(-1, -2)) & missing.any(axis=(-1, -2))):
-        within = np.pad(_all_around(missing[i])[::3, ::3], 1, constant_values=True)
-        few[i] &= ~_all_around(within)
-    found = np.argwhere(few)
-    for start in range(0, len(found), _TOGETHER):
-        i, row, column = (at[:, None, None] for at in found[start : start + _TOGETHER].T)
-        y = 3 * row + 1 + np.arange(-3, 4)[:, None]  # (n, 7, 1)
-        x = 3 * column + 1 + np.arange(-3, 4)
-        height, width = windows.shape[1:]
-        inner = (y > 0) & (y < height - 1) & (x > 0) & (x < width - 1)
-        at = i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-        with np.errstate(invalid="ignore", over="ignore"):
-            along_x, along_y = _curvature(windows[at])  # (n, 5, 5)
-            inside = (along_x <= limit) & (along_y <= limit) & inner[:, 1:-1, 1:-1]
-        boxes = np.ones_like(inside[:, 1:-1, 1:-1])  # (n, 3, 3), by their centers
-        for dy, dx in np.ndindex(3, 3):
-            boxes &= inside[:, dy : dy + 3, dx : dx + 3]
-        part = np.zeros(inner.shape, bool)
-        for dy, dx in np.ndindex(5, 5):
-            if (dy, dx) not in ((0, 0), (0, 4), (4, 0), (4, 4)):
-                part[:, dy : dy + 3, dx : dx + 3] |= boxes
-        hit = tuple(np.broadcast_to(index, part.shape)[part] for index in at)
-        missing[hit] |= ~saturated[hit]
-
-
-def _all_around(mask: Mask) -> Mask:
-    """Of the inner pixels, those that are set with all their neighbors."""
-    rows = mask[:-2] & mask[1:-1] & mask[2:]
-    return np.asarray(rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:])
 
 
 def _plateaus(
@@ -358,82 +272,99 @@ def _plateaus(
 
     Label 0 are all pixels that have fewer than `CORE_PX` in connection.
     """
-    from scipy.sparse import coo_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    start = np.ones(windows.shape, bool)  # of a run of equal pixels in a row
-    np.not_equal(windows[..., 1:], windows[..., :-1], out=start[..., 1:])
-    run = np.cumsum(start.ravel(), dtype=np.int32).reshape(windows.shape) - 1
-    joined = windows[..., 1:, :] == windows[..., :-1, :]
-    joined &= start[..., 1:, :] | start[..., :-1, :]  # two runs are joined once
-    above, below = run[..., :-1, :][joined], run[..., 1:, :][joined]
-    first = np.flatnonzero(start)
-    length = np.diff(first, append=windows.size)
-    involved = length >= CORE_PX
-    involved[above] = involved[below] = True
-    nodes, node = np.flatnonzero(involved), np.cumsum(involved, dtype=np.int32) - 1
-    edges = coo_array((np.ones(len(above), bool), (node[above], node[below])), (len(nodes),) * 2)
+    right, left, joined = np.zeros((3, *windows.shape), bool)  # whether it equals this neighbor
+    np.equal(windows[..., 1:], windows[..., :-1], out=right[..., :-1])
+    np.equal(windows[..., 1:], windows[..., :-1], out=left[..., 1:])
+    np.equal(windows[..., 1:, :], windows[..., :-1, :], out=joined[..., :-1, :])
+    joined[..., :-1, :] &= ~(left[..., :-1, :] & left[..., 1:, :])  # two runs are joined once
+    above = np.flatnonzero(joined)
+    below = above + windows.shape[2]
+    runs, long = right & ~left, np.flatnonzero(left & ~right)  # first and last pixels of rows
+    for ends in (above, below):
+        runs.reshape(-1)[ends] |= ~left.reshape(-1)[ends]
+    first = np.flatnonzero(runs)
+    length = np.ones(len(first), np.int64)
+    more = right.reshape(-1)[first]
+    length[more] = long - first[more] + 1
+    above, below = (np.searchsorted(first, ends, "right") - 1 for ends in (above, below))
+    starts = np.searchsorted(above, np.arange(len(first) + 1))
+    edges = csr_array((np.ones(len(above)), below, starts), (len(first),) * 2)
     n, member = connected_components(edges, directed=False)
-    size = np.bincount(member, length[nodes], n).astype(np.int64)
+    size = np.bincount(member, length, n).astype(np.int64)
     kept = size >= CORE_PX
     number = np.where(kept, np.cumsum(kept), 0)[member]
-    label = np.zeros(len(first), np.int32)
-    label[nodes] = number
-    pixel = np.zeros(int(kept.sum()) + 1, np.int64)  # one of each plateau
-    pixel[number] = first[nodes]
-    level = windows.ravel()[pixel]
+    first, length, number = (values[number > 0] for values in (first, length, number))
+    ends = np.column_stack([first, first + length]).ravel()
+    values = np.append(np.column_stack([0 * number, number]).astype(np.int32), np.int32(0))
+    label = np.repeat(values, np.diff(ends, prepend=0, append=windows.size))
+    place = np.zeros(int(kept.sum()) + 1, np.int64)  # one pixel of each plateau
+    place[number] = first
     return (
-        label[run],
+        label.reshape(windows.shape),
         np.concatenate(([0], size[kept])),
-        level,
-        pixel // math.prod(windows.shape[1:]),
+        windows.ravel()[place],
+        place // math.prod(windows.shape[1:]),
     )
 
 
 def _at_border(label: Labels) -> Labels:
-    """Labels that touch the border of their window."""
-    sides = (label[..., [0, -1], :], label[..., [0, -1]])
-    return np.unique(np.concatenate([side.ravel() for side in sides]))
+    """Labels of the pixels on the borders of their windows."""
+    return np.concatenate([label[..., [0, -1], :].ravel(), label[..., [0, -1]].ravel()])
 
 
-def _brightness(values: FloatImage) -> tuple[float, float]:
-    """Median of the plain pixels of a window, and from where on others are bright."""
+def _brightness(values: FloatImage, most: float = math.inf) -> tuple[float, float]:
+    """Median of the plain pixels of a window, and from where on others are bright.
+
+    Where that is more than `most` it does not matter how much.
+    """
     if not values.size:
         return math.nan, math.nan
     low = np.median(values)
+    if most <= low:
+        return float(low), math.inf
     return float(low), float(low + CORE_SIGMA * 1.4826 * np.median(np.abs(values - low)))
 
 
-def _with_ring(
+def _rings(
     label: Labels, numbers: NDArray[np.int64], values: FloatImage, plain: Mask
-) -> Iterator[tuple[int, Mask, FloatImage]]:
-    """Number and pixels of some labels, and the values of the plain pixels that touch them."""
+) -> Iterator[tuple[int, FloatImage]]:
+    """Some labels, each with the values of the plain pixels that touch its pixels."""
     from scipy import ndimage
 
+    places = ndimage.find_objects(label) if numbers.size else []
     for number in numbers.tolist():
-        part = label == number
-        ring = values[ndimage.binary_dilation(part, np.ones((3, 3), bool)) & plain]
+        near = tuple(slice(max(at.start - 1, 0), at.stop + 1) for at in places[number - 1])
+        touched = ndimage.binary_dilation(label[near] == number, np.ones((3, 3), bool))
+        ring = values[near][touched & plain[near]]
         if ring.size:
-            yield number, part, ring
+            yield number, ring
 
 
-def _dark_cores(values: FloatImage, missing: Mask) -> Mask:
-    """Holes of missing pixels in the light of a bright star, in one window."""
+def _dark_cores(windows: FloatImage, missing: Mask) -> Mask:
+    """Holes of missing pixels in the light of a bright star."""
     from scipy import ndimage
 
-    core = np.zeros(values.shape, bool)
-    label, n = ndimage.label(missing)
+    spans = (np.flatnonzero(missing.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    near = (slice(None), *(slice(max(at[0] - 1, 0), at[-1] + 2) for at in spans))
+    label, n = ndimage.label(missing[near], _IN_A_WINDOW)
     size = np.bincount(label.ravel(), minlength=n + 1)
     fits = (size >= CORE_PX) & (size <= CORE_LARGEST_PX)
     fits[_at_border(label)] = False
     fits[0] = False
-    if fits.any():
-        plain = ~missing
-        bright = _brightness(values[plain])[1]
-        for _, part, ring in _with_ring(label, np.flatnonzero(fits), values, plain):
-            if np.median(ring) > bright:
-                core |= part
-    return core
+    core = np.zeros(n + 1, bool)
+    for i in np.flatnonzero(fits[label].any(axis=(1, 2))) if fits.any() else ():
+        plain, holes = ~missing[i], np.unique(label[i][fits[label[i]]])
+        rings = _rings(label[i], holes, windows[near][i], plain[near[1:]])
+        light = {number: float(np.median(ring)) for number, ring in rings}
+        if light:
+            bright = _brightness(windows[i][plain], max(light.values()))[1]
+            core[[number for number, level in light.items() if level > bright]] = True
+    cores = np.zeros(windows.shape, bool)
+    cores[near] = core[label]
+    return cores
 
 
 def _equal_squares(windows: FloatImage, common: float) -> Mask:

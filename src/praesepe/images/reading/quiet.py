@@ -1,16 +1,32 @@
-"""Gaps with a little noise: zeros that fpack dithered, or that were filled in from around.
+"""Gaps with little noise or none: zeros that fpack dithered, skies that were subtracted later.
 
 No light makes the noise of a place several times less than that of the faintest sky beside it.
-Noise is told by second differences over three pixels, beyond which drizzled noise is independent.
+Noise is told by second differences: of neighbors, where a gap has none; else over three pixels,
+beyond which drizzled noise is independent. Each kind of gap is looked for in some of the pixels
+first, as one flat array of all windows: what goes over the end of a row is looked at in vain.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+SMOOTH = 3e-3
+"""Second differences that are smaller in a box of 5 × 5 pixels, in units of what is usual in the
+image, are no measurements: a sky that varies was subtracted from a gap."""
+
+_ROUND = np.array([(0, y - 2, x - 2) for y, x in np.ndindex(5, 5) if (y % 4, x % 4) != (0, 0)])
+_ROUND = _ROUND.T[:, None]
+"""The pixels (window, y, x) of a box, seen from its center; its corners are none."""
+
+_BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
+_SMALL_TILE = 8
 
 _LAG = 3
 _TILE = 16
@@ -32,9 +48,39 @@ interpolated."""
 _BOX, _REACH, _SHARE, _ONE_WAY = 9, 7, 0.7, 0.9
 """Where this share of a box is quiet, in both directions or in one, its inner pixels are a gap."""
 
-
-_STRIP, _ALONG, _TOGETHER = 25, 0.85, 20_000
+_STRIP, _ALONG, _TOGETHER = 25, 0.85, 10_000
 """Length of a strip, this share of which is quiet; and how many are looked at together."""
+
+
+def measure_smooth(blocks: FloatImage) -> tuple[float, Mask]:
+    """Below which second differences a pixel is in a gap, and the tiles of the blocks that are.
+
+    In tiles of 8 × 8 pixels they are either those of the noise, or smaller by orders of magnitude.
+    In noise fourth differences are as large as second ones; a smooth image has no threshold.
+    """
+    empty = np.zeros(blocks.shape, bool)
+    if min(blocks.shape[1:]) < _SMALL_TILE:
+        return 0.0, empty
+    tiles = _tiles(blocks, _SMALL_TILE)
+    with np.errstate(invalid="ignore", over="ignore"):
+        along = _curvature(tiles, -1, 1)[..., 1:-1, :], _curvature(tiles, -2, 1)[..., 1:-1]
+        rough = np.median(along, axis=(-1, -2)).min(axis=0)  # gaps filled row by row
+        fourth = np.median(np.abs(np.diff(tiles, 4)), axis=(-1, -2))
+        level = np.median(np.abs(tiles), axis=(-1, -2))
+        known = np.sort(rough[np.isfinite(rough) & (rough > 0)])
+    if not known.size:
+        return 0.0, empty
+    ratio = known[1:] / known[:-1]
+    last = int(np.argmax(ratio)) + 1 if ratio.size and ratio.max() > _BREAK else 0
+    above = known[last:]
+    usual = float(np.percentile(above, 5))
+    at = rough >= above[0]
+    noisy = np.median(fourth[at] / rough[at]) > _NOISE and usual > _PRECISION * np.nanmedian(level)
+    if above.size < _LEAST_ROUGH * np.isfinite(rough).sum() or not noisy:
+        return 0.0, empty
+    if last:
+        _tiles(empty, _SMALL_TILE)[rough < above[0]] = True
+    return SMOOTH * usual, empty
 
 
 def measure_quiet(blocks: FloatImage) -> tuple[float, Mask]:
@@ -43,12 +89,13 @@ def measure_quiet(blocks: FloatImage) -> tuple[float, Mask]:
     The limit is 0 where those of the image itself often are, or nothing is known.
     """
     empty = np.zeros(blocks.shape, bool)
-    n, height, width = blocks.shape
-    ny, nx = height // _TILE, width // _TILE
-    tiles = blocks[:, : ny * _TILE, : nx * _TILE].reshape(n, ny, _TILE, nx, _TILE).swapaxes(2, 3)
-    tiles = tiles.reshape(-1, _TILE, _TILE)
+    if min(blocks.shape[1:]) < _TILE:
+        return 0.0, empty
+    tiled = _tiles(blocks, _TILE)
+    tiles = tiled.reshape(-1, _TILE, _TILE)
     with np.errstate(invalid="ignore", over="ignore"):
-        curvature = np.stack([_curvature(tiles, axis).reshape(len(tiles), -1) for axis in (1, 2)])
+        along = (_curvature(tiles, axis, _LAG).reshape(len(tiles), -1) for axis in (1, 2))
+        curvature = np.stack(list(along))
     rough = np.median(curvature, axis=-1).min(axis=0)  # a row may go on in a gap
     whole = np.isfinite(curvature).all(axis=(0, 2)) & (rough > 0)
     known = np.sort(rough[whole])
@@ -59,16 +106,22 @@ def measure_quiet(blocks: FloatImage) -> tuple[float, Mask]:
     if floor > known[0] and not (_limit(floor, curvature[:, near]) and _is_noise(tiles[near])):
         floor = known[0]
     if floor > known[0]:
-        low = (whole & (rough < floor)).reshape(n, ny, nx)
-        empty[:, : ny * _TILE, : nx * _TILE] = np.kron(low, np.ones((1, _TILE, _TILE), bool))
+        low = whole & (rough < floor)
+        _tiles(empty, _TILE)[low.reshape(tiled.shape[:3])] = True
     usual = float(np.percentile(known[known >= floor], 5))
     return _limit(usual, curvature[:, whole & (rough >= floor)]), empty
 
 
-def _curvature(values: FloatImage, axis: int) -> FloatImage:
+def _tiles(blocks: NDArray[Any], side: int) -> NDArray[Any]:
+    """A view of blocks (n, y, x) as tiles (n, tile row, tile column, y, x)."""
+    every = (slice(None), slice(None, None, side), slice(None, None, side))
+    return sliding_window_view(blocks, (side, side), (1, 2), writeable=True)[every]
+
+
+def _curvature(values: FloatImage, axis: int, lag: int) -> FloatImage:
     """Second differences along an axis."""
     values = np.moveaxis(values, axis, 0)
-    second = values[2 * _LAG :] + values[: -2 * _LAG] - 2 * values[_LAG:-_LAG]
+    second = values[2 * lag :] + values[: -2 * lag] - 2 * values[lag:-lag]
     return np.moveaxis(np.abs(second), 0, axis)
 
 
@@ -94,74 +147,140 @@ def _limit(usual: float, curvature: FloatImage) -> float:
     return limit if share.max() <= _MOST_QUIET and still.max() <= _MOST_STILL else 0.0
 
 
-def add_quiet(
-    missing: Mask, saturated: Mask, windows: FloatImage, thirds: FloatImage, limit: float
+def add_with_little_noise(
+    missing: Mask, saturated: Mask, windows: FloatImage, smooth: float, quiet: float
 ) -> None:
+    """Mark what is missing in windows (n, y, x) for its little noise; saturated cores aside.
+
+    The limits are those of `measure_smooth` and `measure_quiet`.
+    """
+    side = min(windows.shape[1:])
+    if smooth and side >= 5:
+        _add_smooth(missing, saturated, windows, smooth)
+    if smooth and quiet and side > 2 * _LAG:
+        _add_boxes(missing, saturated, windows, quiet)
+        for axes in ((0, 1, 2), (0, 2, 1)):
+            sides = missing.transpose(axes), saturated.transpose(axes)
+            _add_strips(*sides, windows.transpose(axes), quiet)
+
+
+def _small(values: FloatImage, limit: float, step: int) -> Mask:
+    """Pixels whose second differences in the flat array, over `step` pixels, are small."""
+    small, flat = np.zeros(values.shape, bool), values.reshape(-1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        second = flat[2 * step :] + flat[: -2 * step]
+        second -= 2 * flat[step:-step]
+        np.less_equal(np.abs(second, out=second), limit, out=small.reshape(-1)[step:-step])
+    return small
+
+
+def _add_smooth(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
+    """Mark boxes of 5 × 5 pixels, corners aside, that vary without noise; cores aside.
+
+    Every third pixel of every third row is looked at first: each box has one among its inner ones.
+    Around those that vary little the box is sought in 7 × 7 pixels.
+    """
+    few = _small(windows[:, 1:-1:3].copy(), limit, step=1)[:, :, 1:-1:3].copy()
+    holes = np.flatnonzero(few.any(axis=(1, 2)) & missing.any(axis=(1, 2)))
+    if holes.size:
+        around = _all_around(missing[holes])[:, ::3, ::3]
+        around = np.pad(around, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+        few[holes] &= ~_all_around(around)
+    i, y, x = np.unravel_index(np.flatnonzero(few), few.shape)  # faster than nonzero
+    y, x = 3 * y + 1, 3 * x + 1
+    with np.errstate(invalid="ignore", over="ignore"):
+        second = windows[i, y - 1, x] + windows[i, y + 1, x] - 2 * windows[i, y, x]
+        kept = np.abs(second) <= limit
+    found = np.stack([i, y, x])[:, kept]
+    for start in range(0, found.shape[1], _TOGETHER):
+        _mark_smooth(missing, saturated, windows, limit, found[:, start : start + _TOGETHER])
+
+
+def _mark_smooth(
+    missing: Mask, saturated: Mask, windows: FloatImage, limit: float, found: NDArray[np.intp]
+) -> None:
+    """Mark the boxes around some pixels (window, y, x) that have these among their inner ones."""
+    height, width = windows.shape[1:]
+    i, y, x = (at[:, None, None] for at in found)
+    y, x = y + np.arange(-3, 4)[:, None], x + np.arange(-3, 4)  # (n, 7, 7)
+    inner = (y > 0) & (y < height - 1) & (x > 0) & (x < width - 1)
+    around = windows[i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        inside = _curvature(around, 1, 1)[..., 1:-1] <= limit  # (n, 5, 5)
+        inside &= _curvature(around, 2, 1)[:, 1:-1] <= limit
+    n, dy, dx = np.nonzero(_all_around(inside & inner[:, 1:-1, 1:-1]))
+    centers = found[:, n] + (0 * dy, dy - 1, dx - 1)
+    boxes = tuple(centers[..., None] + _ROUND)
+    missing[boxes] |= ~saturated[boxes]
+
+
+def _all_around(masks: Mask) -> Mask:
+    """Of the inner pixels of masks (n, y, x), those that are set with all their neighbors."""
+    rows = masks[:, :-2] & masks[:, 1:-1] & masks[:, 2:]
+    return np.asarray(rows[..., :-2] & rows[..., 1:-1] & rows[..., 2:])
+
+
+def _add_boxes(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
     """Mark boxes whose second differences, in x or in y, are mostly quiet; cores aside.
 
-    Where 3 × 3 of every third pixel (`thirds`, from the second on) are quiet, all are looked at.
-    Neighbours are taken in the flat array: what wraps around is looked at in vain.
+    A window is looked at where 3 × 3 of every third pixel of every third row are quiet.
     """
-    width, flat = thirds.shape[2], thirds.ravel()
-    if flat.size <= 4 * width:
-        return
-    found = []
+    thirds = windows[:, 1:-1:_LAG, 1:-1:_LAG].copy()
+    width, found = thirds.shape[2], []
     for step in (1, width):
-        with np.errstate(invalid="ignore", over="ignore"):
-            second = flat[2 * step :] + flat[: -2 * step]
-            second -= 2 * flat[step:-step]
-            quiet = np.abs(second, out=second) <= limit
-        row = quiet[:-2] & quiet[1:-1]
-        row &= quiet[2:]
-        box = row[: max(len(row) - 2 * width, 0)] & row[width : max(len(row) - width, width)]
-        box &= row[2 * width :]
-        found.append(np.flatnonzero(box) + step + 1 + width)
+        small = _small(thirds, limit, step).reshape(-1)
+        found.append(np.flatnonzero(_in_a_row(small, 1, 1, width, width)) + 1 + width)
     i, y, x = np.unravel_index(np.concatenate(found), thirds.shape)
-    unknown = ~missing[i, 3 * y + 1, 3 * x + 1]
+    unknown = ~missing[i, _LAG * y + 1, _LAG * x + 1]
     for window in np.unique(i[unknown]).tolist():
         gap = _quiet_boxes(windows[window], saturated[window], limit)
         missing[window] |= gap & ~saturated[window]
 
 
-def add_strips(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
-    """Mark strips of two rows or columns and 25 pixels in length that are mostly quiet along it.
+def _in_a_row(flat: Mask, *shifts: int) -> Mask:
+    """By the first, where one is set, and so are those of the result that are so far behind it."""
+    for shift in shifts:
+        flat = flat[:-shift] & flat[shift:]
+    return flat
 
-    Every second one is looked at first, at every third pixel.
+
+def _add_strips(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
+    """Mark strips of two columns and 25 pixels in length that are mostly quiet along it.
+
+    They are looked at where seven of every third pixel are quiet, in every second column.
     """
-    for axis in (1, 2):
-        values = np.moveaxis(windows, axis, 1)
-        gap, core = np.moveaxis(missing, axis, 1), np.moveaxis(saturated, axis, 1)
-        if values.shape[1] < _STRIP or values.shape[2] < 2:
-            continue
-        some = values[:, ::_LAG, ::2].copy()
-        with np.errstate(invalid="ignore", over="ignore"):
-            second = some[:, 2:] + some[:, :-2]
-            second -= 2 * some[:, 1:-1]
-            quiet = np.abs(second, out=second) <= limit
-        quiet &= ~gap[:, _LAG:-_LAG:_LAG, ::2][:, : quiet.shape[1]]
-        for shift in (1, 2, 3):  # of seven neighbors all
-            quiet = quiet[:, :-shift] & quiet[:, shift:]
-        found = np.flatnonzero(quiet)
-        for start in range(0, len(found), _TOGETHER):
-            corners = np.unravel_index(found[start : start + _TOGETHER], quiet.shape)
-            _mark_strips(values, gap, core, corners, limit)
+    some = (slice(None), slice(None, None, _LAG), slice(None, None, 2))
+    width = windows[some].shape[2]
+    small = _small(windows[some].copy(), limit, width)
+    holes = np.flatnonzero(missing.any(axis=(1, 2)))
+    small[holes] &= ~missing[some][holes]
+    seven = np.flatnonzero(_in_a_row(small.reshape(-1), width, 2 * width, 3 * width))
+    i, row, column = np.unravel_index(seven, small.shape)
+    kept = (row > 0) & (row + 7 < small.shape[1])
+    corners = np.stack([i, _LAG * (row - 1), 2 * column])[:, kept]
+    for start in range(0, corners.shape[1], _TOGETHER):
+        _mark_strips(missing, saturated, windows, limit, corners[:, start : start + _TOGETHER])
 
 
 def _mark_strips(
-    values: FloatImage, gap: Mask, core: Mask, corners: tuple[NDArray[np.intp], ...], limit: float
+    missing: Mask, saturated: Mask, windows: FloatImage, limit: float, corners: NDArray[np.intp]
 ) -> None:
-    """Mark those of some strips that are quiet at most of their pixels."""
-    i, row, column = (at[:, None, None] for at in corners)
-    y, x = _LAG * row + np.arange(_STRIP)[:, None], 2 * column + np.arange(-1, 2)
-    at = i, y, np.clip(x, 0, values.shape[2] - 1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        share = (_curvature(values[at], 1) <= limit).mean(axis=1)  # (n, 3)
-    share[x[:, 0] != at[2][:, 0]] = 0  # off the window
-    pairs = share[:, 1:] + share[:, :-1] > 2 * _ALONG
-    for left in np.flatnonzero(pairs.any(axis=0)).tolist():
-        kept = pairs[:, left]
-        strip = i[kept], y[kept], at[2][kept, :, left : left + 2]
-        gap[strip] |= ~core[strip]
+    """Mark those of some strips, beside a column (window, first y, x), that are mostly quiet."""
+
+    def share(*at: NDArray[np.intp]) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.mean(_curvature(windows[at], 1, _LAG) <= limit, axis=1)
+
+    i, y, x = (at[:, None] for at in corners)
+    y = y + np.arange(_STRIP)
+    own = share(i, y, x)
+    able = own > 2 * _ALONG - 1
+    for side in (-1, 1) if able.any() else ():
+        kept = able & (x[:, 0] + side >= 0) & (x[:, 0] + side < windows.shape[2])
+        kept[kept] = share(i[kept], y[kept], x[kept] + side) + own[kept] > 2 * _ALONG
+        for other in (0, side):
+            strip = i[kept], y[kept], x[kept] + other
+            missing[strip] |= ~saturated[strip]
 
 
 def _quiet_boxes(values: FloatImage, saturated: Mask, limit: float) -> Mask:
@@ -172,7 +291,8 @@ def _quiet_boxes(values: FloatImage, saturated: Mask, limit: float) -> Mask:
     with np.errstate(invalid="ignore", over="ignore"):
         for axis in (0, 1):
             around = [(_LAG, _LAG) if axis == other else (0, 0) for other in (0, 1)]
-            quiet = np.pad(_curvature(values, axis) <= limit, around, mode="edge") & ~saturated
+            quiet = _curvature(values, axis, _LAG) <= limit
+            quiet = np.pad(quiet, around, mode="edge") & ~saturated
             shares.append(ndimage.uniform_filter(quiet.astype(np.float32), _BOX))
     inner = (np.add(*shares) > 2 * _SHARE) | (np.maximum(*shares) > _ONE_WAY)
     return np.asarray(ndimage.maximum_filter(inner, _REACH))
