@@ -283,14 +283,14 @@ def check_output(
     -------
     Path
     """
-    path = as_path(path)
-    if path.exists() and any(os.path.exists(one) and path.samefile(one) for one in inputs):
-        raise unusable(path, "is an input: it would be replaced", "choose another name")
+    path, inputs = as_path(path), tuple(inputs)
+    refuse_inputs([path] if path.is_file() else [], inputs)
     if suffixes is not None:
         if path.suffix.lower() not in suffixes:
             raise bad_suffix(path, suffixes)
         if path.suffix.lower() == ".zarr":
-            return check_whole_folder(path, "zarr.json", "Zarr group", overwrite=overwrite)
+            kind = ("zarr.json", "Zarr group")
+            return check_whole_folder(path, *kind, overwrite=overwrite, inputs=inputs)
     if path.is_dir():
         raise unusable(path, "is a folder", "give the name of a file")
     _refuse_existing(path, overwrite=overwrite)
@@ -298,14 +298,32 @@ def check_output(
     return path
 
 
+def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Stop where an output is a file that it is made from, or a folder with such a file in it."""
+    there = [output for output in outputs if output.exists()]
+    found = [Path(one) for one in inputs if os.path.exists(one)]
+    for output in there:
+        for one in found:
+            if output.samefile(one):
+                raise unusable(output, "is an input: it would be replaced", "choose another name")
+            if one.resolve().is_relative_to(output.resolve()):
+                fault = f"holds {one.name}, an input: it would be replaced"
+                raise unusable(output, fault, "choose another name")
+
+
 def check_whole_folder(
-    path: str | os.PathLike[str], marker: str, kind: str, *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    marker: str,
+    kind: str,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
     """As `check_output`, for a folder that is replaced with all that is in it.
 
     Parameters
     ----------
-    path, overwrite
+    path, overwrite, inputs
         As for `check_output`.
     marker : str
         File that shows that a folder is of this kind: nothing else is ever replaced.
@@ -314,6 +332,7 @@ def check_whole_folder(
     """
     path = as_path(path)
     _check_parent(path)
+    refuse_inputs([path], inputs)
     if path.is_dir() and not any(path.iterdir()):
         return path
     if path.exists() and not (path / marker).is_file():
@@ -323,7 +342,11 @@ def check_whole_folder(
 
 
 def output_folder(
-    path: str | os.PathLike[str], names: Sequence[str], *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    names: Sequence[str],
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
     """Make a folder for files, or find it; stop where one of them may not be replaced.
 
@@ -335,6 +358,8 @@ def output_folder(
         Files that will be written into it.
     overwrite : bool
         Whether they may exist.
+    inputs : iterable of path
+        As for `check_output`.
 
     Returns
     -------
@@ -342,6 +367,7 @@ def output_folder(
     """
     path = as_path(path)
     refuse_file(path)
+    refuse_inputs([path / name for name in names], inputs)
     existing = [name for name in names if (path / name).exists()]
     if existing and not overwrite:
         remedy = "choose another folder, or overwrite them"

@@ -13,6 +13,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+import praesepe
+from praesepe.errors import InputError
 from praesepe.inference.draws import read_samples
 from praesepe.mocks.mosaic_files import mosaic_wcs
 from praesepe.survey import load_survey
@@ -380,3 +382,40 @@ def test_a_pickle_is_never_loaded(refused: Any, model: Path, field: Any, tmp_pat
     (trapped / "weights.safetensors").write_bytes(pickle.dumps(Trap()))
     refused(trapped, *field.arguments)
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "verb", ["evaluate", "train", "simulate", "shards", "mosaic", "fields", "stars"]
+)
+def test_no_verb_replaces_its_input(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files with the names of outputs, given as inputs, before any work."""
+    survey = load_survey("phat")
+    monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
+    names = {
+        "evaluate": "metrics.json",
+        "train": "model.json",
+        "simulate": "a.fits",
+        "shards": "manifest.json",
+        "mosaic": "truth.ecsv",
+        "fields": "f475w.fits",
+        "stars": "stars/mine.npz",
+    }
+    given = tmp_path / names[verb]
+    given.parent.mkdir(exist_ok=True)
+    given.write_text(survey.to_toml())
+    (tmp_path / "fields.json").touch()
+    files = dict.fromkeys(survey.band_names, given)
+    calls = {
+        "evaluate": lambda: praesepe.evaluate("phat", survey=given, out=tmp_path, overwrite=True),
+        "train": lambda: praesepe.train(given, out=tmp_path, steps=1),
+        "simulate": lambda: praesepe.simulate(given, n=1, out=given, overwrite=True),
+        "shards": lambda: praesepe.simulate(given, n=1, shards=1, out=tmp_path, overwrite=True),
+        "mosaic": lambda: praesepe.simulate_mosaic(survey, given, out=tmp_path, overwrite=True),
+        "fields": lambda: praesepe.build_fields(survey, files, out=tmp_path, overwrite=True),
+        "stars": lambda: praesepe.import_isochrones([given], name="mine", overwrite=True),
+    }
+    with pytest.raises(InputError, match="an input: it would be replaced"):
+        calls[verb]()
+    assert given.read_text() == survey.to_toml()

@@ -210,3 +210,26 @@ def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
     with pytest.raises(InputError, match="overwrite it"):
         check_whole_folder(folder, "fields.json", "star fields")
     check_whole_folder(folder, "fields.json", "star fields", overwrite=True)
+
+
+def test_inputs_are_never_replaced(tmp_path):
+    """Not by a file, not with a folder that holds them, not by a file of a folder's set."""
+    folder, other = tmp_path / "fields", tmp_path / "group.zarr"
+    for one, marker in ((folder, "fields.json"), (other, "zarr.json")):
+        one.mkdir()
+        (one / marker).touch()
+    image, link = folder / "f475w.fits", tmp_path / "link.fits"
+    image.touch()
+    link.symlink_to(image)
+    (other / "a.toml").touch()
+    with pytest.raises(InputError, match=r"link.fits is an input: it would be replaced"):
+        check_output(link, overwrite=True, inputs=[image])
+    with pytest.raises(InputError, match=r"holds a.toml, an input"):
+        check_output(other, (".zarr",), overwrite=True, inputs=[other / "a.toml"])
+    with pytest.raises(InputError, match=r"holds f475w.fits, an input"):
+        check_whole_folder(folder, "fields.json", "fields", overwrite=True, inputs=[image])
+    with pytest.raises(InputError, match=r"f475w.fits is an input"):
+        output_folder(folder, ["truth.ecsv", "f475w.fits"], overwrite=True, inputs=[image])
+    # negative control: a folder with an input in it, whose own files have other names
+    output_folder(folder, ["truth.ecsv"], overwrite=True, inputs=[image])
+    check_output(folder / "other.fits", inputs=[image, tmp_path / "missing"])

@@ -11,6 +11,7 @@ from rich.table import Table as ScreenTable
 from praesepe.cli.common import Overwrite
 from praesepe.cli.screen import console_on, say
 from praesepe.errors import InputError, already_exists, bad_suffix
+from praesepe.files import atomic
 
 DEFAULT_BANDS = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 
@@ -98,7 +99,8 @@ def stars_show(
     other = None if grid.key == embedded.key else embedded
     drawing = figure_stellar_model(grid, curves, name=short, metallicity=metallicity, compare=other)
     out.parent.mkdir(parents=True, exist_ok=True)
-    drawing.savefig(out, dpi=160)
+    with atomic(out) as part:
+        drawing.savefig(part, dpi=160)
     ages = grid.log_age
     say(f"{short}: log age {ages[0]:g} to {ages[-1]:g} in {len(ages)} steps;")
     say(f"  Z = {', '.join(f'{z:g}' for z in grid.metallicity)}; key {grid.key[:12]}.")

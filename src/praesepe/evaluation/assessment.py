@@ -25,6 +25,7 @@ from praesepe.quantities import OBJECT_CLASS, OFFSETS
 from praesepe.rng import check_seed
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey
+from praesepe.survey.toml import survey_files
 from praesepe.training.learned import relative_errors
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ def evaluate(
     64
     """
     if out is not None:
-        output_folder(out, PRODUCTS, overwrite=overwrite)
+        read = [] if survey is None else survey_files(survey)
+        output_folder(out, PRODUCTS, overwrite=overwrite, inputs=read)
     n, seed = check_number("n", n, 1), check_seed(seed)
     n_samples = check_number("n_samples", n_samples, 1, MOST_DRAWS)
     check_number("workers", workers, 1)

@@ -38,7 +38,7 @@ class Reading(CatalogReading, ImageReading, total=False):
 def input_files(model: Any, images: Any, catalog: Any = None) -> list[Path]:
     """Files that model, images and catalog are read from, as far as they have names.
 
-    Those of weights beside the images count too.
+    Those of weights beside the images count too. In place of a model, None may be given.
     """
     from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.images.reading.extensions import files_beside

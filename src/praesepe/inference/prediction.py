@@ -160,8 +160,9 @@ def predict(
     if keep not in ("percentiles", "draws"):
         raise unknown("value of keep", str(keep), ("percentiles", "draws"))
     of_images, of_catalog = split_reading(predict, reading, catalog)
+    inputs = tuple(input_files(model, images, catalog))
     out, regions, samples = _checked_outputs(
-        out, regions, samples, overwrite=overwrite, inputs=input_files(model, images, catalog)
+        out, regions, samples, overwrite=overwrite, inputs=inputs
     )
     estimator = Estimator.load(model, device=device)
     weighting = make_reweighting(estimator, for_catalogs(estimator, prior or {}))
@@ -185,8 +186,9 @@ def predict(
     )  # fmt: skip
     table, _ = _table(clusters, values, sampling, made_by)
     result = Result(
-        table, std, estimator, mosaic, clusters, sampling, told, positions, draws, measured
-    )
+        table, std, estimator, mosaic, clusters, sampling, told, positions, draws, measured,
+        inputs,
+    )  # fmt: skip
     _save(result, out, regions, samples=samples, overwrite=overwrite)
     return result
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from praesepe import quantities
 from praesepe.errors import InputError, check_number, listed, must_be, unknown
-from praesepe.files import as_path
+from praesepe.files import as_path, refuse_inputs
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.told import Told, fewest_bands
 
@@ -58,6 +58,8 @@ class Result:
         What the model was told of the images.
     measured : Measured or None
         What the images showed of themselves before; None where nobody looked.
+    inputs : tuple of Path
+        Files that it was made from: none is ever replaced.
     """
 
     table: Table
@@ -71,6 +73,7 @@ class Result:
     """On the common grid of the images, where the center of the first pixel is (0, 0)."""
     _draws: NDArray[np.float32] | None = field(default=None, repr=False)
     measured: Measured | None = None
+    inputs: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -320,6 +323,7 @@ class Result:
         from praesepe.images.catalog.tables import write_table
 
         path = as_path(path)
+        refuse_inputs([path], self.inputs)
         if path.suffix.lower() != ".reg":
             return write_table(self.table, path, overwrite=overwrite)
         mosaic, sky, pixel = self.observation, self.catalog.sky, None

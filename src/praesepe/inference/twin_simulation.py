@@ -132,6 +132,7 @@ def simulate_twins(
         {name: np.stack([one[name] for one in parameters]) for name in parameters[0]},
         np.array([_rh_px(result, posteriors[row]) for row in chosen.tolist()]),
         provenance_of(result.model.survey, model=result.model, seed=seed, date=now()),
+        result.inputs,
     )
 
 

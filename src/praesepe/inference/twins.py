@@ -51,6 +51,8 @@ class Twins:
         Posterior median of the half-light radius, pixels.
     made_by : dict
         Model, survey, seed, date.
+    inputs : tuple of Path
+        Files that the clusters were measured from: none is ever replaced.
     """
 
     survey: Survey
@@ -61,6 +63,7 @@ class Twins:
     parameters: dict[str, NDArray[np.float64]]
     rh_px: NDArray[np.float64]
     made_by: dict[str, Any]
+    inputs: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -126,7 +129,7 @@ class Twins:
 
         from praesepe.images.catalog.table_forms import suited
 
-        path = check_output(path, (".fits",), overwrite=overwrite)
+        path = check_output(path, (".fits",), overwrite=overwrite, inputs=self.inputs)
         first = fits.PrimaryHDU()
         for key, value in self.made_by.items():
             first.header.add_history(f"{key}: {value}")

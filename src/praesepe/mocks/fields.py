@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeWarning, check_number, refuse_unused
-from praesepe.files import atomic, check_space, check_whole_folder
-from praesepe.images.inputs import Reading, split_reading
+from praesepe.files import as_path, atomic, check_space, check_whole_folder, refuse_inputs
+from praesepe.images.inputs import Reading, input_files, split_reading
 from praesepe.mocks.places import (
     Removed,
     choose,
@@ -30,6 +30,7 @@ from praesepe.provenance import now, provenance_of
 from praesepe.rng import check_seed
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
 from praesepe.survey import Survey, load_survey
+from praesepe.survey.toml import survey_files
 
 if TYPE_CHECKING:
     from praesepe.images.catalog.catalogs import Catalog
@@ -72,6 +73,7 @@ class StarFields:
         folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
         if folder.exists() and folder.samefile(self.path):
             return self
+        refuse_inputs([folder], [self.path])
         with atomic(folder) as part:
             shutil.copytree(self.path, part)
         return replace(self, path=folder)
@@ -137,7 +139,7 @@ def build_fields(
     from praesepe.images.catalog.catalogs import Catalog
     from praesepe.images.mosaic.mosaic import Mosaic
 
-    survey = load_survey(survey)
+    files_of_survey, survey = survey_files(survey), load_survey(survey)
     n, seed = check_number("n", n, 1), check_seed(seed)
     size, edge_px = (
         check_number("size", size, survey.stamp_size),
@@ -146,7 +148,15 @@ def build_fields(
     of_images, of_catalog = split_reading(build_fields, reading, catalog)
     if catalog is None:
         refuse_unused("no catalog is given", exclude_radius_arcsec=exclude_radius_arcsec)
-    folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
+    read = [*input_files(None, images, catalog), *files_of_survey]
+    former = as_path(out).resolve()  # the survey may name the fields that are to be replaced
+    folder = check_whole_folder(
+        out,
+        DESCRIPTION,
+        "star fields",
+        overwrite=overwrite,
+        inputs=[path for path in read if path.resolve() != former],
+    )
     mosaic = Mosaic.read(images, survey, **of_images)
     known = None if catalog is None else Catalog.read(catalog, **of_catalog)
     radius = _radius_arcsec(exclude_radius_arcsec, survey)

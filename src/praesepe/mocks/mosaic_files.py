@@ -11,6 +11,7 @@ import numpy as np
 
 from praesepe.errors import InputError, check_number, listed, must_be, refuse_unused
 from praesepe.files import check_space, output_folder, replace_set
+from praesepe.images.inputs import input_files
 from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
@@ -20,6 +21,7 @@ from praesepe.rng import check_seed
 from praesepe.sky.contents import without_missing_stars
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Band, Survey, load_survey
+from praesepe.survey.toml import survey_files
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -168,14 +170,15 @@ def simulate_mosaic(
     """
     from praesepe.images.catalog.catalogs import Catalog
 
-    survey = without_missing_stars(load_survey(survey))
+    described, survey = survey, without_missing_stars(load_survey(survey))
     survey = survey.fixed()  # one image has one depth and one distance
     _check_source(catalog, n)
     if catalog is None:
         refuse_unused("no catalog is given", x=x, y=y, origin=origin, columns=columns)
     density = _checked(survey, n or 0, size, density, seed)
     if out is not None:
-        folder = output_folder(out, file_names(survey), overwrite=overwrite)
+        read = [*survey_files(described), *input_files(None, None, catalog)]
+        folder = output_folder(out, file_names(survey), overwrite=overwrite, inputs=read)
         check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
     read = None
     if catalog is not None:

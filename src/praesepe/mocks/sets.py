@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -37,6 +37,7 @@ from praesepe.files import (
     check_output,
     check_space,
     refuse_file,
+    refuse_inputs,
     remove,
     remove_debris,
 )
@@ -49,6 +50,7 @@ from praesepe.sky.instrument.render import Renderer
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.truth import describe
 from praesepe.survey import Survey, load_survey
+from praesepe.survey.toml import survey_files
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -180,7 +182,7 @@ def simulate(
     PraesepeError
         Where writing fails, or a worker process dies.
     """
-    survey = without_missing_stars(load_survey(survey))
+    read, survey = survey_files(survey), without_missing_stars(load_survey(survey))
     n, seed, workers = (
         check_number("n", n, 1),
         check_seed(seed),
@@ -188,7 +190,7 @@ def simulate(
     )
     whole = MockSet(survey, seed, nuisances, n, command=command)
     path = None if out is None else as_path(out)
-    parts = _parts(path, whole, shards, shard_size, format, overwrite=overwrite)
+    parts = _parts(path, whole, shards, shard_size, format, overwrite=overwrite, inputs=read)
     todo = [  # shards that are there are kept
         (file, part)
         for file, part in parts
@@ -250,6 +252,7 @@ def _parts(
     format: str | None,
     *,
     overwrite: bool,
+    inputs: Sequence[Path],
 ) -> list[tuple[Path | None, MockSet]]:
     """The files of a set, with what each holds; they can be written."""
     what = f"a set of {whole.n:,} clusters"
@@ -258,16 +261,20 @@ def _parts(
             remedy = "say where they go"
             raise InputError("shards are files", given=path, remedy=remedy, code="out='mocks'")
         size = clusters_per_shard(whole.n, shards, shard_size)
-        return _open_folder(path, whole, size, format or "fits", what, overwrite=overwrite)
+        return _open_folder(
+            path, whole, size, format or "fits", what, overwrite=overwrite, inputs=inputs
+        )
     if path is None:
         refuse_unused("nothing is written", format=format)
     else:
-        path = _check_file(path, format, overwrite=overwrite)
+        path = _check_file(path, format, overwrite=overwrite, inputs=inputs)
         check_space(path.absolute().parent, whole.bytes, what)
     return [(path, whole)]
 
 
-def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Path:
+def _check_file(
+    path: Path, format: str | None = None, *, overwrite: bool, inputs: Sequence[Path] = ()
+) -> Path:
     """One file: its ending, and whether it may be written."""
     if format is not None:
         raise InputError(
@@ -277,7 +284,7 @@ def _check_file(path: Path, format: str | None = None, *, overwrite: bool) -> Pa
         )
     if path.suffix.lower() not in SUFFIXES:
         raise bad_suffix(path, SUFFIXES, "for a folder of many files say how many", "shards=4")
-    return check_output(path, SUFFIXES, overwrite=overwrite)
+    return check_output(path, SUFFIXES, overwrite=overwrite, inputs=inputs)
 
 
 def clusters_per_shard(n: int, shards: int | None, shard_size: int | None) -> int:
@@ -309,7 +316,14 @@ def clusters_per_shard(n: int, shards: int | None, shard_size: int | None) -> in
 
 
 def _open_folder(
-    folder: Path, whole: MockSet, size: int, format: str, what: str, *, overwrite: bool
+    folder: Path,
+    whole: MockSet,
+    size: int,
+    format: str,
+    what: str,
+    *,
+    overwrite: bool,
+    inputs: Sequence[Path],
 ) -> list[tuple[Path | None, MockSet]]:
     """Make the folder with its manifest, or find the same set in it; return all its shards."""
     if format not in FORMATS:
@@ -332,6 +346,7 @@ def _open_folder(
         )
         for i, start in enumerate(range(0, whole.n, size))
     ]
+    refuse_inputs([*(file for file, _ in parts), folder / MANIFEST], inputs)
     manifest = _manifest(whole, size, format, parts)
     if folder.exists() and any(folder.iterdir()):
         _check_same_set(folder, manifest, overwrite=overwrite)

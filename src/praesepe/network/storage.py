@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ CONTENT = "model.json"
 PREVIOUS = ".weights.previous.safetensors"
 """The old weights, for as long as ``model.json`` still speaks of them: a kill between the renaming
 of the two files leaves the new weights beside the old ``model.json``."""
+
+
+def model_files(source: object) -> list[Path]:
+    """Files of a model that is given by its folder."""
+    known = isinstance(source, str | os.PathLike)
+    return [Path(source) / name for name in (CONTENT, WEIGHTS)] if known else []
 
 
 def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from praesepe.errors import (
     unknown,
     unusable,
 )
-from praesepe.files import atomic
+from praesepe.files import atomic, refuse_inputs
 from praesepe.provenance import now
 from praesepe.stars.assembly import assemble
 from praesepe.stars.embedded import ISOCHRONES, embedded_key
@@ -164,6 +164,7 @@ def import_isochrones(
         allowed = "letters, digits, dots, dashes and underscores"
         raise must_be("the name of a stellar model", name, allowed)
     path = folder() / f"{name}.npz"
+    refuse_inputs([path], files)
     if path.exists() and not overwrite:
         raise already_exists(path)
     read = read_isochrones(files)

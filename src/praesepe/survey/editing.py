@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from praesepe.errors import already_exists, bad_suffix
-from praesepe.files import as_path, atomic
+from praesepe.files import as_path, atomic, refuse_inputs
 from praesepe.survey.old_form import is_old_form, upgraded
 from praesepe.survey.schema import toml_text
 from praesepe.survey.toml import load_survey, read_survey_text, survey_text
@@ -76,6 +76,8 @@ def upgrade_survey(
     if not is_old_form(content):
         return None
     written = file if out is None else as_path(out)
+    if out is not None:
+        refuse_inputs([written], [file])
     texts = {written: toml_text(upgraded(content))}
     if out is None:
         texts = {file.with_name(file.name + ".old"): old, **texts}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from praesepe.errors import InputError, check_type, unknown, unusable
-from praesepe.survey.contents import with_files
+from praesepe.survey.contents import is_path, with_files
 from praesepe.survey.old_form import is_old_form, upgraded
 from praesepe.survey.schema import Survey
 
@@ -78,6 +78,21 @@ def load_survey(source: str | Path | Survey) -> Survey:
             code=f"praesepe.upgrade_survey({str(source)!r})",
         )
     return parse_survey(content, folder=None if included else path.parent, source=str(source))
+
+
+def survey_files(source: str | Path | Survey) -> list[Path]:
+    """Files that a survey is read from: its own, and the files and folders that it names."""
+    survey = load_survey(source)
+    found = [] if isinstance(source, Survey) else [Path(source)]
+    found += [Path(name) for name in survey.clusters.stars.models if is_path(name)]
+
+    def noted(name: str, may_be_word: bool) -> str:
+        if not may_be_word or is_path(name):
+            found.append(Path(name))
+        return name
+
+    with_files(survey.model_dump(mode="json"), noted)
+    return found
 
 
 def read_survey_text(path: Path) -> str:

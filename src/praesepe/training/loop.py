@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from praesepe.device import usable_device
-from praesepe.files import as_path
+from praesepe.files import as_path, refuse_inputs
 from praesepe.network.estimator import Estimator
+from praesepe.network.storage import CONTENT, WEIGHTS, model_files
 from praesepe.progress import Setup
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey, load_survey
+from praesepe.survey.toml import survey_files
 from praesepe.training.config import FINE_TUNING, TrainingSettings
 from praesepe.training.curve import LearningCurve
 from praesepe.training.labelled import Labelled
-from praesepe.training.metrics import Line, Report
-from praesepe.training.run import Run
+from praesepe.training.metrics import METRICS, Line, Report
+from praesepe.training.run import CHECKPOINT, Run
 from praesepe.training.signals import Signals
 
 log = logging.getLogger(__name__)
@@ -132,9 +134,13 @@ def train(
     """
     if labelled is not None and initial is not None:
         settings = {**FINE_TUNING, **settings}
+    out = None if out is None else as_path(out)
+    if out is not None:
+        written = [out / name for name in (CONTENT, WEIGHTS, CHECKPOINT, METRICS)]
+        refuse_inputs(written, [*survey_files(survey), *model_files(initial)])
     run = Run(
         load_survey(survey),
-        None if out is None else as_path(out),
+        out,
         TrainingSettings.of(**settings),
         device=usable_device(device),
         initial=initial,

@@ -371,7 +371,9 @@ def test_outputs_are_checked_before_anything_is_computed(
         predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), out=tmp_path / "new.ecsv")
 
 
-def test_inputs_are_never_replaced(images: Any, wcs: WCS, tmp_path: Path) -> None:
+def test_inputs_are_never_replaced(
+    central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
+) -> None:
     """An image was replaced by the table, a weight map by the regions' table, a catalog too."""
     files = {name: tmp_path / f"{name}_sci.fits" for name in images}
     for name, (data, frame) in images.items():
@@ -386,6 +388,12 @@ def test_inputs_are_never_replaced(images: Any, wcs: WCS, tmp_path: Path) -> Non
             predict(make(Unreachable), files, catalog, out=out, overwrite=True)
         with pytest.raises(InputError, match="is an input: it would be replaced"):
             check(make(), files, catalog, out=out, overwrite=True)
+    points = {band.name: band.zero_point_ab for band in central.survey.bands}
+    units = dict.fromkeys(files, "electron/s")
+    result = predict(central, files, catalog, check=False, units=units, zero_points=points)
+    for out in (files[name], catalog):
+        with pytest.raises(InputError, match="is an input: it would be replaced"):
+            result.save(out, overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from praesepe.errors import listed
 from praesepe.files import atomic, check_output
-from praesepe.images.inputs import Reading, split_reading
+from praesepe.images.inputs import Reading, input_files, split_reading
 from praesepe.inference.check.judge import Judge
 from praesepe.inference.check.measured import Measured, measure_mosaic, psf_widths
 from praesepe.inference.check.reference import N_FIELDS, Reference, reference_of
@@ -64,6 +64,7 @@ class Check:
     widths: Mapping[str, PSFWidths]
     reference: Reference | None = None
     mags: NDArray[np.float64] | None = None
+    inputs: tuple[Path, ...] = ()
 
     def __repr__(self) -> str:
         found = listed(self.faults) if self.faults else "nothing wrong"
@@ -98,7 +99,7 @@ class Check:
         overwrite : bool
             Whether an existing file may be replaced.
         """
-        path = check_output(path, (".json",), overwrite=overwrite)
+        path = check_output(path, (".json",), overwrite=overwrite, inputs=self.inputs)
         with atomic(path, overwrite=overwrite) as part:
             part.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
         return path
@@ -151,6 +152,7 @@ def check_images(
     from praesepe.network.estimator import Estimator
 
     of_images, of_catalog = split_reading(check_images, reading, catalog)
+    read = tuple(input_files(model, images, catalog))
     estimator = Estimator.load(model)
     survey = estimator.survey
     mosaic = on_own_grid(Mosaic.read(images, survey, sampled=True, **of_images))
@@ -165,4 +167,4 @@ def check_images(
     if positions is not None:
         rows += position_rows(mosaic, *positions, survey)
     meta = provenance_of(survey, model=estimator, date=now())
-    return Check(tuple(rows), meta, measured, mosaic, widths, reference, judge.mags)
+    return Check(tuple(rows), meta, measured, mosaic, widths, reference, judge.mags, read)
