@@ -141,6 +141,10 @@ class Expected:
 class PixelColumns:
     """Options that say what the columns of a catalog are."""
 
+    ra: Annotated[
+        str | None, typer.Option(help="Catalog's column of right ascension, if not a usual name.")
+    ] = None
+    dec: Annotated[str | None, typer.Option(help="Catalog's column of declination.")] = None
     x: Annotated[str | None, typer.Option(help="Catalog's column of pixel x.")] = None
     y: Annotated[str | None, typer.Option(help="Catalog's column of pixel y.")] = None
     origin: Annotated[

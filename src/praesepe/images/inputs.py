@@ -19,6 +19,8 @@ class CatalogReading(TypedDict, total=False):
     origin: int | None
     columns: Sequence[str] | str | None
     pixels_of: str | None
+    ra: str | None
+    dec: str | None
 
 
 class ImageReading(TypedDict, total=False):

@@ -133,8 +133,8 @@ def predict(
         The command line, recorded in the table's metadata.
     **reading
         How images and catalog are read: `units`, `zero_points`, `hdu`, `allow_no_wcs` and
-        `reproject` of `praesepe.images.Mosaic.read`; `x`, `y`, `origin`, `columns` and `pixels_of`
-        of `praesepe.images.Catalog.read`.
+        `reproject` of `praesepe.images.Mosaic.read`; `ra`, `dec`, `x`, `y`, `origin`, `columns` and
+        `pixels_of` of `praesepe.images.Catalog.read`.
 
     Returns
     -------

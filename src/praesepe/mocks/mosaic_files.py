@@ -11,7 +11,7 @@ import numpy as np
 
 from praesepe.errors import InputError, check_number, listed, must_be, refuse_unused
 from praesepe.files import check_space, output_folder, replace_set
-from praesepe.images.inputs import input_files
+from praesepe.images.inputs import CatalogReading, input_files
 from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
@@ -115,6 +115,8 @@ def simulate_mosaic(
     y: str | None = None,
     origin: int | None = None,
     columns: Sequence[str] | str | None = None,
+    ra: str | None = None,
+    dec: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     command: str | None = None,
@@ -145,7 +147,7 @@ def simulate_mosaic(
     center_deg : (float, float), optional
         Right ascension and declination of the center; by default the middle of the catalog's sky
         positions, otherwise a place in M31.
-    x, y, origin, columns
+    x, y, origin, columns, ra, dec
         As for `praesepe.images.Catalog.read`.
     out : path, optional
         Folder to save it in; see `SimulatedMosaic.save`.
@@ -173,16 +175,19 @@ def simulate_mosaic(
     described, survey = survey, without_missing_stars(load_survey(survey))
     survey = survey.fixed()  # one image has one depth and one distance
     _check_source(catalog, n)
+    reading: CatalogReading = {
+        "x": x, "y": y, "origin": origin, "columns": columns, "ra": ra, "dec": dec,
+    }  # fmt: skip
     if catalog is None:
-        refuse_unused("no catalog is given", x=x, y=y, origin=origin, columns=columns)
+        refuse_unused("no catalog is given", **reading)
     density = _checked(survey, n or 0, size, density, seed)
     if out is not None:
-        read = [*survey_files(described), *input_files(None, None, catalog)]
-        folder = output_folder(out, file_names(survey), overwrite=overwrite, inputs=read)
+        inputs = [*survey_files(described), *input_files(None, None, catalog)]
+        folder = output_folder(out, file_names(survey), overwrite=overwrite, inputs=inputs)
         check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
     read = None
     if catalog is not None:
-        read = Catalog.read(catalog, x=x, y=y, origin=origin, columns=columns)
+        read = Catalog.read(catalog, **reading)
         if center_deg is None and read.sky is not None:
             center_deg = middle_position(*read.sky)
     wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)
@@ -190,7 +195,12 @@ def simulate_mosaic(
     clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
     if read is not None:
         clusters, x_px, y_px, ids = clusters_on(
-            read, survey, wcs, seed=seed, tables=tables, positions={x or "", y or ""}
+            read,
+            survey,
+            wcs,
+            seed=seed,
+            tables=tables,
+            positions={x or "", y or "", ra or "", dec or ""},
         )
     elif n:
         clusters, x_px, y_px = scatter_clusters(survey, n, size, seed)

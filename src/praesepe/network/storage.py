@@ -21,8 +21,9 @@ of the two files leaves the new weights beside the old ``model.json``."""
 
 def model_files(source: object) -> list[Path]:
     """Files of a model that is given by its folder."""
-    known = isinstance(source, str | os.PathLike)
-    return [Path(source) / name for name in (CONTENT, WEIGHTS)] if known else []
+    if not isinstance(source, str | os.PathLike):
+        return []
+    return [Path(source) / name for name in (CONTENT, WEIGHTS)]
 
 
 def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:

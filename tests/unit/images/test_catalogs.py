@@ -108,7 +108,7 @@ def test_sexagesimal(catalog: Table, wcs: WCS, sep: str) -> None:
     ra, dec = ({"sep": sep}, {"sep": "dms" if sep == "hms" else sep})
     if sep == "unicode":
         ra = dec = {"format": "unicode"}
-    catalog["RA"] = sky.ra.to_string("hourangle", precision=5, pad=True, **ra)
+    catalog["RA"] = sky.ra.to_string("hourangle", precision=7, pad=True, **ra)
     catalog["Dec"] = sky.dec.to_string("deg", precision=4, pad=True, alwayssign=True, **dec)
     check(*positions_in(catalog, wcs), catalog, atol=5e-3)
 
@@ -233,7 +233,7 @@ def test_pixel_columns_need_an_origin(catalog: Table, wcs: WCS) -> None:
         positions_in(catalog, wcs, x="x", y="y")
     with pytest.raises(InputError, match="origin = 2"):
         positions_in(catalog, wcs, x="x", y="y", origin=2)
-    with pytest.raises(InputError, match="both pixel columns"):
+    with pytest.raises(InputError, match="names of both columns, x and y"):
         positions_in(catalog, wcs, x="x", origin=1)
     with pytest.raises(InputError, match="unknown column of the catalog 'x_pos'"):
         positions_in(catalog, wcs, x="x_pos", y="y", origin=1)
@@ -242,6 +242,34 @@ def test_pixel_columns_need_an_origin(catalog: Table, wcs: WCS) -> None:
     catalog.remove_columns(["RA", "Dec"])
     with pytest.raises(InputError, match="pixel columns x and y need an origin"):
         positions_in(catalog, wcs)
+
+
+def test_the_columns_of_the_sky_can_be_named(catalog: Table, wcs: WCS, tmp_path: Path) -> None:
+    """Whatever they are called, in the units of other columns, and before those of usual names."""
+    catalog.rename_columns(["RA", "Dec"], ["lon_j", "lat_j"])
+    with pytest.raises(InputError, match=r"no position columns.*ra='NAME', dec='NAME'"):
+        positions_in(catalog, wcs)
+    named = {"ra": "lon_j", "dec": "lat_j"}
+    check(*positions_in(catalog, wcs, **named), catalog)
+    hours = catalog.copy()
+    hours["lon_j"] = Column(catalog["lon_j"] / 15, unit="hourangle")
+    check(*positions_in(hours, wcs, **named), catalog)
+    sky = SkyCoord(catalog["lon_j"], catalog["lat_j"], unit="deg")
+    text = catalog.copy()
+    text["lon_j"] = sky.ra.to_string("hourangle", sep=":", precision=7, pad=True)
+    text["lat_j"] = sky.dec.to_string("deg", sep=":", precision=6, alwayssign=True)
+    text["ra"], text["dec"] = 1.0, 2.0  # of something else
+    text.write(tmp_path / "c.csv")
+    check(*positions_in(tmp_path / "c.csv", wcs, **named), catalog)
+    for wrong, said in (
+        ({"ra": "lon_j"}, "names of both columns, ra and dec"),
+        ({"ra": "lon", "dec": "lat_j"}, "unknown column of the catalog 'lon'.*lon_j"),
+        ({**named, "x": "n", "y": "n", "origin": 1}, "name ra and dec, or x and y"),
+    ):
+        with pytest.raises(InputError, match=said):
+            positions_in(catalog, wcs, **wrong)
+    with pytest.raises(InputError, match=r"ra and dec would be ignored: .* is read already"):
+        Catalog.read(Catalog.read(catalog, **named), **named)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from praesepe.errors import InputError, PraesepeWarning, listed, must_be, unknown, unusable
+from praesepe.errors import (
+    InputError,
+    PraesepeWarning,
+    listed,
+    must_be,
+    refuse_unused,
+    unknown,
+    unusable,
+)
 from praesepe.images.catalog.column_names import (
     DEC_NAMES,
     RA_NAMES,
@@ -87,6 +95,8 @@ class Catalog:
         origin: int | None = None,
         columns: Sequence[str] | str | None = None,
         pixels_of: str | None = None,
+        ra: str | None = None,
+        dec: str | None = None,
     ) -> Catalog:
         """Read a catalog.
 
@@ -108,6 +118,10 @@ class Catalog:
         pixels_of : str, optional
             Band whose image the pixels are of. Needed where the images have different grids; the
             table of measurements has its ``x`` and ``y`` on that image, too.
+        ra, dec : str, optional
+            Names of columns of right ascension and declination, where these are none of the usual
+            ones, or others than those that would be taken. Units are told by the table, or by a
+            name in brackets (``lon [hourangle]``); without one they are degrees, or sexagesimal.
 
         Returns
         -------
@@ -119,13 +133,10 @@ class Catalog:
             Where the file cannot be read, has no rows, or lacks position columns.
         """
         if isinstance(source, Catalog):
-            if (x, y, origin, columns, pixels_of) != (None,) * 5:
-                raise InputError(
-                    f"{source.label} is read already",
-                    given=(x, y, origin, columns, pixels_of),
-                    remedy="give x, y, origin, columns and pixels_of where it is read",
-                    code="Catalog.read(source, x=, y=, origin=, columns=, pixels_of=)",
-                )
+            refuse_unused(
+                f"{source.label} is read already",
+                x=x, y=y, origin=origin, columns=columns, pixels_of=pixels_of, ra=ra, dec=dec,
+            )  # fmt: skip
             return source
         if origin not in (None, 0, 1):
             raise must_be("origin", origin, (0, 1), "it is the coordinate of the first pixel")
@@ -133,10 +144,13 @@ class Catalog:
         if len(table) == 0:
             fault = f"is empty: it has {_columns(table)} but no rows"
             raise unusable(label, fault, "give a catalog with at least one row")
-        if (x is None) != (y is None):
-            remedy = "give the names of both pixel columns, x and y, or of neither"
-            raise InputError(f"x = {x!r} and y = {y!r}", given=(x, y), remedy=remedy)
-        sky = None if x is not None else sky_positions(table, label=label)
+        of_sky, of_pixels = _named(table, label, ra=ra, dec=dec), _named(table, label, x=x, y=y)
+        if of_sky and of_pixels:
+            fault = "columns of the sky and of pixels are named"
+            raise InputError(
+                fault, given=(*of_sky, *of_pixels), remedy="name ra and dec, or x and y"
+            )
+        sky = None if of_pixels else sky_positions(table, of_sky, label=label)
         if sky is not None:
             if origin is not None:
                 warnings.warn(
@@ -159,10 +173,8 @@ class Catalog:
                 remedy = "DS9 counts pixels from 1; leave it out"
                 raise must_be(f"{label}: origin", origin, 1, remedy)
             origin = 1
-        names = (
-            (x, y) if x is not None else (find_column(table, X_NAMES), find_column(table, Y_NAMES))
-        )
-        pixel = _pixel_columns(table, label, names, origin, named=x is not None)
+        names = of_pixels or (find_column(table, X_NAMES), find_column(table, Y_NAMES))
+        pixel = _pixel_columns(table, label, names, origin)
         return cls(table, label, pixel=pixel, origin=origin, pixels_of=pixels_of)
 
     def __len__(self) -> int:
@@ -266,28 +278,41 @@ class Catalog:
         )
 
 
+def _named(table: Table, label: str, **columns: str | None) -> tuple[str, str] | None:
+    """Columns of two axes that the user has named; None where neither is."""
+    names = [name for name in columns.values() if name is not None]
+    if not names:
+        return None
+    if len(names) == 1:
+        axes = listed(columns)
+        raise InputError(
+            " and ".join(f"{axis} = {name!r}" for axis, name in columns.items()),
+            given=tuple(columns.values()),
+            remedy=f"give the names of both columns, {axes}, or of neither",
+        )
+    more: dict[str, str] = {}
+    if "x" in columns:
+        advice = "Pixel columns need an origin too, 1 as in DS9 or 0 as in numpy"
+        more = {"advice": advice, "code": "origin=1"}
+    for name in names:
+        if name not in table.colnames:
+            raise unknown(f"column of {label}", name, table.colnames, **more)
+    return names[0], names[1]
+
+
 def _pixel_columns(
-    table: Table,
-    label: str,
-    names: tuple[str | None, str | None],
-    origin: int | None,
-    *,
-    named: bool,
+    table: Table, label: str, names: tuple[str | None, str | None], origin: int | None
 ) -> tuple[FloatArray, FloatArray]:
     """Zero-based positions from the columns x and y."""
-    for name in names:
-        if named and name not in table.colnames:
-            raise unknown(
-                f"column of {label}", str(name), table.colnames,
-                "Pixel columns need an origin too, 1 as in DS9 or 0 as in numpy", code="origin=1",
-            )  # fmt: skip
-    if None in names or (origin is None and not set(map(str, names)) <= set(table.colnames)):
+    if None in names:
         raise InputError(
             f"{label} has no position columns; it has {_columns(table, 30)}. Accepted are "
             f"right ascension ({', '.join(RA_NAMES[:4])} …) with declination "
             f"({', '.join(DEC_NAMES[:4])} …), or pixel columns named with x and y and their origin",
             given=table.colnames,
             allowed=(RA_NAMES, DEC_NAMES),
+            remedy="name its own columns of right ascension and declination",
+            code="ra='NAME', dec='NAME'",
         )
     if origin is None:
         raise InputError(
@@ -300,8 +325,6 @@ def _pixel_columns(
         )
     positions = []
     for name in map(str, names):
-        if name not in table.colnames:
-            raise unknown(f"column of {label}", name, table.colnames)
         unit = str(getattr(table[name], "unit", None) or "")
         if unit.lower() not in ("", "pix", "pixel", "pixels"):
             raise InputError(

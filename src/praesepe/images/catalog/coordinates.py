@@ -48,7 +48,7 @@ _NO_VALUE = {"", "nan", "null", "none", "--", "-", "n/a", "na", "masked", "..."}
 
 
 def sky_positions(
-    table: Table, *, label: str = "the catalog"
+    table: Table, names: tuple[str, str] | None = None, *, label: str = "the catalog"
 ) -> tuple[FloatArray, FloatArray] | None:
     """Right ascension and declination of a table's rows.
 
@@ -63,6 +63,8 @@ def sky_positions(
     ----------
     table : Table
         Any table.
+    names : (str, str), optional
+        Its columns of right ascension and declination, where they are known.
     label : str
         How messages call it.
 
@@ -81,6 +83,8 @@ def sky_positions(
     PraesepeWarning
         Where coordinates are impossible, or other columns of the table have other positions.
     """
+    if names is not None:
+        return _positions(table, names, label)
     pairs, objects = sky_pairs(table, label), _sky_coord_column(table)
     if not pairs:
         pair = _pair_column(table) if objects is None else None
