@@ -19,7 +19,7 @@ from astropy.wcs import WCS
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import Catalog
-from praesepe.images.catalog.coordinates import pixel_positions, sky_positions
+from praesepe.images.catalog import pixel_positions, sky_positions
 from praesepe.images.reading.source import open_image
 
 MakeWCS = Callable[..., WCS]

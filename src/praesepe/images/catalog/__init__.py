@@ -6,8 +6,9 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "catalogs": "Catalog",
-        "coordinates": "pixel_positions sky_positions",
+        "coordinates": "sky_positions",
         "column_names": "id_column position_columns",
+        "projection": "pixel_positions",
         "region_files": "write_regions",
         "tables": "read_table write_table",
     },

@@ -30,10 +30,9 @@ from praesepe.images.catalog.column_names import (
 from praesepe.images.catalog.coordinates import (
     FloatArray,
     numbers,
-    on_image,
-    pixel_positions,
     sky_positions,
 )
+from praesepe.images.catalog.projection import on_image, pixel_positions
 from praesepe.images.catalog.tables import read_table
 from praesepe.images.mosaic.mosaic import Mosaic
 
