@@ -25,7 +25,7 @@ from praesepe.sky.instrument.artefacts import add_cosmic_rays
 from praesepe.sky.stamps import Mocks
 from praesepe.training.telling import Habits, tell
 
-TOLD = Habits(all_bands=1.0, not_told=0.0, a_v_told=0.0)
+TOLD = Habits(all_bands=1.0, not_told=0.0)
 GOOD_SN = 10.0
 NEARER = 5.0
 RAY_LENGTH_PX = 2.5

@@ -56,7 +56,7 @@ _DESCRIPTIONS = {
     Flag.SATURATED: "the core of a saturated star lies in the stamp",
     Flag.FEW_DRAWS: (
         "the posterior hardly reaches what the prior, or what is known, allows: fewer than 100 "
-        "draws count; no values where none does"
+        "draws count, or 4 standard deviations lie between; no values where no draw counts"
     ),
     Flag.SECOND_MODE: (
         "a second age, or age and extinction, holds more than 15 % of the posterior: percentiles "
@@ -76,6 +76,7 @@ ODD = {
     "shape": Flag.ODD_SHAPE,
     "registration": Flag.ODD_REGISTRATION,
     "noise": Flag.ODD_NOISE,
+    "known": Flag.FEW_DRAWS,
 }
 """What each kind of doubt about a stamp is called; `OUT_OF_DOMAIN` stands beside it."""
 

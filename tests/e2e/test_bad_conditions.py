@@ -31,8 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         galaxy={"foreground_a_v": (0.0, 0.3), "distance_pc": (685e3, 900e3)},
     )
     infers = ["log_age", "log_mass", "log_rh", "a_v", "object_class", "log_visibility"]
-    conditions = ["present", "depth", "psf_fwhm_px", "a_v", "a_v_error"]
-    conditions += ["foreground_a_v", "log_distance"]
+    conditions = ["present", "depth", "psf_fwhm_px", "foreground_a_v", "log_distance"]
     made = Estimator.untrained(survey, encoder="tiny", infers=infers, conditions=conditions, seed=2)
     return made.save(tmp_path_factory.mktemp("model") / "whole")
 

@@ -7,22 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from praesepe.errors import InputError, check_number, listed
 from praesepe.inference.priors import Prior, Reweighting, make_reweighting
 from praesepe.network.conditions import PRESENT
 from praesepe.network.estimator import Estimator
-from praesepe.quantities import A_V, CONTAMINANT, OBJECT_CLASS, OFFSETS, get
+from praesepe.quantities import CONTAMINANT, OBJECT_CLASS, OFFSETS, get
+from praesepe.rng import stream
 from praesepe.sky.contents import check_contents, without_missing_stars
 from praesepe.survey import Survey, load_survey
-from praesepe.training.telling import A_V_ERROR_MAG, Habits, tell
+from praesepe.training.telling import Habits, tell
 
 if TYPE_CHECKING:
     from praesepe.sky.stamps import Mocks
-
-TOLD_WITH_ERROR = ("a_v",)
-"""What a model can be told of each artificial cluster."""
 
 WITHOUT_CONTAMINANTS = {
     OBJECT_CLASS.name: OBJECT_CLASS.categories.index("cluster"),
@@ -44,7 +43,8 @@ class Asking:
     bands : tuple of str
         The bands that the model is told to be there.
     told : dict of str to float
-        What it is told of each cluster, the truth, with this standard error: ``a_v``.
+        What is known of each cluster, the truth, with this standard error: of the model's leading
+        quantity.
     weighting : Reweighting, optional
         Priors that the draws are weighted by.
     n_samples : int
@@ -60,22 +60,23 @@ class Asking:
 
     def conditions(self, mocks: Mocks, seed: tuple[int, ...]) -> Tensor | None:
         """What the model is told beside the stamps, (n, value)."""
-        error = self.told.get(A_V.name)
-        habits = Habits(
-            bands=self.bands,
-            not_told=0.0,
-            a_v_told=0.0 if error is None else 1.0,
-            a_v_error=error,
-        )
         return tell(
             tuple(condition.name for condition in self.estimator.card.conditions),
             self.survey,
-            mocks.truth | ({} if error is None else {A_V.name: self.truth(mocks, A_V.name)}),
+            mocks.truth,
             len(mocks),
             seed=seed,
             bands=self.estimator.survey.band_names,
-            habits=habits,
+            habits=Habits(bands=self.bands, not_told=0.0),
         )
+
+    def known(self, mocks: Mocks, seed: tuple[int, ...]) -> tuple[Tensor, float] | None:
+        """Value (n,) and error of what is known of each cluster; NaN of what is none."""
+        for name, error in self.told.items():
+            true = self.truth(mocks, name).cpu()
+            off = torch.randn(len(mocks), generator=stream(seed, torch.device("cpu")))
+            return true + error * off, error
+        return None
 
     def images(self, mocks: Mocks) -> Tensor:
         """Stamps in the bands and at the zero points of the model; zero where there is no band."""
@@ -179,9 +180,8 @@ def _checked_bands(
 
 
 def _checked_told(model: Estimator, told: Mapping[str, float]) -> dict[str, float]:
-    """Standard errors of what the model is told; refuse what it cannot be told."""
-    conditions = {condition.name for condition in model.card.conditions}
-    can = tuple(name for name in TOLD_WITH_ERROR if name in conditions)
+    """Standard errors of what is told; refuse what answers cannot be conditioned on."""
+    can = () if model.leading is None else (model.leading,)
     for name in told:
         if name not in can:
             raise InputError(
@@ -191,6 +191,6 @@ def _checked_told(model: Estimator, told: Mapping[str, float]) -> dict[str, floa
                 remedy="leave it out",
             )
     return {
-        name: float(check_number(f"error of {name}", error, 0, A_V_ERROR_MAG, whole=False))
+        name: float(check_number(f"error of {name}", error, 0, whole=False))
         for name, error in told.items()
     }

@@ -18,6 +18,9 @@ from praesepe.quantities import Quantity, get
 from praesepe.sky.truth import describe
 from praesepe.training.sources import TOLD
 
+KNOWN = 7
+"""Stream of the errors of what is known."""
+
 if TYPE_CHECKING:
     from astropy.table import Table
 
@@ -152,6 +155,7 @@ def recover(asking: Asking, mocks: Mocks, *, first: int = 0, seed: int = 0) -> R
     posterior = estimator.predict(
         asking.images(mocks),
         conditions=asking.conditions(mocks, (seed, first, TOLD)),
+        known=asking.known(mocks, (seed, first, KNOWN)),
         n_samples=max(n_samples, MORE_DRAWS[0]) if weighting else n_samples,
         rows=rows,
     )

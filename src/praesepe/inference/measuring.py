@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ from praesepe.inference.columns import (
 from praesepe.inference.light import ClusterLight
 from praesepe.inference.modes import SECOND_SHARE, axes_of, find_modes
 from praesepe.inference.priors import (
+    KnownValues,
     Reweighting,
     counting,
     log_mean,
@@ -68,6 +69,8 @@ class Sampling:
         Of a cluster, where the model infers that.
     light : ClusterLight or None
         What tells the clusters' magnitudes, where they are asked for.
+    conditioned : KnownValues
+        Of the model's leading quantity, where it is known.
     """
 
     infers: tuple[str, ...]
@@ -76,6 +79,7 @@ class Sampling:
     weighting: Reweighting = field(default_factory=lambda: Reweighting(()))
     odds: ClassOdds | None = None
     light: ClusterLight | None = None
+    conditioned: KnownValues = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_number("n_samples", self.n_samples, 1, MOST_DRAWS)
@@ -91,11 +95,28 @@ class Sampling:
         light = {} if self.light is None else self.light.described
         return {name: np.full(n, np.nan) for name in light} | empty_columns(n, self.infers)
 
-    def knowing(
-        self, known: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
-    ) -> Sampling:
-        """The same where values of quantities are known, with errors; see `Reweighting`."""
-        return replace(self, weighting=replace(self.weighting, known=dict(known)))
+    @property
+    def known(self) -> KnownValues:
+        """All that is known of what is inferred."""
+        return self.conditioned | self.weighting.known
+
+    def knowing(self, known: KnownValues, leading: str | None = None) -> Sampling:
+        """The same where values of quantities are known, with errors.
+
+        Draws are conditioned on the leading quantity, and weighted by the others.
+        """
+        weighted = {name: of for name, of in known.items() if name != leading}
+        return replace(
+            self,
+            weighting=replace(self.weighting, known=weighted),
+            conditioned={name: of for name, of in known.items() if name == leading},
+        )
+
+    def leading(self, rows: NDArray[np.int_]) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Value and error of the leading quantity of rows of the catalog, where it is known."""
+        for value, error in self.conditioned.values():
+            return (value[rows] if value.ndim else value), (error[rows] if error.ndim else error)
+        return None
 
 
 @dataclass(frozen=True)
@@ -182,6 +203,7 @@ def _posteriors(
     posterior = model.predict(
         images,
         conditions=conditions,
+        known=sampling.leading(first + rows),
         n_samples=sampling.n_samples,
         seed=sampling.seed,
         rows=first + rows,

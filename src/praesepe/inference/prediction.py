@@ -26,11 +26,11 @@ from praesepe.inference.result import Result
 from praesepe.inference.told import (
     Known,
     Told,
-    by_weights,
     fewest_bands,
+    known_of_inferred,
     survey_of,
     tell_model,
-    told_by_weights,
+    told_of_inferred,
 )
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
@@ -102,9 +102,10 @@ def predict(
         `praesepe.check`.
     known : mapping, optional
         What is known of the clusters: a value or a column of the catalog, with an error or
-        without: ``{"a_v": (0.4, 0.1)}``, ``{"a_v": "AV_CMD"}``. The model is told ``a_v``,
-        ``foreground_a_v`` and ``distance_pc`` (or ``log_distance``) where it has these conditions;
-        of other quantities that it infers the draws are weighted, which needs an error. An
+        without: ``{"a_v": (0.4, 0.1)}``, ``{"a_v": "AV_CMD"}``. The model is told
+        ``foreground_a_v`` and ``distance_pc`` (or ``log_distance``) where it has these conditions.
+        Of what it infers, the answer is conditioned on ``a_v`` where its head can be, and draws
+        are weighted by what is known of other quantities, which needs an error. An
         extinction in front that is not given is taken as 0, a distance as the middle of those that
         the model was trained with, both with a warning.
     prior : mapping, optional
@@ -176,7 +177,8 @@ def predict(
         mosaic, measured = prepared(mosaic, align=align)
     clusters = Catalog.read(catalog, **of_catalog)
     told = tell_model(estimator, mosaic, measured, known or {}, clusters.table)
-    sampling = sampling.knowing(by_weights(estimator, known or {}, clusters.table))
+    of_inferred = known_of_inferred(estimator, known or {}, clusters.table)
+    sampling = sampling.knowing(of_inferred, estimator.leading)
     positions = clusters.on(mosaic)
     made_by = _made_by(estimator, mosaic, clusters, sampling, command, told)
     _say_before(clusters, sampling, estimator, made_by, out)
@@ -202,7 +204,7 @@ def _made_by(
     told: Told,
 ) -> dict[str, Any]:
     """What the table's metadata say of its origin."""
-    all_told = told.meta | told_by_weights(sampling.weighting)
+    all_told = told.meta | told_of_inferred(sampling.known)
     return provenance_of(
         model.survey,
         model=model,

@@ -30,6 +30,10 @@ from praesepe.quantities import Quantity
 Prior = Mapping[str, "str | tuple[str | float, ...]"]
 """By quantity, a form and its numbers: ``"exponential:0.7"`` or ``("exponential", 0.7)``."""
 
+KnownValues = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""By quantity, values and standard errors, each of shape () or (row,); NaN: not known of this row.
+"""
+
 STEEPEST = 20.0
 """Largest power of a mass function."""
 
@@ -249,15 +253,14 @@ class Reweighting:
         What the training drew from; without what is not simple.
     priors : dict of str to Density
         What is wanted instead.
-    known : dict of str to (ndarray, ndarray)
-        Values and errors, each of shape () or (row,), of quantities that are known; NaN: not of
-        this row.
+    known : KnownValues
+        Of quantities that are known.
     """
 
     infers: tuple[str, ...]
     trained: dict[str, Density] = field(default_factory=dict)
     priors: dict[str, Density] = field(default_factory=dict)
-    known: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
+    known: KnownValues = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.priors or self.known)

@@ -247,7 +247,7 @@ class Result:
         -------
         ndarray of float32, shape () or (k,)
             Per unit of every quantity (per dex³ for age, mass and size); NaN where nothing was
-            measured.
+            measured, and where a quantity is known without an error.
         """
         points = np.asarray(values, np.float32)
         if points.ndim not in (1, 2) or points.shape[-1] != len(self.infers):
@@ -266,8 +266,9 @@ class Result:
             asked = self.model.predict(images, conditions=conditions, n_samples=1)
             found.append(asked.log_prob(part))
         density = np.concatenate(found)
-        if weighting := self.sampling.weighting:
-            block = infer_block(self.model, stamp, self.told, self.sampling, row)
+        sampling = self.sampling.knowing(self.sampling.known)  # all by weights
+        if weighting := sampling.weighting:
+            block = infer_block(self.model, stamp, self.told, sampling, row)
             at_points = weighting.log_weights(many[None], np.array([row]))[0]
             mean = block.log_mean_weight[0]
             density += (at_points - (mean if np.isfinite(mean) else np.nan)).astype(np.float32)

@@ -20,10 +20,9 @@ from praesepe.errors import (
     must_be,
     unknown,
 )
-from praesepe.inference.priors import Reweighting, check_inside, trained_density, trained_or_refuse
+from praesepe.inference.priors import check_inside, trained_or_refuse
 from praesepe.network.conditions import KINDS, PRESENT
 from praesepe.network.estimator import Estimator
-from praesepe.network.transform import prior_range
 from praesepe.survey import Survey, as_range
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ MOST_LISTED = 40
 
 FEWEST_BANDS = 2
 """Of a model that can do without some of its bands."""
-
-ERROR = "_error"
-"""At the end of the name of a condition that is the error of another."""
 
 LOGARITHMS = {"distance_pc": "log_distance"}
 """Conditions that can be told by the number itself, by its name."""
@@ -181,7 +177,7 @@ def tell_model(
     measured : Measured or None
         What the mosaic shows; None where nobody looked.
     known : mapping
-        See `Known`: ``a_v``, ``foreground_a_v``, ``distance_pc`` or ``log_distance``. Of the
+        See `Known`: ``foreground_a_v``, ``distance_pc`` or ``log_distance``. Of the
         latter two what is not known is assumed, with a warning.
     catalog : Table
         Its columns may hold what is known.
@@ -248,7 +244,7 @@ def _trained(name: str, model: Estimator, mosaic: Mosaic) -> tuple[Any, Any]:
         return math.log10(near), math.log10(far)
     if name == "foreground_a_v":
         return as_range(survey.galaxy.foreground_a_v)
-    return prior_range(survey, name) if name == "a_v" else KINDS[name].usual
+    return KINDS[name].usual
 
 
 def _warn_beyond(told: Told, model: Estimator) -> None:
@@ -267,27 +263,28 @@ def _warn_beyond(told: Told, model: Estimator) -> None:
             )
 
 
-def by_weights(
+def known_of_inferred(
     model: Estimator, known: Known, catalog: Table
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Values and errors of what is known, inferred, and not told to the model; () or (row,).
+    """Values and errors of what is known of what the model infers; () or (row,).
 
     Raises
     ------
     InputError
-        Where the error is missing, or a value lies outside what the model was trained with.
+        Where the error is missing of a quantity that only weights can tell, or a value lies
+        outside what the model was trained with.
     """
     found = {}
     for name, what in known.items():
         value, error = _value_and_error(what)
-        if _is_told(model, name, error) or name not in model.infers:
+        if name not in model.infers:
             continue  # `tell_model` takes it, or refuses it
         trained = trained_or_refuse(model, name, what)
         numbers, errors = _numbers(name, value, catalog), _errors(name, error, catalog)
-        if (errors == 0).any():
+        if (errors == 0).any() and name != model.leading:
             raise InputError(
-                f"{name!r} is given without an error, but model {model.name!r} is not told it: "
-                "draws are weighted by how far they are from the value, in units of its error",
+                f"{name!r} is given without an error: draws of model {model.name!r} are weighted "
+                "by how far they are from the value, in units of its error",
                 given={name: what},
                 remedy="give an error",
                 code=f"known={{{name!r}: ({value!r}, 0.1)}}",
@@ -301,30 +298,24 @@ def _value_and_error(what: Any) -> tuple[Any, Any]:
     return what if isinstance(what, tuple) else (what, 0.0)
 
 
-def _is_told(model: Estimator, name: str, error: Any) -> bool:
-    names = {condition.name for condition in model.card.conditions} - {PRESENT}
-    alone = not name.endswith(ERROR) or name.removesuffix(ERROR) not in names
-    has_error = isinstance(error, str) or np.any(error)
-    return alone and name in names and (not has_error or f"{name}{ERROR}" in names)
-
-
 def _given(
     model: Estimator, known: Known, names: Sequence[str], catalog: Table
 ) -> dict[str, NDArray[np.float64]]:
-    """Values and errors of what the model is told, each of shape () or (row,)."""
+    """What the model is told, each of shape (), (row,) or (band,)."""
     found: dict[str, NDArray[np.float64]] = {}
     check_type("known", known, Mapping, "a mapping by quantity")
     for given, what in known.items():
         value, error = _value_and_error(what)
         name = LOGARITHMS.get(given, given)
-        if not _is_told(model, name, error):
-            if name in model.infers:
-                continue  # by `by_weights`
-            takes = (*(one for one in names if _is_told(model, one, 0)), *model.infers)
+        if name in model.infers:
+            continue  # by `known_of_inferred`
+        has_error = isinstance(error, str) or bool(np.any(error))
+        if name not in names or has_error:
+            takes = (*names, *model.infers)
             raise InputError(
-                f"model {model.name!r} is not told {given!r}{' with an error' if error else ''}",
+                f"model {model.name!r} is not told {given!r}{' with an error' * has_error}",
                 given={given: what},
-                allowed=tuple(dict.fromkeys(takes)),
+                allowed=takes,
                 remedy=f"it takes {listed(takes)}, those it infers with an error",
             )
         if name in found:
@@ -340,13 +331,6 @@ def _given(
             if (found[name] <= 0).any():
                 raise must_be(f"lowest {given}", float(np.nanmin(found[name])), "more than 0")
             found[name] = np.log10(found[name])
-        if name in model.infers and (trained := trained_density(model, name)) is not None:
-            check_inside(f"known {name}", found[name], trained, model)
-        if f"{name}{ERROR}" in names:
-            errors = _errors(name, error, catalog)
-            unknown_error = np.isnan(errors)
-            found[name] = np.where(unknown_error, np.nan, found[name])
-            found[f"{name}{ERROR}"] = np.where(np.isnan(found[name]), np.nan, errors)
     return found
 
 
@@ -411,11 +395,13 @@ def _ways(
         yield "survey", np.array(survey.galaxy.foreground_a_v)
 
 
-def told_by_weights(weighting: Reweighting) -> dict[str, Any]:
-    """What is known and told by weights, for the metadata of a table."""
+def told_of_inferred(
+    known: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> dict[str, Any]:
+    """What is known of inferred quantities, for the metadata of a table."""
     return {
-        name: {"value": _plain(value), "error": _plain(error), "from": "given, by weights"}
-        for name, (value, error) in weighting.known.items()
+        name: {"value": _plain(value), "error": _plain(error), "from": "given"}
+        for name, (value, error) in known.items()
     }
 
 

@@ -44,9 +44,6 @@ KINDS = {
     "depth": ConditionKind(True, True, (26.0, 33.0)),
     # full width at half maximum of the PSF, pixels
     "psf_fwhm_px": ConditionKind(True, True, (1.0, 5.0)),
-    # extinction inside the galaxy and its standard error, mag
-    "a_v": ConditionKind(False, True, (0.0, 3.0)),
-    "a_v_error": ConditionKind(False, True, (0.0, 0.3)),
     # extinction in the Milky Way, mag
     "foreground_a_v": ConditionKind(False, False, (0.0, 0.5)),
     # log10 of the distance in pc

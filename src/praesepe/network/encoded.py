@@ -23,6 +23,11 @@ BATCH = {"cpu": 64, "cuda": 256}
 depends on the rows beside it."""
 
 
+FAR, LEAST_WIDTH = 4.0, 0.02
+"""Standard deviations between what is known and what the pixels say that are not believed, and the
+least of these, in units of the prior's."""
+
+
 class _Model(Protocol):
     """What an estimator sees with."""
 
@@ -47,6 +52,8 @@ class Encoded:
     features : Tensor, shape (n, feature)
     told : Tensor, shape (n, value), or None
         Conditions.
+    known : Tensor, shape (n, 2), or None
+        Value and error of the head's leading axis; see `praesepe.network.heads.base.Sampler`.
     shown : Tensor, shape (n, value), or None
         What the critic sees in the stamps, where there is one.
     score : Tensor, shape (n,)
@@ -59,6 +66,7 @@ class Encoded:
     model: _Model
     features: Tensor
     told: Tensor | None
+    known: Tensor | None
     shown: Tensor | None
     score: Tensor
     numbers: NDArray[np.int64]
@@ -70,6 +78,7 @@ class Encoded:
         model: _Model,
         stamps: Tensor,
         told: Tensor | None,
+        known: Tensor | None = None,
         *,
         numbers: NDArray[np.int64],
         seed: int,
@@ -97,6 +106,7 @@ class Encoded:
             model,
             features,
             None if told is None else told.to(model.device),
+            None if known is None else known.to(model.device),
             torch.cat(shown) if shown else None,
             score,
             numbers,
@@ -105,11 +115,14 @@ class Encoded:
 
     def __getitem__(self, rows: NDArray[Any]) -> Encoded:
         """Some of the stamps, by their places or a mask."""
-        told, shown = (None if of is None else of[rows] for of in (self.told, self.shown))
+        told, known, shown = (
+            None if of is None else of[rows] for of in (self.told, self.known, self.shown)
+        )
         return replace(
             self,
             features=self.features[rows],
             told=told,
+            known=known,
             shown=shown,
             score=self.score[rows],
             numbers=self.numbers[rows],
@@ -127,24 +140,29 @@ class Encoded:
         size = min(stamps_at_once(enough, device), _batch_size(device))
         draws = torch.empty((len(self), n_samples, len(model.infers)))
         doubts: list[Tensor] = []
+        against: list[Tensor] = []
         probabilities: dict[str, list[Tensor]] = {}
         for start in range(0, len(self), size):
             part = slice(start, min(start + size, len(self)))
             n = part.stop - start
-            features, told, shown = (
+            features, told, known, shown = (
                 None if of is None else _padded(of[part], size, device)
-                for of in (self.features, self.told, self.shown)
+                for of in (self.features, self.told, self.known, self.shown)
             )
             assert features is not None
             noise = base_noise(
                 head.noise, seed=self.seed, rows=self.numbers[part], n_samples=enough,
                 size=head.noise_size,
             )  # fmt: skip
-            drawn = sampler(features, _padded(noise, size, device))
+            noise = _padded(noise, size, device)
+            drawn = sampler(features, noise, known)
             draws[part] = net.labels.inverse(drawn[:n, :n_samples]).cpu()
+            seen = drawn if known is None else sampler(features, noise[:, :ANSWER_DRAWS])
+            if known is not None:
+                against.append(_against(known, seen[..., head.leading])[:n].cpu())
             if critic is not None:
                 assert shown is not None
-                evidence = critic.evidence(net, shown, drawn, told)
+                evidence = critic.evidence(net, shown, seen, told)
                 doubts.append(critic.scores(evidence)[:n].cpu())
             for name, values in head.probabilities(features).items():
                 probabilities.setdefault(name, []).append(values[:n].cpu())
@@ -154,7 +172,8 @@ class Encoded:
             self._log_prob,
             model.infers,
             {name: torch.cat(parts).numpy() for name, parts in probabilities.items()},
-            doubts={} if critic is None else critic.by_kind(doubts),
+            doubts=({} if critic is None else critic.by_kind(doubts))
+            | ({"known": torch.cat(against).numpy()} if against else {}),
             draw_again=self._draw_again,
         )
 
@@ -172,6 +191,16 @@ class Encoded:
             for pair in pairs
         ]
         return torch.cat(parts)
+
+
+def _against(known: Tensor, seen: Tensor) -> Tensor:
+    """How far what is known (n, 2) is from what the pixels say, draws (n, n_samples).
+
+    Above 1 it is more than `FAR` standard deviations, of both together. NaN where nothing is known.
+    """
+    value, error = known.unbind(1)
+    both = (seen.var(1) + error**2).sqrt().clamp_min(LEAST_WIDTH)
+    return (value - seen.mean(1)).abs() / (FAR * both)
 
 
 def _batch_size(device: torch.device) -> int:

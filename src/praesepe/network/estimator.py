@@ -15,7 +15,15 @@ from torch import Tensor
 from praesepe import quantities
 from praesepe.arrays import rates
 from praesepe.device import usable_device
-from praesepe.errors import InputError, already_exists, check_number, check_type, unknown, unusable
+from praesepe.errors import (
+    InputError,
+    already_exists,
+    check_number,
+    check_type,
+    must_be,
+    unknown,
+    unusable,
+)
 from praesepe.files import as_path, refuse_file
 from praesepe.network.conditions import as_tensor, standard_ranges
 from praesepe.network.critic import Critic, judges_of, prefixed
@@ -93,6 +101,12 @@ class Estimator:
         return self.card.infers
 
     @property
+    def leading(self) -> str | None:
+        """Name of the quantity that answers can be conditioned on; see `predict`."""
+        place = self.net.head.leading
+        return None if place is None else self.infers[place]
+
+    @property
     def device(self) -> torch.device:
         """Where the network is."""
         return self.net.labels.mean.device
@@ -158,7 +172,7 @@ class Estimator:
             ],
             background=background,
             encoder={"name": encoder},
-            head={"name": head, "settings": head_settings(head, encoder, head_options)},
+            head={"name": head, "settings": head_settings(head, encoder, infers, head_options)},
             priors=prior_ranges(survey, infers),
             survey=survey.model_dump(mode="json"),
             hashes={"absent_because": "not trained yet"},
@@ -204,6 +218,7 @@ class Estimator:
         stamps: NDArray[Any] | Tensor,
         *,
         conditions: Mapping[str, ArrayLike] | Tensor | None = None,
+        known: tuple[ArrayLike, ArrayLike] | None = None,
         n_samples: int = 500,
         seed: int = 0,
         rows: ArrayLike | None = None,
@@ -219,6 +234,10 @@ class Estimator:
             What the model is told beside the stamps, each of shape (n, band) or (n,), or one
             value; what may be unknown can be left out or NaN. Or a tensor (n, value), in the
             order of the card.
+        known : (array_like, array_like), optional
+            Value and standard error of the `leading` quantity, each of shape (n,) or one number:
+            the posteriors are those given that it was measured so. NaN: not known; an error of 0:
+            certain.
         n_samples : int
             Posterior draws per stamp.
         seed : int
@@ -236,21 +255,41 @@ class Estimator:
         Raises
         ------
         InputError
-            Where the shape does not fit the survey, a pixel is not finite or masked, or the
-            conditions are not those of the model.
+            Where the shape does not fit the survey, a pixel is not finite or masked, the
+            conditions are not those of the model, or it has no leading quantity.
         """
         seed, n_samples = check_seed(seed), check_number("n_samples", n_samples, 1, MOST_DRAWS)
         x = self._check(stamps)
         numbers = row_numbers(rows, len(x))
         sizes = {} if self.net.conditions is None else self.net.conditions.sizes
         ranges = {entry.name: (entry.low, entry.high) for entry in self.card.conditions}
-        known = (
+        told = (
             conditions.float().cpu()
             if isinstance(conditions, Tensor)
             else as_tensor(conditions, sizes, len(x), ranges=ranges, model=self.name)
         )
-        encoded = Encoded.of(self, x, known, numbers=numbers, seed=seed, progress=progress)
+        leads = None if known is None else self._standardised(known, len(x))
+        encoded = Encoded.of(self, x, told, leads, numbers=numbers, seed=seed, progress=progress)
         return encoded.posterior(n_samples)
+
+    def _standardised(self, known: tuple[ArrayLike, ArrayLike], n: int) -> Tensor:
+        """Value and error of the leading quantity in the head's variable, (n, 2)."""
+        place = self.net.head.leading
+        if place is None:
+            raise InputError(
+                f"model {self.name!r} has no quantity that its answers can be conditioned on",
+                given=known,
+                remedy="weight its draws",
+            )
+        try:
+            value, error = (np.broadcast_to(np.asarray(of, np.float32), n) for of in known)
+        except (TypeError, ValueError) as wrong:
+            raise must_be("known", known, f"value and error, one number or {n}") from wrong
+        if (error < 0).any():
+            raise must_be("error of what is known", float(np.nanmin(error)), "at least 0")
+        labels = self.net.labels
+        mean, std = labels.mean[place].item(), labels.std[place].item()
+        return torch.from_numpy(np.stack(((value - mean) / std, error / std), 1))
 
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
         if isinstance(stamps, Tensor):

@@ -127,6 +127,7 @@ def transfer(start: Estimator, fresh: Estimator) -> list[str]:
     n_old = len(start.infers)
     more = fresh.infers[n_old:] if fresh.infers[:n_old] == start.infers else ()
     fits = start.infers == fresh.infers or (bool(more) and fresh.card.head.name == "flow")
+    fits &= start.card.head.settings == fresh.card.head.settings
     fits &= _same_shapes(theirs, ours, ("head.",))
     fits &= fresh.card.head.name != "grid" or start.card.priors == fresh.card.priors
     for key, value in ours.items():

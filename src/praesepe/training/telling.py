@@ -11,7 +11,6 @@ from torch import Tensor
 
 from praesepe.errors import InputError, listed
 from praesepe.network.conditions import KINDS, PRESENT
-from praesepe.network.transform import prior_range
 from praesepe.rng import stream
 from praesepe.survey import Survey
 
@@ -28,28 +27,16 @@ class Habits:
         The bands that all stamps have, instead.
     not_told : float
         Share of the stamps of which depth, or width, is not told.
-    a_v_told : float
-        Share of the stamps of which the extinction is told.
-    a_v_error : float, optional
-        Its standard error, mag; by default anything up to `A_V_ERROR_MAG`.
     """
 
     all_bands: float = 0.4
     bands: tuple[str, ...] | None = None
     not_told: float = 0.1
-    a_v_told: float = 0.25
-    a_v_error: float | None = None
 
 
 TRAINING = Habits()
 
 DEPTH_ERROR_MAG, WIDTH_ERROR = 0.1, 0.05
-A_V_ERROR_MAG = 0.3
-"""Largest error of an extinction that is told."""
-
-LEAST_A_V_ERROR_MAG = 0.02
-"""Of an extinction that is told as certain: no density can follow a value to all digits."""
-
 Telling = Callable[["_Stamps"], Tensor]
 
 
@@ -79,10 +66,6 @@ class _Stamps:
         self.survey, self.truth, self.n, self.generator = survey, truth, n, generator
         self.bands, self.habits = bands, habits
         self.present = torch.ones(n, len(bands))
-        self.a_v_error = A_V_ERROR_MAG * self.uniform(n)
-        if habits.a_v_error is not None:
-            self.a_v_error[:] = habits.a_v_error
-        self.a_v_error[self.uniform(n) >= habits.a_v_told] = torch.nan
 
     def uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator)
@@ -132,15 +115,6 @@ def _width(stamps: _Stamps) -> Tensor:
     return _measured(stamps, stamps.by_band("fwhm") * error)
 
 
-def _a_v(stamps: _Stamps) -> Tensor:
-    """The true extinction with its error; of what is no cluster, any that the prior allows."""
-    low, high = prior_range(stamps.survey, "a_v")
-    true = stamps.column("a_v", low)
-    true = torch.where(true.isnan(), low + (high - low) * stamps.uniform(stamps.n), true)
-    error = torch.hypot(stamps.a_v_error, torch.tensor(LEAST_A_V_ERROR_MAG))
-    return true + error * stamps.normal(stamps.n)
-
-
 def _log_distance(stamps: _Stamps) -> Tensor:
     return stamps.column("distance_pc", stamps.survey.distance_pc).log10()
 
@@ -154,8 +128,6 @@ TELLINGS: dict[str, Telling] = {
     PRESENT: _some_bands,
     "depth": _depth,
     "psf_fwhm_px": _width,
-    "a_v": _a_v,
-    "a_v_error": lambda stamps: stamps.a_v_error,
     "foreground_a_v": _foreground,
     "log_distance": _log_distance,
 }

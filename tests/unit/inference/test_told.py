@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,8 @@ from praesepe.network.estimator import Estimator
 from praesepe.sky.instrument.detector import Detector
 from praesepe.survey import Survey, load_survey
 
-CONDITIONS = ["present", "depth", "psf_fwhm_px", "a_v", "a_v_error"]
+CONDITIONS = ["present", "depth", "psf_fwhm_px"]
+INFERS = ("log_age", "log_mass", "log_rh", "a_v")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,8 @@ def survey() -> Survey:
 @pytest.fixture(scope="module")
 def model(survey: Survey) -> Estimator:
     dusty = survey.with_values(clusters={"a_v": (0.0, 2.0)})
-    made = Estimator.untrained(dusty, encoder="tiny", conditions=CONDITIONS, seed=3)
+    told = {"conditions": CONDITIONS, "infers": INFERS}
+    made = Estimator.untrained(dusty, encoder="tiny", **told, seed=3)
     with torch.no_grad():
         for modulation in made.net.encoder.modulations:
             modulation.linear.weight.normal_(0, 0.2)
@@ -162,8 +165,7 @@ def positions(mosaic: SimulatedMosaic) -> tuple[np.ndarray, np.ndarray]:
 def test_extinction_can_be_told(model: Estimator, mosaic: SimulatedMosaic) -> None:
     free = predict(model, mosaic.images, mosaic.truth, n_samples=5)
     told = predict(model, mosaic.images, mosaic.truth, n_samples=5, known={"a_v": (1.5, 0.1)})
-    assert told.meta["told"]["a_v"] == {"value": [1.5], "from": "given"}
-    assert told.meta["told"]["a_v_error"] == {"value": [0.1], "from": "given"}
+    assert told.meta["told"]["a_v"] == {"value": [1.5], "error": [0.1], "from": "given"}
     assert (medians(told) != medians(free)).any()
     # A column tells every row its own, and of a masked one nothing.
     catalog = mosaic.truth.copy()
@@ -178,6 +180,38 @@ def test_extinction_can_be_told(model: Estimator, mosaic: SimulatedMosaic) -> No
     assert (medians(by_row)[:3] != medians(other)[:3]).any(axis=1).all()
 
 
+def test_extinction_against_the_pixels_is_flagged(
+    model: Estimator, mosaic: SimulatedMosaic
+) -> None:
+    narrow = copy.deepcopy(model)
+    draws = predict(model, mosaic.images, mosaic.truth, n_samples=50, keep="draws").samples
+    place = INFERS.index("a_v")
+    middle = float(np.median(draws[..., place]))
+    with torch.no_grad():  # the posteriors become narrow
+        narrow.net.labels.std[place] *= 0.01
+        narrow.net.labels.mean[place] = middle
+    known = {"a_v": (np.where(np.arange(6) < 3, middle, middle + 0.5), 0.05)}
+    told = predict(narrow, mosaic.images, mosaic.truth, n_samples=50, known=known)
+    strange = np.asarray(told["flags"] & Flag.FEW_DRAWS) > 0
+    np.testing.assert_array_equal(strange, np.arange(6) >= 3)
+    certain = predict(narrow, mosaic.images, mosaic.truth, n_samples=50, known={"a_v": middle})
+    assert (certain["a_v_p16"] == certain["a_v_p84"]).all()
+    np.testing.assert_allclose(certain["a_v_p50"], middle, atol=1e-4)
+    assert not (certain["flags"] & Flag.FEW_DRAWS).any()
+
+
+def test_density_given_what_is_known(model: Estimator, mosaic: SimulatedMosaic) -> None:
+    free = predict(model, mosaic.images, mosaic.truth, n_samples=5)
+    told = predict(
+        model, mosaic.images, mosaic.truth, n_samples=4000, known={"a_v": (1.0, 0.2)}, keep="draws"
+    )
+    assert told.samples is not None
+    points = told.samples[0, :50]
+    gain = told.log_prob(0, points) - free.log_prob(0, points)
+    expected = -0.5 * ((points[:, INFERS.index("a_v")] - 1.0) / 0.2) ** 2
+    np.testing.assert_allclose(gain - gain[0], expected - expected[0], atol=1e-3)
+
+
 def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic) -> None:
     catalog: Table = mosaic.truth
     one = {"F475W": mosaic.images["F475W"]}
@@ -185,8 +219,8 @@ def test_what_is_refused(model: Estimator, mosaic: SimulatedMosaic) -> None:
         predict(model, one, catalog)
     with pytest.raises(InputError, match="is not told 'log_distance'") as raised:
         predict(model, mosaic.images, catalog, known={"log_distance": 6.0})
-    assert raised.value.allowed == (*CONDITIONS[1:-1], "log_age", "log_mass", "log_rh")
-    assert raised.value.remedy.endswith("log_rh, those it infers with an error")
+    assert raised.value.allowed == (*CONDITIONS[1:], *INFERS)
+    assert raised.value.remedy.endswith("log_rh and a_v, those it infers with an error")
     with pytest.raises(InputError, match="unknown column of the catalog 'AVV'"):
         predict(model, mosaic.images, catalog, known={"a_v": "AVV"})
     with pytest.raises(InputError, match="error of a_v = -1"):
@@ -207,10 +241,9 @@ def test_errors_of_rows(model: Estimator, mosaic: SimulatedMosaic) -> None:
     told = predict(model, mosaic.images, catalog, n_samples=5, known={"a_v": ("AV", "AV_ERR")})
     expected = np.array(catalog["AV"]), np.array(catalog["AV_ERR"])
     expected[0][1] = np.nan
-    np.testing.assert_array_equal(told.told.values["a_v"], expected[0])
-    np.testing.assert_array_equal(told.told.values["a_v_error"], expected[1])
+    np.testing.assert_array_equal(told.sampling.known["a_v"], expected)
     same = predict(model, mosaic.images, catalog, n_samples=5, known={"a_v": expected})
-    np.testing.assert_array_equal(same.told.values["a_v_error"], expected[1])
+    np.testing.assert_array_equal(same.sampling.known["a_v"], expected)
     by_band = predict(model, mosaic.images, catalog, n_samples=5, known={"depth": [30.2, 31, 31.5]})
     np.testing.assert_array_equal(by_band.told.values["depth"], [30.2, 31, 31.5])
 
@@ -221,7 +254,7 @@ def far(survey: Survey) -> Estimator:
     galaxy = {"foreground_a_v": (0.0, 0.3), "distance_pc": (685e3, 900e3)}
     varied = survey.with_values(galaxy=galaxy, clusters={"a_v": (0.0, 2.0)})
     infers = ("log_age", "log_mass", "log_rh", "a_v")
-    told = ["a_v", "a_v_error", "foreground_a_v", "log_distance", "psf_fwhm_px", "depth"]
+    told = ["foreground_a_v", "log_distance", "psf_fwhm_px", "depth"]
     return Estimator.untrained(varied, encoder="tiny", infers=infers, conditions=told, seed=3)
 
 

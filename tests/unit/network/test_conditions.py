@@ -19,8 +19,6 @@ TOLD: dict[str, Any] = {
     "present": [1, 1],
     "depth": np.full((N, 2), 29.5),
     "psf_fwhm_px": [1.8, 2.0],
-    "a_v": 0.5,
-    "a_v_error": 0.1,
     "foreground_a_v": 0.2,
     "log_distance": 5.9,
 }
@@ -52,8 +50,6 @@ def test_every_condition_has_a_say(estimator: Estimator, stamps: np.ndarray) -> 
         "present": [1, 0],
         "depth": [29.5, 27.0],
         "psf_fwhm_px": np.nan,
-        "a_v": 2.0,
-        "a_v_error": 0.3,
         "foreground_a_v": 0.0,
         "log_distance": 7.0,
     }
@@ -81,12 +77,12 @@ def test_an_absent_band_is_not_looked_at(estimator: Estimator, stamps: np.ndarra
 
 def test_what_is_not_told_is_unknown(estimator: Estimator, stamps: np.ndarray) -> None:
     little = {"foreground_a_v": 0.2, "log_distance": 5.9}
-    unknown = dict.fromkeys(("depth", "psf_fwhm_px", "a_v", "a_v_error"), np.nan)
+    unknown = dict.fromkeys(("depth", "psf_fwhm_px"), np.nan)
     answered = estimator.predict(stamps, conditions=little, n_samples=8).samples
     assert np.isfinite(answered).all()
     np.testing.assert_array_equal(answered, answer(estimator, stamps, **unknown))
     # Unknown is not the middle of the range, to which it is set inside.
-    assert (answered != answer(estimator, stamps, **unknown | {"a_v": 1.5})).any()
+    assert (answered != answer(estimator, stamps, **unknown | {"psf_fwhm_px": 3.0})).any()
 
 
 def test_absent_is_not_empty(estimator: Estimator, stamps: np.ndarray) -> None:

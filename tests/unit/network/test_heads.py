@@ -419,3 +419,88 @@ def test_quick_draws_of_other_numbers_of_quantities(n_parameters: int) -> None:
         expected = head.flows[0](context).transform.inv(noise.transpose(0, 1)).transpose(0, 1)
         quick = head.sample(context, noise)
     torch.testing.assert_close(quick, expected, rtol=1e-3, atol=1e-3)
+
+
+# What is known of the leading quantity
+
+
+LEADING_AXES = [Axis(name, -EDGE, EDGE) for name in ("log_age", "log_mass", "a_v", "offset_x_px")]
+
+
+def make_leading(**settings: object) -> FlowHead:
+    torch.manual_seed(4)
+    options = {**FLOW_SIZES["small"], "leading": "a_v", **settings}
+    head = FlowHead(FEATURES, LEADING_AXES, **options)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.mul_(STRETCH["small"])
+    return head.eval()
+
+
+@torch.inference_mode()
+def test_the_leading_quantity_has_a_density_of_its_own() -> None:
+    head, context = make_leading(), contexts(3)
+    inverse = FlowInverse(head.flows[0])
+    noise = normal(3, 200, 4, seed=6)
+    draws = head.sample(context, noise)
+    base, log_density = inverse.first(context, draws[..., 2])
+    torch.testing.assert_close(base, noise[..., 2], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(inverse.first_inverse(context, base), draws[..., 2])
+    grid = torch.linspace(-8, 8, 4001).expand(3, -1)
+    area = torch.trapezoid(inverse.first(context, grid)[1].exp(), grid, dim=1)
+    torch.testing.assert_close(area, torch.ones(3), rtol=1e-4, atol=1e-4)
+    # The joint density over that of the others is this one.
+    point = draws[:, 0]
+    others = torch.linspace(-8, 8, 161)
+    age, mass = (of.flatten() for of in torch.meshgrid(others, others, indexing="ij"))
+    points = point[0].expand(len(age), -1).clone()
+    points[:, 0], points[:, 1] = age, mass
+    points[:, 3] = torch.nan  # on its own
+    density = head.log_prob(points, context[:1].expand(len(points), -1)).exp()
+    summed = density.sum() * (others[1] - others[0]) ** 2
+    assert float(summed.log()) == pytest.approx(float(log_density[0, 0]), abs=0.02)
+
+
+@pytest.mark.parametrize(("value", "error"), [(0.4, 0.3), (-0.7, 0.05), (0.2, 1.5), (1.0, 30.0)])
+@torch.inference_mode()
+def test_draws_given_what_is_known_are_weighted_ones(value: float, error: float) -> None:
+    head, context = make_leading(), contexts(2)
+    noise = normal(2, 40_000, 4, seed=5)
+    free = head.sample(context, noise)
+    known = torch.tensor([[value, error], [torch.nan, 0.1]])
+    given = head.sampler()(context, noise, known)
+    assert torch.equal(given[1], free[1])  # nothing is known of this one
+    assert torch.equal(given[0, :, 3], free[0, :, 3])  # a flow of its own
+    weights = (-0.5 * ((free[0, :, 2] - value) / error) ** 2).exp()
+    weights /= weights.sum()
+    mean = (weights[:, None] * free[0]).sum(0)
+    std = (weights[:, None] * (free[0] - mean) ** 2).sum(0).sqrt()
+    n_effective = float(1 / (weights**2).sum())
+    assert n_effective > 200
+    pull = (given[0].mean(0) - mean) / (std / n_effective**0.5)
+    assert float(pull.abs().max()) < 4
+    torch.testing.assert_close(given[0].std(0), std, rtol=4 / n_effective**0.5, atol=0)
+    # The flow's density alone, without what is known, gives others.
+    assert error > 10 or float((free[0].mean(0) - mean).abs().max()) > 10 * n_effective**-0.5
+
+
+@torch.inference_mode()
+def test_what_is_certain_is_exact() -> None:
+    head, context = make_leading(), contexts(2)
+    noise = normal(2, 500, 4)
+    known = torch.tensor([[0.25, 0.0], [-9.0, 0.0]])  # the second far outside
+    draws = head.sampler()(context, noise, known)
+    assert (draws[..., 2] == known[:, :1]).all()
+    assert draws.isfinite().all()
+    # The others are those of a flow whose first coordinate is this.
+    inverse = FlowInverse(head.flows[0])
+    base = head.flows[0](context).transform(draws[..., (2, 0, 1)].transpose(0, 1)).transpose(0, 1)
+    torch.testing.assert_close(base[..., 1:], noise[..., :2], rtol=1e-3, atol=2e-3)
+    assert inverse.first(context, draws[..., 2])[0].std(1).max() < 1e-6
+
+
+def test_a_leading_quantity_must_be_a_number_that_is_inferred() -> None:
+    with pytest.raises(InputError, match="unknown continuous quantity 'a_b'"):
+        FlowHead(FEATURES, LEADING_AXES, leading="a_b")
+    assert make_leading().groups == ((2, 0, 1), (3,))
+    assert FlowHead(FEATURES, LEADING_AXES).leading is None

@@ -9,7 +9,7 @@ from torch import Tensor
 from praesepe.errors import InputError
 from praesepe.network.conditions import KINDS
 from praesepe.survey import Survey, load_survey
-from praesepe.training.telling import A_V_ERROR_MAG, tell
+from praesepe.training.telling import tell
 
 N = 20_000
 BANDS = ("F336W", "F475W", "F814W")
@@ -54,22 +54,6 @@ def test_what_is_measured_scatters_and_is_sometimes_missing(
         error = ((values - true) / (scale or 1.0))[~values.isnan()]
         assert float(error.std()) == pytest.approx(0.05 if scale else 0.1, rel=0.03)
         assert abs(float(error.mean())) < 0.003
-
-
-def test_extinction_is_told_with_its_error(survey: Survey, truth: dict[str, Tensor]) -> None:
-    a_v, error = told("a_v a_v_error", survey, truth).unbind(1)
-    known = ~error.isnan()
-    assert float(known.float().mean()) == pytest.approx(0.25, abs=0.02)
-    assert a_v.isnan().equal(error.isnan())
-    assert 0 <= float(error[known].min()) < 0.01
-    assert 0.29 < float(error[known].max()) <= A_V_ERROR_MAG
-    pull = ((a_v - truth["a_v"]) / torch.hypot(error, torch.tensor(0.02)))[known]
-    assert float(pull.std()) == pytest.approx(1, abs=0.04)
-    # Of what is no cluster it says nothing of its kind: as often, and from all of the prior.
-    nothing = truth | {"a_v": torch.full((N,), torch.nan)}
-    other, beside = told("a_v a_v_error", survey, nothing).unbind(1)
-    assert torch.equal(beside[known], error[known])
-    assert float(other[known].mean()) == pytest.approx(1.25, abs=0.05)
 
 
 def test_what_must_be_told_is_that_of_the_stamp_or_the_survey(

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
 from praesepe.errors import InputError
 
-Sampler = Callable[[Tensor, Tensor], Tensor]
-"""Turns features (n, feature) and base noise (n, n_samples, noise_size) into draws."""
+
+class Sampler(Protocol):
+    """Turns features (n, feature) and base noise (n, n_samples, noise_size) into draws.
+
+    `known`, of shape (n, 2), holds the value and the standard error of the head's leading axis,
+    both in its variable; NaN where it is not known, an error of 0 where it is certain. Only a head
+    that has a leading axis takes it.
+    """
+
+    def __call__(self, context: Tensor, noise: Tensor, known: Tensor | None = None) -> Tensor:
+        """Draw (n, n_samples, quantity)."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,11 @@ class Head(nn.Module):
         What the last axis of values and draws holds.
     groups : tuple of tuple of int
         Which of the axes are inferred jointly; an axis in none of them is a group by itself.
+    leading : int or None
+        The axis whose value the draws can be conditioned on; None where there is none.
     """
 
+    leading: int | None = None
     noise: ClassVar[Literal["normal", "uniform"]]
     noise_size: int
     groups: tuple[tuple[int, ...], ...]

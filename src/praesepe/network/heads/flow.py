@@ -10,9 +10,10 @@ import torch
 import zuko
 from torch import Tensor, nn
 
-from praesepe.errors import InputError, check_number
+from praesepe.errors import InputError, check_number, unknown
 from praesepe.network.heads.base import Axis, Head, Sampler, check_groups
 from praesepe.network.heads.flow_inverse import FlowInverse
+from praesepe.network.heads.known import draws_of_known
 
 GROUPS_APART = (("log_visibility",), ("offset_x_px", "offset_y_px"))
 """Groups of quantities that have a flow of their own by default."""
@@ -36,6 +37,9 @@ class FlowHead(Head):
     groups : sequence of sequence of str, optional
         Names of the continuous quantities that are inferred jointly; together they are all of
         them. By default the `GROUPS_APART` on their own, and all others together.
+    leading : str, optional
+        The continuous quantity that draws can be conditioned on. It comes first in every
+        transform of its flow, which is then p(leading) p(others given leading).
     transforms : int
         Autoregressive transforms, one after the other.
     hidden_features : sequence of int
@@ -46,7 +50,8 @@ class FlowHead(Head):
     Raises
     ------
     InputError
-        Where the groups do not fit the quantities, or none is continuous.
+        Where the groups do not fit the quantities, none is continuous, or there is no such
+        leading quantity.
     """
 
     noise = "normal"
@@ -57,6 +62,7 @@ class FlowHead(Head):
         axes: Sequence[Axis],
         *,
         groups: Sequence[Sequence[str]] | None = None,
+        leading: str | None = None,
         transforms: int = 3,
         hidden_features: Sequence[int] = (96, 96),
         bins: int = 8,
@@ -74,17 +80,26 @@ class FlowHead(Head):
             groups = [[name for name in numbers if name not in APART], *apart]
         groups = [group for group in groups if group]
         check_groups(groups, numbers)
+        if leading is not None and leading not in numbers:
+            raise unknown("continuous quantity", str(leading), numbers)
+        groups = [sorted(group, key=lambda name: name != leading) for group in groups]
         hidden = tuple(check_number("hidden_features", units, 1) for units in hidden_features)
+        transforms = check_number("transforms", transforms, 1)
         settings: dict[str, Any] = {
             "context": features,
-            "transforms": check_number("transforms", transforms, 1),
             "hidden_features": hidden,
             "bins": check_number("bins", bins, 2),
         }
         places = {axis.name: place for place, axis in enumerate(self.axes)}
         categorical = [place for place, axis in enumerate(self.axes) if axis.categories]
         self.groups = (*(tuple(places[n] for n in group) for group in groups),)
-        self.flows = nn.ModuleList(zuko.flows.NSF(len(group), **settings) for group in groups)
+        self.leading = None if leading is None else places[leading]
+        self.flows = nn.ModuleList(
+            _in_one_order(len(group), transforms, **settings)
+            if leading in group
+            else zuko.flows.NSF(len(group), transforms=transforms, **settings)
+            for group in groups
+        )
         self.logits = nn.ModuleDict(
             {str(place): nn.Linear(features, self.axes[place].categories) for place in categorical}
         )
@@ -119,10 +134,14 @@ class FlowHead(Head):
         inverses = [FlowInverse(flow) for flow in self.flows]
 
         @torch.no_grad()
-        def draw(context: Tensor, noise: Tensor) -> Tensor:
+        def draw(context: Tensor, noise: Tensor, known: Tensor | None = None) -> Tensor:
             draws = torch.empty_like(noise)
             for group, inverse in zip(self.groups, inverses, strict=True):
-                draws[..., group] = inverse(context, noise[..., group])
+                base = noise[..., group]
+                if known is None or group[0] != self.leading:
+                    draws[..., group] = inverse(context, base)
+                else:
+                    draws[..., group] = draws_of_known(inverse, context, base, known)
             for place, logits in self.logits.items():
                 cumulative = logits(context).double().softmax(1).cumsum(1)[:, :-1].contiguous()
                 level = torch.special.ndtr(noise[..., int(place)].double()).contiguous()
@@ -137,6 +156,12 @@ class FlowHead(Head):
             self.axes[int(place)].name: logits(context).softmax(1)
             for place, logits in self.logits.items()
         }
+
+
+def _in_one_order(n: int, transforms: int, **settings: Any) -> zuko.lazy.Flow:
+    """A flow whose transforms all take the coordinates in one order; zuko's turn it each time."""
+    made = [zuko.flows.NSF(n, transforms=1, **settings) for _ in range(transforms)]
+    return zuko.lazy.Flow([flow.transform.transforms[0] for flow in made], made[0].base)
 
 
 def _with_one_flow(module: nn.Module, state: Mapping[str, Any], prefix: str, *_: Any) -> None:

@@ -72,6 +72,26 @@ class FlowInverse:
             parts.append(values.permute(1, 2, 0))
         return torch.cat(parts)
 
+    @torch.no_grad()
+    def first(self, context: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Base noise and log-density of values (n, m) of the coordinate that comes first.
+
+        The coordinate must come first in every transform.
+        """
+        log_slopes = torch.zeros_like(values)
+        for transform in reversed(self.transforms):
+            parameters = transform.first_parameters(context.T)
+            values, log_slope = transform.spline.forward(parameters, values)
+            log_slopes += log_slope
+        return values, log_slopes - 0.5 * (values**2 + math.log(2 * math.pi))
+
+    @torch.no_grad()
+    def first_inverse(self, context: Tensor, noise: Tensor) -> Tensor:
+        """Values (n, m) of the coordinate that comes first, of base noise."""
+        for transform in self.transforms:
+            noise = transform.spline(transform.first_parameters(context.T), noise)
+        return noise
+
 
 def stamps_at_once(n_samples: int, device: torch.device) -> int:
     """Stamps that go through together: a power of two, so that batches split without a rest."""
@@ -114,6 +134,13 @@ class _TransformInverse:
             known[rank] = self.spline(phi, noise[coordinate])
         return known[self.order]
 
+    def first_parameters(self, context: Tensor) -> Tensor:
+        """What the spline of the first coordinate is made of, (3 K + 1, n, 1)."""
+        units = context
+        for layer in self.hidden:
+            units = layer.blocks[0].of_stamps(units).relu_()
+        return self.output[0].of_stamps(units)[..., None]
+
 
 class _ElementInverse:
     """Inverse of a transform of one quantity, whose spline is that of the stamp alone."""
@@ -123,8 +150,11 @@ class _ElementInverse:
 
     def __call__(self, context: Tensor, noise: Tensor) -> Tensor:
         """Invert; context (feature, n), noise and result (1, n, n_samples)."""
-        phi = self.spline.with_ends(self.hyper(context.T).T)
-        return self.spline(phi[..., None], noise[0])[None]
+        return self.spline(self.first_parameters(context), noise[0])[None]
+
+    def first_parameters(self, context: Tensor) -> Tensor:
+        """What the spline is made of, (3 K + 1, n, 1)."""
+        return self.spline.with_ends(self.hyper(context.T).T)[..., None]
 
 
 class _InverseSpline:
@@ -177,6 +207,28 @@ class _InverseSpline:
         c = -slope * above
         place = 2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt())
         return torch.where(y.abs() < BOUND, x_left * scale[0] - BOUND + width * place, y)
+
+    def forward(self, phi: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The spline itself and the logarithm of its slope, for x (n, m) and as `__call__`."""
+        logs, log_slopes = phi.tensor_split([2 * self.n_bins])
+        sizes = self._exp(logs, 2.0).unflatten(0, (2, self.n_bins))
+        sizes = sizes * (2 * BOUND / sizes.sum(1, keepdim=True))
+        ends = sizes.cumsum(1) - BOUND
+        k = (ends[0, :-1] < x).sum(0)  # the bin that holds x
+        there = k.expand(2, 1, *x.shape)
+        size, end = (of.expand(-1, -1, *x.shape).gather(1, there)[:, 0] for of in (sizes, ends))
+        slopes = log_slopes.expand(-1, *x.shape).gather(0, torch.stack((k, k + 1)))
+        left, right = self._exp(slopes, 1.0)
+        width, height = size
+        slope = height / width
+        place = (x - (end - size)[0]) / width
+        rest = place * (1 - place)
+        below = slope + (left + right - 2 * slope) * rest
+        y = (end - size)[1] + height * (slope * place**2 + left * rest) / below
+        steep = 2 * slope * rest + left * (1 - place) ** 2 + right * place**2
+        log_slope = (slope**2 * steep / below**2).log()
+        inside = x.abs() < BOUND
+        return torch.where(inside, y, x), torch.where(inside, log_slope, 0.0)
 
     def _exp(self, raw: Tensor, steepness: float) -> Tensor:
         """Exponential of a number that is softly limited, as zuko has it; in its place."""

@@ -85,8 +85,9 @@ class GridHead(Head):
         return self._draw
 
     @torch.no_grad()
-    def _draw(self, context: Tensor, noise: Tensor) -> Tensor:
+    def _draw(self, context: Tensor, noise: Tensor, known: Tensor | None = None) -> Tensor:
         """Choose a cell by one number of the noise, and the place inside by one a quantity."""
+        assert known is None, "a grid has no leading axis"
         draws = noise.new_empty((*noise.shape[:2], len(self.axes)))
         numbers = iter(noise.unbind(2))  # each (n, n_samples)
         for group, logits in zip(self.grids, self.logits, strict=True):

@@ -13,6 +13,9 @@ from praesepe.network.heads.grid import GridHead
 
 HEADS: dict[str, type[Head]] = {"flow": FlowHead, "grid": GridHead}
 
+LEADING = "a_v"
+"""What a flow can be conditioned on, where it infers that: extinctions are often known."""
+
 FLOW_SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"transforms": 2, "hidden_features": [32], "bins": 4},
     "small": {"transforms": 3, "hidden_features": [96, 96], "bins": 8},
@@ -21,12 +24,15 @@ FLOW_SIZES: dict[str, dict[str, Any]] = {
 """Settings of a flow as large as the encoder of that name."""
 
 
-def head_settings(head: str, encoder: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Settings of a head: those given, or those that suit the encoder."""
+def head_settings(
+    head: str, encoder: str, infers: Sequence[str], settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Settings of a head: those given, or those that suit the encoder and what is inferred."""
     if not isinstance(settings, Mapping | None):
         raise must_be("head_options", settings, "a mapping of names to values")
     fitting = FLOW_SIZES.get(encoder, FLOW_SIZES["small"]) if head == "flow" else {}
-    return {**fitting, **(settings or {})}
+    leading = {"leading": LEADING} if head == "flow" and LEADING in infers else {}
+    return {**fitting, **leading, **(settings or {})}
 
 
 def make_head(name: str, features: int, axes: Sequence[Axis], settings: Mapping[str, Any]) -> Head:
