@@ -204,7 +204,8 @@ def _made_by(
     told: Told,
 ) -> dict[str, Any]:
     """What the table's metadata say of its origin."""
-    all_told = told.meta | told_of_inferred(sampling.known)
+    all_told = told.meta | told_of_inferred(sampling.conditioned, "given")
+    all_told |= told_of_inferred(sampling.weighting.known, "given, by weights")
     return provenance_of(
         model.survey,
         model=model,

@@ -20,7 +20,7 @@ from praesepe.errors import (
     must_be,
     unknown,
 )
-from praesepe.inference.priors import check_inside, trained_or_refuse
+from praesepe.inference.priors import KnownValues, check_inside, trained_or_refuse
 from praesepe.network.conditions import KINDS, PRESENT
 from praesepe.network.estimator import Estimator
 from praesepe.survey import Survey, as_range
@@ -263,9 +263,7 @@ def _warn_beyond(told: Told, model: Estimator) -> None:
             )
 
 
-def known_of_inferred(
-    model: Estimator, known: Known, catalog: Table
-) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def known_of_inferred(model: Estimator, known: Known, catalog: Table) -> KnownValues:
     """Values and errors of what is known of what the model infers; () or (row,).
 
     Raises
@@ -395,12 +393,10 @@ def _ways(
         yield "survey", np.array(survey.galaxy.foreground_a_v)
 
 
-def told_of_inferred(
-    known: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
-) -> dict[str, Any]:
+def told_of_inferred(known: KnownValues, source: str) -> dict[str, Any]:
     """What is known of inferred quantities, for the metadata of a table."""
     return {
-        name: {"value": _plain(value), "error": _plain(error), "from": "given"}
+        name: {"value": _plain(value), "error": _plain(error), "from": source}
         for name, (value, error) in known.items()
     }
 

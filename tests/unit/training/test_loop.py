@@ -703,9 +703,9 @@ def test_impossible_settings(
 
 def test_simulations_tell_conditions(survey: Survey, tables: SurveyTables, tmp_path: Path) -> None:
     """The network learns to use them, and goes on from a checkpoint to the same weights."""
-    told = survey.with_values(network={"conditions": ["present", "depth", "psf_fwhm_px", "a_v"]})
+    told = survey.with_values(network={"conditions": ["present", "depth", "psf_fwhm_px"]})
     whole = Estimator.load(train_into(told, tmp_path / "m", steps=4, tables=tables, **QUICK))
-    assert [entry.name for entry in whole.card.conditions][1:] == ["depth", "psf_fwhm_px", "a_v"]
+    assert [entry.name for entry in whole.card.conditions][1:] == ["depth", "psf_fwhm_px"]
     weights = whole.net.state_dict()
     start = Estimator.untrained(told, encoder="tiny").net.state_dict()
     for name in ("conditions.layers.0.weight", "encoder.modulations.0.linear.weight"):
