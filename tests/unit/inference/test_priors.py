@@ -176,7 +176,7 @@ def test_what_is_known_of_any_quantity(model: Estimator, inputs: Any) -> None:
     assert told["log_age_p84"][2] - told["log_age_p50"][2] > 0.5  # of this row it is not known
     assert (np.abs(told["a_v_p50"] - 0.35) < 0.15)[:3].all()
     assert (free["a_v_p84"] > 1.2)[:3].all()
-    assert told.meta["told"]["a_v"] == {"value": [0.3], "error": [0.2], "from": "given, by weights"}
+    assert told.meta["told"]["a_v"] == {"value": [0.3], "error": [0.2], "from": "given"}
     assert "told" not in free.meta
 
 
