@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,23 @@ def test_marks_that_mark_everything_are_told_and_not_used(
     source = open_image(hdus, "F475W")
     assert np.isfinite(np.asarray(source.pixels)).all()
     assert "ERR,1 marks nearly every pixel" in source.remarks[0]
+
+
+@pytest.mark.parametrize("name", ["ERR", "VAR", "WHT"])
+def test_maps_that_are_half_negative_are_told(
+    name: str, image: np.ndarray, header: fits.Header, rng: np.random.Generator
+) -> None:
+    """They are no errors and no weights: half of the image was missing, without a word why."""
+    science = fits.ImageHDU(image, header, name="SCI")
+    noise = fits.ImageHDU(rng.normal(0, 1, SHAPE).astype("f4"), name=name)
+    source = open_image(files(science, noise), "F475W")
+    assert np.isfinite(np.asarray(source.pixels)).all()
+    said = rf"{name},1 is not used: (4|5)\d% of its values are below zero"
+    assert re.search(said, source.remarks[0])
+    half = np.ones(SHAPE, "f4")
+    half[:, SHAPE[1] // 2 :] = -1  # there is nothing, it says
+    source = open_image(files(science, fits.ImageHDU(half, name=name)), "F475W")
+    assert np.array_equal(np.isnan(np.asarray(source.pixels)), half < 0)
 
 
 def test_marks_of_another_shape_are_told(image: np.ndarray, header: fits.Header) -> None:

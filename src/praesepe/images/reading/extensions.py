@@ -62,6 +62,9 @@ DO_NOT_USE; lost, filled, bad, masked pixels and cosmic rays. Elsewhere all bits
 
 _PHOTOMETRY = ("PHOTFLAM", "PHOTPLAM", "PHOTMODE")
 _LEAST_LEFT, _MOST = 0.1, 0.45
+_MANY_NEGATIVE = 0.1
+"""Share of an error or weight map; interpolation makes a few negative beside gaps."""
+
 _STRIP_ROWS = 512
 
 
@@ -263,6 +266,8 @@ def mark_of(
     if not _fits(hdu, pixels):
         axes = f"{listed(hdu.shape) or 'none'}, not those of the image, {listed(pixels.shape)}"
         return None, [f"{what} is not used: its axes are {axes}"]
+    if rule in ("error", "weight") and (negative := _negative(hdu)) > _MANY_NEGATIVE:
+        return None, [f"{what} is not used: {negative:.0%} of its values are below zero"]
     usual = _usual(hdu) if rule == "error" else math.inf
     if isinstance(hdu, fits.CompImageHDU):
         raw = open_pixels(hdu, _strips(hdu, rule, bits, full, usual))
@@ -275,6 +280,16 @@ def mark_of(
         f"{what} marks nearly every pixel as not observed, also those that hold light; it is not "
         "used"
     ]
+
+
+def _negative(hdu: Any) -> float:
+    """Share of several numbers below zero, which no error and no weight is, in 16 rows.
+
+    One number alone means that there is nothing.
+    """
+    values = _some_rows(hdu)
+    below = values[values < 0]
+    return below.size / values.size if below.size and below.min() < below.max() else 0.0
 
 
 def _usual(hdu: Any) -> float:
