@@ -80,6 +80,35 @@ def test_compressed_files(write_image: Write, image: np.ndarray, suffix: str, op
         open_image(cut, "F475W")
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda b: b[:7000], "extension 1 ends at byte .*, the file at byte 7000"),
+        (lambda b: b[:4000], "the header of extension 1 is not whole: the file ends in it"),
+        (lambda b: b[:2000], "the primary header is not whole: the file ends in it"),
+        (lambda b: b.replace(b"BITPIX  =                  -32", b"BITPIX  =                   77"),
+         "the header of extension 1 has BITPIX = 77"),
+        (lambda b: b.replace(b"NAXIS1  =", b"NAXIS9  ="), "the header of extension 1 lacks NAXIS1"),
+        (lambda b: b.replace(b"NAXIS2  =                   ", b"NAXIS2  =                  x"),
+         "the header of extension 1 has NAXIS2 = x.*no whole number"),
+        (lambda b: b.replace(b"NAXIS2  =                   ", b"NAXIS2  =                  -"),
+         "the header of extension 1 has NAXIS2 = -"),
+        (lambda b: b[:3000] + bytes(200) + b[3200:],
+         "the header of extension 1 holds what is no text at byte 3000"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_damaged_file(
+    write_image: Write, image: np.ndarray, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    """In our words, not the library's, which speak of its own code; those are the cause."""
+    path = write_image("a", image)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=said) as caught:
+        open_image(path, "F475W")
+    cause = caught.value.__cause__
+    assert cause is None or str(cause) not in str(caught.value)
+
+
 def test_tile_compressed(write_image: Write, rng: np.random.Generator) -> None:
     counts = rng.poisson(100, (700, 90)).astype("i4")
     source = open_image(write_image("a", counts, compress=True), "F475W")

@@ -146,7 +146,8 @@ def _parsed(
     """The table of a file, read by its format."""
     from astropy.table import Table
 
-    from praesepe.images.reading.packed import check_fits
+    from praesepe.images.reading.damage import fits_fault
+    from praesepe.images.reading.packed import check_fits, uncompressed
 
     try:
         if format_ == "ascii.csv":
@@ -166,8 +167,12 @@ def _parsed(
     except InputError:
         raise
     except Exception as error:  # astropy's readers raise many kinds
+        fault = reason(error)
+        if format_ == "fits":
+            with uncompressed(path, path.name) as plain:
+                fault = fits_fault(plain)
         raise InputError(
-            f"{path} cannot be read as {format_.removeprefix('ascii.').upper()}: {reason(error)}",
+            f"{path} cannot be read as {format_.removeprefix('ascii.').upper()}: {fault}",
             given=path,
             allowed=READ_SUFFIXES,
             remedy="mend the file, or save it in another format",

@@ -17,6 +17,7 @@ from praesepe.images.catalog.column_names import (
     Y_NAMES,
     position_columns,
 )
+from praesepe.images.reading.damage import packed_fault
 
 TITLE_LINES = 8
 """Lines among which the names of the columns are sought below a title."""
@@ -37,7 +38,9 @@ def read_text(path: Path) -> str:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise unusable(path, f"is damaged or cut off: {error}", "fetch it again") from error
+            raise unusable(
+                path, f"is damaged or cut off: {packed_fault(error)}", "fetch it again"
+            ) from error
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace")
     if b"\x00" in content:

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError, listed, reason
+from praesepe.errors import InputError, listed
+from praesepe.images.reading.damage import packed_fault
 from praesepe.images.reading.pixels import scratch_error
 
 
@@ -42,7 +43,9 @@ def _open_zip(path: Any, mode: str) -> Any:
         raise
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         raise InputError(
-            f"{path}: the archive cannot be read: {reason(error)}", given=path, remedy="unpack it"
+            f"{path}: the archive is damaged, encrypted, or packed in a way that is not read",
+            given=path,
+            remedy="unpack it",
         ) from error
 
 
@@ -76,7 +79,7 @@ def check_fits(path: str | Path, label: str) -> None:
         with (_decompressor(Path(path)) or open)(path, "rb") as file:
             start = file.read(512)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise damaged(label, f"cannot read {path}: {error}") from error
+        raise damaged(label, f"cannot read {path}: {packed_fault(error)}") from error
     if start[257:262] == b"ustar":
         raise InputError(
             f"{label} is a tar archive", given=os.fspath(path), remedy="unpack it, and give a file"
@@ -123,7 +126,7 @@ def unpack(packed: Any, plain: Any, label: str) -> None:
         try:
             chunk = packed.read(1 << 22)
         except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            fault = f"the compressed file is truncated or damaged: {error}"
+            fault = f"the compressed file is truncated or damaged: {packed_fault(error)}"
             raise damaged(label, fault) from error
         if not chunk:
             break

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from praesepe.errors import InputError, reason
+from praesepe.errors import InputError
 from praesepe.images.reading.packed import damaged
 from praesepe.images.reading.pixels import FloatImage, Mark, Pixels, scratch_image
 from praesepe.lazy import extras
@@ -89,7 +89,7 @@ def read_asdf(path: str | os.PathLike[str], label: str) -> tuple[Pixels, fits.He
         except InputError:
             raise
         except Exception as error:  # asdf and yaml raise many kinds
-            fault = f"a damaged or truncated ASDF file: {reason(error)}"
+            fault = "a damaged or truncated ASDF file"
             raise damaged(label, fault) from error
 
 

@@ -20,8 +20,9 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from praesepe.arrays import plain
-from praesepe.errors import InputError, check_type, must_be, reason
+from praesepe.errors import InputError, check_type, must_be
 from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
+from praesepe.images.reading.damage import fits_fault
 from praesepe.images.reading.extensions import (
     check_name,
     choose_hdu,
@@ -61,6 +62,7 @@ _DTYPE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _UNSIGNED = {"i1": -128, "u2": 2**15, "u4": 2**31, "u8": 2**63}
 """BZERO of integers that FITS stores with the other sign."""
 
+_DAMAGED = "a damaged or truncated FITS file"
 _STRIP_ROWS = 512
 
 
@@ -328,13 +330,9 @@ def _from_file(text: str, name: str, hdu: str | None, *, lasts: bool = True) -> 
             told = any("truncated" in str(w.message) or "corrupt" in str(w.message) for w in caught)
             if not told or "truncated" in str(error):
                 raise
-            raise InputError(
-                f"{error}; the file seems to be truncated or damaged",
-                given=path,
-                remedy="fetch it again",
-            ) from error
+            raise damaged(label, f"{_DAMAGED}: {fits_fault(plain)}") from error
         except Exception as error:  # astropy raises many kinds for broken files
-            raise damaged(label, f"a damaged or truncated FITS file: {reason(error)}") from error
+            raise damaged(label, f"{_DAMAGED}: {fits_fault(plain)}") from error
         if not source.pixels.marks:
             source = _with_weights_beside(source, path)
     where = f"{path.resolve()}[{source.taken}]"
@@ -353,7 +351,8 @@ def _with_weights_beside(source: Source, path: Path) -> Source:
                 mapped = partial(_marking_pixels, path=plain, label=what, named=plain == str(other))
                 mark, said = mark_of(images[0], rule, source.pixels, mapped, what)
         except Exception as error:  # a file that was not asked for stops nobody
-            mark, said = None, [f"{what} is not used: {reason(error)}"]
+            log.info("%s: %s", what, error)
+            mark, said = None, [f"{what} is not used: it cannot be read"]
         remarks += said
         if mark is not None:
             log.info("%s marks missing pixels", what)
@@ -411,8 +410,7 @@ def _from_url(text: str, name: str, hdu: str | None) -> Source:
             except InputError:
                 raise
             except Exception as error:  # astropy raises many kinds for broken files
-                fault = f"a damaged or truncated FITS file: {reason(error)}"
-                raise damaged(label, fault) from error
+                raise damaged(label, f"{_DAMAGED}, or not sent as it is") from error
     taken = f"{shown}[{(source.taken or '').rpartition('[')[2].rstrip(']')}]"
     return replace(source, label=label, path=f"{url}[{taken.partition('[')[2]}", taken=taken)
 
@@ -463,7 +461,8 @@ def _unpacked_strips(
         try:
             strip = np.asarray(hdu.section[(*lead, slice(first, last))], np.float32)
         except Exception as error:  # the decompressor raises what it likes
-            fault = f"the compressed image is truncated or damaged: {error}"
+            rows = f"its rows {first + 1} to {last} cannot be unpacked"
+            fault = f"the compressed image is truncated or damaged: {rows}"
             raise damaged(label, fault) from error
         if steps is not None:
             strip = mark_dithered(strip, steps, hdu.tile_shape, first)
