@@ -46,6 +46,14 @@ COOL_DEX = 0.06
 It is by at most 0.04 dex in those files; without red giants by 0.1 or more.
 """
 
+LEAST_BACK, BACK_DEX, AGB_MSUN = 0.5, 0.05, 8.0
+"""What ends on the asymptotic giant branch turns to the blue at last.
+
+Isochrones of stars below 8 Msun end with one that is hotter than the coolest, by 0.09 to 0.25 dex
+in files of PARSEC, and by 0.78 or more of that of the age before; after a cut of 50 rows of the
+last 130, by 0.00.
+"""
+
 BRIGHT_DEX = 1.0
 """Stars whose log L is so far from that of the brightest count as bright."""
 
@@ -72,7 +80,7 @@ def check_whole(file: IsochroneFile, good: np.ndarray) -> None:
     Warns
     -----
     PraesepeWarning
-        Where it lacks many rows only.
+        Where it lacks many rows only, or the end of the giant branch.
     """
     for z in np.unique(file.metallicity[good]):
         blocks = _blocks(file, np.flatnonzero(good & (file.metallicity == z)))
@@ -130,13 +138,19 @@ def _check_last(file: IsochroneFile, blocks: list[tuple[float, np.ndarray]], las
             raise _cut(
                 file, age, f"it ends at {10 ** y[2]:.4g} Msun where {10**expected:.4g} is expected"
             )
+    doubt = ""
     if len(rows) < LEAST_ROWS * len(before):
-        warnings.warn(
-            f"{file.path.name} has {len(rows)} rows of log age {age:g}, with which it ends, and "
-            f"{len(before)} of {younger:g}; it may be cut off",
-            PraesepeWarning,
-            stacklevel=4,
+        doubt = f"has {len(rows)} rows of log age {age:g}, with which it ends, and {len(before)}"
+    ends = (float(file.log_teff[part[-1]]) for part in (before, rows))
+    back = [end - cool for end, cool in zip(ends, coolest, strict=True)]
+    if file.initial_mass[rows].max() < AGB_MSUN and max(BACK_DEX, back[1] / LEAST_BACK) < back[0]:
+        doubt = (
+            f"ends {back[1]:.2f} dex in T_eff behind the coolest star of log age {age:g}, and "
+            f"{back[0]:.2f} dex behind that"
         )
+    if doubt:
+        doubt = f"{file.path.name} {doubt} of {younger:g}; it may be cut off"
+        warnings.warn(doubt, PraesepeWarning, stacklevel=4)
 
 
 def _phase(kind: int) -> int:

@@ -103,13 +103,21 @@ def test_a_cut_in_the_middle_of_joined_files_is_found():
         assemble([joined])
 
 
-def test_many_rows_less_are_told(shared_data, tmp_path):
+@pytest.mark.parametrize("z", ["0.0080", "0.0140", "0.0200"])
+@pytest.mark.parametrize("n", [40, 100])
+def test_the_end_of_the_giant_branch_is_missed(shared_data, tmp_path, z, n):
     """The giants' first rows and the asymptotic branch's alike in light: all other signs fail."""
-    name = "fsps_parsec_isoc_z0.0200.dat"
+    name = f"fsps_parsec_isoc_z{z}.dat"
     lines = (shared_data / "isochrones" / name).read_text().splitlines()
-    (tmp_path / name).write_text("\n".join(lines[:-100]) + "\n")
-    with pytest.warns(PraesepeWarning, match=r"has 237 rows of log age 10\.1.* may be cut off"):
+    (tmp_path / name).write_text("\n".join(lines[:-n]) + "\n")
+    said = r"ends 0\.0\d dex in T_eff behind the coolest star of log age 10\.1.* may be cut off"
+    with pytest.warns(PraesepeWarning, match=said):
         assemble(read_isochrones(tmp_path / name))
+
+
+def test_many_rows_less_are_told():
+    with pytest.warns(PraesepeWarning, match=r"has 35 rows of log age 8\.1.* may be cut off"):
+        assemble([cut(made_up(), np.r_[0:138, 138:207:2])])
 
 
 def test_very_massive_stars_may_die_fast():
