@@ -52,15 +52,16 @@ class Told:
     values : dict of str to ndarray
         By condition, of shape (band,) with all bands of the model, () or (row,); NaN where it is
         not known.
-    sources : dict of str to str
-        Where each is from: "measured", "survey", "given" or "assumed".
+    sources : dict of str to str or list
+        Where each is from: "given", "measured", "header", "survey" or "assumed"; a list by band of
+        the model where these differ, None where nothing is known of a band.
     trained : dict of str to (ndarray, ndarray)
         Lowest and highest value in the training, of shape (band,) or ().
     """
 
     bands: tuple[str, ...]
     values: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
     trained: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
@@ -190,7 +191,7 @@ def tell_model(
     names = [condition.name for condition in model.card.conditions if condition.name != PRESENT]
     given = _given(model, known, names, catalog)
     values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
+    sources: dict[str, Any] = {}
     for name in names:
         for source, value in _ways(name, model, mosaic, measured, given):
             if np.isfinite(value).any():
@@ -205,7 +206,7 @@ def tell_model(
 
 
 def _completed(
-    name: str, model: Estimator, value: Any, sources: Mapping[str, str]
+    name: str, model: Estimator, value: Any, sources: Mapping[str, Any]
 ) -> tuple[Any, str]:
     """A condition that must be told, and its source; what is not known of it is assumed."""
     unknown_of = np.isnan(value) if value is not None else np.array(True)
@@ -374,23 +375,45 @@ def _ways(
     mosaic: Mosaic,
     measured: Measured | None,
     known: Mapping[str, NDArray[np.float64]],
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[tuple[Any, Any]]:
     """Source and value of a condition, the best first."""
     if name in known:
         yield "given", known[name]
     survey = model.survey
     if name in ("depth", "psf_fwhm_px"):
-        from praesepe.inference.check.telling import measured_by_band, survey_by_band
-
-        if measured is not None:
-            by_band = measured_by_band(name, mosaic, measured)
-            yield "measured", np.array([by_band.get(b, np.nan) for b in survey.band_names])
-        by_band = survey_by_band(name, mosaic)
-        yield "survey", np.array([by_band.get(b, np.nan) for b in survey.band_names])
+        yield _best_by_band(name, survey, mosaic, measured)
     elif name == "log_distance" and not survey.varies_in_distance:
         yield "survey", np.array(np.log10(survey.distance_pc))
     elif name == "foreground_a_v" and isinstance(survey.galaxy.foreground_a_v, float):
         yield "survey", np.array(survey.galaxy.foreground_a_v)
+
+
+def _best_by_band(
+    name: str, survey: Survey, mosaic: Mosaic, measured: Measured | None
+) -> tuple[str | list[str | None], NDArray[np.float64]]:
+    """Sources and values of depth or width: as measured, else by the header, else by the survey.
+
+    Nothing tells the depth of a band that was resampled here: its noise is smoother than that of
+    its exposure.
+    """
+    from praesepe.inference.check.telling import header_by_band, measured_by_band, survey_by_band
+
+    ways = {
+        "measured": {} if measured is None else measured_by_band(name, mosaic, measured),
+        "header": header_by_band(name, mosaic),
+        "survey": survey_by_band(name, mosaic),
+    }
+    smoothed = mosaic.reprojected if name == "depth" else ()
+    sources = [
+        None if band in smoothed else next((way for way in ways if band in ways[way]), None)
+        for band in survey.band_names
+    ]
+    values = [
+        math.nan if way is None else ways[way][band]
+        for way, band in zip(sources, survey.band_names, strict=True)
+    ]
+    used = {way for way in sources if way is not None}
+    return used.pop() if len(used) == 1 else sources, np.array(values)
 
 
 def told_of_inferred(known: KnownValues, source: str) -> dict[str, Any]:

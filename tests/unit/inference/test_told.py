@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 from astropy.table import Table
 from scipy.ndimage import gaussian_filter
 
@@ -19,6 +21,7 @@ from praesepe.inference.check.background import measure_plane
 from praesepe.inference.check.measured import measure_mosaic, psf_widths
 from praesepe.inference.check.telling import measured_by_band, sharp_response, survey_by_band
 from praesepe.inference.prediction import predict
+from praesepe.inference.told import tell_model
 from praesepe.mocks.mosaic_files import SimulatedMosaic
 from praesepe.network.estimator import Estimator
 from praesepe.sky.instrument.detector import Detector
@@ -76,7 +79,35 @@ def test_depth_and_width_are_measured(
     for depth, usual in zip(result.told.values["depth"], faintest.values(), strict=True):
         assert usual - 0.5 < depth < usual + 0.4
     unseen = predict(model, mosaic.images, mosaic.truth, n_samples=5, check=False)
-    assert {entry["from"] for entry in unseen.meta["told"].values()} == {"survey"}
+    assert unseen.meta["told"]["psf_fwhm_px"]["from"] == "survey"
+    assert unseen.meta["told"]["depth"]["from"] == "header"  # which has an exposure
+
+
+def test_the_depth_is_measured_or_the_headers_or_the_surveys(
+    model: Estimator, mosaic: SimulatedMosaic, survey: Survey
+) -> None:
+    """Of each band the best that there is, and the table says which."""
+    images = {name: [hdu.copy() for hdu in hdus] for name, hdus in mosaic.images.items()}
+    images["F475W"][0].header["EXPTIME"] /= 1.21
+    for key in ("EXPTIME", "EXPOSURE", "TEXPTIME"):
+        images["F814W"][0].header.pop(key, None)
+    images = {name: fits.HDUList(hdus) for name, hdus in images.items()}
+    result = predict(model, images, mosaic.truth, n_samples=5, check=False)
+    usual = survey_by_band("depth", result.observation)
+    depth = dict(zip(survey.band_names, result.told.values["depth"], strict=True))
+    assert result.meta["told"]["depth"]["from"] == ["header", "header", "survey"]
+    assert depth["F336W"] == pytest.approx(usual["F336W"])
+    # The sky's noise goes with the root of the time, that of reading with the time itself.
+    assert 2.5 * np.log10(1.1) < usual["F475W"] - depth["F475W"] < 2.5 * np.log10(1.21)
+    assert depth["F814W"] == usual["F814W"]
+    # What was looked at in vain: a band without noise has no depth that could be measured.
+    read = praesepe.Mosaic.read(images, survey)
+    measured = measure_mosaic(read, psf_widths(survey), 4)
+    blind = replace(measured.bands["F336W"], noise=math.nan)
+    measured = replace(measured, bands=measured.bands | {"F336W": blind})
+    told = tell_model(model, read, measured, {}, mosaic.truth)
+    assert told.meta["depth"]["from"] == ["header", "measured", "measured"]
+    assert told.values["depth"][0] == pytest.approx(usual["F336W"])
 
 
 def test_the_depth_of_a_resampled_band_is_not_told(mosaic: SimulatedMosaic, survey: Survey) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from praesepe.images.mosaic.mosaic import Mosaic
 from praesepe.inference.check.background import sharp_response
@@ -42,14 +44,33 @@ def measured_by_band(name: str, mosaic: Mosaic, measured: Measured) -> dict[str,
     return found
 
 
+def header_by_band(name: str, mosaic: Mosaic) -> dict[str, float]:
+    """The depth of the bands whose headers tell an exposure, under the middle of the sky's levels.
+
+    No header tells the width of the stars.
+    """
+    told = {band: one.calibration.exposure_s for band, one in mosaic.bands.items()}
+    told = {band: exposure_s for band, exposure_s in told.items() if exposure_s}
+    if name != "depth" or not told:
+        return {}
+    exposures_s = [told.get(band.name) or band.typical_exposure_s for band in mosaic.survey.bands]
+    by_band = _depth_by_band(mosaic.survey, exposures_s)
+    return {band: depth for band, depth in by_band.items() if band in told}
+
+
 def survey_by_band(name: str, mosaic: Mosaic) -> dict[str, float]:
     """The same as the survey describes them: the middle of the sky's levels, the usual PSF."""
-    survey = mosaic.survey
     if name == "psf_fwhm_px":
-        return {band: widths.fwhm_at(0.0) for band, widths in psf_widths(survey).items()}
+        return {band: widths.fwhm_at(0.0) for band, widths in psf_widths(mosaic.survey).items()}
+    return _depth_by_band(mosaic.survey)
+
+
+def _depth_by_band(survey: Survey, exposures_s: Sequence[float] | None = None) -> dict[str, float]:
+    """Depth after some exposures, by default the survey's."""
     detector = Detector(survey)
     middle = (detector.sky[0] + detector.sky[1]).flatten() / 2
-    noise = detector.noise_in(None, middle).tolist()
+    exposures = None if exposures_s is None else torch.as_tensor(exposures_s).to(middle)
+    noise = detector.noise_in(exposures, middle).tolist()
     return {
         band.name: band.zero_point_ab - 2.5 * math.log10(rate)
         for band, rate in zip(survey.bands, noise, strict=True)
