@@ -200,7 +200,8 @@ def _cut(mosaic: Mosaic, corners: NDArray[np.int_], stamps: Stamps, rows: NDArra
         if zero.any():
             zero &= windows == 0
         with np.errstate(invalid="ignore"):  # some missing pixels are NaN that signal
-            stamps.images[rows, i_band] = windows * np.float32(band.factor)
+            windows *= np.float32(band.factor)
+        stamps.images[rows, i_band] = windows
     stamps.flags[rows[saturated]] |= np.uint16(Flag.SATURATED)
     some = np.asarray(zero.any(axis=(1, 2)))
     if some.any() and mosaic.zero_everywhere_is_missing:

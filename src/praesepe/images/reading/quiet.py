@@ -227,9 +227,12 @@ def _add_boxes(missing: Mask, saturated: Mask, windows: FloatImage, limit: float
     """
     thirds = windows[:, 1:-1:_LAG, 1:-1:_LAG].copy()
     width, found = thirds.shape[2], []
+    known = missing.all(axis=(1, 2))
     for step in (1, width):
-        small = _small(thirds, limit, step).reshape(-1)
-        found.append(np.flatnonzero(_in_a_row(small, 1, 1, width, width)) + 1 + width)
+        small = _small(thirds, limit, step)
+        small[known] = False
+        box = _in_a_row(small.reshape(-1), 1, 1, width, width)
+        found.append(np.flatnonzero(box) + 1 + width)
     i, y, x = np.unravel_index(np.concatenate(found), thirds.shape)
     unknown = ~missing[i, _LAG * y + 1, _LAG * x + 1]
     for window in np.unique(i[unknown]).tolist():
