@@ -264,8 +264,7 @@ def test_clipped_noise_is_told(mosaic: np.ndarray, level: float, kind: str) -> N
     if kind == "beside a gap":
         image[:150] = 0
     image = image.astype("f4")
-    grain = Pixels(image, image.shape).grain
-    assert grain.clipped == pytest.approx((image[150:] == 0).mean(), abs=0.1)
+    assert Pixels(image, image.shape).clipped == pytest.approx((image[150:] == 0).mean(), abs=0.1)
 
 
 @pytest.mark.parametrize("kind", ["counts", "rates", "gap", "holes", "thresholded", "shifted"])
@@ -282,4 +281,4 @@ def test_what_is_not_clipped(mosaic: np.ndarray, rng: np.random.Generator, kind:
         mosaic[mosaic < 0.0225] = 0
     else:
         mosaic += np.float32(1)
-    assert Pixels(mosaic, mosaic.shape).grain.clipped == 0
+    assert Pixels(mosaic, mosaic.shape).clipped == 0

@@ -300,6 +300,32 @@ def test_frames_may_differ(make_wcs: MakeWCS, two_bands: Survey) -> None:
     assert mosaic.reprojected == ()
 
 
+@pytest.mark.parametrize(
+    ("told", "moved"),
+    [
+        ({}, False),
+        ({"dateobs": "2012-07-01"}, False),
+        ({"radesys": "FK5", "equinox": 1975.0}, True),
+        ({"crpix": [110.5, 101.0]}, True),
+        ({"sip": True}, True),
+    ],
+)
+def test_only_the_same_frame_leaves_pixels_where_they_are(
+    make_wcs: MakeWCS, told: dict[str, Any], moved: bool
+) -> None:
+    wcs, other = make_wcs(), make_wcs(sip="sip" in told)
+    if told.pop("sip", False):
+        distorted = np.zeros((3, 3))
+        distorted[2, 0] = 1e-4
+        other.sip = Sip(distorted, distorted, None, None, other.wcs.crpix)
+    for key, value in told.items():
+        setattr(other.wcs, key, value)
+    other.wcs.set()
+    places = np.array([[0.0, 219.0], [0.0, 100.0]])
+    found = np.array(grid.transform(wcs, other, *places))
+    assert np.any(np.abs(found - places) > 0.1) == moved
+
+
 def test_different_fields(make_wcs: MakeWCS, two_bands: Survey) -> None:
     elsewhere = make_wcs(SHAPE)
     elsewhere.wcs.crval = [83.6, 22.0]

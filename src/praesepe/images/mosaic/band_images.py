@@ -176,7 +176,7 @@ def refuse_clipped(bands: Mapping[str, BandImage]) -> None:
     InputError
     """
     for band in bands.values():
-        if share := band.pixels.grain.clipped:
+        if share := band.pixels.clipped:
             raise InputError(
                 f"{band.label} was clipped: {100 * share:.0f} % of its pixels hold its lowest "
                 "value, scattered among others. What was below is lost: the level of the sky, its "
@@ -200,7 +200,7 @@ def refuse_copies(bands: Mapping[str, BandImage]) -> None:
     """
     band_of: dict[bytes, str] = {}
     for name, band in bands.items():
-        blocks = band.pixels.sample()
+        blocks = band.pixels.sample
         other = band_of.setdefault(blocks.tobytes(), name)
         if other != name and len(np.unique(blocks)) > LEAST_VALUES:
             raise InputError(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from astropy.wcs import WCS, NoConvergence
+from astropy.wcs import WCS, WCSCOMPARE_ANCILLARY, NoConvergence
 from astropy.wcs.utils import pixel_to_pixel
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 from numpy.typing import NDArray
@@ -83,6 +83,8 @@ def transform(
     x, y : ndarray, each of shape (N,)
         NaN where the other image has no such position.
     """
+    if _same(wcs_from, wcs_to):
+        return x.copy(), y.copy()
     try:
         with np.errstate(invalid="ignore"):
             x_to, y_to = pixel_to_pixel(wcs_from, wcs_to, x, y)
@@ -92,6 +94,14 @@ def transform(
             if rows is not None:
                 x_to[rows] = y_to[rows] = np.nan
     return np.asarray(x_to, float), np.asarray(y_to, float)
+
+
+def _same(one: WCS, other: WCS) -> bool:
+    """Whether the keywords of two WCS, neither of which is distorted, make one frame of both."""
+    frames = {f"{wcs.wcs.radesys} {wcs.wcs.equinox}" for wcs in (one, other)}
+    if len(frames) > 1 or one.has_distortion or other.has_distortion:
+        return False
+    return one is other or bool(one.wcs.compare(other.wcs, WCSCOMPARE_ANCILLARY))
 
 
 def pixel_offsets(reference: WCS, shape: Shape, wcs: WCS) -> FloatArray:

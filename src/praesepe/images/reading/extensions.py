@@ -330,8 +330,8 @@ def _quality_bits(hdu: Any, chosen: Any, hdus: Any) -> tuple[int, int]:
 
 def _believable(pixels: Pixels, mark: Mark) -> bool:
     """Whether a mark leaves something of what looks observed, by a few blocks of the image."""
-    observed = ~pixels.find_gaps(pixels.sample()).missing
-    left = np.isfinite(replace(pixels, marks=(mark,)).sample()) & observed
+    observed = ~pixels.find_gaps(pixels.sample).missing
+    left = np.isfinite(replace(pixels, marks=(mark,)).sample) & observed
     return not observed.any() or bool(left.sum() > _LEAST_LEFT * observed.sum())
 
 

@@ -75,8 +75,6 @@ class Grain(NamedTuple):
         So are, mostly, those over three pixels up to here; 0 where that cannot be told.
     fills : tuple of float
         A number that single pixels hold too often.
-    clipped : float
-        Share of pixels that hold the lowest value because noise below it was cut off.
     """
 
     repeats: float = 0.0
@@ -84,7 +82,6 @@ class Grain(NamedTuple):
     smooth: float = 0.0
     quiet: float = 0.0
     fills: tuple[float, ...] = ()
-    clipped: float = 0.0
 
     @property
     def real(self) -> bool:
@@ -114,30 +111,32 @@ class Gaps(NamedTuple):
 
 def measure_grain(blocks: FloatImage) -> Grain:
     """How values repeat and vary, from blocks (n, y, x) of an image; NaN is no value."""
-    clipped = _clipped_share(blocks)
     smooth, empty = measure_smooth(blocks)
     blocks = np.where(empty, np.float32(np.nan), blocks)
     quiet, empty = measure_quiet(blocks) if smooth else (0.0, empty)
     blocks = np.where(empty, np.float32(np.nan), blocks)
     found = []
     for block in blocks:
-        values = block[np.isfinite(block)]
-        counts = np.sort(np.unique(values, return_counts=True)[1])[::-1]
-        if len(counts) > 1 and values.size - counts[0] >= 16:
-            found.append((counts[1] / (values.size - counts[0]), counts[0] / values.size))
+        _, first, second, n = _commonest(block)
+        if second and n - first >= 16:
+            found.append((second / (n - first), first / n))
     if not found:
         return Grain()
     repeats, common = np.array(found).T
     often = float(np.percentile(repeats, 75))
     if often < REAL:
-        return Grain(often, 0.0, smooth, quiet, _single_fills(blocks), clipped)
+        return Grain(often, 0.0, smooth, quiet, _single_fills(blocks))
     if often > COARSE:
         return Grain(often, float(np.median(common[repeats > COARSE])))
-    return Grain(often, clipped=clipped)
+    return Grain(often)
 
 
-def _clipped_share(blocks: FloatImage) -> float:
-    """Median share of the lowest value in the blocks that were clipped at it; 0 where few were."""
+def clipped_share(blocks: FloatImage, grain: Callable[[], Grain]) -> float:
+    """Share of the lowest value, because noise below it was cut off, from blocks (n, y, x).
+
+    The median of the blocks that were clipped; 0 where few were, or where values are integers of
+    few steps.
+    """
     shares = []
     for block in blocks:
         good = np.isfinite(block)
@@ -150,22 +149,31 @@ def _clipped_share(blocks: FloatImage) -> float:
             near, middle = np.percentile(above, (2, 50)) - floor
             if near < _CLIPPED_NEAR * middle:
                 shares.append(share)
-    return float(np.median(shares)) if 4 * len(shares) >= len(blocks) else 0.0
+    if 4 * len(shares) < len(blocks) or not 0 < grain().repeats <= COARSE:
+        return 0.0
+    return float(np.median(shares))
 
 
 def _single_fills(blocks: FloatImage) -> tuple[float, ...]:
     """The commonest number, where single pixels of real numbers hold it too often for chance."""
-    values, counts = np.unique(blocks[np.isfinite(blocks)], return_counts=True)
-    order = np.argsort(counts)
-    if len(order) < 2 or counts[order[-1]] < max(
-        _FILL_SHARE * counts.sum(), _FILL_RATIO * counts[order[-2]]
-    ):
+    value, first, second, n = _commonest(blocks)
+    if not second or first < max(_FILL_SHARE * n, _FILL_RATIO * second):
         return ()
-    same = blocks == values[order[-1]]
+    same = blocks == np.float32(value)
     joined = np.zeros_like(same)
     for axis in (1, 2):
         joined |= same & (np.roll(same, 1, axis) | np.roll(same, -1, axis))
-    return (float(values[order[-1]]),) if joined.sum() < 0.5 * same.sum() else ()
+    return (value,) if joined.sum() < 0.5 * same.sum() else ()
+
+
+def _commonest(blocks: FloatImage) -> tuple[float, int, int, int]:
+    """The commonest value, how often it and the second are met, and the number of all values."""
+    values, counts = np.unique(blocks[np.isfinite(blocks)], return_counts=True)
+    if not counts.size:
+        return math.nan, 0, 0, 0
+    n, most = int(counts.sum()), int(np.argmax(counts))
+    first, counts[most] = int(counts[most]), 0
+    return float(values[most]), first, int(counts.max()), n
 
 
 def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> Gaps:

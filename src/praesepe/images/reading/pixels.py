@@ -17,7 +17,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError
-from praesepe.images.reading.gaps import FloatImage, Gaps, Grain, Mask, find_gaps, measure_grain
+from praesepe.images.reading.gaps import (
+    FloatImage,
+    Gaps,
+    Grain,
+    Mask,
+    clipped_share,
+    find_gaps,
+    measure_grain,
+)
 
 _SAMPLED, _BLOCK = 16, 32
 
@@ -181,7 +189,8 @@ class Pixels:
     def __getstate__(self) -> dict[str, Any]:
         here = self.region is None and isinstance(self.raw, np.ndarray)
         raw = np.array(self.raw) if here else None if self.region is not None else self.raw
-        return {**self.__dict__, "raw": raw, "mapping": None}
+        kept = {key: value for key, value in self.__dict__.items() if key != "sample"}
+        return {**kept, "raw": raw, "mapping": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -273,10 +282,16 @@ class Pixels:
     @cached_property
     def grain(self) -> Grain:
         """How often values repeat, by a few blocks spread over the image."""
-        return measure_grain(self.sample())
+        return measure_grain(self.sample)
 
+    @property
+    def clipped(self) -> float:
+        """Share of pixels that hold the lowest value because noise below it was cut off."""
+        return clipped_share(self.sample, lambda: self.grain)
+
+    @cached_property
     def sample(self) -> FloatImage:
-        """Return 16 blocks (block, y, x) spread over the image."""
+        """16 blocks (block, y, x) spread over the image."""
         return np.stack([block for _, _, block in self.sampled()])
 
     def sampled(self) -> Iterator[tuple[int, int, FloatImage]]:
