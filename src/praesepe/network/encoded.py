@@ -58,6 +58,8 @@ class Encoded:
         What the critic sees in the stamps, where there is one.
     score : Tensor, shape (n,)
         Distance from the training's stamps; NaN where the model does not know them.
+    dead : Tensor of bool, shape (n,)
+        Whether a band that is said to be there holds one number in all pixels.
     numbers : ndarray of int, shape (n,)
         Numbers of the rows, of which the noise of the draws is made, with the seed.
     seed : int
@@ -69,6 +71,7 @@ class Encoded:
     known: Tensor | None
     shown: Tensor | None
     score: Tensor
+    dead: Tensor
     numbers: NDArray[np.int64]
     seed: int
 
@@ -88,7 +91,7 @@ class Encoded:
         net, n = model.net.for_inference(), len(stamps)
         size = _batch_size(model.device)
         features = torch.empty((n, net.features), device=model.device)
-        score = torch.full((n,), torch.nan)
+        score, dead = torch.full((n,), torch.nan), torch.zeros(n, dtype=torch.bool)
         shown: list[Tensor] = []
         for start in range(0, n, size):
             part = slice(start, min(start + size, n))
@@ -100,6 +103,7 @@ class Encoded:
                 score[part] = model.domain.score(seen)[: part.stop - start].cpu()
             if model.critic is not None:
                 shown.append(model.critic.shown(net, images, beside)[: part.stop - start])
+            dead[part] = _any_constant(net, images, beside)[: part.stop - start].cpu()
             if progress is not None:
                 progress(part.stop)
         return cls(
@@ -109,6 +113,7 @@ class Encoded:
             None if known is None else known.to(model.device),
             torch.cat(shown) if shown else None,
             score,
+            dead,
             numbers,
             seed,
         )
@@ -125,6 +130,7 @@ class Encoded:
             known=known,
             shown=shown,
             score=self.score[rows],
+            dead=self.dead[rows],
             numbers=self.numbers[rows],
         )
 
@@ -166,14 +172,19 @@ class Encoded:
                 doubts.append(critic.scores(evidence)[:n].cpu())
             for name, values in head.probabilities(features).items():
                 probabilities.setdefault(name, []).append(values[:n].cpu())
+        found = {} if critic is None else critic.by_kind(doubts)
+        if self.dead.any():
+            odds = found.get("noise", np.zeros(len(self), np.float32))
+            found["noise"] = np.where(self.dead.numpy(), np.float32(np.inf), odds)
+        if against:
+            found["known"] = torch.cat(against).numpy()
         return Posterior(
             draws.numpy(),
             self.score.numpy(),
             self._log_prob,
             model.infers,
             {name: torch.cat(parts).numpy() for name, parts in probabilities.items()},
-            doubts=({} if critic is None else critic.by_kind(doubts))
-            | ({"known": torch.cat(against).numpy()} if against else {}),
+            doubts=found,
             draw_again=self._draw_again,
         )
 
@@ -201,6 +212,16 @@ def _against(known: Tensor, seen: Tensor) -> Tensor:
     value, error = known.unbind(1)
     both = (seen.var(1) + error**2).sqrt().clamp_min(LEAST_WIDTH)
     return (value - seen.mean(1)).abs() / (FAR * both)
+
+
+def _any_constant(net: ClusterNet, stamps: Tensor, told: Tensor | None) -> Tensor:
+    """Of stamps (n, band, y, x), whether a band that is there has no noise at all; (n,)."""
+    constant = (stamps == stamps[..., :1, :1]).flatten(2).all(2)
+    if net.conditions is not None and told is not None:
+        present = net.conditions.present(told)
+        if present is not None:
+            constant &= present.flatten(1) > 0
+    return constant.any(1)
 
 
 def _batch_size(device: torch.device) -> int:

@@ -30,8 +30,9 @@ class Posterior:
         its training's stamps.
     doubts : dict of str to ndarray, each of shape (n,)
         For each kind of fault (``"photometry"``, ``"shape"``, ``"registration"``, ``"noise"``) the
-        odds that the stamp has it, over odds that hardly any good stamp exceeds. Empty where the
-        model was not taught faults.
+        odds that the stamp has it, over odds that hardly any good stamp exceeds. Of a model that
+        was not taught faults there is none, but that of a band without noise: ``"noise"``,
+        infinite.
     probabilities : dict of str to ndarray, each of shape (n, category)
         Probability of every category of each categorical quantity, without sampling noise.
     weights : ndarray of float32, shape (n, n_samples), or None

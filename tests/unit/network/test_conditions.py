@@ -89,6 +89,10 @@ def test_absent_is_not_empty(estimator: Estimator, stamps: np.ndarray) -> None:
     empty = stamps.copy()
     empty[:, 1] = 0.0
     assert (answer(estimator, empty) != answer(estimator, empty, present=[1, 0])).any()
+    for present, odd in (([1, 1], True), ([1, 0], False)):
+        told = {**TOLD, "present": present}
+        found = estimator.predict(empty, conditions=told, n_samples=8)
+        assert ("noise" in found.doubts) == odd  # a dead band is one that is said to be there
 
 
 def test_rows_are_the_same_in_any_company(estimator: Estimator, stamps: np.ndarray) -> None:

@@ -178,6 +178,23 @@ def test_masked_pixels_are_refused(estimator: Estimator, stamps: np.ndarray) -> 
         estimator.predict(masked)
 
 
+@pytest.mark.parametrize("bands", [[0], [1], [0, 1]])
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_a_band_without_noise_is_flagged(
+    estimator: Estimator, stamps: np.ndarray, bands: list[int], value: float
+) -> None:
+    """A dead band, or a stamp of nothing, without a critic: its answer came without a word."""
+    assert estimator.critic is None
+    dead = stamps[:8].copy()
+    dead[np.ix_([2, 5], bands)] = value
+    found = estimator.predict(dead, n_samples=8)
+    assert (found.out_of_domain > 1).nonzero()[0].tolist() == [2, 5]
+    assert (found.doubts["noise"] > 1).nonzero()[0].tolist() == [2, 5]
+    again = found.again(np.array([1, 5]), 16)
+    assert (again.out_of_domain > 1).tolist() == [False, True]
+    assert not estimator.predict(stamps[:8], n_samples=8).doubts
+
+
 def test_the_seed_decides(estimator: Estimator, stamps: np.ndarray) -> None:
     draws = [estimator.predict(stamps[:9], n_samples=20, seed=s).samples for s in (5, 5, 6)]
     np.testing.assert_array_equal(draws[0], draws[1])
