@@ -8,6 +8,7 @@ what is still being written.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -31,7 +32,8 @@ from praesepe.errors import (
 _TEMPORARY = re.compile(
     r"\.(?P<stem>.*)\.(?P<host>[\w-]+)@(?P<pid>\d+)\.(?P<id>[0-9a-f]{12})\.part"
 )
-_LONGEST_STEM = 120  # file systems allow 255 bytes
+_LONGEST_NAME = 120  # bytes; file systems allow 255
+_OF_ZARR = re.compile(r"([^/]+/)*(zarr\.json|c(/\d+)*)")
 
 
 @dataclass(frozen=True)
@@ -66,24 +68,53 @@ class Writer:
 
     def temporary(self, path: Path) -> Path:
         """Temporary name beside `path`, with the same ending."""
-        stem = path.stem[:_LONGEST_STEM]
+        stem = shortened(path.stem)
         return path.with_name(f".{stem}.{self.host}@{self.pid}.{self.creation}.part{path.suffix}")
 
 
-def remove_debris(folder: Path) -> None:
-    """Remove temporary files that ended processes of this machine left in a folder."""
+def shortened(name: str) -> str:
+    """The beginning of a name, as long as a file's hidden companion may have it."""
+    return os.fsencode(name)[:_LONGEST_NAME].decode(errors="ignore")
+
+
+def remove_debris(folder: Path, of: str | None = None) -> None:
+    """Remove temporary files that ended processes of this machine left in a folder.
+
+    `of` is the name of the file that they would have become; without it, all are removed.
+    """
     for path in folder.glob(".*.part*"):
         writer = Writer.of(path)
-        if writer is not None and writer.is_gone():
-            remove(path)
+        if writer is None or (of is not None and path != writer.temporary(folder / of)):
+            continue
+        if writer.is_gone():
+            with suppress(OSError):  # another user's, or another run was quicker
+                remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder with all that is in it, or nothing."""
+    """Remove a file, a link, a folder with all that is in it, or nothing."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def foreign_in(group: Path) -> str | None:
+    """What in a folder is no part of a Zarr group of Praesepe's; None where all is ours."""
+    try:
+        told = json.loads((group / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        ours = {"praesepe", "PRAESEPE"} & set(told)
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = set()
+    if not ours:
+        return "no Zarr group"
+    for folder, folders, names in os.walk(group):  # which follows no links
+        for name in (*folders, *names):
+            path = Path(folder, name)
+            is_array = not path.is_symlink() and (path / "zarr.json").is_file()
+            if not (is_array or _OF_ZARR.fullmatch(path.relative_to(group).as_posix())):
+                return name
+    return None
 
 
 # Whole or not at all
@@ -116,6 +147,7 @@ def atomic(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[
     """
     path = Path(path)
     _refuse_existing(path, overwrite=overwrite)
+    remove_debris(path.parent, path.name)
     temporary = Writer.new().temporary(path)
     try:
         with _writing(path):
@@ -158,6 +190,7 @@ def replace_set(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterato
     together.
     """
     folder = Path(folder)
+    remove_debris(folder, "set")
     scratch = Writer.new().temporary(folder / "set")
     try:
         with _writing(folder):
@@ -284,14 +317,11 @@ def check_output(
     Path
     """
     path, inputs = as_path(path), tuple(inputs)
-    refuse_inputs([path] if path.is_file() else [], inputs)
-    if suffixes is not None:
-        if path.suffix.lower() not in suffixes:
-            raise bad_suffix(path, suffixes)
-        if path.suffix.lower() == ".zarr":
-            kind = ("zarr.json", "Zarr group")
-            return check_whole_folder(path, *kind, overwrite=overwrite, inputs=inputs)
-    if path.is_dir():
+    may_be_folder = suffixes is not None and path.suffix.lower() == ".zarr"
+    refuse_inputs([path] if may_be_folder or path.is_file() else [], inputs)
+    if suffixes is not None and path.suffix.lower() not in suffixes:
+        raise bad_suffix(path, suffixes)
+    if path.is_dir() and not may_be_folder:
         raise unusable(path, "is a folder", "give the name of a file")
     _refuse_existing(path, overwrite=overwrite)
     _check_parent(path)
@@ -309,36 +339,6 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | os.PathLike[st
             if one.resolve().is_relative_to(output.resolve()):
                 fault = f"holds {one.name}, an input: it would be replaced"
                 raise unusable(output, fault, "choose another name")
-
-
-def check_whole_folder(
-    path: str | os.PathLike[str],
-    marker: str,
-    kind: str,
-    *,
-    overwrite: bool = False,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-) -> Path:
-    """As `check_output`, for a folder that is replaced with all that is in it.
-
-    Parameters
-    ----------
-    path, overwrite, inputs
-        As for `check_output`.
-    marker : str
-        File that shows that a folder is of this kind: nothing else is ever replaced.
-    kind : str
-        What it is, for the message: ``"star fields"``.
-    """
-    path = as_path(path)
-    _check_parent(path)
-    refuse_inputs([path], inputs)
-    if path.is_dir() and not any(path.iterdir()):
-        return path
-    if path.exists() and not (path / marker).is_file():
-        raise unusable(path, f"exists and holds no {kind}", "choose another name")
-    _refuse_existing(path, overwrite=overwrite)
-    return path
 
 
 def output_folder(
@@ -368,17 +368,27 @@ def output_folder(
     path = as_path(path)
     refuse_file(path)
     refuse_inputs([path / name for name in names], inputs)
+    for name in names:
+        refuse_special(path / name)
+        if (path / name).is_dir():
+            raise unusable(path / name, "is a folder", "choose another folder for the output")
     existing = [name for name in names if (path / name).exists()]
     if existing and not overwrite:
         remedy = "choose another folder, or overwrite them"
         raise unusable(path, f"already holds {listed(existing)}", remedy, code="overwrite=True")
+    make_folder(path)
+    return path
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder with those above it, or find it; stop where nothing can be written into it."""
+    refuse_file(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fault = f"cannot be made: {error.strerror or error}"
         raise unusable(path, fault, "choose another folder") from error
     _check_parent(path / "any")
-    return path
 
 
 def refuse_file(path: Path) -> None:
@@ -400,7 +410,23 @@ def check_space(folder: Path, n_bytes: int, what: str) -> None:
         )
 
 
+def refuse_special(path: Path) -> None:
+    """Stop where a device, a pipe, or a link that leads nowhere would be replaced."""
+    there = path.exists()
+    if path.is_symlink() and not there:
+        raise unusable(path, "is a link that leads nowhere", "choose another name")
+    if there and not (path.is_file() or path.is_dir()):
+        raise unusable(path, "is a device or a pipe, not a file", "choose another name")
+
+
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:
+    refuse_special(path)
+    if path.is_dir():
+        if not any(path.iterdir()):
+            return
+        if (foreign := foreign_in(path)) is not None:
+            fault = f"holds {foreign}: a folder is replaced only where Praesepe made all of it"
+            raise unusable(path, fault, "choose another name")
     if path.exists() and not overwrite:
         raise already_exists(path)
 

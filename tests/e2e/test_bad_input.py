@@ -399,13 +399,12 @@ def test_no_verb_replaces_its_input(
         "simulate": "a.fits",
         "shards": "manifest.json",
         "mosaic": "truth.ecsv",
-        "fields": "f475w.fits",
+        "fields": "places.ecsv",
         "stars": "stars/mine.npz",
     }
     given = tmp_path / names[verb]
     given.parent.mkdir(exist_ok=True)
     given.write_text(survey.to_toml())
-    (tmp_path / "fields.json").touch()
     files = dict.fromkeys(survey.band_names, given)
     calls = {
         "evaluate": lambda: praesepe.evaluate("phat", survey=given, out=tmp_path, overwrite=True),

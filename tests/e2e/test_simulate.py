@@ -307,7 +307,7 @@ def test_fields_build(run_cli: Run, field: Any, tmp_path: Path) -> None:
     assert described["excluded"]["catalog"] == str(field.catalog)
     assert np.load(tmp_path / "f" / "fields.npy", mmap_mode="r").shape == (3, 3, 64, 64)
     again = run_cli(*words, "--n", 1, "--out", "f", cwd=tmp_path, check=False)
-    assert "exists" in again.stderr
+    assert "already holds" in again.stderr
     run_cli(*words, "--n", 1, "--out", "f", "--overwrite", cwd=tmp_path)
     assert np.load(tmp_path / "f" / "fields.npy").shape == (1, 3, 64, 64)
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import zarr
 
 from praesepe import files
 from praesepe.errors import InputError, PraesepeError
@@ -18,7 +19,6 @@ from praesepe.files import (
     atomic,
     check_output,
     check_space,
-    check_whole_folder,
     output_folder,
     remove_debris,
     replace_set,
@@ -75,24 +75,73 @@ def test_nothing_is_replaced_that_appeared_meanwhile(tmp_path):
     assert names(tmp_path) == {"out"}
 
 
+def group(path: Path, name: str) -> None:
+    """A Zarr group of Praesepe's with one array."""
+    root = zarr.create_group(path, zarr_format=3, attributes={"praesepe": {}})
+    root.create_array(name, shape=(4, 4), chunks=(2, 2), dtype="float32")[:] = 1
+
+
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "set.zarr"
     for content in ("a", "b"):
         with atomic(path) as part:
-            part.mkdir()
-            (part / content).write_text(content)
-        assert names(path) == {content}
+            group(part, content)
+        assert names(path) == {"zarr.json", content}
     with pytest.raises(PraesepeError), atomic(path) as part:
         part.mkdir()
         full_disk()
-    assert names(path) == {"b"}
+    assert names(path) == {"zarr.json", "b"}
     assert names(tmp_path) == {"set.zarr"}
+
+
+@pytest.mark.parametrize("mine", ["notes.txt", "b/notes.txt", "folder/zarr", "b/c/x", "link"])
+def test_a_folder_with_something_of_the_users_is_never_replaced(tmp_path, mine):
+    path, elsewhere = tmp_path / "set.zarr", tmp_path / "elsewhere"
+    group(path, "b")
+    assert check_output(path, (".zarr",), overwrite=True) == path
+    elsewhere.mkdir()
+    if mine == "link":
+        (path / mine).symlink_to(elsewhere)
+    else:
+        (path / mine).parent.mkdir(exist_ok=True)
+        (path / mine).touch()
+    with pytest.raises(InputError, match=r"holds (notes.txt|folder|x|link): a folder is"):
+        check_output(path, (".zarr",), overwrite=True)
+    with pytest.raises(InputError), atomic(path):
+        pytest.fail("the work began")
+    assert os.path.lexists(path / mine)
+    (path / "zarr.json").write_text("{}")  # another program's
+    with pytest.raises(InputError, match="holds no Zarr group"):
+        check_output(path, (".zarr",), overwrite=True)
+
+
+def test_no_device_pipe_or_link_is_replaced(tmp_path):
+    pipe, link, loop = (tmp_path / name for name in ("pipe", "link", "loop"))
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "nowhere")
+    loop.symlink_to(loop)
+    for path in (pipe, link, loop, Path("/dev/null")):
+        with pytest.raises(InputError, match=r"leads nowhere|not a file"):
+            check_output(path, overwrite=True)
+        with pytest.raises(InputError), atomic(path):
+            pytest.fail("the work began")
+        with pytest.raises(InputError):
+            output_folder(path.parent, [path.name], overwrite=True)
+    assert names(tmp_path) == {"pipe", "link", "loop"}
+    target = tmp_path / "target"
+    target.write_text("the user's")
+    link.unlink()
+    link.symlink_to(target)
+    with atomic(link) as part:
+        part.write_text("new")
+    with replace_set(tmp_path, ["link"]) as part:
+        (part / "link").write_text("new")
+    assert target.read_text() == "the user's"
 
 
 def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "set"
-    path.mkdir()
-    (path / "old").touch()
+    group(path, "old")
     rename = Path.rename
 
     def refuse(self, target):
@@ -104,7 +153,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
     with pytest.raises(PraesepeError, match="could not write"), atomic(path) as part:
         part.mkdir()
         (part / "new").touch()
-    assert names(path) == {"old"}
+    assert names(path) == {"zarr.json", "old"}
     assert names(tmp_path) == {"set"}
 
 
@@ -154,9 +203,14 @@ def test_what_an_ended_process_left_is_removed_and_nothing_else(tmp_path):
         path.touch()
     (tmp_path / ".hidden").touch()
     assert [Writer.of(path) for path in left.values()] == list(left)
-    remove_debris(tmp_path)
+    other = gone.temporary(tmp_path / "shard-2.fits")
+    other.touch()
+    with atomic(tmp_path / "shard-1.fits") as part:  # what the same output left
+        part.touch()
     assert not left[gone].exists()
-    assert len(names(tmp_path)) == 3
+    assert other.exists()
+    remove_debris(tmp_path)
+    assert len(names(tmp_path)) == 4
     assert gone.is_gone()
     assert not mine.is_gone()
 
@@ -198,26 +252,11 @@ def test_outputs_are_checked_before_the_work(tmp_path):
         check_space(tmp_path, 10**18, "a set")
 
 
-def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
-    folder = tmp_path / "precious"
-    assert check_whole_folder(folder, "fields.json", "star fields") == folder
-    folder.mkdir()
-    assert check_whole_folder(folder, "fields.json", "star fields") == folder
-    (folder / "thesis.tex").touch()
-    with pytest.raises(InputError, match="holds no star fields"):
-        check_whole_folder(folder, "fields.json", "star fields", overwrite=True)
-    (folder / "fields.json").touch()
-    with pytest.raises(InputError, match="overwrite it"):
-        check_whole_folder(folder, "fields.json", "star fields")
-    check_whole_folder(folder, "fields.json", "star fields", overwrite=True)
-
-
 def test_inputs_are_never_replaced(tmp_path):
     """Not by a file, not with a folder that holds them, not by a file of a folder's set."""
     folder, other = tmp_path / "fields", tmp_path / "group.zarr"
-    for one, marker in ((folder, "fields.json"), (other, "zarr.json")):
-        one.mkdir()
-        (one / marker).touch()
+    folder.mkdir()
+    group(other, "b")
     image, link = folder / "f475w.fits", tmp_path / "link.fits"
     image.touch()
     link.symlink_to(image)
@@ -226,8 +265,6 @@ def test_inputs_are_never_replaced(tmp_path):
         check_output(link, overwrite=True, inputs=[image])
     with pytest.raises(InputError, match=r"holds a.toml, an input"):
         check_output(other, (".zarr",), overwrite=True, inputs=[other / "a.toml"])
-    with pytest.raises(InputError, match=r"holds f475w.fits, an input"):
-        check_whole_folder(folder, "fields.json", "fields", overwrite=True, inputs=[image])
     with pytest.raises(InputError, match=r"f475w.fits is an input"):
         output_folder(folder, ["truth.ecsv", "f475w.fits"], overwrite=True, inputs=[image])
     # negative control: a folder with an input in it, whose own files have other names

@@ -17,6 +17,7 @@ from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
 from praesepe.files import output_folder, replace_set
 from praesepe.inference.priors import Prior
+from praesepe.locks import working_folder
 from praesepe.network.estimator import Estimator
 from praesepe.network.noise import MOST_DRAWS
 from praesepe.progress import Counter, Progress, Setup
@@ -197,48 +198,51 @@ def evaluate(
     >>> evaluation["all"]["n"]
     64
     """
-    if out is not None:
-        read = [] if survey is None else survey_files(survey)
-        output_folder(out, PRODUCTS, overwrite=overwrite, inputs=read)
-    n, seed = check_number("n", n, 1), check_seed(seed)
-    n_samples = check_number("n_samples", n_samples, 1, MOST_DRAWS)
-    check_number("workers", workers, 1)
-    estimator = Estimator.load(model, device=device)
-    _refuse_training_seed(estimator, seed)
-    asking = make_asking(
-        estimator, survey=survey, bands=bands, told=told or {}, prior=prior or {},
-        n_samples=n_samples,
-    )  # fmt: skip
-    survey_bins = usable(asking.survey.evaluation.bins, estimator.infers)
-    task = _Task(asking, seed, nuisances, setup if workers == 1 else None)
-    parts = map_blocks(task, blocks_of(n), workers=workers)
-    has_class = OBJECT_CLASS.name in estimator.infers and asking.survey.contaminants.fraction > 0
-    count = Counter((1 + has_class) * n, progress)
-    recovery = Recovery.joined(list(count.each(parts, len)))
-    metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
-    learned = relative_errors(
-        recovery.percentiles[1], recovery.truth, recovery.names, estimator.card.priors
-    )
-    # These clusters lie in the middle, which is also what one would guess.
-    metrics["learned"] = {name: of for name, of in learned.items() if name not in OFFSETS}
-    if has_class:
-        others = map_blocks(replace(task, contaminants=True), blocks_of(n), workers=workers)
-        background = Recovery.joined(list(count.each(others, len)))
-        metrics["detection"] = detection_metrics(recovery, background)
-    settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
-    settings |= {"n_samples": n_samples, **({"bands": list(asking.bands)} if bands else {})}
-    settings |= {"told": dict(asking.told)} if asking.told else {}
-    settings |= {"prior": asking.weighting.meta} if asking.weighting else {}
-    if survey is not None:
-        settings["clusters_of"] = asking.survey.name
-        settings["clusters_fingerprint"] = asking.survey.fingerprint()
-    elif asking.survey != estimator.survey:
-        settings["stars"] = list(asking.survey.clusters.stars.models)
-    made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
-    evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
-    if out is not None:
-        evaluation.save(out, overwrite=overwrite)
-    return evaluation
+    with working_folder(out):
+        if out is not None:
+            read = [] if survey is None else survey_files(survey)
+            output_folder(out, PRODUCTS, overwrite=overwrite, inputs=read)
+        n, seed = check_number("n", n, 1), check_seed(seed)
+        n_samples = check_number("n_samples", n_samples, 1, MOST_DRAWS)
+        check_number("workers", workers, 1)
+        estimator = Estimator.load(model, device=device)
+        _refuse_training_seed(estimator, seed)
+        asking = make_asking(
+            estimator, survey=survey, bands=bands, told=told or {}, prior=prior or {},
+            n_samples=n_samples,
+        )  # fmt: skip
+        survey_bins = usable(asking.survey.evaluation.bins, estimator.infers)
+        task = _Task(asking, seed, nuisances, setup if workers == 1 else None)
+        parts = map_blocks(task, blocks_of(n), workers=workers)
+        has_class = (
+            OBJECT_CLASS.name in estimator.infers and asking.survey.contaminants.fraction > 0
+        )
+        count = Counter((1 + has_class) * n, progress)
+        recovery = Recovery.joined(list(count.each(parts, len)))
+        metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
+        learned = relative_errors(
+            recovery.percentiles[1], recovery.truth, recovery.names, estimator.card.priors
+        )
+        # These clusters lie in the middle, which is also what one would guess.
+        metrics["learned"] = {name: of for name, of in learned.items() if name not in OFFSETS}
+        if has_class:
+            others = map_blocks(replace(task, contaminants=True), blocks_of(n), workers=workers)
+            background = Recovery.joined(list(count.each(others, len)))
+            metrics["detection"] = detection_metrics(recovery, background)
+        settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
+        settings |= {"n_samples": n_samples, **({"bands": list(asking.bands)} if bands else {})}
+        settings |= {"told": dict(asking.told)} if asking.told else {}
+        settings |= {"prior": asking.weighting.meta} if asking.weighting else {}
+        if survey is not None:
+            settings["clusters_of"] = asking.survey.name
+            settings["clusters_fingerprint"] = asking.survey.fingerprint()
+        elif asking.survey != estimator.survey:
+            settings["stars"] = list(asking.survey.clusters.stars.models)
+        made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
+        evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
+        if out is not None:
+            evaluation.save(out, overwrite=overwrite)
+        return evaluation
 
 
 def _told(detection: dict[str, Any]) -> list[str]:

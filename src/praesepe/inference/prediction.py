@@ -32,6 +32,7 @@ from praesepe.inference.told import (
     tell_model,
     told_of_inferred,
 )
+from praesepe.locks import locked
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance_of
@@ -165,34 +166,35 @@ def predict(
     out, regions, samples = _checked_outputs(
         out, regions, samples, overwrite=overwrite, inputs=inputs
     )
-    estimator = Estimator.load(model, device=device)
-    weighting = make_reweighting(estimator, for_catalogs(estimator, prior or {}))
-    odds = make_odds(estimator, cluster_odds)
-    light = make_light(estimator, magnitudes)
-    sampling = Sampling(estimator.infers, n_samples, seed, weighting, odds, light)
-    mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
-    refuse_copies(mosaic.bands)
-    measured = None
-    if check or align:
-        mosaic, measured = prepared(mosaic, align=align)
-    clusters = Catalog.read(catalog, **of_catalog)
-    told = tell_model(estimator, mosaic, measured, known or {}, clusters.table)
-    of_inferred = known_of_inferred(estimator, known or {}, clusters.table)
-    sampling = sampling.knowing(of_inferred, estimator.leading)
-    positions = clusters.on(mosaic)
-    made_by = _made_by(estimator, mosaic, clusters, sampling, command, told)
-    _say_before(clusters, sampling, estimator, made_by, out)
-    values, std, draws = _measured(
-        estimator, mosaic, clusters, positions, sampling, told,
-        made_by=made_by, samples=samples, keep=keep == "draws", progress=progress,
-    )  # fmt: skip
-    table, _ = _table(clusters, values, sampling, made_by)
-    result = Result(
-        table, std, estimator, mosaic, clusters, sampling, told, positions, draws, measured,
-        inputs,
-    )  # fmt: skip
-    _save(result, out, regions, samples=samples, overwrite=overwrite)
-    return result
+    with locked(out, regions, samples):
+        estimator = Estimator.load(model, device=device)
+        weighting = make_reweighting(estimator, for_catalogs(estimator, prior or {}))
+        odds = make_odds(estimator, cluster_odds)
+        light = make_light(estimator, magnitudes)
+        sampling = Sampling(estimator.infers, n_samples, seed, weighting, odds, light)
+        mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
+        refuse_copies(mosaic.bands)
+        measured = None
+        if check or align:
+            mosaic, measured = prepared(mosaic, align=align)
+        clusters = Catalog.read(catalog, **of_catalog)
+        told = tell_model(estimator, mosaic, measured, known or {}, clusters.table)
+        of_inferred = known_of_inferred(estimator, known or {}, clusters.table)
+        sampling = sampling.knowing(of_inferred, estimator.leading)
+        positions = clusters.on(mosaic)
+        made_by = _made_by(estimator, mosaic, clusters, sampling, command, told)
+        _say_before(clusters, sampling, estimator, made_by, out)
+        values, std, draws = _measured(
+            estimator, mosaic, clusters, positions, sampling, told,
+            made_by=made_by, samples=samples, keep=keep == "draws", progress=progress,
+        )  # fmt: skip
+        table, _ = _table(clusters, values, sampling, made_by)
+        result = Result(
+            table, std, estimator, mosaic, clusters, sampling, told, positions, draws, measured,
+            inputs,
+        )  # fmt: skip
+        _save(result, out, regions, samples=samples, overwrite=overwrite)
+        return result
 
 
 def _made_by(

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeWarning, check_number, refuse_unused
-from praesepe.files import as_path, atomic, check_space, check_whole_folder, refuse_inputs
+from praesepe.files import check_space, output_folder, replace_set
 from praesepe.images.inputs import Reading, input_files, split_reading
+from praesepe.locks import working_folder
 from praesepe.mocks.places import (
     Removed,
     choose,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 PLACES = "places.ecsv"
 """Table of where each field was cut, beside the fields."""
+
+FILES = (FIELDS, PLACES, DESCRIPTION)
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,13 +72,13 @@ class StarFields:
         return np.asarray(np.load(self.path / FIELDS, mmap_mode="r"))
 
     def save(self, out: str | Path, *, overwrite: bool = False) -> StarFields:
-        """Copy the folder to another place; return the fields there."""
-        folder = check_whole_folder(out, DESCRIPTION, "star fields", overwrite=overwrite)
-        if folder.exists() and folder.samefile(self.path):
+        """Copy the files to another folder; return the fields there."""
+        folder = output_folder(out, FILES, overwrite=overwrite)
+        if folder.samefile(self.path):
             return self
-        refuse_inputs([folder], [self.path])
-        with atomic(folder) as part:
-            shutil.copytree(self.path, part)
+        with replace_set(folder, FILES) as part:
+            for name in FILES:
+                shutil.copyfile(self.path / name, part / name)
         return replace(self, path=folder)
 
 
@@ -149,37 +152,31 @@ def build_fields(
     if catalog is None:
         refuse_unused("no catalog is given", exclude_radius_arcsec=exclude_radius_arcsec)
     read = [*input_files(None, images, catalog), *files_of_survey]
-    former = as_path(out).resolve()  # the survey may name the fields that are to be replaced
-    folder = check_whole_folder(
-        out,
-        DESCRIPTION,
-        "star fields",
-        overwrite=overwrite,
-        inputs=[path for path in read if path.resolve() != former],
-    )
-    mosaic = Mosaic.read(images, survey, **of_images)
-    known = None if catalog is None else Catalog.read(catalog, **of_catalog)
-    radius = _radius_arcsec(exclude_radius_arcsec, survey)
-    clean, removed = _clean_places(mosaic, known, radius, size, edge_px, progress)
-    corners = choose(clean, n, size, np.random.default_rng(seed))
-    if len(corners) < n:
-        warnings.warn(
-            f"only {len(corners)} of {n} fields of {size} px fit into the clean places, "
-            "overlapping by half at most",
-            PraesepeWarning,
-            stacklevel=2,
-        )
-    description = {
-        **_description(mosaic, images, size=size, n=len(corners), seed=seed, command=command),
-        "excluded": {
-            "catalog": str(catalog) if isinstance(catalog, str | Path) else None,
-            "radius_arcsec": radius,
-            "edge_px": edge_px,
-            "saturated_above_e_s": saturation_e_s(survey),
-        },
-        "removed": asdict(removed),
-    }
-    _write(folder, mosaic, corners, size, description)
+    with working_folder(out):
+        folder = output_folder(out, FILES, overwrite=overwrite, inputs=read)
+        mosaic = Mosaic.read(images, survey, **of_images)
+        known = None if catalog is None else Catalog.read(catalog, **of_catalog)
+        radius = _radius_arcsec(exclude_radius_arcsec, survey)
+        clean, removed = _clean_places(mosaic, known, radius, size, edge_px, progress)
+        corners = choose(clean, n, size, np.random.default_rng(seed))
+        if len(corners) < n:
+            warnings.warn(
+                f"only {len(corners)} of {n} fields of {size} px fit into the clean places, "
+                "overlapping by half at most",
+                PraesepeWarning,
+                stacklevel=2,
+            )
+        description = {
+            **_description(mosaic, images, size=size, n=len(corners), seed=seed, command=command),
+            "excluded": {
+                "catalog": str(catalog) if isinstance(catalog, str | Path) else None,
+                "radius_arcsec": radius,
+                "edge_px": edge_px,
+                "saturated_above_e_s": saturation_e_s(survey),
+            },
+            "removed": asdict(removed),
+        }
+        _write(folder, mosaic, corners, size, description)
     return StarFields(folder, len(corners), removed)
 
 
@@ -268,13 +265,12 @@ def _write(
     size: int,
     description: dict[str, Any],
 ) -> None:
-    """Fill a folder beside `folder`, then put it in its place."""
+    """Write the files of a folder, the description last."""
     from praesepe.images.catalog.tables import write_table
 
     shape = (len(corners), len(mosaic.band_names), size, size)
-    check_space(folder.absolute().parent, 4 * math.prod(shape), f"a set of {shape[0]} star fields")
-    with atomic(folder) as part:
-        part.mkdir()
+    check_space(folder, 4 * math.prod(shape), f"a set of {shape[0]} star fields")
+    with replace_set(folder, FILES) as part:
         _write_pixels(part / FIELDS, mosaic, corners, shape)
         write_table(_places(mosaic, corners, size), part / PLACES)
         text = json.dumps(description, indent=1, allow_nan=False) + "\n"

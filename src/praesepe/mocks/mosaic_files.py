@@ -12,6 +12,7 @@ import numpy as np
 from praesepe.errors import InputError, check_number, listed, must_be, refuse_unused
 from praesepe.files import check_space, output_folder, replace_set
 from praesepe.images.inputs import CatalogReading, input_files
+from praesepe.locks import working_folder
 from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
@@ -181,41 +182,44 @@ def simulate_mosaic(
     if catalog is None:
         refuse_unused("no catalog is given", **reading)
     density = _checked(survey, n or 0, size, density, seed)
-    if out is not None:
-        inputs = [*survey_files(described), *input_files(None, None, catalog)]
-        folder = output_folder(out, file_names(survey), overwrite=overwrite, inputs=inputs)
-        check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
-    read = None
-    if catalog is not None:
-        read = Catalog.read(catalog, **reading)
-        if center_deg is None and read.sky is not None:
-            center_deg = middle_position(*read.sky)
-    wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)
-    tables = SurveyTables.build(survey, setup=setup)
-    clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
-    if read is not None:
-        clusters, x_px, y_px, ids = clusters_on(
-            read,
-            survey,
-            wcs,
-            seed=seed,
-            tables=tables,
-            positions={x or "", y or "", ra or "", dec or ""},
-        )
-    elif n:
-        clusters, x_px, y_px = scatter_clusters(survey, n, size, seed)
-        ids = [f"mock-{i:04d}" for i in range(1, n + 1)]
-    rendered = render_mosaic(
-        survey, clusters, x_px, y_px, size=size, seed=seed, field_density=density,
-        nuisances=nuisances, tables=tables, progress=progress, setup=setup,
-    )  # fmt: skip
-    record = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
-    truth = truth_table(survey, clusters, rendered.truth, wcs, ids)
-    settings = {name: record[name] for name in ("seed", "field_density", "nuisances")}
-    truth.meta |= provenance_of(survey) | {keyword: value for keyword, value, _ in cards(settings)}
-    truth.meta["nuisances"] = rendered.nuisances
-    mosaic = SimulatedMosaic(survey, _images(survey, rendered, wcs, record, command), truth)
-    return mosaic if out is None else mosaic.save(out, overwrite=True)
+    with working_folder(out):
+        if out is not None:
+            inputs = [*survey_files(described), *input_files(None, None, catalog)]
+            folder = output_folder(out, file_names(survey), overwrite=overwrite, inputs=inputs)
+            check_space(folder, 4 * size**2 * len(survey.bands), f"a mosaic of {size} px")
+        read = None
+        if catalog is not None:
+            read = Catalog.read(catalog, **reading)
+            if center_deg is None and read.sky is not None:
+                center_deg = middle_position(*read.sky)
+        wcs = mosaic_wcs(survey, size, center_deg=center_deg or CENTER_DEG)
+        tables = SurveyTables.build(survey, setup=setup)
+        clusters, x_px, y_px, ids = None, np.empty(0), np.empty(0), list[str]()
+        if read is not None:
+            clusters, x_px, y_px, ids = clusters_on(
+                read,
+                survey,
+                wcs,
+                seed=seed,
+                tables=tables,
+                positions={x or "", y or "", ra or "", dec or ""},
+            )
+        elif n:
+            clusters, x_px, y_px = scatter_clusters(survey, n, size, seed)
+            ids = [f"mock-{i:04d}" for i in range(1, n + 1)]
+        rendered = render_mosaic(
+            survey, clusters, x_px, y_px, size=size, seed=seed, field_density=density,
+            nuisances=nuisances, tables=tables, progress=progress, setup=setup,
+        )  # fmt: skip
+        record = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
+        truth = truth_table(survey, clusters, rendered.truth, wcs, ids)
+        settings = {name: record[name] for name in ("seed", "field_density", "nuisances")}
+        truth.meta |= provenance_of(survey) | {
+            keyword: value for keyword, value, _ in cards(settings)
+        }
+        truth.meta["nuisances"] = rendered.nuisances
+        mosaic = SimulatedMosaic(survey, _images(survey, rendered, wcs, record, command), truth)
+        return mosaic if out is None else mosaic.save(out, overwrite=True)
 
 
 def _check_source(catalog: object, n: int | None) -> None:

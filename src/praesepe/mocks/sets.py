@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -36,11 +38,12 @@ from praesepe.files import (
     atomic,
     check_output,
     check_space,
+    foreign_in,
     refuse_file,
     refuse_inputs,
     remove,
-    remove_debris,
 )
+from praesepe.locks import LOCK, locked, working_folder
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import difference
@@ -59,6 +62,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 FORMATS = ("fits", "zarr")
+_SHARD = re.compile(r"shard-\d{5,}\.(fits|zarr)")
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,28 +194,32 @@ def simulate(
     )
     whole = MockSet(survey, seed, nuisances, n, command=command)
     path = None if out is None else as_path(out)
-    parts = _parts(path, whole, shards, shard_size, format, overwrite=overwrite, inputs=read)
-    todo = [  # shards that are there are kept
-        (file, part)
-        for file, part in parts
-        if file is None or file == path or not holds(file, part)
-    ]
-    log.info("%d of %d files are there already", len(parts) - len(todo), len(parts))
-    task = partial(_start, survey, seed, nuisances, device, setup if workers == 1 else None)
-    todo_blocks = [block for _, part in todo for block in part.blocks(BLOCK_SIZE)]
-    count = Counter(n, progress, done=n - sum(part.n for _, part in todo))
-    results = map_blocks(task, todo_blocks, workers=workers)
-    kept = None
-    try:
-        for file, part in todo:
-            blocks = count.each(islice(results, len(part.blocks(BLOCK_SIZE))), len)
-            if file is None:
-                kept = MockArrays.joined(blocks)
-            else:
-                write_mocks(file, part, blocks)
-    finally:
-        results.close()
-    return SimulatedStamps(whole, path, tuple(file for file, _ in parts if file), kept)
+    with ExitStack() as held:
+        parts = _parts(
+            path, whole, shards, shard_size, format,
+            overwrite=overwrite, inputs=read, held=held,
+        )  # fmt: skip
+        todo = [  # shards that are there are kept
+            (file, part)
+            for file, part in parts
+            if file is None or file == path or not holds(file, part)
+        ]
+        log.info("%d of %d files are there already", len(parts) - len(todo), len(parts))
+        task = partial(_start, survey, seed, nuisances, device, setup if workers == 1 else None)
+        todo_blocks = [block for _, part in todo for block in part.blocks(BLOCK_SIZE)]
+        count = Counter(n, progress, done=n - sum(part.n for _, part in todo))
+        results = map_blocks(task, todo_blocks, workers=workers)
+        kept = None
+        try:
+            for file, part in todo:
+                blocks = count.each(islice(results, len(part.blocks(BLOCK_SIZE))), len)
+                if file is None:
+                    kept = MockArrays.joined(blocks)
+                else:
+                    write_mocks(file, part, blocks)
+        finally:
+            results.close()
+        return SimulatedStamps(whole, path, tuple(file for file, _ in parts if file), kept)
 
 
 # Who draws
@@ -253,8 +261,9 @@ def _parts(
     *,
     overwrite: bool,
     inputs: Sequence[Path],
+    held: ExitStack,
 ) -> list[tuple[Path | None, MockSet]]:
-    """The files of a set, with what each holds; they can be written."""
+    """The files of a set, with what each holds; they can be written, by this run alone."""
     what = f"a set of {whole.n:,} clusters"
     if shards is not None or shard_size is not None:
         if path is None:
@@ -262,12 +271,14 @@ def _parts(
             raise InputError("shards are files", given=path, remedy=remedy, code="out='mocks'")
         size = clusters_per_shard(whole.n, shards, shard_size)
         return _open_folder(
-            path, whole, size, format or "fits", what, overwrite=overwrite, inputs=inputs
-        )
+            path, whole, size, format or "fits", what,
+            overwrite=overwrite, inputs=inputs, held=held,
+        )  # fmt: skip
     if path is None:
         refuse_unused("nothing is written", format=format)
     else:
         path = _check_file(path, format, overwrite=overwrite, inputs=inputs)
+        held.enter_context(locked(path))
         check_space(path.absolute().parent, whole.bytes, what)
     return [(path, whole)]
 
@@ -324,6 +335,7 @@ def _open_folder(
     *,
     overwrite: bool,
     inputs: Sequence[Path],
+    held: ExitStack,
 ) -> list[tuple[Path | None, MockSet]]:
     """Make the folder with its manifest, or find the same set in it; return all its shards."""
     if format not in FORMATS:
@@ -348,11 +360,11 @@ def _open_folder(
     ]
     refuse_inputs([*(file for file, _ in parts), folder / MANIFEST], inputs)
     manifest = _manifest(whole, size, format, parts)
-    if folder.exists() and any(folder.iterdir()):
+    held.enter_context(working_folder(folder))
+    if any(one.name != LOCK for one in folder.iterdir()):
         _check_same_set(folder, manifest, overwrite=overwrite)
         left = sum(part.bytes for file, part in parts if not holds(file, part))
         check_space(folder, left, f"what is left of {whole.n:,} clusters")
-    folder.mkdir(exist_ok=True)
     with atomic(folder / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return list(parts)
@@ -377,11 +389,14 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
     """Go on with the set in a folder; stop at another one, or remove it where that is wanted."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files = [folder / Path(str(shard["file"])).name for shard in found["shards"]]
+        names = [str(shard["file"]) for shard in found["shards"]]
     except (OSError, ValueError, KeyError, TypeError):
         fault = f"is not empty and holds no set of mocks (no readable {MANIFEST})"
         raise unusable(folder, fault, "choose another folder") from None
-    remove_debris(folder)
+    foreign = [name for name in names if not _is_shard(folder, name)]
+    if foreign:
+        fault = f"holds a {MANIFEST} with {foreign[0]!r}, which is no file of a set"
+        raise unusable(folder, fault, "choose another folder")
     # Shards follow from the rest; survey is a name; sets of earlier versions tell no content.
     content = "survey_content"
     free = {"shards", "survey", "survey_fingerprint" if content in found else content}
@@ -392,5 +407,11 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
         fault, remedy = f"holds another set: {difference(then, now)}.", "Choose another folder"
         raise unusable(folder, fault, f"{remedy}, or overwrite it", code="overwrite=True")
     if overwrite:
-        for file in files:
-            remove(file)
+        for name in names:
+            remove(folder / name)
+
+
+def _is_shard(folder: Path, name: str) -> bool:
+    """Whether a name in a manifest is that of a file, or of a Zarr group, that `simulate` makes."""
+    path = folder / name
+    return bool(_SHARD.fullmatch(name)) and not (path.is_dir() and foreign_in(path))

@@ -11,6 +11,7 @@ from typing import Any
 
 from praesepe.device import usable_device
 from praesepe.files import as_path, refuse_inputs
+from praesepe.locks import working_folder
 from praesepe.network.estimator import Estimator
 from praesepe.network.storage import CONTENT, WEIGHTS, model_files
 from praesepe.progress import Setup
@@ -138,25 +139,26 @@ def train(
     if out is not None:
         written = [out / name for name in (CONTENT, WEIGHTS, CHECKPOINT, METRICS)]
         refuse_inputs(written, [*survey_files(survey), *model_files(initial)])
-    run = Run(
-        load_survey(survey),
-        out,
-        TrainingSettings.of(**settings),
-        device=usable_device(device),
-        initial=initial,
-        labelled=labelled,
-        report=report,
-        name=name,
-    )
-    with closing(run.metrics):
-        run.open(resume)
-        run.set_up(tables, setup)
-        with Signals() as signals:
-            _loop(run, signals)
-        model = run.finish()
-        learned = run.learned()
-    path = None if run.out is None else model.save(run.out, overwrite=True)
-    return Training(model, tuple(run.metrics.lines), learned, run.curve(), path)
+    with working_folder(out):
+        run = Run(
+            load_survey(survey),
+            out,
+            TrainingSettings.of(**settings),
+            device=usable_device(device),
+            initial=initial,
+            labelled=labelled,
+            report=report,
+            name=name,
+        )
+        with closing(run.metrics):
+            run.open(resume)
+            run.set_up(tables, setup)
+            with Signals() as signals:
+                _loop(run, signals)
+            model = run.finish()
+            learned = run.learned()
+        path = None if run.out is None else model.save(run.out, overwrite=True)
+        return Training(model, tuple(run.metrics.lines), learned, run.curve(), path)
 
 
 def _loop(run: Run, signals: Signals) -> None:

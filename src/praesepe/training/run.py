@@ -19,7 +19,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from praesepe import quantities
 from praesepe.errors import InputError, unusable
-from praesepe.files import refuse_file
 from praesepe.network.estimator import Estimator
 from praesepe.network.net import ClusterNet
 from praesepe.network.schema import Hashes, MassCurve, TrainingRun
@@ -142,7 +141,6 @@ class Run:
                 raise InputError(message, given=self.out, remedy="give its folder as out")
             return
         checkpoint = self.out / CHECKPOINT
-        refuse_file(self.out)
         if resume and checkpoint.exists():
             self._load_checkpoint(checkpoint)
         elif checkpoint.exists():
@@ -157,7 +155,6 @@ class Run:
             raise unusable(self.out, fault, "choose another folder")
         elif resume:
             log.warning("no checkpoint in %s; beginning anew", self.out)
-        self.out.mkdir(parents=True, exist_ok=True)
         self.metrics.open(self.step)
         last = self.metrics.lines[-1] if self.metrics.lines else {"step": 0}
         if last["step"] == self.step and last.get("loss") is not None:

@@ -72,7 +72,7 @@ def test_fields_keep_away_from_what_is_unclean(built, survey, sky):
     np.testing.assert_array_equal(saved.images, fields)
     assert (saved.path / "places.ecsv").read_bytes() == (built.path / "places.ecsv").read_bytes()
     assert saved.save(saved.path, overwrite=True) == saved
-    with pytest.raises(InputError, match="exists"):
+    with pytest.raises(InputError, match="already holds"):
         built.save(saved.path)
     x0, y0 = (np.round(places[a] - (FIELD - 1) / 2).astype(int) for a in "xy")
     assert min(x0.min(), y0.min()) >= 0
@@ -148,13 +148,20 @@ def test_no_clean_field_left_says_why(survey, sky, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_another_folder_is_never_replaced(survey, sky, tmp_path):
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.tex").touch()
-    with pytest.raises(InputError, match="holds no star fields"):
-        build_fields(
-            survey, hdus(survey, sky), out=tmp_path / "precious", size=FIELD, overwrite=True
+def test_what_lies_beside_the_fields_stays(survey, sky, tmp_path):
+    """Notes and folders of the user's, also where the fields are replaced."""
+    folder = tmp_path / "precious"
+    (folder / "chapters").mkdir(parents=True)
+    (folder / "thesis.tex").write_text("mine")
+    for seed in (1, 2):
+        built = build_fields(
+            survey, hdus(survey, sky), out=folder, size=FIELD, n=2, seed=seed, overwrite=seed == 2
         )
+    assert json.loads((folder / "fields.json").read_text())["seed"] == 2
+    built.save(folder, overwrite=True)
+    ours = ["fields.json", "fields.npy", "places.ecsv"]
+    assert sorted(p.name for p in folder.iterdir()) == ["chapters", *ours, "thesis.tex"]
+    assert (folder / "thesis.tex").read_text() == "mine"
 
 
 def test_saturation_follows_the_survey(survey):

@@ -227,6 +227,34 @@ def test_another_set_in_the_folder(survey, tmp_path: Path, small_blocks):
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "shard-00000.fits"]
 
 
+@pytest.mark.parametrize("named", ["..", ".", "/", "../precious", "shard-00001.fits/..", "a.fits"])
+def test_a_manifest_cannot_remove_what_is_no_shard(survey, tmp_path, small_blocks, named):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    folder = tmp_path / "set"
+    simulate(survey, n=8, seed=2, shards=1, out=folder)
+    manifest = folder / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["shards"][0]["file"] = named
+    manifest.write_text(json.dumps(content))
+    (folder / "a.fits").touch()
+    with pytest.raises(InputError, match="which is no file of a set"):
+        simulate(survey, n=8, seed=3, shards=1, out=folder, overwrite=True)
+    assert precious.is_dir()
+    assert sorted(p.name for p in folder.iterdir()) == ["a.fits", manifest.name, "shard-00000.fits"]
+
+
+def test_notes_in_a_shard_stay(survey, tmp_path: Path, small_blocks):
+    folder, options = tmp_path / "set", {"n": 8, "shards": 1, "format": "zarr"}
+    simulate(survey, seed=2, out=folder, **options)
+    notes = folder / "shard-00000.zarr" / "notes.txt"
+    notes.touch()
+    for seed in (2, 3):  # that which would be kept, and another one
+        with pytest.raises(InputError, match=r"shard-00000.zarr', which is no file of a set"):
+            simulate(survey, seed=seed, out=folder, overwrite=True, **options)
+    assert notes.exists()
+
+
 def test_the_gpu_convolves_alone(survey, tables):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
