@@ -73,7 +73,7 @@ def asked(model: Estimator, *, dusty: bool) -> dict[str, Any]:
         return {}
     if dusty:
         return {"prior": {"a_v": ("uniform", *DUST_MAG)}}
-    return {"told": {"a_v": 0.0}} if any(c.name == "a_v" for c in model.card.conditions) else {}
+    return {"told": {"a_v": 0.0}} if model.leading == "a_v" else {}
 
 
 def main() -> None:
