@@ -55,7 +55,6 @@ CHANGES: dict[str, tuple[float, str]] = {
 }
 """What is told in another way: by how much, in words; widths by a factor."""
 
-OFF = {"zero_point_mag": 0.0, "flux_mag": 0.0, "registration_px": 0.0, "focus_nm": 0.0}
 UNKNOWNS: dict[str, dict[str, Any]] = {
     "zero points and flux": {"nuisance": {"zero_point_mag": 0.0, "flux_mag": 0.0}},
     "registration": {"nuisance": {"registration_px": 0.0}},
@@ -174,9 +173,9 @@ def of_conditions(model: Estimator, n: int, seed: int) -> str:
     before = questions[0].found.percentiles[1]
     rows = {}
     for question in questions[1:]:
-        shift = question.found.percentiles[1] - before
         places = [model.infers.index(name) for name in numbers(model)]
-        rows[question.label] = [f"{shift[:, i].mean():+.3f} ± {shift[:, i].std():.3f}" for i in places]
+        shifts = (question.found.percentiles[1] - before)[:, places].T
+        rows[question.label] = [f"{one.mean():+.3f} ± {one.std():.3f}" for one in shifts]
     return table("what is told", model, rows)
 
 

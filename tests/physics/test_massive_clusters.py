@@ -16,10 +16,9 @@ import torch
 from scipy import stats
 
 from praesepe.errors import InputError
-from praesepe.sky.clusters.profiles import PLUMMER, even_positions
+from praesepe.sky.clusters.profiles import PLUMMER
 from praesepe.sky.flux_limits import FAINT_STAR_SNR
 from praesepe.sky.instrument.render import OVERSAMPLING
-from praesepe.sky.massive import diffuse as diffuse_module
 from praesepe.sky.massive.sampler import MAX_POINTS, CrowdedSampler
 from praesepe.sky.population.isochrone import FLUX
 from praesepe.sky.simulator import Simulator
@@ -383,10 +382,11 @@ RADIUS_ARCSEC, SLOPE = 0.5, 0.5
 
 
 def expected_radius(simulator, log_age, segregation):
-    """Radius with half of the light of Plummer spheres scaled by (m / <m>)^-s, arcsec."""
+    """Radius with half of the light of Plummer spheres scaled by (m / m_light)^-s, arcsec."""
     flux, share, mass = kinds(simulator, log_age)
     light = flux[1] * share / (flux[1] @ share)
-    scale = RADIUS_ARCSEC * (mass / KROUPA2001.mean_mass) ** -segregation
+    every = (flux * share / (flux @ share)[:, None]).mean(0)
+    scale = RADIUS_ARCSEC * (mass / np.exp(every @ np.log(mass))) ** -segregation
     radius = np.geomspace(0.01, 3, 2000)
     inside = [light @ (r**2 / (r**2 + scale**2)) for r in radius]
     return float(np.interp(0.5, inside, radius))
@@ -442,9 +442,11 @@ def test_the_image_is_as_segregated_as_the_stars(simulator):
     np.testing.assert_allclose(share, 0.5, atol=0.03)
 
 
-def test_diffuse_light_without_segregation_would_be_wider(simulator, monkeypatch):
-    """Negative control: the diffuse light where stars of the mean mass are."""
+def test_half_of_the_light_stays_in_the_half_light_radius(simulator, monkeypatch):
     expected = expected_radius(simulator, 8.0, SLOPE)
-    assert expected < 0.8 * expected_radius(simulator, 8.0, 0.0)
-    monkeypatch.setattr(diffuse_module, "even_positions", lambda s, n, **_: even_positions(s, n))
-    assert realised_radius(simulator, 7.0, 8.0, SLOPE) > 1.2 * expected
+    assert expected == pytest.approx(RADIUS_ARCSEC, rel=0.05)
+    # Negative control: radii of stars of the mean mass are kept instead.
+    stars = simulator.cluster_stars.stars
+    mean = torch.full_like(stars.light_mass, stars.mean_mass)
+    monkeypatch.setattr(stars, "light_mass", mean)
+    assert realised_radius(simulator, 7.0, 8.0, SLOPE) < 0.6 * expected

@@ -160,7 +160,7 @@ class ClusterSampler:
         `light` holds what `StarSampler.draw` is told of each cluster.
         """
         stars = self.stars.draw(isochrone, n_stars, generator=generator, **light, **settings)
-        relative_mass = stars.star_mass / self.stars.mean_mass
+        relative_mass = stars.star_mass / self.stars.light_mass[isochrone][stars.population]
         offset = sample_positions(
             profile, stars.population, generator=generator, relative_mass=relative_mass
         )

@@ -149,7 +149,7 @@ class ClusterPrior(SurveySettings):
     )
     ellipticity: Range = Field((0.0, 0.0), description="1 - b/a, uniform; the angle is random")
     segregation: Range = Field(
-        (0.0, 0.0), description="mass segregation: radii scale as (m/<m>)^-s, s uniform"
+        (0.0, 0.0), description="mass segregation: radii scale as (m/m_light)^-s, s uniform"
     )
     center_shift_px: NonNegative = Field(1.0, description="largest shift of the center in x and y")
     metallicity: ValueOrRange = Field(

@@ -28,6 +28,9 @@ class Tides(SurveySettings):
     galactocentric_kpc: PositiveRange = Field(
         description="distance from the galaxy's center, uniform"
     )
+    endless_share: Fraction = Field(
+        0.0, description="share of the clusters whose profile has no end all the same"
+    )
 
 
 class StarField(SurveySettings):

@@ -53,7 +53,7 @@ class Clusters:
     ellipticity, angle : Tensor
         1 - b/a, and the angle of the long axis from x to y, rad.
     segregation : Tensor
-        Exponent s of the mass segregation: radii are multiplied by (m/<m>)^-s.
+        Exponent s of the mass segregation: radii are multiplied by (m/m_light)^-s.
     x_offset, y_offset : Tensor
         Center from the middle pixel of the stamp, pixels.
     distance_pc : Tensor
@@ -271,6 +271,15 @@ def draw_clusters(
         low, high = as_range(given)
         return torch.full((n,), low, device=device) if low == high else uniform(low, high)
 
+    def tidal_scale() -> Tensor:
+        if tides is None:
+            return torch.full((n,), math.inf, device=device)
+        from_center = 1e3 * uniform(*tides.galactocentric_kpc)
+        scale = tidal_scale_pc(tides.circular_speed_km_s, from_center) / pc_per_arcsec
+        if tides.endless_share > 0:
+            scale[uniform(0.0, 1.0) < tides.endless_share] = math.inf
+        return scale
+
     if distance_pc is None:
         distance_pc = torch.full((n,), survey.distance_pc, device=device)
         pc_per_arcsec: Tensor | float = survey.pc_per_arcsec
@@ -300,12 +309,7 @@ def draw_clusters(
         x_offset=uniform(-reach, reach),
         y_offset=uniform(-reach, reach),
         distance_pc=distance_pc,
-        tidal_scale=(
-            torch.full((n,), math.inf, device=device)
-            if tides is None
-            else tidal_scale_pc(tides.circular_speed_km_s, 1e3 * uniform(*tides.galactocentric_kpc))
-            / pc_per_arcsec
-        ),
+        tidal_scale=tidal_scale(),
         foreground_a_v=one_value_or(survey.galaxy.foreground_a_v),
         r_v=one_value_or(prior.stars.r_v),
         a_v_scatter=one_value_or(prior.a_v_scatter),

@@ -55,7 +55,7 @@ class SpatialProfile:
     angle_rad : Tensor, shape (cluster,)
         Direction of the long axis, from x towards y.
     segregation : Tensor, shape (cluster,)
-        Radii scale as (m / <m>)^-segregation.
+        Radii scale as (m / m_light)^-segregation, with the mass of the stars that give the light.
     """
 
     half_light_radius: Tensor
@@ -191,7 +191,8 @@ def sample_positions(
     generator : torch.Generator
         Source of randomness, on the device of the tensors.
     relative_mass : Tensor, shape (star,), optional
-        Mass of each star over the mean mass; without it there is no segregation.
+        Mass of each star over that of the stars that give the light; without it there is no
+        segregation.
     fractions : tuple of Tensor, shape (star,), optional
         Each star lies between the radii that have these fractions of the light inside (before
         segregation moves it).
@@ -247,8 +248,8 @@ def even_positions(
     n_points : int
         Points of each cluster.
     relative_mass : Tensor, shape (cluster, n_points), optional
-        Mass of the stars that give a point's light over the mean mass; without it there is no
-        segregation.
+        Mass of the stars that give a point's light over that of those which give all of it;
+        without it there is no segregation.
     fractions : tuple of Tensor, shape (cluster,), optional
         The points share the light between the radii that have these fractions of it inside.
 

@@ -75,7 +75,7 @@ class MassiveClusterSampler(ClusterSampler):
         **settings: Any,
     ) -> MassiveClusterStars:
         """Draw stars and put them in their places; massive clusters annulus by annulus."""
-        n, mean_mass = len(n_stars), self.stars.mean_mass
+        n = len(n_stars)
         told = {name: light.get(name) for name in ("light_scale", "flux_limit")}
         annuli = Annuli.divide(
             profile,
@@ -97,6 +97,7 @@ class MassiveClusterSampler(ClusterSampler):
             **of_annuli,
             **settings,
         )
+        light_mass = self.stars.light_mass[isochrone[of]]
         fractions = None
         if len(of) > n:
             inner, outer = annuli.inner_fraction.float(), annuli.outer_fraction.float()
@@ -105,11 +106,11 @@ class MassiveClusterSampler(ClusterSampler):
             profile,
             of[stars.population],
             generator=generator,
-            relative_mass=stars.star_mass / mean_mass,
+            relative_mass=stars.star_mass / light_mass[stars.population],
             fractions=fractions,
         )
         mass_bins = stars.mass_bins.clone()
-        mass_bins[..., 0] /= mean_mass
+        mass_bins[..., 0] /= light_mass[:, None]
         return MassiveClusterStars(
             stars=annuli.merge(stars, n),
             offset=offset,

@@ -8,6 +8,18 @@ N_BINS = 6
 """Bins of stars that give equal parts of the light."""
 
 
+def mass_of_light(light: np.ndarray, mass_light: np.ndarray, n_seen: int | None = None) -> float:
+    """Geometric mean of the stars' masses, weighted by their light; arguments as below.
+
+    Where mass segregation multiplies radii by a power of the mass over this one, half of the light
+    stays within the half-light radius.
+    """
+    relative, relative_mass = _mean_of_bands(light, mass_light, n_seen)
+    shines = relative > 0
+    log_mass = np.log(relative_mass[shines] / relative[shines])
+    return float(np.exp(np.average(log_mass, weights=relative[shines]))) if shines.any() else 1.0
+
+
 def light_by_mass(
     weight: np.ndarray, light: np.ndarray, mass_light: np.ndarray, n_seen: int | None = None
 ) -> np.ndarray:
@@ -30,8 +42,7 @@ def light_by_mass(
         Mean mass, weighted by light and averaged over the bands that have light, and the fraction
         of the light of each band.
     """
-    total = np.maximum(light.sum(1, keepdims=True), 1e-300)
-    relative, relative_mass = ((values / total)[:n_seen].mean(0) for values in (light, mass_light))
+    relative, relative_mass = _mean_of_bands(light, mass_light, n_seen)
     unresolved = weight * relative
     of_level = np.maximum(unresolved.sum(1, keepdims=True), 1e-300)
     index = ((np.cumsum(unresolved, axis=1) - unresolved / 2) / of_level * N_BINS).astype(int)
@@ -43,3 +54,12 @@ def light_by_mass(
         bins[:, k, 0] = sums[:, 0] / np.maximum(sums[:, 1], 1e-300)
         bins[:, k, 1:] = sums[:, 2:] / band_total
     return bins
+
+
+def _mean_of_bands(
+    light: np.ndarray, mass_light: np.ndarray, n_seen: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the light, and mass times it, of each interval, (interval,); means over bands."""
+    total = np.maximum(light.sum(1, keepdims=True), 1e-300)
+    share, mass_share = ((values / total)[:n_seen].mean(0) for values in (light, mass_light))
+    return share, mass_share

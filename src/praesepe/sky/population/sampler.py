@@ -68,6 +68,8 @@ class StarSampler:
         Of the first table.
     mean_mass : float
         Mean initial mass of a star with its companion, Msun.
+    light_mass : Tensor, shape (isochrone,)
+        Mass of the stars that give an isochrone's light, Msun.
     a_v : tuple of float
         Range of extinction of the tables, mag.
 
@@ -131,6 +133,7 @@ class StarSampler:
     def _put_on_device(self, tabulated: IsochroneTables, imf: InitialMassFunction) -> None:
         self.individual = IndividualStars(tabulated, self.binaries, imf, self.device)
         self.unresolved = UnresolvedStars(tabulated, self.device)
+        self.light_mass = torch.as_tensor(tabulated.light_mass, device=self.device).float()
         self._brightest = _BrightestUnresolved(tabulated, imf, self.individual, self.device)
 
     def nearest_isochrone(self, model: Tensor, log_age: Tensor, log_z: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from praesepe.sky.population.alias import AliasTable
 from praesepe.sky.population.binaries import symmetric_places
 from praesepe.sky.population.isochrone import FLUX, IsochroneNodes, node_masses
 from praesepe.sky.population.levels import COMPLETE, Levels
-from praesepe.sky.population.mass_bins import N_BINS, light_by_mass
+from praesepe.sky.population.mass_bins import N_BINS, light_by_mass, mass_of_light
 from praesepe.sky.population.moments import interval_sums
 from praesepe.stars.binaries import Binaries
 from praesepe.stars.imf import InitialMassFunction
@@ -110,6 +110,8 @@ class IsochroneTables:
         Functions by which colors may differ: see `praesepe.stars.colors`.
     mass_bins : ndarray, shape (isochrone, level, bin, 1 + band)
         Where the unresolved light comes from: see `praesepe.sky.population.mass_bins`; Msun.
+    light_mass : ndarray, shape (isochrone,)
+        Mass of the stars that give the light, Msun; see `mass_of_light`.
     individual : AliasTable
         Of the individually sampled stars.
     further : FurtherLevels or None
@@ -128,6 +130,7 @@ class IsochroneTables:
     singles: Moments | None
     color_terms: np.ndarray | None
     mass_bins: np.ndarray
+    light_mass: np.ndarray
     individual: AliasTable
     further: FurtherLevels | None
 
@@ -255,6 +258,7 @@ class _Arrays:
         self.of_isochrone = np.empty((2, n))
         self.below = np.empty((n, levels.n))
         self.mass_bins = np.empty((n, levels.n, N_BINS, 1 + n_bands), np.float32)
+        self.light_mass = np.empty(n)
         self.individual: list[AliasTable] = []
 
     def add(self, i: int, nodes: IsochroneNodes, binaries: Binaries | None) -> None:
@@ -285,9 +289,9 @@ class _Arrays:
         # A star that is sampled takes the light of 1 / sqrt(inclusion) stars out of the sums.
         mass_light = sums[0, size + FLUX : 2 * size]  # products with the first quantity, the mass
         n_seen = int(np.isfinite(levels.limit).sum())
-        self.mass_bins[i] = light_by_mass(
-            1 - np.sqrt(inclusion), sums[0, FLUX:size], mass_light, n_seen
-        )
+        light = sums[0, FLUX:size]
+        self.mass_bins[i] = light_by_mass(1 - np.sqrt(inclusion), light, mass_light, n_seen)
+        self.light_mass[i] = mass_of_light(light, mass_light, n_seen)
         self.individual.append(individual)
 
     def _add_nodes(self, i: int, nodes: IsochroneNodes) -> None:
@@ -326,6 +330,7 @@ class _Arrays:
             singles=singles,
             color_terms=self.color_terms,
             mass_bins=self.mass_bins,
+            light_mass=self.light_mass,
             individual=AliasTable.concatenate(self.individual),
             further=self.further,
         )

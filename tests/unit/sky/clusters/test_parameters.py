@@ -136,6 +136,16 @@ def test_radii_and_metals_can_be_given_as_catalogs_have_them():
     torch.testing.assert_close(far.log_rh, torch.full((2,), math.log10(0.5)))
 
 
+def test_a_share_has_no_end():
+    tides = {"circular_speed_km_s": 250.0, "galactocentric_kpc": (4.0, 18.0)}
+    some = drawn(VARIED.with_values(galaxy={"tides": {**tides, "endless_share": 0.2}}), n=4000)
+    endless = torch.isinf(some.tidal_scale).double().mean()
+    assert float(endless) == pytest.approx(0.2, abs=0.02)
+    every = drawn(VARIED.with_values(galaxy={"tides": tides}), n=4000)
+    assert torch.isfinite(every.tidal_scale).all()
+    assert torch.equal(every.log_age, some.log_age)  # the seed gives the same clusters
+
+
 def test_without_tides_nothing_ends():
     clusters = drawn(VARIED.with_values(galaxy={"tides": None}), n=4)
     assert torch.isinf(clusters.tidal_radius).all()
