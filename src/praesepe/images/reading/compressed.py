@@ -17,7 +17,7 @@ MARGIN_ROWS = 12
 
 _NOISY_STEPS, _SLACK = 4, 1.001
 _NEAR, _SHARE = 0.6, 0.85
-_ROWS, _SAMPLED, _TOGETHER = 32, 48, 20_000
+_ROWS, _SAMPLED, _TOGETHER = 16, 48, 20_000
 
 
 def mark_dithered(
@@ -25,8 +25,7 @@ def mark_dithered(
 ) -> FloatImage:
     """Rows of a dithered image, from row `first` on, with NaN in their gaps, in place."""
     gaps = dithered_gaps(strip, steps_of_pixels(strip, steps, tile, first))
-    if gaps.any():
-        strip[gaps] = np.nan
+    np.copyto(strip, np.nan, where=gaps)
     return strip
 
 
@@ -111,11 +110,14 @@ def _flat_squares(values: FloatImage, step: FloatImage) -> Mask:
 def _is_noisy(values: FloatImage, step: FloatImage) -> bool:
     """Whether the noise is of some steps, by samples of 2 × 12 pixels."""
     n = values.shape[1] // 12
-    rows = np.arange(0, len(values) - 1, _SAMPLED)[:, None] + [0, 1]
-    samples = values[rows, : 12 * n].reshape(-1, 2, n, 12)
-    of_sample = step[rows, : 12 * n : 12].max(axis=1)
+    first, second = slice(0, len(values) - 1, _SAMPLED), slice(1, None, _SAMPLED)
+    pairs = values[first, : 12 * n], values[second, : 12 * n]
+    shape = len(pairs[1]), n, 12
+    of_sample = np.maximum(step[first, : 12 * n : 12], step[second, : 12 * n : 12])
     with np.errstate(invalid="ignore", divide="ignore"):
-        spread = (samples.max(axis=(1, 3)) - samples.min(axis=(1, 3))) / of_sample
+        high = np.maximum(*pairs).reshape(shape).max(axis=2)
+        low = np.minimum(*pairs).reshape(shape).min(axis=2)
+        spread = (high - low) / of_sample
     spread = spread[np.isfinite(spread)]
     return bool(spread.size and np.percentile(spread, 90) >= _NOISY_STEPS)
 
