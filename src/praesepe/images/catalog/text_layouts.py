@@ -77,7 +77,9 @@ def simple_layout(lines: list[str], label: str) -> list[str]:
         Where there are several tables, and not just one has positions.
     """
     lines = _without_frame(_named_by_simbad(lines))
-    rules = [i for i, line in enumerate(lines) if i and _RULE.fullmatch(line)]
+    rules = [
+        i for i, line in enumerate(lines) if i and not line[:1].isalnum() and _RULE.fullmatch(line)
+    ]
     if len(rules) > 1:
         lines = _one_of_several(lines, rules, label)
     elif rules and not re.search(r"[\t;|,]", lines[rules[0]]):

@@ -95,10 +95,11 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     from astropy.table import Table
     from astropy.units import Unit
 
-    lines = simple_layout(list(io.StringIO(read_text(path), newline=None)), path.name)
+    text = io.TextIOWrapper(io.BytesIO(read_text(path).encode()), "utf-8")
+    lines = simple_layout(list(text), path.name)
     separator = _separator(lines, path.name)
-    rest = _columns_of_rest(lines, separator, path.name)
-    rows, comments = _split(lines[:SAMPLE] if rest else lines, separator, path.name)
+    plain = _plain_rows(lines, separator, path.name)
+    rows, comments = _split(lines[:SAMPLE] if plain else lines, separator, path.name)
     first = rows[0][0]
     header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
     units = _units_below(rows) if header else None
@@ -108,16 +109,18 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     _check_lengths(rows, len(names), separator, path.name)
     below = [comment for comment in comments if comment[0] > first]
     _warn_of_rows_in_comments(below, len(names), separator, path.name)
-    texts = [[values[i] for _, values in rows] for i in range(len(names))]
-    del rows, lines
-    for column, more in zip(texts, rest, strict=bool(rest)):
-        column += more
+    del text, lines
+
+    def texts(i: int) -> list[str]:
+        above = [values[i] for _, values in rows]
+        return above + [line.split(separator, i + 1)[i].strip() for line in plain]
+
     commas = separator != "," and not any(
-        _DECIMAL_POINT.fullmatch(text) for column in texts for text in column
+        _DECIMAL_POINT.fullmatch(text) for i in range(len(names)) for text in texts(i)
     )
     table = Table()
-    for name, column in zip(names, texts, strict=True):
-        table[name] = _column(column, name=name, commas=commas)
+    for i, name in enumerate(names):
+        table[name] = _column(texts(i), name=name, commas=commas)
     for name, unit in zip(names, units or (), strict=False):
         table[name].unit = Unit(unit.strip('"'), parse_strict="silent") if unit else None
     if any(re.search(r"\btruncated\b|\boverflow\b", text, re.I) for _, text in comments):
@@ -164,8 +167,8 @@ def _split(lines: Iterable[str], separator: str, label: str) -> tuple[list[Row],
     return rows, comments
 
 
-def _columns_of_rest(lines: list[str], separator: str, label: str) -> list[list[str]]:
-    """Columns of all lines from `SAMPLE` on, where these are plain rows; else none.
+def _plain_rows(lines: list[str], separator: str, label: str) -> list[str]:
+    """All lines from `SAMPLE` on, where these are rows that can be split as they are; else none.
 
     A list for every row, as `_split` makes them, takes several times as long and as much memory.
     """
@@ -177,16 +180,14 @@ def _columns_of_rest(lines: list[str], separator: str, label: str) -> list[list[
     except InputError:  # cut within quotation marks
         return []
     names = rows[0][1] if rows else [""]
-    text = "".join(rest).removesuffix("\n")
-    if (
-        not (_is_header(names) and names[-1])
-        or {line.count(separator) for line in rest} != {len(names) - 1}
-        or any(mark in text for mark in '"#')
-        or any(line.lstrip()[:1] in _NO_ROW_STARTS and NO_ROW.fullmatch(line) for line in rest)
-    ):
-        return []
-    values = text.replace("\n", separator).split(separator)
-    return [list(map(str.strip, values[i :: len(names)])) for i in range(len(names))]
+    plain = (
+        _is_header(names)
+        and names[-1]
+        and {line.count(separator) for line in rest} == {len(names) - 1}
+        and not any('"' in line or "#" in line for line in rest)
+        and not any(not line[0].isdigit() and NO_ROW.fullmatch(line) for line in rest)
+    )
+    return rest if plain else []
 
 
 def _apart(line: str) -> str:
@@ -400,13 +401,13 @@ def _are_units(values: list[str]) -> bool:
     """Whether a row holds units, of an angle or of pixels among others."""
     from astropy.units import Unit, UnrecognizedUnit, pix, rad
 
+    if any(map(NUMBER.fullmatch, values)):
+        return False
     texts = [value.strip('"[]() ') for value in values]
     units = [ANGLE_UNITS.get(text.lower(), text).replace("sexagesimal", "deg") for text in texts]
     known = [Unit(unit, parse_strict="silent") for unit in units if unit]
-    return (
-        not any(map(NUMBER.fullmatch, values))
-        and not any(isinstance(unit, UnrecognizedUnit) for unit in known)
-        and any(unit.is_equivalent(rad) or unit == pix for unit in known)
+    return not any(isinstance(unit, UnrecognizedUnit) for unit in known) and any(
+        unit.is_equivalent(rad) or unit == pix for unit in known
     )
 
 
@@ -432,14 +433,12 @@ def _column(texts: Sequence[str], *, name: str, commas: bool) -> Any:
     values, format_ = _values(given, whole=identifies)
     if values is None:
         return Column(np.array(texts, dtype=str))
+    if len(given) == len(texts):
+        return Column(values, format=format_)
     mask = np.array([not text for text in texts])
     full = np.zeros(len(texts), values.dtype)
     full[~mask] = values
-    return (
-        MaskedColumn(full, mask=mask, format=format_)
-        if mask.any()
-        else Column(full, format=format_)
-    )
+    return MaskedColumn(full, mask=mask, format=format_)
 
 
 def _values(texts: list[str], *, whole: bool) -> tuple[np.ndarray | None, str | None]:
@@ -448,15 +447,15 @@ def _values(texts: list[str], *, whole: bool) -> tuple[np.ndarray | None, str | 
         return None, None
     if {"True", "False"}.issuperset(texts):
         return np.array([text == "True" for text in texts]), None
-    try:
-        numbers = list(map(float, texts))
-    except ValueError:
-        return None, None
     integers = _integers(texts)
     if integers is not None:
         for kind in (np.int64, np.uint64):
             if np.iinfo(kind).min <= min(integers) and max(integers) <= np.iinfo(kind).max:
                 return np.array(integers, kind), None
+    try:
+        numbers = list(map(float, texts))
+    except ValueError:
+        return None, None
     if whole or not any("." in text for text in texts):
         return None, None
     if any(map(math.isnan, numbers)):
