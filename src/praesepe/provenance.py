@@ -20,6 +20,7 @@ KEYWORDS = {
     "stream": ("STREAM", "number of the code's random sequence"),
     "spectra": ("SPECTRA", "content of the stellar spectra"),
     "stars": ("STARKEYS", "content of the stellar models"),
+    "set": ("SETID", "of the files that belong together"),
     "date": ("DATE", ""),
 }
 """FITS keyword and comment of what a record may hold."""

@@ -29,7 +29,7 @@ from praesepe.mocks.places import (
 from praesepe.progress import Progress
 from praesepe.provenance import now, provenance_of
 from praesepe.rng import check_seed
-from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT
+from praesepe.sky.fields.real import DESCRIPTION, FIELDS, FORMAT, checksum_of
 from praesepe.survey import Survey, load_survey
 from praesepe.survey.toml import survey_files
 
@@ -273,6 +273,7 @@ def _write(
     with replace_set(folder, FILES) as part:
         _write_pixels(part / FIELDS, mosaic, corners, shape)
         write_table(_places(mosaic, corners, size), part / PLACES)
+        description["checksum"] = checksum_of(np.load(part / FIELDS, mmap_mode="r"))
         text = json.dumps(description, indent=1, allow_nan=False) + "\n"
         (part / DESCRIPTION).write_text(text, encoding="utf-8")
 

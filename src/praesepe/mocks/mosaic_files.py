@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,7 +215,8 @@ def simulate_mosaic(
         )  # fmt: skip
         record = simulated_by(survey, seed=seed, field_density=density, nuisances=nuisances)
         truth = truth_table(survey, clusters, rendered.truth, wcs, ids)
-        settings = {name: record[name] for name in ("seed", "field_density", "nuisances")}
+        record["set"] = _identity(record, wcs, rendered, truth)
+        settings = {name: record[name] for name in ("seed", "field_density", "nuisances", "set")}
         truth.meta |= provenance_of(survey) | {
             keyword: value for keyword, value, _ in cards(settings)
         }
@@ -260,6 +263,13 @@ def draw_density(survey: Survey, seed: int) -> float:
     """A density from the survey's range, evenly in its logarithm."""
     low, high = survey.galaxy.field.surface_density
     return float(low * (high / low) ** np.random.default_rng((seed, 2)).random())
+
+
+def _identity(record: dict[str, Any], wcs: WCS, rendered: RenderedMosaic, truth: Table) -> str:
+    """What the files of one mosaic share, and those of another do not have."""
+    place = [*wcs.array_shape, *wcs.wcs.crval.tolist()]
+    content = [record, place, rendered.nuisances, truth.as_array().tolist()]
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:12]
 
 
 def middle_position(ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[float, float]:

@@ -164,6 +164,18 @@ def test_what_lies_beside_the_fields_stays(survey, sky, tmp_path):
     assert (folder / "thesis.tex").read_text() == "mine"
 
 
+def test_pixels_and_description_of_two_runs_are_refused(survey, sky, tmp_path):
+    one, other = (
+        build_fields(survey, hdus(survey, sky), out=tmp_path / name, size=FIELD, n=2, seed=seed)
+        for name, seed in (("a", 1), ("b", 2))
+    )
+    moved = one.path.rename(tmp_path / "moved")
+    RealFieldPool(moved, survey)
+    (other.path / "fields.npy").replace(moved / "fields.npy")
+    with pytest.raises(InputError, match=r"fields.npy is of another run than the fields.json"):
+        RealFieldPool(moved, survey)
+
+
 def test_saturation_follows_the_survey(survey):
     band = survey.bands[0]
     assert saturation_e_s(survey)[band.name] == pytest.approx(

@@ -12,6 +12,7 @@ from astropy.table import Table
 
 from praesepe import quantities
 from praesepe.errors import InputError
+from praesepe.images import Mosaic
 from praesepe.mocks.mosaic_files import draw_density, middle_position, simulate_mosaic
 from praesepe.quantities import Quantity
 from praesepe.survey import Survey, load_survey
@@ -47,6 +48,26 @@ def test_a_mosaic_says_what_was_drawn_for_each_band(tmp_path: Path, survey: Surv
         assert header["XSHIFT"] != header["YSHIFT"]
     clean = simulate_mosaic(survey, n=0, size=64, density=0.0, nuisances=False)
     assert all("ZPOFFSET" not in hdus[0].header for hdus in clean.images.values())
+
+
+def test_bands_of_two_runs_are_refused(tmp_path: Path, survey: Survey) -> None:
+    """As a run that replaced a mosaic and was killed would leave them."""
+    survey = load_survey("phat-nodust")
+    options = {"size": 72, "density": 0.0}
+    one, same, fewer = (
+        simulate_mosaic(survey, seed=5, **{**options, "n": n}, out=tmp_path / name)
+        for name, n in {"one": 1, "same": 1, "fewer": 0}.items()
+    )
+    last = survey.band_names[-1]
+    with pytest.raises(InputError, match=r"different simulations \(SETID"):
+        Mosaic.read(one.images | {last: fewer.images[last]}, survey)
+    for path in one.images.values():  # equal runs make equal files
+        assert path.read_bytes() == (tmp_path / "same" / path.name).read_bytes()
+    assert one.truth.meta["SETID"] == fits.getheader(one.images[last])["SETID"]
+    Mosaic.read(one.images | {last: same.images[last]}, survey)
+    fits.setval(same.images[last], "SEED", value=6)
+    with pytest.raises(InputError, match=r"f336w.fits .*f814w.fits .*are of different.*SEED 5 a"):
+        Mosaic.read(one.images | {last: same.images[last]}, survey)
 
 
 @pytest.fixture

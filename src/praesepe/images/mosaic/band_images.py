@@ -163,6 +163,31 @@ def _unit_notes(unit: str, headers: Headers) -> list[str]:
     ]
 
 
+def refuse_mixed(headers: Mapping[str, Headers]) -> None:
+    """Stop where simulated images are of different runs, as one that was killed leaves them.
+
+    Parameters
+    ----------
+    headers : mapping
+        Keywords of each band's image.
+
+    Raises
+    ------
+    InputError
+    """
+    ours = [one for one in headers.values() if one.get("PRAESEPE")]
+    for key in ("SEED", "SURVHASH", "SETID"):  # the last tells all; the first, what differs
+        told = [(one.label, found[1]) for one in ours if (found := one.get(key))]
+        for label, value in told:
+            if value != told[0][1]:
+                raise InputError(
+                    f"{told[0][0]} and {label} are of different simulations ({key} {told[0][1]!r} "
+                    f"and {value!r})",
+                    given=(told[0][1], value),
+                    remedy="simulate the mosaic again: perhaps a run that replaced it was killed",
+                )
+
+
 def refuse_clipped(bands: Mapping[str, BandImage]) -> None:
     """Stop where the noise of an image was cut off at its lowest value.
 

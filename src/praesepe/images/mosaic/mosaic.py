@@ -25,7 +25,7 @@ from praesepe.errors import (
 )
 from praesepe.files import check_space
 from praesepe.images.mosaic import grid
-from praesepe.images.mosaic.band_images import BandImage, calibrated, refuse_clipped
+from praesepe.images.mosaic.band_images import BandImage, calibrated, refuse_clipped, refuse_mixed
 from praesepe.images.mosaic.grid import FloatArray
 from praesepe.images.reading.pixels import Pixels
 from praesepe.images.reading.source import ImageLike, Source, open_image
@@ -148,6 +148,7 @@ class Mosaic:
             survey.band(name)  # stops at a name that is not a band
         sources = _opened(images, survey, by_band)
         headers = {name: Headers(source.headers, source.label) for name, source in sources.items()}
+        refuse_mixed(headers)
         notes = check_filters(survey, headers)
         bands: dict[str, BandImage] = {}
         for name, source in sources.items():

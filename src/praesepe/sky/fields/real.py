@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,15 @@ def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
         given = (str(fields.dtype), fields.shape)
         allowed = f"{('float32', shape)}, as {DESCRIPTION} beside it says"
         raise must_be("type and shape", given, allowed, AGAIN, code=BUILD).at(str(path))
+    if "checksum" in description and description["checksum"] != checksum_of(fields):
+        fault = f"is of another run than the {DESCRIPTION} beside it"
+        raise unusable(path, fault, AGAIN, code=BUILD)
     return np.asarray(fields)
+
+
+def checksum_of(fields: NDArray[np.float32]) -> str:
+    """Of the first, middle and last field, which tell one run's pixels from another's."""
+    return f"{zlib.crc32(fields[[0, len(fields) // 2, -1]].tobytes()):08x}"
 
 
 def _check_fit(description: dict[str, Any], survey: Survey, folder: str) -> list[int]:
