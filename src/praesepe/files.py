@@ -402,12 +402,19 @@ def check_space(folder: Path, n_bytes: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
         raise InputError(
-            f"{what} takes {n_bytes / 1e9:,.1f} GB, but the disk of {folder} has "
-            f"{free / 1e9:,.1f} GB free",
+            f"{what} takes {_size(n_bytes)}, but the disk of {folder} has {_size(free)} free",
             given=n_bytes,
             allowed=f"at most {free} bytes",
             remedy="ask for less, or write to another disk",
         )
+
+
+def _size(n_bytes: int) -> str:
+    """Bytes in words."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= 0.1 * scale:
+            return f"{n_bytes / scale:,.1f} {unit}"
+    return f"{n_bytes / 1e3:.0f} kB"
 
 
 def refuse_special(path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,23 @@ def test_interrupted(fails: Any) -> None:
     failed = fails(KeyboardInterrupt())
     assert failed.returncode == 130
     assert failed.stderr == "Interrupted.\n"
+
+
+def test_terminated(monkeypatch: pytest.MonkeyPatch, run_cli: Run) -> None:
+    """SIGTERM unwinds what goes on, as Ctrl-C does, and is as it was afterwards."""
+    ended = []
+
+    def work(*_: Any) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            ended.append("cleaned")
+
+    monkeypatch.setattr("praesepe.survey.load_survey", work)
+    stopped = run_cli("survey", "show", "phat", check=False)
+    assert (stopped.returncode, stopped.stderr, ended) == (143, "Terminated.\n", ["cleaned"])
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_bad_input(run_cli: Run) -> None:

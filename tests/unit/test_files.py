@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zarr
@@ -248,8 +249,14 @@ def test_outputs_are_checked_before_the_work(tmp_path):
     with pytest.raises(InputError, match="already holds file;"):
         output_folder(tmp_path, ["other", "file"])
     assert output_folder(tmp_path / "a" / "b", ["x"]).is_dir()
-    with pytest.raises(InputError, match="disk of"):
+    with pytest.raises(InputError, match=r"a set takes 1,000,000,000.0 GB, but the disk of"):
         check_space(tmp_path, 10**18, "a set")
+
+
+def test_little_space_is_told_in_its_units(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=30_000))
+    with pytest.raises(InputError, match=r"takes 4.2 MB, but .* has 30 kB free"):
+        check_space(tmp_path, 4_200_000, "a set")
 
 
 def test_inputs_are_never_replaced(tmp_path):

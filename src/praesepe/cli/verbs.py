@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import signal
+import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import is_dataclass
 from typing import Annotated, Any
 
@@ -15,7 +18,6 @@ import typer
 
 from praesepe.cli.common import command_line
 from praesepe.cli.screen import (
-    console_on,
     log_lines,
     say_error,
     say_note,
@@ -27,6 +29,7 @@ from praesepe.errors import PraesepeError, PraesepeWarning
 NOT_FORESEEN = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 VERBOSITY = "praesepe.verbosity"
 """Where the context keeps the number of -v that stand before the command."""
 
@@ -42,12 +45,35 @@ Verbose = Annotated[
 ]
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends it before it kills."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Answer SIGTERM as Ctrl-C is, so that nothing half written is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise Terminated
+
+    usual = signal.getsignal(signal.SIGTERM)
+    if usual is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+
+
 def verb(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command of a function whose annotations Typer understands.
 
     The command takes ``-v`` too, and in place of a parameter that is a dataclass one option for
     each of its fields. Its exit status is 0, 2 for input that cannot be used, 1 for an error that
-    nobody foresaw, and 130 after Ctrl-C. This is the one place where errors become messages.
+    nobody foresaw, 130 after Ctrl-C and 143 after SIGTERM. This is the one place where errors
+    become messages.
     """
     own = inspect.signature(function, eval_str=True).parameters
     groups: dict[str, Callable[..., Any]] = {
@@ -71,7 +97,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 said.add(str(message))
                 show_warning(message)
 
-        with warnings.catch_warnings(), log_lines(verbosity):
+        with warnings.catch_warnings(), log_lines(verbosity), terminable():
             if verbosity == 0:  # what libraries tell is for programmers, and names their options
                 warnings.simplefilter("ignore")
             warnings.simplefilter("always", PraesepeWarning)
@@ -80,9 +106,10 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 function(**options)
             except (typer.Exit, typer.Abort):
                 raise
-            except KeyboardInterrupt:
-                console_on(stderr=True).print("Interrupted.")
-                raise typer.Exit(INTERRUPTED) from None
+            except KeyboardInterrupt as error:
+                terminated = isinstance(error, Terminated)
+                say_note("Terminated." if terminated else "Interrupted.")
+                raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
             except Exception as error:
                 raise typer.Exit(_report(error, traced=verbosity > 0)) from None
 

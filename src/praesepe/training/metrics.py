@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from praesepe.errors import reason
 from praesepe.files import atomic
+
+log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
 CURVES = ("loss", "valid_loss", "learning_rate", "stamps_per_s")
@@ -36,7 +41,22 @@ class MetricsLog:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:  # a bare node: metrics.jsonl says the same
             return
+        self._usual, threading.excepthook = threading.excepthook, self._thread_ended
         self._board = SummaryWriter(self._path.with_name("tensorboard"), purge_step=step + 1)
+
+    def _thread_ended(self, error: Any) -> None:
+        """Say nothing of an error of TensorBoard's thread: it is raised where it writes next."""
+        if not type(error.thread).__module__.startswith("tensorboard"):
+            self._usual(error)
+
+    def _on_board(self, method: str, *arguments: Any) -> None:
+        """Let TensorBoard do something; where it cannot, the training goes on without it."""
+        if self._board is not None:
+            try:
+                getattr(self._board, method)(*arguments)
+            except OSError as error:
+                log.warning("%s; %s goes on without TensorBoard", reason(error), METRICS)
+                self._board = None
 
     def drop_after(self, step: int) -> None:
         """Drop the lines past a step, which are to be written anew."""
@@ -51,22 +71,21 @@ class MetricsLog:
         if self._path is not None:
             with self._path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-        if self._board is not None:
-            for key in CURVES:
-                if line[key] is not None:
-                    self._board.add_scalar(key, line[key], line["step"])
+        shown = {key: line[key] for key in CURVES if line[key] is not None}
+        for key, value in shown.items():
+            self._on_board("add_scalar", key, value, line["step"])
         if self._report is not None:
             self._report(line)
 
     def flush(self) -> None:
         """Let TensorBoard show all of it."""
-        if self._board is not None:
-            self._board.flush()
+        self._on_board("flush")
 
     def close(self) -> None:
         """Close TensorBoard's file."""
-        if self._board is not None:
-            self._board.close()
+        self._on_board("close")
+        if threading.excepthook == self._thread_ended:
+            threading.excepthook = self._usual
 
 
 def read_metrics(path: Path) -> list[Line]:
