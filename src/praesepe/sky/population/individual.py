@@ -164,7 +164,7 @@ class IndividualStars:
         """Factor of the dust on the light of stars above the given nodes, (band, star)."""
         assert self._terms is not None
         terms = self._terms.index_select(1, node)
-        return attenuation(terms.view(-1, len(self._start) - 2, len(node)), a_v)
+        return attenuation(terms.unflatten(0, (-1, len(self._start) - 2)), a_v)
 
     def light(self, node: Tensor, t: Tensor) -> Tensor:
         """Light of stars at t (0 to 1) between their nodes and the next, (band, star)."""

@@ -58,6 +58,11 @@ def test_a_fraction_of_binaries_is_that_of_its_own_tables(
     assert most_mass > 1.2 * mass
 
 
+def test_no_star_may_have_a_companion(ranged: Simulator) -> None:
+    found, _ = light(ranged, 8.0, 500.0, 3, a_v=0.7, binary_fraction=0.0)
+    assert (found > 0).all()
+
+
 def test_a_cluster_of_few_binaries_has_more_stars(ranged: Simulator) -> None:
     truth = ranged.observe({"log_mass": 4.0, "binary_fraction": [0.0] * 8 + [0.8] * 8}).truth
     stars = truth["n_stars"].double()
