@@ -34,6 +34,13 @@ KnownValues = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 """By quantity, values and standard errors, each of shape () or (row,); NaN: not known of this row.
 """
 
+LEAK = 0.01
+"""How far below the least that is possible draws count as the least, in trained ranges.
+
+The density of a number that cannot be negative is zero there, but a flow rounds its edge: of the
+draws of 120 clusters by `phat6`, 0.13 % are below A_V = 0, and 0.03 % by more than 0.03 mag.
+"""
+
 STEEPEST = 20.0
 """Largest power of a mass function."""
 
@@ -130,6 +137,11 @@ class Density:
     def range(self) -> tuple[float, float]:
         """Where it is not zero, within the range of the training."""
         return (self.numbers[0], self.numbers[1]) if self.form == "uniform" else self.ends
+
+    @property
+    def least(self) -> float:
+        """Below which no draw of the quantity counts."""
+        return self.quantity.physical[0] - LEAK * (self.ends[1] - self.ends[0])
 
     @property
     def _open(self) -> tuple[float, ...]:
@@ -280,6 +292,7 @@ class Reweighting:
         for name, prior in self.priors.items():
             values = draws[..., self.infers.index(name)]
             total += prior.log(values) - self.trained[name].log(values)
+            total[values < prior.least] = -np.inf
         for name, (value, error) in self.known.items():
             of_rows, errors = (
                 (one[rows] if one.ndim else np.full(len(rows), one))[:, None]

@@ -105,6 +105,17 @@ def share(density: np.ndarray) -> np.ndarray:
     return sums / sums[-1]
 
 
+@pytest.mark.parametrize("given", ["exponential:0.7", "normal:0.1:0.4", "uniform"])
+def test_no_prior_has_negative_extinctions(model: Estimator, given: str) -> None:
+    """Draws that leak a little count as none; of those further below none does."""
+    draws = np.zeros((2, 6, 4), np.float32)
+    draws[..., INFERS.index("a_v")] = [-1.0, -0.05, -0.01, 0.0, 0.01, 1.0], [-1.0] * 6
+    log_weights = make_reweighting(model, {"a_v": given}).log_weights(draws, np.arange(2))
+    assert np.isneginf(log_weights[0]).tolist() == [True] * 2 + [False] * 4
+    assert log_weights[0, 2] == pytest.approx(log_weights[0, 3], abs=0.02)
+    assert counting(log_weights)[1] == 0  # a row of nothing else has no values
+
+
 def test_what_was_trained_is_divided_out(inputs: Any) -> None:
     """Sizes that were drawn from a normal density: the same prior again changes nothing."""
     in_pc = {"rh_arcsec": None, "rh_pc": (0.3, 3.0), "log_rh_normal": (0.1, 0.2)}
@@ -143,7 +154,9 @@ def test_predict_honours_a_prior(model: Estimator, inputs: Any, tmp_path: Path) 
     np.testing.assert_array_equal(low.draws(1), low.samples[1])
     np.testing.assert_allclose(read_samples(file).values, low.samples, atol=1e-6)
     # The density differs by what the priors do, and by one factor for all points.
-    points = usual.samples[1, :30]
+    points = usual.samples[1, :40]
+    assert np.isneginf(low.log_prob(1, points[points[:, 3] < -0.03])).all()
+    points = points[points[:, 3] > -0.02]
     shift = low.log_prob(1, points) - usual.log_prob(1, points)
     expected = -points[:, 3].clip(0) / 0.3 - math.log(10) * points[:, 1]
     np.testing.assert_allclose(np.ptp(shift - expected), 0, atol=1e-3)
