@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.table import Table
+from scipy.ndimage import gaussian_filter
 
 from praesepe.flags import Flag
 from praesepe.network.estimator import Estimator
@@ -40,9 +41,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(run_cli: Run, whole: Path, field: Any, tmp_path: Path) -> Run:
     """Run `predict`; return what was said, and the table where there is one."""
 
-    def once(*words: Any, status: int = 0, told: Any = TOLD) -> tuple[str, Table | None]:
+    def once(
+        *words: Any, status: int = 0, told: Any = TOLD, look: bool = False
+    ) -> tuple[str, Table | None]:
         out = tmp_path / "measured.ecsv"
-        options = ("--no-check", "--n-samples", 50, "--out", out, "--overwrite")
+        options = ("--n-samples", 50, "--out", out, "--overwrite")
+        options = options if look else ("--no-check", *options)
         done = run_cli("predict", whole, *field.arguments, *told, *words, *options, check=False)
         assert done.returncode == status, done.output
         assert "Traceback" not in done.output
@@ -54,6 +58,33 @@ def run(run_cli: Run, whole: Path, field: Any, tmp_path: Path) -> Run:
 
 def widths(table: Table) -> np.ndarray:
     return np.asarray(table["log_mass_p84"] - table["log_mass_p16"])
+
+
+@pytest.mark.parametrize(("skies", "look"), [(-10, False), (10, True)])
+def test_a_constant_changes_nothing(run: Run, field: Any, skies: int, look: bool) -> None:
+    """No quantity, class, visibility or flag, from file to table, be it measured or not."""
+    words = ("--prior", "a_v=exponential:0.7")
+    rng = np.random.default_rng(2)
+    stars = 20.0 * (rng.random((192, 192)) < 2e-3) * rng.random((192, 192))
+    for band in field.images:
+        field.change(band, lambda hdus: hdus["SCI"].data.__iadd__(gaussian_filter(stars, 1.0)))
+    _, before = run(*words, look=look)
+    field.change("F475W", lambda hdus: hdus["SCI"].data.__iadd__(np.float32(skies * 0.05)))
+    _, after = run(*words, look=look)
+    measured = set(before.colnames) - {"name", "ra", "dec"}
+    assert {"p_cluster", "visibility_p50", "a_v_p50", "flags"} <= measured
+    assert np.isfinite(before["log_age_p50"]).all()
+
+    def largest(table: Table) -> dict[str, float]:
+        """Of each column; visibilities, which are large here, in units of themselves."""
+        values = {n: (np.asarray(before[n], float), np.asarray(table[n], float)) for n in measured}
+        change = {n: np.abs(b - a) / np.fmax(1, np.abs(a)) for n, (a, b) in values.items()}
+        return {n: float(c.max()) for n, c in change.items() if c.max() > 1.001e-3}
+
+    assert largest(after) == {}
+    field.change("F475W", lambda hdus: hdus["SCI"].data.__imul__(np.float32(50.0)))
+    _, brighter = run(*words, look=look)
+    assert {"p_cluster", "visibility_p50", "log_mass_p50"} <= largest(brighter).keys()
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0])
