@@ -61,36 +61,69 @@ def _seeds() -> None:
     torch.manual_seed(0)
 
 
+def _kept(make: Callable[..., Any], key: Callable[..., Any], most: int) -> Callable[..., Any]:
+    """A function that keeps its last results, by a key of its arguments.
+
+    Nothing is kept of what reports its progress, or has no key.
+    """
+    made: dict[Any, Any] = {}
+
+    def once(*arguments: Any, setup: Any = None, **how: Any) -> Any:
+        if setup is not None:
+            return make(*arguments, setup=setup, **how)
+        name = key(*arguments, **how)
+        if name is None:
+            return make(*arguments, **how)
+        if name not in made:
+            if len(made) == most:
+                made.pop(next(iter(made)))
+            made[name] = make(*arguments, **how), arguments  # whose ids stay theirs
+        return made[name][0]
+
+    return once
+
+
+def _of_tables(survey: Any) -> str:
+    """All of a survey that its stellar tables depend on."""
+    bands = [
+        band.model_dump_json(include={"name", "filter", "curve", "instrument", "zero_point_ab"})
+        for band in survey.bands
+    ]
+    clusters = survey.clusters.model_dump_json(exclude={"log_mass", "rh_arcsec", "rh_pc"})
+    return str((bands, clusters, survey.galaxy.model_dump_json()))
+
+
+def _of_sampler(survey: Any, tables: Any, *, limits: Any, device: Any, **how: Any) -> str:
+    """All that a sampler of stars depends on."""
+    near_far = survey.distance_pc, survey.distance_range_pc
+    zero = [band.zero_point_ab for band in survey.bands]
+    stars = survey.clusters.stars.model_dump_json()
+    what = (id(tables), limits.lowest.tolist(), str(device), sorted(how.items()))
+    return str((near_far, zero, stars, what))
+
+
+def _of_psf(band: Any, **how: Any) -> str | None:
+    """A band without a file of its own, and what is asked of its PSF."""
+    file = band.psf.file or (band.filter if os.path.exists(band.filter) else None)
+    how = {name: str(np.asarray(value).tolist()) for name, value in how.items()}
+    return None if file else str((band.model_dump_json(), sorted(how.items())))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _set_up_once() -> Iterator[None]:
-    """Equal surveys share their tables and samplers of stars, as `Simulator.another` does.
+    """Surveys of equal stars share their tables, samplers and PSFs, as `Simulator.another` does.
 
-    Making them is most of the time of many tests. Nothing is kept of what reports its progress.
+    Making them is most of the time of many tests.
     """
     from praesepe.sky import simulator
+    from praesepe.sky.instrument import render
     from praesepe.sky.tables import SurveyTables
-
-    def kept(make: Callable[..., Any], most: int) -> Callable[..., Any]:
-        made: dict[Any, Any] = {}
-
-        def once(survey: Any, tables: Any = None, *, setup: Any = None, **how: Any) -> Any:
-            arguments = (survey,) if tables is None else (survey, tables)
-            if setup is not None:
-                return make(*arguments, setup=setup, **how)
-            told = {k: v for k, v in how.items() if k != "limits"}  # which follow from the survey
-            key = (survey.model_dump_json(), id(tables), str(sorted(told.items())))
-            if key not in made:
-                if len(made) == most:
-                    made.pop(next(iter(made)))
-                made[key] = make(*arguments, **how), tables
-            return made[key][0]
-
-        return once
 
     build: Any = partial(SurveyTables.build.__func__, SurveyTables)  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SurveyTables, "build", staticmethod(kept(build, 3)))
-        patch.setattr(simulator, "star_sampler", kept(simulator.star_sampler, 6))
+        patch.setattr(SurveyTables, "build", staticmethod(_kept(build, _of_tables, 3)))
+        patch.setattr(simulator, "star_sampler", _kept(simulator.star_sampler, _of_sampler, 6))
+        patch.setattr(render, "band_psf", _kept(render.band_psf, _of_psf, 6))
         yield
 
 
