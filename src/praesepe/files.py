@@ -13,11 +13,13 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from praesepe.errors import (
     InputError,
@@ -115,6 +117,26 @@ def foreign_in(group: Path) -> str | None:
             if not (is_array or _OF_ZARR.fullmatch(path.relative_to(group).as_posix())):
                 return name
     return None
+
+
+@contextmanager
+def scratch_file(suffix: str = "") -> Iterator[IO[bytes]]:
+    """A file with a name among the system's temporary ones, where libraries must open it by that.
+
+    Those of killed processes are removed.
+    """
+    path = Path(tempfile.gettempdir(), f"praesepe{suffix}")
+    remove_debris(path.parent, path.name)
+    path = Writer.new().temporary(path)
+    try:
+        with open(path, "x+b", opener=_private) as file:
+            yield file
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 # Whole or not at all

@@ -25,7 +25,7 @@ from praesepe.errors import InputError
 from praesepe.files import atomic, replace_set
 from praesepe.network.schema import FORMAT
 from praesepe.network.storage import read_model, write_model
-from praesepe.sky.fields.real import DESCRIPTION, FIELDS, _open, checksum_of
+from praesepe.sky.fields.real import DESCRIPTION, FIELDS, checksum_of, open_fields
 
 OPERATIONS = (
     (os, "replace"), (os, "rename"), (os, "link"), (os, "fsync"), (os, "mkdir"), (os, "unlink"),
@@ -59,7 +59,7 @@ def write_fields(folder: Path, text: str) -> None:
 
 def read_fields(folder: Path) -> str:
     described = json.loads((folder / DESCRIPTION).read_text())
-    assert _open(folder, described).max() == float(described["text"])
+    assert open_fields(folder, described).max() == float(described["text"])
     return str(described["text"])
 
 

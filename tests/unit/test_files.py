@@ -23,6 +23,7 @@ from praesepe.files import (
     output_folder,
     remove_debris,
     replace_set,
+    scratch_file,
 )
 
 
@@ -277,3 +278,16 @@ def test_inputs_are_never_replaced(tmp_path):
     # negative control: a folder with an input in it, whose own files have other names
     output_folder(folder, ["truth.ecsv"], overwrite=True, inputs=[image])
     check_output(folder / "other.fits", inputs=[image, tmp_path / "missing"])
+
+
+def test_a_scratch_file_has_a_name_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    left = Writer(Writer.new().host, 2**22 + 1, "0" * 12).temporary(tmp_path / "praesepe.fits")
+    left.touch()  # of a killed run
+    with scratch_file(".fits") as file:
+        file.write(b"x")
+        file.flush()
+        (path,) = tmp_path.iterdir()
+        assert str(path) == file.name
+        assert (path.suffix, path.stat().st_mode & 0o777) == (".fits", 0o600)
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from praesepe.device import usable_device
-from praesepe.files import as_path, refuse_inputs
+from praesepe.files import as_path, refuse_inputs, refuse_special
 from praesepe.locks import working_folder
 from praesepe.network.estimator import Estimator
 from praesepe.network.storage import CONTENT, WEIGHTS, model_files
@@ -139,6 +139,8 @@ def train(
     if out is not None:
         written = [out / name for name in (CONTENT, WEIGHTS, CHECKPOINT, METRICS)]
         refuse_inputs(written, [*survey_files(survey), *model_files(initial)])
+        for one in written:
+            refuse_special(one)
     with working_folder(out):
         run = Run(
             load_survey(survey),

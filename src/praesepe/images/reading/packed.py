@@ -6,7 +6,6 @@ import bz2
 import gzip
 import lzma
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from praesepe.errors import InputError, listed
+from praesepe.files import scratch_file
 from praesepe.images.reading.damage import packed_fault
 from praesepe.images.reading.pixels import scratch_error
 
@@ -113,7 +113,7 @@ def uncompressed(path: Path, label: str) -> Iterator[str]:
     if opener is None:
         yield str(path)
         return
-    with tempfile.NamedTemporaryFile(prefix="praesepe-", suffix=".fits") as plain:
+    with scratch_file(".fits") as plain:
         with opener(path, "rb") as packed:
             unpack(packed, plain, label)
         with uncompressed(Path(plain.name), label) as inner:  # a .fits.gz in a .zip

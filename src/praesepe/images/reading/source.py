@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from praesepe.arrays import plain
 from praesepe.errors import InputError, check_type, must_be
+from praesepe.files import scratch_file
 from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
 from praesepe.images.reading.damage import fits_fault
 from praesepe.images.reading.extensions import (
@@ -399,7 +399,7 @@ def _from_url(text: str, name: str, hdu: str | None) -> Source:
     with open_url(url, label) as file:
         if not (file.read(9).startswith(b"SIMPLE  =") and sends_parts(url)):
             log.info("%s: it is fetched whole", label)
-            with tempfile.NamedTemporaryFile(prefix="praesepe-") as copy:
+            with scratch_file() as copy:
                 fetch(url, copy.name)
                 source = _from_file(copy.name, name, extension, lasts=False)
         else:

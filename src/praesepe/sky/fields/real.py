@@ -60,7 +60,7 @@ class RealFieldPool:
         self, folder: str | Path, survey: Survey, *, device: torch.device | str = "cpu"
     ) -> None:
         description = _read_description(folder)
-        fields = torch.from_numpy(_open(Path(folder).expanduser(), description))
+        fields = torch.from_numpy(open_fields(Path(folder).expanduser(), description))
         bands = _check_fit(description, survey, str(folder))
         if bands != list(range(fields.shape[1])):  # a copy in memory, of the wanted bands only
             fields = fields[:, bands]
@@ -126,7 +126,8 @@ def _read_description(folder: str | Path) -> dict[str, Any]:
     return description
 
 
-def _open(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
+def open_fields(folder: Path, description: dict[str, Any]) -> NDArray[np.float32]:
+    """The pixels (n, band, y, x), mapped into memory, where they are what the description says."""
     path = folder / FIELDS
     size = description["size"]
     shape = (description["n"], len(description["bands"]), size, size)
