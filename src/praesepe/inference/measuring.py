@@ -154,6 +154,8 @@ def infer_block(
     log_mean_weight = np.zeros(n)
     priors = weighting.ranges(model.card.priors)
     for used, posterior, log_weights, beyond in _posteriors(model, stamps, told, sampling, first):
+        failed = ~np.isfinite(posterior.samples).all(axis=(1, 2))
+        posterior.samples[failed] = 0.0  # emptied below
         weighted = posterior
         if log_weights is not None:
             weighted = posterior.weighted(normalised(log_weights))
@@ -175,14 +177,16 @@ def infer_block(
             flags[used] |= np.where(modes.shares[:, 1] > SECOND_SHARE, Flag.SECOND_MODE, 0)
         for name, column in (summary | class_values(shares)).items():
             values[name][used] = column
+        flags[used] |= np.where(failed, Flag.OUT_OF_DOMAIN, 0)
         if log_weights is not None:
             log_mean_weight[used] = log_mean(log_weights)
             flags[used] |= np.where(counting(log_weights) < LEAST_COUNTING, Flag.FEW_DRAWS, 0)
-            none = used[np.isneginf(log_mean_weight[used])]
-            draws[none], std[none] = np.nan, np.nan
-            for name, empty in sampling.empty(none.size).items():
-                if name in summary:
-                    values[name][none] = empty
+            failed |= np.isneginf(log_mean_weight[used])
+        none = used[failed]
+        draws[none], std[none] = np.nan, np.nan
+        for name, empty in sampling.empty(none.size).items():
+            if name in summary:
+                values[name][none] = empty
     values["flags"] = flags
     return MeasuredBlock(values, draws, std, log_mean_weight)
 

@@ -34,7 +34,7 @@ from praesepe.network.net import ClusterNet
 from praesepe.network.noise import MOST_DRAWS, row_numbers
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import ModelCard, OutOfDomain, digest, make_card, parse_card
-from praesepe.network.storage import read_model, write_model
+from praesepe.network.storage import check_finite, read_model, write_model
 from praesepe.network.transform import prior_ranges
 from praesepe.rng import check_seed
 from praesepe.stars.store import key_of
@@ -342,7 +342,8 @@ class Estimator:
         Raises
         ------
         InputError
-            Where the folder exists and may not be replaced, or a weight is too large for float16.
+            Where the folder exists and may not be replaced, or a weight is not finite or too large
+            for float16.
         """
         from safetensors.torch import save
 
@@ -351,6 +352,7 @@ class Estimator:
         if path.exists() and not overwrite:
             raise already_exists(path, "folder")
         tensors = {key: value.detach().cpu() for key, value in self.net.state_dict().items()}
+        check_finite(tensors, f"model {self.name!r}", "train it again, with a lower learning rate")
         if float16:
             for key, _ in self.net.named_parameters():
                 tensors[key] = tensors[key].half()
@@ -429,6 +431,7 @@ class Estimator:
         except SafetensorError as error:
             fault = f"has damaged weights: {error}"
             raise unusable(source, fault, "copy or train the model again") from error
+        check_finite(tensors, source)
         card = parse_card(content, source=source)
         survey = parse_survey(card.survey, source=f"{source}/model.json")
         estimator = cls(card, survey, _make_net(card, survey))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from praesepe.errors import InputError, unusable
 from praesepe.files import atomic, remove_debris, replace_set
@@ -24,6 +27,13 @@ def model_files(source: object) -> list[Path]:
     if not isinstance(source, str | os.PathLike):
         return []
     return [Path(source) / name for name in (CONTENT, WEIGHTS)]
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: str | Path, remedy: str = AGAIN) -> None:
+    """Raise `InputError` where a weight is NaN or infinite: such a network answers nothing."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise unusable(source, f"has weights that are not finite ({name})", remedy)
 
 
 def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from praesepe.errors import InputError, reason, unusable
 from praesepe.files import atomic
 from praesepe.network.schema import Entry, ModelCard, checksum
+from praesepe.network.storage import check_finite
 from praesepe.provenance import difference
 
 
@@ -35,11 +36,13 @@ def write_checkpoint(path: Path, tensors: dict[str, Tensor], progress: dict[str,
     Raises
     ------
     PraesepeError
-        Where it cannot be written; the last checkpoint stays.
+        Where it cannot be written, or the training has run away; the last checkpoint stays.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save, save_file
 
+    remedy = f"the last checkpoint stays in {path}: begin anew with a lower learning rate"
+    check_finite(tensors, f"the training, after step {progress['step']},", remedy)
     state = Checkpoint.model_validate(progress)
     content = state.model_dump(mode="json", exclude={"checksum"})
     content["checksum"] = checksum(content, save(tensors))
@@ -74,6 +77,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         fault = f"is no checkpoint of a training, or damaged: {reason(error)}"
         raise unusable(path, fault, "begin anew in another folder") from error
+    check_finite(tensors, path, "begin anew in another folder")
     if earlier:
         remedy = "begin anew in another folder, or train from a model"
         raise unusable(path, "is of an earlier version", remedy)

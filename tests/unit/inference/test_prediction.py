@@ -189,6 +189,17 @@ def test_draws_depend_on_seed_and_row_alone(
     assert np.abs(one - other).mean() > 0.1
 
 
+def test_a_row_without_a_finite_answer_says_so(images: Any, wcs: WCS) -> None:
+    broken = make()
+    with torch.no_grad():
+        for parameter in broken.net.head.parameters():
+            parameter.fill_(np.nan)
+    result = predict(broken, images, at_pixels(wcs, [50, 60], [50, 60]), n_samples=5, check=False)
+    assert (result["flags"] & Flag.OUT_OF_DOMAIN).all()
+    for name in ("log_age_p50", "log_mass_p16", "rh_arcsec_p84"):
+        assert np.isnan(np.ma.filled(result[name], np.nan)).all()
+
+
 def test_rows_without_a_stamp_are_kept_and_flagged(
     central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import load_file
 
@@ -16,6 +17,7 @@ from praesepe.network.estimator import Estimator, model_names
 from praesepe.network.heads.flow_inverse import DRAWS_AT_ONCE
 from praesepe.network.posterior import Posterior
 from praesepe.network.schema import checksum, digest
+from praesepe.network.storage import read_model, write_model
 from praesepe.network.transform import prior_range
 from praesepe.quantities import DEFAULT_INFERRED
 from praesepe.survey import Survey
@@ -377,6 +379,25 @@ def test_a_loaded_model_predicts_the_same_bits(
     assert loaded.survey == survey
     assert (loaded.name, loaded.version) == ("mine", estimator.version)
     assert not loaded.net.training
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(
+    saved: Path, survey: Survey, tmp_path: Path, value: float
+) -> None:
+    content, blob = read_model(saved)
+    tensors = safetensors.torch.load(blob)
+    name = next(iter(tensors))
+    tensors[name].view(-1)[0] = value
+    write_model(saved, safetensors.torch.save(tensors), content)
+    with pytest.raises(InputError, match=r"not finite .*copy or train the model again"):
+        Estimator.load(saved)
+    estimator = make_estimator(survey)
+    with torch.no_grad():
+        next(estimator.net.head.parameters()).view(-1)[0] = value
+    with pytest.raises(InputError, match="model 'toy' has weights that are not finite"):
+        estimator.save(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_files_of_a_model(saved: Path) -> None:
