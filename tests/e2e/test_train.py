@@ -206,8 +206,9 @@ def test_the_command_line_trains_and_resumes(
 
 
 def test_the_command_line_tunes_on_annotated_clusters(
-    run_cli: Run, tmp_path: Path, survey_file: Path
+    run_cli: Run, tmp_path: Path, survey_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loop, "train", partial(loop.train, valid_size=512))
     survey = load_survey(survey_file)
     first = Estimator.untrained(survey, encoder="tiny").save(tmp_path / "first")
     rng = np.random.default_rng(2)
