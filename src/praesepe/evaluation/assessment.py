@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,11 +115,12 @@ class Evaluation(Mapping[str, Any]):
         folder = output_folder(folder, PRODUCTS, overwrite=overwrite)
         table = self.recovery.to_table()
         table.meta.update(self.metrics["provenance"])
+        told = {"Comment": json.dumps(self.metrics["provenance"])}
         # The metrics come last: they say what the other files are.
         with replace_set(folder, PRODUCTS[::-1]) as part:
             write_table(table, part / "clusters.ecsv")
             for name, figure in self.figures():
-                figure.savefig(part / name, dpi=150)
+                figure.savefig(part / name, dpi=150, metadata=told)
             text = json.dumps(self.metrics, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
             (part / "metrics.json").write_text(text, encoding="utf-8")
         return folder
@@ -229,7 +231,10 @@ def evaluate(
             others = map_blocks(replace(task, contaminants=True), blocks_of(n), workers=workers)
             background = Recovery.joined(list(count.each(others, len)))
             metrics["detection"] = detection_metrics(recovery, background)
-        settings: dict[str, Any] = {"n": n, "seed": seed, "nuisances": nuisances}
+        settings: dict[str, Any] = {
+            "set": uuid.uuid4().hex[:12]
+        }  # of the files that belong together
+        settings |= {"n": n, "seed": seed, "nuisances": nuisances}
         settings |= {"n_samples": n_samples, **({"bands": list(asking.bands)} if bands else {})}
         settings |= {"told": dict(asking.told)} if asking.told else {}
         settings |= {"prior": asking.weighting.meta} if asking.weighting else {}

@@ -250,7 +250,10 @@ def test_what_is_written(gaussian: Gaussian, tmp_path: Path) -> None:
     assert np.median(residual) == pytest.approx(metrics["all"]["log_age"]["median"], abs=1e-6)
     assert str(table["log_mass_true"].unit) == "dex(solMass)"
     for name in ("recovered", "residuals", "calibration"):
-        assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+        picture = (out / f"{name}.png").read_bytes()
+        assert picture[:4] == b"\x89PNG"
+        assert metrics["provenance"]["set"].encode() in picture
+    assert table.meta["set"] == metrics["provenance"]["set"]  # the files know each other
     with pytest.raises(InputError, match=r"holds metrics\.json"):
         evaluate(gaussian, n=300, seed=2, out=out)
     evaluate(gaussian, n=10, seed=3, out=out, overwrite=True)
