@@ -8,6 +8,7 @@ what is still being written.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -260,7 +261,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     """Rename a file or a folder over what is there."""
     if not (temporary.is_dir() and path.exists()):
         os.replace(temporary, path)
-    else:  # no system call replaces a folder that is not empty
+    elif not swap(temporary, path):  # nothing replaces a folder that is not empty
         old = Writer.new().temporary(path)
         path.rename(old)
         try:
@@ -271,6 +272,16 @@ def _put_in_place(temporary: Path, path: Path) -> None:
         with suppress(OSError):
             remove(old)
     _sync_folder(path.parent)
+
+
+def swap(one: Path, other: Path) -> bool:
+    """Exchange two names at once; False where the system or its files cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2  # of Linux
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def _mode_of_new_files(path: Path) -> int:

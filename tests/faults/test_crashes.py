@@ -21,6 +21,7 @@ import torch
 import zarr
 from safetensors.torch import save
 
+from praesepe import files
 from praesepe.errors import InputError
 from praesepe.files import atomic, replace_set
 from praesepe.network.schema import FORMAT
@@ -29,7 +30,7 @@ from praesepe.sky.fields.real import DESCRIPTION, FIELDS, checksum_of, open_fiel
 
 OPERATIONS = (
     (os, "replace"), (os, "rename"), (os, "link"), (os, "fsync"), (os, "mkdir"), (os, "unlink"),
-    (os, "chmod"), (shutil, "rmtree"), (shutil, "copy2"),
+    (os, "chmod"), (shutil, "rmtree"), (shutil, "copy2"), (files, "swap"),
 )  # fmt: skip
 DIED = 9
 
@@ -85,7 +86,8 @@ class Kind:
 
 KINDS = {
     "file": Kind(write_file, lambda folder: (folder / "out.txt").read_text()),
-    "group": Kind(write_group, read_group, (FileNotFoundError,)),  # nothing
+    "group": Kind(write_group, read_group),
+    "group without exchange": Kind(write_group, read_group, (FileNotFoundError,)),  # nothing
     "fields": Kind(write_fields, read_fields, (InputError,)),  # refused
     "model": Kind(write_weights, read_weights),
 }
@@ -120,8 +122,17 @@ def dies(work: Callable[[], None], at: int) -> bool:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_kill_at_any_operation(tmp_path: Path, name: str) -> None:
+def test_a_kill_at_any_operation(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kind, found = KINDS[name], set()
+    if name == "group without exchange":
+        monkeypatch.setattr(files, "swap", lambda *_: False)
+    elif name == "group":
+        for one in (tmp_path / "a", tmp_path / "b"):
+            one.mkdir()
+        if not files.swap(tmp_path / "a", tmp_path / "b"):
+            pytest.skip("this file system cannot exchange two names")
     for at in range(1, 200):
         folder = tmp_path / str(at)
         folder.mkdir()
