@@ -6,10 +6,11 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import reason
+from praesepe.errors import PraesepeError, reason
 from praesepe.files import atomic
 
 log = logging.getLogger(__name__)
@@ -42,21 +43,21 @@ class MetricsLog:
         except ImportError:  # a bare node: metrics.jsonl says the same
             return
         self._usual, threading.excepthook = threading.excepthook, self._thread_ended
-        self._board = SummaryWriter(self._path.with_name("tensorboard"), purge_step=step + 1)
+        make = partial(SummaryWriter, purge_step=step + 1)
+        self._board = self._on_board(make, self._path.with_name("tensorboard"))
 
     def _thread_ended(self, error: Any) -> None:
         """Say nothing of an error of TensorBoard's thread: it is raised where it writes next."""
         if not type(error.thread).__module__.startswith("tensorboard"):
             self._usual(error)
 
-    def _on_board(self, method: str, *arguments: Any) -> None:
+    def _on_board(self, do: Callable[..., Any], *arguments: Any) -> Any:
         """Let TensorBoard do something; where it cannot, the training goes on without it."""
-        if self._board is not None:
-            try:
-                getattr(self._board, method)(*arguments)
-            except OSError as error:
-                log.warning("%s; %s goes on without TensorBoard", reason(error), METRICS)
-                self._board = None
+        try:
+            return do(*arguments)
+        except OSError as error:
+            log.warning("%s; %s goes on without TensorBoard", reason(error), METRICS)
+            self._board = None
 
     def drop_after(self, step: int) -> None:
         """Drop the lines past a step, which are to be written anew."""
@@ -69,21 +70,27 @@ class MetricsLog:
         """Add a line."""
         self.lines.append(line)
         if self._path is not None:
-            with self._path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            try:
+                with self._path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+            except OSError as error:
+                raise PraesepeError(f"could not write {self._path}: {reason(error)}") from error
         shown = {key: line[key] for key in CURVES if line[key] is not None}
         for key, value in shown.items():
-            self._on_board("add_scalar", key, value, line["step"])
+            if self._board is not None:
+                self._on_board(self._board.add_scalar, key, value, line["step"])
         if self._report is not None:
             self._report(line)
 
     def flush(self) -> None:
         """Let TensorBoard show all of it."""
-        self._on_board("flush")
+        if self._board is not None:
+            self._on_board(self._board.flush)
 
     def close(self) -> None:
         """Close TensorBoard's file."""
-        self._on_board("close")
+        if self._board is not None:
+            self._on_board(self._board.close)
         if threading.excepthook == self._thread_ended:
             threading.excepthook = self._usual
 
