@@ -177,7 +177,7 @@ def test_unknown_key_names_the_nearest(where: tuple, key: str, hint: str) -> Non
         (("observation", "bands", 0), "noise_kernel", [[1.0, 0.5]], "odd side"),
         (("observation", "bands", 0), "noise_kernel", "drizle", "a square of numbers"),
         (("observation", "bands", 0), "noise_kernel", 3, "a square of numbers"),
-        (("clusters",), "a_v", -0.1, "greater than or equal to 0"),
+        (("clusters",), "a_v", -0.1, "0 to 20 mag"),
         (("observation", "bands", 0), "sky_e_s", [-0.1, 0.1], "greater than or equal to 0"),
         (("observation", "bands", 0), "n_exposures", 0, "greater than or equal to 1"),
     ],

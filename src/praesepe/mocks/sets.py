@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from praesepe.blocks import BLOCK_SIZE, Block, map_blocks
+from praesepe.bounded import read_json
 from praesepe.device import usable_device
 from praesepe.errors import (
     InputError,
@@ -388,7 +389,7 @@ def _manifest(
 def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) -> None:
     """Go on with the set in a folder; stop at another one, or remove it where that is wanted."""
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = read_json(folder / MANIFEST)
         names = [str(shard["file"]) for shard in found["shards"]]
     except (OSError, ValueError, KeyError, TypeError):
         fault = f"is not empty and holds no set of mocks (no readable {MANIFEST})"

@@ -177,6 +177,9 @@ class ModelCard(Entry):
                 raise ValueError(f"{list(names)}: each name may occur once")
         if tuple(self.priors) != self.infers:
             raise ValueError(f"priors of {list(self.priors)}, but infers {list(self.infers)}")
+        for name, (low, high) in self.priors.items():
+            if not low < high:
+                raise ValueError(f"the prior of {name} is {low:g} to {high:g}: it has no width")
         return self
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from praesepe.bounded import check_regular, read_json
 from praesepe.errors import InputError, unusable
 from praesepe.files import atomic, remove_debris, replace_set
 from praesepe.network.schema import FORMAT, checksum
@@ -81,7 +82,7 @@ def _matching_weights(path: Path) -> bytes | None:
     """The weights in place, if they are those that ``model.json`` speaks of."""
     try:
         blob = (path / WEIGHTS).read_bytes()
-        content = json.loads((path / CONTENT).read_text(encoding="utf-8"))
+        content = read_json(path / CONTENT)
         return blob if content["checksum"] == checksum(content, blob) else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -95,10 +96,11 @@ def read_model(path: Path) -> tuple[dict[str, Any], bytes]:
     InputError
         Where the folder does not hold a model or its weights are damaged.
     """
+    check_regular(path / WEIGHTS)
     if (path / CONTENT).is_file() and not (path / WEIGHTS).is_file():
         raise unusable(path, f"lacks its {WEIGHTS}", AGAIN)
     try:
-        content = json.loads((path / CONTENT).read_text(encoding="utf-8"))
+        content = read_json(path / CONTENT)
         blob = (path / WEIGHTS).read_bytes()
     except (OSError, ValueError) as error:
         raise unusable(

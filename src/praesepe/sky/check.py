@@ -7,12 +7,14 @@ from pathlib import Path
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.fields.histories import HISTORIES, read_history
+from praesepe.sky.instrument.psf import band_wavelengths, check_optics_fit
 from praesepe.sky.instrument.psf_files import (
     check_filter,
     check_sampling,
     chosen_position,
     load_psf_file,
 )
+from praesepe.sky.instrument.render import LARGEST_HALF, OVERSAMPLING
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve, check_zero_points
 from praesepe.stars.extinction import covered_angstrom
@@ -58,7 +60,10 @@ def check_survey(survey: Survey | str | Path) -> None:
         try:
             passband = band_curve(band)
             library.bolometric_corrections([passband], **dust, law=stars.extinction_law)
-            if band.psf.file is not None:
+            if band.psf.file is None:
+                step, half = survey.pixel_scale_arcsec / OVERSAMPLING, LARGEST_HALF
+                check_optics_fit(band.psf, band_wavelengths(band), step, half)
+            else:
                 file = load_psf_file(band.psf)
                 check_filter(band, file)
                 check_sampling(band.psf, file, pixel_scale_arcsec=survey.pixel_scale_arcsec)

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from praesepe.bounded import check_regular, unpacked
 from praesepe.errors import InputError, PraesepeWarning, is_number, unusable
 from praesepe.stars.isochrones import Isochrone, surface_gravity
 
@@ -197,6 +198,7 @@ def _expand(path: Path) -> Iterable[Path]:
 
 
 def _read(path: Path) -> IsochroneFile:
+    check_regular(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -211,7 +213,8 @@ def _plain(path: Path, content: bytes) -> bytes:
     """Unpacked, in UTF-8."""
     if content.startswith(b"\x1f\x8b"):
         try:
-            content = gzip.decompress(content)
+            with gzip.open(path) as packed:
+                content = b"".join(unpacked(packed, path))
         except (OSError, EOFError, zlib.error) as error:
             raise unusable(path, f"is damaged or cut off: {error}", AGAIN) from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from praesepe.bounded import check_regular, parse_json
 from praesepe.errors import (
     InputError,
     already_exists,
@@ -218,6 +219,7 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
     InputError
         Where the file is missing, damaged, or not a grid of isochrones.
     """
+    check_regular(path)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -225,7 +227,7 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        record = json.loads(str(arrays.pop(RECORD)))
+        record = parse_json(str(arrays.pop(RECORD)))
         grid = unpack(arrays)
         if record["key"] != grid.key:
             raise ValueError("its content is not the one that was written")

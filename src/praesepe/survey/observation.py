@@ -97,7 +97,7 @@ class Observation(SurveySettings):
 
     telescope: str = ""
     pixel_scale_arcsec: Positive = Field(description="pixel of the mosaics")
-    bands: Annotated[tuple[Band, ...], Field(min_length=1)] = Field(
+    bands: Annotated[tuple[Band, ...], Field(min_length=1, max_length=64)] = Field(
         description="in the order of the stamps' channels"
     )
     nuisance: Nuisance = Nuisance()

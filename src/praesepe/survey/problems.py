@@ -9,9 +9,14 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from praesepe.errors import InputError, nearest
+from praesepe.survey.limits import LIMITS
 
 OTHER_KIND = ("float_type", "float_parsing", "string_type", "tuple_type", "model_type")
 """What pydantic says of a value that is of another kind than it tried."""
+
+
+OF_SIZE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
+"""What pydantic says of a number that is too small, too large, or none."""
 
 
 def not_valid(error: ValidationError, root: type[Any], wrong: str) -> InputError:
@@ -84,8 +89,11 @@ def _explain(problem: Any, root: type[Any]) -> str:
         return f"unknown key {'.'.join(where)!r}.{hint} Allowed here: {', '.join(allowed)}."
     if problem["type"] == "missing":
         return f"missing key {'.'.join(where)!r}."
-    given = problem["input"]
-    shown = "" if isinstance(given, dict | list | tuple) else f" (given: {given!r})"
+    settings, given = _model_at(where[:-1], root), problem["input"]
+    limit = LIMITS.get(settings.__name__, {}).get(where[-1]) if where else None
+    if limit is not None and problem["type"] in OF_SIZE:
+        allowed = f"{allowed}; allowed are {limit}"
+    shown = "" if isinstance(given, dict | list | tuple) else f" (given: {repr(given)[:80]})"
     return f"{'.'.join(where) or 'survey'}: {allowed}{shown}"
 
 
@@ -94,14 +102,14 @@ def _model_at(where: list[str], root: type[Any]) -> type[Any]:
     model = root
     for key in where:
         field = model.model_fields.get(key)
-        inside = list(_models_in(field.annotation)) if field is not None else []
+        inside = list(models_in(field.annotation)) if field is not None else []
         model = inside[0] if inside else model
     return model
 
 
-def _models_in(annotation: Any) -> Iterator[type[Any]]:
+def models_in(annotation: Any) -> Iterator[type[Any]]:
     """Settings among the kinds of values that an annotation admits."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models_in(part)
+        yield from models_in(part)

@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from praesepe.errors import InputError
+from praesepe.survey.limits import LIMITS, numbers_in
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -88,6 +97,26 @@ class SurveySettings(BaseModel):
     def keys(cls) -> tuple[str, ...]:
         """Keys that a table of a survey file may have."""
         return tuple(cls.model_fields)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number is wanted: they would be 1 and 0."""
+        parts = value if isinstance(value, list | tuple) else (value,)
+        if info.field_name in LIMITS.get(cls.__name__, ()) and any(
+            isinstance(part, bool) for part in parts
+        ):
+            raise ValueError("give a number, not true or false")
+        return value
+
+    @model_validator(mode="after")
+    def _numbers_are_possible(self) -> Self:
+        for name, limit in LIMITS.get(type(self).__name__, {}).items():
+            value = getattr(self, name)
+            if not all(limit.low <= number <= limit.high for number in numbers_in(value)):
+                given = list(value) if isinstance(value, tuple) else f"{value:g}"
+                raise ValueError(f"{name} = {given}: allowed are {limit}")
+        return self
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:

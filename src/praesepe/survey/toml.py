@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from praesepe.bounded import check_depth, read_text
 from praesepe.errors import InputError, check_type, unknown, unusable
 from praesepe.survey.contents import is_path, with_files
 from praesepe.survey.old_form import is_old_form, upgraded
@@ -98,12 +99,12 @@ def survey_files(source: str | Path | Survey) -> list[Path]:
 def read_survey_text(path: Path) -> str:
     """Text of a survey file that is TOML; `InputError` for any other."""
     try:
-        text = path.read_text(encoding="utf-8")
-        tomllib.loads(text)
+        text = read_text(path)
+        check_depth(tomllib.loads(text))
     except OSError as error:
         fault = f"cannot be read: {error.strerror}"
         raise unusable(path, fault, "give the path of a TOML file") from error
-    except ValueError as error:  # no UTF-8, no TOML
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML
         raise unusable(path, f"is not valid TOML in UTF-8: {error}", "correct it there") from error
     return text
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from praesepe.bounded import check_regular, parse_json
 from praesepe.errors import InputError, reason, unusable
 from praesepe.files import atomic
 from praesepe.network.schema import Entry, ModelCard, checksum
@@ -64,17 +65,18 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import save
 
+    check_regular(path)
     try:
         with safe_open(path, "pt", device="cpu") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         earlier = "progress" in metadata
-        content = json.loads(metadata["progress" if earlier else "checkpoint"])
+        content = parse_json(metadata["progress" if earlier else "checkpoint"])
         if not earlier:
             state = Checkpoint.model_validate(content)
             if state.checksum != checksum(content, save(tensors)):
                 raise ValueError("its checksum is another")
-    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         fault = f"is no checkpoint of a training, or damaged: {reason(error)}"
         raise unusable(path, fault, "begin anew in another folder") from error
     check_finite(tensors, path, "begin anew in another folder")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 import zlib
+from collections import deque
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from praesepe.bounded import unpacked
 from praesepe.errors import InputError, PraesepeWarning, bad_suffix, check_type, reason, unusable
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.region_files import read_regions
@@ -150,6 +152,9 @@ def _parsed(
     from praesepe.images.reading.packed import check_fits, uncompressed
 
     try:
+        if path.suffix == ".gz" and format_ != "ascii.csv":
+            with gzip.open(path) as packed:
+                deque(unpacked(packed, path), maxlen=0)
         if format_ == "ascii.csv":
             return read_text_table(path, columns)
         if format_ == "votable":

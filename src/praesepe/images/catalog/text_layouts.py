@@ -9,6 +9,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+from praesepe.bounded import unpacked
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.images.catalog.column_names import (
     DEC_NAMES,
@@ -36,7 +37,8 @@ def read_text(path: Path) -> str:
     content = path.read_bytes()
     if content.startswith(b"\x1f\x8b"):
         try:
-            content = gzip.decompress(content)
+            with gzip.open(path) as packed:
+                content = b"".join(unpacked(packed, path))
         except (OSError, EOFError, zlib.error) as error:
             raise unusable(
                 path, f"is damaged or cut off: {packed_fault(error)}", "fetch it again"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from praesepe.bounded import unpacked
 from praesepe.errors import InputError, listed
 from praesepe.files import scratch_file
 from praesepe.images.reading.damage import packed_fault
@@ -115,16 +116,17 @@ def uncompressed(path: Path, label: str) -> Iterator[str]:
         return
     with scratch_file(".fits") as plain:
         with opener(path, "rb") as packed:
-            unpack(packed, plain, label)
+            unpack(packed, plain, label, path)
         with uncompressed(Path(plain.name), label) as inner:  # a .fits.gz in a .zip
             yield inner
 
 
-def unpack(packed: Any, plain: Any, label: str) -> None:
-    """Copy a compressed stream; tell a damaged source from a full disk."""
+def unpack(packed: Any, plain: Any, label: str, path: Path) -> None:
+    """Copy a compressed stream of a file; tell a damaged source from a full disk."""
+    parts = unpacked(packed, path, "image")
     while True:
         try:
-            chunk = packed.read(1 << 22)
+            chunk = next(parts, b"")
         except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
             fault = f"the compressed file is truncated or damaged: {packed_fault(error)}"
             raise damaged(label, fault) from error

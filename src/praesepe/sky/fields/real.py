@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from praesepe.bounded import read_json
 from praesepe.errors import InputError, listed, must_be, reason, unusable
 from praesepe.rng import on_cpu
 from praesepe.sky.fields.crops import add_crops
@@ -116,7 +116,7 @@ def _read_description(folder: str | Path) -> dict[str, Any]:
     """What a folder of star fields says about itself; an `InputError` where it is none."""
     path = Path(folder).expanduser() / DESCRIPTION
     try:
-        description = dict(json.loads(path.read_text(encoding="utf-8")))
+        description = dict(read_json(path))
         given = description["format"]
     except (OSError, ValueError, KeyError, TypeError):
         fault = f"holds no star fields: no readable {DESCRIPTION} in it"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from praesepe.errors import InputError, PraesepeWarning, must_be
+from praesepe.files import check_memory
 from praesepe.sky.instrument.psf_files import (
     PSFFile,
     check_filter,
@@ -44,6 +45,9 @@ SMALL_BOX_ARCSEC = 2.0
 
 TOO_WIDE = 2.0
 """A file whose star is wider than this times Hubble's is doubtful."""
+
+_BYTES_PER_POINT = 60
+"""Memory of the optical model for each point of its transform."""
 
 _ARCSEC = math.radians(1 / 3600)
 _ANGSTROM = 1e-10
@@ -197,7 +201,8 @@ def optical_psf(
     ndarray, shape (*defocus, 2 * half_size_px + 1, 2 * half_size_px + 1)
         Point values times the area of a grid cell.
     """
-    n_grid = _fast_size(math.ceil(max(MIN_BOX_ARCSEC / grid_scale_arcsec, 4 * half_size_px + 2)))
+    check_optics_fit(psf, wavelengths_angstrom, grid_scale_arcsec, half_size_px)
+    n_grid = _grid_size(grid_scale_arcsec, half_size_px)
     box_arcsec = n_grid * grid_scale_arcsec
     optics = optical_transfer(psf, wavelengths_angstrom, box_arcsec, defocus_nm=defocus_nm)
     n = optics.shape[-2]
@@ -210,6 +215,23 @@ def optical_psf(
         for transfer in optics.reshape(-1, *optics.shape[-2:])
     ]
     return np.reshape(images, (*np.shape(defocus_nm), *images[0].shape))
+
+
+def check_optics_fit(
+    psf: PSF, wavelengths_angstrom: Array, grid_scale_arcsec: float, half_size_px: int
+) -> None:
+    """Raise `InputError` where the optical model on such a grid takes more memory than there is."""
+    n_grid = _grid_size(grid_scale_arcsec, half_size_px)
+    box_rad = n_grid * grid_scale_arcsec * _ARCSEC
+    n = 2 * psf.diameter_m * box_rad / (float(wavelengths_angstrom.min()) * _ANGSTROM) + 8
+    n = n_grid * math.ceil(n / n_grid)
+    what = f"the PSF of a {psf.diameter_m:g} m mirror on a grid of {grid_scale_arcsec:g} arcsec"
+    check_memory(_BYTES_PER_POINT * n**2, what, "correct the pixel scale or the optics")
+
+
+def _grid_size(grid_scale_arcsec: float, half_size_px: int) -> int:
+    """Points along a side of the periodic box."""
+    return _fast_size(math.ceil(max(MIN_BOX_ARCSEC / grid_scale_arcsec, 4 * half_size_px + 2)))
 
 
 def _sample(transfer: NDArray[Any], n_grid: int, half_size: int) -> Array:

@@ -21,6 +21,9 @@ from praesepe.survey import Band, Survey
 OVERSAMPLING = 2
 """Grid points per image pixel and axis."""
 
+LARGEST_HALF = 80 * OVERSAMPLING
+"""Grid points from the middle of a point spread function to its edge, at most."""
+
 STARS_PER_CHUNK = {"cpu": 1 << 14, "cuda": 1 << 20}
 """Stars scattered at once: few enough to stay in a processor's cache, or in a GPU's memory."""
 
@@ -74,7 +77,7 @@ class Renderer:
         self.n_bands = len(survey.bands)
         self.grid = OVERSAMPLING * (self.size + 2 * pad)
         self.stars_per_chunk = STARS_PER_CHUNK["cpu" if self.device.type == "cpu" else "cuda"]
-        half = min(self.grid // 2 - 1, 80 * OVERSAMPLING)
+        half = min(self.grid // 2 - 1, LARGEST_HALF)
         psfs = [_psfs(survey, band, half) for band in survey.bands]
         self.peak = np.array([p[:, half, half].max() * OVERSAMPLING**2 for p in psfs])
         self.n_psfs = tuple(len(p) for p in psfs)
