@@ -23,6 +23,7 @@ from praesepe.errors import InputError, PraesepeError, bad_suffix, listed, unusa
 from praesepe.files import as_path, atomic
 from praesepe.inference.columns import PIXEL
 from praesepe.lazy import extras
+from praesepe.links import hdf5_links, refuse_links
 from praesepe.quantities import DEFAULT_INFERRED, Quantity, reported
 
 WRITTEN_SUFFIXES = (".parquet", ".zarr")
@@ -278,7 +279,7 @@ def _read_parquet(path: Path) -> Samples:
 def _read_zarr(path: Path) -> Samples:
     with extras():
         import zarr
-    root: Any = zarr.open_group(path, mode="r")
+    root: Any = zarr.open_group(path, mode="r", zarr_format=3)
     return _joined(
         root.attrs["praesepe"], lambda name: np.asarray(root[name][:]), list(root.array_keys())
     )
@@ -304,6 +305,7 @@ def _read_hdf5(path: Path) -> Samples:
     with extras():
         import h5py
     with h5py.File(path, "r") as file:
+        refuse_links(path.name, hdf5_links(file, "samples"))
         values = np.asarray(file["samples"][:], np.float32)
     return Samples(values, DEFAULT_INFERRED, {}, {})
 

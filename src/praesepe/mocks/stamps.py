@@ -90,7 +90,7 @@ class MockArrays:
         if path.suffix.lower() == ZARR_SUFFIX:
             import zarr
 
-            root: Any = zarr.open_group(path, mode="r")
+            root: Any = zarr.open_group(path, mode="r", zarr_format=3)
             return cls(root["images"][:], {name: root["truth"][name][:] for name in root["truth"]})
         from astropy.io import fits
 
@@ -172,7 +172,7 @@ def holds(path: Path, mocks: MockSet) -> bool:
         if path.suffix.lower() == ZARR_SUFFIX:
             import zarr
 
-            found = zarr.open_group(path, mode="r").attrs
+            found = zarr.open_group(path, mode="r", zarr_format=3).attrs
         else:
             from astropy.io import fits
 

@@ -15,6 +15,7 @@ from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.images.catalog.column_names import DEC_NAMES, RA_NAMES, position_columns
 from praesepe.images.catalog.fits_cards import MORE, as_ascii, as_cards, restore_meta
 from praesepe.lazy import extras
+from praesepe.links import refuse_links, votable_links
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -96,6 +97,7 @@ def read_votable(path: Path, extension: str | None) -> Table:
     """The one table of a VOTable file, or the one that is named; columns by their names."""
     from astropy.io.votable import parse
 
+    refuse_links(path.name, votable_links(path))
     document = parse(path, verify="ignore")
     tables = list(document.iter_tables())
     _check_answer(document, path)

@@ -16,6 +16,7 @@ from praesepe.errors import InputError
 from praesepe.images.reading.packed import damaged
 from praesepe.images.reading.pixels import FloatImage, Mark, Pixels, scratch_image
 from praesepe.lazy import extras
+from praesepe.links import asdf_links, refuse_links
 
 ASDF_START = b"#ASDF"
 _STRIP_ROWS = 512
@@ -67,6 +68,7 @@ def read_asdf(path: str | os.PathLike[str], label: str) -> tuple[Pixels, fits.He
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tags of libraries that are not needed
         try:
+            refuse_links(label, asdf_links(path))
             with asdf.open(path, memmap=True) as file:
                 roman = file.tree.get("roman")
                 data = roman.get("data") if isinstance(roman, Mapping) else None
