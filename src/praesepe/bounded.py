@@ -1,4 +1,4 @@
-"""Files of others are read within limits: of what kind, how large, how deep, and unchanged."""
+"""Files of others are read within limits: of what kind, how large, how deep."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import InputError, unusable
+from praesepe.errors import unusable
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of a description (JSON, TOML): a thousand times those that Praesepe writes."""
@@ -102,22 +101,12 @@ def unpacked(packed: Any, path: Path, kind: str = "text") -> Iterator[bytes]:
         yield chunk
 
 
-@contextmanager
-def unchanged(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Stop with `InputError` where a file was changed while it was read."""
-    before = _state(path)
-    yield
-    if _state(path) != before:
-        raise InputError(
-            f"{os.fspath(path)} has changed while it was read",
-            given=os.fspath(path),
-            remedy="read it again when it is complete",
-        )
+def reserve(handle: int, n_bytes: int) -> None:
+    """Let an open file have its space on the disk; `OSError` where that is full.
 
-
-def _state(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    try:
-        now = os.stat(path)
-    except OSError:
-        return None
-    return now.st_size, now.st_mtime_ns
+    A write into a mapped page that the disk cannot hold would end the process without a word.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, n_bytes)
+    else:
+        os.truncate(handle, n_bytes)

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from praesepe import bounded
 from praesepe.errors import InputError
 from praesepe.images import Catalog, Mosaic
+from praesepe.images.reading.pixels import map_pixels, scratch_image
 from praesepe.mocks import simulate
 from praesepe.network import Estimator
 from praesepe.network.schema import checksum
@@ -111,6 +114,43 @@ def test_what_unpacks_to_far_more_than_it_is_is_refused(
     read = KINDS["isochrones" if name == "i.iso" else "image" if "fits" in name else "catalog"][1]
     with pytest.raises(InputError, match="unpacks to more than"):
         read(path)
+
+
+@pytest.mark.parametrize("change", ["cut off", "overwritten"])
+def test_an_image_that_is_changed_while_it_is_mapped_is_refused(
+    change: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.fits"
+    header = fits.Header({"CRVAL1": 10.0, "CTYPE1": "RA---TAN", "BUNIT": "ELECTRONS/S"})
+    fits.writeto(path, np.ones((600, 600), np.float32), header)
+    whole = path.read_bytes()
+    with path.open("rb") as file:
+        pixels = map_pixels(file, np.dtype(">f4"), (600, 600), offset=2880, path=str(path))
+    with path.open("r+b") as file:
+        if change == "cut off":
+            file.truncate(5000)
+        else:
+            os.utime(file.fileno(), (1, 1))
+            file.write(whole[:3000])
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        pixels.read(500, 500, 32, 32)
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        pixels.read_windows(np.empty((1, 32, 32), np.float32), np.array([[500, 500]]))
+
+
+def test_an_image_that_is_replaced_while_it_is_mapped_stays_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    np.ones((60, 60), np.float32).tofile(path)
+    with path.open("rb") as file:
+        pixels = map_pixels(file, np.dtype(np.float32), (60, 60), path=str(path))
+    np.zeros((60, 60), np.float32).tofile(tmp_path / "b.bin")
+    (tmp_path / "b.bin").replace(path)
+    assert (pixels.read(0, 0, 60, 60) == 1).all()
+
+
+def test_a_scratch_image_that_no_disk_holds_is_refused_before_it_is_made() -> None:
+    with pytest.raises(InputError, match="scratch image of"):
+        scratch_image((10**7, 10**7), iter([]))
 
 
 # Every key of a model's description

@@ -285,11 +285,12 @@ def _write_pixels(
     from praesepe.images.mosaic.cutouts import extract_stamps
 
     size, together = shape[-1], 16
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    for start in range(0, len(corners), together):
-        y, x = (corners[start : start + together] + size // 2).T
-        pixels[start : start + together] = extract_stamps(mosaic, x, y, size).images
-    pixels.flush()
+    with path.open("wb") as file:  # not mapped: a full disk would end the process
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(corners), together):
+            y, x = (corners[start : start + together] + size // 2).T
+            file.write(extract_stamps(mosaic, x, y, size).images.astype("<f4").tobytes())
 
 
 def _places(mosaic: Mosaic, corners: NDArray[np.int64], size: int) -> Any:

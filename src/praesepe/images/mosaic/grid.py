@@ -13,7 +13,14 @@ from astropy.wcs.utils import pixel_to_pixel
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 from numpy.typing import NDArray
 
-from praesepe.images.reading.pixels import FloatImage, Mark, Pixels, scratch_image
+from praesepe.bounded import reserve
+from praesepe.images.reading.pixels import (
+    FloatImage,
+    Mark,
+    Pixels,
+    scratch_error,
+    scratch_image,
+)
 
 Shape = tuple[int, int]
 FloatArray = NDArray[np.float64]
@@ -214,6 +221,10 @@ def mark_saturated(pixels: Pixels, full: Sequence[NDArray[np.intp]]) -> Pixels:
     if not full:
         return pixels
     with tempfile.TemporaryFile(prefix="praesepe-") as file:
+        try:
+            reserve(file.fileno(), math.prod(pixels.shape))
+        except OSError as error:
+            raise scratch_error(error) from error
         mask = np.memmap(file, np.uint8, "w+", shape=pixels.shape)
     mask[tuple(np.concatenate(full, axis=1))] = 1
     return replace(pixels, marks=(Mark("saturated", Pixels(mask, pixels.shape), "quality", 0, 1),))

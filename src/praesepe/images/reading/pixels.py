@@ -8,8 +8,10 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from praesepe.errors import InputError, PraesepeError
+from praesepe.files import check_space
 from praesepe.images.reading.gaps import (
     FloatImage,
     Gaps,
@@ -47,8 +50,8 @@ class Region:
         Type of the stored numbers, byte order included.
     shape : tuple of int
         Height and width; before them, planes.
-    n_bytes, modified_ns : int
-        Size and time of the file when it was opened.
+    n_bytes, modified_ns, inode : int
+        Size, time and number of the file when it was opened.
     """
 
     path: str
@@ -57,18 +60,30 @@ class Region:
     shape: tuple[int, ...]
     n_bytes: int
     modified_ns: int
+    inode: int
+
+    def check(self) -> None:
+        """Raise `InputError` where the file was changed; one that was replaced stays mapped."""
+        try:
+            now = os.stat(self.path)
+        except OSError:  # removed: its pages stay as long as they are mapped
+            return
+        if now.st_ino == self.inode:
+            self._compare(now)
+
+    def _compare(self, now: os.stat_result) -> None:
+        if (now.st_size, now.st_mtime_ns) != (self.n_bytes, self.modified_ns):
+            raise InputError(
+                f"{self.path} has changed since it was opened",
+                given=self.path,
+                remedy="read the images again",
+            )
 
     def map(self) -> tuple[NDArray[Any], mmap.mmap]:
         """Map the image again; raise `InputError` where the file is gone or another."""
         try:
             with open(self.path, "rb") as file:
-                now = os.fstat(file.fileno())
-                if (now.st_size, now.st_mtime_ns) != (self.n_bytes, self.modified_ns):
-                    raise InputError(
-                        f"{self.path} has changed since it was opened",
-                        given=self.path,
-                        remedy="read the images again",
-                    )
+                self._compare(os.fstat(file.fileno()))
                 return _map(file, self.dtype, self.shape, self.offset)
         except OSError as error:
             raise InputError(
@@ -219,6 +234,23 @@ class Pixels:
 
     def read_into(self, out: FloatImage, y0: int, x0: int) -> None:
         """Fill `out`, shape (height, width), with the window that begins at (y0, x0)."""
+        with self._unchanged():
+            self._fill(out, y0, x0)
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Stop where a file is another after the reading than when it was opened, or before it.
+
+        Pages of a file that was cut off since cannot be read at all: the system ends the process.
+        """
+        regions = [of.region for of in (self, *(mark.pixels for mark in self.marks)) if of.region]
+        for region in regions:
+            region.check()
+        yield
+        for region in regions:
+            region.check()
+
+    def _fill(self, out: FloatImage, y0: int, x0: int) -> None:
         rows, columns = self._stored(y0, x0, *out.shape)
         y0, x0 = y0 + self.offset[0], x0 + self.offset[1]
         inside = out
@@ -239,8 +271,9 @@ class Pixels:
         plain = isinstance(self.raw, np.ndarray) and self.mask is None and not self.marks
         inside = plain & ((first >= 0) & (first + size <= self.raw.shape)).all(axis=1)
         if inside.any():  # all at once takes half the time
-            stored = sliding_window_view(self.raw, out.shape[1:])[tuple(first[inside].T)]
-            out[slice(None) if inside.all() else inside] = self._values(stored)
+            with self._unchanged():
+                stored = sliding_window_view(self.raw, out.shape[1:])[tuple(first[inside].T)]
+                out[slice(None) if inside.all() else inside] = self._values(stored)
         for i in np.flatnonzero(~inside).tolist():
             self.read_into(out[i], *corners[i].tolist())
 
@@ -348,9 +381,9 @@ def map_pixels(
     raw, mapping = _map(file, dtype, shape, offset)
     region = None
     if path is not None:
-        status = os.fstat(file.fileno())
-        where = os.path.realpath(path)
-        region = Region(where, offset, dtype, shape, status.st_size, status.st_mtime_ns)
+        now, where = os.fstat(file.fileno()), os.path.realpath(path)
+        state = now.st_size, now.st_mtime_ns, now.st_ino
+        region = Region(where, offset, dtype, shape, *state)
     pixels = Pixels(raw, (shape[-2], shape[-1]), mapping=mapping, region=region, **options)
     pixels.read_ahead(False)
     return pixels
@@ -378,9 +411,13 @@ def scratch_image(shape: tuple[int, int], strips: Iterable[FloatImage], **option
 
     Raises
     ------
+    InputError
+        Where the folder for temporary files has less space than the image takes.
     PraesepeError
         Where the temporary file cannot be written, for instance because the disk is full.
     """
+    what = f"a scratch image of {shape[1]:,} × {shape[0]:,} pixels"
+    check_space(Path(tempfile.gettempdir()), 4 * math.prod(shape), what)
     with tempfile.TemporaryFile(prefix="praesepe-") as file:
         try:
             for strip in strips:
