@@ -108,6 +108,9 @@ _ADVICE = re.compile(
     re.IGNORECASE,
 )
 
+_OF_NUMBERS = re.compile("could not convert|invalid literal|not a valid (float|integer)")
+"""What Python and numpy say of a text that is no number, before they quote it."""
+
 
 def reason(error: BaseException) -> str:
     """What another library says is wrong, without its advice about its own options.
@@ -127,9 +130,13 @@ def reason(error: BaseException) -> str:
     --------
     >>> reason(OSError("No SIMPLE card found. If this is FITS, try ignore_missing_simple=True"))
     'No SIMPLE card found'
+    >>> reason(ValueError("could not convert string to float: 'root:x:0:0'"))
+    'it holds text where numbers should be'
     """
     if isinstance(error, KeyError | AttributeError | TypeError | IndexError):
         return f"its content makes no sense ({type(error).__name__})"
+    if _OF_NUMBERS.search(str(error)):  # the text itself may be of a file named by mistake
+        return "it holds text where numbers should be"
     sentences = re.split(r"(?<=[.;!?])\s+", " ".join(str(error).split()))
     said = " ".join(takewhile(lambda sentence: not _ADVICE.search(sentence), sentences))
     return said.rstrip(".;")[:200] or type(error).__name__

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
+from rich.table import Table as ScreenTable
 
-from praesepe.cli.common import Machine, workers_for
-from praesepe.cli.screen import metrics_tables
+from praesepe.cli.common import Machine, as_options, workers_for
+from praesepe.cli.progress import display
+from praesepe.cli.screen import (
+    Screen,
+    console_on,
+    metrics_tables,
+    say,
+    say_error,
+    say_note,
+    show_warning,
+)
+from praesepe.cli.survey import survey_init
+from praesepe.errors import InputError
 from praesepe.evaluation import Evaluation, Recovery, metrics_of
 from praesepe.survey import load_survey
 
@@ -93,3 +108,41 @@ def test_eighty_characters_hold_three_quantities() -> None:
 )
 def test_long_work_is_shared(n: int, threads: int, device: str, workers: int) -> None:
     assert workers_for(n, Machine(device=device, threads=threads)) == workers
+
+
+HOSTILE = "a\x1b[31m\x9b2J\r[/red]:car:\u202eb"
+SHOWN = r"a\u001b[31m\u009b2J\u000d[/red]:car:\u202eb"
+
+
+def test_text_of_files_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table = ScreenTable("name", HOSTILE)
+    table.add_row("row", HOSTILE)
+    console_on().print(table)
+    say(HOSTILE)
+    say_note(HOSTILE)
+    say_error(InputError(HOSTILE))
+    show_warning(HOSTILE)
+    out, err = capsys.readouterr()
+    assert (out.count(SHOWN), err.count(SHOWN)) == (3, 3)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", out + err)
+
+
+def test_the_bar_shows_text_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    screen = Screen(file=text, force_terminal=True, color_system=None, width=200)
+    monkeypatch.setattr("praesepe.cli.progress.console_on", lambda **_: screen)
+    with display(HOSTILE):
+        pass
+    assert SHOWN in text.getvalue()
+
+
+@pytest.mark.parametrize("name", ["two words", "$(touch x)", "a;b", "it's"])
+def test_printed_commands_can_be_pasted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file = tmp_path / f"{name}.toml"
+    survey_init(file)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(last)[:5] == ["praesepe", "train", str(file), "--out", name]
+    assert shlex.split(as_options(f"ra={name!r}")) == ["--ra", name]
+    assert shlex.split(as_options(f"units={{'A': {name!r}}}")) == ["--unit", f"A={name}"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table as ScreenTable
+from rich.text import Text
 
 from praesepe.cli.common import ImagePixels, Images, Model, Overwrite, Threads
 from praesepe.cli.progress import display
@@ -69,7 +70,7 @@ def _show(found: Check) -> None:
         table.add_column(head)
     for row in found.rows:
         color = COLORS[row.verdict]
-        table.add_row(row.item, row.band, row.measured, row.expected, f"[{color}]{row.verdict}[/]")
+        table.add_row(row.item, row.band, row.measured, row.expected, Text(row.verdict, color))
     console_on().print(table)
     said = set()
     for row in found.rows:

@@ -258,9 +258,11 @@ def as_options(code: str) -> str:
     for name, value in given.items():
         option = OPTIONS.get(str(name), "--" + str(name).replace("_", "-"))
         if isinstance(value, dict):
-            words += [f"{option} {key}={_joined(one)}" for key, one in value.items()]
+            words += [
+                f"{option} {shlex.quote(f'{key}={_joined(one)}')}" for key, one in value.items()
+            ]
         else:
-            words.append(option if value is True else f"{option} {value}")
+            words.append(option if value is True else f"{option} {shlex.quote(str(value))}")
     return " ".join(words)
 
 

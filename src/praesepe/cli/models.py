@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -166,9 +167,10 @@ def _say_tuning(tuning: Mapping[str, Any]) -> None:
 
 def _say_what_next(out: Path, seed: int, survey: Survey) -> None:
     say(f"Wrote the model to {out}. Judge it, then use it:")
-    say(f"  praesepe evaluate {out} --seed {seed + 1} --out {out / 'evaluation'}")
-    bands = " ".join(f"--image {band}=…" for band in survey.band_names)
-    say(f"  praesepe predict {out} {bands} --catalog … --out measured.ecsv")
+    model, report = quote(str(out)), quote(str(out / "evaluation"))
+    say(f"  praesepe evaluate {model} --seed {seed + 1} --out {report}")
+    bands = " ".join(f"--image {quote(band)}=…" for band in survey.band_names)
+    say(f"  praesepe predict {model} {bands} --catalog … --out measured.ecsv")
 
 
 def _say_where_it_goes_on(checkpoint: Path) -> None:
@@ -380,8 +382,9 @@ def demo(
     _show(done.evaluation)
     say(f"\nFigure   {done.figure}\nTable    {done.table}\nTruth    {done.truth_table}")
     say(f"Regions  {done.regions}")
-    images = " ".join(f"--image {band}={path}" for band, path in done.images.items())
+    images = " ".join(f"--image {quote(f'{band}={path}')}" for band, path in done.images.items())
     say("\nThe same from the command line; put your own mosaics and catalog in place:")
-    say(f"  praesepe predict {model} {images} --catalog {done.catalog} --out measured.ecsv")
+    catalog = quote(str(done.catalog))
+    say(f"  praesepe predict {quote(model)} {images} --catalog {catalog} --out measured.ecsv")
     say("Another telescope, galaxy or set of filters: describe it, then train a model for it:")
     say("  praesepe survey init mine.toml && praesepe train mine.toml --out mine --minutes 60")

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from praesepe.cli.screen import console_on, say_note
+from praesepe.cli.screen import console_on, harmless, say_note
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +111,12 @@ def display(what: str, things: str = "") -> Iterator[Display]:
 
 def _bar(shown: Display, stop: threading.Event) -> None:
     """A bar that is redrawn often, and wiped in the end."""
-    columns = BarColumn(), TextColumn("{task.description}")
+    columns = BarColumn(), TextColumn("{task.description}", markup=False)
     with Progress(*columns, console=console_on(stderr=True), transient=True) as bar:
-        task = bar.add_task(shown.line(), total=1.0)
+        task = bar.add_task(harmless(shown.line()), total=1.0)
         while not stop.wait(0.1):
             total = None if shown.text == GETTING_READY else 1.0
-            bar.update(task, completed=shown.share, total=total, description=shown.line())
+            bar.update(task, completed=shown.share, total=total, description=harmless(shown.line()))
 
 
 def _lines(shown: Display, stop: threading.Event) -> None:

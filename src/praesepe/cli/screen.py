@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.style import Style
 from rich.table import Table as ScreenTable
+from rich.text import Text
 
 from praesepe.cli.common import as_options
 from praesepe.errors import InputError, PraesepeError
@@ -25,23 +28,48 @@ DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ENOUGH_FOR_A_RATE = 1000
 ROOM_FOR_LABELS = 15
 """Characters that a table of metrics keeps for the labels of bins; longer ones are broken."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal obeys, but for tabs and ends of lines; and what turns the order of letters."""
+
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """Of the messages that are shown: usually, with ``-v`` and with ``-vv``."""
 
 
-def console_on(*, stderr: bool = False) -> Console:
+class Screen(Console):
+    """A console that shows text as it is: nothing in it is a style or moves the cursor.
+
+    Styles are those of `Text`, which the program writes. Names, paths and messages are plain
+    strings, in cells of tables, too.
+    """
+
+    def render_str(self, text: str, *, style: str | Style = "", **options: Any) -> Text:
+        """The text, with control characters written as escapes."""
+        justify, overflow = options.get("justify"), options.get("overflow")
+        return Text(harmless(text), style, justify=justify, overflow=overflow)
+
+
+def console_on(*, stderr: bool = False) -> Screen:
     """A console on the present standard output or error."""
-    return Console(stderr=stderr, highlight=False)
+    return Screen(stderr=stderr, highlight=False)
+
+
+def harmless(text: str) -> str:
+    r"""Text with its control characters as escapes, so that a terminal does not obey them.
+
+    >>> harmless("a\x1b[31m.fits")
+    'a\\u001b[31m.fits'
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def say(text: str) -> None:
     """Print text as it is, without wrapping it."""
-    console_on().print(text, markup=False, soft_wrap=True)
+    console_on().print(text, soft_wrap=True)
 
 
 def say_note(text: str) -> None:
     """Print text on the standard error, where it is no part of the result."""
-    console_on(stderr=True).print(text, markup=False, soft_wrap=True)
+    console_on(stderr=True).print(text, soft_wrap=True)
 
 
 def say_error(error: BaseException) -> None:
@@ -51,20 +79,20 @@ def say_error(error: BaseException) -> None:
         text = f"{error.filename}: {error.strerror}" if error.filename else text
         if error.errno in DISK_IS_FULL:
             text += ". Free some space, or write to another disk."
-    _say_with_head("[bold red]Error:[/]", text or type(error).__name__)
+    _say_with_head("Error:", text or type(error).__name__)
 
 
 def say_unexpected(error: BaseException, *, command: str, traced: bool) -> None:
     """A short report of an error that Praesepe did not foresee; `traced`: after its traceback."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         text = f"the memory is not enough: {error}. Close other programs, or give less at once."
-        _say_with_head("[bold red]Error:[/]", text)
+        _say_with_head("Error:", text)
         return
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "praesepe" in Path(frame.filename).parts]
     place = f" ({Path(ours[-1].filename).name}, line {ours[-1].lineno})" if ours else ""
     text = f"{type(error).__name__}: {error}".rstrip(": ") + place
-    _say_with_head("[bold red]Error:[/] this was not foreseen:", text)
+    _say_with_head("Error:", f"this was not foreseen: {text}")
     more = "" if traced else "Add -v to see where it happened. "
     say_note(
         f"{more}If the input is sound, please report it, with the output of -v, to the project's "
@@ -74,13 +102,13 @@ def say_unexpected(error: BaseException, *, command: str, traced: bool) -> None:
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """One message on the standard error, in place of Python's with its source line."""
-    _say_with_head("[bold yellow]Warning:[/]", str(message))
+    _say_with_head("Warning:", str(message), "bold yellow")
 
 
-def _say_with_head(head: str, text: str) -> None:
+def _say_with_head(head: str, text: str, style: str = "bold red") -> None:
     console = console_on(stderr=True)
-    console.print(head, end=" ", soft_wrap=True)
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(Text(head, style), end=" ", soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 class LogLines(logging.Handler):
@@ -94,7 +122,7 @@ class LogLines(logging.Handler):
             return
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{clock}  {record.name.removeprefix('praesepe.')}: {text}"
-        console_on(stderr=True).print(line, markup=False, soft_wrap=True, style="dim")
+        console_on(stderr=True).print(line, soft_wrap=True, style="dim")
 
 
 @contextmanager
@@ -187,7 +215,7 @@ def _metrics_of(
     add(by_truth)
     if by_median:
         table.add_row()
-        table.add_row("[bold]posterior median")
+        table.add_row(Text("posterior median", "bold"))
         add(by_median)
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -36,7 +37,7 @@ def stars_import(
     ages, metals = grid.log_age, grid.metallicity
     say(f"Wrote {path}: {len(ages)} ages, log age {ages[0]:g} to {ages[-1]:g};")
     say(f"  Z = {', '.join(f'{z:g}' for z in metals)}.")
-    say(f'Look at it with `praesepe stars show {name}`; use it with isochrones = "{name}".')
+    say(f'Look at it with `praesepe stars show {quote(name)}`; use it with isochrones = "{name}".')
 
 
 def stars_list() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -37,9 +38,9 @@ def survey_show(
     described = load_survey(survey)
     check_survey(described)
     plain = survey in survey_names() and not every_key
-    typer.echo((survey_text(survey) if plain else described.to_toml()).rstrip())
+    say((survey_text(survey) if plain else described.to_toml()).rstrip())
     for line in describe_optics(described):
-        typer.echo(f"# {line}")
+        say(f"# {line}")
 
 
 def survey_init(
@@ -54,8 +55,9 @@ def survey_init(
     from praesepe.survey.editing import init_survey
 
     init_survey(file, like=like, overwrite=overwrite)
-    say(f"Wrote {file}. Edit it, check it with `praesepe survey show {file}`, then train:")
-    say(f"  praesepe train {file} --out {file.stem} --minutes 60")
+    typed, model = quote(str(file)), quote(file.stem)
+    say(f"Wrote {file}. Edit it, check it with `praesepe survey show {typed}`, then train:")
+    say(f"  praesepe train {typed} --out {model} --minutes 60")
 
 
 def survey_upgrade(
@@ -77,4 +79,4 @@ def survey_upgrade(
         say(f"{file} has today's form already; nothing was written.")
         return
     say(f"Wrote {written}, without comments; they are in {file if out else f'{file}.old'}.")
-    say(f"Check it: praesepe survey show {written}")
+    say(f"Check it: praesepe survey show {quote(str(written))}")

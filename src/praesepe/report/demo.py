@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,9 +130,10 @@ def run_demo(
         write_table(mosaic.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
         table, regions, picture = (folder / name for name in PRODUCTS)
         usual = [name for name in survey.network.catalog_prior if name in estimator.infers]
+        typed = "praesepe", "demo", "--out", str(folder), "--model", model, "--n", str(n_clusters)
         result = predict(
             estimator, mosaic.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
-            keep="draws", command=f"praesepe demo --out {folder} --model {model} --n {n_clusters}",
+            keep="draws", command=shlex.join(typed),
             progress=progress, prior=dict.fromkeys(usual, "uniform"),
             known=_known(estimator, mosaic.truth),
         )  # fmt: skip

@@ -327,8 +327,9 @@ def _names(
                 stacklevel=5,
             )
         if not names:
+            shown = (one if NUMBER.fullmatch(one) else "a text" for one in rows[0][1][:6])
             raise InputError(
-                f"{label} has no header: its first row is {', '.join(rows[0][1][:6])} …",
+                f"{label} has no header: its first row is {', '.join(shown)} …",
                 given=rows[0][1],
                 remedy="name its columns in their order",
                 code="columns='id,x,y,ra,dec'",
