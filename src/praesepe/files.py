@@ -9,6 +9,7 @@ what is still being written.
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import re
@@ -322,8 +323,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """A path that the user gave, with ``~`` expanded; `InputError` for what is none."""
-    return Path(check_type("the path", path, (str, os.PathLike), "a text or a Path")).expanduser()
+    """A path that the user gave, with ``~`` expanded; `InputError` for what can be none."""
+    given = check_type("the path", path, (str, os.PathLike), "a text or a Path")
+    try:
+        path = Path(given).expanduser()
+        os.lstat(path)
+    except (ValueError, RuntimeError) as error:  # a NUL in it, or a home that is not known
+        raise InputError(f"{given!r} is no path: {error}", given=given) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"the name of {given} is too long", given=given) from error
+    return path
 
 
 def check_output(

@@ -108,3 +108,12 @@ def _flat(content: Any, place: str = "") -> dict[str, Any]:
         for key, part in content.items()
         for path, value in _flat(part, f"{place}.{key}" if place else key).items()
     }
+
+
+def ascii_text(text: str) -> str:
+    r"""Text as FITS cards can hold it; what they cannot is escaped, as in Python.
+
+    >>> print(ascii_text("é.fits"))
+    \xe9.fits
+    """
+    return text.encode("unicode_escape").decode("ascii")

@@ -18,6 +18,7 @@ from astropy.io import fits
 
 from praesepe import bounded
 from praesepe.errors import InputError
+from praesepe.files import check_output, output_folder
 from praesepe.images import Catalog, Mosaic
 from praesepe.images.reading.pixels import map_pixels, scratch_image
 from praesepe.mocks import simulate
@@ -153,6 +154,13 @@ def test_a_scratch_image_that_no_disk_holds_is_refused_before_it_is_made() -> No
         scratch_image((10**7, 10**7), iter([]))
 
 
+def test_a_command_in_any_language_stands_in_the_header(tmp_path: Path) -> None:
+    simulate("phat", n=1, out=tmp_path / "é 星.fits", command="praesepe simulate é 星.fits")
+    with fits.open(tmp_path / "é 星.fits") as hdus:
+        said = str(hdus["IMAGES"].header["HISTORY"])
+    assert said.encode().decode("unicode_escape") == "praesepe simulate é 星.fits"
+
+
 # Every key of a model's description
 
 WRONG: dict[str, Any] = {
@@ -272,3 +280,12 @@ def test_optics_that_no_memory_holds_are_refused_before_they_are_computed() -> N
     for use in (check_survey, lambda one: simulate(one, n=1)):
         with pytest.raises(InputError, match="of memory, but the machine has"):
             use(survey)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".csv", "a\0.csv", "y" * 300 + "/a.csv"])
+def test_a_name_that_no_output_can_have_is_refused_before_the_work(
+    name: str, tmp_path: Path
+) -> None:
+    for check in (check_output, lambda path: output_folder(path, ["a.csv"])):
+        with pytest.raises(InputError, match=r"too long|is no path"):
+            check(f"{tmp_path}/{name}")

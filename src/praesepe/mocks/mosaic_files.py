@@ -19,7 +19,7 @@ from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
 from praesepe.progress import Progress, Setup
-from praesepe.provenance import cards, provenance_of
+from praesepe.provenance import ascii_text, cards, provenance_of
 from praesepe.rng import check_seed
 from praesepe.sky.contents import without_missing_stars
 from praesepe.sky.tables import SurveyTables
@@ -312,7 +312,7 @@ def _images(
         for name, value in rendered.nuisances.get(band.name, {}).items():
             hdus[0].header[NUISANCE_CARDS[name][0]] = (round(value, 6), NUISANCE_CARDS[name][1])
         if command:
-            hdus[0].header["HISTORY"] = command
+            hdus[0].header["HISTORY"] = ascii_text(command)
         images[band.name] = hdus
     return images
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from praesepe.blocks import BLOCK_SIZE, Block, blocks_of
 from praesepe.files import atomic
-from praesepe.provenance import cards, now, provenance_of
+from praesepe.provenance import ascii_text, cards, now, provenance_of
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.sky.stamps import Mocks
@@ -256,7 +256,7 @@ def _header(mocks: MockSet) -> fits.Header:
     ]
     header = fits.Header([fits.Card(*card) for card in shape + mocks.cards()])
     if mocks.command:
-        header["HISTORY"] = mocks.command
+        header["HISTORY"] = ascii_text(mocks.command)
     return header
 
 
