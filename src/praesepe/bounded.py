@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from praesepe.errors import unusable
+from praesepe.errors import InputError, unusable
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of a description (JSON, TOML): a thousand times those that Praesepe writes."""
@@ -110,3 +110,18 @@ def reserve(handle: int, n_bytes: int) -> None:
         os.posix_fallocate(handle, 0, n_bytes)
     else:
         os.truncate(handle, n_bytes)
+
+
+def check_memory(n_bytes: float, what: str, remedy: str = "ask for less") -> None:
+    """Stop before anything is allocated where the machine's memory cannot hold it."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return
+    if n_bytes > total:
+        raise InputError(
+            f"{what} takes {n_bytes / 1e9:,.1f} GB of memory, but the machine has {total / 1e9:,.1f} GB",
+            given=n_bytes,
+            allowed=f"at most {total} bytes",
+            remedy=remedy,
+        )

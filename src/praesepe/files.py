@@ -452,22 +452,7 @@ def check_space(folder: Path, n_bytes: int, what: str) -> None:
         )
 
 
-def check_memory(n_bytes: float, what: str, remedy: str = "ask for less") -> None:
-    """Stop before anything is allocated where the machine's memory cannot hold it."""
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on every system
-        return
-    if n_bytes > total:
-        raise InputError(
-            f"{what} takes {_size(n_bytes)} of memory, but the machine has {_size(total)}",
-            given=n_bytes,
-            allowed=f"at most {total} bytes",
-            remedy=remedy,
-        )
-
-
-def _size(n_bytes: float) -> str:
+def _size(n_bytes: int) -> str:
     """Bytes in words."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6)):
         if n_bytes >= 0.1 * scale:

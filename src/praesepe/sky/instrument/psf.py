@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from praesepe.bounded import check_memory
 from praesepe.errors import InputError, PraesepeWarning, must_be
-from praesepe.files import check_memory
 from praesepe.sky.instrument.psf_files import (
     PSFFile,
     check_filter,
