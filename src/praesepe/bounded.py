@@ -120,7 +120,8 @@ def check_memory(n_bytes: float, what: str, remedy: str = "ask for less") -> Non
         return
     if n_bytes > total:
         raise InputError(
-            f"{what} takes {n_bytes / 1e9:,.1f} GB of memory, but the machine has {total / 1e9:,.1f} GB",
+            f"{what} takes {n_bytes / 1e9:,.1f} GB of memory, but the machine has "
+            f"{total / 1e9:,.1f} GB",
             given=n_bytes,
             allowed=f"at most {total} bytes",
             remedy=remedy,
