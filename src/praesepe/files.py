@@ -326,14 +326,15 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     """A path that the user gave, with ``~`` expanded; `InputError` for what can be none."""
     given = check_type("the path", path, (str, os.PathLike), "a text or a Path")
     try:
-        path = Path(given).expanduser()
-        os.lstat(path)
+        found = Path(given).expanduser()
+        os.lstat(found)
     except (ValueError, RuntimeError) as error:  # a NUL in it, or a home that is not known
         raise InputError(f"{given!r} is no path: {error}", given=given) from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(f"the name of {given} is too long", given=given) from error
-    return path
+        return Path(given).expanduser()
+    return found
 
 
 def check_output(
