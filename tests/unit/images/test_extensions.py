@@ -46,6 +46,22 @@ def files(*hdus: Any, telescope: str = "") -> fits.HDUList:
     return fits.HDUList([first, *hdus])
 
 
+@pytest.mark.parametrize("name", ["HDRTAB", "DQ", ""])
+@pytest.mark.parametrize("kind", [fits.BinTableHDU, fits.TableHDU])
+@pytest.mark.parametrize("first", [False, True])
+def test_tables_beside_an_image_are_left_alone(
+    image: np.ndarray, header: fits.Header, tmp_path: Path, name: str, kind: Any, first: bool
+) -> None:
+    """Drizzled images of HST and JWST have a table of the headers of their exposures."""
+    table = kind.from_columns([fits.Column("A", "I6" if kind is fits.TableHDU else "J", array=[1])])
+    table.name = name
+    sci = fits.ImageHDU(image, header, name="SCI")
+    path = tmp_path / "a.fits"
+    files(*((table, sci) if first else (sci, table)), telescope="HST").writeto(path)
+    source = open_image(path, "F475W")
+    np.testing.assert_array_equal(source.pixels.read(0, 0, 9, 9), image[:9, :9])
+
+
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize(
     ("name", "marks", "telescope"),

@@ -41,7 +41,10 @@ def fits_fault(path: str) -> str:
                 return f"{what} ends at byte {end}, the file at byte {size}"
             file.seek(-(-end // _BLOCK) * _BLOCK)
             number += 1
-    return "its headers and its data contradict each other"
+    return (
+        "its blocks are whole, but what its headers say cannot be used; report it where other "
+        "programs read it"
+    )
 
 
 def _read_header(file: BinaryIO) -> tuple[dict[str, str], str]:

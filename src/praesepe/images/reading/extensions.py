@@ -220,7 +220,7 @@ def marks_of(
     marks, remarks, unused = [], [], []
     for hdu in hdus:
         rule = next((rule for rule, names in _RULES.items() if re.fullmatch(names, hdu.name)), None)
-        if hdu is chosen or not hdu.shape or hdu.ver != chosen.ver:
+        if hdu is chosen or not (hdu.is_image and hdu.shape) or hdu.ver != chosen.ver:
             continue
         if rule is None:
             if hdu.name and not _SAYS_NOTHING.fullmatch(hdu.name) and _fits(hdu, pixels):
