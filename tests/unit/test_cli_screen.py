@@ -144,5 +144,8 @@ def test_printed_commands_can_be_pasted(
     survey_init(file)
     last = capsys.readouterr().out.splitlines()[-1]
     assert shlex.split(last)[:5] == ["praesepe", "train", str(file), "--out", name]
+    if "'" not in name:
+        typed = as_options(f"praesepe.upgrade_survey({name!r})")
+        assert shlex.split(typed) == ["praesepe", "survey", "upgrade", name]
     assert shlex.split(as_options(f"ra={name!r}")) == ["--ra", name]
     assert shlex.split(as_options(f"units={{'A': {name!r}}}")) == ["--unit", f"A={name}"]

@@ -248,7 +248,8 @@ def as_options(code: str) -> str:
     function the command; empty where there is none.
     """
     if called := re.match(r"([\w.]+)\((?:'(.*)'\)$)?", code):
-        return " ".join(filter(None, (COMMANDS.get(called[1]), called[2])))
+        file = shlex.quote(called[2]) if called[2] else None
+        return " ".join(filter(None, (COMMANDS.get(called[1]), file)))
     try:
         call = ast.parse(f"f({code})", mode="eval").body
         given = {one.arg: ast.literal_eval(one.value) for one in getattr(call, "keywords", [])}

@@ -16,6 +16,7 @@ from astropy.table import MaskedColumn, Table
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import write_table
 from praesepe.images.catalog.catalogs import Catalog
+from praesepe.images.catalog.region_files import write_regions
 from praesepe.images.catalog.tables import check_fit, read_table
 
 Write = Callable[..., Path]
@@ -502,3 +503,12 @@ def test_many_rows_are_read_as_few_are(
     for damaged in (f"{text}{separator}x", text.replace("n 700", '"n 700')):
         with pytest.raises(InputError, match=r"line 901|quotation mark"):
             Catalog.read(write("damaged.csv", damaged))
+
+
+def test_names_add_no_lines_to_a_region_file(tmp_path: Path) -> None:
+    evil = "a\ncircle(1,2,3)\r\u2028}"
+    table = Table({"id": [evil], "ra": [1.0], "dec": [2.0]})
+    path = write_regions(table, tmp_path / "a.reg", 1.0, pixel=([3.0], [4.0]), pixels_of=evil)
+    first, *lines = path.read_text(encoding="utf-8").splitlines()
+    assert first.endswith("pixels of a circle(1,2,3) )")
+    assert lines == ["image", 'circle(3.00000000,4.00000000,1.0000") # text={a circle(1,2,3) )}']

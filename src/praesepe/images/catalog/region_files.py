@@ -111,7 +111,7 @@ def write_regions(
     radii = np.broadcast_to(np.asarray(radius_arcsec, float), (len(table),))
     first_line = "# Region file format: DS9 version 4.1"
     if pixel is not None and pixels_of:
-        first_line += f"; pixels of {pixels_of}"
+        first_line += f"; pixels of {_one_line(pixels_of)}"
     lines = [first_line, "icrs" if pixel is None else "image"]
     unit = '"'
     if pixel is not None and pixel_scale_arcsec is not None:
@@ -132,7 +132,11 @@ def write_regions(
 
 
 def _region_label(table: Table, row: int) -> str:
-    """The row's name where the table has one, else its number from 1: one line without braces."""
+    """The row's name where the table has one, else its number from 1."""
     name = id_column(table)
-    text = str(row + 1) if name is None else str(table[name][row])
+    return _one_line(str(row + 1) if name is None else str(table[name][row]))
+
+
+def _one_line(text: str) -> str:
+    """Text that neither ends a line nor a label of the file."""
     return " ".join(text.translate(str.maketrans("{}", "()")).split())
