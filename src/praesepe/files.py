@@ -329,10 +329,12 @@ def as_path(path: str | os.PathLike[str]) -> Path:
         found = Path(given).expanduser()
         os.lstat(found)
     except (ValueError, RuntimeError) as error:  # a NUL in it, or a home that is not known
-        raise InputError(f"{given!r} is no path: {error}", given=given) from error
+        remedy = "correct its path"
+        raise InputError(f"{given!r} is no path: {error}", given=given, remedy=remedy) from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise InputError(f"the name of {given} is too long", given=given) from error
+            fault = f"the name of {given} is too long"
+            raise InputError(fault, given=given, remedy="give a shorter one") from error
         return Path(given).expanduser()
     return found
 

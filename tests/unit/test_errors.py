@@ -130,7 +130,8 @@ def test_errors_carry_what_was_given_and_what_helps(repository: Path) -> None:
     assert without == []
 
 
-CAUGHT = {"unpack", "_number", "_check", "check_ages", "check_metallicities"}
+CAUGHT = {"unpack", "_number", "_check", "check_ages", "check_metallicities", "read_text"}
+CAUGHT |= {"_refuse_constant"}
 """Functions whose ValueError is caught by what calls them, and told by an `InputError`."""
 
 
