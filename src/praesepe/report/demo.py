@@ -130,7 +130,16 @@ def run_demo(
         write_table(mosaic.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
         table, regions, picture = (folder / name for name in PRODUCTS)
         usual = [name for name in survey.network.catalog_prior if name in estimator.infers]
-        typed = "praesepe", "demo", "--out", str(folder), "--model", model, "--n", str(n_clusters)
+        typed = (
+            "praesepe",
+            "demo",
+            "--out",
+            str(folder),
+            "--model",
+            str(model),
+            "--n",
+            str(n_clusters),
+        )
         result = predict(
             estimator, mosaic.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
             keep="draws", command=shlex.join(typed),

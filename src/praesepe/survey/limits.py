@@ -50,7 +50,7 @@ LIMITS: dict[str, dict[str, Limit]] = {
         "strut_width": Limit(0, 0.5),
         "strut_angle_deg": Limit(-360, 360, "deg"),
         "wavelength_angstrom": Limit(900, 3e5, "Angstrom"),
-        "native_pixel_arcsec": Limit(1e-3, 10, "arcsec"),
+        "native_pixel_arcsec": Limit(1e-5, 10, "arcsec"),
         "diffusion_arcsec": Limit(0, 10, "arcsec"),
         "jitter_arcsec": Limit(0, 10, "arcsec"),
         "halo_fraction": _SHARE,

@@ -270,7 +270,7 @@ def test_a_contaminant_can_be_given_by_name_or_number(simulator):
     [
         ({"fraction": 0.3, "off_center_px": (1.0, 9.0)}, "clusters lie up to 1.41 px"),
         ({"shares": dict.fromkeys(KINDS[1:], 0.0)}, "at least one kind"),
-        ({"group_stars": (0, 3)}, "at least 1"),
+        ({"group_stars": (0, 3)}, "allowed are 1 to"),
         ({"fraction": 1.5}, "fraction"),
         ({"shares": {"galaxies": 1.0}}, "galaxy"),
     ],

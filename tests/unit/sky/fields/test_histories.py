@@ -158,7 +158,7 @@ def test_a_history_from_a_file(survey, generator, tmp_path):
         ("8.0 1\n", "1 rows"),
         ("8.0 1 2\n9.0 1 2\n", "3 numbers"),
         ("8.0\n9.0\n", "1 numbers"),
-        ("age rate\n8 1\n9 1\n", "could not convert"),
+        ("age rate\n8 1\n9 1\n", "text where numbers should be"),
         ("8.0 1\n9.0\n", "number of columns"),
         ("8.0 1\n9.0 nan\n", "not finite"),
         ("9.0 1\n8.0 1\n", "do not ascend"),
