@@ -50,7 +50,7 @@ def main() -> None:
         minutes=options.minutes,
         seed=options.seed,
         views=4,
-        learning_rate=6e-4,
+        learning_rate=3e-4,
         valid_size=1024,
         freeze_bn_after=0.5,
         resume=(run / "checkpoint.safetensors").is_file(),
