@@ -162,6 +162,8 @@ def recover(asking: Asking, mocks: Mocks, *, first: int = 0, seed: int = 0) -> R
     columns = [asking.truth(mocks, name) for name in posterior.names]
     truth = torch.stack(columns, 1).cpu().numpy().astype(np.float64)
     log_prob = np.asarray(posterior.log_prob(truth), dtype=np.float64)
+    if asking.told:  # it is that of the image alone
+        log_prob[:] = np.nan
     samples = posterior.samples
     if weighting:
         log_weights = weighting.log_weights(samples, rows)

@@ -255,7 +255,9 @@ class Result:
             raise must_be("the shape of values", points.shape, allowed)
         row = self._row(row)
         stamp = self.stamp(row)
-        if not stamp.usable[0]:
+        known = self.sampling.leading(np.array([row]))
+        certain = known is not None and bool(np.any(known[1] == 0))
+        if not stamp.usable[0] or certain:
             return np.full(points.shape[:-1], np.nan, np.float32)
         many = np.atleast_2d(points)
         found = []

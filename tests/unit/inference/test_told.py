@@ -229,6 +229,7 @@ def test_extinction_against_the_pixels_is_flagged(
     assert (certain["a_v_p16"] == certain["a_v_p84"]).all()
     np.testing.assert_allclose(certain["a_v_p50"], middle, atol=1e-4)
     assert not (certain["flags"] & Flag.FEW_DRAWS).any()
+    assert np.isnan(certain.log_prob(0, [8.0, 3.0, -0.5, middle]))  # it has no density
 
 
 def test_density_given_what_is_known(model: Estimator, mosaic: SimulatedMosaic) -> None:
