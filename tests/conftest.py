@@ -36,6 +36,29 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 ROOT = Path(__file__).resolve().parents[1]
 
 
+TOY_SURVEY = """
+name = "toy"
+[galaxy]
+distance_pc = 785000.0
+[galaxy.field]
+surface_density = [0.02, 0.1]
+[clusters]
+log_mass = [2.0, 3.5]
+rh_arcsec = [0.1, 0.4]
+[network]
+stamp_size = 16
+[observation]
+pixel_scale_arcsec = 0.1
+[[observation.bands]]
+name = "F475W"
+filter = "acs_wfc_f475w"
+zero_point_ab = 26.06
+exposure_s = 1700.0
+sky_e_s = [0.1, 0.2]
+asinh_scale = 0.03
+"""
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with the reference data; the test is skipped where there is none."""
@@ -45,6 +68,12 @@ def shared_data() -> Path:
             "reference data absent (../shared/data); PRAESEPE_SHARED_DATA can say where they are"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_survey() -> str:
+    """The text of a survey of one band and small stamps."""
+    return TOY_SURVEY
 
 
 @pytest.fixture(scope="session")

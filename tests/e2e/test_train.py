@@ -25,28 +25,6 @@ from praesepe.training.checkpoint import read_checkpoint
 
 Run = Callable[..., Any]
 
-SURVEY = """
-name = "toy"
-[galaxy]
-distance_pc = 785000.0
-[galaxy.field]
-surface_density = [0.02, 0.1]
-[clusters]
-log_mass = [2.0, 3.5]
-rh_arcsec = [0.1, 0.4]
-[network]
-stamp_size = 16
-[observation]
-pixel_scale_arcsec = 0.1
-[[observation.bands]]
-name = "F475W"
-filter = "acs_wfc_f475w"
-zero_point_ab = 26.06
-exposure_s = 1700.0
-sky_e_s = [0.1, 0.2]
-asinh_scale = 0.03
-"""
-
 NEVER = 10**9
 SCRIPT = """
 import sys
@@ -64,9 +42,9 @@ train(sys.argv[1], out=sys.argv[2], steps=int(sys.argv[3]), resume=True, encoder
 
 
 @pytest.fixture
-def survey_file(tmp_path: Path) -> Path:
+def survey_file(toy_survey: str, tmp_path: Path) -> Path:
     path = tmp_path / "toy.toml"
-    path.write_text(SURVEY)
+    path.write_text(toy_survey)
     return path
 
 

@@ -12,28 +12,6 @@ from typing import Any
 
 import pytest
 
-SURVEY = """
-name = "toy"
-[galaxy]
-distance_pc = 785000.0
-[galaxy.field]
-surface_density = [0.02, 0.1]
-[clusters]
-log_mass = [2.0, 3.5]
-rh_arcsec = [0.1, 0.4]
-[network]
-stamp_size = 16
-[observation]
-pixel_scale_arcsec = 0.1
-[[observation.bands]]
-name = "F475W"
-filter = "acs_wfc_f475w"
-zero_point_ab = 26.06
-exposure_s = 1700.0
-sky_e_s = [0.1, 0.2]
-asinh_scale = 0.03
-"""
-
 
 def started(*words: object, until: Callable[[], bool], cwd: Path) -> subprocess.Popen[str]:
     """A command in a process of its own, once it is at work."""
@@ -47,10 +25,12 @@ def started(*words: object, until: Callable[[], bool], cwd: Path) -> subprocess.
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run(run_cli: Callable[..., Any], tmp_path: Path, number: int) -> None:
+def test_a_stopped_run(
+    run_cli: Callable[..., Any], toy_survey: str, tmp_path: Path, number: int
+) -> None:
     """A second run is refused while it lives; afterwards nothing of it is left."""
     survey, out = tmp_path / "toy.toml", tmp_path / "set.fits"
-    survey.write_text(SURVEY)
+    survey.write_text(toy_survey)
     words = ("simulate", survey, "--out", out, "--workers", 1)
     process = started(
         *words, "--n", 10**6, until=lambda: any(tmp_path.glob(".*.part*")), cwd=tmp_path
