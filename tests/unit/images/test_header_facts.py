@@ -77,7 +77,13 @@ def test_leftover_sip_of_objects(write_image, image, two_bands: Survey, form: st
         ({"CRVAL1": "11.5"}, ""),  # read as 0 before: every row off the image
         ({"CRVAL1": "00:46:00"}, "CRVAL1 = '00:46:00' in its header is not a number"),
         ({"RADESYS": "icrs"}, ""),
+        ({"RADESYS": "ICRS", "RADECSYS": "FK4"}, ""),  # FK4 was taken, 0.6 degrees off
+        ({"CTYPE1": "ra---tan", "CTYPE2": "dec--tan"}, ""),
         ({"CTYPE1": 3}, "CTYPE1 = 3 is not a text"),
+        # both were taken for right ascension and declination
+        ({"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN"}, "axes of its WCS are .*ELON.*reproject"),
+        ({"CTYPE1": "HLON-TAN", "CTYPE2": "HLAT-TAN"}, "axes of its WCS are .*HLON"),
+        ({"CTYPE1": "SLON-TAN", "CTYPE2": "SLAT-TAN"}, "axes of its WCS are .*SLON"),
         (
             {
                 "CTYPE1": "RA---TNX",
@@ -133,6 +139,8 @@ def test_headers_that_contradict_themselves(image, make_wcs, keywords: dict, sai
         ({"CROTA2": 180.0}, ""),
         ({"RADESYS": "ICRS", "EQUINOX": 1950.0}, "'ICRS', which is taken, but EQUINOX = 1950"),
         ({"RADESYS": "ICRS", "EQUINOX": 2000.0}, ""),
+        ({"RADESYS": "ICRS", "RADECSYS": "FK5"}, "is ICRS, but RADECSYS = 'FK5' .* ICRS is taken"),
+        ({"RADESYS": "ICRS", "RADECSYS": "ICRS"}, ""),
     ],
 )
 def test_keywords_that_are_passed_over_are_told(image, make_wcs, keywords, said: str) -> None:
@@ -142,6 +150,13 @@ def test_keywords_that_are_passed_over_are_told(image, make_wcs, keywords, said:
     notes = frame_notes(header, source.wcs, "F475W")
     assert len(notes) == bool(said)
     assert re.search(said, "".join(notes))
+
+
+def test_two_keywords_of_the_frame(image, make_wcs) -> None:
+    header = celestial_header(make_wcs, RADESYS="FK4", EQUINOX=1950.0, RADECSYS="FK5")
+    source = open_image((image, header), "F475W")
+    with pytest.raises(InputError, match="is FK4, but RADECSYS = 'FK5'.*both cannot be right"):
+        frame_notes(header, source.wcs, "F475W")
 
 
 def test_an_equinox_in_words(image, make_wcs) -> None:

@@ -29,6 +29,8 @@ ANGLE_TOLERANCE_DEG = 0.1
 
 _NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE")
 _DISTORTIONS = re.compile(r"PV\d_\d|DP\d|CPDIS|D2IM|[AB]P?_\d_\d")
+_AXES = ({"RA", "DEC"}, {"GLON", "GLAT"})
+_CTYPE = re.compile(r"(ra|dec|[ghse]l(on|at))-+[a-z]{3}(-sip)?", re.IGNORECASE)
 _YEAR = re.compile(r"\s*[BJ]?(\d{4}(?:\.\d*)?)\s*", re.IGNORECASE)
 
 
@@ -72,8 +74,9 @@ def check_shape(told: tuple[Any, ...] | None, label: str, shape: tuple[int, int]
 
 
 def _tidy(header: Any, label: str) -> Any:
-    """Numbers and years that are text become numbers, RADESYS upper case; or it is refused."""
+    """Numbers and years that are text become numbers, names upper case; or it is refused."""
     mended: dict[str, Any] = {}
+    beside = "RADESYS" in header and "RADECSYS" in header  # of which wcslib takes the old one
     for key in list(header):
         value = header[key]
         if key.startswith("CTYPE") and not isinstance(value, str):
@@ -85,7 +88,8 @@ def _tidy(header: Any, label: str) -> Any:
             )
         if not isinstance(value, str):
             continue
-        if key in ("RADESYS", "RADECSYS") and value != value.strip().upper():
+        of_names = key in ("RADESYS", "RADECSYS") or _CTYPE.fullmatch(value.strip())
+        if of_names and value != value.strip().upper():
             mended[key] = value.strip().upper()
         elif key in ("EQUINOX", "EPOCH") and (year := _YEAR.fullmatch(value)):
             mended[key] = float(year[1])  # a text would be passed over
@@ -100,10 +104,11 @@ def _tidy(header: Any, label: str) -> Any:
                     given=value,
                     remedy="mend it",
                 ) from None
-    if not mended:
-        return header
-    header = header.copy()
-    header.update(mended)
+    if mended or beside:
+        header = header.copy()
+        header.update(mended)
+    if beside:
+        del header["RADECSYS"]
     return header
 
 
@@ -140,6 +145,18 @@ def frame_notes(header: Any, wcs: WCS, label: str) -> list[str]:
                 f"{label}: CROTA2 = {turned:g} in its header, but by its matrix CD or PC, which is "
                 f"taken, it is turned by {round(angle, 2) + 0:g} degrees"
             )
+    for key in ("RADESYS", "RADECSYS"):
+        told, taken = str(header.get(key, "")).strip().upper(), wcs.wcs.radesys
+        if told in ("", taken) or not taken:
+            continue
+        said = f"{label}: the frame of its WCS is {taken}, but {key} = {told!r} in its header"
+        if told.startswith("FK4") != taken.startswith("FK4"):  # arcminutes apart
+            raise InputError(
+                f"{said}; both cannot be right",
+                given=(taken, told),
+                remedy="take the wrong one out",
+            )
+        notes.append(f"{said}; {taken} is taken")
     equinox = header.get("EQUINOX", 2000)
     if wcs.wcs.radesys == "ICRS" and isinstance(equinox, int | float) and equinox < OF_FK5:
         notes.append(
@@ -187,6 +204,13 @@ def _celestial(wcs: WCS | None, label: str) -> WCS | None:
     if wcs is None or not wcs.has_celestial:
         return None
     celestial = wcs.celestial
+    if {axis.split("-")[0] for axis in celestial.wcs.ctype} not in _AXES:
+        raise InputError(
+            f"{label}: the axes of its WCS are {listed(map(repr, celestial.wcs.ctype))}",
+            given=tuple(celestial.wcs.ctype),
+            allowed=("RA, DEC", "GLON, GLAT"),
+            remedy="reproject the image to right ascension and declination",
+        )
     try:
         wcs_to_celestial_frame(celestial)
     except ValueError as error:

@@ -16,7 +16,7 @@ _SIP_KEY = re.compile(r"(A|B|AP|BP)_(ORDER|DMAX|\d+_\d+)")
 
 def _sip_axes(header: Any) -> tuple[bool, bool]:
     """Whether a header has SIP coefficients, and whether its CTYPE says so."""
-    axes = [str(header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
+    axes = [str(header.get(f"CTYPE{axis}", "")).upper() for axis in (1, 2)]
     return "A_ORDER" in header or "B_ORDER" in header, any("-SIP" in axis for axis in axes)
 
 
