@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,11 +96,45 @@ def test_csv_from_a_spreadsheet(tmp_path: Path, catalog: Table, wcs: WCS) -> Non
 @pytest.mark.parametrize(
     "names",
     [("ra", "dec"), ("RAJ2000", "DEJ2000"), ("_RAJ2000", "_DEJ2000"), ("RA_ICRS", "DE_ICRS"),
-     ("ALPHA_J2000", "DELTA_J2000"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec"), ("RA_1", "DEC_1")],
+     ("ALPHA_J2000", "DELTA_J2000"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec"), ("RA_1", "DEC_1"),
+     ("MatchRA", "MatchDec"), ("raMean", "decMean"),
+     ("Right Ascension", "Declination"), ("right_ascension", "declination"), ("OBJRA", "OBJDEC"),
+     ("RA_TARG", "DEC_TARG"), ("target_ra", "target_dec"), ("R.A. (J2000)", "Decl. (J2000)"),
+     ("_RA.icrs", "_DE.icrs"), ("RA_cen", "Dec_cen"), ("RAdeg", "DEdeg"), ("raStack", "decStack")],
 )  # fmt: skip
 def test_usual_names(catalog: Table, wcs: WCS, names: tuple[str, str]) -> None:
     catalog.rename_columns(["RA", "Dec"], names)
     check(*positions_in(catalog, wcs), catalog)
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"),
+    [("ra_err", "dec_err"), ("e_RAJ2000", "e_DEJ2000"), ("pmRA", "pmDE"), ("dRA", "dDec"),
+     ("delta_ra", "delta_dec"), ("ra_offset", "dec_offset"), ("RA_2", "DEC_2"), ("rad", "ded"),
+     ("sigma_ra", "sigma_dec"), ("RA1950", "DEC1950"), ("ra_b1950", "dec_b1950"), ("ra1", "dec1"),
+     ("ram", "DE-"), ("alpha_sky", "delta_sky"), ("raErr", "decErr"), ("cos_dec", "ra")],
+)  # fmt: skip
+def test_names_of_other_things(ra: str, dec: str) -> None:
+    assert sky_positions(Table({ra: [10.0], dec: [41.0]})) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "used"),
+    [
+        ("RA_TARG DEC_TARG ra dec", "ra dec"),
+        ("dec_2000 ra_2000 RA Dec_1 RA_1", "ra_2000 dec_2000"),
+        ("ALPHA_J2000 DELTA_J2000 RAJ2000 DEJ2000", "RAJ2000 DEJ2000"),
+        ("_RAJ2000 _DEJ2000 RAJ2000 DEJ2000", "RAJ2000 DEJ2000"),
+        ("ra_deg dec_deg ra dec", "ra dec"),
+        ("RAdeg e_DEdeg DEdeg ra_hours", "RAdeg DEdeg"),
+        ("RA_TARG DEC_TARG RA_ICRS Dec", "RA_ICRS Dec"),
+    ],
+)
+def test_which_pair_is_used(names: str, used: str) -> None:
+    table = Table({name: [1.0 + i] for i, name in enumerate(names.split())})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PraesepeWarning)  # of the other pair
+        assert sky_positions(table) == tuple(table[name][0] for name in used.split())
 
 
 @pytest.mark.parametrize("sep", [":", "hms", " ", "unicode"])
@@ -117,7 +152,7 @@ def test_right_ascension_in_degrees_minutes_seconds(catalog: Table, wcs: WCS) ->
     sky = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg")
     catalog["RA"] = sky.ra.to_string("deg", sep="dms", precision=4)
     check(*positions_in(catalog, wcs), catalog, atol=5e-3)
-    catalog["RA"] = Column(sky.ra.to_string("deg", sep=":", precision=4), unit="deg")
+    catalog["RA"] = Column(sky.ra.to_string("deg", sep=":", precision=4), unit="d:m:s")
     check(*positions_in(catalog, wcs), catalog, atol=5e-3)
 
 
@@ -175,6 +210,23 @@ def test_impossible_coordinates_are_missing(catalog: Table, wcs: WCS) -> None:
     assert np.isfinite(np.delete(x, 3)).all()
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"RAm": [70]}, "row 1: RAh = 0, RAm = 70, RAs = 44.25"),
+        ({"RAs": [-1.0]}, "RAs = -1"),
+        ({"RAh": [25]}, "row 1: RAh = 25, RAm = 42"),
+        ({"DEm": [60]}, "DEd = 0, DEm = 60, DEs = 12"),
+        ({"DEd": [91]}, "DE- = -, DEd = 91"),
+    ],
+)
+def test_impossible_parts_are_missing(columns: dict, said: str) -> None:
+    with pytest.warns(PraesepeWarning, match=f"impossible coordinates.*{said}"):
+        sky = sky_positions(split(**columns))
+    assert sky is not None
+    assert np.isnan(sky).all()
+
+
 def test_two_impossible_rows(catalog: Table, wcs: WCS) -> None:
     catalog["Dec"][[3, 5]] = -999.0
     with pytest.warns(PraesepeWarning, match="2 rows have impossible coordinates, first row 4"):
@@ -223,8 +275,16 @@ def test_pixel_columns(catalog: Table, origin: int) -> None:
     catalog["yy"] = np.array(catalog.meta["y"]) + origin
     check(*positions_in(catalog, None, x="xx", y="yy", origin=origin), catalog)
     catalog.remove_columns(["RA", "Dec"])
-    catalog.rename_columns(["xx", "yy"], ["X_IMAGE", "Y_IMAGE"])
+    catalog.rename_columns(["xx", "yy"], ["X_PIX", "Y_PIX"])
     check(*positions_in(catalog, None, origin=origin), catalog)
+
+
+@pytest.mark.parametrize(("name", "origin"), [("xcentroid", 1), ("X_IMAGE", 0)])
+def test_an_origin_that_the_writer_does_not_have(name: str, origin: int) -> None:
+    table = Table({name: [5.0], name.replace("x", "y").replace("X", "Y"): [6.0]})
+    with pytest.warns(PraesepeWarning, match=f"{name} is what .* counts pixels from {1 - origin}"):
+        assert Catalog.read(table, origin=origin).pixel == (5 - origin, 6 - origin)
+    assert Catalog.read(table, origin=1 - origin).pixel == (4 + origin, 5 + origin)
 
 
 def test_pixel_columns_need_an_origin(catalog: Table, wcs: WCS) -> None:
@@ -425,6 +485,10 @@ def split(**columns: Any) -> Table:
         (Table({"ra": [53.0], "decl": [-27.0]}), (53, -27)),
         (Table({"ra": [[53.0]], "dec": [[-27.0]]}), (53, -27)),
         (Table({"ra": [53.0], "dec": [-27.0]}, meta={"EQUINOX": "J2000"}), (53, -27)),
+        (Table({"ra": [-348.9], "dec": [2.0]}), (-348.9, 2)),
+        (Table({"ra": [10.0], "dec": ["–0:30:00"]}), (10, -0.5)),  # an en dash
+        (Table({"ra": ["1.11D+01"], "dec": ["−2.5d-1"]}), (11.1, -0.25)),  # Fortran
+        (Table({"ra": [0.74], "dec": [2.0]}, units=["hrs", "deg"]), (11.1, 2)),
         (Table({"ra": [5.0], "dec": [2.0]}, meta={"RADESYS": "ICRS", "EQUINOX": 2016.0}), (5, 2)),
     ],
 )
@@ -442,7 +506,9 @@ def test_units_and_names_of_positions(table: Table, expected: tuple[float, float
         ({"RA_HMS": [150.5]}, {}, "RA_HMS holds numbers"),
         ({"RA_HMS": ["150.5"]}, {}, "neither degrees nor sexagesimal"),
         ({"ra": ["10d06m00s", "10:06:00"], "dec": [1, 2]}, {}, "degrees .* hours"),
+        ({"ra": ["1h"], "dec": ["41h16m09s"]}, {}, "dec = '41h16m09s' is neither degrees"),
         ({"coord_ra": [0.9]}, {}, "radians or degrees"),
+        ({"ra": np.array([1.1], np.float16)}, {}, "ra is in half precision"),
         ({"ra": [[1.0, 2.0]]}, {}, r"arrays of shape \(2,\)"),
         ({"dec": [[1.0, 2.0]], "ra": [1.0]}, {}, r"arrays of shape \(2,\)"),
         ({"ra": Time(["2020-01-01"])}, {}, "Time objects"),
@@ -522,11 +588,26 @@ def test_infinite_positions_are_none() -> None:
     np.testing.assert_array_equal(np.isnan(sky), [[True, False], [False, True]])
 
 
-def test_sexagesimal_text_in_a_column_named_degrees() -> None:
-    with pytest.warns(PraesepeWarning, match="read as degrees, minutes"):
-        sky = sky_positions(Table({"RA_deg": ["10:06:00"], "dec": [1.0]}))
-    assert sky is not None
-    assert sky[0][0] == pytest.approx(10.1)
+@pytest.mark.parametrize("suffix", [".fits", ".vot", ".csv"])
+def test_hours_in_a_column_of_degrees(
+    tmp_path: Path, catalog: Table, wcs: WCS, suffix: str
+) -> None:
+    """What kept the unit of the numbers: read as degrees, minutes and seconds before."""
+    sky, path = SkyCoord(catalog["RA"], catalog["Dec"], unit="deg"), tmp_path / f"a{suffix}"
+    table = catalog["name", "RA", "Dec"]
+    table["RA"] = Column(sky.ra.to_string("hourangle", sep=":", precision=7), unit="deg")
+    table["Dec"] = Column(sky.dec.to_string("deg", sep=":", precision=4), unit="deg")
+    if suffix == ".csv":
+        table.rename_columns(["RA", "Dec"], ["RA_deg", "Dec_deg"])
+    table.write(path, **({"format": "votable"} if suffix == ".vot" else {}))
+    with pytest.warns(PraesepeWarning, match="'0:42:44.*' is read as hours.*10.68.*where it is 0"):
+        check(*positions_in(path, wcs), catalog, atol=5e-3)
+
+
+@pytest.mark.parametrize(("text", "degrees"), [("204:15:00", 204.25), ("10d15m00s", 10.25)])
+def test_degrees_and_minutes_in_a_column_of_degrees(text: str, degrees: float) -> None:
+    sky = sky_positions(Table({"ra": [text], "dec": [1.0]}, units=["deg", "deg"]))
+    assert sky == (pytest.approx(degrees), 1)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_keywords_that_are_passed_over_are_told(image, make_wcs, keywords, said:
 def test_two_keywords_of_the_frame(image, make_wcs) -> None:
     header = celestial_header(make_wcs, RADESYS="FK4", EQUINOX=1950.0, RADECSYS="FK5")
     source = open_image((image, header), "F475W")
-    with pytest.raises(InputError, match="is FK4, but RADECSYS = 'FK5'.*both cannot be right"):
+    with pytest.raises(InputError, match=r"is FK4, but RADECSYS = 'FK5'.*both cannot be right"):
         frame_notes(header, source.wcs, "F475W")
 
 

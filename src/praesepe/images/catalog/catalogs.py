@@ -20,8 +20,7 @@ from praesepe.errors import (
     unusable,
 )
 from praesepe.images.catalog.column_names import (
-    DEC_NAMES,
-    RA_NAMES,
+    ORIGINS,
     X_NAMES,
     Y_NAMES,
     find_column,
@@ -29,6 +28,7 @@ from praesepe.images.catalog.column_names import (
 )
 from praesepe.images.catalog.coordinates import (
     FloatArray,
+    check_precision,
     numbers,
     sky_positions,
 )
@@ -222,13 +222,17 @@ class Catalog:
             )
         x, y = pixel_positions(wcs, *self.sky)
         if not np.isnan(x).all() and not on_image(wcs, x, y).any():
-            in_hours = on_image(wcs, *pixel_positions(wcs, 15 * self.sky[0], self.sky[1]))
             hint = "are they of another field?"
-            if in_hours.any():
-                hint = (
-                    f"read as hours, {in_hours.sum()} of them are: give the column of right "
-                    "ascension the unit hourangle, or the name ra_hours"
-                )
+            for factor, units, unit in (
+                (15, "hours", "hourangle, or the name ra_hours"),
+                (1 / 15, "degrees", "d:m:s"),
+            ):
+                of_unit = on_image(wcs, *pixel_positions(wcs, factor * self.sky[0], self.sky[1]))
+                if of_unit.any():
+                    hint = (
+                        f"read as {units}, {of_unit.sum()} of them are: give the column of right "
+                        f"ascension the unit {unit}"
+                    )
             warnings.warn(
                 f"{self.label}: none of its {len(x)} positions is on the image; {hint}",
                 PraesepeWarning,
@@ -306,10 +310,9 @@ def _pixel_columns(
     if None in names:
         raise InputError(
             f"{label} has no position columns; it has {_columns(table, 30)}. Accepted are "
-            f"right ascension ({', '.join(RA_NAMES[:4])} …) with declination "
-            f"({', '.join(DEC_NAMES[:4])} …), or pixel columns named with x and y and their origin",
+            "right ascension (ra, RA_deg, RAJ2000, RA_ICRS …) with declination (dec, DEC_deg, "
+            "DEJ2000, DE_ICRS …), or pixel columns named with x and y and their origin",
             given=table.colnames,
-            allowed=(RA_NAMES, DEC_NAMES),
             remedy="name its own columns of right ascension and declination",
             code="ra='NAME', dec='NAME'",
         )
@@ -322,7 +325,16 @@ def _pixel_columns(
             "SExtractor; 0 where it is (0, 0), as in numpy and photutils",
             code="origin=1",
         )
+    usual, writer = ORIGINS.get(str(names[0]).lower(), (origin, ""))
+    if usual != origin:
+        warnings.warn(
+            f"{label}: {names[0]} is what {writer} writes, which counts pixels from {usual}, but "
+            f"the origin is told as {origin}, which is used",
+            PraesepeWarning,
+            stacklevel=3,
+        )
     positions = []
+    check_precision(table, [*map(str, names)], label)
     for name in map(str, names):
         unit = str(getattr(table[name], "unit", None) or "")
         if unit.lower() not in ("", "pix", "pixel", "pixels"):

@@ -4,34 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from praesepe.errors import InputError
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-RA_NAMES = (
-    "ra", "ra_deg", "radeg", "raj2000", "_raj2000", "ra_icrs", "ra_j2000", "ra2000", "_ra",
-    "_ra_icrs", "s_ra", "alpha_j2000", "alphawin_j2000", "alphapeak_j2000", "alpha",
-    "right_ascension", "phangs_ra", "coord_ra", "ra_hours", "rah", "ra_hms", "r.a.", "ra_d",
-    "raj2000_deg", "ra_j2000_deg", "ra_deg_j2000", "_ra.icrs",
-    "ra_hour", "ra_1", "raj2000_1", "ra_icrs_1",
-)  # fmt: skip
-DEC_NAMES = (
-    "dec", "dec_deg", "decdeg", "dej2000", "decj2000", "_dej2000", "de_icrs", "dec_icrs",
-    "dec_j2000", "dec2000", "_dec", "_de", "_de_icrs", "s_dec", "delta_j2000", "delta",
-    "deltawin_j2000", "deltapeak_j2000", "declination", "decl", "dedeg", "de", "phangs_dec",
-    "coord_dec", "ded", "dec_dms", "decl.", "dec.", "dec_d", "de2000", "dej2000_deg",
-    "decj2000_deg", "dec_j2000_deg", "dec_deg_j2000", "_de.icrs",
-    "dec_1", "dej2000_1", "de_icrs_1",
-)  # fmt: skip
+_AXES = {
+    "ra": r"ra|r\.a|right[ _]?ascension|alpha",
+    "dec": r"dec|decl|de|declination|delta",
+}
+"""What the axes of the sky are called."""
+
+_FRAMES = r"j?2000(?:\.0)?|icrs|fk5"
+_UNITS = {
+    "sexagesimal": "hms",
+    "dms": "dms",
+    "deg": "deg(?:rees)?|(?<=_)d",
+    "hourangle": "hours?|(?<=_)h",
+}
+_OTHERS = (
+    "win|peak|coord|mean|median|stack|match|targ(?:et)?|obj(?:ect)?|src|source|"
+    "cen(?:ter|tre|troid)?|phangs|plug|s(?=_)|(?<=_)1"
+)
+"""What may stand beside that in a name: frames, units, others. No errors, offsets or motions."""
+
+_BESIDE = rf"((?:[_. ]*(?:{'|'.join((_FRAMES, *_UNITS.values(), _OTHERS))}))*[_. ]*)"
+_SHORT = {"rah": "ra_h", "ded": "de_d"}
+SPLIT = {"rah": ("ram", "ras"), "ded": ("dem", "des")}
+"""Columns of hours and degrees in tables of the CDS, and of minutes and seconds beside them."""
+
+MINUS = "-−–"
+"""What people write before a negative number: hyphen, minus, en dash; in this order for `re`."""
+
 X_NAMES = (
-    "x", "x_image", "xwin_image", "xcentroid", "xcenter", "x_center", "xcentre", "x_pix", "xpix",
+    "x", "x_image", "xwin_image", "xcentroid", "x_centroid", "xcenter", "x_center", "xcentre",
+    "x_pix", "xpix", "x_fit",
 )  # fmt: skip
-Y_NAMES = (
-    "y", "y_image", "ywin_image", "ycentroid", "ycenter", "y_center", "ycentre", "y_pix", "ypix",
-)  # fmt: skip
+Y_NAMES = tuple(name.replace("x", "y", 1) for name in X_NAMES)
+ORIGINS = {
+    **dict.fromkeys(("x_image", "xwin_image"), (1, "SExtractor")),
+    **dict.fromkeys(("xcentroid", "x_centroid", "x_fit"), (0, "photutils")),
+}
+"""Columns of pixels whose names tell who wrote them, and where these count from."""
+
 PAIR_NAMES = (
     "coord1", "coord2", "coord3", "coord4", "coord", "coords", "coordinates", "skycoord", "radec",
     "ra_dec", "ra dec", "ra/dec",
@@ -41,30 +59,62 @@ PAIR_NAMES = (
 ID_NAMES = ("name", "id", "source_id", "apid")
 """Column names that are recognised, whatever their case, with or without a unit in brackets."""
 
-SPLIT = {"rah": ("ram", "ras"), "ded": ("dem", "des")}
-"""Columns of minutes and seconds beside those of hours and degrees in tables of the CDS."""
-
 ANGLE_UNITS = {
-    **dict.fromkeys(("hour", "hours", "h", "hr"), "hourangle"),
+    **dict.fromkeys(("hour", "hours", "h", "hr", "hrs"), "hourangle"),
     **dict.fromkeys(("h:m:s", '"h:m:s"', "hms", "hh:mm:ss", "h m s", "hh mm ss"), "sexagesimal"),
     **dict.fromkeys(("degrees", "degs", "°"), "deg"),
-    **dict.fromkeys(("d:m:s", '"d:m:s"', "dms", "dd:mm:ss", "d m s", "dd mm ss"), "deg"),
+    **dict.fromkeys(("d:m:s", '"d:m:s"', "dms", "dd:mm:ss", "d m s", "dd mm ss"), "dms"),
     "radians": "rad",
 }
 """What people write as units of coordinates beside the names that astropy knows."""
 
-UNITS_OF_NAMES = {
-    **dict.fromkeys(("ra_hours", "ra_hour", "rah"), "hourangle"),
-    **dict.fromkeys(("ra_deg", "radeg", "dec_deg", "decdeg", "dedeg", "ded"), "deg"),
-    **dict.fromkeys(("ra_d", "dec_d", "ra_j2000_deg", "dec_j2000_deg"), "deg"),
-    **dict.fromkeys(("ra_hms", "dec_dms"), "sexagesimal"),
-}
-"""Units of columns without one whose names tell."""
-
-_AXES = (RA_NAMES, DEC_NAMES)
 _OTHER_UCD = r"(stat\.)?(error|stdev|variance)|arith|pos\.(?!eq(;|$)|{axis}(\.main)?(;|$))"
-_MOMENT = re.compile(r"(?i)(alpha|delta)(win|peak)").match
+_MOMENTS = {"win", "peak"}
 """Positions of SExtractor that differ from its others by their definition."""
+
+
+class SkyName(NamedTuple):
+    """What the name of a column of sky positions says."""
+
+    axis: str
+    frames: frozenset[str]
+    others: frozenset[str]
+    unit: str | None
+    rank: tuple[bool | int, ...]
+
+    def same(self, other: SkyName) -> bool:
+        """Whether two names differ by their axes and units only."""
+        return self.similar(other) and self.frames == other.frames
+
+    def similar(self, other: SkyName) -> bool:
+        """Whether two names differ by their axes, units and frames only."""
+        return self.others == other.others
+
+
+@cache
+def sky_name(name: str) -> SkyName | None:
+    """What a column's name says of the sky; None where it is no right ascension or declination."""
+    bare = bare_name(name)
+    bare = _SHORT.get(bare, bare)
+    for axis, called in _AXES.items():
+        match = re.fullmatch(rf"{_BESIDE}(?P<axis>{called}){_BESIDE}", bare)
+        if match is None:
+            continue
+        beside = match[1] + match[3]
+        unit = next((unit for unit, word in _UNITS.items() if re.search(word, beside)), None)
+        frames, others = (frozenset(re.findall(words, beside)) for words in (_FRAMES, _OTHERS))
+        greek, bracket = match["axis"] in ("alpha", "delta"), bare_name(name) != name.lower()
+        rank = (len(others), greek, len(frames), unit is not None, bare.startswith("_"), bracket)
+        return SkyName(axis, frames, others, unit, rank)
+    return None
+
+
+def axis_of(name: str) -> str | None:
+    """Axis of positions that a column of this name is (ra, dec, x, y); None for all others."""
+    if (sky := sky_name(name)) is not None:
+        return sky.axis
+    pixels = {"x": X_NAMES, "y": Y_NAMES}
+    return next((axis for axis, names in pixels.items() if bare_name(name) in names), None)
 
 
 def find_column(table: Table, names: tuple[str, ...]) -> str | None:
@@ -76,10 +126,8 @@ def find_column(table: Table, names: tuple[str, ...]) -> str | None:
 
 def position_columns(names: Sequence[str]) -> tuple[int, int] | None:
     """Numbers of the first columns that are called like right ascension and declination."""
-    bare = [bare_name(name) for name in names]
-    found = (next((i for i, one in enumerate(bare) if one in of), None) for of in _AXES)
-    ra, dec = found
-    return None if ra is None or dec is None else (ra, dec)
+    axes = [axis_of(name) for name in names]
+    return (axes.index("ra"), axes.index("dec")) if {"ra", "dec"} <= {*axes} else None
 
 
 def sky_pairs(table: Table, label: str) -> list[tuple[str, str]]:
@@ -105,23 +153,14 @@ def sky_pairs(table: Table, label: str) -> list[tuple[str, str]]:
     ]
     if all(len(names) == 1 for names in main):
         return [(main[0][0], main[1][0])]
-    named = [[name for name in ucds if bare_name(name) in names] for names in _AXES]
+    named = [[name for name in ucds if axis_of(name) == axis] for axis in _AXES]
     good = [
         [name for name in names if not re.match(_OTHER_UCD.format(axis=axis), ucds[name])]
         for names, axis in zip(named, axes, strict=True)
     ]
     told = [[n for n, ucd in ucds.items() if ucd.split(";")[0] == axis] for axis in axes]
     if all(good):
-        # "ra" before "ra [deg]"
-        ra, dec = (
-            min(
-                names, key=lambda name: (of.index(bare_name(name)), bare_name(name) != name.lower())
-            )
-            for names, of in zip(good, _AXES, strict=True)
-        )
-        rest = [[n for n in names if n not in (ra, dec) and not _MOMENT(n)] for names in good]
-        same = len(rest[0]) == len(rest[1])
-        return [(ra, dec), *(zip(*rest, strict=True) if same else ())]
+        return _paired(*good)
     if all(len(names) == 1 for names in told):
         return [(told[0][0], told[1][0])]
     wrong = [n for names, left in zip(named, good, strict=True) if not left for n in names]
@@ -133,6 +172,20 @@ def sky_pairs(table: Table, label: str) -> list[tuple[str, str]]:
             remedy="rename it, or correct its UCD",
         )
     return []
+
+
+def _paired(ras: list[str], decs: list[str]) -> list[tuple[str, str]]:
+    """Names of right ascension with those of declination that say the same, the plainest first."""
+    told = {name: one for name in (*ras, *decs) if (one := sky_name(name)) is not None}
+    ras, decs = (sorted(names, key=lambda name: told[name].rank) for names in (ras, decs))
+    pairs: list[tuple[str, str]] = []
+    for alike in (SkyName.same, SkyName.similar):
+        for ra in ras:
+            left = [dec for dec in decs if not any({ra, dec} & {*pair} for pair in pairs)]
+            pairs += [(ra, dec) for dec in left if alike(told[ra], told[dec])][:1]
+    pairs = pairs or [(ras[0], decs[0])]
+    first, *rest = sorted(pairs, key=lambda pair: (told[pair[0]].rank, told[pair[1]].rank))
+    return [first, *(pair for pair in rest if not told[pair[0]].others & _MOMENTS)]
 
 
 def bare_name(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from praesepe.errors import InputError, PraesepeWarning, listed
 from praesepe.images.catalog.column_names import (
     ANGLE_UNITS,
+    MINUS,
     PAIR_NAMES,
     SPLIT,
-    UNITS_OF_NAMES,
     bare_name,
     find_column,
     in_brackets,
+    sky_name,
     sky_pairs,
 )
 
@@ -31,8 +33,9 @@ _FRAME = re.compile(
     r"(?<![a-z])(fk4|(super)?gal(actic)?|ecl(iptic)?)(?![a-z])"
     r"|(equinox |(?<![a-z\d])[bj])(?P<year>(18|19|20)\d\d(\.\d+)?)",
 )
+_DASHES = str.maketrans(dict.fromkeys(MINUS[1:], "-"))
 _SEXAGESIMAL = re.compile(
-    r"""\s*([+\-−]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hʰd°\s])\s*
+    r"""\s*([+-]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hʰd°\s])\s*
         (?:(\d+(?:\.\d*)?)\s*(?:[:mᵐ'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|ˢ|"|″|'')?)?)?)?)?\s*""",
     re.VERBOSE,
 )
@@ -40,8 +43,9 @@ _FRAME_IN_WORDS = re.compile(r"\b(B1950|FK4|galactic|ecliptic)( coord| pos|\b(?!
 PAIR_AGREEMENT_ARCSEC = 0.1
 """How far two pairs of columns may be apart in one row without a warning."""
 
-_PACKED = re.compile(r"[+\-−]?\d{6}(\.\d*)?")
-_SEXAGESIMAL_UNITS = (None, "sexagesimal", "deg", "hourangle")
+_PACKED = re.compile(rf"[{MINUS}+]?\d{{6}}(\.\d*)?")
+_TEXT_UNITS = ("sexagesimal", "dms")
+_SEXAGESIMAL_UNITS = (None, "deg", "hourangle", *_TEXT_UNITS)
 _EXAMPLE = {True: "00:42:44.3", False: "+41:16:09"}
 _NO_VALUE = {"", "nan", "null", "none", "--", "-", "n/a", "na", "masked", "..."}
 
@@ -129,7 +133,8 @@ def _compare(
 def _positions(table: Table, names: tuple[str, str], label: str) -> tuple[FloatArray, FloatArray]:
     """Degrees out of the columns of right ascension and declination."""
     ra_name, dec_name = names
-    _check_frame(table, (ra_name, dec_name), label)
+    _check_frame(table, names, label)
+    check_precision(table, names, label)
     packed = _packed(table, (ra_name, dec_name), label)
     ra_deg, dec_deg = packed or (
         _degrees(table, ra_name, label, is_ra=True),
@@ -143,14 +148,15 @@ def _positions(table: Table, names: tuple[str, str], label: str) -> tuple[FloatA
             remedy="give these columns their units",
         )
     with np.errstate(invalid="ignore"):
-        impossible = (np.abs(dec_deg) > 90) | (ra_deg < -180) | (ra_deg > 360)
+        impossible = (np.abs(dec_deg) > 90) | (np.abs(ra_deg) > 360)
     if impossible.any():
         row, count = int(np.argmax(impossible)), int(impossible.sum())
         rows = "1 row has" if count == 1 else f"{count} rows have"
         first = "" if count == 1 else "first "
+        told = [part for name in names for part in (_part_names(table, name) or (name,))]
         warnings.warn(
             f"{label}: {rows} impossible coordinates, {first}row {row + 1}: "
-            f"{ra_name} = {ra_deg[row]:g}, {dec_name} = {dec_deg[row]:g} degrees; "
+            f"{', '.join(f'{name} = {table[name][row]}' for name in told)}; "
             f"{'it counts' if count == 1 else 'they count'} as missing",
             PraesepeWarning,
             stacklevel=4,
@@ -207,6 +213,18 @@ def _values(table: Table, name: str, label: str) -> np.ma.MaskedArray:
     )
 
 
+def check_precision(table: Table, names: Sequence[str], label: str) -> None:
+    """Refuse positions of three digits."""
+    for name in names:
+        if getattr(table[name], "dtype", None) == np.float16:
+            raise InputError(
+                f"{label}: column {name} is in half precision (float16), which has three digits",
+                given="float16",
+                allowed="float64",
+                remedy="write positions in double precision",
+            )
+
+
 def numbers(table: Table, name: str, label: str) -> FloatArray:
     """A column that must hold numbers, which may be written as text; NaN where there is none.
 
@@ -244,7 +262,7 @@ def _packed(
     columns, texts, beyond = [], False, []
     for name, most, turn in zip(names, (24, 91), (360, 90), strict=True):
         unit = str(getattr(table[name], "unit", None) or "").lower()
-        if ANGLE_UNITS.get(unit, unit) not in ("", "sexagesimal") or len(table) == 0:
+        if ANGLE_UNITS.get(unit, unit) not in ("", *_TEXT_UNITS) or len(table) == 0:
             return None
         values = _values(table, name, label)
         if values.dtype.kind not in "iuf":
@@ -300,10 +318,10 @@ def _pair_column(table: Table) -> Table | None:
 
 
 def _number(text: str) -> float:
-    """A number; Python would read 10_5 as 105."""
+    """A number, also one of Fortran (1.5D+01); Python would read 10_5 as 105."""
     if "_" in text:
         raise ValueError(text)
-    return float(text)
+    return float(re.sub(r"(?i)(?<=[\d.])d(?=[+-]\d)", "e", text.translate(_DASHES)))
 
 
 def _sky_coord_column(table: Table) -> tuple[FloatArray, FloatArray] | None:
@@ -326,9 +344,9 @@ def _unit(table: Table, name: str, label: str) -> str | None:
     in_name = re.sub(r"\b(icrs|fk5|j?2000(\.0)?|equinox)\b|,", "", in_brackets(name)).strip()
     given = str(table[name].unit or in_name).strip()
     if given.lower() in _NO_VALUE:
-        return UNITS_OF_NAMES.get(bare_name(name))
+        return told.unit if (told := sky_name(name)) is not None else None
     known = ANGLE_UNITS.get(given.lower(), given)
-    if known == "sexagesimal":
+    if known in _TEXT_UNITS:
         return known
     for text in (known, known.lower()):
         unit = Unit(text, parse_strict="silent")
@@ -352,9 +370,9 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
     if (parts := _parts(table, name, label)) is not None:
         return parts * (15 if is_ra else 1)
     values = _values(table, name, label)
-    factor = 1.0 if unit in (None, "sexagesimal") else float(Unit(unit).to("deg"))
+    factor = 1.0 if unit in (None, *_TEXT_UNITS) else float(Unit(unit).to("deg"))
     if values.dtype.kind in "iuf":
-        if unit == "sexagesimal":
+        if unit in _TEXT_UNITS:
             raise InputError(
                 f"{label}: {name} holds numbers, such as {values.compressed()[:1].tolist()}",
                 given=values.compressed()[:1].tolist(),
@@ -365,7 +383,7 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
         degrees[~np.isfinite(degrees)] = np.nan
         return np.asarray(degrees * factor)
     texts = ["" if item is np.ma.masked or item is None else str(item) for item in values.tolist()]
-    result, of_kind = np.full(len(texts), np.nan), dict[str, int]()
+    result, of_kind = np.full(len(texts), np.nan), dict[str, list[int]]()
     for row, text in enumerate(texts):
         if text.strip().lower() in _NO_VALUE:
             continue
@@ -373,7 +391,8 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
         if (
             number is None
             or (kind != "decimal" and unit not in _SEXAGESIMAL_UNITS)
-            or (kind == "decimal" and unit == "sexagesimal")
+            or (kind == "decimal" and unit in _TEXT_UNITS)
+            or (kind == "hours" and not is_ra)
         ):
             raise InputError(
                 f"{label}, row {row + 1}: {name} = {text!r} is neither degrees nor sexagesimal "
@@ -381,49 +400,64 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
                 given=text,
                 allowed=f"degrees, or text such as {_EXAMPLE[is_ra]}",
             )
-        of_kind.setdefault(kind, row)
-        in_hours = kind == "hours" or (kind == "either" and unit != "deg")
-        result[row] = number * (factor if kind == "decimal" else 15 if is_ra and in_hours else 1)
-    if is_ra:
-        _check_notations(of_kind, texts, "told" if table[name].unit else unit, f"{label}: {name}")
+        of_kind.setdefault(kind, []).append(row)
+        result[row] = number * (factor if kind == "decimal" else 15 if kind == "hours" else 1)
+    if is_ra and (either := of_kind.get("either")):
+        marked = [texts[row] for row in of_kind.get("degrees", [])[:1]]
+        result[either] *= _degrees_of_one(
+            result[either], texts[either[0]], marked, unit, f"{label}: {name}"
+        )
     return result
 
 
-def _check_notations(rows: dict[str, int], texts: list[str], unit: str | None, label: str) -> None:
-    """Refuse right ascensions of which some are said to be degrees and others count as hours."""
-    if "either" not in rows:
-        return
-    text = texts[rows["either"]]
-    if unit != "told" and "degrees" in rows:
+def _degrees_of_one(
+    values: FloatArray, text: str, marked: list[str], unit: str | None, label: str
+) -> int:
+    """Degrees in 1 of right ascensions whose `text` (10:06:00) does not say whether it is hours."""
+    if marked and unit in (None, "deg"):
         raise InputError(
-            f"{label} has degrees ({texts[rows['degrees']]!r}) and what reads as hours ({text!r})",
-            given=(texts[rows["degrees"]], text),
+            f"{label} has degrees ({marked[0]!r}) and what reads as hours ({text!r})",
+            given=(marked[0], text),
             remedy="write all rows alike, with their units (10h06m00s, 151d30m00s)",
         )
+    if unit == "dms" or (unit == "deg" and np.abs(values).max() >= 24):
+        return 1
     if unit == "deg":
         warnings.warn(
-            f"{label} = {text!r} is read as degrees, minutes and seconds, as the name of "
-            "the column says; where these are hours, call it ra_hms",
+            f"{label} = {text!r} is read as hours, minutes and seconds ({15 * values[0]:.5f} "
+            f"degrees), although the column is said to be in degrees; where it is {values[0]:.5f} "
+            "degrees, give it the unit d:m:s",
             PraesepeWarning,
             stacklevel=5,
         )
+    return 15
+
+
+def _part_names(table: Table, name: str) -> list[str]:
+    """Columns of an angle with one of minutes beside it: sign, whole ones, minutes, seconds."""
+    minutes, seconds = SPLIT.get(bare_name(name), ("", ""))
+    if (found := find_column(table, (minutes,))) is None:
+        return []
+    sign = find_column(table, ("de-",)) if bare_name(name) == "ded" else None
+    return [one for one in (sign, name, found, find_column(table, (seconds,))) if one is not None]
 
 
 def _parts(table: Table, name: str, label: str) -> FloatArray | None:
-    """Hours or degrees from columns of whole ones, minutes and seconds; None without minutes."""
-    minutes, seconds = (
-        find_column(table, (part,)) for part in SPLIT.get(bare_name(name), ("", ""))
-    )
-    if minutes is None:
+    """Hours or degrees from columns of whole ones, minutes and seconds; None without minutes.
+
+    Infinite where minutes or seconds are out of range.
+    """
+    names = _part_names(table, name)
+    if not names:
         return None
-    whole = numbers(table, name, label)
-    result = np.abs(whole) + numbers(table, minutes, label) / 60
-    if seconds is not None:
-        result += numbers(table, seconds, label) / 3600
-    sign = find_column(table, ("de-",)) if bare_name(name) == "ded" else None
+    at = names.index(name)
+    whole, *parts = (numbers(table, one, label) for one in names[at:])
+    result = np.abs(whole)
+    for part, size, most in zip(parts, (60, 3600), (59, 60), strict=False):
+        result += np.where((part < 0) | (part > most), np.inf, part / size)
     negative = np.signbit(whole)
-    if sign is not None:
-        negative |= [str(value).strip() in ("-", "−") for value in table[sign]]
+    for sign in names[:at]:
+        negative |= [str(value).strip() in MINUS for value in table[sign]]
     return np.where(negative, -result, result)
 
 
@@ -432,6 +466,7 @@ def _parse_angle(text: str) -> tuple[float | None, str]:
 
     "decimal", "hours" or "degrees" by their marks, or "either" with colons or blanks.
     """
+    text = text.translate(_DASHES)
     match = _SEXAGESIMAL.fullmatch(text)
     if match is None:
         try:
@@ -446,4 +481,4 @@ def _parse_angle(text: str) -> tuple[float | None, str]:
     kind = {"h": "hours", "ʰ": "hours", "d": "degrees", "°": "degrees"}.get(mark or "", "either")
     if minutes is None and kind == "either":
         kind = "decimal"
-    return (-value if sign in ("-", "−") else value), kind
+    return (-value if sign == "-" else value), kind

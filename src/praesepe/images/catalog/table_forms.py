@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
-from praesepe.images.catalog.column_names import DEC_NAMES, RA_NAMES, position_columns
+from praesepe.images.catalog.column_names import position_columns, sky_name
 from praesepe.images.catalog.fits_cards import MORE, as_ascii, as_cards, restore_meta
 from praesepe.lazy import extras
 from praesepe.links import refuse_links, votable_links
@@ -134,7 +134,7 @@ def read_votable(path: Path, extension: str | None) -> Table:
     only = next(iter(systems.values())) if len({*systems.values()}) == 1 else None
     for name, field in zip(table.colnames, element.fields, strict=True):
         _mask_empty(table, name)
-        of_sky = name.lower() in (*RA_NAMES, *DEC_NAMES) or "pos" in str(field.ucd).lower()
+        of_sky = sky_name(name) is not None or "pos" in str(field.ucd).lower()
         if system := systems.get(field.ref, only if of_sky else None):
             table[name].meta[FRAME] = system
     return table

@@ -11,19 +11,15 @@ from pathlib import Path
 
 from praesepe.bounded import unpacked
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
-from praesepe.images.catalog.column_names import (
-    DEC_NAMES,
-    RA_NAMES,
-    X_NAMES,
-    Y_NAMES,
-    position_columns,
-)
+from praesepe.images.catalog.column_names import MINUS, axis_of, position_columns
 from praesepe.images.reading.damage import packed_fault
 
 TITLE_LINES = 8
 """Lines among which the names of the columns are sought below a title."""
 
-NUMBER = re.compile(r"[+\-−]?(\d[\d\s:hdms°'\"′″.,]*(e[+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE)
+NUMBER = re.compile(
+    rf"[{MINUS}+]?(\d[\d\s:hdms°'\"′″.,]*([ed][+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE
+)
 NO_ROW = re.compile(
     r"\s*(sep=.|\(\d+ rows?\)|\[EOD\]|={4,}|[-+=|]*[-=]\+[-=][-+=|]*|\+[-=][-+=|]*\+)\s*"
 )
@@ -170,8 +166,8 @@ def _title_as_comment(lines: list[str]) -> list[str]:
     """Lines above the one that names positions are a title, unless one looks like a row."""
     for i, line in enumerate(lines[:TITLE_LINES]):
         words, *above = (re.split(r"[\s,;|\"]+", one.strip()) for one in (line, *lines[:i]))
-        names = {word.lower() for word in words}
-        if names & {*RA_NAMES, *X_NAMES} and names & {*DEC_NAMES, *Y_NAMES}:
+        axes = {*map(axis_of, words)}
+        if axes & {"ra", "x"} and axes & {"dec", "y"}:
             rows = (len(one) == len(words) and any(map(NUMBER.fullmatch, one)) for one in above)
             if line.lstrip().startswith("#") or any(rows):
                 break

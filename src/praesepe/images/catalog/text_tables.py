@@ -17,11 +17,9 @@ import numpy as np
 from praesepe.errors import InputError, PraesepeWarning, unusable
 from praesepe.images.catalog.column_names import (
     ANGLE_UNITS,
-    DEC_NAMES,
     ID_NAMES,
-    RA_NAMES,
-    X_NAMES,
-    Y_NAMES,
+    MINUS,
+    axis_of,
     position_columns,
 )
 from praesepe.images.catalog.table_forms import warn_of_overflow
@@ -49,13 +47,12 @@ LEGUS_ROWS = 8
 LEGUS_TOLERANCE = 0.01
 """How many rows it takes to recognise them, and how far sky and pixels may differ (relative)."""
 
-_NAMES = {*RA_NAMES, *DEC_NAMES, *X_NAMES, *Y_NAMES}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*(,\d+)?(e[+-]?\d+)?|nan", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 _TWO_ANGLES = re.compile(
-    r"\d\d \d\d \d\d(\.\d*)? [+\-−]?\d\d \d\d \d\d(\.\d*)?"
-    r"|\d{1,2} \d{1,2} \d{1,2}(\.\d*)? [+\-−]\d{1,2} \d{1,2} \d{1,2}(\.\d*)?"
+    rf"\d\d \d\d \d\d(\.\d*)? [{MINUS}+]?\d\d \d\d \d\d(\.\d*)?"
+    rf"|\d\d? \d\d? \d\d?(\.\d*)? [{MINUS}+]\d\d? \d\d? \d\d?(\.\d*)?"
 )
 _NO_ROW_STARTS = "s([=-+|"
 """How lines begin that `NO_ROW` may fit."""
@@ -289,9 +286,7 @@ def _join_angles(rows: list[Row], names: Sequence[str] | None, comments: list[Co
 
 def _is_header(values: list[str]) -> bool:
     """Whether a row holds names: of positions, or nothing that is a number."""
-    return any(value.lower() in _NAMES for value in values) or not any(
-        map(NUMBER.fullmatch, values)
-    )
+    return any(axis_of(value) for value in values) or not any(map(NUMBER.fullmatch, values))
 
 
 def _names(
