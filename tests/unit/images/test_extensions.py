@@ -122,6 +122,22 @@ def test_what_extensions_mark_is_missing(
     assert np.array_equal(np.isnan(np.asarray(again)), GAP)
 
 
+@pytest.mark.parametrize("names", [("f814w", "f475w", "wht"), ("Model", "Sci", "wht")])
+def test_names_in_lower_case(
+    tmp_path: Path, image: np.ndarray, header: fits.Header, names: tuple[str, ...]
+) -> None:
+    """Weights were not used before, and the image of the band was not found."""
+    images = (np.sqrt(image), image, planes("f4", 900, 0))
+    hdus = files(*(fits.ImageHDU(one, header) for one in images))
+    for hdu, name in zip(hdus[1:], names, strict=True):
+        hdu.header["EXTNAME"] = name
+    hdus.writeto(tmp_path / "a.fits")
+    for given in (tmp_path / "a.fits", f"{tmp_path / 'a.fits'}[{names[1]}]"):
+        pixels = np.asarray(open_image(given, "F475W").pixels)
+        assert np.array_equal(np.isnan(pixels), GAP)
+        assert np.array_equal(pixels[~GAP], image[~GAP])
+
+
 def test_marks_of_another_version_do_not_count(image: np.ndarray, header: fits.Header) -> None:
     science = fits.ImageHDU(image, header, name="SCI")
     other = fits.ImageHDU(planes("f4", 1, 0), name="WHT", ver=2)

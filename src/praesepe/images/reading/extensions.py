@@ -75,6 +75,11 @@ def title(hdu: Any, hdus: Any = ()) -> str:
     return str(list(hdus).index(hdu))
 
 
+def _name(hdu: Any) -> str:
+    """Name of an extension, whatever its case; astropy leaves that of a file as it is."""
+    return str(hdu.name).strip().upper()
+
+
 def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None = None) -> Any:
     """Find the science image by name or by content, never by position.
 
@@ -87,7 +92,7 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
     if extension is not None:
         extension = re.sub(r"[\s()'\"]", "", extension)  # also [SCI, 1] and ('SCI', 1)
         for hdu in images:
-            if extension.upper() in (hdu.name, f"{hdu.name},{hdu.ver}", str(hdus.index(hdu))):
+            if extension.upper() in (_name(hdu), f"{_name(hdu)},{hdu.ver}", str(hdus.index(hdu))):
                 return hdu
         raise unknown(f"image extension in {label}:", extension, [title(h, hdus) for h in images])
     if not images:
@@ -99,13 +104,13 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
             allowed="a two-dimensional image",
         )
     plausible = [hdu for hdu in images if not _NOT_SCIENCE.match(_called(hdu))]
-    if len(images) == 1 and images[0].name in ("", "PRIMARY"):
+    if len(images) == 1 and _name(images[0]) in ("", "PRIMARY"):
         plausible = images  # whatever its object is called
     own = rf"({_SCIENCE}[_-]?)?{re.escape(band.upper())}([_-]?{_SCIENCE})?"
     tiers = (
-        [hdu for hdu in images if hdu.name in ("SCI", band.upper())],
-        [hdu for hdu in plausible if re.fullmatch(own, hdu.name)],
-        [hdu for hdu in plausible if re.fullmatch(_SCIENCE, hdu.name)],
+        [hdu for hdu in images if _name(hdu) in ("SCI", band.upper())],
+        [hdu for hdu in plausible if re.fullmatch(own, _name(hdu))],
+        [hdu for hdu in plausible if re.fullmatch(_SCIENCE, _name(hdu))],
         [hdu for hdu in plausible if _has_wcs(hdu)],
         plausible,
     )
@@ -126,7 +131,7 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
 def check_name(file: str, chosen: Any, what: str, taken: str) -> None:
     """Refuse an image without a name in a file that is called a weight map or a model."""
     found = _NO_IMAGE.search(file.lower().split(".fit")[0])
-    if found is not None and chosen.name in ("", "PRIMARY"):
+    if found is not None and _name(chosen) in ("", "PRIMARY"):
         word = found[0].strip("_.-")
         raise InputError(
             f"{what} is no science image ({word!r})",
@@ -148,15 +153,15 @@ def files_beside(path: Path) -> Iterator[tuple[Path, str]]:
 
 def _called(hdu: Any) -> str:
     """Name of an HDU; where it has none, of its object (galfit: "model", "residual map")."""
-    if hdu.name not in ("", "PRIMARY"):
-        return str(hdu.name).upper()
+    if _name(hdu) not in ("", "PRIMARY"):
+        return _name(hdu)
     said = re.search(r"\b(MODEL|RESIDUAL|WEIGHT)\b", str(hdu.header.get("OBJECT", "")).upper())
     return said[0] if said else ""
 
 
 def doubts_of_name(hdu: Any, band: str, label: str) -> list[str]:
     """What to say where the image that was named is called a weight map, an error or a model."""
-    if hdu.name == band.upper() or not _NOT_SCIENCE.match(str(hdu.name).upper()):
+    if _name(hdu) == band.upper() or not _NOT_SCIENCE.match(_name(hdu)):
         return []
     return [f"{label}: the extension {title(hdu)}, which was named, is called no science image"]
 
@@ -169,7 +174,7 @@ def is_image(hdu: Any) -> bool:
 
 def _has_wcs(hdu: Any) -> bool:
     axes = [str(hdu.header.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
-    return any(axis.startswith(("RA", "GLON", "ELON")) for axis in axes)
+    return any(axis.upper().startswith(("RA", "GLON")) for axis in axes)
 
 
 def _constant(hdu: Any) -> bool:
@@ -219,19 +224,21 @@ def marks_of(
     """
     marks, remarks, unused = [], [], []
     for hdu in hdus:
-        rule = next((rule for rule, names in _RULES.items() if re.fullmatch(names, hdu.name)), None)
+        rule = next(
+            (rule for rule, names in _RULES.items() if re.fullmatch(names, _name(hdu))), None
+        )
         if hdu is chosen or not (hdu.is_image and hdu.shape) or hdu.ver != chosen.ver:
             continue
         if rule is None:
-            if hdu.name and not _SAYS_NOTHING.fullmatch(hdu.name) and _fits(hdu, pixels):
+            if _name(hdu) and not _SAYS_NOTHING.fullmatch(_name(hdu)) and _fits(hdu, pixels):
                 unused.append(title(hdu, hdus))
             continue
         what, bits = f"extension {title(hdu)}", _quality_bits(hdu, chosen, hdus)
-        if hdu.name in ("SATMASK", "SAT_MASK"):
+        if _name(hdu) in ("SATMASK", "SAT_MASK"):
             bits = 0, ~0
         if (
             rule == "quality"
-            and re.fullmatch(_EITHER_SENSE, hdu.name)
+            and re.fullmatch(_EITHER_SENSE, _name(hdu))
             and _fits(hdu, pixels)
             and _one_is_good(hdu, pixels, label)
         ):
@@ -245,8 +252,8 @@ def marks_of(
     if unused:
         verb = "is" if len(unused) == 1 else "are"
         remarks.append(
-            f"{label}: {listed(unused)} of its shape {verb} not used; "
-            "if missing pixels are marked there, call it DQ, MASK (1: missing) or WHT"
+            f"{label}: {listed(unused)} of its shape {verb} not used; an extension that marks "
+            "missing pixels is called DQ, MASK (1: missing) or WHT"
         )
     if marks:
         log.info("%s: missing pixels by %s", label, ", ".join(mark.name for mark in marks))
@@ -271,9 +278,9 @@ def mark_of(
     usual = _usual(hdu) if rule == "error" else math.inf
     if isinstance(hdu, fits.CompImageHDU):
         raw = open_pixels(hdu, _strips(hdu, rule, bits, full, usual))
-        mark = Mark(hdu.name, raw, "quality", 1, 2)
+        mark = Mark(_name(hdu), raw, "quality", 1, 2)
     else:
-        mark = Mark(hdu.name, open_pixels(hdu, None), rule, bits, full, usual)
+        mark = Mark(_name(hdu), open_pixels(hdu, None), rule, bits, full, usual)
     if _believable(pixels, mark):
         return mark, []
     return None, [
@@ -308,7 +315,7 @@ def _strips(hdu: Any, rule: str, bits: int, full: int, usual: float) -> Iterator
         if steps is not None and rule != "quality" and strip.ndim == 2:
             step = steps_of_pixels(strip, steps, hdu.tile_shape, y0)
             strip = np.where(np.abs(strip) <= step, 0, strip)  # a zero that was dithered
-        mark = Mark(hdu.name, Pixels(strip, strip.shape[-2:]), rule, bits, full, usual)
+        mark = Mark(_name(hdu), Pixels(strip, strip.shape[-2:]), rule, bits, full, usual)
         everywhere = (slice(None), slice(None))
         found = mark.missing(*everywhere) + 2 * mark.full(*everywhere)
         yield np.asarray(found, np.float32)
