@@ -227,6 +227,58 @@ def test_narrow_gaps_with_little_noise(
     assert not missing[~inside].any()
 
 
+def straight(image: np.ndarray, rows: slice, columns: slice, dtype: str = "f8") -> np.ndarray:
+    """An image whose columns are interpolated from both sides, as IRAF's fixpix does."""
+    x0, x1 = columns.start, columns.stop
+    share = np.linspace(0, 1, x1 - x0 + 2)[1:-1].astype(dtype)
+    low, high = (image[rows, x : x + 1].astype(dtype) for x in (x0 - 1, x1))
+    image[rows, columns] = low * (1 - share) + high * share
+    return image
+
+
+@pytest.mark.parametrize("kind", ["double", "single", "sky", "star", "blob"])
+@pytest.mark.parametrize("width", [3, 10, 16])
+@pytest.mark.parametrize("turned", [False, True])
+def test_columns_that_were_interpolated_from_their_sides(
+    mosaic: np.ndarray, kind: str, width: int, turned: bool
+) -> None:
+    """A cluster behind ten of them came out 2 dex too old."""
+    columns, rows = slice(230, 230 + width), slice(None)
+    if kind == "star":
+        mosaic[200:264, 200:264] += star(100.0)
+    elif kind == "blob":
+        rows = slice(225, 237)
+    level = np.float32(3.0 if kind == "sky" else 0)  # subtracted afterwards
+    dtype = "f4" if kind == "single" else "f8"
+    image = straight(mosaic + level, rows, columns, dtype) - level
+    gap = np.zeros(image.shape, bool)
+    gap[rows, columns] = True
+    if turned:
+        image, gap = image.T.copy(), gap.T
+    missing = Pixels(image, image.shape).find_gaps(image[200:264, 200:264]).missing
+    inside = gap[200:264, 200:264]
+    assert missing[inside].mean() > 0.95
+    assert not missing[~inside].any()
+
+
+@pytest.mark.parametrize("kind", ["short", "narrow", "integers", "finer pixels", "model"])
+def test_what_was_not_interpolated_from_its_sides(mosaic: np.ndarray, kind: str) -> None:
+    image, columns = mosaic, slice(230, 240)
+    if kind == "short":
+        image = straight(image, slice(220, 228), columns)
+    elif kind == "narrow":  # single bad columns
+        image = straight(image, slice(None), slice(230, 232))
+    elif kind == "integers":
+        image = straight(np.rint(image / 0.0075), slice(None), columns)
+    elif kind == "finer pixels":
+        image = ndimage.zoom(image[:101, :101], 401 / 101, order=1)
+    else:  # without noise
+        y, x = np.mgrid[:400, :400]
+        image = straight((1 + np.hypot(x - 190, y - 210) / 20) ** -2, slice(None), columns)
+    image = image.astype("f4")
+    assert not Pixels(image, image.shape).find_gaps(image[200:264, 200:264]).missing.any()
+
+
 @pytest.mark.parametrize(
     "kind", ["crowded", "correlated", "moiré", "depth", "deep", "stamp", "nebula"]
 )

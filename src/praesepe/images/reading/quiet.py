@@ -1,5 +1,7 @@
 """Gaps with little noise or none: zeros that fpack dithered, skies that were subtracted later.
 
+So are columns and rows that were interpolated from their sides.
+
 No light makes the noise of a place several times less than that of the faintest sky beside it.
 Noise is told by second differences: of neighbors, where a gap has none; else over three pixels,
 beyond which drizzled noise is independent. Each kind of gap is looked for in some of the pixels
@@ -27,6 +29,10 @@ _ROUND = _ROUND.T[:, None]
 
 _BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
 _SMALL_TILE = 8
+
+_WIDE, _LONG, _MOST_STRAIGHT = 3, 9, 0.5
+"""So many pixels without second differences, in so many rows, were interpolated from their sides,
+where not half of the window is like this: an image on finer pixels is."""
 
 _LAG = 3
 _TILE = 16
@@ -155,13 +161,19 @@ def add_with_little_noise(
     The limits are those of `measure_smooth` and `measure_quiet`.
     """
     side = min(windows.shape[1:])
-    if smooth and side >= 5:
-        _add_smooth(missing, saturated, windows, smooth)
-    if smooth and quiet and side > 2 * _LAG:
+    if not smooth or side < 5:
+        return
+    turned = [
+        (missing.transpose(axes), saturated.transpose(axes), windows.transpose(axes))
+        for axes in ((0, 1, 2), (0, 2, 1))
+    ]
+    _add_smooth(missing, saturated, windows, smooth)
+    for images in turned if side > _LONG else ():
+        _add_straight(*images, smooth)
+    if quiet and side > 2 * _LAG:
         _add_boxes(missing, saturated, windows, quiet)
-        for axes in ((0, 1, 2), (0, 2, 1)):
-            sides = missing.transpose(axes), saturated.transpose(axes)
-            _add_strips(*sides, windows.transpose(axes), quiet)
+        for images in turned:
+            _add_strips(*images, quiet)
 
 
 def _small(values: FloatImage, limit: float, step: int) -> Mask:
@@ -174,13 +186,22 @@ def _small(values: FloatImage, limit: float, step: int) -> Mask:
     return small
 
 
+def _every_third(rows: FloatImage, limit: float) -> Mask:
+    """Whether second differences are small, of the second pixel of rows and every third from it."""
+    left, center, right = (rows[..., at : rows.shape[-1] - 2 + at : 3] for at in range(3))
+    with np.errstate(invalid="ignore", over="ignore"):
+        second = left + right
+        second -= 2 * center
+        return np.asarray(np.abs(second, out=second) <= limit)
+
+
 def _add_smooth(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
     """Mark boxes of 5 × 5 pixels, corners aside, that vary without noise; cores aside.
 
     Every third pixel of every third row is looked at first: each box has one among its inner ones.
     Around those that vary little the box is sought in 7 × 7 pixels.
     """
-    few = _small(windows[:, 1:-1:3].copy(), limit, step=1)[:, :, 1:-1:3].copy()
+    few = _every_third(windows[:, 1:-1:3], limit)
     holes = np.flatnonzero(few.any(axis=(1, 2)) & missing.any(axis=(1, 2)))
     if holes.size:
         around = _all_around(missing[holes])[:, ::3, ::3]
@@ -212,6 +233,46 @@ def _mark_smooth(
     centers = found[:, n] + (0 * dy, dy - 1, dx - 1)
     boxes = tuple(centers[..., None] + _ROUND)
     missing[boxes] |= ~saturated[boxes]
+
+
+def _add_straight(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
+    """Mark strips whose rows are straight lines from one side to the other; cores aside.
+
+    Every third pixel of every eighth row is looked at first: each strip has one.
+    """
+    middle, last = _LONG // 2, windows.shape[1] - 1
+    few = _every_third(windows[:, middle :: _LONG - 1], limit)
+    i, y, x = np.unravel_index(np.flatnonzero(few), few.shape)
+    y, x = (_LONG - 1) * y + middle, 3 * x + 1
+    kept = np.bincount(i, minlength=len(few))[i] <= _MOST_STRAIGHT * few[0].size
+    kept[kept] = ~missing[i[kept], y[kept], x[kept]]
+    i, y, x = i[kept], y[kept], x[kept]
+    kept = np.zeros(len(i), bool)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for at in (y - middle, np.minimum(y + middle, last)):  # it goes on up or down
+            second = windows[i, at, x - 1] + windows[i, at, x + 1] - 2 * windows[i, at, x]
+            kept |= np.abs(second) <= limit
+    found = np.stack([i, y, x])[:, kept]
+    for start in range(0, found.shape[1], _TOGETHER):
+        _mark_straight(missing, saturated, windows, limit, found[:, start : start + _TOGETHER])
+
+
+def _mark_straight(
+    missing: Mask, saturated: Mask, windows: FloatImage, limit: float, found: NDArray[np.intp]
+) -> None:
+    """Mark the parts of strips, 9 × 3 pixels, that hold one of some pixels (window, y, x)."""
+    height, width = windows.shape[1:]
+    i, y, x = (at[:, None, None] for at in found)
+    y, x = y + np.arange(1 - _LONG, _LONG)[:, None], x + np.arange(-_WIDE, _WIDE + 1)
+    around = windows[i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+    inside = ((y >= 0) & (y < height) & (x > 0) & (x < width - 1))[..., 1:-1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        inside &= _curvature(around, 2, 1) <= limit
+    parts = sliding_window_view(inside, (_LONG, _WIDE), (1, 2)).all(axis=(-1, -2))
+    n, dy, dx = np.nonzero(parts)
+    y, x = y[n, dy][..., None], x[n, 0, dx + 1][:, None, None]
+    part = i[n], y + np.arange(_LONG)[:, None], x + np.arange(_WIDE)
+    missing[part] |= ~saturated[part]
 
 
 def _all_around(masks: Mask) -> Mask:
