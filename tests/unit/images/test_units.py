@@ -35,7 +35,7 @@ def test_spellings(text: str, quantity: str, per_second: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["MJY", "mjy/sr", "Jy/beam", "UNITLESS", "s", "1/s", "/s", "mag", "nJy2"]
+    "text", ["MJY", "mjy/sr", "mjy/arcsec2", "Jy/beam", "UNITLESS", "s", "1/s", "/s", "mag", "nJy2"]
 )
 def test_other_units_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="ELECTRONS/S, ELECTRONS, COUNTS/S"):
@@ -183,6 +183,10 @@ ARCSEC2 = math.radians(1 / 3600) ** 2
         ("Jy / pixel", AB_OF_NJY - 22.5),
         ("1e-9 Jy", AB_OF_NJY),
         ("nanomaggy", 22.5),
+        ("maggy", 0.0),
+        ("muJy", AB_OF_NJY - 7.5),
+        ("mjy", AB_OF_NJY - 15),
+        ("FLAM", hst_zero_point(1.0, 5000.0)),
         ("1.0e-29 erg/s/cm^2/Hz", AB_OF_NJY - 7.5),
         ("erg/s/cm2/Angstrom", hst_zero_point(1.0, 5000.0)),
         ("MJy/sr", AB_OF_NJY - 22.5 - 15 - 2.5 * math.log10(2e-14)),

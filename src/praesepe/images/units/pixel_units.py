@@ -16,9 +16,14 @@ ACCEPTED_UNITS = (
     "erg/s/cm2/Hz, erg/s/cm2/Angstrom, MJy/sr (Jy/arcsec2 …)"
 )
 
-_NANOMAGGY = u.def_unit("nanomaggyAB", 3.631e-6 * u.Jy)  # of magnitude 22.5
+_MORE = [
+    u.def_unit("nanomaggyAB", 3.631e-6 * u.Jy),  # of magnitude 22.5
+    u.def_unit("maggyAB", 3631 * u.Jy),
+    u.def_unit("flam", u.erg / u.s / u.cm**2 / u.AA),
+    u.def_unit("fnu", u.erg / u.s / u.cm**2 / u.Hz),
+]
 _PREFIXES = {
-    "": "", "nano": "n", "n": "n", "micro": "u", "u": "u", "µ": "u", "μ": "u", "milli": "m",
+    "": "", "nano": "n", "n": "n", "micro": "u", "mu": "u", "u": "u", "µ": "u", "μ": "u", "milli": "m",
     "mega": "M", "kilo": "k", "k": "k",
 }  # fmt: skip
 _SPELLINGS = {
@@ -28,6 +33,9 @@ _SPELLINGS = {
     "s": "s sec secs second seconds",
     "pix": "pix pixel pixels px",
     "nanomaggyAB": "nanomaggy nanomaggies nanomaggys nmgy nmgys",
+    "maggyAB": "maggy maggies mgy",
+    "flam": "flam",
+    "fnu": "fnu",
     "Angstrom": "a å ang angstrom angstroms",
     "erg": "erg ergs",
     "Hz": "hz",
@@ -88,7 +96,7 @@ def parse_unit(text: str, *, label: str = "image") -> PixelUnit:
     spelled = re.sub(r"\be-(?!\d)", "electron", text.strip(), flags=re.IGNORECASE)
     spelled = re.sub(r"\s+per\s+", "/", spelled, flags=re.IGNORECASE)
     spelled = re.sub(r"(?<![\d.])[A-Za-zµμÅå]+", lambda match: _word(match[0], text), spelled)
-    with warnings.catch_warnings(), u.add_enabled_units([_NANOMAGGY]):
+    with warnings.catch_warnings(), u.add_enabled_units(_MORE):
         warnings.simplefilter("ignore")
         try:
             unit = u.Unit(spelled)
@@ -111,6 +119,9 @@ def _word(word: str, text: str) -> str:
     """One word of a unit as astropy has it; what is not known stays."""
     if word.lower() != "mjy":
         return _WORDS.get(word.lower(), word)
-    if word == "MJY" and re.search(r"sr|arcsec", text, re.IGNORECASE):
+    of_area = re.search(r"sr|arcsec", text, re.IGNORECASE)
+    if word == "MJY" and of_area:
         return "MJy"
+    if word == "mjy" and not of_area:
+        return "mJy"
     return word  # milli or mega: only the case tells

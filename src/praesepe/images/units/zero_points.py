@@ -13,6 +13,7 @@ from praesepe.images.units.magnitudes import UNIT_TOLERANCE_MAG, Told, magnitude
 from praesepe.images.units.pixel_units import ACCEPTED_UNITS, PixelUnit, parse_unit
 
 _EXPOSURE_KEYS = ("EXPTIME", "TEXPTIME", "XPOSURE", "EFFEXPTM")
+_WOULD_DO = "MAGZERO, the AB magnitude of a pixel value of 1, would do"
 _GAIN_KEYS = ("CCDGAIN", "ATODGAIN", "ADCGAIN", "GAIN", "EGAIN")
 
 # Electrons per DN of WFPC2's chips at the commanded gains 7 and 15 (WFPC2 Instrument Handbook,
@@ -412,7 +413,7 @@ def _zero_point(headers: Headers, gain: float | None, instrument: str) -> float:
 def _from_photflam(headers: Headers) -> float:
     """AB zero point from PHOTFLAM and PHOTPLAM."""
     advice, code = "give the AB magnitude of 1 e-/s", "zero_points={'BAND': 26.06}"
-    why = "the zero point of the image is unknown without it"
+    why = f"the zero point of the image is unknown without it; {_WOULD_DO}"
     headers.one_of("PHOTFLAM", within=0.05)  # the chips of one camera differ by 2 %
     photflam = headers.positive("PHOTFLAM", why=why, otherwise=advice, code=code)
     photplam = headers.positive("PHOTPLAM", why=why, otherwise=advice, code=code)
@@ -423,7 +424,7 @@ def _gain(headers: Headers) -> float:
     """Electrons per count; for WFPC2 the measured value instead of the commanded one."""
     headers.one_of(*_GAIN_KEYS, within=0.2)  # commanded and measured ones differ by less
     gain = headers.positive(
-        *_GAIN_KEYS, why="an image in counts needs the gain, electrons per count"
+        *_GAIN_KEYS, why=f"an image in counts needs the gain, electrons per count; {_WOULD_DO}"
     )
     if headers.text("INSTRUME").upper() == "WFPC2":
         chip = headers.get("DETECTOR")
