@@ -6,6 +6,7 @@ import gc
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,11 +88,72 @@ ellipse(120.3,-21.2,2",3",0)
 @pytest.mark.parametrize(
     "shapes",
     ["image;polygon(1,2,3,4,5,1)", "fk5;circle(1,2,3)\nimage;circle(1,2,3)", "fk5;-circle(1,2,3)",
-     "fk5;heart(1,2,3)", "x", "fk5;circle(1,2"],
+     "fk5;heart(1,2,3)", "x", "fk5;circle(1,2", "physical;circle(1,2,3)"],
 )  # fmt: skip
 def test_regions_that_are_no_catalog(write: Write, shapes: str) -> None:
     with pytest.raises(InputError, match=r"a\.reg"):
         Catalog.read(write("a.reg", HEADER + shapes + "\n"), origin=1)
+
+
+def test_shapes_that_are_no_clusters_are_left_out(write: Write) -> None:
+    circles = "circle(10.5,41.25,2)\n-circle(10.6,41.3,2)\ncircle(10.7,41.3,2) # text={B}\n"
+    others = "polygon(1,2,3,4,5,1)\npolygon(1,2,3,4,6,1)\npanda(1,2,0,360,1,1,2,1)\n"
+    with pytest.warns(PraesepeWarning, match="2 are read; .*excluded circle; 2 × a polygon"):
+        catalog = Catalog.read(write("a.reg", f"{HEADER}icrs\n{circles}{others}"))
+    assert catalog.sky is not None
+    np.testing.assert_allclose(catalog.sky, [[10.5, 10.7], [41.25, 41.3]])
+    assert catalog.table["id"].tolist() == ["1", "B"]
+
+
+DAOPHOT = """#K IRAF       = NOAO/IRAFV2.10EXPORT    version    %-23s
+#N ID    XCENTER   YCENTER   MAG         MERR          MSKY           NITER    \\
+#U ##    pixels    pixels    magnitudes  magnitudes    counts         ##       \\
+#F %-9d  %-10.3f   %-10.3f   %-12.3f     %-14.3f       %-15.7g        %-6d
+#N         SHARPNESS   CHI         PIER  PERROR                                \\
+#U         ##          ##          ##    perrors                               \\
+#F         %-23.3f     %-12.3f     %-6d  %-13s
+#
+14       138.538   256.405   15.461      0.003         34.85955       4        \\
+            -0.032      0.802       0     No_error
+18       18.114    280.170   22.329      0.206         30.12784       4        \\
+            -2.544      1.104       0     No_error
+"""
+STETSON = """ NL    NX    NY  LOWBAD HIGHBAD  THRESH     AP1  PH/ADU  RNOISE    FRAD
+  1  2048  2048   -50.0 30000.0   12.00    3.00    2.00    4.00    5.00
+
+    14  138.538  256.405   15.461    0.003   34.86    4.     0.802   -0.032
+    18   18.114  280.170   22.329    0.206   30.13    4.     1.104   -2.544
+"""
+R = '"x" "y" "name"\n"1" 138.538 256.405 "a b"\n"2" 18.114 280.17 "c"\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns"),
+    [
+        *((name, DAOPHOT, None) for name in ("a.mag", "a.als.1", "a.coo", "phot.txt")),
+        ("a.als", STETSON, "id,x,y,mag"),
+        ("r.txt", R, None),
+    ],
+)
+def test_pixels_of_other_programs(
+    write: Write, tmp_path: Path, name: str, text: str, columns: str | None
+) -> None:
+    catalog = Catalog.read(write(name, text), origin=1, columns=columns)
+    np.testing.assert_allclose(catalog.pixel, [[137.538, 17.114], [255.405, 279.17]])
+    for suffix in (".ecsv", ".fits", ".csv"):
+        write_table(catalog.table, tmp_path / f"out{suffix}")
+
+
+def test_regions_of_casa(write: Write) -> None:
+    text = "#CRTFv0 CASA\ncircle [[10.68deg, 41.27deg], 1.0arcsec], coord=ICRS\n"
+    assert Catalog.read(write("a.crtf", text)).sky == (10.68, 41.27)
+
+
+@pytest.mark.parametrize("kind", [dict, Table.as_array, lambda table: fits.BinTableHDU(table).data])
+def test_columns_in_memory(kind: Any) -> None:
+    sky = Catalog.read(kind(Table({"ra": [10.5, 10.6], "dec": [41.25, -41.0]}))).sky
+    assert sky is not None
+    np.testing.assert_array_equal(sky, [[10.5, 10.6], [41.25, -41.0]])
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,9 @@ class Catalog:
         Parameters
         ----------
         source : Table, SkyCoord or path
-            Table or QTable; or CSV and other text, ECSV, FITS or VOTable (``"a.fits[NAME]"`` names
-            one of several tables), Parquet or regions of DS9. A `Catalog` that was read before is
-            taken as it is.
+            Table, QTable, dict of columns or structured array; or CSV and other text, ECSV, FITS or
+            VOTable (``"a.fits[NAME]"`` names one of several tables), Parquet or regions of DS9 or
+            CASA. A `Catalog` that was read before is taken as it is.
         x, y : str, optional
             Names of columns with pixel positions, used instead of sky positions. Not needed where
             `origin` is given, the table has no sky positions and the columns have usual names.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from praesepe.errors import InputError, listed, unusable
+from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.column_names import id_column
 from praesepe.images.catalog.coordinates import sky_positions
@@ -20,36 +22,58 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 
-def read_regions(path: Path) -> Table:
-    """The centers and names of the shapes in a DS9 region file; pixels are as DS9 counts them.
+def read_regions(path: Path, format_: str = "ds9") -> Table:
+    """The centers and names of the shapes in a region file; pixels are as DS9 counts them.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    format_ : str
+        "ds9", or "crtf", that of CASA.
+
+    Returns
+    -------
+    Table
+        Shapes without a center, texts and excluded ones are left out, with a warning.
 
     Raises
     ------
     InputError
-        Where shapes have no center or are excluded, or some are on the sky and others in pixels.
+        Where none is left, or some are on the sky and others in pixels.
     """
     from astropy.coordinates import SkyCoord
     from astropy.table import Table
 
-    with extras(), warnings.catch_warnings(record=True) as skipped:
+    with extras(), warnings.catch_warnings(record=True) as unknown:
         from regions import Regions
 
         warnings.simplefilter("always")
-        shapes = list(Regions.read(path, format="ds9"))
-    kinds = {type(getattr(shape, "center", None)).__name__ for shape in shapes}
-    if (
-        skipped
-        or len(kinds) > 1
-        or "NoneType" in kinds
-        or not all(shape.meta.get("include", 1) for shape in shapes)
-    ):
-        raise unusable(
-            path,
-            "has shapes without a center, unknown or excluded ones, or positions of two kinds",
-            "keep circles, ellipses, boxes or points, on the sky or in pixels",
+        shapes = list(enumerate(Regions.read(path, format=format_), 1))
+    left_out = [str(item.message).removesuffix(", skipping.") for item in unknown]
+    good = []
+    for number, shape in shapes:
+        kind = re.sub("(Sky|Pixel)Region$", "", type(shape).__name__).lower()
+        if not shape.meta.get("include", 1):
+            left_out.append(f"an excluded {kind}")
+        elif kind == "text" or getattr(shape, "center", None) is None:
+            left_out.append(f"a {kind}")
+        else:
+            good.append((number, shape))
+    said = "; ".join(f"{n} × {one}" for one, n in Counter(left_out).items())
+    kinds = {type(shape.center).__name__ for _, shape in good}
+    if len(kinds) != 1:
+        fault = "positions on the sky and in pixels" if kinds else f"no centers of shapes ({said})"
+        advice = "save circles, ellipses, boxes or points, all in fk5 or all in image coordinates"
+        raise unusable(path, f"has {fault}", advice)
+    if left_out:
+        warnings.warn(
+            f"{path.name}: of its shapes {len(good)} are read; left out: {said}",
+            PraesepeWarning,
+            stacklevel=4,
         )
-    table = Table({"id": [str(one.meta.get("text", i)) for i, one in enumerate(shapes, 1)]})
-    centers = [shape.center for shape in shapes]
+    table = Table({"id": [str(shape.meta.get("text", number)) for number, shape in good]})
+    centers = [shape.center for _, shape in good]
     if "SkyCoord" in kinds:
         icrs = SkyCoord([center.icrs for center in centers])
         table["ra"], table["dec"] = icrs.ra.to("deg"), icrs.dec.to("deg")

@@ -12,7 +12,7 @@ import tempfile
 import warnings
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,13 +49,17 @@ TABLE_FORMATS = {
     ".xml": "votable",
     ".parquet": "parquet",
 }
-TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".cat", ".tbl", ".mrt", ".asc")
+TEXT_SUFFIXES = (
+    ".csv", ".tsv", ".tab", ".txt", ".dat", ".cat", ".tbl", ".mrt", ".asc",
+    ".coo", ".mag", ".als",
+)  # fmt: skip
 """File name endings of tables in plain text."""
 
 TABLE_SUFFIXES = tuple(TABLE_FORMATS)
 """File name endings of the tables that can be written."""
 
-READ_SUFFIXES = (*TABLE_FORMATS, *TEXT_SUFFIXES[1:], ".reg")
+_REGIONS = {".reg": "ds9", ".crtf": "crtf"}
+READ_SUFFIXES = (*TABLE_FORMATS, *TEXT_SUFFIXES[1:], *_REGIONS)
 """File name endings of the tables that can be read."""
 
 _START = 1 << 16
@@ -72,7 +76,7 @@ def read_table(
 
     Parameters
     ----------
-    source : Table, SkyCoord, pandas.DataFrame or path
+    source : Table, SkyCoord, pandas.DataFrame, dict of columns, structured array or path
         ``"a.fits[NAME]"`` and ``"a.vot[NAME]"`` name one of several tables. Quantity columns of a
         QTable become plain ones.
     columns : sequence of str, or str with commas, optional
@@ -104,6 +108,8 @@ def read_table(
     if isinstance(source, SkyCoord):
         icrs = source.icrs.reshape(-1)
         source = Table({"ra": icrs.ra.to("deg"), "dec": icrs.dec.to("deg")})
+    if isinstance(source, Mapping) or getattr(source, "dtype", np.dtype(int)).names:
+        source = Table(source)
     if isinstance(source, Table):
         _refuse_columns(columns, "the catalog")
         return _plain_types(Table(source), "the catalog"), "the catalog"
@@ -134,11 +140,11 @@ def _format_of(path: Path, source: str | os.PathLike[str]) -> str:
             given=os.fspath(source),
             allowed=READ_SUFFIXES,
         )
-    unpacked = path.with_suffix("") if path.suffix == ".gz" else path
+    unpacked = Path(re.sub(r"\.(gz|\d+)$", "", path.name))  # image.mag.1, as IRAF counts
     ending = unpacked.suffix.lower()
     if ending not in READ_SUFFIXES:
         raise bad_suffix(unpacked, READ_SUFFIXES)
-    format_ = "reg" if ending == ".reg" else TABLE_FORMATS.get(ending, "ascii.csv")
+    format_ = {**TABLE_FORMATS, **_REGIONS}.get(ending, "ascii.csv")
     return (_declared(path) or format_) if format_ == "ascii.csv" else format_
 
 
@@ -164,8 +170,8 @@ def _parsed(
             return read_fits(path, extension)
         if format_ == "parquet":
             return read_parquet(path)
-        if format_ == "reg":
-            return read_regions(path)
+        if format_ in _REGIONS.values():
+            return read_regions(path, format_)
         if format_ == "ascii.cds":
             return Table.read(path, format=format_, readme=_described(path))
         return Table.read(path, format=format_)
@@ -247,6 +253,8 @@ def _declared(path: Path) -> str | None:
         return "ascii.ipac"
     if start.lstrip(b"# ").startswith(b"%ECSV"):
         return "ascii.ecsv"
+    if start.startswith(b"#K IRAF"):
+        return "ascii.daophot"
     if b"Byte-by-byte Description" in start:
         return "ascii.mrt"
     return "ascii.cds" if _described(path) else None

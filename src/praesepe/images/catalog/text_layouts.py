@@ -74,6 +74,8 @@ def simple_layout(lines: list[str], label: str) -> list[str]:
     InputError
         Where there are several tables, and not just one has positions.
     """
+    if lines and re.match(r"\s*NL\s+NX\s+NY\b", lines[0]):  # DAOPHOT's: of the image
+        lines = ["\n", "\n", *lines[2:]]
     lines = _without_frame(_named_by_simbad(lines))
     rules = [
         i for i, line in enumerate(lines) if i and not line[:1].isalnum() and _RULE.fullmatch(line)

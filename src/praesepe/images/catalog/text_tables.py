@@ -100,6 +100,11 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     first = rows[0][0]
     header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
     units = _units_below(rows) if header else None
+    if header and all(
+        len(values) == len(header) + 1 and lines[number - 1].startswith('"')
+        for number, values in rows
+    ):
+        header = ["row_names", *header]  # as R writes
     if separator == " ":
         _join_angles(rows, header or columns, comments)
     names = _names(header, rows, comments, columns, separator, path.name)

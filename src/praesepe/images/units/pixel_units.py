@@ -23,8 +23,8 @@ _MORE = [
     u.def_unit("fnu", u.erg / u.s / u.cm**2 / u.Hz),
 ]
 _PREFIXES = {
-    "": "", "nano": "n", "n": "n", "micro": "u", "mu": "u", "u": "u", "µ": "u", "μ": "u", "milli": "m",
-    "mega": "M", "kilo": "k", "k": "k",
+    "": "", "nano": "n", "n": "n", "micro": "u", "mu": "u", "u": "u", "µ": "u", "μ": "u",
+    "milli": "m", "mega": "M", "kilo": "k", "k": "k",
 }  # fmt: skip
 _SPELLINGS = {
     "electron": "e el elec electron electrons photoelectron photoelectrons",
