@@ -318,7 +318,6 @@ def evaluate(
 
     Example: praesepe evaluate phat --n 4000 --seed 7 --out evaluation
     """
-    from praesepe.evaluation.assessment import PRODUCTS
     from praesepe.evaluation.assessment import evaluate as evaluate_model
 
     device = machine.check()
@@ -342,7 +341,7 @@ def evaluate(
         )
     _show(evaluation)
     _say_learned(evaluation["learned"])
-    say(f"Wrote {', '.join(PRODUCTS)} in {out}.")
+    say(f"Wrote {', '.join(evaluation.products)} in {out}.")
     say("metrics.json has more bins, of the true values and of the posterior medians.")
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from praesepe.blocks import Block, blocks_of, map_blocks
 from praesepe.errors import InputError, check_number
 from praesepe.evaluation.asking import Asking, make_asking
-from praesepe.evaluation.bins import usable
+from praesepe.evaluation.bins import Ranges, usable
 from praesepe.evaluation.detection import detection_metrics
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, recover
@@ -23,7 +25,7 @@ from praesepe.network.estimator import Estimator
 from praesepe.network.noise import MOST_DRAWS
 from praesepe.progress import Counter, Progress, Setup
 from praesepe.provenance import now, provenance_of
-from praesepe.quantities import OBJECT_CLASS, OFFSETS
+from praesepe.quantities import CONTAMINANT, OBJECT_CLASS, OFFSETS
 from praesepe.rng import check_seed
 from praesepe.sky.simulator import Simulator
 from praesepe.survey import Survey
@@ -33,7 +35,12 @@ from praesepe.training.learned import relative_errors
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PRODUCTS = ("metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png")
+DETECTION = "detection.png"
+"""Of a model that infers the class."""
+
+PRODUCTS = (
+    "metrics.json", "clusters.ecsv", "recovered.png", "residuals.png", "calibration.png", DETECTION
+)  # fmt: skip
 """Files in the folder of an evaluation."""
 
 
@@ -88,22 +95,41 @@ class Evaluation(Mapping[str, Any]):
             f"clusters of {of['survey']!r}, seed {of['seed']}; {'; '.join(words)}>"
         )
 
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Files that `save` writes."""
+        return tuple(n for n in PRODUCTS if n != DETECTION or "detection" in self.metrics)
+
     def figures(self) -> Iterator[tuple[str, Figure]]:
-        """File names and figures: recovered against true, bias and scatter, calibration."""
+        """File names and figures: recovered against true, bias and scatter, calibration, class.
+
+        What is the same for all clusters, their class, their offset and what is certain, is left
+        out of the first three.
+        """
         from praesepe import plots
 
         r = self.recovery
+        of_class = {OBJECT_CLASS.name, CONTAMINANT.name, *OFFSETS}
+        same = of_class if "detection" in self.metrics else ()
+        shown = [
+            i
+            for i, quantity in enumerate(r.quantities)
+            if quantity.name not in same
+            and (quantity.is_categorical or np.isfinite(r.pit[:, i]).any())
+        ]
+        quantities = [r.quantities[i] for i in shown]
+        truth, pit, residual = (values[:, shown] for values in (r.truth, r.pit, r.residual))
         probabilities = {"probabilities": r.probabilities}
-        tarp = r.tarp if sum(not q.is_categorical for q in r.quantities) > 1 else None
+        tarp = r.tarp if sum(not q.is_categorical for q in quantities) > 1 else None
         yield (
             "recovered.png",
-            plots.figure_recovered(r.truth, r.percentiles, r.quantities, **probabilities),
+            plots.figure_recovered(truth, r.percentiles[..., shown], quantities, **probabilities),
         )
-        yield "residuals.png", plots.figure_residuals(r.truth, r.residual, r.quantities)
-        calibration = plots.figure_calibration(
-            r.truth, r.pit, r.quantities, tarp=tarp, **probabilities
-        )
+        yield "residuals.png", plots.figure_residuals(truth, residual, quantities)
+        calibration = plots.figure_calibration(truth, pit, quantities, tarp=tarp, **probabilities)
         yield "calibration.png", calibration
+        if "detection" in self.metrics:
+            yield DETECTION, plots.figure_detection(self.metrics["detection"])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write metrics, the table of clusters and figures (`PRODUCTS`) into a folder.
@@ -117,12 +143,14 @@ class Evaluation(Mapping[str, Any]):
         table.meta.update(self.metrics["provenance"])
         told = {"Comment": json.dumps(self.metrics["provenance"])}
         # The metrics come last: they say what the other files are.
-        with replace_set(folder, PRODUCTS[::-1]) as part:
+        with replace_set(folder, self.products[::-1]) as part:
             write_table(table, part / "clusters.ecsv")
             for name, figure in self.figures():
                 figure.savefig(part / name, dpi=150, metadata=told)
             text = json.dumps(self.metrics, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
             (part / "metrics.json").write_text(text, encoding="utf-8")
+        for name in set(PRODUCTS) - set(self.products):  # of an earlier model
+            (folder / name).unlink(missing_ok=True)
         return folder
 
 
@@ -200,54 +228,66 @@ def evaluate(
     >>> evaluation["all"]["n"]
     64
     """
+    n, seed = check_number("n", n, 1), check_seed(seed)
+    n_samples = check_number("n_samples", n_samples, 1, MOST_DRAWS)
+    check_number("workers", workers, 1)
     with working_folder(out):
         if out is not None:
             read = [] if survey is None else survey_files(survey)
             output_folder(out, PRODUCTS, overwrite=overwrite, inputs=read)
-        n, seed = check_number("n", n, 1), check_seed(seed)
-        n_samples = check_number("n_samples", n_samples, 1, MOST_DRAWS)
-        check_number("workers", workers, 1)
         estimator = Estimator.load(model, device=device)
         _refuse_training_seed(estimator, seed)
         asking = make_asking(
             estimator, survey=survey, bands=bands, told=told or {}, prior=prior or {},
             n_samples=n_samples,
         )  # fmt: skip
-        survey_bins = usable(asking.survey.evaluation.bins, estimator.infers)
+        bins = usable(asking.survey.evaluation.bins, estimator.infers)
         task = _Task(asking, seed, nuisances, setup if workers == 1 else None)
-        parts = map_blocks(task, blocks_of(n), workers=workers)
-        has_class = (
-            OBJECT_CLASS.name in estimator.infers and asking.survey.contaminants.fraction > 0
-        )
-        count = Counter((1 + has_class) * n, progress)
-        recovery = Recovery.joined(list(count.each(parts, len)))
-        metrics = metrics_of(recovery, estimator.card.priors, survey_bins)
-        learned = relative_errors(
-            recovery.percentiles[1], recovery.truth, recovery.names, estimator.card.priors
-        )
-        # These clusters lie in the middle, which is also what one would guess.
-        metrics["learned"] = {name: of for name, of in learned.items() if name not in OFFSETS}
-        if has_class:
-            others = map_blocks(replace(task, contaminants=True), blocks_of(n), workers=workers)
-            background = Recovery.joined(list(count.each(others, len)))
-            metrics["detection"] = detection_metrics(recovery, background)
-        settings: dict[str, Any] = {
-            "set": uuid.uuid4().hex[:12]
-        }  # of the files that belong together
-        settings |= {"n": n, "seed": seed, "nuisances": nuisances}
-        settings |= {"n_samples": n_samples, **({"bands": list(asking.bands)} if bands else {})}
-        settings |= {"told": dict(asking.told)} if asking.told else {}
-        settings |= {"prior": asking.weighting.meta} if asking.weighting else {}
-        if survey is not None:
-            settings["clusters_of"] = asking.survey.name
-            settings["clusters_fingerprint"] = asking.survey.fingerprint()
-        elif asking.survey != estimator.survey:
-            settings["stars"] = list(asking.survey.clusters.stars.models)
-        made_by = provenance_of(estimator.survey, model=estimator, date=now(), **settings)
-        evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(survey_bins))
+        made_by = _made_by(task, n, {"bands": list(asking.bands)} if bands else {}, survey)
+        recovery, metrics = _assessed(task, n, bins, workers, progress)
+        evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(bins))
         if out is not None:
             evaluation.save(out, overwrite=overwrite)
         return evaluation
+
+
+def _assessed(
+    task: _Task, n: int, bins: Mapping[str, Ranges], workers: int, progress: Progress | None
+) -> tuple[Recovery, dict[str, Any]]:
+    """Clusters and metrics; of a model that infers the class, also of stamps without a cluster."""
+    estimator, survey = task.asking.estimator, task.asking.survey
+    has_class = OBJECT_CLASS.name in estimator.infers and survey.contaminants.fraction > 0
+    count = Counter((1 + has_class) * n, progress)
+    parts = map_blocks(task, blocks_of(n), workers=workers)
+    recovery = Recovery.joined(list(count.each(parts, len)))
+    metrics = metrics_of(recovery, estimator.card.priors, bins)
+    learned = relative_errors(
+        recovery.percentiles[1], recovery.truth, recovery.names, estimator.card.priors
+    )
+    # These clusters lie in the middle, which is also what one would guess.
+    metrics["learned"] = {name: of for name, of in learned.items() if name not in OFFSETS}
+    if has_class:
+        others = map_blocks(replace(task, contaminants=True), blocks_of(n), workers=workers)
+        background = Recovery.joined(list(count.each(others, len)))
+        metrics["detection"] = detection_metrics(recovery, background)
+    return recovery, metrics
+
+
+def _made_by(
+    task: _Task, n: int, bands: dict[str, Any], survey: Survey | str | Path | None
+) -> dict[str, Any]:
+    """What the metrics say of their origin; `set` is that of the files that belong together."""
+    asking, estimator = task.asking, task.asking.estimator
+    settings = {"set": uuid.uuid4().hex[:12], "n": n, "seed": task.seed}
+    settings |= {"nuisances": task.nuisances, "n_samples": asking.n_samples, **bands}
+    settings |= {"told": dict(asking.told)} if asking.told else {}
+    settings |= {"prior": asking.weighting.meta} if asking.weighting else {}
+    if survey is not None:
+        settings["clusters_of"] = asking.survey.name
+        settings["clusters_fingerprint"] = asking.survey.fingerprint()
+    elif asking.survey != estimator.survey:
+        settings["stars"] = list(asking.survey.clusters.stars.models)
+    return provenance_of(estimator.survey, model=estimator, date=now(), **settings)
 
 
 def _told(detection: dict[str, Any]) -> list[str]:

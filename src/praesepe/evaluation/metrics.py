@@ -65,7 +65,7 @@ def _of_quantity(
         scores = (statistics.accuracy, statistics.brier_score, statistics.log_score)
         values = [score(*chosen) for score in scores]
         return dict(zip(CATEGORICAL, map(_number, values), strict=True))
-    residual, pit = recovery.residual[selected, i], recovery.pit[selected, i]
+    residual, pit = recovery.residual[selected, i], _known(recovery.pit[selected, i])
     values = [
         statistics.bias(residual),
         statistics.robust_scatter(residual),
@@ -79,7 +79,7 @@ def _of_quantity(
 def _calibration(recovery: Recovery) -> dict[str, Any]:
     """Distances of PIT and TARP levels from a uniform distribution, for all clusters."""
     distances = {
-        quantity.name: _number(statistics.ks_distance(recovery.pit[:, i]))
+        quantity.name: _number(statistics.ks_distance(_known(recovery.pit[:, i])))
         for i, quantity in enumerate(recovery.quantities)
         if not quantity.is_categorical
     }
@@ -92,6 +92,11 @@ def _calibration(recovery: Recovery) -> dict[str, Any]:
         "log_score": _number(np.mean(log_prob[possible])) if possible.any() else None,
         "n_zero_density": int(np.sum(~possible)),
     }
+
+
+def _known(levels: np.ndarray) -> np.ndarray:
+    """Of posteriors that are none, of what is certain, there is no level."""
+    return levels[np.isfinite(levels)]
 
 
 def _number(value: Any) -> float | None:

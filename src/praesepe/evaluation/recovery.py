@@ -40,7 +40,7 @@ class Recovery:
         Posterior percentiles 16, 50 and 84.
     pit : (N, Q) ndarray
         Probability integral transform: the share of the posterior below the truth. Uniform for a
-        calibrated model; NaN of categorical quantities.
+        calibrated model; NaN of categorical quantities and of what is certain.
     log_prob : (N,) ndarray
         Log of the joint posterior density at the truth (the log score).
     tarp : (N,) ndarray
@@ -204,7 +204,9 @@ def compare(
     continuous = [i for i, quantity in enumerate(quantities) if not quantity.is_categorical]
     drawn, true = samples[..., continuous], truth[:, continuous]
     pit = np.full(truth.shape, np.nan)
-    pit[:, continuous] = statistics.probability_integral_transform(drawn, true)
+    uncertain = drawn.min(axis=1, initial=np.inf) < drawn.max(axis=1, initial=-np.inf)
+    levels = statistics.probability_integral_transform(drawn, true)
+    pit[:, continuous] = np.where(uncertain, levels, np.nan)
     low, high = np.array([priors[names[i]] for i in continuous]).reshape(-1, 2).T
     width = np.where(high > low, high - low, 1.0)
     reference = generator.uniform(size=true.shape)  # points of the prior, whose ranges are 0 to 1

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 N_BINS = 14
+IN_ROW = 4
+"""Panels beside each other."""
+
 LEAST_IN_BIN = 5
 """Clusters that a bin must hold for its percentiles to be drawn."""
 
@@ -157,10 +160,12 @@ def figure_recovered(
     """
     import matplotlib as mpl
 
-    n = len(quantities)
+    rows = max(1, -(-len(quantities) // IN_ROW))
+    columns = max(1, -(-len(quantities) // rows))
     with mpl.rc_context(STYLE):
-        figure = new_figure(max(3.4 * n, 4), 4.9)
-        top, bottom = figure.subplots(2, n, height_ratios=(3, 1), squeeze=False)
+        figure = new_figure(max(3.4 * columns, 4), 4.9 * rows)
+        grid = figure.subplots(2 * rows, columns, height_ratios=(3, 1) * rows, squeeze=False)
+        top, bottom = grid[::2].ravel(), grid[1::2].ravel()
         for i, quantity in enumerate(quantities):
             if quantity.is_categorical:
                 bottom[i].set_axis_off()
@@ -168,11 +173,13 @@ def figure_recovered(
                 continue
             plot_recovered(top[i], truth[:, i], percentiles[..., i], quantity)
             top[i].set_aspect("auto")
-            top[i].set(xlabel="", ylabel="posterior median" if i == 0 else "")
+            top[i].set(xlabel="", ylabel="" if i % columns else "posterior median")
             top[i].tick_params(labelbottom=False)
             plot_residuals(bottom[i], truth[:, i], percentiles[1, :, i] - truth[:, i], quantity)
             bottom[i].set_xlim(top[i].get_xlim())
             bottom[i].set_ylabel(f"residual [{quantity.residual_unit}]")
+        for ax in (*top[len(quantities) :], *bottom[len(quantities) :]):
+            ax.set_axis_off()
         return figure
 
 

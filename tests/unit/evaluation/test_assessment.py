@@ -17,6 +17,7 @@ from scipy import stats
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.evaluation import PRODUCTS, Recovery, evaluate, metrics_of
 from praesepe.evaluation.detection import detection_metrics
+from praesepe.evaluation.recovery import compare
 from praesepe.mocks.sets import simulate
 from praesepe.network.estimator import Estimator
 from praesepe.network.posterior import Posterior
@@ -256,7 +257,9 @@ def test_what_is_written(gaussian: Gaussian, tmp_path: Path) -> None:
     assert table.meta["set"] == metrics["provenance"]["set"]  # the files know each other
     with pytest.raises(InputError, match=r"holds metrics\.json"):
         evaluate(gaussian, n=300, seed=2, out=out)
+    (out / "detection.png").touch()  # of another model, which infers the class
     evaluate(gaussian, n=10, seed=3, out=out, overwrite=True)
+    assert not (out / "detection.png").exists()
     assert json.loads((out / "metrics.json").read_text())["all"]["n"] == 10
 
 
@@ -283,7 +286,9 @@ def test_a_model_that_knows_contaminants_is_judged_on_clusters(tiny: Estimator) 
     assert (recovery.extra["contaminant"] == 0).all()
 
 
-def test_a_model_that_infers_the_class_is_judged_on_contaminants_too(tiny: Estimator) -> None:
+def test_a_model_that_infers_the_class_is_judged_on_contaminants_too(
+    tiny: Estimator, tmp_path: Path
+) -> None:
     survey = tiny.survey.with_values(
         contaminants={"fraction": 0.5, "off_center_px": (3.0, 6.0)},
         network={"infers": ("log_age", "log_mass", "object_class", "log_visibility")},
@@ -303,6 +308,32 @@ def test_a_model_that_infers_the_class_is_judged_on_contaminants_too(tiny: Estim
     assert seen[-1] == (140, 140)
     assert np.isfinite(evaluation.recovery.truth).all()
     json.dumps(evaluation.metrics, allow_nan=False)
+    shown = dict(evaluation.figures())["recovered.png"].axes
+    assert not any("class" in ax.get_xlabel() for ax in shown)  # which is the same for all
+    evaluation.save(tmp_path)
+    assert set(evaluation.products) == set(PRODUCTS) == {path.name for path in tmp_path.iterdir()}
+
+
+def test_of_what_is_certain_there_is_no_coverage() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(200, 2))
+    samples = truth[:, None] + rng.normal(size=(200, 50, 2)) + rng.normal(size=(200, 1, 2))
+    samples[..., 1] = truth[:, None, 1]
+    recovery = compare(
+        ("log_age", "log_mass"),
+        truth,
+        samples,
+        {"log_age": (-3, 3), "log_mass": (-3, 3)},
+        log_prob=np.zeros(200),
+        probabilities={},
+        extra={},
+        generator=rng,
+    )
+    found = metrics_of(recovery, {"log_age": (-3, 3), "log_mass": (-3, 3)})
+    assert found["all"]["log_age"]["coverage68"] == pytest.approx(0.68, abs=0.12)
+    assert found["all"]["log_mass"]["coverage68"] is None
+    assert found["all"]["log_mass"]["median"] == 0
+    assert found["calibration"]["ks_distance"]["log_mass"] is None
 
 
 def test_completeness_is_that_at_a_rate_of_false_positives() -> None:
