@@ -94,6 +94,8 @@ def test_tables_beside_an_image_are_left_alone(
         ("ERR", planes("f4", 1, np.inf), ""),
         *(("ERR", planes("f4", 0.004, bad), "") for bad in (-1, 9999, 1e6)),
         ("VAR", planes("f4", 2, 1e9), ""),
+        *(("WHT", planes("f4", 1000, bad), "HST") for bad in (1e-12, 9e-6)),
+        *(("VAR_POISSON", planes("f4", 0, bad), "JWST") for bad in (np.nan, np.inf)),
     ],
 )
 def test_what_extensions_mark_is_missing(
@@ -136,6 +138,20 @@ def test_names_in_lower_case(
         pixels = np.asarray(open_image(given, "F475W").pixels)
         assert np.array_equal(np.isnan(pixels), GAP)
         assert np.array_equal(pixels[~GAP], image[~GAP])
+
+
+def test_parts_of_a_variance_and_little_weight_are_measurements(
+    image: np.ndarray, header: fits.Header
+) -> None:
+    """A noise of a thousand times the usual is one; and an error tells all of its parts."""
+    science = fits.ImageHDU(image, header, name="SCI")
+    weight = fits.ImageHDU(planes("f4", 1000, 1e-3), name="WHT")
+    parts = [fits.ImageHDU(planes("f4", 1, bad), name="VAR_FLAT") for bad in (0, np.nan)]
+    error = fits.ImageHDU(planes("f4", 1, 2), name="ERR")
+    for others in ([weight], parts[:1], [error, parts[1]]):
+        source = open_image(files(science, *others), "F475W")
+        assert np.isfinite(np.asarray(source.pixels)).all()
+        assert not source.remarks
 
 
 def test_marks_of_another_version_do_not_count(image: np.ndarray, header: fits.Header) -> None:

@@ -32,14 +32,21 @@ _RULES = {
     "weight": r"(WHTS?|WEIGHTS?|WGT|WT|IVM|INV?VAR|IVAR|COV(ERAGE)?|N?HITS?|EXP(OSURE|TIME)?|TIME|"
     r"SAMP)(_?(MAP|IMAGE|IMG|TIME))?\d?",
     "context": r"CTX|CON|CONTEXT",
-    "error": r"ERR(OR)?|RMS|SIGMA|UNCERT(AINTY)?|VAR(IANCE)?",
+    "error": r"ERR(OR)?|RMS|SIGMA|UNC(ERT(AINTY)?)?",
+    "variance": r"VAR(IANCE)?",
+    "part": r"VAR_.+",
     "quality": r"(DQ|DATA_QUALITY|QUALITY|BPM|MSK|FLG|IMAFLAGS|FLAGS?|"
     r"((BAD|BIT|SAT|CR|DQ)_?)?MASKS?|BAD(_?PIX(ELS?)?)?)(_?(MAP|IMAGE|IMG))?",
 }
-"""What the extensions beside an image say, by their names."""
+"""What the extensions beside an image say, by their names. A part of the variance may be zero; it
+is looked at where there is no error."""
+
+_NO_ERROR, _FAR_FROM_USUAL = 1e9, 1e4
+"""Errors from here on, and those so many times the usual one, stand for no measurement; and weights
+so many times squared below the usual one: they go with the inverse variance, or less steeply."""
 
 _SAYS_NOTHING = re.compile(
-    r"SCI|F\d+[A-Z]+\d?|[A-Z]|(VAR_|BKG|BACKGR|MOD|RESID|SEG|PSF|SIP|D2IM|WCSDVARR|WAVE|AREA|MDRIZ|"
+    r"SCI|F\d+[A-Z]+\d?|[A-Z]|(BKG|BACKGR|MOD|RESID|SEG|PSF|SIP|D2IM|WCSDVARR|WAVE|AREA|MDRIZ|"
     r"SUBTR|NSIG|SKY).*|CHI(_?(2|SQ).*)?"
 )
 """Extensions that say nothing of missing pixels, or are the image of another band."""
@@ -223,11 +230,13 @@ def marks_of(
     `open_pixels` gives the stored numbers (…, y, x) of an HDU as `Pixels`.
     """
     marks, remarks, unused = [], [], []
-    for hdu in hdus:
-        rule = next(
-            (rule for rule, names in _RULES.items() if re.fullmatch(names, _name(hdu))), None
-        )
-        if hdu is chosen or not (hdu.is_image and hdu.shape) or hdu.ver != chosen.ver:
+    others = [
+        (hdu, rule_of(_name(hdu)))
+        for hdu in hdus
+        if hdu is not chosen and hdu.is_image and hdu.shape and hdu.ver == chosen.ver
+    ]
+    for hdu, rule in others:
+        if rule == "part" and any(rule in ("error", "variance") for _, rule in others):
             continue
         if rule is None:
             if _name(hdu) and not _SAYS_NOTHING.fullmatch(_name(hdu)) and _fits(hdu, pixels):
@@ -260,6 +269,11 @@ def marks_of(
     return replace(pixels, marks=tuple(marks)), remarks
 
 
+def rule_of(name: str) -> str | None:
+    """What an extension of a name, in capitals, says of an image; None where that is nothing."""
+    return next((rule for rule, names in _RULES.items() if re.fullmatch(names, name)), None)
+
+
 def _fits(hdu: Any, pixels: Pixels) -> bool:
     """Whether the axes of an HDU are those of an image, or of planes of such."""
     shape = hdu.shape if hdu.is_image else ()
@@ -273,14 +287,14 @@ def mark_of(
     if not _fits(hdu, pixels):
         axes = f"{listed(hdu.shape) or 'none'}, not those of the image, {listed(pixels.shape)}"
         return None, [f"{what} is not used: its axes are {axes}"]
-    if rule in ("error", "weight") and (negative := _negative(hdu)) > _MANY_NEGATIVE:
+    if rule in ("error", "variance", "weight") and (negative := _negative(hdu)) > _MANY_NEGATIVE:
         return None, [f"{what} is not used: {negative:.0%} of its values are below zero"]
-    usual = _usual(hdu) if rule == "error" else math.inf
+    kind = rule if rule in ("quality", "context") else "bounds"
+    how = kind, bits, full, *_bounds(hdu, rule)
     if isinstance(hdu, fits.CompImageHDU):
-        raw = open_pixels(hdu, _strips(hdu, rule, bits, full, usual))
-        mark = Mark(_name(hdu), raw, "quality", 1, 2)
+        mark = Mark(_name(hdu), open_pixels(hdu, _strips(hdu, *how)), "quality", 1, 2)
     else:
-        mark = Mark(_name(hdu), open_pixels(hdu, None), rule, bits, full, usual)
+        mark = Mark(_name(hdu), open_pixels(hdu, None), *how)
     if _believable(pixels, mark):
         return mark, []
     return None, [
@@ -299,23 +313,30 @@ def _negative(hdu: Any) -> float:
     return below.size / values.size if below.size and below.min() < below.max() else 0.0
 
 
-def _usual(hdu: Any) -> float:
-    """An error that is usual in 16 rows, also where most of them are a gap; infinite: unknown."""
+def _bounds(hdu: Any, rule: str) -> tuple[float, float]:
+    """Between which numbers something was measured, by the best of 16 rows: most may be a gap."""
+    if rule not in ("error", "variance", "weight"):
+        return -math.inf, math.inf
     values = _some_rows(hdu)
     values = values[values > 0]
-    return float(np.percentile(values, 10)) if values.size else math.inf
+    if rule == "weight":
+        usual = float(np.percentile(values, 90)) if values.size else 0.0
+        return usual / _FAR_FROM_USUAL**2, math.inf
+    usual = float(np.percentile(values, 10)) if values.size else math.inf
+    power = 2 if rule == "variance" else 1
+    return 0.0, min(_NO_ERROR**power, usual * _FAR_FROM_USUAL**power)
 
 
-def _strips(hdu: Any, rule: str, bits: int, full: int, usual: float) -> Iterator[FloatImage]:
+def _strips(hdu: Any, kind: str, *how: Any) -> Iterator[FloatImage]:
     """What a compressed extension marks, row by row: 1 missing, 2 saturated."""
     steps = dither_steps(hdu)
     for y0 in range(0, hdu.shape[-2], _STRIP_ROWS):
         lead = (slice(None),) * (len(hdu.shape) - 2)
         strip = np.asarray(hdu.section[(*lead, slice(y0, y0 + _STRIP_ROWS))])
-        if steps is not None and rule != "quality" and strip.ndim == 2:
+        if steps is not None and kind != "quality" and strip.ndim == 2:
             step = steps_of_pixels(strip, steps, hdu.tile_shape, y0)
             strip = np.where(np.abs(strip) <= step, 0, strip)  # a zero that was dithered
-        mark = Mark(_name(hdu), Pixels(strip, strip.shape[-2:]), rule, bits, full, usual)
+        mark = Mark(_name(hdu), Pixels(strip, strip.shape[-2:]), kind, *how)
         everywhere = (slice(None), slice(None))
         found = mark.missing(*everywhere) + 2 * mark.full(*everywhere)
         yield np.asarray(found, np.float32)

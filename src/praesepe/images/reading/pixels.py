@@ -32,9 +32,6 @@ from praesepe.images.reading.gaps import (
 
 _SAMPLED, _BLOCK = 16, 32
 
-_NO_ERROR, _FAR_FROM_USUAL = 1e9, 1e4
-"""Errors from here on, and those so many times the usual one, stand for no measurement."""
-
 
 @dataclass(frozen=True)
 class Region:
@@ -104,13 +101,12 @@ class Mark:
     pixels : Pixels
         Its stored numbers, (…, y, x), on the grid of the image's.
     rule : str
-        Missing is: "weight", what is not positive; "error", so too, and what is 1e9 and more or
-        1e4 times the usual one (variances: the squares of these); "context", zero in all planes;
-        "quality", where one of `bits` is set.
+        Missing is: "bounds", what does not lie between `low` and `high`, in any plane; "context",
+        what is zero in all planes; "quality", where one of `bits` is set.
     bits, saturated : int
         Of data quality.
-    usual : float
-        Error or variance that is usual in the image; infinite where it is not known.
+    low, high : float
+        Numbers beyond which nothing was measured, themselves included.
     """
 
     name: str
@@ -118,7 +114,8 @@ class Mark:
     rule: str
     bits: int = 0
     saturated: int = 0
-    usual: float = math.inf
+    low: float = 0.0
+    high: float = math.inf
 
     def missing(self, rows: slice, columns: slice) -> Mask:
         """Pixels of a part of the stored image where nothing was observed."""
@@ -129,10 +126,7 @@ class Mark:
         if self.rule == "context":
             return np.asarray((values == 0).reshape(-1, *values.shape[-2:]).all(axis=0))
         with np.errstate(invalid="ignore"):
-            good = values > 0
-            if self.rule == "error":
-                power = 2 if self.name.startswith("VAR") else 1
-                good &= values < min(_NO_ERROR**power, self.usual * _FAR_FROM_USUAL**power)
+            good = (values > self.low) & (values < self.high)
         return np.asarray(~good.reshape(-1, *values.shape[-2:]).all(axis=0))
 
     def full(self, rows: slice, columns: slice) -> Mask:
