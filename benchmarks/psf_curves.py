@@ -17,14 +17,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from praesepe.sky.instrument.psf import (
-    band_psf,
-    band_wavelengths,
-    encircled_energy,
-    full_width,
-    optical_psf,
-)
+from praesepe.sky.instrument.psf import band_psf, band_wavelengths, optical_psf
 from praesepe.sky.instrument.psf_files import load_psf_file
+from praesepe.sky.instrument.psf_shapes import encircled_energy, full_width
 from praesepe.survey import PSF, load_survey
 
 FINE_ARCSEC = 0.01

@@ -22,12 +22,12 @@ from scipy.special import j1
 
 from praesepe.sky.instrument.psf import (
     band_wavelengths,
-    encircled_energy,
     optical_psf,
     optical_transfer,
     radial_transfer,
 )
 from praesepe.sky.instrument.psf_files import load_psf_file
+from praesepe.sky.instrument.psf_shapes import encircled_energy
 from praesepe.survey import PSF
 
 UVIS_FILTERS = ("F336W", "F390W", "F438W", "F475W", "F555W", "F606W", "F625W", "F775W", "F814W")

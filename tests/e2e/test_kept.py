@@ -183,6 +183,7 @@ def test_the_survey_file_is_edited_by_its_lines(tmp_path: Path) -> None:
     assert 'name = "F815W"' in done.stdout
 
 
+@pytest.mark.filterwarnings("ignore:.*Hubble.s")  # the star is a Gaussian
 def test_a_survey_with_a_psf_file_simulates_given_clusters(tmp_path: Path) -> None:
     y, x = np.mgrid[:161, :161]
     star = np.exp(-((x - 80.0) ** 2 + (y - 80.0) ** 2) / 32)

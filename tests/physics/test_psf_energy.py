@@ -11,14 +11,9 @@ import pytest
 import torch
 
 from praesepe.sky.instrument.nuisances import draw_nuisances
-from praesepe.sky.instrument.psf import (
-    band_psf,
-    band_wavelengths,
-    encircled_energy,
-    full_width,
-    optical_psf,
-)
+from praesepe.sky.instrument.psf import band_psf, band_wavelengths, optical_psf
 from praesepe.sky.instrument.psf_files import load_psf_file
+from praesepe.sky.instrument.psf_shapes import encircled_energy, full_width
 from praesepe.sky.instrument.render import Renderer
 from praesepe.survey import PSF, load_survey
 
@@ -166,7 +161,7 @@ def test_reference_files_as_psf(shared_data, file, scale):
     )
     star = load_psf_file(settings)
     image, file_scale = star.image(None), star.scale_arcsec
-    band = SimpleNamespace(name="x", filter="", psf=settings)
+    band = SimpleNamespace(name="x", filter="", instrument="", psf=settings)
     half = int(np.ceil(image.shape[0] * file_scale / 2 / 0.025))
     psf = band_psf(band, grid_scale_arcsec=0.025, half_size_px=half)
     assert psf.sum() == pytest.approx(1, abs=1e-3 if scale is None else 2e-3)
@@ -202,7 +197,7 @@ def test_agrees_with_galsim(pixfrac):
         wavelength_angstrom=4750.0, native_pixel_arcsec=0.05, diffusion_arcsec=0.03,
         jitter_arcsec=0.02, halo_fraction=0.1, halo_arcsec=0.3, pixfrac=pixfrac,
     )  # fmt: skip
-    band = SimpleNamespace(name="x", filter="", psf=psf)
+    band = SimpleNamespace(name="x", filter="", instrument="", psf=psf)
     ours = band_psf(band, grid_scale_arcsec=0.025, half_size_px=48, pixel_scale_arcsec=0.05)
     squares = (0.05, 0.05) if pixfrac else ()
     theirs = galsim_psf(psf, 4750.0, 0.025, 97, squares)

@@ -218,6 +218,7 @@ def test_the_comparison_notices(sources, name, wrong):
     assert max(disagreements(image, reference)) > 1.5
 
 
+@pytest.mark.filterwarnings("ignore:.*Hubble's")
 @pytest.mark.parametrize("name", ["tinytim", "stdpsf", "stpsf"])
 def test_the_renderer_draws_stars_of_files(sources, name):
     """The whole way of a simulated star: file, grid, spline, Fourier transform, pixels."""

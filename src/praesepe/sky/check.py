@@ -7,13 +7,7 @@ from pathlib import Path
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.fields.histories import HISTORIES, read_history
-from praesepe.sky.instrument.psf import band_wavelengths, check_optics_fit
-from praesepe.sky.instrument.psf_files import (
-    check_filter,
-    check_sampling,
-    chosen_position,
-    load_psf_file,
-)
+from praesepe.sky.instrument.psf import band_psf, band_wavelengths, check_optics_fit
 from praesepe.sky.instrument.render import LARGEST_HALF, OVERSAMPLING
 from praesepe.stars.atmospheres import SpectralLibrary
 from praesepe.stars.curves import band_curve, check_zero_points
@@ -60,14 +54,17 @@ def check_survey(survey: Survey | str | Path) -> None:
         try:
             passband = band_curve(band)
             library.bolometric_corrections([passband], **dust, law=stars.extinction_law)
+            step = survey.pixel_scale_arcsec / OVERSAMPLING
             if band.psf.file is None:
-                step, half = survey.pixel_scale_arcsec / OVERSAMPLING, LARGEST_HALF
-                check_optics_fit(band.psf, band_wavelengths(band), step, half)
+                check_optics_fit(band.psf, band_wavelengths(band), step, LARGEST_HALF)
             else:
-                file = load_psf_file(band.psf)
-                check_filter(band, file)
-                check_sampling(band.psf, file, pixel_scale_arcsec=survey.pixel_scale_arcsec)
-                chosen_position(band.psf, len(file.planes), None)
+                band_psf(
+                    band,
+                    grid_scale_arcsec=step,
+                    half_size_px=1,
+                    pixel_scale_arcsec=survey.pixel_scale_arcsec,
+                    telescope=survey.observation.telescope_of(band),
+                )
         except InputError as error:
             raise error.at(f"band {band.name!r}") from error
     check_zero_points(survey)

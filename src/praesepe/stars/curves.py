@@ -301,6 +301,12 @@ def _tags(name: str) -> frozenset[str]:
     return frozenset(words)
 
 
+def cameras(text: str) -> set[str]:
+    """Words of telescopes and cameras in a text; of their cameras the telescope too."""
+    known = _words(text) & _camera_words()
+    return known | (_tags(" ".join(known)) & {"hst"})
+
+
 @lru_cache(maxsize=1)
 def _camera_words() -> frozenset[str]:
     return frozenset(

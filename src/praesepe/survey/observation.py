@@ -33,6 +33,15 @@ _OTHERS_FILTERS = re.compile(
 """Filters of JWST and Roman whose names none of Hubble has."""
 
 
+_OTHERS_CAMERAS = {
+    "JWST": {"jwst", "webb", "nircam", "niriss", "nirspec", "miri"},
+    "Roman": {"roman", "wfirst", "wfi"},
+    "Euclid": {"euclid", "vis", "nisp"},
+}
+
+MIRRORS_M = {"JWST": 6.5, "Roman": 2.36, "Euclid": 1.2}
+"""Diameters of the other telescopes that are known."""
+
 HaloShare = Annotated[float, Field(ge=-0.3, le=0.5)]
 
 
@@ -110,14 +119,13 @@ class Observation(SurveySettings):
             raise ValueError(f"bands {names}: each name may occur once")
         return self
 
-    def is_hubble(self, band: Band) -> bool:
-        """Whether a band is seen with Hubble's optics.
+    def telescope_of(self, band: Band) -> str:
+        """Telescope that sees a band: ``"HST"``, one of `MIRRORS_M`, or ``""`` for any other.
 
-        Its telescope or its camera must say so, and neither them nor the filter something else.
+        Of Hubble its telescope or its camera must speak, and neither them nor the filter of another
+        one.
         """
         named = self.telescope.strip()
-        if named and not _HUBBLE.match(named):
-            return False
         texts = [band.instrument] if is_path(band.filter) else [band.instrument, band.filter]
         words = [_words(text) for text in texts]
         filters = {*_words(band.name), *words[-1]}
@@ -126,16 +134,19 @@ class Observation(SurveySettings):
             for text in words
         ]
         said = [text for text in cameras if text]
-        return (
-            not any(map(_OTHERS_FILTERS.fullmatch, filters))
+        if (
+            (_HUBBLE.match(named) or (said and not named))
+            and not any(map(_OTHERS_FILTERS.fullmatch, filters))
             and all(text & _CAMERAS for text in said)
-            and bool(named or said)
-        )
+        ):
+            return "HST"
+        every = _words(named).union(*words)
+        return next((name for name, own in _OTHERS_CAMERAS.items() if own & every), "")
 
     @model_validator(mode="after")
     def _optics_are_known(self) -> Self:
         modelled = [band for band in self.bands if band.psf.file is None]
-        without = [band.name for band in modelled if not self.is_hubble(band)]
+        without = [band.name for band in modelled if self.telescope_of(band) != "HST"]
         if without:
             raise ValueError(
                 f"telescope = {self.telescope!r}: the optics computed here are Hubble's, so that "

@@ -7,7 +7,8 @@ import pytest
 
 from praesepe.errors import InputError
 from praesepe.inference import photometry
-from praesepe.sky.instrument.psf import encircled_energy, optical_psf
+from praesepe.sky.instrument.psf import optical_psf
+from praesepe.sky.instrument.psf_shapes import encircled_energy
 from praesepe.survey import PSF
 
 

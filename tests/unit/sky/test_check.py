@@ -14,7 +14,7 @@ from praesepe.survey import load_survey
 @pytest.fixture
 def cube(tmp_path):
     index = np.arange(41) - 20
-    star = np.exp(-0.5 * (index[:, None] ** 2 + index[None, :] ** 2) / 9)
+    star = np.exp(-0.5 * (index[:, None] ** 2 + index[None, :] ** 2) / 3)
     hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.stack([star, star]) / star.sum())])
     hdus[1].header.update({"EXTNAME": "PSF", "PIXSCALE": 0.02})
     hdus.writeto(tmp_path / "cube.fits")
@@ -37,6 +37,7 @@ def test_what_exists_passes(cube, psf):
     check_survey(survey_with({"file": cube, **psf}))
 
 
+@pytest.mark.filterwarnings("ignore:.*by its header")
 @pytest.mark.parametrize(
     ("psf", "message"),
     [

@@ -64,7 +64,7 @@ def psfs_drawn(survey, tables):
     return drawn
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
+@pytest.mark.filterwarnings("ignore:.*Hubble")
 def test_the_place_on_the_detector_is_random_with_and_without_nuisances(survey, tables, psf_file):
     for drawn in psfs_drawn(with_psf_file(survey, psf_file, bands=3), tables).values():
         assert drawn.shape == (N, 3)
@@ -72,7 +72,7 @@ def test_the_place_on_the_detector_is_random_with_and_without_nuisances(survey, 
         assert torch.equal(drawn[:, 0], drawn[:, 1])  # one place for all bands of a stamp
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
+@pytest.mark.filterwarnings("ignore:.*Hubble")
 def test_stamps_without_nuisances_show_all_places(survey, tables, psf_file):
     """The same cluster, in images: three widths of its PSF."""
     several = with_psf_file(survey, psf_file, bands=3)
@@ -84,7 +84,7 @@ def test_stamps_without_nuisances_show_all_places(survey, tables, psf_file):
     assert len(set(seen[:, 0, 32, 32].numpy().round(4))) == 3
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
+@pytest.mark.filterwarnings("ignore:.*Hubble")
 def test_without_nuisances_the_focus_is_the_sharpest(survey, tables, psf_file):
     """Place and focus are independent of each other; only the focus is a nuisance."""
     mixed = with_psf_file(survey, psf_file, bands=1, focus_nm=60.0)

@@ -103,7 +103,7 @@ def _psf(survey: Survey, name: str, defocus_nm: float) -> Image:
         half_size_px=HALF_PX * FINER,
         pixel_scale_arcsec=scale,
         defocus_nm=defocus_nm,
-        hubble=survey.observation.is_hubble(survey.band(name)),
+        telescope=survey.observation.telescope_of(survey.band(name)),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from praesepe.sky.instrument.psf import band_psf, encircled_energy, energy_in_box, full_width
+from praesepe.sky.instrument.psf import band_psf, energy_in_box
 from praesepe.sky.instrument.psf_files import load_psf_file
+from praesepe.sky.instrument.psf_shapes import encircled_energy, full_width
 from praesepe.survey import Band, Survey
 
 ENERGY_ARCSEC = (0.1, 0.2, 0.5, 1.0)
@@ -32,17 +33,17 @@ def describe_optics(survey: Survey) -> list[str]:
     scale = survey.pixel_scale_arcsec
     step = scale / FINER
     for band in survey.bands:
-        hubble = survey.observation.is_hubble(band)
+        telescope = survey.observation.telescope_of(band)
         image = band_psf(
             band,
             grid_scale_arcsec=step,
             half_size_px=int(1.05 * max(ENERGY_ARCSEC) / step) + 1,
             pixel_scale_arcsec=scale,
-            hubble=hubble,
+            telescope=telescope,
         )
         energy = encircled_energy(image, step, ENERGY_ARCSEC)
         told = ", ".join(f"{e:.3f} in {r:g}" for r, e in zip(ENERGY_ARCSEC, energy, strict=True))
-        lines.append(f"{band.name}: {_source(band)}{_outside(band, hubble=hubble)}")
+        lines.append(f"{band.name}: {_source(band)}{_outside(band, hubble=telescope == 'HST')}")
         lines.append(f"  FWHM {full_width(image, step):.3f} arcsec; light {told} arcsec")
     return lines
 

@@ -22,12 +22,18 @@ from praesepe.bounded import check_memory
 from praesepe.errors import InputError, PraesepeWarning, must_be
 from praesepe.sky.instrument.psf_files import (
     PSFFile,
-    check_filter,
-    check_sampling,
     chosen_position,
     load_psf_file,
     resample,
 )
+from praesepe.sky.instrument.psf_shapes import (
+    check_against_hubble,
+    check_against_mirror,
+    check_origin,
+    check_sampling,
+    check_star,
+)
+from praesepe.survey.observation import MIRRORS_M
 
 if TYPE_CHECKING:
     from praesepe.survey import PSF, Band
@@ -42,9 +48,6 @@ N_WAVELENGTHS = 5
 
 SMALL_BOX_ARCSEC = 2.0
 """A file that ends nearer to its star than this should say what share of the light it holds."""
-
-TOO_WIDE = 2.0
-"""A file whose star is wider than this times Hubble's is doubtful."""
 
 _BYTES_PER_POINT = 60
 """Memory of the optical model for each point of its transform."""
@@ -61,7 +64,7 @@ def band_psf(
     pixel_scale_arcsec: float | None = None,
     defocus_nm: ArrayLike = 0.0,
     position: int | None = None,
-    hubble: bool = True,
+    telescope: str = "HST",
 ) -> Array:
     """Point spread function of a band as a pixel of the mosaic sees it.
 
@@ -87,9 +90,9 @@ def band_psf(
         than one by one. From an image no other focus follows: a file allows a single 0 only.
     position : int, optional
         Which of the `psf_variants` of a position-dependent file; default: the mean of them all.
-    hubble : bool
-        Whether light outside the box of a file follows the optical model, which is Hubble's
-        (`Observation.is_hubble`); else there is none.
+    telescope : str
+        By `Observation.telescope_of`. Light outside the box of a file follows the optical model,
+        which is Hubble's; of others there is none.
 
     Returns
     -------
@@ -99,7 +102,13 @@ def band_psf(
     Raises
     ------
     InputError
-        Where the file cannot be used or a value is impossible.
+        Where the file cannot be used, its star is sharper than the telescope's mirror makes them,
+        or a value is impossible.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where the file's star is otherwise not what the survey says it is, and as `load_psf_file`.
     """
     psf, drizzle = band.psf, _drizzle_widths(band, pixel_scale_arcsec)
     wavelengths = band_wavelengths(band)
@@ -119,11 +128,12 @@ def band_psf(
             psf, wavelengths, grid_scale_arcsec, half_size_px, drizzle, defocus_nm=defocus
         )
     file = load_psf_file(psf)
-    check_filter(band, file)
     check_sampling(psf, file, pixel_scale_arcsec=pixel_scale_arcsec)
+    if not position:  # what is said of the first of several positions holds for all
+        check_origin(band, file)
     image = file.image(chosen_position(psf, len(file.planes), position))
     return _file_psf(
-        psf, file, image, wavelengths if hubble else None, grid_scale_arcsec, half_size_px, drizzle
+        psf, file, image, wavelengths, telescope, grid_scale_arcsec, half_size_px, drizzle
     )
 
 
@@ -340,67 +350,12 @@ def radial_transfer(psf: PSF, frequency_squared: Array) -> Array:
     return jitter * diffusion * (1 - psf.halo_fraction + psf.halo_fraction * halo)
 
 
-def encircled_energy(psf: ArrayLike, scale_arcsec: float, radii_arcsec: ArrayLike) -> Array:
-    """Light within circles about the middle element, with the exact overlap of circle and cell.
-
-    Parameters
-    ----------
-    psf : array_like, shape (2k + 1, 2k + 1)
-        Light per cell.
-    scale_arcsec : float
-        Side of a cell, arcsec.
-    radii_arcsec : array_like, shape (R,)
-        Radii of the circles, arcsec.
-
-    Returns
-    -------
-    ndarray, shape (R,)
-    """
-    from photutils.aperture import CircularAperture
-
-    image = np.asarray(psf, dtype=float)
-    center = (image.shape[1] // 2, image.shape[0] // 2)
-    radii = np.atleast_1d(np.asarray(radii_arcsec, dtype=float)) / scale_arcsec
-    return np.array([CircularAperture(center, r).do_photometry(image)[0][0] for r in radii])
-
-
-def full_width(psf: ArrayLike, scale_arcsec: float) -> float:
-    """Full width at half maximum, arcsec: the mean of the four cuts from the middle element.
-
-    Parameters
-    ----------
-    psf : array_like, shape (2k + 1, 2k + 1)
-        Brightest in its middle.
-    scale_arcsec : float
-        Side of a cell, arcsec.
-
-    Raises
-    ------
-    InputError
-        Where it does not fall to half of its peak.
-    """
-    image = np.asarray(psf, dtype=float)
-    y, x = image.shape[0] // 2, image.shape[1] // 2
-    half_widths = []
-    for cut in (image[y, x:], image[y, x::-1], image[y:, x], image[y::-1, x]):
-        beyond = int(np.argmax(cut < image[y, x] / 2))  # first element below half
-        if beyond == 0:
-            raise InputError(
-                "a star whose light does not fall to half of its peak within "
-                f"{len(cut) * scale_arcsec:.2g} arcsec",
-                given=scale_arcsec,
-                remedy="give psf.file the light of a star, not its logarithm, and its sampling",
-            )
-        high, low = cut[beyond - 1 : beyond + 1] / image[y, x]
-        half_widths.append(beyond - 1 + (high - 0.5) / (high - low))
-    return 2 * scale_arcsec * float(np.mean(half_widths))
-
-
 def _file_psf(
     psf: PSF,
     file: PSFFile,
     image: Array,
-    wavelengths: Array | None,
+    wavelengths: Array,
+    telescope: str,
     grid_scale: float,
     half_size: int,
     drizzle: tuple[float, ...],
@@ -409,7 +364,7 @@ def _file_psf(
 
     It is normalised to the light inside the file's box: `file_energy_fraction`, or what the file
     says (STPSF), or what the optical model has there. The light outside follows the optical model,
-    whose `wavelengths` are None where it is not the telescope's: then there is none.
+    or is none where the telescope is not Hubble.
     """
     scale, center = file.scale_arcsec, file.center
     finer = max(1, math.ceil(grid_scale / scale))
@@ -422,10 +377,14 @@ def _file_psf(
         2 * sum(drizzle) / step
     )
     resampled = resample(image, scale, step, half, center=center)
+    resampled /= resampled.sum()
+    check_star(psf, resampled, step)
+    if telescope in MIRRORS_M:
+        check_against_mirror(psf, file, resampled, float(wavelengths.mean()), telescope, step)
     if not file.has_pixel:
         resampled = _convolve_squares(resampled, step, (psf.native_pixel_arcsec,))
     resampled /= resampled.sum()
-    if wavelengths is None:
+    if telescope != "HST":
         inside_box = energy_in_box(psf, file)
         if inside_box == 1 and file.reach_arcsec < SMALL_BOX_ARCSEC:
             warnings.warn(
@@ -438,15 +397,6 @@ def _file_psf(
         result = inside_box * resampled
     else:
         model = _model(psf, tuple(wavelengths.tolist()), step, half)
-        width, of_hubble = full_width(resampled, step), full_width(model, step)
-        if width > TOO_WIDE * of_hubble:
-            warnings.warn(
-                f"{psf.file}: its star is {width:.3f} arcsec wide (FWHM) where Hubble's is "
-                f"{of_hubble:.3f}; is it sampled every {scale:g} arcsec? Else set "
-                "psf.file_scale_arcsec",
-                PraesepeWarning,
-                stacklevel=4,
-            )
         offset = np.arange(-half, half + 1) * step
         inside_y, inside_x = (
             np.clip((np.minimum(offset + low, high - offset)) / step + 0.5, 0.0, 1.0)
@@ -454,6 +404,7 @@ def _file_psf(
         )
         inside = inside_y[:, None] * inside_x[None, :]
         model_inside = float((model * inside).sum())
+        check_against_hubble(psf, file, resampled, model, model_inside, step)
         told = psf.file_energy_fraction
         inside_box = model_inside if told is None else told
         wings = (1 - inside_box) / (1 - model_inside) if model_inside < 1 else 0.0

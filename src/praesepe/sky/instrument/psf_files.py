@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from praesepe.errors import InputError, PraesepeWarning, listed, must_be, reason, unknown, unusable
 
 if TYPE_CHECKING:
-    from praesepe.survey import PSF, Band
+    from praesepe.survey import PSF
 
 Array = NDArray[np.floating[Any]]
 
@@ -26,9 +27,6 @@ FILL_VALUE_BELOW = -0.01
 
 MISSING_FRACTION = 0.005
 """Fraction of the values that may be missing, by NaN or fill values, before the user is warned."""
-
-COARSEST_PIXELS = 2.0
-"""A PSF sampled more coarsely than this many pixels is a mistake in the sampling."""
 
 OFF_CENTER_PX = 0.1
 """How far, in detector pixels, the star may be off the middle before it is moved there."""
@@ -43,13 +41,20 @@ a pixel, which their detector-sampled companions DET_DIST and DET_SAMP do.
 STPSF_EXTENSIONS = (*STPSF_OVERSAMPLED, "DET_DIST", "DET_SAMP")
 
 FILTER_KEYS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAME", "PUPIL")
-"""Cards that name the filter of a PSF."""
+CAMERA_KEYS = ("TELESCOP", "INSTRUME", "CAMERA", "DETECTOR")
+"""Cards that name the filter of a PSF, and what took it."""
+
+SCALE_KEYS = {"PIXSCALE": 1.0, "PIXELSCL": 1.0, "GS_SCALE": 1.0, "CDELT1": 3600.0}
+"""Cards of the sampling and what their values are multiplied with for arcsec."""
 
 SCALE_TOLERANCE = 0.05
 """By how much two cards of one sampling may differ."""
 
 NORMALISATION_TOLERANCE = 0.1
 """How far the sum of a PSF may be off a known convention before the user is warned."""
+
+MOST_ENERGY = 1.01
+"""Light of a box in a file of STPSF, by rounding."""
 
 PEDESTAL, FALLING = 0.06, 0.4
 """A sky that was left: the level at the border makes more than this share of the light, and is more
@@ -73,8 +78,8 @@ class PSFFile:
         stands between two.
     energy : float or None
         Share of a star's light inside the box, as files of STPSF say by their sum.
-    filters : str
-        What the header says of the filter, "" where nothing.
+    filters, camera : str
+        What the header says of the filter and of what took it, "" where nothing.
     """
 
     planes: Array
@@ -83,6 +88,7 @@ class PSFFile:
     center: tuple[float, float]
     energy: float | None = None
     filters: str = ""
+    camera: str = ""
 
     @property
     def reach_arcsec(self) -> float:
@@ -98,49 +104,6 @@ class PSFFile:
 
 def _warn(text: str) -> None:
     warnings.warn(text, PraesepeWarning, stacklevel=4)
-
-
-def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None = None) -> None:
-    """Refuse a sampling that cannot be that of the file, before it is resampled.
-
-    One coarser than two pixels, or so fine that the whole image of the file is smaller than two
-    pixels: of the mosaic, by default of the detector.
-    """
-    if pixel_scale_arcsec is None:
-        pixel, name = psf.native_pixel_arcsec, "the detector's pixel (native_pixel_arcsec)"
-    else:
-        pixel, name = pixel_scale_arcsec, "the mosaic's pixel"
-    source = "psf.file_scale_arcsec" if psf.file_scale_arcsec else "its header"
-    scale, box = file.scale_arcsec, min(file.planes.shape[1:]) * file.scale_arcsec
-    if scale > COARSEST_PIXELS * pixel * (1 + 1e-9):
-        wrong = f"{name} is {pixel:g} arcsec; allowed are {COARSEST_PIXELS:g} pixels at most"
-    elif box < COARSEST_PIXELS * pixel:
-        wrong = (
-            f"so that all of it spans {box:.3g} arcsec, and {name} is {pixel:g} arcsec; it must "
-            f"hold {COARSEST_PIXELS:g} pixels at least"
-        )
-    else:
-        return
-    raise InputError(
-        f"{psf.file} is sampled every {scale:g} arcsec ({source}), {wrong}",
-        given=scale,
-        remedy="set psf.file_scale_arcsec to the sampling of the file",
-    )
-
-
-def check_filter(band: Band, file: PSFFile) -> None:
-    """Warn of a file that is of another filter by its header."""
-    from praesepe.stars.curves import FILTER
-
-    of_file, of_band = (
-        {*FILTER.findall(text.upper().replace("_", " "))}
-        for text in (file.filters, f"{band.name} {band.filter}")
-    )
-    if of_file and of_band and not of_file & of_band:
-        _warn(
-            f"{band.psf.file} is the PSF of {listed(sorted(of_file))} by its header, and that of "
-            f"the band {band.name!r} by the survey"
-        )
 
 
 def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
@@ -201,11 +164,17 @@ def load_psf_file(psf: PSF) -> PSFFile:
         raise InputError(
             f"no PSF file at {path}", given=path, remedy="correct psf.file in the survey file"
         )
+    return _load(psf, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load(psf: PSF, path: Path, modified_ns: int) -> PSFFile:
+    """As `load_psf_file`; again, and with its warnings, only where the file has changed."""
     data, header = _read_fits(path, psf.file_extension)
     if data.ndim not in (2, 3) or min(data.shape[-2:]) < 5:
         allowed = "(y, x) or (position, y, x), 5 pixels wide at least"
         raise must_be("the shape of its PSF", data.shape, allowed).at(str(path))
-    scale = psf.file_scale_arcsec or _header_scale(path, header, psf.native_pixel_arcsec)
+    scale = _scale(path, header, psf)
     if data.ndim == 3 and not isinstance(psf.file_position, int):
         _check_planes(path, header)
     planes = data.reshape(-1, *data.shape[-2:]).astype(float)
@@ -230,9 +199,20 @@ def load_psf_file(psf: PSF) -> PSFFile:
     if not stpsf:
         _check_normalisation(path, float(sums.mean()), psf.native_pixel_arcsec / scale, header)
     total = float(sums.mean())
-    energy = total if stpsf and 0.5 < total <= 1 else None
-    filters = " ".join(str(header.get(key, "")) for key in FILTER_KEYS)
-    return PSFFile(planes, float(scale), has_pixel, center, energy, filters)
+    if stpsf and total > MOST_ENERGY:
+        raise InputError(
+            f"{path}: a file of STPSF whose values add up to {total:.4g}, and they are shares of a "
+            "star's light",
+            given=total,
+            allowed=1,
+            remedy="write it again as STPSF makes it",
+        )
+    energy = min(total, 1.0) if stpsf and total > 0.5 else None
+    planes.setflags(write=False)
+    told = (
+        " ".join(str(header.get(key, "")) for key in keys) for keys in (FILTER_KEYS, CAMERA_KEYS)
+    )
+    return PSFFile(planes, float(scale), has_pixel, center, energy, *told)
 
 
 def _mean(planes: Array) -> Array:
@@ -425,28 +405,38 @@ def _read_bare_fits(path: Path, error: Exception) -> tuple[NDArray[Any], Mapping
     return data, header
 
 
-def _header_scale(path: Path, header: Mapping[str, Any], pixel_arcsec: float) -> float:
-    """Sampling in arcsec from a header, whose cards must agree."""
+def _scale(path: Path, header: Mapping[str, Any], psf: PSF) -> float:
+    """Sampling in arcsec by the survey, or else a header; what says it must agree."""
     found = {}
-    for key, factor in (("PIXSCALE", 1.0), ("PIXELSCL", 1.0), ("CDELT1", 3600.0)):
+    for key, factor in SCALE_KEYS.items():
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if 0 < (value := abs(float(header[key])) * factor) < 10:
                 found[key] = value
+    pixel = psf.native_pixel_arcsec
+    with contextlib.suppress(TypeError, ValueError):
+        finer = float(header.get("OVERSAMP", 1))
+        if finer > 1.5 and found and _same(next(iter(found.values())), pixel):
+            found[f"native pixel / {finer:g}, by OVERSAMP"] = pixel / finer
+    told = listed([f"{value:.4g} ({key})" for key, value in found.items()])
+    if psf.file_scale_arcsec:
+        if found and not any(_same(psf.file_scale_arcsec, one) for one in found.values()):
+            _warn(
+                f"{path} is sampled every {psf.file_scale_arcsec:g} arcsec by "
+                f"psf.file_scale_arcsec, and every {told} by its header"
+            )
+        return psf.file_scale_arcsec
     remedy = "set psf.file_scale_arcsec to the sampling of the file"
     if not found:
         raise unusable(path, "does not say its sampling (PIXSCALE)", remedy)
     scale = next(iter(found.values()))
-    try:
-        finer = float(header.get("OVERSAMP", 1))
-    except (TypeError, ValueError):
-        finer = 1.0
-    if finer > 1.5 and math.isclose(scale, pixel_arcsec, rel_tol=SCALE_TOLERANCE):
-        found[f"native pixel / {finer:g}, by OVERSAMP"] = pixel_arcsec / finer
-    if any(not math.isclose(scale, one, rel_tol=SCALE_TOLERANCE) for one in found.values()):
-        told = listed([f"{value:.4g} ({key})" for key, value in found.items()])
+    if not all(_same(scale, one) for one in found.values()):
         fault = f"says several samplings, in arcsec: {told}"
         raise InputError(f"{path} {fault}", given=found, remedy=remedy)
     return scale
+
+
+def _same(scale: float, other: float) -> bool:
+    return math.isclose(scale, other, rel_tol=SCALE_TOLERANCE)
 
 
 def _check_planes(path: Path, header: Mapping[str, Any]) -> None:

@@ -319,7 +319,7 @@ def _psfs(survey: Survey, band: Band, half: int) -> np.ndarray:
         grid_scale_arcsec=scale / OVERSAMPLING,
         half_size_px=half,
         pixel_scale_arcsec=scale,
-        hubble=survey.observation.is_hubble(band),
+        telescope=survey.observation.telescope_of(band),
     )
     sigma = survey.observation.nuisance.focus_nm
     if band.psf.file is not None:

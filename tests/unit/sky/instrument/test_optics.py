@@ -14,6 +14,8 @@ from praesepe.sky.instrument.optics import describe_optics
 from praesepe.sky.instrument.render import Renderer
 from praesepe.survey import load_survey, parse_survey
 
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*\(Hubble's")  # the star is a Gaussian
+
 SIDE = 51  # of 0.02 arcsec: the box ends 0.51 arcsec from the star
 
 OTHER_CAMERAS = [
@@ -25,7 +27,7 @@ OTHER_CAMERAS = [
 
 def star(path, *, side=SIDE, name=None, total=1.0):
     index = np.arange(side) - (side - 1) / 2
-    image = np.exp(-0.5 * (index[:, None] ** 2 + index**2) / 3.0**2)
+    image = np.exp(-0.5 * (index[:, None] ** 2 + index**2) / 2.0**2)
     hdu = fits.ImageHDU(total * image / image.sum(), name=name)
     hdu.header["PIXELSCL"] = 0.02
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
@@ -116,7 +118,7 @@ def test_the_detectors_pixel_is_that_of_the_camera(filter_, instrument, pixel):
 @pytest.mark.parametrize("telescope", ["", "HST", "hst", "Hubble", "Hubble Space Telescope"])
 def test_hubble_by_any_of_its_names(telescope):
     survey = survey_of(telescope)
-    assert survey.observation.is_hubble(survey.bands[0])
+    assert survey.observation.telescope_of(survey.bands[0]) == "HST"
 
 
 def light(survey):
@@ -159,7 +161,7 @@ def test_what_is_assumed_is_said(tmp_path):
     assert f"PSF file {file}" in other
     assert "beyond 0.51 arcsec of the star nothing, 0.800 of its light inside (as told)" in other
     assert "0.800 in 0.5, 0.800 in 1 arcsec" in other
-    assert "FWHM 0.14" in other  # 2.355 sigma
+    assert "FWHM 0.09" in other  # 2.355 sigma
     hubble = "\n".join(describe_optics(survey_of("HST", file)))
     assert "beyond 0.51 arcsec of the star the optical model of Hubble" in hubble
     model = "\n".join(describe_optics(survey_of("HST")))

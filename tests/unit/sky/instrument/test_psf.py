@@ -10,15 +10,12 @@ import pytest
 from astropy.io import fits
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.sky.instrument.psf import (
-    band_psf,
-    band_wavelengths,
-    encircled_energy,
-    optical_psf,
-    pupil,
-)
+from praesepe.sky.instrument.psf import band_psf, band_wavelengths, optical_psf, pupil
 from praesepe.sky.instrument.psf_files import load_psf_file, resample
+from praesepe.sky.instrument.psf_shapes import encircled_energy
 from praesepe.survey import PSF, load_survey
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*\(Hubble's")  # most stars here are Gaussian
 
 OPTICS = {
     "wavelength_angstrom": 4750.0,
@@ -185,7 +182,6 @@ def test_encircled_energy_of_a_uniform_image_is_the_area(radius):
 
 @pytest.mark.parametrize("size", [61, 60])
 @pytest.mark.parametrize("scale", [0.02, 0.0495])
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_file_is_resampled_with_flux_and_centroid(tmp_path, size, scale):
     x, y = 0.09, -0.05  # samples
     sigma = 2.0
@@ -240,7 +236,6 @@ def test_file_without_pixel_gets_the_native_pixel(tmp_path):
     assert without.sum() == pytest.approx(with_pixel.sum(), abs=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_file_is_drizzled_like_the_model(tmp_path):
     file = write(tmp_path / "psf.fits", gaussian(81, 4.0), PIXSCALE=0.02)
     band = make_band(file=file, pixfrac=1.0, file_energy_fraction=1.0)

@@ -11,9 +11,12 @@ import pytest
 from astropy.io import fits
 
 from praesepe.errors import InputError, PraesepeWarning
-from praesepe.sky.instrument.psf import band_psf, full_width, psf_variants
+from praesepe.sky.instrument.psf import band_psf, psf_variants
 from praesepe.sky.instrument.psf_files import chosen_position, load_psf_file
-from praesepe.survey import PSF
+from praesepe.sky.instrument.psf_shapes import full_width
+from praesepe.survey import PSF, load_survey
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*\(Hubble's")  # most stars here are Gaussian
 
 
 def gaussian(size, sigma, x=0.0, y=0.0, middle=None):
@@ -38,9 +41,10 @@ def write(path, *images, names=(), **header):
     return str(path)
 
 
-def band(file, **settings):
+def band(file, *, instrument="", **settings):
     settings = {"wavelength_angstrom": 5000.0, "file_energy_fraction": 1.0, **settings}
-    return SimpleNamespace(name="F475W", filter="x", psf=PSF(file=file, **settings))
+    psf = PSF(file=file, **settings)
+    return SimpleNamespace(name="F475W", filter="x", instrument=instrument, psf=psf)
 
 
 def width(image):
@@ -70,7 +74,6 @@ def cube(tmp_path):
     return write(tmp_path / "cube.fits", planes)
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_a_number_picks_a_plane(cube):
     for position, sigma in enumerate((2.0, 3.0, 4.0)):
         chosen = band(cube, file_position=position)
@@ -79,7 +82,6 @@ def test_a_number_picks_a_plane(cube):
         np.testing.assert_array_equal(psf_of(chosen, position=0), psf_of(chosen))
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_random_offers_all_planes_and_their_mean(cube):
     random = band(cube, file_position="random")
     assert psf_variants(random) == 3
@@ -288,8 +290,11 @@ def test_a_header_that_contradicts_itself(tmp_path, cards, said):
     psf = PSF(file=path, native_pixel_arcsec=0.04)
     with pytest.raises(InputError, match=f"several samplings.*{said}"):
         load_psf_file(psf)
-    psf = psf.model_copy(update={"file_scale_arcsec": 0.0125})
-    assert load_psf_file(psf).scale_arcsec == 0.0125
+    told = cards["PIXELSCL"]
+    psf = psf.model_copy(update={"file_scale_arcsec": told})
+    assert load_psf_file(psf).scale_arcsec == told
+    with pytest.warns(PraesepeWarning, match=f"every 0.03 arcsec by .*and every .*{said}.*header"):
+        load_psf_file(psf.model_copy(update={"file_scale_arcsec": 0.03}))
 
 
 def test_planes_of_wavelengths_are_no_positions(tmp_path):
@@ -312,9 +317,9 @@ def test_the_filter_that_the_header_names(tmp_path, named):
 
 def test_a_star_too_wide_for_hubble_is_told(tmp_path):
     path = write(tmp_path / "psf.fits", gaussian(81, 8))
-    with pytest.warns(PraesepeWarning, match="0.37. arcsec wide .* every 0.02 arcsec"):
+    with pytest.warns(PraesepeWarning, match=r"every 0.02 arcsec.*FWHM 0.37. \(Hubble's 0.07"):
         psf_of(band(path))
-    psf_of(band(path, file_energy_fraction=0.99), hubble=False)
+    psf_of(band(path, file_energy_fraction=0.99), telescope="")
 
 
 @pytest.mark.parametrize(("share", "told"), [(0.1, "14%"), (1.0, "53%"), (0.0, None)])
@@ -359,10 +364,9 @@ def test_fill_values_of_a_cube_are_known_and_its_nan_are_not(tmp_path):
 # ---- sampling
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_an_absurd_sampling_is_refused_at_once(tmp_path):
     """Before anything is resampled: the last ones would need more memory than there is."""
-    file = write(tmp_path / "a.fits", gaussian(41, 2.0))
+    file = write(tmp_path / "a.fits", gaussian(41, 2.0), PIXELSCL="unknown")
     pixel = {"pixel_scale_arcsec": 0.05}
     psf_of(band(file, file_scale_arcsec=0.1), **pixel)
     for scale in (0.11, 0.5, 5.0):
@@ -376,7 +380,6 @@ def test_an_absurd_sampling_is_refused_at_once(tmp_path):
             psf_of(band(file, file_scale_arcsec=scale), **pixel)
 
 
-@pytest.mark.filterwarnings("ignore:.*arcsec wide")
 def test_the_pixel_that_the_sampling_is_compared_with(tmp_path):
     """That of the mosaic, or, where it is not known, that of the detector."""
     file = write(tmp_path / "a.fits", gaussian(41, 2.0), PIXELSCL=0.2)
@@ -460,3 +463,126 @@ def test_an_impossible_defocus(value):
 def test_a_file_cannot_be_defocused(cube, value):
     with pytest.raises(InputError, match="focus cannot be changed"):
         psf_of(band(cube), defocus_nm=value)
+
+
+# ---- is it a star of that telescope
+
+
+@pytest.fixture(scope="module")
+def hubble():
+    """A star of Hubble every 0.02 arcsec, to 1 arcsec."""
+    return band_psf(band(None), grid_scale_arcsec=0.02, half_size_px=50)
+
+
+def beside(star, share, *, x=20, width=None):
+    """The star, and another one, or a hot pixel, to its right."""
+    other = np.roll(star, x, axis=1) if width is None else gaussian(len(star), width, x=x)
+    return star + share * (other if width is None else other * star.max() / other.max())
+
+
+SHARP = "sampled every .*: no mirror is as sharp; set psf.file_scale_arcsec"
+DARK = "of the light of its box, so that what is beyond is negative"
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "refused", "said"),
+    [
+        (None, {}, False, None),
+        (lambda s: s / s.sum(), {"file_energy_fraction": None}, False, None),
+        (None, {"file_scale_arcsec": 0.01}, True, rf"{SHARP}.*, or psf.file_has_pixel = false"),
+        (None, {"file_scale_arcsec": 0.005, "file_has_pixel": True}, True, f"{SHARP} to the sampl"),
+        (None, {"file_scale_arcsec": 0.04}, False, r"FWHM 0\.15. \(Hubble's 0\.07"),
+        (np.square, {}, False, r"light within 0\.1 arcsec 0\.9.. \(Hubble's 0\.7"),
+        (np.sqrt, {}, False, r"light within 0\.2 arcsec 0\.... \(Hubble's 0\.8"),
+        (lambda s: beside(s, 0.1), {}, False, r"\+0\.40, \+0\.00 arcsec .* 0\.10 of .* 0\.00 opp"),
+        (lambda s: beside(s, 0.03), {}, False, r"\+0\.40, \+0\.00 arcsec .*stand 0\.03 of"),
+        (lambda s: beside(s, 0.1, x=10, width=0.3), {}, False, "another star, or a hot pixel"),
+        (lambda s: s - 2e-5, {}, True, rf"within 0\... arcsec .*lie 1\.... {DARK}"),
+        (None, {"file_energy_fraction": 0.5}, False, r"fraction 0\.5 \(Hubble's 0\.9"),
+    ],
+)
+def test_a_star_that_hubble_does_not_make(tmp_path, hubble, change, settings, refused, said):
+    """Silent before, but for those more than twice too wide."""
+    star = hubble if change is None else change(hubble)
+    path = write(tmp_path / "psf.fits", star / star.sum(), PIXELSCL="unknown")
+    settings = {"file_scale_arcsec": 0.02, "file_energy_fraction": 0.97, **settings}
+    told = pytest.raises(InputError, match=said) if refused else pytest.warns(match=said)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*light does not fall towards the border")
+        with told if said else contextlib.nullcontext():
+            psf_of(band(path, **settings))
+
+
+@pytest.mark.parametrize(
+    ("telescope", "sigma", "told"),
+    [
+        ("JWST", 0.6, r"FWHM 0\.01. arcsec, where JWST's diffraction has 0\.0159: no mirror"),
+        ("Euclid", 2.0, r"FWHM 0\.0... arcsec, where Euclid's diffraction has 0\.0859: no mirror"),
+        ("Roman", 30.0, r"FWHM 0\.70. arcsec, where Roman's diffraction has 0\.0437 and the pixel"),
+        ("JWST", 1.5, None),
+        ("", 30.0, None),
+    ],
+)
+def test_a_star_that_another_mirror_does_not_make(tmp_path, telescope, sigma, told):
+    size = 2 * int(5 * sigma) + 9
+    path = write(
+        tmp_path / "psf.fits", gaussian(size, sigma), PIXELSCL=0.008 if sigma < 1 else 0.01
+    )
+    refused = bool(told) and "no mirror" in told
+    caught = pytest.raises(InputError, match=told) if refused else pytest.warns(match=told)
+    with caught if told else contextlib.nullcontext():
+        psf_of(band(path, file_energy_fraction=0.99), telescope=telescope)
+
+
+@pytest.mark.parametrize(
+    ("cards", "told"),
+    [
+        ({"INSTRUME": "ACS_WFC1"}, None),
+        ({"TELESCOP": "HST", "INSTRUME": "ACS", "DETECTOR": "WFC"}, None),
+        (
+            {"INSTRUME": "WFC3_UVIS"},
+            r"PSF of hst, uvis and wfc3 by its header \(camera\).* acs, hst",
+        ),
+        ({"TELESCOP": "JWST", "INSTRUME": "NIRCAM"}, "PSF of jwst and nircam by its header"),
+        ({"INSTRUME": "my camera"}, None),
+    ],
+)
+def test_the_camera_that_the_header_names(tmp_path, hubble, cards, told):
+    path = write(tmp_path / "psf.fits", hubble / hubble.sum(), **cards)
+    with pytest.warns(PraesepeWarning, match=told) if told else contextlib.nullcontext():
+        psf_of(band(path, instrument="ACS/WFC"))
+
+
+def test_energies_above_one_are_refused(tmp_path):
+    """Silent before: the sum of STPSF's shares was taken for one."""
+    path = write(tmp_path / "psf.fits", 1.1 * gaussian(40, 2.0, middle=19.5), names=["OVERSAMP"])
+    with pytest.raises(InputError, match=r"add up to 1\.1, and they are shares"):
+        load_psf_file(PSF(file=path))
+
+
+def test_a_warning_of_a_file_is_said_once(tmp_path):
+    path = write(tmp_path / "psf.fits", 7 * gaussian(41, 2.0))
+    with pytest.warns(PraesepeWarning, match="add up to"):
+        load_psf_file(PSF(file=path))
+    load_psf_file(PSF(file=path))
+
+
+def test_measured_and_computed_stars_of_hubble_pass(shared_data):
+    folder = shared_data / "psf"
+    files = [(f"ACS_WFC_{name}.fits", name, "ACS/WFC", {}) for name in ("F475W", "F814W")]
+    files += [
+        (f"PSFSTD_WFC3UV_{name}.fits", name, "WFC3/UVIS", {"file_scale_arcsec": 0.0099})
+        for name in ("F336W", "F438W", "F814W")
+    ]
+    bands = {one.name: one for one in load_survey("phat6").bands}
+    for file, name, camera, settings in files:
+        own = (bands.get(name) or bands["F336W"]).psf
+        known = {"native_pixel_arcsec": 0.0396 if "UVIS" in camera else 0.05, "pixfrac": 0.0}
+        psf = own.model_copy(update={"file": str(folder / file), **known, **settings})
+        seen = SimpleNamespace(
+            name=name, filter=f"{camera} {name}", instrument="", psf=psf, curve=None
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            psf_of(seen)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from praesepe.sky.instrument import render
-from praesepe.sky.instrument.psf import band_psf, encircled_energy
+from praesepe.sky.instrument.psf import band_psf
+from praesepe.sky.instrument.psf_shapes import encircled_energy
 from praesepe.sky.instrument.render import Renderer, bspline
 from praesepe.survey import load_survey
 
