@@ -13,7 +13,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, Cutout2D
 from astropy.wcs import WCS
 
 from praesepe.errors import InputError
@@ -178,6 +178,15 @@ def test_objects_in_memory(image: np.ndarray, make_wcs) -> None:
     assert open_image(image, "F475W").wcs is None
 
 
+def test_a_cutout_of_astropy(image: np.ndarray, make_wcs) -> None:
+    wcs = make_wcs(image.shape)
+    source = open_image(Cutout2D(image, (60, 50), (40, 50), wcs=wcs), "F475W")
+    assert np.array_equal(values(source), image[30:70, 35:85])
+    assert source.wcs is not None
+    there, whole = source.wcs.pixel_to_world(3, 4), wcs.pixel_to_world(38, 34)
+    assert there.separation(whole).arcsec < 1e-6
+
+
 def test_nddata_brings_mask_and_unit(image: np.ndarray, make_wcs) -> None:
     mask = image > 1.2
     source = open_image(
@@ -191,7 +200,16 @@ def test_nddata_brings_mask_and_unit(image: np.ndarray, make_wcs) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [None, 3, [1, 2], (np.ones((3, 3)), 4), np.ones(5), np.ones((2, 3, 4))]
+    "given",
+    [
+        None,
+        3,
+        [1, 2],
+        (np.ones((3, 3)), 4),
+        np.ones(5),
+        np.ones((2, 3, 4)),
+        "F475W.fits[1][2:9,2:9]",
+    ],
 )
 def test_what_is_no_image(given: object) -> None:
     with pytest.raises(InputError, match="F475W"):

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import NDDataBase
+from astropy.nddata import Cutout2D, NDDataBase
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
@@ -105,7 +105,7 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
 
     Parameters
     ----------
-    image : path, HDU, HDUList, (array, WCS), (array, Header), ndarray or NDData
+    image : path, HDU, HDUList, (array, WCS), (array, Header), ndarray, Cutout2D or NDData
         A path may name the extension: ``"a.fits[SCI,2]"`` or ``"a.fits[1]"``.
     name : str
         Name of the band, for messages.
@@ -154,6 +154,8 @@ def open_image(image: ImageLike, name: str, hdu: str | int | None = None) -> Sou
             )
         source = _in_memory(_data(image), image.header, label=label)
         return replace(source, remarks=(*source.remarks, *doubts_of_name(image, name, label)))
+    if isinstance(image, Cutout2D):
+        image = (image.data, image.wcs)
     if isinstance(image, NDDataBase):
         return _from_nddata(image, label)
     if isinstance(image, np.ndarray):
@@ -420,6 +422,12 @@ def split_extension(text: str) -> tuple[Path, str | None]:
     match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", text)
     path = Path(text).expanduser()
     if match and not path.exists():
+        if ":" in match[2]:
+            raise InputError(
+                f"{text}: [{match[2]}] is a section of an image",
+                given=text,
+                remedy="give the whole image, or cut the section out with its WCS",
+            )
         return Path(match[1]).expanduser(), match[2]
     return path, None
 
