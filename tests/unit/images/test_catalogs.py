@@ -210,6 +210,31 @@ def test_impossible_coordinates_are_missing(catalog: Table, wcs: WCS) -> None:
     assert np.isfinite(np.delete(x, 3)).all()
 
 
+HMS, DMS = ("00", "42", "44.25"), ("-00", "16", "12")
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["RA_h RA_m RA_s Dec_d Dec_m Dec_s", "rah ram ras decd decm decs",
+     "ra_hour ra_min ra_sec dec_deg dec_min dec_sec", "RA(h) RA(m) RA(s) Dec(d) Dec(m) Dec(s)",
+     "RAhr RAmin RAsec DEdeg DEmin DEsec"],
+)  # fmt: skip
+def test_parts_of_angles_by_other_names(tmp_path: Path, names: str) -> None:
+    """Hours and degrees without their minutes before."""
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(names.split()) + "\n" + ",".join(HMS + DMS) + "\n")
+    sky = Catalog.read(path).sky
+    assert sky is not None
+    np.testing.assert_allclose(np.transpose(sky), [(10.684375, -0.27)])
+
+
+def test_limits_are_no_minutes() -> None:
+    table = Table({"ra_deg": [10.5], "ra_min": [10.0], "ra_max": [11.0], "dec_deg": [41]})
+    assert sky_positions(table) == (10.5, 41)
+    table["dec_m"], table["dec_deg"] = [20.5], [41.5]
+    assert sky_positions(table) == (10.5, 41.5)
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
@@ -489,6 +514,9 @@ def split(**columns: Any) -> Table:
         (Table({"ra": [10.0], "dec": ["–0:30:00"]}), (10, -0.5)),  # an en dash
         (Table({"ra": ["1.11D+01"], "dec": ["−2.5d-1"]}), (11.1, -0.25)),  # Fortran
         (Table({"ra": [0.74], "dec": [2.0]}, units=["hrs", "deg"]), (11.1, 2)),
+        (Table({"ra": [5.0], "dec": [2.0]}, meta={"EPOCH": 2016.0}), (5, 2)),  # of the motions
+        (Table({"ra": ["10D30M00S"], "dec": ["2D15M"]}), (10.5, 2.25)),
+        (Table({"radec": ["(10.5, -2.25)"]}), (10.5, -2.25)),
         (Table({"ra": [5.0], "dec": [2.0]}, meta={"RADESYS": "ICRS", "EQUINOX": 2016.0}), (5, 2)),
     ],
 )
@@ -514,6 +542,10 @@ def test_units_and_names_of_positions(table: Table, expected: tuple[float, float
         ({"ra": Time(["2020-01-01"])}, {}, "Time objects"),
         ({"ra": [1.0]}, {"EQUINOX": "B1950"}, "1950"),
         ({"ra": [1.0]}, {"EQUINOX": 1975.0}, "1975"),
+        ({"ra": [1.0]}, {"EPOCH": 1950.0}, "1950"),  # an equinox, as in old FITS
+        ({"ra": [1.0], "Epoch": ["B1950"]}, {}, "1950"),
+        ({"ra": [1.0]}, {"REFFRAME": "FK4"}, "fk4"),
+        ({"ra": [1.0]}, {"comments": ["equinox of date J2024.5"]}, "j2024.5"),
         ({"ra": [1.0]}, {"frame": "galactic"}, "galactic"),
         ({"ra": [1.0]}, {"comments": ["# equinox: B1950"]}, "1950"),
         ({"ra": [1.0], "frame": ["galactic"]}, {}, "galactic"),
@@ -526,6 +558,12 @@ def test_positions_of_other_kinds_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=match):
         sky_positions(Table({"dec": [0.1]} | columns, meta=meta))
+
+
+@pytest.mark.parametrize("names", [("GLON", "GLAT"), ("l", "b"), ("RAB1950", "DEB1950")])
+def test_columns_of_other_systems_that_are_named(names: tuple[str, str]) -> None:
+    with pytest.raises(InputError, match=f"column '{names[0]}' is of another system"):
+        sky_positions(Table({name: [10.0] for name in names}), names)
 
 
 def with_ucds(columns: dict[str, tuple[float, str]]) -> Table:

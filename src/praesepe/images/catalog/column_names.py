@@ -22,8 +22,8 @@ _FRAMES = r"j?2000(?:\.0)?|icrs|fk5"
 _UNITS = {
     "sexagesimal": "hms",
     "dms": "dms",
-    "deg": "deg(?:rees)?|(?<=_)d",
-    "hourangle": "hours?|(?<=_)h",
+    "deg": "deg(?:rees)?|(?<=[_ ])d",
+    "hourangle": "h(?:ou)?rs?|(?<=[_ ])h",
 }
 _OTHERS = (
     "win|peak|coord|mean|median|stack|match|targ(?:et)?|obj(?:ect)?|src|source|"
@@ -32,9 +32,8 @@ _OTHERS = (
 """What may stand beside that in a name: frames, units, others. No errors, offsets or motions."""
 
 _BESIDE = rf"((?:[_. ]*(?:{'|'.join((_FRAMES, *_UNITS.values(), _OTHERS))}))*[_. ]*)"
-_SHORT = {"rah": "ra_h", "ded": "de_d"}
-SPLIT = {"rah": ("ram", "ras"), "ded": ("dem", "des")}
-"""Columns of hours and degrees in tables of the CDS, and of minutes and seconds beside them."""
+_SHORT = {"rah": "ra_h", "ded": "de_d", "decd": "dec_d"}
+"""Columns of hours and degrees beside those of minutes in tables of the CDS."""
 
 MINUS = "-−–"
 """What people write before a negative number: hyphen, minus, en dash; in this order for `re`."""
@@ -62,7 +61,7 @@ ID_NAMES = ("name", "id", "source_id", "apid")
 ANGLE_UNITS = {
     **dict.fromkeys(("hour", "hours", "h", "hr", "hrs"), "hourangle"),
     **dict.fromkeys(("h:m:s", '"h:m:s"', "hms", "hh:mm:ss", "h m s", "hh mm ss"), "sexagesimal"),
-    **dict.fromkeys(("degrees", "degs", "°"), "deg"),
+    **dict.fromkeys(("degrees", "degs", "°", "d"), "deg"),
     **dict.fromkeys(("d:m:s", '"d:m:s"', "dms", "dd:mm:ss", "d m s", "dd mm ss"), "dms"),
     "radians": "rad",
 }

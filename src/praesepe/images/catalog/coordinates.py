@@ -15,7 +15,6 @@ from praesepe.images.catalog.column_names import (
     ANGLE_UNITS,
     MINUS,
     PAIR_NAMES,
-    SPLIT,
     bare_name,
     find_column,
     in_brackets,
@@ -28,7 +27,14 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-_FRAME_KEYS = ("EQUINOX", "RADESYS", "RADECSYS", "FRAME", "COOSYS", "COORDSYS")
+_FRAME_KEYS = (
+    "EQUINOX", "EPOCH", "RADESYS", "RADECSYS", "FRAME", "REFFRAME", "COOSYS", "COORDSYS",
+)  # fmt: skip
+_OTHER_SYSTEM = re.compile(
+    r".*(1950|(?<![a-z])(fk4|gal(actic)?|ecl(iptic)?)(?![a-z]))|_?([ges]l(on|at)|[lb](ii)?)(?![a-z])"
+).match
+"""What begins names of columns of other systems."""
+
 _FRAME = re.compile(
     r"(?<![a-z])(fk4|(super)?gal(actic)?|ecl(iptic)?)(?![a-z])"
     r"|(equinox |(?<![a-z\d])[bj])(?P<year>(18|19|20)\d\d(\.\d+)?)",
@@ -37,13 +43,14 @@ _DASHES = str.maketrans(dict.fromkeys(MINUS[1:], "-"))
 _SEXAGESIMAL = re.compile(
     r"""\s*([+-]?)\s*(\d+(?:\.\d*)?)\s*(?:([:hʰd°\s])\s*
         (?:(\d+(?:\.\d*)?)\s*(?:[:mᵐ'′\s]\s*(?:(\d+(?:\.\d*)?)\s*(?:s|ˢ|"|″|'')?)?)?)?)?\s*""",
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 _FRAME_IN_WORDS = re.compile(r"\b(B1950|FK4|galactic|ecliptic)( coord| pos|\b(?! [a-z]))", re.I)
 PAIR_AGREEMENT_ARCSEC = 0.1
 """How far two pairs of columns may be apart in one row without a warning."""
 
 _PACKED = re.compile(rf"[{MINUS}+]?\d{{6}}(\.\d*)?")
+_WHOLE = re.compile(r"((?:ra|dec?)[ _(\[.]*)(h|hh|hrs?|hours?|d|dd|deg|degrees)([)\]]?)")
 _TEXT_UNITS = ("sexagesimal", "dms")
 _SEXAGESIMAL_UNITS = (None, "deg", "hourangle", *_TEXT_UNITS)
 _EXAMPLE = {True: "00:42:44.3", False: "+41:16:09"}
@@ -173,10 +180,20 @@ def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
     """
     told_by_name = all(re.search("2000|icrs", name.lower()) for name in names)
     keys = [key for key in _FRAME_KEYS if key != "COOSYS" or not told_by_name]  # VizieR lists all
-    pattern = rf"\b({'|'.join(keys)})\b\s*[:=]?\s*['\"]?([\w.]+)"
+    filler = r"(?:\s+(?:of|the|date|coordinates|positions|is))*\s*[:=]?\s*"
+    pattern = rf"\b({'|'.join(keys)})\b{filler}['\"]?([\w.]+)"
     told = [("FRAME", (table[name].info.meta or {}).get("frame", "")) for name in names]
     told += [("FRAME", in_brackets(name)) for name in names]
-    for name in () if told_by_name else names:
+    for name in names:
+        if _OTHER_SYSTEM(bare_name(name)):
+            raise InputError(
+                f"{label}: column {name!r} is of another system",
+                given=name,
+                allowed="ICRS, FK5 (J2000)",
+                remedy="convert its positions to ICRS first",
+            )
+        if told_by_name:
+            continue
         words = str(table[name].info.description or "")
         if re.search(r"\b(B?1950(\.0)?|FK4)\b", words) and not re.search("2000|ICRS", words):
             told.append(("FRAME", "b1950"))
@@ -188,7 +205,7 @@ def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
     for name in table.colnames:
         if name.upper() in _FRAME_KEYS and name not in names:
             told += [(name, value) for value in {*map(str, table[name])}]
-    text = " ".join(f"{key} {value}".lower() for key, value in told)
+    text = " ".join(_of_frame(str(key).lower(), str(value).lower()) for key, value in told)
     for match in _FRAME.finditer(text):
         if match["year"] is None or (float(match["year"]) != 2000 and "icrs" not in text):
             raise InputError(
@@ -197,6 +214,13 @@ def _check_frame(table: Table, names: tuple[str, str], label: str) -> None:
                 allowed="ICRS, FK5 (J2000)",
                 remedy="convert them to ICRS first",
             )
+
+
+def _of_frame(key: str, value: str) -> str:
+    """What is told, in the words of `_FRAME`; an epoch is that of the motions, but for 1950."""
+    if key == "epoch":
+        return "equinox 1950" if re.fullmatch(r"\s*b?1950(\.0*)?\s*", value) else ""
+    return f"{key} {value}"
 
 
 def _values(table: Table, name: str, label: str) -> np.ma.MaskedArray:
@@ -304,7 +328,7 @@ def _pair_column(table: Table) -> Table | None:
             continue
         pairs = []
         for value in values.filled("").tolist():
-            words = re.split(r"[\s,]+", value.strip().lower())
+            words = re.split(r"[\s,]+", value.strip(" ()[]").lower())
             half = len(words) // 2
             if value.strip().lower() in (*_NO_VALUE, "no coord.", "~"):
                 pairs.append(("", ""))
@@ -434,24 +458,37 @@ def _degrees_of_one(
 
 
 def _part_names(table: Table, name: str) -> list[str]:
-    """Columns of an angle with one of minutes beside it: sign, whole ones, minutes, seconds."""
-    minutes, seconds = SPLIT.get(bare_name(name), ("", ""))
-    if (found := find_column(table, (minutes,))) is None:
+    """Columns of an angle with one of minutes beside it: sign, whole ones, minutes, seconds.
+
+    Called as those of the CDS (RAh, RAm, RAs), ``ra_hour``, ``ra_min``, ``ra_sec``, ``RA (h)`` …
+    """
+    lower = {one.lower().strip(): one for one in reversed(table.colnames)}
+    whole = _WHOLE.fullmatch(name.lower().strip())
+    if whole is None:
         return []
-    sign = find_column(table, ("de-",)) if bare_name(name) == "ded" else None
-    return [one for one in (sign, name, found, find_column(table, (seconds,))) if one is not None]
+    stem, _, end = whole.groups()
+    parts = [
+        next((lower[one] for word in words if (one := stem + word + end) in lower), None)
+        for words in (("m", "min", "mm", "minutes"), ("s", "sec", "ss", "seconds"))
+    ]
+    if parts[0] is None or f"{stem}max{end}" in lower:  # ra_min and ra_max are limits
+        return []
+    sign = find_column(table, ("de-", "dec-", "dec_sign")) if stem.startswith("de") else None
+    return [one for one in (sign, name, *parts) if one is not None]
 
 
 def _parts(table: Table, name: str, label: str) -> FloatArray | None:
     """Hours or degrees from columns of whole ones, minutes and seconds; None without minutes.
 
-    Infinite where minutes or seconds are out of range.
+    Those with fractions have none. Infinite where minutes or seconds are out of range.
     """
     names = _part_names(table, name)
     if not names:
         return None
     at = names.index(name)
     whole, *parts = (numbers(table, one, label) for one in names[at:])
+    if (np.nan_to_num(whole) % 1).any():
+        return None
     result = np.abs(whole)
     for part, size, most in zip(parts, (60, 3600), (59, 60), strict=False):
         result += np.where((part < 0) | (part > most), np.inf, part / size)
@@ -478,7 +515,9 @@ def _parse_angle(text: str) -> tuple[float | None, str]:
     if minute >= 60 or second > 60 or (minutes and "." in whole):
         return None, ""
     value = float(whole) + minute / 60 + second / 3600
-    kind = {"h": "hours", "ʰ": "hours", "d": "degrees", "°": "degrees"}.get(mark or "", "either")
+    kind = {"h": "hours", "ʰ": "hours", "d": "degrees", "°": "degrees"}.get(
+        (mark or "").lower(), "either"
+    )
     if minutes is None and kind == "either":
         kind = "decimal"
     return (-value if sign == "-" else value), kind

@@ -21,7 +21,7 @@ NUMBER = re.compile(
     rf"[{MINUS}+]?(\d[\d\s:hdms°'\"′″.,]*([ed][+-]?\d+)?|\.\d+|nan|inf)", re.IGNORECASE
 )
 NO_ROW = re.compile(
-    r"\s*(sep=.|\(\d+ rows?\)|\[EOD\]|={4,}|[-+=|]*[-=]\+[-=][-+=|]*|\+[-=][-+=|]*\+)\s*"
+    r"\s*(sep=.|\(\d+ rows?\)|\[EOD\]|=[= ]{3,}|[-+=|]*[-=]\+[-=][-+=|]*|\+[-=][-+=|]*\+)\s*"
 )
 """Lines that spreadsheets, data bases and others put between: ``sep=;``, rules, ``(3 rows)``."""
 
