@@ -81,6 +81,7 @@ def test_leftover_sip_of_objects(write_image, image, two_bands: Survey, form: st
         ({"CTYPE1": "ra---tan", "CTYPE2": "dec--tan"}, ""),
         ({"CTYPE1": 3}, "CTYPE1 = 3 is not a text"),
         # both were taken for right ascension and declination
+        ({"CTYPE1": "RA", "CTYPE2": "DEC"}, "CTYPE .'RA' and 'DEC'. has no projection"),
         ({"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN"}, "axes of its WCS are .*ELON.*reproject"),
         ({"CTYPE1": "HLON-TAN", "CTYPE2": "HLAT-TAN"}, "axes of its WCS are .*HLON"),
         ({"CTYPE1": "SLON-TAN", "CTYPE2": "SLAT-TAN"}, "axes of its WCS are .*SLON"),
@@ -141,11 +142,15 @@ def test_headers_that_contradict_themselves(image, make_wcs, keywords: dict, sai
         ({"RADESYS": "ICRS", "EQUINOX": 2000.0}, ""),
         ({"RADESYS": "ICRS", "RADECSYS": "FK5"}, "is ICRS, but RADECSYS = 'FK5' .* ICRS is taken"),
         ({"RADESYS": "ICRS", "RADECSYS": "ICRS"}, ""),
+        ({"RADESYS": "FK5", "EQUINOX": 2004.5}, "equinox of its WCS is 2004.5 by its header"),
+        ({"CRPIX1": None}, "its header lacks CRPIX1, taken as 0"),
     ],
 )
 def test_keywords_that_are_passed_over_are_told(image, make_wcs, keywords, said: str) -> None:
     header = celestial_header(make_wcs, PC1_1=1.0, **keywords)
     header["PC2_2"] = 1.0
+    for key in [key for key, value in keywords.items() if value is None]:
+        del header[key]
     source = open_image((image, header), "F475W")
     notes = frame_notes(header, source.wcs, "F475W")
     assert len(notes) == bool(said)

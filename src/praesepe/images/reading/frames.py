@@ -137,6 +137,14 @@ def _check_matrices(header: Any, label: str) -> None:
 def frame_notes(header: Any, wcs: WCS, label: str) -> list[str]:
     """What to say of keywords that are ignored and say otherwise than those that are taken."""
     notes = _cdelt_notes(header, wcs, label)
+    missing = [key for key in ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2") if key not in header]
+    if missing and "CTYPE1" in header:
+        notes.append(f"{label}: its header lacks {listed(missing)}, taken as 0")
+    if wcs.wcs.radesys.startswith("FK") and wcs.wcs.equinox not in (1950, 2000):
+        notes.append(
+            f"{label}: the equinox of its WCS is {wcs.wcs.equinox:g} by its header; where that is "
+            "when it was observed, set EQUINOX to 2000"
+        )
     turned, matrix = header.get("CROTA2"), wcs.pixel_scale_matrix
     if (wcs.wcs.has_cd() or wcs.wcs.has_pc()) and isinstance(turned, int | float) and turned:
         angle = float(np.degrees(np.arctan2(-matrix[0, 1], matrix[1, 1])))
@@ -204,12 +212,20 @@ def _celestial(wcs: WCS | None, label: str) -> WCS | None:
     if wcs is None or not wcs.has_celestial:
         return None
     celestial = wcs.celestial
-    if {axis.split("-")[0] for axis in celestial.wcs.ctype} not in _AXES:
+    axes = tuple(celestial.wcs.ctype)
+    if {axis.split("-")[0] for axis in axes} not in _AXES:
         raise InputError(
-            f"{label}: the axes of its WCS are {listed(map(repr, celestial.wcs.ctype))}",
-            given=tuple(celestial.wcs.ctype),
+            f"{label}: the axes of its WCS are {listed(map(repr, axes))}",
+            given=axes,
             allowed=("RA, DEC", "GLON, GLAT"),
             remedy="reproject the image to right ascension and declination",
+        )
+    if not all("-" in axis for axis in axes):
+        raise InputError(
+            f"{label}: CTYPE ({listed(map(repr, axes))}) has no projection",
+            given=axes,
+            allowed=("RA---TAN", "DEC--TAN"),
+            remedy="write it, as in 'RA---TAN'",
         )
     try:
         wcs_to_celestial_frame(celestial)
