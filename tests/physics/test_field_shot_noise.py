@@ -20,6 +20,7 @@ from praesepe.sky.instrument.render import OVERSAMPLING
 from praesepe.sky.simulator import Simulator
 from praesepe.stars.imf import KROUPA2001
 from praesepe.stars.magnitudes import imf_weights
+from praesepe.survey import load_survey
 
 CPU = torch.device("cpu")
 SIDE = 384
@@ -32,7 +33,9 @@ TOLERANCE = 0.1  # rare bright stars make the variance of one field uncertain by
 @pytest.fixture(scope="module")
 def simulator(repository):
     """Galaxies at 20 Mpc: 4000 stars in a pixel, none of which could be seen alone."""
-    return Simulator(repository / "examples" / "real_images" / "acsvcs.toml", n_fields=0)
+    survey = load_survey(repository / "examples" / "real_images" / "acsvcs.toml")
+    fixed = {"distance_pc": 2e7, "field": {"galaxies_per_arcmin2": 0.0}}
+    return Simulator(survey.with_values(galaxy=fixed), n_fields=0)
 
 
 @pytest.fixture(scope="module")

@@ -45,9 +45,12 @@ CASES = [
 @pytest.fixture(scope="module")
 def simulators():
     """Of star clusters near by, and of some so far away that few of their stars are bright."""
+    distant = load_survey(str(ACSVCS)).with_values(
+        galaxy={"distance_pc": 2e7}, clusters={"metallicity": 0.004}
+    )
     return {
         "phat": Simulator("phat-nodust", n_fields=0),
-        "acsvcs": Simulator(load_survey(str(ACSVCS)), n_fields=0),
+        "acsvcs": Simulator(distant, n_fields=0),
     }
 
 
