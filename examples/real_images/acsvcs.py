@@ -1,6 +1,6 @@
 """Ages, masses and sizes of globular-cluster candidates in the ACS Virgo and Fornax surveys.
 
-    praesepe train examples/real_images/acsvcs.toml --out runs/acsvcs --steps 2500 --seed 5
+    praesepe train examples/real_images/acsvcs.toml --out runs/acsvcs --minutes 30 --views 4 --seed 5
     python examples/real_images/acsvcs.py runs/acsvcs FCC106_images.fits --out fcc106.png
     python examples/real_images/acsvcs.py runs/acsvcs VCC1993_images.fits --distance-mpc 16.5
     python examples/real_images/acsvcs.py runs/acsvcs --control
@@ -56,24 +56,35 @@ def quartet(values: np.ndarray) -> str:
 
 def by_colour(estimator: Estimator, stamps: np.ndarray, distance_mpc: float) -> np.ndarray:
     """Print medians in bins of colour; return colour, log age and log mass, shape (3, n)."""
-    posterior = estimator.predict(stamps)
+    told = {"log_distance": np.log10(distance_mpc * 1e6)}
+    posterior = estimator.predict(stamps, conditions=told)
     g, z = magnitudes(stamps, estimator.survey).T
-    age, mass, _ = posterior.percentile(50).T
-    # At these distances a cluster is its integrated light: its mass goes with the distance squared.
-    mass = mass + 2 * np.log10(distance_mpc * 1e6 / estimator.survey.distance_pc)
-    known = posterior.out_of_domain <= 1
-    use = known & (g < FAINTEST)
-    print(f"{len(g)} stamps, {(~known).sum()} unlike the training's; {use.sum()} used")
-    print(f"colour of those unlike the training's: {quartet((g - z)[~known])}")
+    colour = g - z
+    age, mass = posterior.percentile(50).T[:2]
+    flagged = posterior.out_of_domain > 1
+    none = ~flagged & (posterior.shares("object_class")[:, 1] < 0.5)
+    believed = ~flagged & ~none
+    globular = (colour >= COLOURS[1]) & (colour < COLOURS[-1])
+    print("                      n  flagged  no cluster  believed")
+    for name, these in (
+        ("all", g < np.inf),
+        (f"brighter than {FAINTEST:g}", g < FAINTEST),
+        ("  colour of globulars", (g < FAINTEST) & globular),
+        ("  other colours", (g < FAINTEST) & ~globular),
+    ):
+        counts = [(these & kind).sum() for kind in (flagged, none, believed)]
+        print(f"{name:22}{these.sum():3d}  {counts[0]:7d}  {counts[1]:10d}  {counts[2]:8d}")
+    use = believed & (g < FAINTEST)
     print("F475W-F850LP    n   log age                    log mass")
     for low, high in itertools.pairwise(COLOURS):
-        these = use & (g - z >= low) & (g - z < high)
+        these = use & (colour >= low) & (colour < high)
         if these.any():
             row = f"{quartet(age[these])}   {quartet(mass[these])}"
             print(f"{low:4.1f} to {high:3.1f} {these.sum():6d}   {row}")
-    clusters = use & (g - z >= COLOURS[1]) & (g - z < COLOURS[-1])
-    print(f"colours of globular clusters: {quartet(age[clusters])}   {quartet(mass[clusters])}")
-    return np.array([g - z, age, mass])[:, use]
+    clusters = use & globular
+    if clusters.any():
+        print(f"colours of globular clusters: {quartet(age[clusters])}   {quartet(mass[clusters])}")
+    return np.array([colour, age, mass])[:, use]
 
 
 def figure(values: np.ndarray, title: str) -> Figure:
@@ -95,8 +106,9 @@ def control(estimator: Estimator) -> None:
     for metallicity in METALLICITIES:
         old = {"log_age": [10.0, 10.1], "log_mass": [5.0, 6.0], "metallicity": metallicity}
         survey = estimator.survey.with_values(clusters=old)
-        mocks = Simulator(survey, seed=3, n_fields=3).draw(300)
-        found = estimator.predict(mocks.images).percentile(50)
+        mocks = Simulator(survey, seed=3, n_fields=3, contaminants=False).draw(300)
+        told = {"log_distance": np.log10(mocks.truth["distance_pc"].numpy())}
+        found = estimator.predict(mocks.images, conditions=told).percentile(50)
         off = found[:, 1] - mocks.labels[:, 1].numpy()
         print(f"{metallicity:6.4f}   {quartet(found[:, 0])}   {quartet(off)}")
 

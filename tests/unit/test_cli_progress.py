@@ -91,3 +91,14 @@ def test_a_bar_on_a_terminal(
 def test_an_error_passes_through() -> None:
     with pytest.raises(KeyboardInterrupt), display("simulating", "clusters"):
         raise KeyboardInterrupt
+
+
+def test_what_comes_after_the_work_is_shown() -> None:
+    shown = Display("training", "")
+    now = {"step": 5, "valid_loss": None, "loss": None, "seconds": 9.0, "seconds_left": 1.0}
+    shown.training({**now, "progress": 0.9, "stamps_per_s": 100.0})
+    shown.setup("star fields", 1, 4)
+    assert "star fields" not in shown.line()
+    shown.training({**now, "progress": 1.02, "stamps_per_s": 100.0})
+    shown.setup("learning when not to be believed", 192, 7000)
+    assert shown.line() == "training: 100 %  learning when not to be believed, 192 of 7,000"

@@ -62,18 +62,21 @@ class Display:
             self.text += f", {shown} per second, {left} left"
 
     def setup(self, stage: str, done: int, total: int) -> None:
-        """Tell how far the set-up is, in (stage, done, total); later calls are not shown."""
+        """Tell how far the set-up is, in (stage, done, total), or what comes after the work."""
+        text = f"{stage}, {done:,} of {total:,}"
         if self._done == self._done_at_first:  # work that is told of may begin with a set-up
             self._first = None
             self._latest = time.perf_counter()
             self.share = done / total if total else 1.0
-            self.text = f"{GETTING_READY}, {stage}, {done:,} of {total:,}"
+            self.text = f"{GETTING_READY}, {text}"
+        elif self.share == 1:  # star fields that are made during the work are no news
+            self.text = text
 
     def training(self, now: dict[str, Any]) -> None:
         """Tell step, losses, rate and time left of a training."""
         self._note(trained=now["seconds"])
         self._done = 1 + self._done_at_first  # star fields that are made later are no set-up
-        self.share = now["progress"]
+        self.share = min(now["progress"], 1.0)
         valid = "" if now["valid_loss"] is None else f", validation {now['valid_loss']:.3f}"
         loss = "" if now["loss"] is None else f"  loss {now['loss']:.3f}{valid}"
         left = timedelta(seconds=round(now["seconds_left"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from praesepe.network.critic import ANSWER_DRAWS, KINDS, Critic
 from praesepe.network.estimator import Estimator
 from praesepe.network.noise import base_noise
 from praesepe.network.schema import CriticEntry
+from praesepe.progress import Counter, Progress
 from praesepe.quantities import CONTAMINANT
 from praesepe.rng import stream
 from praesepe.sky.simulator import Simulator
@@ -60,7 +62,12 @@ class _Told:
 
 
 def learn_critic(
-    model: Estimator, simulator: Simulator, *, seed: int = 0, n: int = STAMPS
+    model: Estimator,
+    simulator: Simulator,
+    *,
+    seed: int = 0,
+    n: int = STAMPS,
+    progress: Progress | None = None,
 ) -> Estimator:
     """Teach a model's critic, and return the model.
 
@@ -74,9 +81,12 @@ def learn_critic(
     n : int
         Good stamps to learn from; half as many, on other fields, set the limit that 0.5 % of them
         exceed; a third as many are five times nearer.
+    progress : callable, optional
+        Called with (stamps drawn, all stamps).
     """
     survey = model.survey
-    taught = _draw(model, simulator, seed + SEED, n)
+    count = Counter(sum(_drawn(simulator, k) for k in (n, n // 2, n // 3)), progress)
+    taught = _draw(model, simulator, seed + SEED, n, count)
     critic = Critic(model.net, survey).to(model.device)
     kinds, evidence = [0], [_evidence(model, critic, taught)]
     spoilt = _stamps_of(model, critic, taught, seed)
@@ -87,14 +97,14 @@ def learn_critic(
         images = make(spoilt.part(which))
         kinds.append(kind)
         evidence.append(_evidence(model, critic, taught.part(which), images))
-    near = _nearer(model, simulator, seed + NEAR, n // 3)
+    near = _nearer(model, simulator, seed + NEAR, n // 3, count)
     if near is not None:  # counted twice, as the hardest to tell
         kinds += [1 + KINDS.index("shape")] * 2
         evidence += [_evidence(model, critic, near)] * 2
     critic.standardise(torch.cat(evidence[:2]))
     labels = torch.cat([torch.full((len(e),), k) for k, e in zip(kinds, evidence, strict=True)])
     _fit(critic, torch.cat(evidence), labels.to(model.device), seed)
-    aside = _draw(model, simulator, seed + ASIDE, n // 2)
+    aside = _draw(model, simulator, seed + ASIDE, n // 2, count)
     with torch.inference_mode():
         worst = critic(_evidence(model, critic, aside)).amax(1)
         critic.limit.copy_(torch.quantile(worst, 1 - EXCEEDED))
@@ -102,15 +112,23 @@ def learn_critic(
     return model.describe(critic=CriticEntry(kinds=critic.kinds))
 
 
-def _draw(model: Estimator, simulator: Simulator, seed: int, n: int, nearer: float = 1) -> _Told:
+def _drawn(simulator: Simulator, n: int) -> int:
+    """Stamps among which some n have a cluster in the middle."""
+    return round(n / (1 - simulator.survey.contaminants.fraction))
+
+
+def _draw(
+    model: Estimator, simulator: Simulator, seed: int, n: int, count: Counter, nearer: float = 1
+) -> _Told:
     """Stamps with a cluster in the middle, and what the model is told of them."""
-    n = round(n / (1 - simulator.survey.contaminants.fraction))
-    parts = []
-    for block in blocks_of(n, size=FIELDS * PER_FIELD):
-        fields = simulator.another(seed + block.number, n_fields=FIELDS)
-        fields.survey = _loosened(simulator.survey)
-        parts.append(fields.draw_block(0, block.n, compute_truth=False))
-    mocks: Mocks = joined(parts)
+
+    def parts() -> Iterator[Mocks]:
+        for block in blocks_of(_drawn(simulator, n), size=FIELDS * PER_FIELD):
+            fields = simulator.another(seed + block.number, n_fields=FIELDS)
+            fields.survey = _loosened(simulator.survey)
+            yield fields.draw_block(0, block.n, compute_truth=False)
+
+    mocks: Mocks = joined(list(count.each(parts(), len)))
     truth = mocks.truth
     if "distance_pc" in truth:
         truth["distance_pc"] = truth["distance_pc"] * nearer
@@ -135,7 +153,9 @@ def _loosened(survey: Survey) -> Survey:
     )
 
 
-def _nearer(model: Estimator, simulator: Simulator, seed: int, n: int) -> _Told | None:
+def _nearer(
+    model: Estimator, simulator: Simulator, seed: int, n: int, count: Counter
+) -> _Told | None:
     """Stamps of a galaxy nearer than what the model is told; None where there can be none."""
     survey = model.survey
     try:
@@ -159,7 +179,7 @@ def _nearer(model: Estimator, simulator: Simulator, seed: int, n: int) -> _Told 
     except InputError as error:
         log.info("no stamps of a nearer galaxy: %s", error)
         return None
-    return _draw(model, simulator, seed, n, nearer=NEARER)
+    return _draw(model, simulator, seed, n, count, NEARER)
 
 
 def _stamps_of(model: Estimator, critic: Critic, good: _Told, seed: int) -> Stamps:

@@ -157,7 +157,7 @@ def train(
             run.set_up(tables, setup)
             with Signals() as signals:
                 _loop(run, signals)
-            model = run.finish()
+            model = run.finish(setup)
             learned = run.learned()
         path = None if run.out is None else model.save(run.out, overwrite=True)
         return Training(model, tuple(run.metrics.lines), learned, run.curve(), path)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -354,7 +355,7 @@ class Run:
 
     # The end
 
-    def finish(self) -> Estimator:
+    def finish(self, setup: Setup | None = None) -> Estimator:
         """The model: the averaged network, where its features lie, and how it was made."""
         context = self.validate()
         self.metrics.drop_after(self.step - 1)  # this step's line is written anew
@@ -368,7 +369,8 @@ class Run:
                 context = _context(model.net, self.source.everything)
         model.learn_domain(context.clone())
         if self.settings.valid_size >= FEWEST_FOR_CRITIC:
-            learn_critic(model, self.source.simulator, seed=self.settings.seed)
+            told = None if setup is None else partial(setup, "learning when not to be believed")
+            learn_critic(model, self.source.simulator, seed=self.settings.seed, progress=told)
         return model.describe(
             present_mass=self._present_mass(),
             runs=[*self.estimator.card.runs, self._record(self.tuning(model))],
