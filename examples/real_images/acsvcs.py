@@ -1,6 +1,6 @@
 """Ages, masses and sizes of globular-cluster candidates in the ACS Virgo and Fornax surveys.
 
-    praesepe train examples/real_images/acsvcs.toml --out runs/acsvcs --minutes 30 --views 4 --seed 5
+    praesepe train examples/real_images/acsvcs.toml --out runs/acsvcs --minutes 30 --views 4
     python examples/real_images/acsvcs.py runs/acsvcs FCC106_images.fits --out fcc106.png
     python examples/real_images/acsvcs.py runs/acsvcs VCC1993_images.fits --distance-mpc 16.5
     python examples/real_images/acsvcs.py runs/acsvcs --control
