@@ -43,7 +43,7 @@ def input_files(model: Any, images: Any, catalog: Any = None) -> list[Path]:
     Those of weights beside the images count too. In place of a model, None may be given.
     """
     from praesepe.images.mosaic.mosaic import Mosaic
-    from praesepe.images.reading.extensions import files_beside
+    from praesepe.images.reading.beside import files_beside
     from praesepe.images.reading.source import split_extension
 
     found = []
@@ -54,7 +54,7 @@ def input_files(model: Any, images: Any, catalog: Any = None) -> list[Path]:
     for one in (*(images.values() if isinstance(images, Mapping) else ()), catalog):
         if isinstance(one, str | os.PathLike):
             path, _ = split_extension(os.fspath(one))
-            found += [path, *(other for other, _ in files_beside(path))]
+            found += [path, *(other for other, *_ in files_beside(path))]
     if isinstance(model, str | os.PathLike):
         found += [Path(model) / name for name in ("model.json", "weights.safetensors")]
     return found

@@ -399,6 +399,9 @@ def test_a_card_that_no_one_can_read_is_as_if_missing(tmp_path: Path) -> None:
     assert own["FILTER"] == "F814W"
 
 
+EUCLID = "EUC_MER_{}_TILE102018211-{}T142710.276838Z_00.00.fits"
+
+
 @pytest.mark.parametrize(
     ("science", "weights", "fill"),
     [
@@ -406,6 +409,20 @@ def test_a_card_that_no_one_can_read_is_as_if_missing(tmp_path: Path) -> None:
         ("m31-sci.fits", "m31-weight.fits", -1),
         ("m31_sci.fits", "m31_rms.fits.gz", np.inf),
         ("m31_sci.fits.gz", "m31_wht.fits.gz", 0),
+        ("m31_drz.fits", "m31_wht.fits", 1e-9),
+        ("m31_drc.fits", "m31_drc_wht.fits", 0),
+        ("m31_drz.fits", "m31_drz_weight.fits", 0),
+        ("m31.fits", "m31.weight.fits", 0),
+        ("coadd-0001m002-image-g.fits", "coadd-0001m002-invvar-g.fits", 0),
+        ("m31_sci.fits", "m31_exp.fits", 0),
+        ("m31_sci.fits", "m31_unc.fits", np.nan),
+        ("m31_sci.fits", "m31_var.fits", 1e12),
+        ("M31.stk.i.fits", "M31.stk.i.wt.fits", np.nan),
+        (
+            EUCLID.format("BGSUB-MOSAIC-VIS", "ACBD03_20241018"),
+            EUCLID.format("MOSAIC-VIS-RMS", "8BC7BF_20241019"),
+            np.inf,
+        ),
     ],
 )
 def test_weights_in_a_file_beside_the_image(
@@ -418,7 +435,54 @@ def test_weights_in_a_file_beside_the_image(
     source = open_image(tmp_path / science, "F475W")
     assert np.array_equal(np.isnan(np.asarray(source.pixels)), GAP)
     assert source.taken == f"{science}[PRIMARY,1] with {weights}"
+    assert len(source.remarks) == 1  # nothing is used without a word
+    assert f"which pixels are missing is also taken from {weights} beside it" in source.remarks[0]
+
+
+def test_data_quality_in_a_file_beside_the_image(
+    tmp_path: Path, image: np.ndarray, header: fits.Header
+) -> None:
+    header["TELESCOP"] = "HST"
+    fits.PrimaryHDU(image, header).writeto(tmp_path / "a_sci.fits")
+    fits.PrimaryHDU(planes("i2", 64, 8)).writeto(tmp_path / "a_dq.fits")
+    source = open_image(tmp_path / "a_sci.fits", "F475W")
+    assert np.array_equal(np.isnan(np.asarray(source.pixels)), GAP)
+
+
+@pytest.mark.parametrize("name", ["a_mask.fits", "a_drz_flag.fits", "a_drz.mask.fits"])
+def test_a_mask_beside_the_image_is_named_and_not_used(
+    tmp_path: Path, image: np.ndarray, header: fits.Header, name: str
+) -> None:
+    """It may be one of stars, in which 1 means light."""
+    for file, data in (("a_drz.fits", image), (name, planes("u1", 0, 1))):
+        fits.PrimaryHDU(data, header).writeto(tmp_path / file)
+    source = open_image(tmp_path / "a_drz.fits", "F475W")
+    assert np.isfinite(np.asarray(source.pixels)).all()
+    assert f"beside it lies {name}, not used" in source.remarks[0]
+
+
+def test_files_beside_the_image_of_other_images_are_left_alone(
+    tmp_path: Path, image: np.ndarray, header: fits.Header
+) -> None:
+    names = ("m31_drz.fits", "m33_wht.fits", "m31_f475w_wht.fits", "m31_drc_wht.fits")
+    names += ("m31_exp1.fits", "m31_con.fits", "m31_drz_f814w.fits", "m31_wht.txt", "m31.fits")
+    for name in names:
+        fits.PrimaryHDU(np.where(GAP, 0, image), header).writeto(tmp_path / name)
+    fits.PrimaryHDU(image, header).writeto(tmp_path / "m31_drz.fits", overwrite=True)
+    source = open_image(tmp_path / "m31_drz.fits", "F475W")
     assert not source.remarks
+    assert source.taken == "m31_drz.fits[PRIMARY,1]"
+
+
+def test_weights_of_another_field_are_not_used(
+    tmp_path: Path, image: np.ndarray, header: fits.Header
+) -> None:
+    fits.PrimaryHDU(image, header).writeto(tmp_path / "m31_drz.fits")
+    header["CRPIX1"] += 3
+    fits.PrimaryHDU(planes("f4", 9, 0), header).writeto(tmp_path / "m31_wht.fits")
+    source = open_image(tmp_path / "m31_drz.fits", "F475W")
+    assert "m31_wht.fits beside it is not used: by its WCS it lies 3 pixels" in source.remarks[0]
+    assert np.isfinite(np.asarray(source.pixels)).all()
 
 
 def test_a_file_beside_the_image_that_does_not_fit_is_told(

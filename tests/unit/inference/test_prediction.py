@@ -382,6 +382,7 @@ def test_outputs_are_checked_before_anything_is_computed(
         predict(make(Unreachable), images, at_pixels(wcs, [50], [60]), out=tmp_path / "new.ecsv")
 
 
+@pytest.mark.filterwarnings("ignore:.*taken from F814W_wht.fits")
 def test_inputs_are_never_replaced(
     central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
 ) -> None:

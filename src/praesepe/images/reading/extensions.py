@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,9 +49,6 @@ _SAYS_NOTHING = re.compile(
     r"SUBTR|NSIG|SKY).*|CHI(_?(2|SQ).*)?"
 )
 """Extensions that say nothing of missing pixels, or are the image of another band."""
-
-_BESIDE = {"wht": "weight", "weight": "weight", "rms": "error"}
-"""Words for ``sci`` in the name of a file that holds an image's weights, and what it says."""
 
 _EITHER_SENSE = r"MASKS?|MSK|BAD_?PIX.*|BPM"
 """Marks in which 1 may mean good; what quality flags and their kinds mean follows from the name."""
@@ -147,17 +143,6 @@ def check_name(file: str, chosen: Any, what: str, taken: str) -> None:
         )
 
 
-def files_beside(path: Path) -> Iterator[tuple[Path, str]]:
-    """Files of the same folder that hold the weights of an image, ``x_wht.fits`` of ``x_sci.fits``.
-
-    Each with what it says: "weight" or "error", as for extensions.
-    """
-    for word, rule in _BESIDE.items():
-        name = re.sub(r"(?<![A-Za-z])sci(?=\.fits?)", word, path.name)
-        if name != path.name and path.with_name(name).is_file():
-            yield path.with_name(name), rule
-
-
 def _called(hdu: Any) -> str:
     """Name of an HDU; where it has none, of its object (galfit: "model", "residual map")."""
     if _name(hdu) not in ("", "PRIMARY"):
@@ -242,7 +227,7 @@ def marks_of(
             if _name(hdu) and not _SAYS_NOTHING.fullmatch(_name(hdu)) and _fits(hdu, pixels):
                 unused.append(title(hdu, hdus))
             continue
-        what, bits = f"extension {title(hdu)}", _quality_bits(hdu, chosen, hdus)
+        what, bits = f"extension {title(hdu)}", quality_bits(hdu, (chosen.header, hdus[0].header))
         if _name(hdu) in ("SATMASK", "SAT_MASK"):
             bits = 0, ~0
         if (
@@ -290,7 +275,7 @@ def mark_of(
     if rule in ("error", "variance", "weight") and (negative := _negative(hdu)) > _MANY_NEGATIVE:
         return None, [f"{what} is not used: {negative:.0%} of its values are below zero"]
     kind = rule if rule in ("quality", "context") else "bounds"
-    how = kind, bits, full, *_bounds(hdu, rule)
+    how = kind, *((bits, full) if kind == "quality" else (0, 0)), *_bounds(hdu, rule)
     if isinstance(hdu, fits.CompImageHDU):
         mark = Mark(_name(hdu), open_pixels(hdu, _strips(hdu, *how)), "quality", 1, 2)
     else:
@@ -342,8 +327,8 @@ def _strips(hdu: Any, kind: str, *how: Any) -> Iterator[FloatImage]:
         yield np.asarray(found, np.float32)
 
 
-def _quality_bits(hdu: Any, chosen: Any, hdus: Any) -> tuple[int, int]:
-    """Bits of a data-quality extension: missing, saturated."""
+def quality_bits(hdu: Any, headers: Any) -> tuple[int, int]:
+    """Bits of a data-quality extension: missing, saturated; `headers` name the telescope."""
     planes = {
         key[3:]: 1 << int(value)
         for key, value in hdu.header.items()
@@ -351,7 +336,6 @@ def _quality_bits(hdu: Any, chosen: Any, hdus: Any) -> tuple[int, int]:
     }  # the Rubin Observatory names its bits
     if planes:
         return sum(planes.get(name, 0) for name in ("NO_DATA", "BAD", "CR")), planes.get("SAT", 0)
-    headers = (chosen.header, hdus[0].header)
     telescope = next((str(h["TELESCOP"]) for h in headers if h.get("TELESCOP")), "")
     return _QUALITY.get(telescope.strip().upper(), (~0, 0))
 

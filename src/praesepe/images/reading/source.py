@@ -21,16 +21,14 @@ from numpy.typing import NDArray
 from praesepe.arrays import plain
 from praesepe.errors import InputError, check_type, must_be
 from praesepe.files import scratch_file
+from praesepe.images.reading.beside import marks_beside
 from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
 from praesepe.images.reading.damage import fits_fault
 from praesepe.images.reading.extensions import (
     check_name,
     choose_hdu,
     doubts_of_name,
-    files_beside,
     headers_of,
-    is_image,
-    mark_of,
     marks_of,
     title,
 )
@@ -335,32 +333,14 @@ def _from_file(text: str, name: str, hdu: str | None, *, lasts: bool = True) -> 
             raise damaged(label, f"{_DAMAGED}: {fits_fault(plain)}") from error
         except Exception as error:  # astropy raises many kinds for broken files
             raise damaged(label, f"{_DAMAGED}: {fits_fault(plain)}") from error
-        if not source.pixels.marks:
-            source = _with_weights_beside(source, path)
+        if not source.pixels.marks and lasts:
+            pixels, said = marks_beside(
+                source.pixels, path, source.headers, source.wcs, label, _marking_pixels
+            )
+            source = replace(source, pixels=pixels, remarks=(*source.remarks, *said))
     where = f"{path.resolve()}[{source.taken}]"
     beside = "".join(f" with {one.name}" for one in source.pixels.marks if "." in one.name)
     return replace(source, path=where, taken=f"{path.name}[{source.taken}]{beside}")
-
-
-def _with_weights_beside(source: Source, path: Path) -> Source:
-    """Add what a weight map in a file of its own marks: `x_wht.fits` beside `x_sci.fits`."""
-    marks, remarks = [], list(source.remarks)
-    for other, rule in files_beside(path):
-        what = f"{source.label}: the file {other.name} beside it"
-        try:
-            with uncompressed(other, what) as plain, fits.open(plain) as hdus:
-                images = [hdu for hdu in hdus if is_image(hdu)] or list(hdus[:1])
-                mapped = partial(_marking_pixels, path=plain, label=what, named=plain == str(other))
-                mark, said = mark_of(images[0], rule, source.pixels, mapped, what)
-        except Exception as error:  # a file that was not asked for stops nobody
-            log.info("%s: %s", what, error)
-            mark, said = None, [f"{what} is not used: it cannot be read"]
-        remarks += said
-        if mark is not None:
-            log.info("%s marks missing pixels", what)
-            marks.append(replace(mark, name=other.name))
-    pixels = replace(source.pixels, marks=tuple(marks)) if marks else source.pixels
-    return replace(source, pixels=pixels, remarks=tuple(remarks))
 
 
 def _marking_pixels(hdu: Any, strips: Any, path: str, label: str, *, named: bool) -> Pixels:
