@@ -92,11 +92,7 @@ def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Stars]:
     seen: list[float] = []
     ages: list[float] = []
     for file in files:
-        good = np.isfinite(file.initial_mass) & (file.initial_mass > 0) & (file.metallicity > 0)
-        good &= np.isfinite(file.log_age) & (file.present_mass > 0)
-        for name, (low, high) in LIMITS.items():
-            column = getattr(file, name)
-            good &= (column > low) & (column < high)  # False for NaN
+        good = are_stars(file)
         if (left_out := 1 - good.mean()) > FEW:
             warnings.warn(
                 f"{file.path.name}: {left_out:.0%} of the rows are left out: no mass, age, "
@@ -123,6 +119,16 @@ def _cells(files: Sequence[IsochroneFile]) -> dict[tuple[float, int], Stars]:
             remedy="download ages within these",
         )
     return cells
+
+
+def are_stars(file: IsochroneFile) -> np.ndarray:
+    """Whether the rows of a file are stars, bool (n,)."""
+    good = np.isfinite(file.initial_mass) & (file.initial_mass > 0) & (file.metallicity > 0)
+    good &= np.isfinite(file.log_age) & (file.present_mass > 0)
+    for name, (low, high) in LIMITS.items():
+        column = getattr(file, name)
+        good &= (column > low) & (column < high)  # False for NaN
+    return np.asarray(good)
 
 
 def _place(cells: dict[tuple[float, int], Stars], z: float, age: float, stars: Stars) -> None:

@@ -25,8 +25,9 @@ from praesepe.errors import (
 )
 from praesepe.files import atomic, refuse_inputs
 from praesepe.provenance import now
-from praesepe.stars.assembly import assemble
+from praesepe.stars.assembly import are_stars, assemble
 from praesepe.stars.embedded import ISOCHRONES, embedded_key
+from praesepe.stars.ends import check_ends
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
 from praesepe.stars.readers import read_isochrones, summary
 from praesepe.version import __version__
@@ -156,7 +157,13 @@ def import_isochrones(
     Raises
     ------
     InputError
-        For a name that cannot be used, or files that are no isochrones.
+        For a name that cannot be used, files that are no isochrones, or isochrones that lack stars
+        of their age.
+
+    Warns
+    -----
+    PraesepeWarning
+        Where isochrones end before those of other ages or of SSE do.
     """
     check_type("the name of a stellar model", name, str, "a text")
     if name == EMBEDDED:
@@ -170,6 +177,8 @@ def import_isochrones(
         raise already_exists(path)
     read = read_isochrones(files)
     grid = assemble(read)
+    for one in read:
+        check_ends(one, are_stars(one))
     record = {
         "sources": [{"file": one.path.name, "sha256": one.sha256} for one in read],
         "read": summary(read),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +13,7 @@ if TYPE_CHECKING:
     from praesepe.stars.readers import IsochroneFile
 
 SETTLED_LOG_AGE = 6.7
-"""Before, the most massive stars die within few steps: their highest mass may halve in one."""
-
-LEAST_LEFT = 0.8
-"""Fraction of the highest mass that is left 0.05 dex later, at least (0.82 in real files)."""
-
-LEAST_STEP_DEX = 0.05
+"""Before, the most massive stars die within few steps."""
 
 COMPARABLE_DEX = 0.06
 """How far the ages of two isochrones may be apart whose late phases are compared."""
@@ -67,46 +61,31 @@ The naked helium stars, 7 to 9, are left out: they end as the Wolf-Rayet stars d
 def check_whole(file: IsochroneFile, good: np.ndarray) -> None:
     """Refuse a file that was cut off between two lines.
 
-    Each isochrone is compared with that of the age before it. The stars of highest mass are written
-    last, so a cut takes away the giants, which give most of the light. `good` are the rows that are
-    stars, bool (n,).
+    Its last isochrone is compared with that of the age before it. The stars of highest mass are
+    written last, so a cut takes away the giants, which give most of the light. `good` are the rows
+    that are stars, bool (n,).
 
     Raises
     ------
     InputError
-        Where the highest mass of an isochrone falls further than stars die, or the last isochrone
-        of the file lacks the late phases, the light or the cool giants of the one before it.
+        Where the last isochrone of the file lacks the late phases, the light or the cool giants of
+        the one before it.
 
     Warns
     -----
     PraesepeWarning
         Where it lacks many rows only, or the end of the giant branch.
     """
-    for z in np.unique(file.metallicity[good]):
-        blocks = _blocks(file, np.flatnonzero(good & (file.metallicity == z)))
-        for younger, older in pairwise(blocks):
-            _check_mass(file, younger, older)
     last_row = int(np.flatnonzero(good)[-1]) if good.any() else -1
     if last_row >= 0:
         same_z = np.flatnonzero(good & (file.metallicity == file.metallicity[last_row]))
-        _check_last(file, _blocks(file, same_z), last_row)
+        _check_last(file, blocks_of(file, same_z), last_row)
 
 
-def _blocks(file: IsochroneFile, rows: np.ndarray) -> list[tuple[float, np.ndarray]]:
+def blocks_of(file: IsochroneFile, rows: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """Ages and their rows, by ascending age."""
     ages = np.round(file.log_age[rows], 4)
     return [(float(age), rows[ages == age]) for age in np.unique(ages)]
-
-
-def _check_mass(
-    file: IsochroneFile, younger: tuple[float, np.ndarray], older: tuple[float, np.ndarray]
-) -> None:
-    before, after = (float(file.initial_mass[rows].max()) for _, rows in (younger, older))
-    steps = max(1.0, (older[0] - younger[0]) / LEAST_STEP_DEX)
-    if younger[0] > SETTLED_LOG_AGE and after < before * LEAST_LEFT**steps:
-        raise _cut(
-            file, older[0], f"it ends at {after:.4g} Msun, that of {younger[0]:g} at {before:.4g}"
-        )
 
 
 def _check_last(file: IsochroneFile, blocks: list[tuple[float, np.ndarray]], last_row: int) -> None:

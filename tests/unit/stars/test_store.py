@@ -7,13 +7,22 @@ import pytest
 
 from praesepe.errors import InputError, PraesepeError
 from praesepe.stars import Isochrone, IsochroneGrid, store
+from praesepe.stars.isochrones import COLUMNS
 from praesepe.stars.store import key_of, load_isochrones, read_grid, write_grid
 
-FILE = """# Zini MH logAge Mini int_IMF Mass logL logTe logg label mbolmag Umag
-0.02 0.1 7.0 0.1 1 0.1 -3 3.5 5 1 9 9
-0.02 0.1 7.0 9.0 1 9.0 4 4.4 4 1 -3 -5
-#isochrone terminated
-"""
+YOUNG = IsochroneGrid.embedded().isochrone(8, 6)  # log age 7, Z = 0.02
+FILE = "\n".join(
+    [
+        "# Zini MH logAge Mini int_IMF Mass logL logTe logg label mbolmag Umag",
+        *(
+            f"0.02 0.1 7.0 {mass} 1 {now} {log_l} {log_teff} {log_g} 1 9 9"
+            for mass, now, log_l, log_teff, log_g in zip(
+                *(getattr(YOUNG.take(YOUNG.living), name) for name in COLUMNS[:5]), strict=True
+            )
+        ),
+        "#isochrone terminated",
+    ]
+)
 
 
 def small_grid(shift=0.0, eep=None):
@@ -82,7 +91,7 @@ def test_import_and_name(home, file):
 
 def test_the_same_name_with_other_content_has_another_key(home, file):
     _, first = store.import_isochrones([file], name="mine")
-    file.write_text(FILE.replace("4.4", "4.3"))
+    file.write_text(FILE.replace("0.02 0.1", "0.021 0.1"))
     with pytest.raises(InputError, match="overwrite=True"):
         store.import_isochrones([file], name="mine")
     assert load_isochrones("mine").key == first.key

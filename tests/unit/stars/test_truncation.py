@@ -92,17 +92,6 @@ def test_a_cut_without_phases_among_stars_of_one_brightness_is_found_by_the_temp
         assemble([cut(file, 3 * 69 - 10)])
 
 
-def test_a_cut_in_the_middle_of_joined_files_is_found():
-    """The second isochrone ends far below the first; a third follows."""
-    whole = made_up()
-    keep = np.r_[0:69, 69:100, 138:207]
-    columns = ("metallicity", "log_age", "initial_mass", "present_mass", "log_l", "log_teff")
-    columns = (*columns, "log_g", "kind")
-    joined = dataclasses.replace(whole, **{name: getattr(whole, name)[keep] for name in columns})
-    with pytest.raises(InputError, match=r"log age 8\.05: it ends at .* that of 8 at 5"):
-        assemble([joined])
-
-
 @pytest.mark.parametrize("z", ["0.0080", "0.0140", "0.0200"])
 @pytest.mark.parametrize("n", [40, 100])
 def test_the_end_of_the_giant_branch_is_missed(shared_data, tmp_path, z, n):
@@ -118,17 +107,6 @@ def test_the_end_of_the_giant_branch_is_missed(shared_data, tmp_path, z, n):
 def test_many_rows_less_are_told():
     with pytest.warns(PraesepeWarning, match=r"has 35 rows of log age 8\.1.* may be cut off"):
         assemble([cut(made_up(), np.r_[0:138, 138:207:2])])
-
-
-def test_very_massive_stars_may_die_fast():
-    for ages in ((6.6, 6.65, 6.7), (8.0, 8.05, 8.1)):
-        file = made_up(ages=ages, fall=0.35)
-        file = dataclasses.replace(file, log_l=np.minimum(file.log_l, 1.0))
-        if ages[0] < 7:
-            assemble([file])
-        else:
-            with pytest.raises(InputError, match=r"truncated .* 8\.05: it ends at 2\.233 Msun"):
-                assemble([file])
 
 
 FILES = ("parsec_v1.2S_wfc3_Z0.019.dat", "fsps_parsec_isoc_z0.0080.dat")
