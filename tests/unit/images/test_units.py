@@ -42,6 +42,11 @@ def test_other_units_are_refused(text: str) -> None:
         parse_unit(text)
 
 
+def test_asinh_values_are_refused() -> None:
+    with pytest.raises(InputError, match="asinh magnitudes"):
+        rate(BUNIT="DN", MAGZERO=25.0, BSOFTEN=100.0, BOFFSET=1.0)
+
+
 def test_hst_zero_point_against_the_definition_of_ab() -> None:
     """1 e-/s is F_lambda = PHOTFLAM; AB follows from F_nu = F_lambda lambda²/c."""
     photflam, photplam = 1.821e-19, 4746.9

@@ -131,6 +131,13 @@ def calibrate(
     per second in an image in counts. There the gain cancels in the flux and only enters
     `zero_point_ab`.
     """
+    if headers.get("BSOFTEN") is not None:
+        raise InputError(
+            f"{headers.label}: its pixels are asinh magnitudes (BSOFTEN in its header), as in the "
+            "stacks of Pan-STARRS",
+            given="BSOFTEN",
+            remedy="give the linear image: BOFFSET + 2 BSOFTEN sinh(value / 1.0857)",
+        )
     if zero_point_ab is not None:
         zero_point_ab = given_zero_point(zero_point_ab, headers.label, vega_ab)
     found = headers.get("BUNIT")
