@@ -149,6 +149,19 @@ def test_regions_of_casa(write: Write) -> None:
     assert Catalog.read(write("a.crtf", text)).sky == (10.68, 41.27)
 
 
+def test_a_votable_called_text(write: Write, tmp_path: Path) -> None:
+    Table({"ra": [10.5], "dec": [41.25]}).write(tmp_path / "a.vot", format="votable")
+    path = write("a.txt", (tmp_path / "a.vot").read_bytes())
+    assert Catalog.read(path).sky == (10.5, 41.25)
+
+
+def test_columns_in_memory_that_are_no_table() -> None:
+    with pytest.raises(InputError, match="catalog of type dict is no table"):
+        Catalog.read({"ra": [1.0, 2.0], "dec": [1.0]})
+    with pytest.warns(PraesepeWarning, match="none of its 2 rows has a position"):
+        Catalog.read({"ra": [np.nan, 2.0], "dec": [1.0, np.nan]})
+
+
 @pytest.mark.parametrize("kind", [dict, Table.as_array, lambda table: fits.BinTableHDU(table).data])
 def test_columns_in_memory(kind: Any) -> None:
     sky = Catalog.read(kind(Table({"ra": [10.5, 10.6], "dec": [41.25, -41.0]}))).sky
@@ -303,6 +316,11 @@ def test_texts_that_may_be_missing(tmp_path: Path) -> None:
         ("id,ra,dec\n1,10,41,5\n2,1,2\n", "line 2: 4 values where the table has 3 columns"),
         ('id,ra,dec\n1,10,41\n"2,10,41\n', "quotation mark is not closed"),
         ("ra,ra,dec\n1,2,3\n", "two columns called ra"),
+        # all positions were missing, without a word
+        ("id\tra\tdec\n1 10.5 41.2\n2 10.6 41.2\n", r"line 2: 1 values .* 3 columns .*tabs"),
+        ("id, ra, dec\n1  10.5  41.2\n", r"line 2: 1 values .*commas"),
+        ("; ra dec\n10.5 41.2\n", "line 2: 1 values"),
+        ("<!DOCTYPE html>\n<p>ra,dec</p>\n", "is a web page"),
         (b"ra,dec\n1\x00,2\n", "not a text file"),
         (b"\x1f\x8b\x08\x00broken", "damaged or cut off"),
         ("id;ra;dec\n1;10,6845;41,25\n2;10.6;41.2\n", "ra = '10,6845' is neither degrees"),

@@ -158,6 +158,7 @@ class Catalog:
                     PraesepeWarning,
                     stacklevel=2,
                 )
+            _warn_without(*sky, label)
             if (off_arcsec := _rounding_arcsec(*sky)) > ROUNDING_ARCSEC:
                 warnings.warn(
                     f"{label}: its positions are rounded, so that they may be {off_arcsec:.2g} "
@@ -174,6 +175,7 @@ class Catalog:
             origin = 1
         names = of_pixels or (find_column(table, X_NAMES), find_column(table, Y_NAMES))
         pixel = _pixel_columns(table, label, names, origin)
+        _warn_without(*pixel, label)
         return cls(table, label, pixel=pixel, origin=origin, pixels_of=pixels_of)
 
     def __len__(self) -> int:
@@ -347,6 +349,14 @@ def _pixel_columns(
         pixels = numbers(table, name, label) - origin
         positions.append(np.where(np.isfinite(pixels), pixels, np.nan))
     return positions[0], positions[1]
+
+
+def _warn_without(one: FloatArray, other: FloatArray, label: str) -> None:
+    """Say where no row has a position."""
+    if not np.isfinite([one, other]).all(axis=0).any():
+        warnings.warn(
+            f"{label}: none of its {len(one)} rows has a position", PraesepeWarning, stacklevel=3
+        )
 
 
 def _rounding_arcsec(ra_deg: FloatArray, dec_deg: FloatArray) -> float:

@@ -39,6 +39,7 @@ PAIR_AGREEMENT_ARCSEC = 0.1
 
 _PACKED = re.compile(rf"[{MINUS}+]?\d{{6}}(\.\d*)?")
 _WHOLE = re.compile(r"((?:ra|dec?)[ _(\[.]*)(h|hh|hrs?|hours?|d|dd|deg|degrees)([)\]]?)")
+_BESIDE_UNITS = re.compile(r"(?i)\b(icrs|fk5|j?2000(\.0)?|equinox|decimal|angle)\b|[,.()\[\]]")
 _TEXT_UNITS = ("sexagesimal", "dms")
 _SEXAGESIMAL_UNITS = (None, "deg", "hourangle", *_TEXT_UNITS)
 _EXAMPLE = {True: "00:42:44.3", False: "+41:16:09"}
@@ -302,8 +303,7 @@ def _unit(table: Table, name: str, label: str) -> str | None:
     from astropy.units import Unit, rad
 
     _values(table, name, label)
-    in_name = re.sub(r"\b(icrs|fk5|j?2000(\.0)?|equinox)\b|,", "", in_brackets(name)).strip()
-    given = str(table[name].unit or in_name).strip()
+    given = _BESIDE_UNITS.sub(" ", str(table[name].unit or in_brackets(name))).strip()
     if given.lower() in _NO_VALUE:
         return told.unit if (told := sky_name(name)) is not None else None
     known = ANGLE_UNITS.get(given.lower(), given)

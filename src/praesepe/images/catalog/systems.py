@@ -38,16 +38,14 @@ def check_system(table: Table, names: tuple[str, str], label: str) -> None:
     pattern = rf"\b({'|'.join(keys)})\b{filler}['\"]?([\w.]+)"
     told = [("FRAME", (table[name].info.meta or {}).get("frame", "")) for name in names]
     told += [("FRAME", in_brackets(name)) for name in names]
-    for name in names:
-        if _OTHER_SYSTEM(bare_name(name)):
-            raise InputError(
-                f"{label}: column {name!r} is of another system",
-                given=name,
-                allowed="ICRS, FK5 (J2000)",
-                remedy="convert its positions to ICRS first",
-            )
-        if told_by_name:
-            continue
+    if all(_OTHER_SYSTEM(bare_name(name)) for name in names):
+        raise InputError(
+            f"{label}: columns {names[0]} and {names[1]} are of another system",
+            given=names,
+            allowed="ICRS, FK5 (J2000)",
+            remedy="convert their positions to ICRS first",
+        )
+    for name in () if told_by_name else names:
         words = str(table[name].info.description or "")
         if re.search(r"\b(B?1950(\.0)?|FK4)\b", words) and not re.search("2000|ICRS", words):
             told.append(("FRAME", "b1950"))

@@ -101,15 +101,10 @@ def read_table(
 
     if isinstance(columns, str):
         columns = [name.strip() for name in columns.split(",")]
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(source, pandas.DataFrame):
-        named = not isinstance(source.index, pandas.RangeIndex)
-        source = Table.from_pandas(source, index=named)
+    source = _table_in_memory(source)
     if isinstance(source, SkyCoord):
         icrs = source.icrs.reshape(-1)
         source = Table({"ra": icrs.ra.to("deg"), "dec": icrs.dec.to("deg")})
-    if isinstance(source, Mapping) or getattr(source, "dtype", np.dtype(int)).names:
-        source = Table(source)
     if isinstance(source, Table):
         _refuse_columns(columns, "the catalog")
         return _plain_types(Table(source), "the catalog"), "the catalog"
@@ -130,6 +125,27 @@ def read_table(
             warnings.warn(item.message, PraesepeWarning, stacklevel=2)
     restore_units(_plain_types(table, path.name))
     return table, path.name
+
+
+def _table_in_memory(source: Any) -> Any:
+    """A table of a data frame, a dict of columns or a structured array; all else as it is."""
+    from astropy.table import Table
+
+    pandas = sys.modules.get("pandas")
+    try:
+        if pandas is not None and isinstance(source, pandas.DataFrame):
+            named = not isinstance(source.index, pandas.RangeIndex)
+            return Table.from_pandas(source, index=named)
+        if isinstance(source, Mapping) or getattr(source, "dtype", np.dtype(int)).names:
+            return Table(source)
+    except (KeyError, TypeError, ValueError) as error:
+        kind = type(source).__name__
+        raise InputError(
+            f"the catalog of type {kind} is no table",
+            given=kind,
+            remedy="give columns of equal lengths, whose names are texts",
+        ) from error
+    return source
 
 
 def _format_of(path: Path, source: str | os.PathLike[str]) -> str:
@@ -249,6 +265,10 @@ def _declared(path: Path) -> str | None:
             return None  # whoever reads it says so
     if start.startswith(b"SIMPLE  ="):
         return "fits"  # LDAC of SExtractor
+    if b"<VOTABLE" in start:
+        return "votable"
+    if start.lstrip().lower().startswith((b"<html", b"<!doctype html")):
+        raise unusable(path, "is a web page, not a catalog", "fetch the file itself")
     if _IPAC.search(start) or (path.suffix == ".tbl" and start.startswith((b"\\", b"|"))):
         return "ascii.ipac"
     if start.lstrip(b"# ").startswith(b"%ECSV"):

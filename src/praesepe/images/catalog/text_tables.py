@@ -100,9 +100,13 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     first = rows[0][0]
     header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
     units = _units_below(rows) if header else None
-    if header and all(
-        len(values) == len(header) + 1 and lines[number - 1].startswith('"')
-        for number, values in rows
+    if (
+        header
+        and rows
+        and all(
+            len(values) == len(header) + 1 and lines[number - 1].startswith('"')
+            for number, values in rows
+        )
     ):
         header = ["row_names", *header]  # as R writes
     if separator == " ":
@@ -237,10 +241,11 @@ def _fits(row: list[str], n: int, separator: str) -> bool:
 
 def _check_lengths(rows: list[Row], n: int, separator: str, label: str) -> None:
     """Bring all rows to the same length; refuse what would shift columns."""
+    alone = n > 1 and all(len(row) == 1 for _, row in rows)  # another separator than the header's
     for number, row in rows:
         if len(row) == n:
             continue
-        if not _fits(row, n, separator):
+        if alone or not _fits(row, n, separator):
             raise InputError(
                 f"{label}, line {number}: {len(row)} values where the table has {n} columns "
                 f"(separated by {SEPARATORS[separator]})",
