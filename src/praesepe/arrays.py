@@ -61,13 +61,17 @@ def rates(array: Any, what: str) -> NDArray[np.float32]:
     """
     try:
         values, mask, unit = plain(array)
-        values = np.asarray(values, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
+        values = np.array(None)
+    if values.dtype.kind not in "iuf":
+        kind = "" if values.dtype.hasobject else f" but of type {values.dtype}"
         raise InputError(
-            f"{what} are not numbers of equal shape",
-            given=type(array).__name__,
+            f"{what} are not real numbers of equal shape{kind}",
+            given=values.dtype.name,
+            allowed="integers or floats",
             remedy="give one array (n, band, y, x)",
-        ) from error
+        )
+    values = np.asarray(values, np.float32)
     if unit is not None:
         try:
             values = values * np.float32(unit.to("electron / s"))

@@ -54,8 +54,15 @@ def test_plain_numbers_stay() -> None:
     assert rates(VALUES.tolist(), "stamps").dtype == np.float32
     all_zero = NDData(VALUES, uncertainty=StdDevUncertainty(0 * VALUES))
     assert plain(all_zero).mask is None
-    with pytest.raises(InputError, match="stamps are not numbers"):
+    with pytest.raises(InputError, match="stamps are not real numbers of equal shape"):
         rates([[1, 2], [3]], "stamps")
+
+
+@pytest.mark.parametrize("kind", ["complex", "bool", "U", "S", "object", "M8[s]"])
+def test_what_is_no_real_number_is_refused(kind: str) -> None:
+    """Texts became numbers, True 1, and imaginary parts were lost."""
+    with pytest.raises(InputError, match="stamps are not real numbers"):
+        rates(VALUES.astype(int).astype(kind), "stamps")
 
 
 def test_labelled_stamps_with_masks_are_refused() -> None:

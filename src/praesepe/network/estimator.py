@@ -293,7 +293,8 @@ class Estimator:
 
     def _check(self, stamps: NDArray[Any] | Tensor) -> Tensor:
         if isinstance(stamps, Tensor):
-            stamps = stamps.detach().float().cpu().numpy()
+            real = stamps.float() if stamps.is_floating_point() else stamps
+            stamps = real.detach().cpu().numpy()
         # A copy where the array is read-only, reversed or of another byte order.
         x = torch.from_numpy(np.require(rates(stamps, "stamps"), np.float32, ["C", "W"]))
         side = self.survey.stamp_size

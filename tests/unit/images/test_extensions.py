@@ -255,7 +255,19 @@ def hdu(data: np.ndarray, header: fits.Header | None = None, name: str = "") -> 
 @pytest.mark.parametrize("in_memory", [False, True])
 @pytest.mark.parametrize(
     "case",
-    ["constant", "named", "model", "galfit", "band", "primary", "sky", "of a band", "drizzled"],
+    [
+        "constant",
+        "named",
+        "model",
+        "signal",
+        "flat",
+        "galfit",
+        "band",
+        "primary",
+        "sky",
+        "of a band",
+        "drizzled",
+    ],
 )
 def test_the_obvious_image_wins(
     tmp_path: Path, image: np.ndarray, header: fits.Header, case: str, in_memory: bool
@@ -268,6 +280,8 @@ def test_the_obvious_image_wins(
         "constant": [hdu(flat, header), hdu(image, header)],
         "named": [hdu(flat, header, "SCI"), hdu(image, header)],
         "model": [hdu(smooth, header, "MODEL"), hdu(image, header)],
+        "signal": [hdu(smooth, header, "SNR"), hdu(image, header)],
+        "flat": [hdu(smooth, header, "FLAT"), hdu(image, header)],
         "galfit": [hdu(image, objects[0]), *(hdu(smooth, one) for one in objects[1:])],
         "band": [hdu(smooth, header, "F814W"), hdu(image, header, "F475W")],
         "sky": [hdu(smooth, header, "SKYSUB"), hdu(image, header, "DATA")],
@@ -504,7 +518,15 @@ def test_a_file_beside_the_image_that_does_not_fit_is_told(
 
 @pytest.mark.parametrize(
     "name",
-    ["m31_drz_wht.fits", "EUC_MER_MOSAIC-VIS-RMS_TILE1.fits.gz", "m31_bkg.fits", "a_model.fits"],
+    [
+        "m31_drz_wht.fits",
+        "EUC_MER_MOSAIC-VIS-RMS_TILE1.fits.gz",
+        "m31_bkg.fits",
+        "a_model.fits",
+        "m31_f475w_unc.fits",
+        "m31_snr.fits",
+        "m31-invvar-g.fits",
+    ],
 )
 def test_a_file_that_is_called_no_image_is_refused(
     tmp_path: Path, image: np.ndarray, header: fits.Header, name: str
@@ -515,7 +537,12 @@ def test_a_file_that_is_called_no_image_is_refused(
     with pytest.raises(InputError, match=r"by its name it is no science image.*\[PRIMARY,1\]"):
         open_image(path, "F475W")
     assert open_image(f"{path}[PRIMARY,1]", "F475W").taken == f"{name}[PRIMARY,1]"
-    for good in ("model-m31_drz.fits", "bkgsub_sci.fits", "m31_background-subtracted.fits"):
+    for good in (
+        "model-m31_drz.fits",
+        "bkgsub_sci.fits",
+        "snr_m33_drz.fits",
+        "m31_background-subtracted.fits",
+    ):
         fits.PrimaryHDU(image, header).writeto(tmp_path / good)
         assert open_image(tmp_path / good, "F475W").taken == f"{good}[PRIMARY,1]"
 

@@ -355,3 +355,21 @@ def test_an_array_with_the_wcs_of_the_whole_image(image, make_wcs, form: str) ->
     with pytest.raises(InputError, match="has 120 × 100 pixels, but its WCS or header is of an im"):
         open_image(given[0], "F475W")
     assert open_image(given[1], "F475W").wcs.wcs.crpix.tolist() == cut_wcs.wcs.crpix.tolist()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"IMAGETYP": "Flat Field"}, "IMAGETYP = 'Flat Field' .*no image of the sky"),
+        ({"OBSTYPE": "dark"}, "OBSTYPE = 'dark'"),
+        ({"BSOFTEN": 31.2, "BOFFSET": 0.1}, "on a scale of asinh .*give BOFFSET"),
+    ],
+)
+def test_pixels_that_are_no_light(write_image, image, two_bands: Survey, keywords, said) -> None:
+    """Measured without a word before."""
+    names = two_bands.band_names
+    good = {n: write_image(n, image, IMAGETYP="OBJECT", OBSTYPE="dark sky") for n in names}
+    Mosaic.read(good, two_bands)
+    spoilt = {n: write_image(n, image, **keywords) for n in names}
+    with pytest.raises(InputError, match=said):
+        Mosaic.read(spoilt, two_bands)

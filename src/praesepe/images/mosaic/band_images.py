@@ -32,6 +32,11 @@ ZERO_POINT_NOTE_MAG, ZERO_POINT_LIMIT_MAG = 0.1, 2.0
 LEAST_VALUES = 500
 """Different values from which two bands do not have the same pixels by chance."""
 
+_CALIBRATION = re.compile(
+    r"((DOME|SKY|TWILIGHT|LAMP|MASTER|SUPER)[ _-]?)?(FLAT([ _-]?FIELD)?|BIAS|DARK|ZERO|ARC)"
+)
+"""What IMAGETYP and its like say of frames that are no images of the sky."""
+
 _DETECTORS = {"WFC", "HRC", "SBC", "UVIS", "IR"}  # of ACS and WFC3
 _TELESCOPES = ("HST|HUBBLE", "JWST|WEBB", "ROMAN|WFIRST|^RST")
 
@@ -112,6 +117,7 @@ def calibrated(
     InputError
         Where a keyword is missing, or the zero point makes no sense.
     """
+    _refuse_other_values(headers)
     frame = [] if source.unit is None or unit is not None else _unit_notes(source.unit, headers)
     unit = source.unit if unit is None else str(unit)
     if not source.headers:
@@ -148,6 +154,25 @@ def calibrated(
         frame += sip_notes(header, source.wcs, label=label, shape=source.pixels.shape)
         frame += frame_notes(header, source.wcs, label)
     return image, [*frame, *scaling.notes, *_remarks(band, headers, scaling, telescope)]
+
+
+def _refuse_other_values(headers: Headers) -> None:
+    """Stop where pixels are no light by their header: of flat fields, or on a scale of asinh."""
+    for key in ("IMAGETYP", "OBSTYPE", "FRAMETYP"):
+        if _CALIBRATION.fullmatch(headers.text(key).upper()):
+            raise InputError(
+                f"{headers.label}: {key} = {headers.text(key)!r} in its header: no image of the "
+                "sky",
+                given=headers.text(key),
+                remedy=f"give the science image; if this is it, correct {key}",
+            )
+    if (soft := headers.get("BSOFTEN")) and headers.get("BOFFSET"):
+        raise InputError(
+            f"{headers.label}: its values are on a scale of asinh (BSOFTEN = {soft[1]} in its "
+            "header, as in stacks of Pan-STARRS)",
+            given=soft[1],
+            remedy="give BOFFSET + 2 BSOFTEN sinh(value ln(10) / 2.5), without these keywords",
+        )
 
 
 def _unit_notes(unit: str, headers: Headers) -> list[str]:

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 _NOT_SCIENCE = re.compile(
     r"^(WHT|WGT|WEIGHT|CTX|CON|ERR|DQ|VAR|RMS|EXP|MASK|SAMP|TIME|MDRIZ|NSIG|IVM|BKG|SIP|D2IM|"
-    r"MOD|RESID|PSF|SEG|COV|UNCERT|SIGMA|FLAG|AREA|WAVE|CHI|BACKGR|SKY$|NOISE|STD|STAT$|SUBTR)"
+    r"MOD|RESID|PSF|SEG|COV|UNCERT|SIGMA|FLAG|AREA|WAVE|CHI|BACKGR|SKY$|NOISE|STD|STAT$|SUBTR|UNC$|"
+    r"S(IG)?_?(2|TO_?)?NR?$|FLAT|DARK$|BIAS$)"
 )
 
 _SCIENCE = "(SCI(ENCE)?|DR[ZC]|DATA|IMAGE)"
@@ -46,7 +47,7 @@ so many times squared below the usual one: they go with the inverse variance, or
 
 _SAYS_NOTHING = re.compile(
     r"SCI|F\d+[A-Z]+\d?|[A-Z]|(BKG|BACKGR|MOD|RESID|SEG|PSF|SIP|D2IM|WCSDVARR|WAVE|AREA|MDRIZ|"
-    r"SUBTR|NSIG|SKY).*|CHI(_?(2|SQ).*)?"
+    r"SUBTR|NSIG|SKY|FLAT).*|SNR|CHI(_?(2|SQ).*)?"
 )
 """Extensions that say nothing of missing pixels, or are the image of another band."""
 
@@ -54,8 +55,8 @@ _EITHER_SENSE = r"MASKS?|MSK|BAD_?PIX.*|BPM"
 """Marks in which 1 may mean good; what quality flags and their kinds mean follows from the name."""
 
 _NO_IMAGE = re.compile(
-    r"(?:^|[_.-])(wht|weights?|rms|err|ctx|flag|segm?|segmentation|bgmod)(?=[_.-]|$)"
-    r"|[_.-](bkg|background|model|residual|psf|mask|exp|var)$"
+    r"(?:^|[_.-])(wht|weights?|invvar|ivm|rms|err|unc|ctx|flag|segm?|segmentation|bgmod)(?=[_.-]|$)"
+    r"|[_.-](bkg|background|model|residual|psf|mask|dq|exp|var|snr|flat)$"
 )
 """Words in the name of a file (without its endings) that holds no science image."""
 
