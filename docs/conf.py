@@ -63,6 +63,7 @@ PAGES = {
     "../README.md": "index.md",
     "../src/praesepe/data/weights/phat/README.md": "model_phat.md",
     "../src/praesepe/data/weights/phat-nodust/README.md": "model_phat_nodust.md",
+    "../src/praesepe/data/weights/phat6/README.md": "model_phat6.md",
 }
 
 

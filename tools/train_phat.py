@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("isochrones", type=Path, help="folder of isochrones")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--from", dest="start", default="phat", help="the model to go on from")
+    parser.add_argument("--from", dest="start", default="phat6", help="the model to go on from")
     parser.add_argument("--seed", type=int, default=1302)
     parser.add_argument("--stars", nargs="+", default=["sse", "parsec"])
     options = parser.parse_args()
