@@ -28,6 +28,7 @@ from praesepe.errors import (
     unknown,
     unusable,
 )
+from praesepe.stars.curve_tables import TABLES, table_lines
 from praesepe.stars.passbands import Passband, sedpy_data
 from praesepe.survey import Band, Survey
 from praesepe.survey.bands import FilterCurve
@@ -52,9 +53,15 @@ OTHER_UNIT = re.compile(
     r"wave-?numbers?)(?![a-z])"
 )
 FILTER = re.compile(r"(?<![A-Z0-9])(F\d{3,4}(?:W2?|[MNX]|LP))(?![A-Z0-9])")
+_IN_SPACE = {
+    "hst", "acs", "wfc", "hrc", "sbc", "wfc3", "uvis", "ir", "wfpc2", "pc", "wf", "nic", "nic1",
+    "nic2", "nic3", "nirspec", "nircam", "niriss", "miri", "jwst", "euclid", "nisp", "roman",
+}  # fmt: skip
+"""Words of space telescopes and their cameras."""
+
 MODULES = {"moda", "modb"}  # of NIRCam; its curves proper are their mean
 DOUBTFUL_ANGSTROM = (900.0, 3500.0)  # pivots that may be nm of the near infrared
-SAME_PIVOT = 0.01  # of a camera's filter, by its own curve and the one that is known
+SAME_PIVOT = 0.003  # of a camera's filter, by its own curve and the one that is known
 ZERO_POINT_MAG = 0.5  # by which a zero point may differ from its curve's
 LOWEST = 0.002  # throughput at the peak; that of WFPC2 F218W is 0.003
 HIGHEST = 1.05  # throughput; normalised curves may be a little above one
@@ -74,7 +81,9 @@ def load_passband(spec: str | Path, instrument: str = "") -> Passband:
     spec : str or Path
         A camera and a filter (``"WFC3/UVIS F438W"``, ``"acs_wfc_f814w"``, ``"NIRCam F150W"``), a
         filter alone where only one camera has it, or the path of a text file (also CSV) with two
-        columns, wavelength (Angstrom) and throughput; ``#`` starts a comment.
+        columns, wavelength (Angstrom) and throughput; ``#`` starts a comment. Also a block of
+        EAZY's list of filters, and tables (FITS as synphot has them, ECSV, VOTable) with a column
+        of wavelengths, in the unit that it names, and one of throughputs.
     instrument : str, optional
         The camera, where `spec` does not name it.
 
@@ -188,7 +197,7 @@ def _check_own(band: Band, curve: Passband) -> None:
         said.append(
             f"the pivot wavelength of its curve {curve.name!r} is {pivot:.0f} Angstrom, that of "
             f"{known.name} {known.pivot_angstrom:.0f}; is it the filter alone, without telescope "
-            "and detector?"
+            "and detector, or that of another camera?"
         )
     if curve.throughput.max() < LOWEST:
         said.append(
@@ -297,14 +306,23 @@ def _tags(name: str) -> frozenset[str]:
         words |= {"pc", "wf"}
     if "jwst" in words and "niriss" not in words:
         number = re.search(r"_f(\d+)", name)
-        words |= {"nircam" if number and int(number[1]) < 500 else "miri"}
+        words |= {"nircam" if int(number[1]) < 500 else "miri"} if number else set()
     return frozenset(words)
 
 
-def cameras(text: str) -> set[str]:
-    """Words of telescopes and cameras in a text; of their cameras the telescope too."""
-    known = _words(text) & _camera_words()
-    return known | (_tags(" ".join(known)) & {"hst"})
+def other_camera(band: Band, said: str) -> tuple[str, str] | None:
+    """What a text says of space telescope and camera and what a band does, where they differ.
+
+    None where one of them tells no more than the other.
+    """
+    words = _words(band.instrument)
+    if not is_path(band.filter):
+        with contextlib.suppress(InputError):
+            words |= _tags(_find(band.filter, band.instrument) or "")
+    told, own = (_tags(" ".join(one & _IN_SPACE)) & _IN_SPACE for one in (_words(said), words))
+    if not told or not own or told <= own or own <= told:
+        return None
+    return listed(sorted(told)), listed(sorted(own))
 
 
 @lru_cache(maxsize=1)
@@ -344,13 +362,21 @@ def _check_unit(path: Path, pivot: float) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines of a curve, its separators as blanks and the names of its columns as a comment."""
+    """Lines of a curve, its separators as blanks and what stands above its numbers as a comment.
+
+    That is a line without numbers, or, in a block of EAZY's list, one that begins with the number
+    of those that follow.
+    """
+    if path.suffix.lower() in TABLES:
+        return table_lines(path)
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     if path.suffix == ".par":
         return lines
     lines = [re.sub("[,;]", " ", line) for line in lines]
     first = next((i for i, one in enumerate(lines) if one.strip() and one.strip()[0] != "#"), 0)
-    if len(lines) > first + 1 and not any(map(is_number, lines[first].split())):
+    words = lines[first].split() if len(lines) > first + 1 else []
+    following = len([one for one in lines[first + 1 :] if one.strip()])
+    if words and (words[0] == str(following) or not any(map(is_number, words))):
         lines[first] = "#" + lines[first]
     return lines
 
@@ -394,13 +420,20 @@ def _read_curve(path: Path, name: str, *, columns: tuple[int, int] | None = (0, 
     remedy = "give a text file with two columns, wavelength [Angstrom] and throughput"
     try:
         table = np.loadtxt(_lines(path), usecols=columns, ndmin=2)
+    except InputError:
+        raise
     except OSError as error:
         raise unusable(path, f"is not a filter curve ({reason(error)})", remedy) from error
     except (ValueError, IndexError) as error:  # UnicodeDecodeError among them
         raise unusable(path, "is not a filter curve: not two columns of numbers", remedy) from error
+    if columns is None and table.shape[1] == 3:
+        numbered = np.array_equal(table[:, 0], np.arange(1, len(table) + 1))  # by EAZY
+        table = table[:, 1:] if numbered else table
     if len(table) and table.shape[1] != 2:
         raise unusable(path, f"is not a filter curve: its columns are {table.shape[1]}", remedy)
-    table = table[np.isfinite(table).all(axis=1)]
+    if not np.isfinite(table).all():
+        row = int(np.isfinite(table).all(axis=1).argmin()) + 1
+        raise unusable(path, f"has no number in row {row} of its curve", "leave that row out")
     table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
     if len(table) < 3 or table[:, 1].max() <= 0:
         raise unusable(

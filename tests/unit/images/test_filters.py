@@ -54,6 +54,7 @@ def test_no_filter_is_taken_for_another() -> None:
     [
         (("acs_wfc_f555w",), (5308.4,), "has 5360 Å.*another camera"),  # of UVIS, 1 % off
         (("acs_wfc_f475w",), (4773.1,), "another camera"),
+        (("acs_wfc_f814w",), (8029.5,), "another camera"),  # 0.4 % off, silent before
         (("acs_wfc_f814w",), (8057.0,), None),  # an older calibration of the same
         (("wfc3_uvis_f814w",), (8039.1,), None),
         (("wfc3_uvis_f336w", "wfc3_ir_f160w"), (None, 15369.2), None),

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images.units.zero_points import hst_zero_point
 from praesepe.sky.check import check_survey
 from praesepe.stars import load_passband
-from praesepe.stars.curves import band_curve, passband_names
+from praesepe.stars.curves import band_curve, other_camera, passband_names
 from praesepe.survey import load_survey
 
 # Wavelength [Angstrom], flux of 1 e-/s, and Vega's AB magnitude, as published:
@@ -303,3 +305,96 @@ def test_a_throughput_in_percent_is_refused(tmp_path):
     path.write_text("# Angstrom\n5000 0.0\n5500 40\n5600 40\n6000 0.0\n")
     with pytest.raises(InputError, match="up to 40; divide a throughput in percent by 100"):
         load_passband(path)
+
+
+# ---- tables and blocks of lists
+
+
+def curve_table(path, form, *, unit="Angstrom", factor=1.0):
+    """The curve of ACS F475W as others write it."""
+    curve = load_passband("acs_wfc_f475w")
+    wave, through = curve.wavelength_angstrom[::5] * factor, curve.throughput[::5]
+    if form == "eazy":
+        lines = [f"{i} {w} {t}" for i, (w, t) in enumerate(zip(wave, through, strict=True), 1)]
+        head = (
+            f"{len(wave)} hst/ACS_update_sep07/wfc_f475w.dat lambda_c= 4.7453e+03 AB-Vega= -0.099"
+        )
+        path.write_text("\n".join([head, *lines]) + "\n")
+        return str(path)
+    if form == "synphot":
+        columns = [fits.Column("WAVELENGTH", "D", unit=unit, array=wave)]
+        columns.append(fits.Column("THROUGHPUT", "D", unit="TRANSMISSION", array=through))
+        fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)]).writeto(path)
+        return str(path)
+    names = ("wavelength", "throughput") if form == "ascii.ecsv" else ("Wavelength", "Transmission")
+    Table([wave, through], names=names, units=(unit, None)).write(path, format=form)
+    return str(path)
+
+
+@pytest.mark.filterwarnings("ignore:The unit")  # of writing
+@pytest.mark.parametrize(
+    ("name", "form", "unit", "factor"),
+    [
+        ("acs.fits", "synphot", "ANGSTROMS", 1.0),
+        ("acs.fits", "synphot", "nm", 0.1),
+        ("acs.ecsv", "ascii.ecsv", "Angstrom", 1.0),
+        ("acs.ecsv", "ascii.ecsv", "um", 1e-4),
+        ("acs.xml", "votable", "Angstrom", 1.0),
+        ("acs.vot", "votable", "nm", 0.1),
+        ("f475w.res", "eazy", "", 1.0),
+    ],
+)
+def test_curves_in_tables_that_name_their_unit(tmp_path, name, form, unit, factor):
+    """Refused before, with an advice to write a text file."""
+    path = curve_table(tmp_path / name, form, unit=unit, factor=factor)
+    known = load_passband("acs_wfc_f475w")
+    curve = band_curve(band("F475W", path, "ACS/WFC"))
+    assert curve.pivot_angstrom == pytest.approx(known.pivot_angstrom, rel=3e-4)
+    assert curve.zero_point_ab() == pytest.approx(known.zero_point_ab(), abs=0.005)
+
+
+def test_tables_that_are_no_curve(tmp_path):
+    Table({"x": [1.0], "y": [2.0]}).write(tmp_path / "a.ecsv")
+    with pytest.raises(InputError, match=r"a\.ecsv is not a filter curve \(its columns are x and"):
+        load_passband(tmp_path / "a.ecsv")
+    Table({"wave": [1.0], "t": [2.0]}, units=("s", None)).write(tmp_path / "b.ecsv")
+    with pytest.raises(InputError, match=r"b\.ecsv is not a filter curve.*convertible"):
+        load_passband(tmp_path / "b.ecsv")
+    (tmp_path / "c.fits").write_bytes(b"SIMPLE  =                    T")
+    with pytest.raises(InputError, match=r"c\.fits is not a filter curve"):
+        load_passband(tmp_path / "c.fits")
+
+
+def test_a_curve_with_a_hole_is_refused(tmp_path):
+    """Silent before: the points were joined across it."""
+    path = tmp_path / "mine.txt"
+    path.write_text("# Angstrom\n5000 0.0\n5500 0.4\n5600 nan\n6000 0.0\n")
+    with pytest.raises(InputError, match="has no number in row 3 of its curve; leave that row out"):
+        load_passband(path)
+
+
+@pytest.mark.parametrize(
+    ("curve", "said", "other"),
+    [
+        ("acs_wfc_f475w", "HST ACS WFC", None),
+        ("acs_wfc_f475w", "HST WFC3 UVIS", ("hst, uvis and wfc3", "acs, hst and wfc")),
+        ("wfc3_uvis_f475w", "HST WFC3 IR", ("hst, ir and wfc3", "hst, uvis and wfc3")),
+        ("wfc3_uvis_f475w", "HST", None),
+        ("wfpc2_f555w", "HST WFPC2 PC", None),
+        ("jwst_f150w", "JWST NIRCAM NRCA1", None),
+        ("jwst_f150w", "JWST NIRISS NIS", ("jwst and niriss", "jwst and nircam")),
+        ("hsc_g", "Subaru HSC", None),
+    ],
+)
+def test_cameras_that_contradict_each_other(curve, said, other):
+    assert other_camera(band("any", curve), said) == other
+
+
+def test_the_curve_of_another_camera_is_told(tmp_path):
+    """Silent before: their pivots differ by 0.6 %."""
+    curve = load_passband("wfc3_uvis_f475w")
+    np.savetxt(tmp_path / "mine.txt", np.c_[curve.wavelength_angstrom, curve.throughput])
+    with pytest.warns(
+        PraesepeWarning, match=r"4774 Angstrom, that of acs_wfc_f475w 4745; .*another"
+    ):
+        band_curve(band("F475W", str(tmp_path / "mine.txt"), "ACS/WFC"))

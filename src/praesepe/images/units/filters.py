@@ -25,7 +25,7 @@ _SUM = "DETECTION"  # the Hubble Legacy Archive's sum of all filters
 # The curves' pivots lie within 0.3 % of the published PHOTPLAM (tests/unit/stars/test_curves.py).
 # One filter on two cameras of HST is up to 1 % apart (UVIS and ACS), or 4 % (UVIS and WFPC2, IR
 # and NICMOS); neighbouring wide filters are 2.4 % (F336W and F343N) and more.
-_PIVOT_DOUBT = 0.005
+_PIVOT_DOUBT = 0.003
 _PIVOT_TOLERANCE = 0.02
 _SWAP_MARGIN = 0.01
 
@@ -44,7 +44,7 @@ def check_filters(survey: Survey, headers: Mapping[str, Headers]) -> list[str]:
     Returns
     -------
     list of str
-        Doubts: bands whose curve is that of another camera, by 0.5 to 2 % of the wavelength, and
+        Doubts: bands whose curve is that of another camera, by 0.3 to 2 % of the wavelength, and
         headers that name several filters.
     """
     doubts = [doubt for b in survey.bands for doubt in _check_name(b, headers[b.name], survey)]

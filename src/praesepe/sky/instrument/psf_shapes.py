@@ -134,21 +134,20 @@ def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None 
 
 def check_origin(band: Band, file: PSFFile) -> None:
     """Warn of a file that is of another filter or camera by its header."""
-    from praesepe.stars.curves import FILTER, cameras
+    from praesepe.stars.curves import FILTER, other_camera
 
-    filters = [
+    of_file, of_band = (
         {*FILTER.findall(text.upper().replace("_", " "))}
         for text in (file.filters, f"{band.name} {band.filter}")
-    ]
-    seen_by = [cameras(text) for text in (file.camera, f"{band.instrument} {band.filter}")]
-    for what, (of_file, of_band) in (("filter", filters), ("camera", seen_by)):
-        same = of_file & of_band if what == "filter" else of_file <= of_band or of_band <= of_file
-        if of_file and of_band and not same:
-            by_header, by_survey = (listed(sorted(one)) for one in (of_file, of_band))
-            _warn(
-                f"{band.psf.file} is the PSF of {by_header} by its header ({what}), and that of "
-                f"{by_survey} by the survey's band {band.name!r}"
-            )
+    )
+    wrong = [other_camera(band, file.camera)]
+    if of_file and of_band and not of_file & of_band:
+        wrong.append((listed(sorted(of_file)), listed(sorted(of_band))))
+    for by_header, by_survey in filter(None, wrong):
+        _warn(
+            f"{band.psf.file} is the PSF of {by_header} by its header, and that of {by_survey} by "
+            f"the survey's band {band.name!r}"
+        )
 
 
 def check_star(psf: PSF, star: Array, step: float) -> None:

@@ -310,7 +310,7 @@ def test_the_filter_that_the_header_names(tmp_path, named):
     with (
         contextlib.nullcontext()
         if named != "F814W"
-        else pytest.warns(PraesepeWarning, match="PSF of F814W by its header.*'F475W'")
+        else pytest.warns(PraesepeWarning, match="PSF of F814W by its header.*F475W")
     ):
         psf_of(band(path))
 
@@ -542,7 +542,7 @@ def test_a_star_that_another_mirror_does_not_make(tmp_path, telescope, sigma, to
         ({"TELESCOP": "HST", "INSTRUME": "ACS", "DETECTOR": "WFC"}, None),
         (
             {"INSTRUME": "WFC3_UVIS"},
-            r"PSF of hst, uvis and wfc3 by its header \(camera\).* acs, hst",
+            r"PSF of hst, uvis and wfc3 by its header.* acs, hst",
         ),
         ({"TELESCOP": "JWST", "INSTRUME": "NIRCAM"}, "PSF of jwst and nircam by its header"),
         ({"INSTRUME": "my camera"}, None),
