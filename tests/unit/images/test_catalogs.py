@@ -447,6 +447,11 @@ def test_galactic_image(wcs: WCS, catalog: Table) -> None:
     assert (x[0], y[0]) == (pytest.approx(10, abs=1e-3), pytest.approx(20, abs=1e-3))
 
 
+def test_one_column_for_two_axes(catalog: Table) -> None:
+    with pytest.raises(InputError, match="ra and dec are both 'RA'"):
+        Catalog.read(catalog, ra="RA", dec="RA")
+
+
 def test_a_misspelt_pixel_column(catalog: Table) -> None:
     catalog["x_pix"], catalog["y_pix"] = catalog["RA"], catalog["Dec"]
     with pytest.raises(InputError, match=r"'xpix'.*Did you mean 'x_pix'.*origin"):

@@ -78,7 +78,7 @@ ellipse(120.3,-21.2,2",3",0)
     assert catalog.sky is not None
     np.testing.assert_allclose(catalog.sky[0][:2], [10.5, 10.625], atol=1e-4)
     np.testing.assert_allclose(catalog.sky[1], [41.25, 41.0, 41.6046446], atol=1e-4)
-    path = write("b.reg", HEADER + "image\ncircle(11,21,5)\n")
+    path = write("b.reg", "\ufeff" + HEADER + "image\ncircle(11,21,5)\n")
     for origin in (1, None):
         assert Catalog.read(path, origin=origin).pixel == ([10.0], [20.0])
     with pytest.raises(InputError, match=r"origin = 0.*DS9 counts pixels from 1"):
@@ -147,6 +147,11 @@ def test_pixels_of_other_programs(
 def test_regions_of_casa(write: Write) -> None:
     text = "#CRTFv0 CASA\ncircle [[10.68deg, 41.27deg], 1.0arcsec], coord=ICRS\n"
     assert Catalog.read(write("a.crtf", text)).sky == (10.68, 41.27)
+    pixels = write("b.crtf", "#CRTFv0\ncircle [[10.5pix, 20pix], 5pix]\n")
+    for origin in (None, 0):
+        assert Catalog.read(pixels, origin=origin).pixel == (10.5, 20)
+    with pytest.raises(InputError, match="CASA counts pixels from 0"):
+        Catalog.read(pixels, origin=1)
 
 
 def test_a_votable_called_text(write: Write, tmp_path: Path) -> None:

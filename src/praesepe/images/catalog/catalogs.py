@@ -168,11 +168,12 @@ class Catalog:
                     stacklevel=2,
                 )
             return cls(table, label, sky=sky, pixels_of=pixels_of)
-        if label.lower().removesuffix(".gz").endswith(".reg"):
-            if origin == 0:
-                remedy = "DS9 counts pixels from 1; leave it out"
-                raise must_be(f"{label}: origin", origin, 1, remedy)
-            origin = 1
+        for ending, writer, first in ((".reg", "DS9", 1), (".crtf", "CASA", 0)):
+            if label.lower().removesuffix(".gz").endswith(ending):
+                if origin not in (None, first):
+                    remedy = f"{writer} counts pixels from {first}; leave it out"
+                    raise must_be(f"{label}: origin", origin, first, remedy)
+                origin = 1  # as `read_regions` gives them
         names = of_pixels or (find_column(table, X_NAMES), find_column(table, Y_NAMES))
         pixel = _pixel_columns(table, label, names, origin)
         _warn_without(*pixel, label)
@@ -299,6 +300,10 @@ def _named(table: Table, label: str, **columns: str | None) -> tuple[str, str] |
     if "x" in columns:
         advice = "Pixel columns need an origin too, 1 as in DS9 or 0 as in numpy"
         more = {"advice": advice, "code": "origin=1"}
+    if names[0] == names[1]:
+        raise InputError(
+            f"{listed(columns)} are both {names[0]!r}", given=names[0], remedy="name two columns"
+        )
     for name in names:
         if name not in table.colnames:
             raise unknown(f"column of {label}", name, table.colnames, **more)

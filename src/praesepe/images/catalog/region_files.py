@@ -16,6 +16,7 @@ from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.column_names import id_column
 from praesepe.images.catalog.coordinates import sky_positions
+from praesepe.images.catalog.text_layouts import read_text
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def read_regions(path: Path, format_: str = "ds9") -> Table:
         from regions import Regions
 
         warnings.simplefilter("always")
-        shapes = list(enumerate(Regions.read(path, format=format_), 1))
+        shapes = list(enumerate(Regions.parse(read_text(path), format=format_), 1))
     left_out = [str(item.message).removesuffix(", skipping.") for item in unknown]
     good = []
     for number, shape in shapes:
