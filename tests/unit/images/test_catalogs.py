@@ -229,6 +229,8 @@ def test_parts_of_angles_by_other_names(tmp_path: Path, names: str) -> None:
 
 
 def test_limits_are_no_minutes() -> None:
+    table = Table({"ra_deg": [10], "ra_min": [30], "ra_sec": [36.0], "dec_deg": [41]})
+    assert sky_positions(table) == (pytest.approx(10.51), 41)
     table = Table({"ra_deg": [10.5], "ra_min": [10.0], "ra_max": [11.0], "dec_deg": [41]})
     assert sky_positions(table) == (10.5, 41)
     table["dec_m"], table["dec_deg"] = [20.5], [41.5]

@@ -329,7 +329,8 @@ def _degrees(table: Table, name: str, label: str, *, is_ra: bool) -> FloatArray:
     if unit == "hourangle" and not is_ra:
         raise InputError(f"{label}: declination {name} is in hours", given=unit, allowed="deg")
     if (parts := _parts(table, name, label)) is not None:
-        return parts * (15 if is_ra else 1)
+        in_hours = (whole := _WHOLE.fullmatch(name.lower().strip())) and whole[2].startswith("h")
+        return parts * (15 if is_ra and in_hours else 1)
     values = _values(table, name, label)
     factor = 1.0 if unit in (None, *_TEXT_UNITS) else float(Unit(unit).to("deg"))
     if values.dtype.kind in "iuf":
