@@ -395,7 +395,7 @@ def test_missing_columns(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         Catalog.read(path)
     assert "it has columns id, right and dec" in str(caught.value)
-    assert "right ascension (ra, ra_deg" in str(caught.value)
+    assert "right ascension (ra, RA_deg" in str(caught.value)
 
 
 def test_unknown_kinds_of_catalogue(tmp_path: Path) -> None:
