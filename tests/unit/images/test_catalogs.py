@@ -351,7 +351,7 @@ def test_the_columns_of_the_sky_can_be_named(catalog: Table, wcs: WCS, tmp_path:
     for wrong, said in (
         ({"ra": "lon_j"}, "names of both columns, ra and dec"),
         ({"ra": "lon", "dec": "lat_j"}, "unknown column of the catalog 'lon'.*lon_j"),
-        ({**named, "x": "n", "y": "n", "origin": 1}, "name ra and dec, or x and y"),
+        ({**named, "x": "n", "y": "mag", "origin": 1}, "name ra and dec, or x and y"),
     ):
         with pytest.raises(InputError, match=said):
             positions_in(catalog, wcs, **wrong)
