@@ -22,7 +22,6 @@ from praesepe.bounded import check_memory
 from praesepe.errors import InputError, PraesepeWarning, must_be
 from praesepe.sky.instrument.psf_files import (
     PSFFile,
-    chosen_position,
     load_psf_file,
     resample,
 )
@@ -32,6 +31,7 @@ from praesepe.sky.instrument.psf_shapes import (
     check_origin,
     check_sampling,
     check_star,
+    chosen_position,
 )
 from praesepe.survey.observation import MIRRORS_M
 

@@ -25,6 +25,9 @@ Array = NDArray[np.floating[Any]]
 FILL_VALUE_BELOW = -0.01
 """Values below this multiple of the peak are fill values, taken as zero."""
 
+HOLE = 0.05
+"""Of the peak: a zero beside a brighter element is a hole."""
+
 MISSING_FRACTION = 0.005
 """Fraction of the values that may be missing, by NaN or fill values, before the user is warned."""
 
@@ -103,27 +106,8 @@ class PSFFile:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, PraesepeWarning, stacklevel=4)
-
-
-def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
-    """Plane to use of a file with `n_planes`, None for the mean of all.
-
-    `position` is one of the variants of `praesepe.sky.instrument.psf.psf_variants`: a plane of a
-    file whose position is "random"; where the survey has settled the plane, only 0 or None is
-    possible.
-    """
-    fixed = psf.file_position
-    if isinstance(fixed, int) and fixed >= n_planes:
-        allowed = f'0 to {n_planes - 1} in {psf.file}, or "mean" or "random"'
-        raise must_be("psf.file_position", fixed, allowed)
-    n_variants = n_planes if fixed == "random" else 1
-    if position is not None and not 0 <= position < n_variants:
-        of = f"{psf.file} with psf.file_position = {fixed!r}"
-        raise must_be("position", position, f"0 to {n_variants - 1} in {of}")
-    if isinstance(fixed, int):
-        return fixed
-    return position if fixed == "random" else None
+    """Warn in this place, so that Python shows it once, however many read the file."""
+    warnings.warn(text, PraesepeWarning, stacklevel=1)
 
 
 def load_psf_file(psf: PSF) -> PSFFile:
@@ -192,7 +176,7 @@ def _load(psf: PSF, path: Path, modified_ns: int) -> PSFFile:
         has_pixel = not (stpsf and _extension_name(header) in STPSF_OVERSAMPLED)
     center = _center(_mean(planes), between=stpsf)
     _check_core(path, planes, center, scale)
-    center = _recentered(path, _mean(planes), center, scale, psf.native_pixel_arcsec)
+    center = _recentered(path, planes, center, scale, psf.native_pixel_arcsec)
     _check_wings(path, _mean(planes), center)
     # STDPSF cubes are known to be filled with -0.1 at their edges; NaN are no part of them.
     _check_missing(path, finite if data.ndim == 3 else present)
@@ -243,11 +227,16 @@ def _asymmetry(image: Array) -> float:
 
 def _check_core(path: Path, planes: Array, center: tuple[float, float], scale: float) -> None:
     """Refuse files with holes in their core, or whose star stands elsewhere."""
+    from scipy.ndimage import maximum_filter
+
     y, x = (slice(max(0, math.ceil(c) - 2), math.floor(c) + 3) for c in center)
+    filled = np.nan_to_num(planes)
+    beside = maximum_filter(filled, (1, 3, 3)) > HOLE * filled.max(axis=(1, 2), keepdims=True)
     broken = ~np.isfinite(planes[:, y, x]).all(axis=(1, 2))
+    broken |= ((planes == 0) & beside).any(axis=(1, 2))
     if broken.any():
         where = np.flatnonzero(broken)[:10].tolist()
-        fault = f"has NaN or fill values in the core of position(s) {where}"
+        fault = f"has NaN or fill values or zeros in the core of position(s) {where}"
         raise unusable(path, fault, "repair the file or choose another position")
     image = _mean(planes)
     brightest = np.array(np.unravel_index(image.argmax(), image.shape))
@@ -276,14 +265,39 @@ def _check_wings(path: Path, image: Array, center: tuple[float, float]) -> None:
 
 
 def _recentered(
-    path: Path, image: Array, center: tuple[float, float], scale: float, pixel_arcsec: float
+    path: Path, planes: Array, center: tuple[float, float], scale: float, pixel_arcsec: float
 ) -> tuple[float, float]:
     """Where the star stands; told where that is not the middle, which would shift its band.
 
-    Its place is the centroid under a Gaussian window of one pixel, moved until it rests. Of
-    measured and computed PSFs that stand in the middle it is less than 0.04 pixel off.
+    Also where it stands elsewhere in one of the planes than in their mean.
     """
     sigma = pixel_arcsec / scale
+    at = _centroid(_mean(planes), center, sigma)
+    moved = [_centroid(_mean(one[None]), center, sigma) - at for one in planes]
+    apart = np.abs(moved).max(axis=1) / sigma
+    if apart[worst := int(apart.argmax())] > OFF_CENTER_PX:
+        _warn(
+            f"{path}: the star of position {worst} stands {apart[worst]:.2f} pixels of "
+            f"{pixel_arcsec:g} arcsec from where it stands in the mean of all: its band is shifted "
+            "by as much"
+        )
+    off_px = (at - center) / sigma
+    if not np.abs(off_px).max() > OFF_CENTER_PX:
+        return center
+    _warn(
+        f"{path}: the star stands on element (y, x) = ({at[0]:.2f}, {at[1]:.2f}), not on the "
+        f"middle one ({center[0]:g}, {center[1]:g}): ({off_px[0]:+.2f}, {off_px[1]:+.2f}) pixels "
+        f"of {pixel_arcsec:g} arcsec off. It is moved to the middle"
+    )
+    return float(at[0]), float(at[1])
+
+
+def _centroid(image: Array, center: tuple[float, float], sigma: float) -> Array:
+    """Centroid (y, x) under a Gaussian window of `sigma` elements, moved until it rests.
+
+    Of measured and computed PSFs that stand in the middle it is less than 0.04 sigma off, where
+    that is a pixel.
+    """
     y, x = np.indices(image.shape)
     at = np.array(center, float)
     for _ in range(50):
@@ -293,15 +307,7 @@ def _recentered(
         at += step
         if np.abs(step).max() < 1e-4:
             break
-    off_px = np.subtract(at, center) * scale / pixel_arcsec
-    if not np.abs(off_px).max() > OFF_CENTER_PX:
-        return center
-    _warn(
-        f"{path}: the star stands on element (y, x) = ({at[0]:.2f}, {at[1]:.2f}), not on the "
-        f"middle one ({center[0]:g}, {center[1]:g}): ({off_px[0]:+.2f}, {off_px[1]:+.2f}) pixels "
-        f"of {pixel_arcsec:g} arcsec off. It is moved to the middle"
-    )
-    return float(at[0]), float(at[1])
+    return at
 
 
 def _check_missing(path: Path, present: NDArray[np.bool_]) -> None:

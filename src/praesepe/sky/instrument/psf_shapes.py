@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from praesepe.errors import InputError, PraesepeWarning, listed
+from praesepe.errors import InputError, PraesepeWarning, listed, must_be
 from praesepe.survey.observation import MIRRORS_M
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ TinyTim's PSFs of ACS and the STDPSF of UVIS (F336W, F438W, F814W, all positions
 onto 0.06 arcsec, a star of ACS is up to 1.5 times as wide.
 """
 
+NOT_DRIZZLED = ((0.7, 1.25), (0.82, 1.3))
+"""The first two of these where the survey drizzles the file's star (`pixfrac`) itself.
+
+A drizzled star is 1.3 times as wide as before: its file needs ``pixfrac = 0``.
+"""
+
 SHARPEST = 0.57
 """Of the width of Hubble's star; half the true sampling makes 0.42 to 0.53."""
 
@@ -40,6 +46,10 @@ WIDEST_OPTICS = 2.0
 
 MOST_ENERGY = 1.02
 """Light within a circle over that of the box; 1.000 in PSFs as above."""
+
+ROUNDEST, LEAST_ROUND = 1.5, 0.83
+"""Short over long axis of the light under a Gaussian whose sigma is the width over the first: at
+least 0.88 in PSFs as above."""
 
 LONE = ((2.0, 0.05), (3.0, 0.02))
 """Beyond so many of its widths a star differs from itself turned round by less of its peak.
@@ -132,6 +142,26 @@ def check_sampling(psf: PSF, file: PSFFile, *, pixel_scale_arcsec: float | None 
     )
 
 
+def chosen_position(psf: PSF, n_planes: int, position: int | None) -> int | None:
+    """Plane to use of a file with `n_planes`, None for the mean of all.
+
+    `position` is one of the variants of `praesepe.sky.instrument.psf.psf_variants`: a plane of a
+    file whose position is "random"; where the survey has settled the plane, only 0 or None is
+    possible.
+    """
+    fixed = psf.file_position
+    if isinstance(fixed, int) and fixed >= n_planes:
+        allowed = f'0 to {n_planes - 1} in {psf.file}, or "mean" or "random"'
+        raise must_be("psf.file_position", fixed, allowed)
+    n_variants = n_planes if fixed == "random" else 1
+    if position is not None and not 0 <= position < n_variants:
+        of = f"{psf.file} with psf.file_position = {fixed!r}"
+        raise must_be("position", position, f"0 to {n_variants - 1} in {of}")
+    if isinstance(fixed, int):
+        return fixed
+    return position if fixed == "random" else None
+
+
 def check_origin(band: Band, file: PSFFile) -> None:
     """Warn of a file that is of another filter or camera by its header."""
     from praesepe.stars.curves import FILTER, other_camera
@@ -151,10 +181,10 @@ def check_origin(band: Band, file: PSFFile) -> None:
 
 
 def check_star(psf: PSF, star: Array, step: float) -> None:
-    """Refuse energies above one, warn of another star or a hot pixel.
+    """Refuse energies above one, warn of a trail, another star or a hot pixel.
 
-    Those have no like opposite of the star. `star` is of unit sum, sampled every `step` arcsec, its
-    middle element the star's, shape (2k + 1, 2k + 1).
+    The last two have no like opposite of the star. `star` is of unit sum, sampled every `step`
+    arcsec, its middle element the star's, shape (2k + 1, 2k + 1).
     """
     half = len(star) // 2
     offset = np.arange(-half, half + 1) * step
@@ -171,7 +201,18 @@ def check_star(psf: PSF, star: Array, step: float) -> None:
             allowed=1,
             remedy="subtract less sky from it, or crop it to where it is positive",
         )
-    radius = distance / full_width(star, step)
+    width = full_width(star, step)
+    core = star * np.exp(-0.5 * (distance * ROUNDEST / width) ** 2)
+    along_x, along_y = core @ offset**2, (core.T @ offset**2)
+    cross = float(offset @ core @ offset)
+    axes = np.linalg.eigvalsh([[along_x.sum(), cross], [cross, along_y.sum()]])
+    short, long = np.maximum(axes, 0) ** 0.5
+    if short < LEAST_ROUND * long:
+        _warn(
+            f"{psf.file}: its star is {short / long:.2f} times as long one way as the other; is it "
+            "trailed, or another one beside it?"
+        )
+    radius = distance / width
     excess = (star - star[::-1, ::-1]) / star[half, half]
     for beyond, most in LONE:
         found = np.where(radius > beyond, excess, 0.0)
@@ -205,11 +246,12 @@ def check_against_hubble(
     told = 1.0 if psf.file_energy_fraction is None else psf.file_energy_fraction / model_inside
     radii = [radius for radius in RADII_ARCSEC if radius < file.reach_arcsec]
     light = encircled_energy(star, step, radii), encircled_energy(model, step, radii) / model_inside
+    limits = LIKE_HUBBLE if psf.pixfrac == 0 else (*NOT_DRIZZLED, *LIKE_HUBBLE[2:])
     rows = [
-        ("FWHM", full_width(star, step), full_width(model, step), LIKE_HUBBLE[0]),
+        ("FWHM", full_width(star, step), full_width(model, step), limits[0]),
         *(
-            (f"light within {radius:g} arcsec", *values, limits)
-            for radius, *values, limits in zip(radii, *light, LIKE_HUBBLE[1:], strict=False)
+            (f"light within {radius:g} arcsec", *values, within)
+            for radius, *values, within in zip(radii, *light, limits[1:], strict=False)
         ),
         ("psf.file_energy_fraction", told * model_inside, model_inside, LIKE_HUBBLE[-1]),
     ]
@@ -224,7 +266,10 @@ def check_against_hubble(
     said = f"{psf.file}, sampled every {file.scale_arcsec:g} arcsec by {told_by}: {listed(wrong)}"
     if rows[0][1] < SHARPEST * rows[0][2]:
         raise _too_sharp(psf, said, rows[0][1], rows[0][2])
-    _warn(f"{said}; is this the light of one of its stars, and this its sampling?")
+    asked = "is this the light of one of its stars, and this its sampling?"
+    if psf.pixfrac > 0:
+        asked += " Of a star that is drizzled already set psf.pixfrac = 0"
+    _warn(f"{said}; {asked}")
 
 
 def check_against_mirror(
@@ -255,4 +300,5 @@ def _too_sharp(psf: PSF, said: str, width: float, least: float) -> InputError:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, PraesepeWarning, stacklevel=4)
+    """Warn in this place, so that Python shows it once, however many read the file."""
+    warnings.warn(text, PraesepeWarning, stacklevel=1)

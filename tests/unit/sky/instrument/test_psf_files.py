@@ -12,8 +12,8 @@ from astropy.io import fits
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.instrument.psf import band_psf, psf_variants
-from praesepe.sky.instrument.psf_files import chosen_position, load_psf_file
-from praesepe.sky.instrument.psf_shapes import full_width
+from praesepe.sky.instrument.psf_files import load_psf_file
+from praesepe.sky.instrument.psf_shapes import chosen_position, full_width
 from praesepe.survey import PSF, load_survey
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*\(Hubble's")  # most stars here are Gaussian
@@ -111,6 +111,38 @@ def test_a_position_out_of_range(cube, position):
 def test_a_variant_that_there_is_not(cube, setting, position):
     with pytest.raises(InputError, match="it must be 0 to"):
         psf_of(band(cube, file_position=setting), position=position)
+
+
+def test_planes_whose_stars_stand_apart_are_told(tmp_path):
+    """Silent before, but for the middle of all: a random position shifted its band."""
+    planes = np.stack([gaussian(41, 2.0), gaussian(41, 2.0), gaussian(41, 2.0, x=1.0)])
+    path = write(tmp_path / "cube.fits", planes, PIXELSCL=0.01)
+    with pytest.warns(
+        PraesepeWarning, match=r"position 2 stands 0\.1. pixels of 0\.05 arcsec from"
+    ):
+        load_psf_file(PSF(file=path))
+
+
+def test_a_row_of_zeros_in_the_core_is_a_hole(tmp_path):
+    """Silent before: 3 % of the light within 0.1 arcsec."""
+    star = gaussian(61, 4.0)
+    star[35] = 0
+    path = write(tmp_path / "psf.fits", star, PIXELSCL=0.01)
+    with pytest.raises(InputError, match="has NaN or fill values or zeros in the core"):
+        load_psf_file(PSF(file=path))
+
+
+def test_a_star_that_is_drizzled_twice_is_told(tmp_path, hubble):
+    """As wide as of a drizzled mosaic, which the survey drizzles once more."""
+    drizzled = band_psf(
+        band(None, pixfrac=1.0), grid_scale_arcsec=0.02, half_size_px=50, pixel_scale_arcsec=0.05
+    )
+    path = write(tmp_path / "psf.fits", drizzled / drizzled.sum())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        psf_of(band(path, file_energy_fraction=None))
+    with pytest.warns(PraesepeWarning, match=r"drizzled already set psf\.pixfrac = 0"):
+        psf_of(band(path, file_energy_fraction=None, pixfrac=1.0), pixel_scale_arcsec=0.05)
 
 
 def test_the_optical_model_has_one_position():
@@ -494,6 +526,12 @@ DARK = "of the light of its box, so that what is beyond is negative"
         (None, {"file_scale_arcsec": 0.04}, False, r"FWHM 0\.15. \(Hubble's 0\.07"),
         (np.square, {}, False, r"light within 0\.1 arcsec 0\.9.. \(Hubble's 0\.7"),
         (np.sqrt, {}, False, r"light within 0\.2 arcsec 0\.... \(Hubble's 0\.8"),
+        (
+            lambda s: sum(np.roll(s, i, 1) for i in range(-3, 4)),
+            {},
+            False,
+            r"0\.8. times as long",
+        ),
         (lambda s: beside(s, 0.1), {}, False, r"\+0\.40, \+0\.00 arcsec .* 0\.10 of .* 0\.00 opp"),
         (lambda s: beside(s, 0.03), {}, False, r"\+0\.40, \+0\.00 arcsec .*stand 0\.03 of"),
         (lambda s: beside(s, 0.1, x=10, width=0.3), {}, False, "another star, or a hot pixel"),
