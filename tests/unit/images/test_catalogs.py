@@ -97,7 +97,7 @@ def test_csv_from_a_spreadsheet(tmp_path: Path, catalog: Table, wcs: WCS) -> Non
     "names",
     [("ra", "dec"), ("RAJ2000", "DEJ2000"), ("_RAJ2000", "_DEJ2000"), ("RA_ICRS", "DE_ICRS"),
      ("ALPHA_J2000", "DELTA_J2000"), ("ra_deg", "dec_deg"), ("s_ra", "s_dec"), ("RA_1", "DEC_1"),
-     ("MatchRA", "MatchDec"), ("raMean", "decMean"),
+     ("MatchRA", "MatchDec"), ("raMean", "decMean"), ("gaia_ra", "gaia_dec"),
      ("Right Ascension", "Declination"), ("right_ascension", "declination"), ("OBJRA", "OBJDEC"),
      ("RA_TARG", "DEC_TARG"), ("target_ra", "target_dec"), ("R.A. (J2000)", "Decl. (J2000)"),
      ("_RA.icrs", "_DE.icrs"), ("RA_cen", "Dec_cen"), ("RAdeg", "DEdeg"), ("raStack", "decStack")],

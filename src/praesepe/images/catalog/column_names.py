@@ -27,7 +27,7 @@ _UNITS = {
 }
 _OTHERS = (
     "win|peak|coord|mean|median|stack|match|targ(?:et)?|obj(?:ect)?|src|source|"
-    "cen(?:ter|tre|troid)?|phangs|plug|s(?=_)|(?<=_)1"
+    "cen(?:ter|tre|troid)?|phangs|gaia|cluster|plug|s(?=_)|(?<=_)1"
 )
 """What may stand beside that in a name: frames, units, others. No errors, offsets or motions."""
 
