@@ -63,6 +63,7 @@ MODULES = {"moda", "modb"}  # of NIRCam; its curves proper are their mean
 DOUBTFUL_ANGSTROM = (900.0, 3500.0)  # pivots that may be nm of the near infrared
 SAME_PIVOT = 0.003  # of a camera's filter, by its own curve and the one that is known
 ZERO_POINT_MAG = 0.5  # by which a zero point may differ from its curve's
+MOST_STEPS = 4  # wavelengths of a curve that may have two throughputs
 LOWEST = 0.002  # throughput at the peak; that of WFPC2 F218W is 0.003
 HIGHEST = 1.05  # throughput; normalised curves may be a little above one
 UNITS = {"nm": 10.0, "micron": 1e4, "m": 1e10}  # in Angstrom
@@ -416,6 +417,16 @@ def _read_own(path: Path) -> Passband:
     return curve
 
 
+def _check_one_curve(path: Path, table: np.ndarray) -> None:
+    """Refuse two curves in one file; a step may have two throughputs at its wavelength."""
+    rows = table[np.argsort(table[:, 0], kind="stable")]
+    twice = (np.diff(rows[:, 0]) == 0) & (np.diff(rows[:, 1]) != 0)
+    if twice.sum() > MOST_STEPS:
+        at = rows[1:][twice][0, 0]
+        fault = f"has two throughputs at {twice.sum()} wavelengths, the first {at:g}"
+        raise unusable(path, fault, "give one curve in a file")
+
+
 def _read_curve(path: Path, name: str, *, columns: tuple[int, int] | None = (0, 1)) -> Passband:
     remedy = "give a text file with two columns, wavelength [Angstrom] and throughput"
     try:
@@ -434,6 +445,8 @@ def _read_curve(path: Path, name: str, *, columns: tuple[int, int] | None = (0, 
     if not np.isfinite(table).all():
         row = int(np.isfinite(table).all(axis=1).argmin()) + 1
         raise unusable(path, f"has no number in row {row} of its curve", "leave that row out")
+    if path.suffix != ".par":
+        _check_one_curve(path, table)
     table = table[np.unique(table[:, 0], return_index=True)[1]] if len(table) else table
     if len(table) < 3 or table[:, 1].max() <= 0:
         raise unusable(

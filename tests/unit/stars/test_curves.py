@@ -398,3 +398,17 @@ def test_the_curve_of_another_camera_is_told(tmp_path):
         PraesepeWarning, match=r"4774 Angstrom, that of acs_wfc_f475w 4745; .*another"
     ):
         band_curve(band("F475W", str(tmp_path / "mine.txt"), "ACS/WFC"))
+
+
+def test_two_curves_in_a_file_are_refused(tmp_path):
+    """Silent before: the first throughput of each wavelength was taken."""
+    curve = load_passband("acs_wfc_f814w")
+    columns = np.c_[curve.wavelength_angstrom, curve.throughput]
+    np.savetxt(tmp_path / "mine.txt", np.r_[columns, columns * [1.0, 0.5]])
+    with pytest.raises(
+        InputError, match=r"two throughputs at \d+ wavelengths.*one curve in a file"
+    ):
+        load_passband(tmp_path / "mine.txt")
+    step = tmp_path / "step.txt"
+    step.write_text("# A\n4990 0\n5000 0\n5000 0.4\n5500 0.4\n5990 0.4\n6000 0.4\n6000 0\n6010 0\n")
+    assert load_passband(step).pivot_angstrom == pytest.approx(5500, rel=0.05)
