@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 from astropy.io import fits
-from scipy.ndimage import fourier_shift, gaussian_filter
+from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates
 
 import praesepe
 from praesepe.inference.check import measured
@@ -68,6 +68,16 @@ def moved(image: np.ndarray) -> np.ndarray:
     return np.fft.ifft2(fourier_shift(np.fft.fft2(image), (0.3, 0))).real
 
 
+def eaten(image: np.ndarray) -> np.ndarray:
+    """An image less its background in meshes of 25 px, as clusters are lost by."""
+    size = image.shape[0] // 25 * 25
+    meshes = image[:size, :size].reshape(size // 25, 25, -1, 25).swapaxes(1, 2)
+    levels = np.median(meshes.reshape(*meshes.shape[:2], -1), axis=-1)
+    places = (np.arange(image.shape[0]) - 12) / 25
+    grid = np.meshgrid(places, places, indexing="ij")
+    return image - map_coordinates(levels, grid, order=3, mode="nearest")
+
+
 def half_exposure(survey: praesepe.Survey) -> praesepe.Survey:
     """The survey with half the exposure of each band."""
     bands = [band.model_copy(update={"exposure_s": band.exposure_s / 2}) for band in survey.bands]
@@ -84,6 +94,7 @@ def faults(survey: praesepe.Survey) -> dict[str, tuple[Change, str]]:
             f"sky, {name}": (each(partial(np.add, 3 * sky), name), "sky level"),
             f"gradient, {name}": (each(partial(np.add, slope), name), "sky gradient"),
             f"blur of 1 px, {name}": (each(partial(gaussian_filter, sigma=1.0), name), "blur"),
+            f"background of 25 px, {name}": (each(eaten, name), "background"),
             f"shift of 0.3 px, {name}": (each(moved, name), "registration"),
             f"zero point +0.15 mag, {name}": (each(lambda a: a * 10**-0.06, name), "zero point"),
             f"zero point -0.15 mag, {name}": (each(lambda a: a * 10**0.06, name), "zero point"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from scipy.ndimage import fourier_shift, gaussian_filter, shift
+from scipy.ndimage import fourier_shift, gaussian_filter, map_coordinates, shift
 
 import praesepe
 from praesepe.errors import InputError, PraesepeWarning
@@ -28,7 +28,7 @@ from praesepe.inference.check.positions import position_rows
 from praesepe.inference.check.profiles import encircled_of, stacked_energy
 from praesepe.inference.check.registration import register
 from praesepe.inference.check.sections import corners, on_own_grid
-from praesepe.inference.check.stars import block_background, find_stars
+from praesepe.inference.check.stars import block_background, block_levels, find_stars
 from praesepe.mocks.mosaic_files import SimulatedMosaic, mosaic_wcs
 from praesepe.report.check_page import write_check_page
 
@@ -117,6 +117,13 @@ def torn(image: np.ndarray) -> np.ndarray:
     return np.where(np.arange(image.shape[1]) < 100, np.nan, image)
 
 
+def eaten(image: np.ndarray) -> np.ndarray:
+    """Less its background in meshes of 25 px."""
+    levels = np.median(image[:500, :500].reshape(20, 25, 20, 25), axis=(1, 3))
+    places = np.meshgrid(*[(np.arange(512) - 12) / 25] * 2, indexing="ij")
+    return image - map_coordinates(levels, places, order=3, mode="nearest")
+
+
 moved = pixels(lambda image: shift(image, (0.3, 0), order=5, mode="nearest"))
 
 
@@ -155,11 +162,14 @@ moved = pixels(lambda image: shift(image, (0.3, 0), order=5, mode="nearest"))
             {"registration (F475W)"},
         ),
         (pixels(lambda image: 0.84 * image), {"zero point (F475W)"}),
-        (pixels(lambda image: image[::-1, ::-1]), {"registration (F475W)"}),
+        (
+            both(pixels(lambda image: image[::-1, ::-1]), pixels(eaten, "F336W")),
+            {"registration (F475W)", "background (F336W)"},
+        ),
     ],
     ids=[
         *("sky, much blur, depth", "blur as small as trained, own offsets", "what pixels show"),
-        *("swapped", "scale", "another's offsets", "zero point", "turned"),
+        *("swapped", "scale", "another's offsets", "zero point", "turned, small meshes"),
     ],
 )
 def test_a_fault_is_named_and_no_other(
@@ -168,6 +178,20 @@ def test_a_fault_is_named_and_no_other(
     images = copied(sky)
     change(images)
     assert set(check(images).faults) == faults
+
+
+def test_the_structure_of_a_background(sky: SimulatedMosaic, rng: np.random.Generator) -> None:
+    """Of noise it is 1, under stars more; what small meshes take away is told."""
+    image = sky.images["F475W"][1].data
+    torn_away = np.where(np.arange(512) < 430, np.nan, image)
+    kinds = rng.normal(0, 1, image.shape), image, eaten(image), torn_away
+    found = [measure_plane(one.astype("f4"), sharpest=0.5).structure for one in kinds]
+    assert found[0] == pytest.approx(1, abs=0.35)
+    assert found[1] > 1.2
+    assert found[2] < 0.6
+    assert np.isnan(found[3])
+    slope = np.linspace(0, 3, 512)
+    assert measure_plane((image + slope).astype("f4"), sharpest=0.5).structure > 1.2
 
 
 def test_only_headers_of_our_own_mosaics_are_believed(sky: SimulatedMosaic) -> None:
@@ -258,7 +282,10 @@ def test_a_turned_and_stretched_band_is_laid_on_another() -> None:
         for y0, x0 in places:
             part = image[y0 : y0 + height, x0 : x0 + width]
             good = np.isfinite(part)
-            stars = find_stars(np.where(good, part - block_background(part, good), 0), good)
+            stars = find_stars(
+                np.where(good, part - block_background(part, good, block_levels(part, good)[0]), 0),
+                good,
+            )
             stars.x[:] += x0
             stars.y[:] += y0
             found.append(stars)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from praesepe.inference.check.profiles import EDGES_PX, star_profiles
-from praesepe.inference.check.stars import StarList, block_background, find_stars
+from praesepe.inference.check.stars import StarList, block_background, block_levels, find_stars
 
 Array = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -19,6 +20,9 @@ DARK_SHARE = 0.25
 """Share of the pixels, the faintest of the smoothed image, that tell sky and noise."""
 
 LEAST_PIXELS = 2000
+
+LEAST_BLOCKS, _COARSE = 64, 3
+"""Blocks of 32 px that tell of the background's structure, and how many make one of the larger."""
 
 ALONE_PX = 11
 """Side of a box in which a cosmic ray is the brightest pixel."""
@@ -73,6 +77,8 @@ class Plane:
         Of the faintest pixels, e-/s; NaN, as the next ones, where too little was seen.
     levels : ndarray, shape (k,)
         The same of the quarters of the section.
+    structure : float
+        See `block_structure`.
     noise : float
         Standard deviation of a pixel, by what changes from one to the next, e-/s.
     correlation : float
@@ -92,6 +98,7 @@ class Plane:
     missing: float
     level: float = np.nan
     levels: Array = field(default_factory=lambda: np.empty(0))
+    structure: float = np.nan
     noise: float = np.nan
     correlation: float = np.nan
     full: int = 0
@@ -121,7 +128,8 @@ def measure_plane(image: Image, y0: int = 0, x0: int = 0, *, sharpest: float) ->
     missing = 1 - n_good / image.size
     if n_good < LEAST_PIXELS:
         return Plane(missing)
-    ground = block_background(image, good)
+    levels, medians = block_levels(image, good)
+    ground = block_background(image, good, levels)
     filled = np.where(good, image, ground)
     residual = filled - ground
     smooth = gaussian_filter(filled, 3.0, mode="nearest")
@@ -133,6 +141,7 @@ def measure_plane(image: Image, y0: int = 0, x0: int = 0, *, sharpest: float) ->
         missing,
         level=float(np.median(image[dark])),
         levels=_quarters(image, smooth, good),
+        structure=block_structure(medians),
         noise=noise,
         correlation=correlation,
         full=full,
@@ -158,6 +167,27 @@ def _quarters(image: Image, smooth: Image, good: NDArray[np.bool_]) -> Array:
                 dark = _darkest(smooth[part], good[part])
                 levels.append(float(np.median(image[part][dark])))
     return np.array(levels)
+
+
+def block_structure(levels: Array) -> float:
+    """Differences of the background over 100 px, in units of those that white noise would have.
+
+    Squares of the differences between neighbours of 3 × 3 blocks each, over those of blocks: 1
+    where blocks vary at random, 1.5 under stars of one density, since these have wings, more where
+    their density varies. A background of small meshes takes what is larger than these away. NaN
+    where too few blocks have a level.
+    """
+    if np.isfinite(levels).sum() < LEAST_BLOCKS:
+        return np.nan
+    middle = np.nanmedian(levels)
+    reach = 3 * 1.4826 * np.nanmedian(np.abs(levels - middle))
+    levels = np.clip(levels, middle - reach, middle + reach)
+    coarse = sliding_window_view(levels, (_COARSE, _COARSE)).mean(axis=(-1, -2))
+    squares = []
+    for values, lag in ((levels, 1), (coarse, _COARSE)):
+        down, right = values[lag:] - values[:-lag], values[:, lag:] - values[:, :-lag]
+        squares.append(np.nanmean(np.append(down, right) ** 2))
+    return float(_COARSE**2 * squares[1] / squares[0]) if squares[0] > 0 else np.nan
 
 
 def _noise(image: Image, dark: NDArray[np.bool_]) -> tuple[float, float]:

@@ -40,6 +40,8 @@ class BandMeasured:
         and the noise of a pixel, e-/s.
     correlation : float
         Of the noise of neighbouring pixels.
+    structure : float
+        Of the background, see `block_structure`.
     saturated, spikes : float
         Pixels in saturated cores, or that share the largest value; sharp peaks per 10^4 pixels.
     blur_square, blur_error : float
@@ -57,6 +59,7 @@ class BandMeasured:
     gradient: float
     noise: float
     correlation: float
+    structure: float
     saturated: int
     spikes: float
     blur_square: float
@@ -92,6 +95,7 @@ class BandMeasured:
             gradient=float(np.ptp(np.quantile(levels, (0.05, 0.95)))) if len(levels) else np.nan,
             noise=middle([plane.noise for plane in seen]),
             correlation=middle([plane.correlation for plane in seen]),
+            structure=middle([p.structure for p in seen if np.isfinite(p.structure)]),
             saturated=max(saturated, _at_the_top(seen)),
             spikes=1e4 * sum(p.spikes for p in seen) / max(sum(p.n_pixels for p in seen), 1),
             blur_square=blur,

@@ -15,6 +15,11 @@ from praesepe.survey import Band
 MOST_LACKING = 0.1
 """Share of pixels without a value where another band has one, that is a fault."""
 
+EVEN, EVEN_SCATTER, DOUBT = 0.9, 0.3, 0.15
+"""See `block_structure`: white noise has 1, with a scatter of 0.3 in a section; clean mosaics of
+`phat` 1.6 to 6, and 0.3 to 0.5 without their medians of meshes of 25 px, 0.7 to 2 without
+SExtractor's modes of these."""
+
 UNITS_FACTOR = 2.5
 """Of the noise, from which the unit is doubted rather than the depth."""
 
@@ -86,6 +91,30 @@ def sky(judge: Judge) -> Iterator[Row]:
             if wrong
             else "",
             seen.gradient,
+        )
+
+
+def background(judge: Judge) -> Iterator[Row]:
+    """Whether a background of small meshes was subtracted, which takes light of clusters."""
+    for band, seen in judge.each():
+        n = sum(np.isfinite(plane.structure) for plane in seen.planes)
+        if not n:
+            continue
+        least = EVEN - EVEN_SCATTER / math.sqrt(n)
+        even = seen.structure < least + DOUBT
+        yield Row(
+            "background",
+            band.name,
+            f"varies over 100 px {seen.structure:.2f} times as noise would",
+            f"{least:.2f} times or more",
+            "wrong" if seen.structure < least else "note" if even else "fine",
+            "More even than noise: one of small meshes was probably subtracted, which takes the "
+            "outskirts of clusters away (of meshes of 25 px, a third of their size and half of "
+            "their light). Give the image without that subtraction, or with meshes ten times as "
+            "large as clusters are."
+            if even
+            else "",
+            seen.structure,
         )
 
 

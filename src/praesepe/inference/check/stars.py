@@ -62,19 +62,30 @@ class StarList:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def block_background(image: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Median of blocks of 32 px without their bright half's tail, smooth in between."""
-    from scipy.ndimage import map_coordinates
-
-    (y, rows), (x, columns) = (_blocks(side) for side in image.shape)
+def block_levels(image: NDArray[np.float32], good: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Level without the bright half's tail, and median, of blocks of 32 px; NaN: little seen."""
+    (_, rows), (_, columns) = (_blocks(side) for side in image.shape)
     parts = np.where(good, image, np.inf)[rows[:, None, :, None], columns[None, :, None, :]]
     parts = parts.reshape(len(rows), len(columns), -1)
     parts.sort(axis=-1)
     count = np.isfinite(parts).sum(axis=-1)
-    level = np.take_along_axis(parts, (0.4 * np.maximum(count - 1, 0)).astype(int)[..., None], -1)
+    level, middle = (
+        np.take_along_axis(parts, (share * np.maximum(count - 1, 0)).astype(int)[..., None], -1)
+        for share in (0.4, 0.5)
+    )
+    known = count > LEAST_IN_BLOCK
+    return np.where(known, level[..., 0], np.nan), np.where(known, middle[..., 0], np.nan)
+
+
+def block_background(
+    image: NDArray[np.float32], good: NDArray[np.bool_], level: Array
+) -> NDArray[np.float32]:
+    """The levels of blocks, smooth in between, and over those that have none."""
+    from scipy.ndimage import map_coordinates
+
     whole = float(np.median(image[good])) if good.any() else 0.0
-    level = np.where(count > LEAST_IN_BLOCK, level[..., 0], whole)
-    for axis, places in enumerate((y, x)):
+    level = np.where(np.isfinite(level), level, whole)
+    for axis, places in enumerate(_blocks(side)[0] for side in image.shape):
         where: list[NDArray[Any]] = [np.arange(n) for n in level.shape]
         where[axis] = places
         level = map_coordinates(level, np.meshgrid(*where, indexing="ij"), order=1, mode="nearest")

@@ -17,6 +17,7 @@ ROWS: tuple[Rows, ...] = (
     star_rows.scales,
     pixel_rows.gaps,
     pixel_rows.sky,
+    pixel_rows.background,
     pixel_rows.noise,
     pixel_rows.correlation,
     pixel_rows.exposure,
