@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from praesepe.version import __version__
@@ -111,9 +112,31 @@ def _flat(content: Any, place: str = "") -> dict[str, Any]:
 
 
 def ascii_text(text: str) -> str:
-    r"""Text as FITS cards can hold it; what they cannot is escaped, as in Python.
+    r"""Text as FITS can hold it: other characters are escaped, as in Python, ends of lines blanks.
 
     >>> print(ascii_text("é.fits"))
     \xe9.fits
     """
-    return text.encode("unicode_escape").decode("ascii")
+    return re.sub(r"[^ -~]+", " ", text.encode("ascii", "backslashreplace").decode())
+
+
+def any_text(text: str) -> str:
+    r"""Text that `ascii_text` escaped as it was.
+
+    >>> any_text(r"mag_\xe9")
+    'mag_é'
+    """
+    return _ESCAPED.sub(lambda found: chr(int(found[1][1:], 16)), text)
+
+
+_ESCAPED = re.compile(r"\\(x[89a-f][0-9a-f]|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})")
+
+
+def add_cards(
+    header: Any, cards: Iterable[tuple[str, Any, str]], command: str | None = None
+) -> None:
+    """Set cards of a FITS header, their text as FITS can hold it; a command goes into HISTORY."""
+    for keyword, value, comment in cards:
+        header[keyword] = (ascii_text(value) if isinstance(value, str) else value, comment)
+    if command:
+        header["HISTORY"] = ascii_text(command)

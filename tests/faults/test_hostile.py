@@ -15,16 +15,20 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from praesepe import bounded
-from praesepe.errors import InputError
+from praesepe.errors import InputError, PraesepeWarning
 from praesepe.files import check_output, output_folder
-from praesepe.images import Catalog, Mosaic
+from praesepe.images import Catalog, Mosaic, write_table
 from praesepe.images.reading.pixels import map_pixels, scratch_image
 from praesepe.mocks import simulate
+from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
+from praesepe.mocks.stamps import MockArrays, MockSet, write_mocks
 from praesepe.network import Estimator
 from praesepe.network.schema import checksum
 from praesepe.network.storage import CONTENT, WEIGHTS
+from praesepe.provenance import any_text
 from praesepe.sky.check import check_survey
 from praesepe.sky.fields.real import RealFieldPool
 from praesepe.stars.readers import read_isochrones
@@ -154,11 +158,38 @@ def test_a_scratch_image_that_no_disk_holds_is_refused_before_it_is_made() -> No
         scratch_image((10**7, 10**7), iter([]))
 
 
-def test_a_command_in_any_language_stands_in_the_header(tmp_path: Path) -> None:
-    simulate("phat", n=1, out=tmp_path / "é 星.fits", command="praesepe simulate é 星.fits")
-    with fits.open(tmp_path / "é 星.fits") as hdus:
-        said = str(hdus["IMAGES"].header["HISTORY"])
-    assert said.encode().decode("unicode_escape") == "praesepe simulate é 星.fits"
+def test_bands_and_commands_in_any_language_stand_in_fits(tmp_path: Path) -> None:
+    content = load_survey("phat").model_dump(mode="json")
+    content["observation"]["bands"] = content["observation"]["bands"][:1]
+    content["observation"]["bands"][0]["name"] = "é 星"
+    survey = Survey.checked(content, "é 星")
+    path = tmp_path / "é 星.fits"
+    truth = {"log_age": np.full(2, 7.0, np.float32), "mag_é 星": np.ones(2, np.float32)}
+    arrays = MockArrays(np.ones((2, 1, survey.stamp_size, survey.stamp_size), np.float32), truth)
+    write_mocks(path, MockSet(survey, 1, False, 2, command="praesepe simulate é 星"), [arrays])
+    with fits.open(path) as hdus:
+        header = hdus["IMAGES"].header
+        assert header["BAND1"] == r"\xe9 \u661f"
+        assert str(header["HISTORY"]) == r"praesepe simulate \xe9 \u661f"
+    assert list(MockArrays.read(path).truth) == list(truth)
+    hdus = mosaic_hdus(np.ones((9, 9)), survey.bands[0], mosaic_wcs(survey, 9), survey)
+    hdus.writeto(tmp_path / "é.fits")
+    assert Mosaic.read({"é 星": tmp_path / "é.fits"}, survey).shape == (9, 9)
+
+
+@pytest.mark.parametrize("suffix", ["fits", "ecsv", "vot", "parquet", "csv"])
+def test_tables_in_any_language_come_back(suffix: str, tmp_path: Path) -> None:
+    table = Table({"mag_é 星": [1.0, 2.0], "n": [1, 2]}, meta={"command": "praesepe é 星"})
+    path = tmp_path / f"é 星.{suffix}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PraesepeWarning)  # FITS holds ASCII only
+        write_table(table, path)
+    again = Catalog.read(path, x="mag_é 星", y="n", origin=1).table
+    assert again.colnames == table.colnames
+    if suffix in ("ecsv", "parquet"):
+        assert again.meta["command"] == "praesepe é 星"
+    if suffix == "fits":
+        assert any_text(again.meta["COMMAND"]) == "praesepe é 星"
 
 
 # Every key of a model's description

@@ -11,6 +11,7 @@ from praesepe.cli.check import check
 from praesepe.cli.models import demo, evaluate, predict, train
 from praesepe.cli.sky import fields_build, mosaic, simulate
 from praesepe.cli.stars import stars_import, stars_list, stars_show
+from praesepe.cli.streams import read_utf8, steady_streams
 from praesepe.cli.survey import survey_init, survey_list, survey_show, survey_upgrade
 from praesepe.cli.verbs import VERBOSITY, Verbose, verb
 from praesepe.cli.waiting import wait_shortly
@@ -56,6 +57,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the console script."""
+    read_utf8()
+    steady_streams()
     wait_shortly()
     app(prog_name="praesepe")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import inspect
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -104,6 +104,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             warnings.showwarning = show_once
             try:
                 function(**options)
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # a full disk is told here, not at the end of Python
             except (typer.Exit, typer.Abort):
                 raise
             except KeyboardInterrupt as error:
@@ -131,8 +133,6 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 def _report(error: Exception, *, traced: bool) -> int:
     """Tell what went wrong; return the exit status."""
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        raise error  # the reader has gone, as in `praesepe survey show phat | head`
     if traced:
         say_note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, PraesepeError | OSError):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from praesepe import quantities
 from praesepe.errors import listed, must_be
 from praesepe.files import atomic, check_output
+from praesepe.provenance import ascii_text
 from praesepe.sky.truth import describe
 from praesepe.statistics.twins import (
     TwinStatistics,
@@ -132,11 +133,11 @@ class Twins:
         path = check_output(path, (".fits",), overwrite=overwrite, inputs=self.inputs)
         first = fits.PrimaryHDU()
         for key, value in self.made_by.items():
-            first.header.add_history(f"{key}: {value}")
+            first.header.add_history(ascii_text(f"{key}: {value}"))
         stamps = np.concatenate((self.real[:, None], self.images), axis=1)
         hdus = [first]
         for i, band in enumerate(self.survey.band_names):
-            image = fits.ImageHDU(np.ascontiguousarray(stamps[:, :, i]), name=band)
+            image = fits.ImageHDU(np.ascontiguousarray(stamps[:, :, i]), name=ascii_text(band))
             image.header["BUNIT"] = "electron / s"
             image.header.add_comment("Axis 3: the real stamp, then its twins. Axis 4: clusters.")
             hdus.append(image)
@@ -146,7 +147,7 @@ class Twins:
             hdus.append(fits.table_to_hdu(table))
             hdus[-1].name = name
             for i, column in enumerate(table.itercols(), 1):
-                hdus[-1].header[f"TCOMM{i}"] = column.info.description or ""
+                hdus[-1].header[f"TCOMM{i}"] = ascii_text(column.info.description or "")
         with atomic(path, overwrite=overwrite) as part:
             fits.HDUList(hdus).writeto(part)
         return path

@@ -15,7 +15,7 @@ from praesepe.errors import InputError, check_type, must_be
 from praesepe.files import atomic, check_output
 from praesepe.mocks.mosaics import check_places
 from praesepe.mocks.stamps import FITS_SUFFIXES, simulated_by, truth_hdu
-from praesepe.provenance import cards, now
+from praesepe.provenance import add_cards, cards, now
 from praesepe.rng import check_seed
 from praesepe.sky.clusters.parameters import Clusters
 from praesepe.sky.clusters.validation import validate_clusters
@@ -68,7 +68,7 @@ class Injected:
         path = check_output(path, FITS_SUFFIXES, overwrite=overwrite)
         image = fits.ImageHDU(self.images, name="IMAGES")
         image.header["BUNIT"] = "electron/s"
-        image.header.extend(cards({**self.record, "date": now()}))
+        add_cards(image.header, cards({**self.record, "date": now()}))
         with atomic(path) as part:
             fits.HDUList([fits.PrimaryHDU(), image, truth_hdu(self.truth)]).writeto(part)
         return path

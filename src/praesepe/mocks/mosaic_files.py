@@ -19,7 +19,7 @@ from praesepe.mocks.cluster_tables import clusters_on, truth_table
 from praesepe.mocks.mosaics import RenderedMosaic, render_mosaic, scatter_clusters
 from praesepe.mocks.stamps import simulated_by
 from praesepe.progress import Progress, Setup
-from praesepe.provenance import ascii_text, cards, provenance_of
+from praesepe.provenance import add_cards, ascii_text, cards, provenance_of
 from praesepe.rng import check_seed
 from praesepe.sky.contents import without_missing_stars
 from praesepe.sky.tables import SurveyTables
@@ -311,8 +311,7 @@ def _images(
         hdus = mosaic_hdus(rendered.images[band.name], band, wcs, survey, record=record)
         for name, value in rendered.nuisances.get(band.name, {}).items():
             hdus[0].header[NUISANCE_CARDS[name][0]] = (round(value, 6), NUISANCE_CARDS[name][1])
-        if command:
-            hdus[0].header["HISTORY"] = ascii_text(command)
+        add_cards(hdus[0].header, (), command)
         images[band.name] = hdus
     return images
 
@@ -353,23 +352,21 @@ def mosaic_hdus(
     photflam = 10 ** (-0.4 * (band.zero_point_ab + 21.10 - 18.692)) / pivot**2
     instrument, _, detector = band.instrument.partition("/")
     primary = fits.PrimaryHDU()
-    primary.header.update(
-        {
-            "TELESCOP": (survey.telescope or "MOCK", "simulated by Praesepe"),
-            "INSTRUME": instrument or "MOCK",
-            "DETECTOR": detector or "MOCK",
-            "FILTER": band.name,
-            "TARGNAME": f"MOCK-{survey.name.upper()}",
-            "EXPTIME": (band.typical_exposure_s, "[s]"),
-        }
-    )
-    primary.header.extend(cards(record or provenance_of(survey)))
+    made_by = [
+        ("TELESCOP", survey.telescope or "MOCK", "simulated by Praesepe"),
+        ("INSTRUME", instrument or "MOCK", ""),
+        ("DETECTOR", detector or "MOCK", ""),
+        ("FILTER", band.name, ""),
+        ("TARGNAME", f"MOCK-{survey.name.upper()}", ""),
+        ("EXPTIME", band.typical_exposure_s, "[s]"),
+    ]
+    add_cards(primary.header, made_by + cards(record or provenance_of(survey)))
     header = wcs.to_header()
     science = fits.ImageHDU(np.asarray(plane, dtype=np.float32), header=header, name="SCI")
     science.header.update(
         {
             "BUNIT": "ELECTRONS/S",
-            "PHOTMODE": f"{instrument} {band.name}",
+            "PHOTMODE": ascii_text(f"{instrument} {band.name}"),
             "PHOTFLAM": (photflam, "erg/cm2/A per electron"),
             "PHOTPLAM": (pivot, "[Angstrom] pivot wavelength"),
             "PHOTZPT": (-21.10, "ST magnitude zero point"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from praesepe.blocks import BLOCK_SIZE, Block, blocks_of
 from praesepe.files import atomic
-from praesepe.provenance import ascii_text, cards, now, provenance_of
+from praesepe.provenance import add_cards, any_text, ascii_text, cards, now, provenance_of
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
 from praesepe.sky.stamps import Mocks
@@ -96,7 +96,7 @@ class MockArrays:
 
         with fits.open(path, memmap=False) as file:
             truth = file["TRUTH"].data
-            columns = {name: truth[name].astype(np.float32) for name in truth.names}
+            columns = {any_text(name): truth[name].astype(np.float32) for name in truth.names}
             return cls(file["IMAGES"].data.astype(np.float32), columns)
 
 
@@ -137,7 +137,9 @@ class MockSet:
             ("DISTANCE", self.survey.distance_pc, "[pc]"),
         ]
         for i, band in enumerate(self.survey.bands, start=1):
-            found.append((f"BAND{i}", band.name, f"{band.instrument} {band.filter}"[:45]))
+            found.append(
+                (f"BAND{i}", band.name, ascii_text(f"{band.instrument} {band.filter}")[:45])
+            )
             found.append((f"ABZP{i}", band.zero_point_ab, "[mag] AB magnitude of 1 e-/s"))
         for number, name in enumerate(self.survey.clusters.stars.models):
             found.append((f"MODEL{number}", name, f"stellar model {number} of the truth"))
@@ -254,9 +256,8 @@ def _header(mocks: MockSet) -> fits.Header:
         ("GCOUNT", 1, ""),
         ("EXTNAME", "IMAGES", ""),
     ]
-    header = fits.Header([fits.Card(*card) for card in shape + mocks.cards()])
-    if mocks.command:
-        header["HISTORY"] = ascii_text(mocks.command)
+    header = fits.Header()
+    add_cards(header, shape + mocks.cards(), mocks.command)
     return header
 
 
@@ -266,9 +267,12 @@ def truth_hdu(truth: Truth) -> fits.BinTableHDU:
 
     described = [(name, values, *truth_column(name)) for name, values in truth.items()]
     table = fits.BinTableHDU.from_columns(
-        [fits.Column(name, "E", unit=unit, array=values) for name, values, unit, _ in described],
+        [
+            fits.Column(ascii_text(name), "E", unit=unit, array=values)
+            for name, values, unit, _ in described
+        ],
         name="TRUTH",
     )
     for i, (*_, description) in enumerate(described, start=1):
-        table.header[f"TCOMM{i}"] = description
+        table.header[f"TCOMM{i}"] = ascii_text(description)
     return table

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +63,19 @@ def test_it_reads_like_its_table(kept: Result) -> None:
     assert kept[7]["id"] == 7
     table["flags"][:] = -1  # a copy
     assert (kept["flags"] >= 0).all()
+
+
+def test_models_and_results_go_to_processes_that_are_spawned(
+    model: Estimator, inputs: Any, kept: Result
+) -> None:
+    images, catalog = inputs
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        task = pool.submit(predict, model, images, catalog, n_samples=20, seed=2, keep="draws")
+        found, same = task.result(timeout=300), pool.submit(copy.copy, kept).result(timeout=300)
+    for result in (found, same):
+        np.testing.assert_array_equal(result.samples, kept.samples)
+        for name in kept.colnames:
+            np.testing.assert_array_equal(result[name], kept[name])
 
 
 def test_draws_are_held_only_where_asked_for(kept: Result, lean: Result) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import warnings
 from collections.abc import MutableMapping
 from typing import Any
+
+from praesepe.provenance import ascii_text
 
 MORE = "METADATA"
 """The card with the metadata, as JSON, that cannot be cards of their own."""
@@ -49,13 +50,7 @@ def _is_card(key: str, value: Any) -> bool:
         return False
 
 
-def as_ascii(text: str) -> str:
-    """Text with everything escaped that a FITS header cannot hold."""
-    escaped = text.encode("ascii", "backslashreplace").decode()
-    return re.sub(r"[^ -~]+", " ", escaped)
-
-
 def _ascii_value(value: Any) -> Any:
     if isinstance(value, list):
-        return [as_ascii(str(one)) for one in value]
-    return as_ascii(value) if isinstance(value, str) else value
+        return [ascii_text(str(one)) for one in value]
+    return ascii_text(value) if isinstance(value, str) else value

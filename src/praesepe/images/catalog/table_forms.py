@@ -13,9 +13,10 @@ import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.images.catalog.column_names import position_columns, sky_name
-from praesepe.images.catalog.fits_cards import MORE, as_ascii, as_cards, restore_meta
+from praesepe.images.catalog.fits_cards import MORE, as_cards, restore_meta
 from praesepe.lazy import extras
 from praesepe.links import refuse_links, votable_links
+from praesepe.provenance import any_text, ascii_text
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -58,12 +59,15 @@ def read_fits(path: Path, extension: str | None) -> Table:
             path,
             [i for i in tables if position_columns(hdus[i].columns.names)],
         )
-        nulls = _scaled_nulls(hdus[found])
+        nulls = {any_text(name): mask for name, mask in _scaled_nulls(hdus[found]).items()}
         table = Table.read(hdus, hdu=found, format="fits")
         for key in ("EQUINOX", "RADESYS", "RADECSYS"):  # of all extensions
             if key in hdus[0].header:
                 table.meta.setdefault(key, hdus[0].header[key])
     restore_meta(table.meta)
+    for name in table.colnames:
+        if (given := any_text(name)) != name:
+            table.rename_column(name, given)
     for name, mask in nulls.items():
         table[name] = MaskedColumn(table[name], mask=mask)
     for i, name in enumerate(table.colnames, 1):
@@ -333,6 +337,10 @@ def _suit_times(table: Table) -> None:
 
 def _suit_fits(table: Table) -> None:
     """Names, texts and masks as FITS has them."""
+    foreign = [name for name in table.colnames if not name.isascii()]
+    if foreign:
+        _say(f"{_not_ascii(f'the names of the columns {listed(foreign)}')}: escaped there")
+        table.rename_columns(foreign, [ascii_text(name) for name in foreign])
     _suit_names(table)
     table.meta, more = as_cards(table.meta)
     if more:
@@ -346,13 +354,10 @@ def _suit_fits(table: Table) -> None:
                 allowed=LONGEST_FITS_NAME,
                 remedy="rename it, or write .ecsv, .vot or .parquet",
             )
-        if not name.isascii():
-            raise InputError(
-                _not_ascii(f"the name of column {name!r}"), given=name, allowed="ASCII"
-            )
-        if info.description and info.description != as_ascii(info.description):
-            _say(f"{_not_ascii(f'the description of column {name!r}')}: escaped there")
-            info.description = as_ascii(info.description)
+        if info.description and info.description != ascii_text(info.description):
+            if "\\" not in name:
+                _say(f"{_not_ascii(f'the description of column {name!r}')}: escaped there")
+            info.description = ascii_text(info.description)
         kind = getattr(getattr(column, "dtype", None), "kind", "")
         if kind == "U":
             texts = np.ma.filled(np.ma.asarray(column), "")
