@@ -22,7 +22,7 @@ PIP_INSTALL := PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(BIN)/python -m pip install --quiet --quiet --no-input $(PIP_ARGS) -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest quick lint format docs examples dist benchmarks figures clean
+.PHONY: help setup demo test pytest quick faults lint format docs examples dist benchmarks figures clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ pytest: $(STAMP)  ## all tests, on two cores; prints the slowest
 
 quick: lint  ## as `make test`, without the tests marked slow
 	$(BIN)/python -m pytest -n 2 --durations 15 -m "not slow" $(PYTEST_ARGS)
+
+faults: $(STAMP)  ## 600 damaged and hostile files, in a process that is watched: nightly, before a release
+	$(BIN)/python tests/faults/fuzz.py --number 600 --minutes 60
 
 lint: $(STAMP)  ## ruff, the layers of the architecture, mypy
 	$(BIN)/ruff check

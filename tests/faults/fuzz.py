@@ -1,25 +1,30 @@
 """Damage the files that Praesepe reads, and see whether it says so in one line.
 
-    python tests/faults/fuzz.py [--minutes 10] [--seed 0] [--keep FOLDER]
+    python tests/faults/fuzz.py [--minutes 10] [--number 600] [--seed 0] [--keep FOLDER]
 
-Bytes of images, catalogs, survey and model files are flipped, overwritten, cut off, removed and
-doubled. Every damaged file is read by a process of its own kind, which is replaced when it hangs
-(60 s), dies, or has taken more than 2 GB. A file may be read, or refused by an error of Praesepe's;
-any other exception, and any warning that is not Praesepe's, is a finding. Findings are printed
-with their seed, and kept with ``--keep``.
+Bytes of images, PSFs, catalogs, star fields, survey and model files are flipped, overwritten, cut
+off, removed and doubled; in JSON and TOML one value of any key is missing, of another type, huge,
+negative, not a number, or nested. Every damaged file is read by a process of its own kind, which
+is replaced when it hangs (60 s), dies, or has taken more than 2 GB. A file may be read, or refused
+by an error of Praesepe's; any other exception, and any warning that is not Praesepe's, is a
+finding. Findings are printed with their seed, and kept with ``--keep``; the exit status is 1 where
+there is any.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import json
 import multiprocessing
 import re
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 import time
+import tomllib
 import traceback
 import warnings
 import zipfile
@@ -29,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli_w
 from astropy.io import fits
 from astropy.table import Table
 
@@ -36,11 +42,17 @@ from praesepe.errors import PraesepeError, PraesepeWarning
 from praesepe.images import Catalog, Mosaic
 from praesepe.images.mosaic.cutouts import extract_stamps
 from praesepe.mocks import simulate_mosaic
+from praesepe.mocks.fields import build_fields
 from praesepe.network import Estimator
+from praesepe.sky.check import check_survey
+from praesepe.sky.fields.real import DESCRIPTION, FIELDS, RealFieldPool
 from praesepe.survey import load_survey
+from praesepe.survey.schema import Survey
 
 HANG_S = 60
 MEMORY_BYTES = 2 * 2**30
+WRONG = ("é", 1e300, -7, 10**30, float("nan"), True, [[[]]], {"a": {"b": 1}}, "1" * 10_000)
+"""Values that one key of a description has in place of its own."""
 BAND = "F814W"
 STAMP_PX = 16
 
@@ -67,6 +79,18 @@ def read_catalog(path: Path) -> Any:
 def read_model(path: Path) -> Any:
     """Load the model that the file belongs to."""
     return Estimator.load(path.parent)
+
+
+def read_psf(path: Path) -> Any:
+    """Check a survey whose first band has this PSF."""
+    content = load_survey("phat").model_dump(mode="json")
+    content["observation"]["bands"][0]["psf"] = {"file": str(path), "file_scale_arcsec": 0.05}
+    return check_survey(Survey.checked(content, "psf"))
+
+
+def read_fields(path: Path) -> Any:
+    """Open star fields."""
+    return RealFieldPool(path.parent, one_band())
 
 
 def one_band() -> Any:
@@ -108,6 +132,16 @@ def make_targets(folder: Path) -> list[Target]:
     survey.write_text(load_survey("phat").to_toml())
     targets.append(Target(survey, load_survey))
     model = Estimator.untrained(load_survey("phat"), encoder="tiny").save(folder / "model")
+    y, x = np.mgrid[-20:21, -20:21]
+    star = np.exp(-(x**2 + y**2) / 4).astype(np.float32)
+    fits.writeto(folder / "psf.fits", star / star.sum())
+    read = Mosaic.read({BAND: images[BAND]}, one_band())
+    fields = build_fields(one_band(), read, out=folder / "fields", n=4, size=64).path
+    targets += [
+        Target(folder / "psf.fits", read_psf),
+        Target(Path(fields) / DESCRIPTION, read_fields),
+        Target(Path(fields) / FIELDS, read_fields),
+    ]
     return targets + [
         Target(model / name, read_model) for name in ("model.json", "weights.safetensors")
     ]
@@ -135,6 +169,31 @@ def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
             case 5:
                 del data[at:]
     return bytes(data)
+
+
+def with_wrong_key(whole: bytes, suffix: str, rng: np.random.Generator) -> bytes:
+    """A description of which one value is wrong and the checksum is not."""
+    content = json.loads(whole) if suffix == ".json" else tomllib.loads(whole.decode())
+    places = list(keys_in(content))
+    *above, last = places[rng.integers(len(places))]
+    inner = content
+    for key in above:
+        inner = inner[key]
+    if (kind := int(rng.integers(len(WRONG) + 1))) == len(WRONG):
+        del inner[last]
+    else:
+        inner[last] = WRONG[kind]
+    if suffix == ".toml":
+        return tomli_w.dumps(content).encode()
+    return json.dumps(content).encode()
+
+
+def keys_in(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Places of all values in nested tables and lists."""
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        yield (*above, key)
+        if isinstance(value, dict | list):
+            yield from keys_in(value, (*above, key))
 
 
 def judge(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
@@ -210,16 +269,21 @@ def attempts(targets: list[Target], folder: Path, seed: int) -> Iterator[tuple[i
         place = folder / "damaged"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        if target.read is read_model:
+        if target.read in (read_model, read_fields):
             shutil.copytree(target.path.parent, place, dirs_exist_ok=True)
         path = place / target.path.name
-        path.write_bytes(damaged(whole[target.path], rng))
+        described = path.suffix in (".json", ".toml") and rng.random() < 0.7
+        content = whole[target.path]
+        path.write_bytes(
+            with_wrong_key(content, path.suffix, rng) if described else damaged(content, rng)
+        )
         yield number, target, path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--number", type=int, default=2**31, help="so many files at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the files of findings")
     options = parser.parse_args()
@@ -235,7 +299,7 @@ def main() -> None:
                 print(f"the whole file {target.path.name}: {outcome}\n{detail}")
         end = time.monotonic() + 60 * options.minutes
         for number, target, path in attempts(targets, folder, options.seed):
-            if time.monotonic() > end:
+            if time.monotonic() > end or number >= options.number:
                 break
             outcome, detail = reader.read(target, path)
             counts[target.path.name, outcome] += 1
@@ -255,6 +319,7 @@ def main() -> None:
         row = "".join(f"{counts[target.path.name, outcome]:17}" for outcome in outcomes)
         print(f"{target.path.name:24}{row}")
     print(f"{sum(counts.values())} files, {len(seen)} different findings")
+    sys.exit(len(seen) > 0)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from praesepe.network.schema import checksum
 from praesepe.network.storage import CONTENT, WEIGHTS
 from praesepe.provenance import any_text
 from praesepe.sky.check import check_survey
-from praesepe.sky.fields.real import RealFieldPool
+from praesepe.sky.fields.real import DESCRIPTION, FIELDS, RealFieldPool, checksum_of
+from praesepe.sky.fields.real import FORMAT as FIELDS_FORMAT
 from praesepe.stars.readers import read_isochrones
 from praesepe.stars.store import read_grid
 from praesepe.survey import load_survey
@@ -190,6 +191,30 @@ def test_tables_in_any_language_come_back(suffix: str, tmp_path: Path) -> None:
         assert again.meta["command"] == "praesepe é 星"
     if suffix == "fits":
         assert any_text(again.meta["COMMAND"]) == "praesepe é 星"
+
+
+@pytest.mark.parametrize("key", ["n", "size", "pixel_scale_arcsec", "bands"])
+def test_star_fields_of_which_a_key_is_damaged_are_refused(key: str, tmp_path: Path) -> None:
+    pixels = np.ones((2, 3, 64, 64), np.float32)
+    bands = [{"name": b.name, "zero_point_ab": b.zero_point_ab} for b in load_survey("phat").bands]
+    whole = {"format": FIELDS_FORMAT, "n": 2, "size": 64, "pixel_scale_arcsec": 0.05} | {
+        "bands": bands, "checksum": checksum_of(pixels)
+    }  # fmt: skip
+    np.save(tmp_path / FIELDS, pixels)
+    (tmp_path / DESCRIPTION).write_text(json.dumps(whole))
+    RealFieldPool(tmp_path, load_survey("phat"))
+    for name, value in WRONG.items():
+        wrong = {**whole, key: value}
+        if name == "missing":
+            del wrong[key]
+        (tmp_path / DESCRIPTION).write_text(json.dumps(wrong))
+        with pytest.raises(InputError):
+            RealFieldPool(tmp_path, load_survey("phat"))
+    (tmp_path / DESCRIPTION).write_text(json.dumps(whole))
+    header = (tmp_path / FIELDS).read_bytes()
+    (tmp_path / FIELDS).write_bytes(header.replace(b"{'descr'", b"(('descr"))
+    with pytest.raises(InputError, match="cannot be read"):
+        RealFieldPool(tmp_path, load_survey("phat"))
 
 
 # Every key of a model's description

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from praesepe.bounded import read_json
@@ -28,6 +30,22 @@ AGAIN, BUILD = "build the fields again", "praesepe.build_fields(…)"
 ZERO_POINT_TOLERANCE_MAG = 0.01
 SCALE_TOLERANCE = 0.02
 """Largest differences between the fields and the survey; the second is relative."""
+
+
+class _Band(BaseModel, strict=True, allow_inf_nan=False):
+    """What is used of the description of a band."""
+
+    name: str
+    zero_point_ab: float
+
+
+class _Description(BaseModel, strict=True, allow_inf_nan=False):
+    """What is used of a description; the rest is for its readers."""
+
+    n: int = Field(gt=0)
+    size: int = Field(gt=0)
+    pixel_scale_arcsec: float = Field(gt=0)
+    bands: list[_Band] = Field(min_length=1)
 
 
 class RealFieldPool:
@@ -123,6 +141,10 @@ def _read_description(folder: str | Path) -> dict[str, Any]:
         raise unusable(folder, fault, "make them", code=BUILD) from None
     if given != FORMAT:
         raise must_be("format", given, repr(FORMAT), AGAIN, code=BUILD).at(str(path))
+    try:
+        _Description.model_validate(description)
+    except ValueError as error:
+        raise unusable(path, f"is damaged: {reason(error)}", AGAIN, code=BUILD) from None
     return description
 
 
@@ -134,7 +156,7 @@ def open_fields(folder: Path, description: dict[str, Any]) -> NDArray[np.float32
     try:
         # "c": what torch takes for writable memory, and still the file's own pages.
         fields = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError) as error:
         raise unusable(path, f"cannot be read: {reason(error)}", AGAIN, code=BUILD) from None
     if fields.shape != shape or fields.dtype != np.float32:
         given = (str(fields.dtype), fields.shape)
