@@ -31,7 +31,7 @@ from praesepe.survey import Band
         (lambda folder: praesepe.upgrade_survey(folder), "cannot be read"),
         (lambda _: praesepe.predict("phat", {}, {}, device="gpu"), "no device 'gpu'; give cpu"),
         (lambda _: praesepe.Estimator.load("phat", device="cuda:99"), "cuda:99.*device='cpu'"),
-        (lambda _: praesepe.Estimator.load("phat").predict(np.array(["a"])), "not numbers"),
+        (lambda _: praesepe.Estimator.load("phat").predict(np.array(["a"])), "not real numbers"),
         (lambda _: praesepe.read_labelled("phatt", {}, {}), "unknown survey 'phatt'"),
     ],
 )
