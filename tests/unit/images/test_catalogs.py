@@ -110,7 +110,7 @@ def test_usual_names(catalog: Table, wcs: WCS, names: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("ra", "dec"),
     [("ra_err", "dec_err"), ("e_RAJ2000", "e_DEJ2000"), ("pmRA", "pmDE"), ("dRA", "dDec"),
-     ("delta_ra", "delta_dec"), ("ra_offset", "dec_offset"), ("RA_2", "DEC_2"), ("rad", "ded"),
+     ("delta_ra", "delta_dec"), ("ra_offset", "dec_offset"), ("rad", "ded"),
      ("sigma_ra", "sigma_dec"), ("RA1950", "DEC1950"), ("ra_b1950", "dec_b1950"), ("ra1", "dec1"),
      ("ram", "DE-"), ("alpha_sky", "delta_sky"), ("raErr", "decErr"), ("cos_dec", "ra")],
 )  # fmt: skip
@@ -128,6 +128,11 @@ def test_names_of_other_things(ra: str, dec: str) -> None:
         ("ra_deg dec_deg ra dec", "ra dec"),
         ("RAdeg e_DEdeg DEdeg ra_hours", "RAdeg DEdeg"),
         ("RA_TARG DEC_TARG RA_ICRS Dec", "RA_ICRS Dec"),
+        ("ra_2 dec_2 ra dec", "ra dec"),
+        (
+            "ALPHAPEAK_J2000 DELTAPEAK_J2000 ALPHAWIN_J2000 DELTAWIN_J2000",
+            "ALPHAWIN_J2000 DELTAWIN_J2000",
+        ),
     ],
 )
 def test_which_pair_is_used(names: str, used: str) -> None:
@@ -135,6 +140,12 @@ def test_which_pair_is_used(names: str, used: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PraesepeWarning)  # of the other pair
         assert sky_positions(table) == tuple(table[name][0] for name in used.split())
+
+
+def test_the_other_positions_of_a_match_are_told() -> None:
+    table = Table({"ra_1": [10.0], "dec_1": [41.0], "ra_2": [10.001], "dec_2": [41.0]})
+    with pytest.warns(PraesepeWarning, match="ra_2 and dec_2 are up to 2.7 arcsec off .* ra_1"):
+        assert sky_positions(table) == (10.0, 41.0)
 
 
 @pytest.mark.parametrize("sep", [":", "hms", " ", "unicode"])

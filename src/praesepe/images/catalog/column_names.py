@@ -27,7 +27,7 @@ _UNITS = {
 }
 _OTHERS = (
     "win|peak|coord|mean|median|stack|match|targ(?:et)?|obj(?:ect)?|src|source|"
-    "cen(?:ter|tre|troid)?|phangs|gaia|cluster|plug|s(?=_)|(?<=_)1"
+    "cen(?:ter|tre|troid)?|phangs|gaia|cluster|plug|s(?=_)|(?<=_)[0-9](?![0-9])"
 )
 """What may stand beside that in a name: frames, units, others. No errors, offsets or motions."""
 
@@ -69,7 +69,8 @@ ANGLE_UNITS = {
 
 _OTHER_UCD = r"(stat\.)?(error|stdev|variance)|arith|pos\.(?!eq(;|$)|{axis}(\.main)?(;|$))"
 _MOMENTS = {"win", "peak"}
-"""Positions of SExtractor that differ from its others by their definition."""
+"""Positions of SExtractor that differ from its others by their definition; that of the brightest
+pixel is the last to take."""
 
 
 class SkyName(NamedTuple):
@@ -103,7 +104,15 @@ def sky_name(name: str) -> SkyName | None:
         unit = next((unit for unit, word in _UNITS.items() if re.search(word, beside)), None)
         frames, others = (frozenset(re.findall(words, beside)) for words in (_FRAMES, _OTHERS))
         greek, bracket = match["axis"] in ("alpha", "delta"), bare_name(name) != name.lower()
-        rank = (len(others), greek, len(frames), unit is not None, bare.startswith("_"), bracket)
+        rank = (
+            len(others),
+            "peak" in others,
+            greek,
+            len(frames),
+            unit is not None,
+            bare.startswith("_"),
+            bracket,
+        )
         return SkyName(axis, frames, others, unit, rank)
     return None
 

@@ -461,7 +461,7 @@ def _sides(long: float, short: float) -> str:
     """The side of a square pixel, or both axes of another."""
     digits = ".4f" if short > 1e-3 else ".3g"
     text = f"{long:{digits}}"
-    return text if long / short < 1 + SCALE_TOLERANCE else f"{text} × {short:{digits}}"
+    return text if long < short * (1 + SCALE_TOLERANCE) else f"{text} × {short:{digits}}"
 
 
 def _check_without_wcs(sources: Mapping[str, Source], allow: bool) -> tuple[int, int]:
