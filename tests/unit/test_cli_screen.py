@@ -89,6 +89,13 @@ def test_few_clusters_tell_no_scatter_and_no_coverage() -> None:
     assert "dex" in printed(evaluation, 120)
 
 
+def test_what_is_certain_has_no_coverage() -> None:
+    evaluation = evaluation_of(tuple(PRIORS)[:2])
+    evaluation["all"]["log_mass"]["coverage68"] = None
+    (row,) = (line for line in printed(evaluation, 120).splitlines() if line.startswith("all"))
+    assert row.count("–") == 1
+
+
 def test_eighty_characters_hold_three_quantities() -> None:
     evaluation = evaluation_of(tuple(PRIORS)[:3])
     assert len(metrics_tables(evaluation, 80)) == 1

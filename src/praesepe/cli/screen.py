@@ -224,12 +224,15 @@ def _heads(quantity: Quantity) -> tuple[str, ...]:
     return (quantity.word, "correct") if quantity.is_categorical else (quantity.word, "±", "68 %")
 
 
-def _cells(metrics: dict[str, float], n: int) -> tuple[str, ...]:
-    """Of n clusters; fewer than five tell neither scatter nor fractions."""
+def _cells(metrics: dict[str, float | None], n: int) -> tuple[str, ...]:
+    """Of n clusters; fewer than five tell neither scatter nor fractions; none is a dash."""
     names = ("accuracy",) if "accuracy" in metrics else ("median", "mad_sigma", "coverage68")
     formats = {"median": "+.3f", "mad_sigma": ".3f"}
+    known = {name: value for name in names if (value := metrics[name]) is not None}
     cells = [
-        f"{metrics[name]:{formats.get(name, '.2f')}}" if n >= 5 or name == "median" else "–"
+        f"{known[name]:{formats.get(name, '.2f')}}"
+        if name in known and (n >= 5 or name == "median")
+        else "–"
         for name in names
     ]
     return ("", *cells) if "accuracy" in metrics else tuple(cells)

@@ -84,7 +84,7 @@ class Evaluation(Mapping[str, Any]):
                 words += _told(self.metrics["detection"])
             elif quantity.is_categorical:
                 words.append(f"{quantity.word}: accuracy {values['accuracy']:.2f}")
-            else:
+            elif values["coverage68"] is not None:  # else it is certain
                 words.append(
                     f"{quantity.word}: bias {values['median']:+.3f}, scatter "
                     f"{values['mad_sigma']:.3f} {unit}".rstrip()
