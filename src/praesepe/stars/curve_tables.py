@@ -37,7 +37,8 @@ def table_lines(path: Path) -> list[str]:
             table = Table.read(path, format=format_)
         names = [next((n for n in table.colnames if re.search(one, n)), None) for one in COLUMNS]
         if None in names:
-            raise ValueError(f"its columns are {listed(table.colnames)}")
+            fault = f"is not a filter curve: its columns are {listed(table.colnames)}"
+            raise unusable(path, fault, ADVICE)
         wave, through = (np.ravel(np.ma.filled(table[n].astype(float), np.nan)) for n in names)
         factor = _in_angstrom(table[names[0]].unit)
     except InputError:
