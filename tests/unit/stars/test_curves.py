@@ -355,7 +355,7 @@ def test_curves_in_tables_that_name_their_unit(tmp_path, name, form, unit, facto
 
 def test_tables_that_are_no_curve(tmp_path):
     Table({"x": [1.0], "y": [2.0]}).write(tmp_path / "a.ecsv")
-    with pytest.raises(InputError, match=r"a\.ecsv is not a filter curve \(its columns are x and"):
+    with pytest.raises(InputError, match=r"a\.ecsv is not a filter curve: its columns are x and y"):
         load_passband(tmp_path / "a.ecsv")
     Table({"wave": [1.0], "t": [2.0]}, units=("s", None)).write(tmp_path / "b.ecsv")
     with pytest.raises(InputError, match=r"b\.ecsv is not a filter curve.*convertible"):
