@@ -243,7 +243,7 @@ def evaluate(
         )  # fmt: skip
         bins = usable(asking.survey.evaluation.bins, estimator.infers)
         task = _Task(asking, seed, nuisances, setup if workers == 1 else None)
-        made_by = _made_by(task, n, {"bands": list(asking.bands)} if bands else {}, survey)
+        made_by = _made_by(task, n, survey, chose_bands=bands is not None)
         recovery, metrics = _assessed(task, n, bins, workers, progress)
         evaluation = Evaluation({"provenance": made_by, **metrics}, recovery, tuple(bins))
         if out is not None:
@@ -274,12 +274,13 @@ def _assessed(
 
 
 def _made_by(
-    task: _Task, n: int, bands: dict[str, Any], survey: Survey | str | Path | None
+    task: _Task, n: int, survey: Survey | str | Path | None, *, chose_bands: bool
 ) -> dict[str, Any]:
     """What the metrics say of their origin; `set` is that of the files that belong together."""
     asking, estimator = task.asking, task.asking.estimator
     settings = {"set": uuid.uuid4().hex[:12], "n": n, "seed": task.seed}
-    settings |= {"nuisances": task.nuisances, "n_samples": asking.n_samples, **bands}
+    settings |= {"nuisances": task.nuisances, "n_samples": asking.n_samples}
+    settings |= {"bands": list(asking.bands)} if chose_bands else {}
     settings |= {"told": dict(asking.told)} if asking.told else {}
     settings |= {"prior": asking.weighting.meta} if asking.weighting else {}
     if survey is not None:

@@ -117,7 +117,7 @@ def calibrated(
     InputError
         Where a keyword is missing, or the zero point makes no sense.
     """
-    _refuse_other_values(headers)
+    _refuse_calibrations(headers)
     frame = [] if source.unit is None or unit is not None else _unit_notes(source.unit, headers)
     unit = source.unit if unit is None else str(unit)
     if not source.headers:
@@ -156,8 +156,8 @@ def calibrated(
     return image, [*frame, *scaling.notes, *_remarks(band, headers, scaling, telescope)]
 
 
-def _refuse_other_values(headers: Headers) -> None:
-    """Stop where pixels are no light by their header: of flat fields, or on a scale of asinh."""
+def _refuse_calibrations(headers: Headers) -> None:
+    """Stop where pixels are no light of the sky by their header, as in flat fields."""
     for key in ("IMAGETYP", "OBSTYPE", "FRAMETYP"):
         if _CALIBRATION.fullmatch(headers.text(key).upper()):
             raise InputError(
@@ -166,13 +166,6 @@ def _refuse_other_values(headers: Headers) -> None:
                 given=headers.text(key),
                 remedy=f"give the science image; if this is it, correct {key}",
             )
-    if (soft := headers.get("BSOFTEN")) and headers.get("BOFFSET"):
-        raise InputError(
-            f"{headers.label}: its values are on a scale of asinh (BSOFTEN = {soft[1]} in its "
-            "header, as in stacks of Pan-STARRS)",
-            given=soft[1],
-            remedy="give BOFFSET + 2 BSOFTEN sinh(value ln(10) / 2.5), without these keywords",
-        )
 
 
 def _unit_notes(unit: str, headers: Headers) -> list[str]:

@@ -131,12 +131,12 @@ def calibrate(
     per second in an image in counts. There the gain cancels in the flux and only enters
     `zero_point_ab`.
     """
-    if headers.get("BSOFTEN") is not None:
+    if soft := headers.get("BSOFTEN"):
         raise InputError(
-            f"{headers.label}: its pixels are asinh magnitudes (BSOFTEN in its header), as in the "
-            "stacks of Pan-STARRS",
-            given="BSOFTEN",
-            remedy="give the linear image: BOFFSET + 2 BSOFTEN sinh(value / 1.0857)",
+            f"{headers.label}: its pixels are on a scale of asinh magnitudes (BSOFTEN = {soft[1]} "
+            "in its header, as in stacks of Pan-STARRS)",
+            given=soft[1],
+            remedy="give BOFFSET + 2 BSOFTEN sinh(value ln(10) / 2.5), without these keywords",
         )
     if zero_point_ab is not None:
         zero_point_ab = given_zero_point(zero_point_ab, headers.label, vega_ab)
