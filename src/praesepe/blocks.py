@@ -10,6 +10,8 @@ returns the same results in the same order; its place is in `map_blocks`.
 
 from __future__ import annotations
 
+import itertools
+import math
 import multiprocessing
 import os
 import pickle
@@ -90,7 +92,7 @@ def blocks_of(n: int, *, first: int = 0, size: int = BLOCK_SIZE) -> list[Block]:
 
 def map_blocks(
     task: Task[Result],
-    blocks: Sequence[Block],
+    blocks: Iterable[Block],
     *,
     workers: int = 1,
     run: int = 1,
@@ -101,7 +103,8 @@ def map_blocks(
     ----------
     task : callable
         See `Task`.
-    blocks : sequence of Block
+    blocks : iterable of Block
+        May be endless.
     workers : int
         Processes that work; 1: this one. They are spawned, so that a script of one's own must
         guard its main part with ``if __name__ == "__main__":``.
@@ -121,16 +124,19 @@ def map_blocks(
     """
     check_number("workers", workers, 1)
     check_number("run", run, 1)
-    runs = [blocks[start : start + run] for start in range(0, len(blocks), run)]
-    workers = min(workers, len(runs))
+    if isinstance(blocks, Sequence):
+        workers = min(workers, math.ceil(len(blocks) / run))
     if workers > 1:
+        each = iter(blocks)
+        runs = iter(lambda: list(itertools.islice(each, run)), [])
         yield from _in_processes(task, runs, workers)
-    elif runs:
-        work = task()
-        for block in blocks:
-            with one_thread():
-                result = work(block)
-            yield result
+        return
+    work: Work[Result] | None = None
+    for block in blocks:
+        work = work or task()
+        with one_thread():
+            result = work(block)
+        yield result
 
 
 @contextmanager
@@ -187,7 +193,7 @@ def map_in_threads(
 
 
 def _in_processes(
-    task: Task[Result], runs: Sequence[Sequence[Block]], workers: int
+    task: Task[Result], runs: Iterable[Sequence[Block]], workers: int
 ) -> Iterator[Result]:
     """Do runs of blocks in a pool of local processes."""
     context = multiprocessing.get_context("spawn")

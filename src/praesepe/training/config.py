@@ -13,6 +13,7 @@ WHOLE_NUMBERS = {
     "steps": 1,
     "batch_size": 2,
     "views": 1,
+    "workers": 1,
     "warmup_steps": 1,
     "valid_size": 1,
     "valid_every": 1,
@@ -56,6 +57,9 @@ class TrainingSettings:
         Stamps per step.
     views : int
         How often a simulated stamp is seen, each time turned or mirrored otherwise.
+    workers : int
+        Processes that simulate beside the training, each with one thread and its own tables of
+        stars; 1: none, the training simulates itself. See `praesepe.blocks.map_blocks`.
     learning_rate : float
         At its highest, after the warm-up.
     warmup_steps : int
@@ -86,6 +90,7 @@ class TrainingSettings:
     head_options: dict[str, Any] | None = None
     batch_size: int = 128
     views: int = 1
+    workers: int = 1
     learning_rate: float = 1.5e-3
     warmup_steps: int = 300
     weight_decay: float = 0.01
@@ -128,7 +133,7 @@ class TrainingSettings:
     @property
     def identity(self) -> dict[str, Any]:
         """Settings that make the data or the network, where they are not the defaults."""
-        neither = {"minutes", "steps", "valid_size", "valid_every", "checkpoint_seconds"}
+        neither = {"minutes", "steps", "valid_size", "valid_every", "checkpoint_seconds", "workers"}
         network = {"encoder", "head", "head_options"}  # stand in the model's card
         return {
             name: getattr(self, name)

@@ -152,7 +152,7 @@ def train(
             report=report,
             name=name,
         )
-        with closing(run.metrics):
+        with closing(run.metrics), closing(run):
             run.open(resume)
             run.set_up(tables, setup)
             with Signals() as signals:

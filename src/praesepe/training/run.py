@@ -197,13 +197,17 @@ class Run:
         survey, settings, device = self.survey, self.settings, self.device
         half = 0 if self.labelled is None else settings.batch_size // 2
         of_simulations = replace(settings, batch_size=settings.batch_size - half)
-        simulated = SimulatedSource(
-            survey, of_simulations, self.estimator.card, device, tables, setup
-        )
+        card, step = self.estimator.card, self.step
+        simulated = SimulatedSource(survey, of_simulations, card, device, tables, setup, step)
         if self.labelled is None:
             return simulated
         labelled = LabelledSource(self.labelled, survey, settings.seed, half, device)
         return MixedSource(labelled, simulated)
+
+    def close(self) -> None:
+        """End what works beside the training."""
+        if hasattr(self, "source"):
+            self.source.close()
 
     # A step
 
@@ -455,9 +459,12 @@ def _context(net: ClusterNet, batch: Batch) -> Tensor:
 
 
 def _multiplies_bfloat16_fast(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
+    """Whether this is a processor that multiplies bfloat16 faster than float32.
+
+    A GPU convolves in TF32, which keeps three more bits, and waits for its launches, not for them.
+    """
     if device.type != "cpu":
-        return True
+        return False
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supported and supported())
 

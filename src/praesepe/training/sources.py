@@ -18,6 +18,7 @@ from praesepe.sky.simulator import Simulator
 from praesepe.sky.stamps import Mocks, joined
 from praesepe.sky.tables import SurveyTables
 from praesepe.survey import Survey
+from praesepe.training.ahead import SimulatedAhead
 from praesepe.training.config import TrainingSettings
 from praesepe.training.labelled import Labelled
 from praesepe.training.telling import tell
@@ -89,9 +90,13 @@ class SimulatedSource:
         device: torch.device,
         tables: SurveyTables | None,
         setup: Setup | None,
+        first_step: int = 0,
     ) -> None:
         self.settings, self.infers = settings, card.infers
         self.conditions = tuple(condition.name for condition in card.conditions)
+        self.ahead: SimulatedAhead | None = None
+        if settings.workers > 1:  # their tables are made while this process makes its own
+            self.ahead = SimulatedAhead(survey, settings, device, first_step // settings.views)
         self.simulator = Simulator(
             survey, device=device, seed=settings.seed, tables=tables, setup=setup
         )
@@ -115,11 +120,19 @@ class SimulatedSource:
         return self._batch(mocks, seed, step)
 
     def _block(self, number: int) -> Mocks:
-        if number not in self.blocks:
-            self.blocks[number] = self.simulator.draw_block(
-                number, self.settings.batch_size, compute_truth=False
-            )
+        while number not in self.blocks:
+            if self.ahead is not None:
+                made, mocks = self.ahead.next_block()
+            else:
+                made, size = number, self.settings.batch_size
+                mocks = self.simulator.draw_block(number, size, compute_truth=False)
+            self.blocks[made] = mocks
         return self.blocks[number]
+
+    def close(self) -> None:
+        """End the processes that simulate."""
+        if self.ahead is not None:
+            self.ahead.close()
 
     def validation(self) -> Batch:
         """A fixed set that shares neither clusters nor star fields with the training."""
@@ -215,6 +228,10 @@ class MixedSource:
     def batch(self, step: int) -> Batch:
         """The stamps of a step, labelled clusters first."""
         return self.labelled.batch(step).joined(self.simulated.batch(step))
+
+    def close(self) -> None:
+        """End the processes that simulate."""
+        self.simulated.close()
 
     def validation(self) -> Batch:
         """The labelled clusters held out."""
