@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from praesepe.blocks import one_thread
 from praesepe.errors import InputError, PraesepeError
 from praesepe.network.estimator import Estimator
 from praesepe.network.transform import prior_range
@@ -148,6 +150,9 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             def validation(self) -> Batch:
                 size, seed = self.settings.valid_size, self.settings.seed
                 return Batch(*toy_set(size, self.survey, seed, 0, 9))
+
+            def close(self) -> None:
+                pass
 
         monkeypatch.setattr(run, "SimulatedSource", Toy)
 
@@ -308,6 +313,18 @@ def test_the_same_seed_gives_the_same_weights(
     again = train_into(survey, tmp_path / "again", steps=STEPS, tables=tables, **QUICK)
     assert (again / WEIGHTS).read_bytes() == (unbroken / WEIGHTS).read_bytes()
     assert without_times(again) == without_times(unbroken)
+
+
+def test_processes_make_the_stamps_that_the_training_would(
+    survey: Survey, tables: SurveyTables, tmp_path: Path
+) -> None:
+    """Stamps and weights are the same to the last bit, and no process is left."""
+    given = {**QUICK, "steps": 3, "views": 2, "tables": tables}
+    with one_thread():
+        alone = train_into(survey, tmp_path / "alone", **given)
+        beside = train_into(survey, tmp_path / "beside", workers=2, **given)
+    assert (beside / WEIGHTS).read_bytes() == (alone / WEIGHTS).read_bytes()
+    assert not multiprocessing.active_children()
 
 
 def test_another_seed_gives_other_weights(
