@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import logging
+import multiprocessing
 import os
 import signal
 import sys
