@@ -73,6 +73,9 @@ def train(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Stamps per step.")] = 128,
     views: Annotated[int, typer.Option(min=1, help="Of each simulated stamp, turned.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that simulate beside the training; 1: none.")
+    ] = 1,
     images: Images,
     catalog: Annotated[
         Path | None,
@@ -119,6 +122,7 @@ def train(
                 head=head,
                 batch_size=batch_size,
                 views=views,
+                workers=workers,
                 resume=resume,
                 initial=start,
                 labelled=labelled,

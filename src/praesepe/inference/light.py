@@ -1,7 +1,8 @@
-"""Magnitudes of clusters of given age, mass and extinction, with few stars or many."""
+"""Magnitudes of clusters of given age, mass, metallicity and dust, with few stars or many."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 SYSTEMS = ("AB", "Vega")
 
-A_V_STEP_MAG = 0.25
+A_V_STEP_MAG, METALLICITY_STEP_DEX = 0.25, 0.2
 
 MOST_STARS = 1e12
 """Of a group: more do not scatter, and no integer holds them."""
@@ -31,31 +32,37 @@ NEEDED = ("log_age", "log_mass")
 
 @dataclass(frozen=True, eq=False)
 class ClusterLight:
-    """Light of clusters of given age, mass and extinction.
+    """Light of clusters of given age, mass, metallicity and extinction.
 
-    Stars alone: no gas, and one screen of dust. The stellar model is the survey's first, the
-    metallicity the middle one, binaries are as many as in the middle of their range.
+    Stars alone: no gas, and one screen of dust. The stellar model is the survey's first, binaries
+    are as many as in the middle of their range.
 
     Attributes
     ----------
-    log_age, a_v : ndarray, shape (age,) and (extinction,)
+    log_age, log_z, a_v : ndarray, shape (age,), (metallicity,) and (extinction,)
         Of the grid.
-    mean : MeanLight
-        Of a solar mass of stars, as they were born, at absolute magnitudes.
+    magnitude : ndarray, shape (age, metallicity, extinction, band)
+        Of a solar mass of stars, as they were born, absolute.
+    middle : MeanLight
+        At the middle metallicity: how many stars make the light.
     band_names : tuple of str
     system : str
         "AB" or "Vega".
     """
 
     log_age: Array
+    log_z: Array
     a_v: Array
-    mean: MeanLight
+    magnitude: Array
+    middle: MeanLight
     band_names: tuple[str, ...]
     system: str = "AB"
 
     @classmethod
-    def of(cls, survey: Survey, system: str = "AB") -> ClusterLight:
-        """That of a survey's clusters in its bands.
+    def of(
+        cls, survey: Survey, system: str = "AB", *, metallicity_varies: bool = False
+    ) -> ClusterLight:
+        """That of a survey's clusters in its bands, at the middle metallicity or all of them.
 
         Raises
         ------
@@ -70,31 +77,44 @@ class ClusterLight:
         if system not in SYSTEMS:
             raise unknown("system of magnitudes", str(system), SYSTEMS)
         curves, stars = [band_curve(band) for band in survey.bands], survey.clusters.stars
-        table = _table(survey)
+        table = _table(survey, metallicity_varies)
         low, high = table.a_v
         a_v = np.linspace(low, high, max(2, round((high - low) / A_V_STEP_MAG) + 1))
         binaries = Binaries(
             middle(stars.binary_fraction), stars.binary_mass_ratio, stars.binary_mass_ratio_slope
         )
-        mean = table.mean_light(a_v, imf=imf_from(stars.imf), binaries=binaries)
+        n_metals, imf = len(table.metallicity), imf_from(stars.imf)
+        means = [
+            table.mean_light(a_v, imf=imf, binaries=binaries, metallicity_index=z)
+            for z in range(n_metals)
+        ]
         zero = [curve.vega_minus_ab if system == "Vega" else 0.0 for curve in curves]
-        mean = mean._replace(magnitude=mean.magnitude + zero)
-        return cls(table.log_age, a_v, mean, survey.band_names, system)
+        magnitude = np.stack([mean.magnitude for mean in means], 1) + zero
+        log_z, names = np.log10(table.metallicity), survey.band_names
+        return cls(table.log_age, log_z, a_v, magnitude, means[n_metals // 2], names, system)
 
     def __call__(
-        self, log_age: ArrayLike, log_mass: ArrayLike, a_v: ArrayLike, distance_pc: ArrayLike
+        self,
+        log_age: ArrayLike,
+        log_mass: ArrayLike,
+        a_v: ArrayLike,
+        distance_pc: ArrayLike,
+        log_z: ArrayLike | None = None,
     ) -> Array:
         """Magnitudes of the mean light of clusters of these parameters, (..., band).
 
-        All have shapes that fit; what lies outside the grid is as its edge.
+        All have shapes that fit; what lies outside the grid is as its edge. Without a metallicity
+        it is the middle one.
         """
-        i, t = _between(self.log_age, log_age)
-        j, u = _between(self.a_v, a_v)
-        grid = self.mean.magnitude
-        low = grid[i, j] * (1 - t) + grid[i + 1, j] * t
-        high = grid[i, j + 1] * (1 - t) + grid[i + 1, j + 1] * t
+        log_z = self.log_z.mean() if log_z is None else log_z
+        corners = itertools.product(
+            _between(self.log_age, log_age), _between(self.log_z, log_z), _between(self.a_v, a_v)
+        )
+        mean: Any = 0.0
+        for (i, t), (j, u), (k, v) in corners:
+            mean = mean + self.magnitude[i, j, k] * (t * u * v)[..., None]
         farther = 5 * np.log10(np.asarray(distance_pc, float) / 10)
-        return low * (1 - u) + high * u + (farther - 2.5 * np.asarray(log_mass, float))[..., None]
+        return np.asarray(mean + (farther - 2.5 * np.asarray(log_mass, float))[..., None])
 
     def scatter(self, log_age: Array, log_mass: Array, rng: np.random.Generator) -> Array:
         """What clusters (n,) differ from the mean by, mag, (n, band): their stars are drawn.
@@ -102,9 +122,11 @@ class ClusterLight:
         Of each group of stars there are as many as a Poisson deviate says. Bands scatter together.
         """
         i = _nearest(self.log_age, log_age)
-        expected = self.mean.number[i] * 10 ** np.asarray(log_mass, float)[:, None]  # (n, group)
+        expected = self.middle.number[i] * 10 ** np.asarray(log_mass, float)[:, None]  # (n, group)
         ratio = rng.poisson(np.minimum(expected, MOST_STARS)) / np.clip(expected, 1e-9, MOST_STARS)
-        return -2.5 * np.log10(np.maximum(np.einsum("nk,nkb->nb", ratio, self.mean.share[i]), 1e-6))
+        return -2.5 * np.log10(
+            np.maximum(np.einsum("nk,nkb->nb", ratio, self.middle.share[i]), 1e-6)
+        )
 
     def columns(
         self,
@@ -124,7 +146,8 @@ class ClusterLight:
         dust = dust + (as_range(survey.galaxy.foreground_a_v)[0] if front is None else front)
         distance = told.distance_pc(rows)
         far = survey.distance_pc if distance is None else distance
-        magnitudes = self(age, mass, np.broadcast_to(dust, age.shape), far)
+        metals = draws[..., names.index("log_z")] if "log_z" in names else None
+        magnitudes = self(age, mass, np.broadcast_to(dust, age.shape), far, metals)
         for k, row in enumerate(rows.tolist()):
             magnitudes[k] += self.scatter(age[k], mass[k], np.random.default_rng((seed, row)))
         found = np.percentile(magnitudes, PERCENTILES, axis=1)  # (percentile, n, band)
@@ -135,7 +158,7 @@ class ClusterLight:
     @property
     def described(self) -> dict[str, Column]:
         """The columns of the table."""
-        about = f"{self.system} magnitude of the whole cluster, by its age, mass and dust"
+        about = f"{self.system} magnitude of the whole cluster, by its stars, mass and dust"
         every = [
             Column(f"mag_{band}_p{p}", "mag", f"{about}; percentile {p} of the posterior", 3)
             for band in self.band_names
@@ -172,11 +195,12 @@ def make_light(model: Estimator, system: str | None) -> ClusterLight | None:
         )
     from praesepe.sky.contents import without_missing_stars
 
-    return ClusterLight.of(without_missing_stars(survey), system)
+    varies = "log_z" in model.infers
+    return ClusterLight.of(without_missing_stars(survey), system, metallicity_varies=varies)
 
 
-def _table(survey: Survey) -> StellarTable:
-    """The survey's first stellar model at the middle metallicity, behind all of its dust."""
+def _table(survey: Survey, metallicity_varies: bool) -> StellarTable:
+    """The survey's first stellar model behind all of its dust."""
     from praesepe.stars.curves import band_curve
     from praesepe.stars.extinction import FOREGROUND_R_V
     from praesepe.stars.interpolation import refine_metallicity
@@ -184,8 +208,10 @@ def _table(survey: Survey) -> StellarTable:
     from praesepe.stars.store import load_isochrones
 
     stars, front = survey.clusters.stars, survey.galaxy.foreground_a_v
-    metals = float(np.sqrt(np.prod(as_range(survey.clusters.metallicity))))
-    grid = refine_metallicity(load_isochrones(stars.models[0]), 1.0, metals, metals)
+    metals = as_range(survey.clusters.metallicity)
+    if not metallicity_varies:
+        metals = (float(np.sqrt(np.prod(metals))),) * 2
+    grid = refine_metallicity(load_isochrones(stars.models[0]), METALLICITY_STEP_DEX, *metals)
     low, high = np.add(as_range(survey.clusters.a_v), as_range(front)).tolist()
     r_v = stars.middle_r_v if front == 0 else FOREGROUND_R_V
     return build_table(
@@ -201,8 +227,11 @@ def _nearest(grid: Array, values: ArrayLike) -> NDArray[np.intp]:
     return np.searchsorted((grid[1:] + grid[:-1]) / 2, np.asarray(values, float))
 
 
-def _between(grid: Array, values: ArrayLike) -> tuple[NDArray[np.intp], Array]:
-    """Cells of a grid that hold values, and the places in them from 0 to 1, (..., 1)."""
+def _between(grid: Array, values: ArrayLike) -> tuple[tuple[NDArray[np.intp], Array], ...]:
+    """The neighbors of values in a grid, lower and higher, each with its weight."""
     values = np.asarray(values, float).clip(grid[0], grid[-1])
+    if len(grid) == 1:
+        return ((np.zeros(values.shape, np.intp), np.ones(values.shape)),)
     cell = (np.searchsorted(grid, values, side="right") - 1).clip(max=len(grid) - 2)
-    return cell, ((values - grid[cell]) / (grid[cell + 1] - grid[cell]))[..., None]
+    above = (values - grid[cell]) / (grid[cell + 1] - grid[cell])
+    return (cell, 1 - above), (cell + 1, above)

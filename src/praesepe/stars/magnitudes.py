@@ -159,8 +159,9 @@ class StellarTable:
         imf: InitialMassFunction = KROUPA2001,
         binaries: Binaries,
         groups: int = 16,
+        metallicity_index: int = 0,
     ) -> MeanLight:
-        """Light of a solar mass of stars, as they were born, at the first metallicity of the table.
+        """Light of a solar mass of stars, as they were born.
 
         Parameters
         ----------
@@ -172,14 +173,17 @@ class StellarTable:
             Companions, which shine and weigh besides.
         groups : int
             Into how many groups of equal light, by their mass, the stars are divided.
+        metallicity_index : int
+            Of the table's metallicities.
         """
-        weights = np.stack([light_weights(mass, imf, binaries) for mass in self.initial_mass[:, 0]])
+        z = metallicity_index
+        weights = np.stack([light_weights(mass, imf, binaries) for mass in self.initial_mass[:, z]])
         weights /= imf.mean_mass * (1 + binaries.fraction * binaries.mean_ratio)
         light = [
-            np.einsum("an,anb->ab", weights, 10.0 ** (-0.4 * self.magnitudes(one)[:, 0]))
+            np.einsum("an,anb->ab", weights, 10.0 ** (-0.4 * self.magnitudes(one)[:, z]))
             for one in a_v
         ]
-        each = 10.0 ** (-0.4 * self.mag_ab[:, 0])
+        each = 10.0 ** (-0.4 * self.mag_ab[:, z])
         share = weights[..., None] * each
         share /= share.sum(1, keepdims=True)  # of the light of each band, (A, N, B)
         mean = share.mean(2)

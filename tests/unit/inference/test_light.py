@@ -54,6 +54,22 @@ def test_magnitudes_are_those_of_simulated_clusters(
     assert (np.diff(between) > 0).all()  # fading, between the ages of the table too
 
 
+def test_magnitudes_follow_an_inferred_metallicity(survey: Survey) -> None:
+    """Red light of old clusters by their metals, as simulated; without them, the middle's."""
+    metals = (0.008, 0.03)
+    varied = survey.with_values(clusters={"metallicity": metals})
+    light = ClusterLight.of(varied, metallicity_varies=True)
+    place = {"foreground_a_v": 0.2, "distance_pc": 8e5, "log_rh": -0.5, "log_mass": 6.0}
+    given = place | {"log_age": 9.5, "a_v": 0.0, "log_z": np.log10(metals)}
+    simulator = Simulator(varied, seed=1, n_fields=0)
+    truth = simulator.observe(given).truth
+    seen = np.stack([truth[f"mag_{name}"].numpy() for name in varied.band_names], 1)
+    mass = truth["log_mass"].numpy()
+    expected = light(9.5, mass, 0.2, 8e5, np.log10(metals))
+    np.testing.assert_allclose(expected, seen, atol=0.05)
+    assert np.abs(light(9.5, mass, 0.2, 8e5) - seen).max() > 0.1
+
+
 @pytest.mark.parametrize("log_mass", [2.5, 3.5])
 def test_clusters_of_few_stars_scatter(
     survey: Survey, light: ClusterLight, simulator: Simulator, log_mass: float
