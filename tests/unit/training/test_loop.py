@@ -915,6 +915,26 @@ def test_a_training_goes_on_with_other_bands_quantities_and_conditions(
         assert torch.equal(mine, theirs), name
 
 
+def test_a_flow_that_infers_more_keeps_what_it_has_learned(survey: Survey) -> None:
+    """A further quantity comes after the others of their flow: their draws are the same numbers."""
+    dusty = survey.with_values(
+        clusters={"a_v": (0.0, 1.0), "metallicity": (0.01, 0.03)},
+        network={"infers": ("log_age", "log_mass", "a_v", "log_visibility", "offset_x_px",
+                            "offset_y_px")},
+    )  # fmt: skip
+    more = dusty.with_values(network={"infers": (*dusty.network.infers, "log_z")})
+    first = Estimator.untrained(dusty, encoder="tiny", seed=3)
+    anew, _ = start_network(more, TrainingSettings(steps=1), first)
+    noise = torch.randn(4, 20, 7)
+    context = torch.randn(4, first.net.head.features)
+    draws = anew.net.head.sampler()(context, noise)
+    torch.testing.assert_close(
+        draws[..., :6], first.net.head.sampler()(context, noise[..., :6].contiguous())
+    )
+    other = Estimator.untrained(more, encoder="tiny", seed=3)
+    assert (other.net.head.sampler()(context, noise) - draws)[..., :3].abs().max() > 0.01
+
+
 def test_settings_that_change_nothing_end_no_run(
     toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
