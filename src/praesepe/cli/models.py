@@ -98,12 +98,6 @@ def train(
     from praesepe.training.loop import train as train_model
 
     device = machine.check()
-    if (minutes is None) == (steps is None):
-        raise InputError(
-            "how long to train must be said once",
-            given=(minutes, steps),
-            remedy="give either --minutes or --steps.",
-        )
     described = load_survey(survey)
     labelled = annotated(described, catalog, images, pixels, known)
     checkpoint = out / "checkpoint.safetensors"

@@ -135,6 +135,7 @@ def train(
     """
     if labelled is not None and initial is not None:
         settings = {**FINE_TUNING, **settings}
+    how = TrainingSettings.of(**settings)
     out = None if out is None else as_path(out)
     if out is not None:
         written = [out / name for name in (CONTENT, WEIGHTS, CHECKPOINT, METRICS)]
@@ -145,7 +146,7 @@ def train(
         run = Run(
             load_survey(survey),
             out,
-            TrainingSettings.of(**settings),
+            how,
             device=usable_device(device),
             initial=initial,
             labelled=labelled,
