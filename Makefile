@@ -6,7 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# One place for the pins: make test CONSTRAINTS=constraints-lowest.txt TORCH=torch
+# One place for the pins. The lowest versions, whose code warns of what is deprecated since:
+#   make pytest CONSTRAINTS=constraints-lowest.txt TORCH=torch PYTEST_ARGS="-W ignore::DeprecationWarning"
 CONSTRAINTS ?= constraints.txt
 TORCH ?= torch==2.13.0
 
@@ -71,7 +72,8 @@ pytest: $(STAMP)  ## all tests, on two cores; prints the slowest
 quick: lint  ## as `make test`, without the tests marked slow
 	$(BIN)/python -m pytest -n 2 --durations 15 -m "not slow" $(PYTEST_ARGS)
 
-faults: $(STAMP)  ## 600 damaged and hostile files, in a process that is watched: nightly, before a release
+faults: $(STAMP)  ## full disks for every command, 600 damaged files: nightly, before a release
+	PRAESEPE_FAULTS=all $(BIN)/python -m pytest tests/faults/test_disks.py
 	$(BIN)/python tests/faults/fuzz.py --number 600 --minutes 60
 
 lint: $(STAMP)  ## ruff, the layers of the architecture, mypy

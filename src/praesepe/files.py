@@ -1,9 +1,7 @@
 """One layer for files: checked before the work, and whole or not there at all after it.
 
 Every output is written under a temporary name beside its own, brought to the disk, and then renamed
-over what was there. The temporary name carries who writes (host and process) and an id of the
-write, so that two writers never share one, and what a killed one left behind can be told from
-what is still being written.
+over what was there.
 """
 
 from __future__ import annotations
@@ -14,14 +12,9 @@ import json
 import os
 import re
 import shutil
-import socket
-import tempfile
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from praesepe.errors import (
     InputError,
@@ -32,75 +25,11 @@ from praesepe.errors import (
     listed,
     unusable,
 )
+from praesepe.temporary import Writer, remove, remove_debris
 
-_TEMPORARY = re.compile(
-    r"\.(?P<stem>.*)\.(?P<host>[\w-]+)@(?P<pid>\d+)\.(?P<id>[0-9a-f]{12})\.part"
-)
-_LONGEST_NAME = 120  # bytes; file systems allow 255
 _OF_ZARR = re.compile(r"([^/]+/)*(zarr\.json|c(/\d+)*)")
-
-
-@dataclass(frozen=True)
-class Writer:
-    """Who writes a file: a process on a machine, with an id of this write."""
-
-    host: str
-    pid: int
-    creation: str
-
-    @classmethod
-    def new(cls) -> Writer:
-        """Describe this process, with a new id."""
-        host = re.sub(r"[^\w-]", "-", socket.gethostname().partition(".")[0]) or "host"
-        return cls(host, os.getpid(), uuid.uuid4().hex[:12])
-
-    @classmethod
-    def of(cls, temporary: Path) -> Writer | None:
-        """Who writes a temporary file, by its name; None where the name is no such one."""
-        found = _TEMPORARY.match(temporary.name)
-        return None if found is None else cls(found["host"], int(found["pid"]), found["id"])
-
-    def is_gone(self) -> bool:
-        """Whether the process has ended; False for another machine's, which cannot be asked."""
-        if self.host != Writer.new().host:
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except OSError as error:  # one that is not ours may not be asked, but is there
-            return isinstance(error, ProcessLookupError)
-        return False
-
-    def temporary(self, path: Path) -> Path:
-        """Temporary name beside `path`, with the same ending."""
-        stem = shortened(path.stem)
-        return path.with_name(f".{stem}.{self.host}@{self.pid}.{self.creation}.part{path.suffix}")
-
-
-def shortened(name: str) -> str:
-    """The beginning of a name, as long as a file's hidden companion may have it."""
-    return os.fsencode(name)[:_LONGEST_NAME].decode(errors="ignore")
-
-
-def remove_debris(folder: Path, of: str | None = None) -> None:
-    """Remove temporary files that ended processes of this machine left in a folder.
-
-    `of` is the name of the file that they would have become; without it, all are removed.
-    """
-    for path in folder.glob(".*.part*"):
-        writer = Writer.of(path)
-        if writer is None or (of is not None and path != writer.temporary(folder / of)):
-            continue
-        if writer.is_gone():
-            with suppress(OSError):  # another user's, or another run was quicker
-                remove(path)
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link, a folder with all that is in it, or nothing."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+_NUMBER_OF_ERROR = re.compile(r"(?:errno|os error) (\d+)", re.IGNORECASE)
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # of numpy
 
 
 def foreign_in(group: Path) -> str | None:
@@ -119,26 +48,6 @@ def foreign_in(group: Path) -> str | None:
             if not (is_array or _OF_ZARR.fullmatch(path.relative_to(group).as_posix())):
                 return name
     return None
-
-
-@contextmanager
-def scratch_file(suffix: str = "") -> Iterator[IO[bytes]]:
-    """A file with a name among the system's temporary ones, where libraries must open it by that.
-
-    Those of killed processes are removed.
-    """
-    path = Path(tempfile.gettempdir(), f"praesepe{suffix}")
-    remove_debris(path.parent, path.name)
-    path = Writer.new().temporary(path)
-    try:
-        with open(path, "x+b", opener=_private) as file:
-            yield file
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 # Whole or not at all
@@ -225,7 +134,7 @@ def replace_set(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterato
             yield new
             for name in names:
                 _to_disk(new / name, mode)
-            with ExitStack() as undo:
+            with _alone(folder), ExitStack() as undo:
                 for name in names:
                     _exchange(folder / name, new / name, old / name, undo)
                 undo.pop_all()
@@ -241,8 +150,37 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise PraesepeError(f"could not write {path}: {reason}; nothing was left behind") from error
+        for above in path.parents:
+            if Writer.of(above):  # of a set that is not complete
+                path = above.parent / path.name
+        told = f"could not write {path}: {_why(error)}; nothing was left behind"
+        raise PraesepeError(told) from error
+
+
+def _why(error: OSError) -> str:
+    """What the system says; libraries pass its number on in words of their own."""
+    found = _NUMBER_OF_ERROR.search(str(error))
+    if number := error.errno or (found and int(found[1])):
+        return os.strerror(number)
+    if _SHORT_WRITE.search(str(error)):
+        return "only a part found room; the disk is full, or the file would be too large"
+    return str(error)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time rename in a folder, so that files of two sets do not mix there."""
+    handle = None
+    with suppress(ImportError, OSError):  # not on every system
+        from fcntl import LOCK_EX, flock
+
+        handle = os.open(folder, os.O_RDONLY)
+        flock(handle, LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _exchange(path: Path, new: Path, old: Path, undo: ExitStack) -> None:

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from praesepe.errors import InputError, reason, unusable
-from praesepe.files import as_path, make_folder, remove_debris, shortened
+from praesepe.files import as_path, make_folder
+from praesepe.temporary import remove_debris, shortened
 
 LOCK = ".praesepe.lock"
 """Name of the lock in a folder."""
@@ -40,8 +41,8 @@ def locked(*outputs: Path | None) -> Iterator[None]:
 def working_folder(path: str | os.PathLike[str] | None) -> Iterator[Path | None]:
     """Make a folder, or find it, for one run at a time; of None, nothing.
 
-    What ended runs left half written in it is removed, and so is the folder where it was made here
-    and stays empty.
+    What ended runs left half written in it is removed, and so are the folder and those above it
+    where they were made here and stay empty.
 
     Raises
     ------
@@ -52,16 +53,16 @@ def working_folder(path: str | os.PathLike[str] | None) -> Iterator[Path | None]
         yield None
         return
     folder = as_path(path)
-    made = not folder.exists()
-    make_folder(folder)
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
+        make_folder(folder)
         with _hold(folder / LOCK, folder):
             remove_debris(folder)
             yield folder
     finally:
-        if made:
-            with suppress(OSError):  # there is something in it
-                folder.rmdir()
+        with suppress(OSError):  # there is something in it
+            for one in made:
+                one.rmdir()
 
 
 @contextmanager

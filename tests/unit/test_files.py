@@ -13,18 +13,10 @@ from types import SimpleNamespace
 import pytest
 import zarr
 
-from praesepe import files
+from praesepe import files, temporary
 from praesepe.errors import InputError, PraesepeError
-from praesepe.files import (
-    Writer,
-    atomic,
-    check_output,
-    check_space,
-    output_folder,
-    remove_debris,
-    replace_set,
-    scratch_file,
-)
+from praesepe.files import atomic, check_output, check_space, output_folder, replace_set
+from praesepe.temporary import Writer, remove_debris, scratch_file
 
 
 def names(folder: Path) -> set[str]:
@@ -282,7 +274,7 @@ def test_inputs_are_never_replaced(tmp_path):
 
 
 def test_a_scratch_file_has_a_name_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(temporary.tempfile, "tempdir", str(tmp_path))
     left = Writer(Writer.new().host, 2**22 + 1, "0" * 12).temporary(tmp_path / "praesepe.fits")
     left.touch()  # of a killed run
     with scratch_file(".fits") as file:

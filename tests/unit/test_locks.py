@@ -14,9 +14,9 @@ import pytest
 
 import praesepe
 from praesepe.errors import InputError
-from praesepe.files import Writer
 from praesepe.locks import locked, working_folder
 from praesepe.report.demo import run_demo
+from praesepe.temporary import Writer
 
 ME = rf"another run: process {os.getpid()} on {socket.gethostname()}"
 
@@ -84,6 +84,8 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "evaluate": lambda out: praesepe.evaluate("phat", out=out),
     "train": lambda out: praesepe.train("phat", out=out, steps=1),
     "demo": run_demo,
+    "stars import": lambda out: praesepe.import_isochrones(["none.dat"], name="mine"),
+    "check": lambda out: praesepe.check("phat", IMAGES, out=out.with_suffix(".json")),
     "simulate one file": lambda out: praesepe.simulate("phat", n=1, out=out.with_suffix(".fits")),
     "predict": lambda out: praesepe.predict(
         "phat", IMAGES, "none.csv", out=out.with_suffix(".csv"), samples=out.with_suffix(".zarr")
@@ -92,9 +94,10 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_second_run_of_a_command_is_refused_at_once(tmp_path, name):
-    out = tmp_path / "out"
-    files = locked(out.with_suffix(".fits"), out.with_suffix(".zarr"))
+def test_the_second_run_of_a_command_is_refused_at_once(tmp_path, name, monkeypatch):
+    monkeypatch.setenv("PRAESEPE_DATA", str(tmp_path))
+    out = tmp_path / "stars"
+    files = locked(*(out.with_suffix(f".{ending}") for ending in ("fits", "zarr", "json")))
     told = f"is being written by {ME}"
     with files, working_folder(out), pytest.raises(InputError, match=told):
         COMMANDS[name](out)

@@ -41,6 +41,7 @@ from praesepe.cli.common import (
 from praesepe.cli.progress import display
 from praesepe.cli.screen import console_on, metrics_tables, say, say_measured, say_note
 from praesepe.errors import InputError, refuse_unused
+from praesepe.locks import locked
 
 if TYPE_CHECKING:
     from praesepe.evaluation.assessment import Evaluation
@@ -241,32 +242,33 @@ def predict(
 
     device = machine.check()
     twins.check(input_files(model, images.files(), catalog), overwrite=overwrite)
-    with display("measuring", "clusters") as progress:
-        table = measure(
-            model,
-            images.files(),
-            catalog,
-            out=out,
-            regions=regions,
-            samples=samples,
-            overwrite=overwrite,
-            n_samples=n_samples,
-            align=align,
-            check=not no_check,
-            **expected.arguments(),
-            magnitudes=magnitudes,
-            seed=seed,
-            **asdict(pixels),
-            **images.reading(),
-            device=device,
-            progress=progress,
-            command=command_line(),
-        )
-    say_measured(table, setup=progress.setup_seconds, seconds=progress.seconds)
-    for path in (out, regions, samples):
-        if path is not None:
-            say(f"Wrote {path}.")
-    _simulate_twins(table, twins, seed=seed, overwrite=overwrite)
+    with locked(twins.twins_out):
+        with display("measuring", "clusters") as progress:
+            table = measure(
+                model,
+                images.files(),
+                catalog,
+                out=out,
+                regions=regions,
+                samples=samples,
+                overwrite=overwrite,
+                n_samples=n_samples,
+                align=align,
+                check=not no_check,
+                **expected.arguments(),
+                magnitudes=magnitudes,
+                seed=seed,
+                **asdict(pixels),
+                **images.reading(),
+                device=device,
+                progress=progress,
+                command=command_line(),
+            )
+        say_measured(table, setup=progress.setup_seconds, seconds=progress.seconds)
+        for path in (out, regions, samples):
+            if path is not None:
+                say(f"Wrote {path}.")
+        _simulate_twins(table, twins, seed=seed, overwrite=overwrite)
 
 
 def _simulate_twins(result: Result, wanted: Twins, *, seed: int, overwrite: bool) -> None:

@@ -11,8 +11,8 @@ from rich.table import Table as ScreenTable
 
 from praesepe.cli.common import Overwrite
 from praesepe.cli.screen import console_on, say
-from praesepe.errors import InputError, already_exists, bad_suffix
-from praesepe.files import atomic
+from praesepe.errors import InputError
+from praesepe.files import atomic, check_output
 
 DEFAULT_BANDS = ("wfc3_uvis_f336w", "acs_wfc_f475w", "acs_wfc_f814w")
 
@@ -91,15 +91,10 @@ def stars_show(
     grid = load_isochrones(name)
     short = store.path_of(name).stem if name != store.EMBEDDED else name
     curves = [load_passband(one) for one in band or DEFAULT_BANDS]
-    out = out or Path(f"{short}.png")
-    if out.suffix.lower() not in (".png", ".pdf"):
-        raise bad_suffix(out, (".png", ".pdf"))
-    if out.exists() and not overwrite:
-        raise already_exists(out)
+    out = check_output(out or f"{short}.png", (".png", ".pdf"), overwrite=overwrite)
     embedded = IsochroneGrid.embedded()
     other = None if grid.key == embedded.key else embedded
     drawing = figure_stellar_model(grid, curves, name=short, metallicity=metallicity, compare=other)
-    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic(out) as part:
         drawing.savefig(part, dpi=160)
     ages = grid.log_age

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -276,9 +275,9 @@ def _assessed(
 def _made_by(
     task: _Task, n: int, survey: Survey | str | Path | None, *, chose_bands: bool
 ) -> dict[str, Any]:
-    """What the metrics say of their origin; `set` is that of the files that belong together."""
+    """What the metrics, the table and the figures say of their origin."""
     asking, estimator = task.asking, task.asking.estimator
-    settings = {"set": uuid.uuid4().hex[:12], "n": n, "seed": task.seed}
+    settings: dict[str, Any] = {"n": n, "seed": task.seed}
     settings |= {"nuisances": task.nuisances, "n_samples": asking.n_samples}
     settings |= {"bands": list(asking.bands)} if chose_bands else {}
     settings |= {"told": dict(asking.told)} if asking.told else {}

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -40,9 +41,9 @@ from praesepe.files import (
     check_output,
     check_space,
     foreign_in,
+    make_folder,
     refuse_file,
     refuse_inputs,
-    remove,
 )
 from praesepe.locks import LOCK, locked, working_folder
 from praesepe.mocks.stamps import SUFFIXES, MockArrays, MockSet, holds, write_mocks
@@ -55,6 +56,7 @@ from praesepe.sky.simulator import Simulator
 from praesepe.sky.truth import describe
 from praesepe.survey import Survey, load_survey
 from praesepe.survey.toml import survey_files
+from praesepe.temporary import remove, remove_debris
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+INCOMING = ".incoming"
+"""Folder beside the shards, where those that will replace them wait until they are complete."""
 FORMATS = ("fits", "zarr")
 _SHARD = re.compile(r"shard-\d{5,}\.(fits|zarr)")
 
@@ -165,8 +169,9 @@ def simulate(
         Processes that draw. Above 1, a script of one's own must guard its main part with
         ``if __name__ == "__main__":``, as `multiprocessing` needs it.
     overwrite : bool
-        Replace what exists. A folder with shards of the same set needs no overwriting: what is
-        finished is kept, and the rest is drawn.
+        Replace what exists, when the new is complete: the disk must hold both. A folder with
+        shards of the same set needs no overwriting: what is finished is kept, and the rest is
+        drawn.
     device : str
         Where the images are convolved. All random numbers come from the CPU.
     command : str, optional
@@ -220,7 +225,11 @@ def simulate(
                     write_mocks(file, part, blocks)
         finally:
             results.close()
-        return SimulatedStamps(whole, path, tuple(file for file, _ in parts if file), kept)
+        files = tuple(file for file, _ in parts if file)
+        if path is not None and any(file.parent == path / INCOMING for file in files):
+            _take_place(path)
+            files = tuple(path / file.name for file in files)
+        return SimulatedStamps(whole, path, files, kept)
 
 
 # Who draws
@@ -362,11 +371,21 @@ def _open_folder(
     refuse_inputs([*(file for file, _ in parts), folder / MANIFEST], inputs)
     manifest = _manifest(whole, size, format, parts)
     held.enter_context(working_folder(folder))
+    place, incoming = folder, folder / INCOMING
+    if (incoming / MANIFEST).exists() and not (folder / MANIFEST).exists():
+        _take_place(folder)  # a kill came between
     if any(one.name != LOCK for one in folder.iterdir()):
-        _check_same_set(folder, manifest, overwrite=overwrite)
+        told = _told_difference(folder, manifest)
+        if told and not overwrite:
+            fault, remedy = f"holds another set: {told}.", "Choose another folder"
+            raise unusable(folder, fault, f"{remedy}, or overwrite it", code="overwrite=True")
+        place = incoming if overwrite else folder
+        _clear_incoming(folder, manifest if overwrite else None)
+        parts = [(place / file.name, part) for file, part in parts]
         left = sum(part.bytes for file, part in parts if not holds(file, part))
         check_space(folder, left, f"what is left of {whole.n:,} clusters")
-    with atomic(folder / MANIFEST) as part:
+    make_folder(place)
+    with atomic(place / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return list(parts)
 
@@ -386,8 +405,8 @@ def _manifest(
     }
 
 
-def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) -> None:
-    """Go on with the set in a folder; stop at another one, or remove it where that is wanted."""
+def _shards_in(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The manifest of a folder, and the shards that it names; files of that kind, no others."""
     try:
         found = read_json(folder / MANIFEST)
         names = [str(shard["file"]) for shard in found["shards"]]
@@ -398,18 +417,50 @@ def _check_same_set(folder: Path, manifest: dict[str, Any], *, overwrite: bool) 
     if foreign:
         fault = f"holds a {MANIFEST} with {foreign[0]!r}, which is no file of a set"
         raise unusable(folder, fault, "choose another folder")
+    return found, names
+
+
+def _told_difference(folder: Path, manifest: dict[str, Any]) -> str:
+    """How the set in a folder differs from that of a manifest; empty where it does not."""
+    found, _ = _shards_in(folder)
     # Shards follow from the rest; survey is a name; sets of earlier versions tell no content.
     content = "survey_content"
     free = {"shards", "survey", "survey_fingerprint" if content in found else content}
     then, now = (
         {key: of.get(key) for key in manifest if key not in free} for of in (found, manifest)
     )
-    if then != now and not overwrite:
-        fault, remedy = f"holds another set: {difference(then, now)}.", "Choose another folder"
-        raise unusable(folder, fault, f"{remedy}, or overwrite it", code="overwrite=True")
-    if overwrite:
-        for name in names:
+    return "" if then == now else difference(then, now)
+
+
+def _clear_incoming(folder: Path, manifest: dict[str, Any] | None) -> None:
+    """Remove what a run began that was to replace the set, unless it is what the manifest tells."""
+    incoming = folder / INCOMING
+    if not (incoming / MANIFEST).exists():
+        return
+    if manifest is not None and not _told_difference(incoming, manifest):
+        return
+    for name in (*_shards_in(incoming)[1], MANIFEST):
+        remove(incoming / name)
+    remove_debris(incoming)
+    with suppress(OSError):  # there is something of the user's in it
+        incoming.rmdir()
+
+
+def _take_place(folder: Path) -> None:
+    """Let a complete set replace that of its folder; it can be done again after a kill.
+
+    While files of both are there, the folder has no manifest that would take them for one set.
+    """
+    incoming = folder / INCOMING
+    if (folder / MANIFEST).exists():
+        for name in _shards_in(folder)[1]:
             remove(folder / name)
+        (folder / MANIFEST).unlink()
+    for name in (*_shards_in(incoming)[1], MANIFEST):  # the manifest last
+        if (incoming / name).exists():
+            os.replace(incoming / name, folder / name)
+    with suppress(OSError):
+        incoming.rmdir()
 
 
 def _is_shard(folder: Path, name: str) -> bool:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from praesepe.bounded import check_regular, read_json
 from praesepe.errors import InputError, unusable
-from praesepe.files import atomic, remove_debris, replace_set
+from praesepe.files import atomic, make_folder, replace_set
 from praesepe.network.schema import FORMAT, checksum
+from praesepe.temporary import remove_debris
 
 AGAIN = "copy or train the model again"
 WEIGHTS = "weights.safetensors"
@@ -57,7 +58,7 @@ def write_model(path: Path, blob: bytes, content: dict[str, Any]) -> None:
     """
     content = {**content, "checksum": checksum(content, blob)}
     files = {WEIGHTS: blob, CONTENT: json.dumps(content, indent=1).encode()}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if not path.exists():
         with atomic(path) as folder:
             folder.mkdir()

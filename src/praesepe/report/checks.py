@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from praesepe.files import check_output
 from praesepe.images.inputs import Reading, input_files, split_reading
 from praesepe.inference.check.checking import Check, check_images
+from praesepe.locks import locked
 from praesepe.progress import Progress, Setup
 
 if TYPE_CHECKING:
@@ -70,15 +71,17 @@ def check(
     >>> praesepe.check(model, sky.images).fine  # doctest: +SKIP
     True
     """
+    path = None
     if out is not None:
         read = input_files(model, images, catalog)
-        out = check_output(out, (".html", ".json"), overwrite=overwrite, inputs=read)
+        path = check_output(out, (".html", ".json"), overwrite=overwrite, inputs=read)
     split_reading(check, reading, catalog)  # stops at names that are none
-    found = check_images(model, images, catalog, progress=progress, setup=setup, **reading)
-    if out is not None and out.suffix.lower() == ".json":
-        found.save(out, overwrite=overwrite)
-    elif out is not None:
-        from praesepe.report.check_page import write_check_page
+    with locked(path):
+        found = check_images(model, images, catalog, progress=progress, setup=setup, **reading)
+        if path is not None and path.suffix.lower() == ".json":
+            found.save(path, overwrite=overwrite)
+        elif path is not None:
+            from praesepe.report.check_page import write_check_page
 
-        write_check_page(found, out, overwrite=overwrite)
-    return found
+            write_check_page(found, path, overwrite=overwrite)
+        return found

@@ -13,7 +13,7 @@ import numpy as np
 from praesepe.evaluation.assessment import Evaluation
 from praesepe.evaluation.metrics import metrics_of
 from praesepe.evaluation.recovery import Recovery, compare
-from praesepe.files import atomic, output_folder
+from praesepe.files import output_folder, replace_set
 from praesepe.inference.columns import ModelContext
 from praesepe.locks import working_folder
 from praesepe.mocks.mosaic_files import TRUTH, image_name, simulate_mosaic
@@ -116,51 +116,43 @@ def run_demo(
     survey = without_missing_stars(estimator.survey)
     check_contents(survey, estimator.card.hashes.model_dump(), model=estimator.name)
     names = [image_name(survey, band) for band in survey.bands]
+    files = [*names, TRUTH, CATALOG, *PRODUCTS]
     with working_folder(out):
-        folder = output_folder(out, [*names, CATALOG, TRUTH, *PRODUCTS], overwrite=overwrite)
-        mosaic = simulate_mosaic(
-            survey,
-            n=n_clusters,
-            size=SIZE,
-            seed=SEED,
-            density=FIELD_DENSITY,
-            progress=None if setup is None else partial(setup, "mosaic"),
-            setup=setup,
-        ).save(folder, overwrite=True)
-        write_table(mosaic.truth["id", "ra", "dec"], folder / CATALOG, overwrite=True)
-        table, regions, picture = (folder / name for name in PRODUCTS)
-        usual = [name for name in survey.network.catalog_prior if name in estimator.infers]
-        typed = (
-            "praesepe",
-            "demo",
-            "--out",
-            str(folder),
-            "--model",
-            str(model),
-            "--n",
-            str(n_clusters),
-        )
-        result = predict(
-            estimator, mosaic.images, folder / CATALOG, out=table, regions=regions, overwrite=True,
-            keep="draws", command=shlex.join(typed),
-            progress=progress, prior=dict.fromkeys(usual, "uniform"),
-            known=_known(estimator, mosaic.truth),
-        )  # fmt: skip
-        known = np.isfinite(result.samples).all(axis=(1, 2))
-        recovery = _recovery(estimator, mosaic.truth[known], result.samples[known])
-        x, y = (np.asarray(result[name][known], dtype=float) - 1 for name in ("x", "y"))
-        stamps = extract_stamps(result.observation, x, y, survey.stamp_size).images
-        with atomic(picture) as part:
-            figure_demo(stamps, survey, recovery).savefig(part, dpi=150)
+        folder = output_folder(out, files, overwrite=overwrite)
+        with replace_set(folder, files) as part:
+            mosaic = simulate_mosaic(
+                survey,
+                n=n_clusters,
+                size=SIZE,
+                seed=SEED,
+                density=FIELD_DENSITY,
+                progress=None if setup is None else partial(setup, "mosaic"),
+                setup=setup,
+            ).save(part)
+            write_table(mosaic.truth["id", "ra", "dec"], part / CATALOG)
+            table, regions, picture = (part / name for name in PRODUCTS)
+            usual = [name for name in survey.network.catalog_prior if name in estimator.infers]
+            typed = ["praesepe", "demo", "--out", folder, "--model", model, "--n", n_clusters]
+            result = predict(
+                estimator, mosaic.images, part / CATALOG, out=table, regions=regions,
+                keep="draws", command=shlex.join(map(str, typed)),
+                progress=progress, prior=dict.fromkeys(usual, "uniform"),
+                known=_known(estimator, mosaic.truth),
+            )  # fmt: skip
+            known = np.isfinite(result.samples).all(axis=(1, 2))
+            recovery = _recovery(estimator, mosaic.truth[known], result.samples[known])
+            x, y = (np.asarray(result[name][known], dtype=float) - 1 for name in ("x", "y"))
+            stamps = extract_stamps(result.observation, x, y, survey.stamp_size).images
+            figure_demo(stamps, survey, recovery).savefig(picture, dpi=150)
         everything = metrics_of(recovery, estimator.card.priors)["all"]
     evaluation = Evaluation({"provenance": dict(result.meta), "all": everything}, recovery)
     return Demonstration(
-        images=mosaic.images,
+        images={band: folder / image.name for band, image in mosaic.images.items()},
         catalog=folder / CATALOG,
         truth_table=folder / TRUTH,
-        table=table,
-        regions=regions,
-        figure=picture,
+        table=folder / table.name,
+        regions=folder / regions.name,
+        figure=folder / picture.name,
         measured=result.to_table(),
         evaluation=evaluation,
     )

@@ -23,7 +23,8 @@ from praesepe.errors import (
     unknown,
     unusable,
 )
-from praesepe.files import atomic, refuse_inputs
+from praesepe.files import atomic, make_folder, refuse_inputs
+from praesepe.locks import working_folder
 from praesepe.provenance import now
 from praesepe.stars.assembly import are_stars, assemble
 from praesepe.stars.embedded import ISOCHRONES, embedded_key
@@ -175,17 +176,18 @@ def import_isochrones(
     refuse_inputs([path], files)
     if path.exists() and not overwrite:
         raise already_exists(path)
-    read = read_isochrones(files)
-    grid = assemble(read)
-    for one in read:
-        check_ends(one, are_stars(one))
-    record = {
-        "sources": [{"file": one.path.name, "sha256": one.sha256} for one in read],
-        "read": summary(read),
-        "format": ", ".join(sorted({one.format for one in read})),
-    }
-    write_grid(path, grid, record=record, overwrite=overwrite)
-    return ImportedIsochrones(path, grid)
+    with working_folder(path.parent):
+        read = read_isochrones(files)
+        grid = assemble(read)
+        for one in read:
+            check_ends(one, are_stars(one))
+        record = {
+            "sources": [{"file": one.path.name, "sha256": one.sha256} for one in read],
+            "read": summary(read),
+            "format": ", ".join(sorted({one.format for one in read})),
+        }
+        write_grid(path, grid, record=record, overwrite=overwrite)
+        return ImportedIsochrones(path, grid)
 
 
 def write_grid(
@@ -213,7 +215,7 @@ def write_grid(
     """
     path = Path(path)
     record = {**(record or {}), "date": now(), "version": __version__, "key": grid.key}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with atomic(path, overwrite=overwrite) as part, part.open("wb") as file:
         np.savez_compressed(
             file, allow_pickle=False, **{RECORD: np.array(json.dumps(record))}, **pack(grid)

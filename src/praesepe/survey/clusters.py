@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler  # not in `pydantic` of 2.9
 from pydantic_core import InitErrorDetails
 
 from praesepe import quantities

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from praesepe import quantities
 from praesepe.errors import InputError, unusable
+from praesepe.files import check_space
 from praesepe.network.estimator import Estimator
 from praesepe.network.net import ClusterNet
 from praesepe.network.schema import Hashes, MassCurve, TrainingRun
@@ -156,6 +157,8 @@ class Run:
             raise unusable(self.out, fault, "choose another folder")
         elif resume:
             log.warning("no checkpoint in %s; beginning anew", self.out)
+        weights = 4 * sum(one.numel() for one in self.parameters)  # four times in a checkpoint
+        check_space(self.out, weights * (4 if checkpoint.exists() else 8), "a training")
         self.metrics.open(self.step)
         last = self.metrics.lines[-1] if self.metrics.lines else {"step": 0}
         if last["step"] == self.step and last.get("loss") is not None:

@@ -11,8 +11,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from praesepe import quantities
-from praesepe.errors import InputError
-from praesepe.images import Mosaic
+from praesepe.errors import InputError, PraesepeWarning
+from praesepe.images import Catalog, Mosaic
 from praesepe.mocks.mosaic_files import draw_density, middle_position, simulate_mosaic
 from praesepe.quantities import Quantity
 from praesepe.survey import Survey, load_survey
@@ -64,7 +64,11 @@ def test_bands_of_two_runs_are_refused(tmp_path: Path, survey: Survey) -> None:
     for path in one.images.values():  # equal runs make equal files
         assert path.read_bytes() == (tmp_path / "same" / path.name).read_bytes()
     assert one.truth.meta["SETID"] == fits.getheader(one.images[last])["SETID"]
-    Mosaic.read(one.images | {last: same.images[last]}, survey)
+    mosaic = Mosaic.read(one.images | {last: same.images[last]}, survey)
+    Catalog.read(tmp_path / "same" / "truth.ecsv").on(mosaic)
+    other = simulate_mosaic(survey, seed=6, **{**options, "n": 1}).truth
+    with pytest.warns(PraesepeWarning, match="of different simulations .*not true of these"):
+        Catalog.read(other).on(mosaic)
     fits.setval(same.images[last], "SEED", value=6)
     with pytest.raises(InputError, match=r"f336w.fits .*f814w.fits .*are of different.*SEED 5 a"):
         Mosaic.read(one.images | {last: same.images[last]}, survey)

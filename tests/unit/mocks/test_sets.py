@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ import zarr
 from astropy.io import fits
 
 from praesepe.errors import InputError, PraesepeError
-from praesepe.files import Writer, check_space
+from praesepe.files import check_space
 from praesepe.mocks import sets as module
 from praesepe.mocks.sets import RemoteRenderer, clusters_per_shard, simulate
 from praesepe.mocks.stamps import MockArrays, MockSet, holds, truth_column, write_mocks
@@ -24,6 +25,7 @@ from praesepe.sky.simulator import Simulator
 from praesepe.stars.curves import load_passband
 from praesepe.survey import load_survey
 from praesepe.survey.toml import survey_text
+from praesepe.temporary import Writer
 
 
 def same(block: MockArrays, other: MockArrays) -> bool:
@@ -225,6 +227,45 @@ def test_another_set_in_the_folder(survey, tmp_path: Path, small_blocks):
     assert simulate(survey, seed=2, out=folder, **options).files
     simulate(survey, n=8, seed=3, shards=1, out=folder, overwrite=True)
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "shard-00000.fits"]
+
+
+def test_the_new_set_is_complete_before_the_old_one_goes(
+    survey, tmp_path, small_blocks, monkeypatch
+):
+    """Whatever ends the run, while it draws or while it puts its shards in place."""
+    folder, options = tmp_path / "set", {"n": 16, "shards": 2}
+    old = simulate(survey, seed=2, out=folder, **options)
+    before = {file.name: file.read_bytes() for file in (*old.files, folder / "manifest.json")}
+    written, put = [], []
+
+    def write(path, *rest):
+        written.append(path.name)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        write_mocks(path, *rest)
+
+    def put_in_place(one, other):
+        if Path(one).parent.name == module.INCOMING and Path(one).parent == Path(other).parent:
+            return os.rename(one, other)  # a manifest, whole
+        put.append(one)
+        if len(put) == 2:
+            raise KeyboardInterrupt
+        return os.rename(one, other)
+
+    monkeypatch.setattr(module, "write_mocks", write)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(survey, seed=3, out=folder, overwrite=True, **options)
+    for name, content in before.items():
+        assert (folder / name).read_bytes() == content
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "replace", put_in_place)
+        with pytest.raises(KeyboardInterrupt):
+            simulate(survey, seed=3, out=folder, overwrite=True, **options)
+    assert not (folder / "manifest.json").exists()
+    made = simulate(survey, seed=3, out=folder, **options)
+    assert written == ["shard-00000.fits", "shard-00001.fits", "shard-00001.fits"]
+    assert {path.name for path in folder.iterdir()} == set(before)
+    np.testing.assert_array_equal(made.images, simulate(survey, n=16, seed=3).images)
 
 
 @pytest.mark.parametrize("named", ["..", ".", "/", "../precious", "shard-00001.fits/..", "a.fits"])

@@ -191,6 +191,20 @@ class Catalog:
         """Name of the column that says which cluster is which; None where there is none."""
         return id_column(self.table)
 
+    def _warn_of_another_set(self, mosaic: Mosaic) -> None:
+        """Say where the truth of one simulated mosaic is laid on the images of another."""
+        ours = self.table.meta.get("SETID")
+        for band in mosaic.bands.values():
+            found = band.headers.get("SETID") if ours and band.headers else None
+            if found and found[1] != ours:
+                warnings.warn(
+                    f"{self.label} and {band.label} are of different simulations (SETID {ours!r} "
+                    f"and {found[1]!r}): what it tells of its clusters is not true of these",
+                    PraesepeWarning,
+                    stacklevel=3,
+                )
+                return
+
     def on(self, image: Mosaic | WCS | None) -> tuple[FloatArray, FloatArray]:
         """Find the positions on an image.
 
@@ -211,7 +225,14 @@ class Catalog:
         InputError
             Where there are sky positions but no WCS; where there are positions in pixels, but of
             which image is not told and makes a difference.
+
+        Warns
+        -----
+        PraesepeWarning
+            Where both were simulated, but not together.
         """
+        if isinstance(image, Mosaic):
+            self._warn_of_another_set(image)
         if self.pixel is not None:
             return self._pixels_on(image)
         assert self.sky is not None

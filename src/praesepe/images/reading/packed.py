@@ -15,9 +15,9 @@ from typing import Any
 
 from praesepe.bounded import unpacked
 from praesepe.errors import InputError, listed
-from praesepe.files import scratch_file
 from praesepe.images.reading.damage import packed_fault
 from praesepe.images.reading.pixels import scratch_error
+from praesepe.temporary import scratch_file
 
 
 def damaged(given: str, fault: str) -> InputError:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from praesepe.arrays import plain
 from praesepe.errors import InputError, check_type, must_be
-from praesepe.files import scratch_file
 from praesepe.images.reading.beside import marks_beside
 from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
 from praesepe.images.reading.damage import fits_fault
@@ -49,6 +48,7 @@ from praesepe.images.reading.remote import (
     sends_parts,
 )
 from praesepe.images.reading.roman import ASDF_START, read_asdf
+from praesepe.temporary import scratch_file
 
 log = logging.getLogger(__name__)
 

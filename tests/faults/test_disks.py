@@ -1,0 +1,204 @@
+"""No room, no permission, no folder: every command says so in one line and leaves what was there.
+
+The disk is a small tmpfs, which is full when half of the output is written, or is read-only. Where
+none can be mounted, the limit of a file's size (RLIMIT_FSIZE), which stops a write in its middle
+too, stands for it alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
+from praesepe.network import Estimator
+from praesepe.report import demo
+from praesepe.survey import load_survey
+
+PAGE = 4096
+SIDE = 128
+NO_ROOM = "No space left|only a part found room|but the disk of .* has"
+TOO_LARGE = "File too large|only a part found room"
+NO_FOLDER = "Not a directory|does not exist|is a file"
+READ_ONLY = "Read-only file system|gives no permission to write"
+
+COMMANDS = {
+    "simulate to FITS": "simulate {toy} --n 2 --out {out}/a.fits",
+    "simulate to Zarr": "simulate {toy} --n 2 --out {out}/a.zarr",
+    "simulate shards": "simulate {toy} --n 257 --shards 2 --out {out}/set",
+    "mosaic": "mosaic {toy} --n 2 --size 64 --out {out}/sky",
+    "fields build": "fields build {toy} {images} --n 2 --size 32 --out {out}/fields",
+    "predict": "predict {model} {images} --catalog {catalog} --no-check --n-samples 20"
+    " --out {out}/a.ecsv --regions {out}/a.reg --samples {out}/a.parquet",
+    "predict to FITS": "predict {model} {images} --catalog {catalog} --no-check --n-samples 20"
+    " --out {out}/a.fits --samples {out}/a.zarr",
+    "predict to VOTable": "predict {model} {images} --catalog {catalog} --no-check"
+    " --n-samples 20 --out {out}/a.vot",
+    "predict to Parquet": "predict {model} {images} --catalog {catalog} --no-check"
+    " --n-samples 20 --out {out}/a.parquet",
+    "twins": "predict {model} {images} --catalog {catalog} --no-check --n-samples 20"
+    " --out {out}/a.csv --twins 2 --twins-out {out}/twins.fits",
+    "train": "train {toy} --encoder tiny --steps 1 --batch-size 2 --out {out}/trained",
+    "evaluate": "evaluate {model} --n 4 --n-samples 20 --seed 3 --out {out}/evaluation",
+    "check to HTML": "check {model} {images} --out {out}/check.html",
+    "check to JSON": "check {model} {images} --out {out}/check.json",
+    "demo": "demo --model {model} --n 2 --out {out}/demo",
+    "survey init": "survey init {out}/mine.toml",
+    "survey upgrade": "survey upgrade {old} --out {out}/new.toml",
+    "stars import": "stars import {isochrones} --name mine",
+    "stars show": "stars show sse --out {out}/stars.png",
+}
+QUICK = ("fields build", "predict", "predict to FITS", "survey init", "stars import")
+"""Commands that are run into a full disk in every run; the others with PRAESEPE_FAULTS=all."""
+
+AGAIN = {"train": "--resume --steps 2"}
+"""How a command is run where its output is there already, if not with --overwrite."""
+
+MAY_STAY = {
+    "twins": {"a.csv"},
+    "train": {"trained", "trained/metrics.jsonl", "trained/checkpoint.safetensors"},
+}
+"""Outputs that were whole before another failed: a table, and what a training resumes from."""
+
+SECOND_BAND = """
+[[observation.bands]]
+name = "F814W"
+filter = "acs_wfc_f814w"
+zero_point_ab = 25.94
+exposure_s = 1500.0
+sky_e_s = [0.1, 0.2]
+asinh_scale = 0.03
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(
+    tmp_path_factory: pytest.TempPathFactory, toy_survey: str, parsec_text: str
+) -> dict[str, str]:
+    """Files that the commands read."""
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "toy.toml").write_text(toy_survey + SECOND_BAND)
+    (folder / "old.toml").write_text("name = 'old'\ndistance_pc = 785000.0\n")
+    survey = load_survey(folder / "toy.toml")
+    Estimator.untrained(survey, encoder="tiny", seed=1).save(folder / "model")
+    rng, wcs, images = np.random.default_rng(1), mosaic_wcs(survey, SIDE), {}
+    for band in survey.bands:
+        plane = rng.normal(0.05, 0.01, (SIDE, SIDE)).astype(np.float32)
+        images[band.name] = folder / f"{band.name}.fits"
+        mosaic_hdus(plane, band, wcs, survey).writeto(images[band.name])
+    ra, dec = wcs.pixel_to_world_values([40, 60, 80], [50, 50, 90])
+    Table({"id": [1, 2, 3], "ra": ra, "dec": dec}).write(folder / "c.csv", format="ascii.csv")
+    (folder / "parsec.dat").write_text(parsec_text)
+    return {
+        "toy": str(folder / "toy.toml"),
+        "old": str(folder / "old.toml"),
+        "model": str(folder / "model"),
+        "images": " ".join(f"--image {band}={path}" for band, path in images.items()),
+        "catalog": str(folder / "c.csv"),
+        "isochrones": str(folder / "parsec.dat"),
+    }
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """All that is in a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@contextmanager
+def disk(folder: Path, n_bytes: int) -> Iterator[Path]:
+    """A disk that holds so many bytes, in whole pages."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={max(n_bytes // PAGE * PAGE, PAGE)}"]
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, *options, "tmpfs", folder], check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def no_file_above(n_bytes: int) -> Iterator[None]:
+    """No file may become larger: Python ignores the signal, and the write fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def command(
+    name: str,
+    inputs: dict[str, str],
+    run_cli: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Any]:
+    """Run a command into a folder."""
+    monkeypatch.setattr(demo, "SIZE", 160)
+
+    def run(out: Path, *, again: bool = False) -> Any:
+        words = COMMANDS[name].format(**inputs, out=out).split()
+        words += AGAIN.get(name, "--overwrite").split() if again else []
+        return run_cli(*words, check=False, env={"PRAESEPE_DATA": str(out / "data")})
+
+    def refused(folder: Path, why: str, *, again: bool = False, below: str = "") -> set[str]:
+        """See that it fails in a line, and what has changed."""
+        before = contents(folder)
+        done = run(folder / below, again=again)
+        after = contents(folder)
+        assert done.returncode == 2, done.output
+        assert "Traceback" not in done.output
+        assert re.search(why, done.stderr.strip().splitlines()[-1]), done.stderr
+        return {name for name in {*before, *after} if before.get(name, 0) != after.get(name, 0)}
+
+    run.refused = refused  # type: ignore[attr-defined]
+    return run
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_folder_that_takes_no_files(command: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not command.refused(tmp_path, NO_FOLDER, below="file/below")
+    with disk(tmp_path / "disk", PAGE) as place:
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        assert not command.refused(place, READ_ONLY)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS) if os.environ.get("PRAESEPE_FAULTS") else QUICK)
+def test_no_room_for_half_of_the_output(name: str, command: Any, tmp_path: Path) -> None:
+    whole, plain, stays = tmp_path / "whole", tmp_path / "plain", MAY_STAY.get(name, set())
+    whole.mkdir()
+    done = command(whole)
+    assert done.returncode == (1 if name.startswith("check") else 0), done.output
+    sizes = [len(content) for content in contents(whole).values() if content is not None]
+    n_bytes = sum(-(-size // PAGE) * PAGE for size in sizes)
+    plain.mkdir()
+    for again in (False, True):
+        if again:
+            shutil.copytree(whole, plain, dirs_exist_ok=True)
+        with no_file_above(max(sizes) // 2):
+            assert command.refused(plain, TOO_LARGE, again=again) <= stays
+    for again in (False, True):
+        room = n_bytes // 2 // PAGE * PAGE
+        with disk(tmp_path / f"full-{again}", n_bytes * again + room + PAGE) as full:
+            (full / "filler").write_bytes(bytes(PAGE))
+            if again:
+                shutil.copytree(whole, full, dirs_exist_ok=True)
+            assert command.refused(full, NO_ROOM, again=again) <= stays
