@@ -197,7 +197,11 @@ def expose(light: np.ndarray, band: Any, rng: np.random.Generator) -> np.ndarray
 def make_mosaic(
     survey: Survey, table: StellarTable, folder: Path, seed: int, *, dusty: bool
 ) -> tuple[dict[str, Path], Table]:
-    """Write the images and a catalog; return the files and the truth."""
+    """Write the images and the truth, unless they are there; return both."""
+    files = {band.name: folder / f"{band.name.lower()}_{seed}.fits" for band in survey.bands}
+    known = folder / f"truth_{seed}.ecsv"
+    if known.exists():
+        return files, Table.read(known)
     rng = np.random.default_rng(seed)
     truth = clusters(table, rng, dusty=dusty)
     stars, places = zip(field_stars(table, rng), strict=True)
@@ -210,13 +214,13 @@ def make_mosaic(
     truth["log_mass"] = np.log10(masses)
     truth["log_age"] = table.log_age[truth["age"]]
     magnitude, xy = np.concatenate(all_stars), np.concatenate(all_xy)
-    wcs, files = mosaic_wcs(survey, SIZE), {}
+    wcs = mosaic_wcs(survey, SIZE)
     for i, band in enumerate(survey.bands):
         psf = telescope(band_curve(band).pivot_angstrom / 10, rng)
         image = expose(draw(magnitude[:, i], xy, psf), band, rng)
-        files[band.name] = folder / f"{band.name.lower()}_{seed}.fits"
         mosaic_hdus(image, band, wcs, survey).writeto(files[band.name], overwrite=True)
     truth["ra"], truth["dec"] = wcs.pixel_to_world_values(truth["x"], truth["y"])
+    truth.write(known)
     return files, truth
 
 
@@ -258,7 +262,9 @@ def main() -> None:
     parser.add_argument("--isochrones", type=Path, nargs="+", help="default: the embedded ones")
     parser.add_argument("--mosaics", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="folder for the files; made anew if missing")
+    parser.add_argument(
+        "--keep", type=Path, help="folder that keeps the mosaics; those in it are not drawn again"
+    )
     options = parser.parse_args()
     survey = load_survey("phat-nodust")
     grid = assemble(read_isochrones(options.isochrones)) if options.isochrones else None
