@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from praesepe import quantities
 from praesepe.errors import InputError, listed
 from praesepe.network.estimator import Estimator
-from praesepe.network.heads.flow import APART, FlowHead
+from praesepe.network.heads.growing import flows_that_grow, grow_flow, settings_for_more
 from praesepe.network.schema import ModelCard
 from praesepe.sky.contents import tell_changes
 from praesepe.survey import Survey
@@ -47,7 +46,8 @@ def start_network(
     options, head = settings.head_options, settings.head
     if start is not None and head in (None, start.card.head.name):
         head = start.card.head.name
-        options = _sizes(start, survey.network.infers) if options is None else options
+        more = _more(start, survey.network.infers)
+        options = _settings(start, more) if options is None else options
     fresh = Estimator.untrained(
         survey,
         encoder=settings.encoder or ("small" if start is None else start.card.encoder.name),
@@ -128,12 +128,13 @@ def transfer(start: Estimator, fresh: Estimator) -> list[str]:
     whole = ("head.", "labels.")
     more = _more(start, fresh.infers)
     fits = start.infers == fresh.infers or (bool(more) and fresh.card.head.name == "flow")
-    fits &= _sizes(start, fresh.infers) == fresh.card.head.settings
-    flows = _flows_that_grow(start, fresh) if fits else {}
+    fits &= _settings(start, more) == fresh.card.head.settings
+    grown = flows_that_grow(start.net.head, fresh.net.head) if fits else {}
+    flows = {f"head.{name}": sizes for name, sizes in grown.items()}
     fits &= _same_shapes(theirs, ours, ("head.",), apart=tuple(flows))
     fits &= fresh.card.head.name != "grid" or start.card.priors == fresh.card.priors
     for prefix, sizes in flows.items() if fits else ():
-        grow_flow(_part(theirs, prefix), _part(ours, prefix), *sizes)
+        grow_flow(part_of(theirs, prefix), part_of(ours, prefix), *sizes)
     for key, value in ours.items():
         if key == STEM and not same_bands:
             value.copy_(_stem(theirs[key], *bands))
@@ -159,64 +160,12 @@ def _more(start: Estimator, infers: Sequence[str]) -> tuple[str, ...]:
     return tuple(infers[n_old:]) if tuple(infers[:n_old]) == start.infers else ()
 
 
-def _sizes(start: Estimator, infers: Sequence[str]) -> dict[str, Any]:
-    """Settings of a model's head that infers what comes after its quantities, too.
-
-    Each coordinate of the leading quantity's flow has as many hidden units.
-    """
-    settings, head = dict(start.card.head.settings), start.net.head
-    joined = [name for name in _more(start, infers) if name not in APART]
-    joined = [name for name in joined if not quantities.get(name).is_categorical]
-    if isinstance(head, FlowHead) and head.leading is not None and joined:
-        old = next(len(group) for group in head.groups if head.leading in group)
-        units, new = settings["hidden_features"], old + len(joined)
-        settings["hidden_features"] = [-(-n // old) * new for n in units]
-    return settings
+def _settings(start: Estimator, more: Sequence[str]) -> dict[str, Any]:
+    """Settings of a model's head that infers further quantities."""
+    return settings_for_more(start.card.head.settings, start.net.head, more)
 
 
-def _flows_that_grow(start: Estimator, fresh: Estimator) -> dict[str, tuple[int, int]]:
-    """Old and new number of coordinates of the flows, by where they are; none where all stay."""
-    old, new = start.net.head, fresh.net.head
-    stays = start.card.head.settings == fresh.card.head.settings
-    if stays or not isinstance(old, FlowHead) or not isinstance(new, FlowHead):
-        return {}
-    pairs = enumerate(zip(old.groups, new.groups, strict=False))
-    return {f"head.flows.{k}.": (len(a), len(b)) for k, (a, b) in pairs}
-
-
-@torch.no_grad()
-def grow_flow(theirs: dict[str, Tensor], ours: dict[str, Tensor], old: int, new: int) -> None:
-    """Copy a flow of `old` coordinates to a wider one, with others after them in one order or none.
-
-    The density of the old ones stays what it is. Units of a hidden layer belong to the coordinates
-    in turn (`zuko.nn.MaskedMLP`), and the new flow has as many of each, or more.
-    """
-
-    def units(n: int) -> Tensor:
-        of = torch.arange(n)
-        return of // old * new + of % old
-
-    layers = [key for key in theirs if ".hyper." in key and key.endswith(".weight")]
-    last = max(_layer(key) for key in layers)
-    for key, there in theirs.items():
-        layer = _layer(key) if ".hyper." in key else last
-        rows = torch.arange(len(there)) if layer == last else units(len(there))
-        if key.endswith(".weight"):
-            columns = torch.arange(there.shape[1]) if layer == 0 else units(there.shape[1])
-            if layer == 0:  # coordinates, then the context
-                columns[old:] += new - old
-            ours[key][rows] = 0
-            ours[key][rows[:, None], columns] = there
-        elif not key.endswith((".mask", ".order")):
-            ours[key][rows] = there
-
-
-def _layer(key: str) -> int:
-    """Number of a layer of a transform's network, from the name of its tensor."""
-    return int(key.split(".hyper.")[1].split(".")[0])
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Tensors whose names begin so, by the rest of their names."""
     return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
 

@@ -36,7 +36,7 @@ from praesepe.training.checkpoint import check_same_run, read_checkpoint, write_
 from praesepe.training.config import PATIENCE, TrainingSettings
 from praesepe.training.critic import learn_critic
 from praesepe.training.curve import LearningCurve, learning_curve
-from praesepe.training.initial import goes_on, network_of, start_network
+from praesepe.training.initial import goes_on, network_of, part_of, start_network
 from praesepe.training.labelled import Labelled
 from praesepe.training.learned import judged, relative_errors
 from praesepe.training.metrics import MetricsLog, Report
@@ -341,13 +341,13 @@ class Run:
     def _load_checkpoint(self, path: Path) -> None:
         tensors, state = read_checkpoint(path)
         check_same_run(state["identity"], self.identity, path, TrainingSettings.defaults())
-        self.net.load_state_dict(_part(tensors, "net."))
+        self.net.load_state_dict(part_of(tensors, "net."))
         # Copied, not replaced: the layout in memory stays, and with it every last bit.
         average = self.average.module.state_dict()
-        for key, value in _part(tensors, "average.").items():
+        for key, value in part_of(tensors, "average.").items():
             average[key].copy_(value)
         moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, "optimiser.").items():
+        for key, value in part_of(tensors, "optimiser.").items():
             number, name = key.split(".", 1)
             like = self.parameters[int(number)]
             laid_out = value if name == "step" else torch.empty_like(like).copy_(value)
@@ -356,7 +356,7 @@ class Run:
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self.step, self.seconds = state["step"], state["seconds"]
         self.valid_loss = math.nan if state["valid_loss"] is None else state["valid_loss"]
-        self.best = _part(tensors, "best.")
+        self.best = part_of(tensors, "best.")
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         self.best_step = state["best_step"]
 
@@ -478,9 +478,3 @@ def _finite(loss: float) -> float | None:
 
 def _rounded(loss: float) -> float | None:
     return round(loss, 4) if math.isfinite(loss) else None
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
-    }
