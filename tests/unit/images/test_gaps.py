@@ -236,7 +236,10 @@ def straight(image: np.ndarray, rows: slice, columns: slice, dtype: str = "f8") 
     return image
 
 
-@pytest.mark.parametrize("kind", ["double", "single", "sky", "star", "blob"])
+AFTERWARDS = ["fpack", "integers", "flat"]
+
+
+@pytest.mark.parametrize("kind", ["double", "single", "sky", "star", "blob", *AFTERWARDS])
 @pytest.mark.parametrize("width", [3, 10, 16])
 @pytest.mark.parametrize("turned", [False, True])
 def test_columns_that_were_interpolated_from_their_sides(
@@ -251,6 +254,13 @@ def test_columns_that_were_interpolated_from_their_sides(
     level = np.float32(3.0 if kind == "sky" else 0)  # subtracted afterwards
     dtype = "f4" if kind == "single" else "f8"
     image = straight(mosaic + level, rows, columns, dtype) - level
+    if kind == "fpack":  # four steps in the noise, dithered
+        dither, step = np.random.default_rng(1).random(image.shape), 0.0075 / 4
+        image = ((np.rint(image / step - dither) + dither) * step).astype("f4")
+    elif kind == "integers":
+        image = (np.rint(image / 0.002) * 0.002).astype("f4")
+    elif kind == "flat":
+        image = ((image + 0.5) / (1 + 0.1 * np.sin(np.arange(400) / 40)) - 0.5).astype("f4")
     gap = np.zeros(image.shape, bool)
     gap[rows, columns] = True
     if turned:
@@ -258,14 +268,14 @@ def test_columns_that_were_interpolated_from_their_sides(
     missing = Pixels(image, image.shape).find_gaps(image[200:264, 200:264]).missing
     inside = gap[200:264, 200:264]
     assert missing[inside].mean() > 0.95
-    assert not missing[~inside].any()
+    assert missing[~inside].sum() <= 3  # beside an end, by chance
 
 
 @pytest.mark.parametrize("kind", ["short", "narrow", "integers", "finer pixels", "model"])
 def test_what_was_not_interpolated_from_its_sides(mosaic: np.ndarray, kind: str) -> None:
     image, columns = mosaic, slice(230, 240)
     if kind == "short":
-        image = straight(image, slice(220, 228), columns)
+        image = straight(image, slice(220, 227), columns)
     elif kind == "narrow":  # single bad columns
         image = straight(image, slice(None), slice(230, 232))
     elif kind == "integers":

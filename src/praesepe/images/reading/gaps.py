@@ -10,7 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from praesepe.images.reading.quiet import add_with_little_noise, measure_quiet, measure_smooth
+from praesepe.images.reading.quiet import (
+    add_with_little_noise,
+    measure_quiet,
+    measure_smooth,
+    measure_straight,
+)
 
 FloatImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -73,6 +78,8 @@ class Grain(NamedTuple):
         Second differences up to here are those of a gap; 0 where that cannot be told.
     quiet : float
         So are, mostly, those over three pixels up to here; 0 where that cannot be told.
+    straight : float
+        Those of neighbors up to here are of straight lines, quantised perhaps; 0 as above.
     fills : tuple of float
         A number that single pixels hold too often.
     """
@@ -82,6 +89,7 @@ class Grain(NamedTuple):
     smooth: float = 0.0
     quiet: float = 0.0
     fills: tuple[float, ...] = ()
+    straight: float = 0.0
 
     @property
     def real(self) -> bool:
@@ -124,11 +132,12 @@ def measure_grain(blocks: FloatImage) -> Grain:
         return Grain()
     repeats, common = np.array(found).T
     often = float(np.percentile(repeats, 75))
-    if often < REAL:
-        return Grain(often, 0.0, smooth, quiet, _single_fills(blocks))
     if often > COARSE:
         return Grain(often, float(np.median(common[repeats > COARSE])))
-    return Grain(often)
+    straight = measure_straight(blocks) if smooth or often >= REAL else 0.0
+    if often < REAL:
+        return Grain(often, 0.0, smooth, quiet, _single_fills(blocks), straight)
+    return Grain(often, straight=straight)
 
 
 def clipped_share(blocks: FloatImage, grain: Callable[[], Grain]) -> float:
@@ -215,7 +224,8 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
         missing[part], saturated[part] = _in_plateaus(windows[part], missing[part], ask())
     for value in ask().fills:
         missing |= windows == np.float32(value)
-    add_with_little_noise(missing, saturated, windows, ask().smooth, ask().quiet)
+    limits = {name: getattr(ask(), name) for name in ("smooth", "straight", "quiet")}
+    add_with_little_noise(missing, saturated, windows, **limits)
     holes = np.flatnonzero(missing.any(axis=(1, 2)) & ~missing.all(axis=(1, 2)))
     if holes.size:
         saturated[holes] |= _dark_cores(windows[holes], missing[holes])

@@ -30,9 +30,15 @@ _ROUND = _ROUND.T[:, None]
 _BREAK, _NOISE, _LEAST_ROUGH, _PRECISION = 1000, 0.3, 1 / 8, 1e-5
 _SMALL_TILE = 8
 
-_WIDE, _LONG, _MOST_STRAIGHT = 3, 9, 0.5
-"""So many pixels without second differences, in so many rows, were interpolated from their sides,
-where not half of the window is like this: an image on finer pixels is."""
+_WIDE, _LONG, _LEAST_STRAIGHT, _MOST_STRAIGHT = 3, 9, 25, 0.5
+"""So many pixels, in so many rows, were interpolated from their sides where at least 25 of them
+have small second differences, and not half of the window is like this: an image on finer pixels
+is."""
+
+_STRAIGHT, _FINER = 0.3, 0.25
+"""Small is what is below this share of what is usual: of quantised pixels, or those divided by a
+flat. What is usual has to be this share of second differences over three pixels; on finer pixels
+it is less."""
 
 _LAG = 3
 _TILE = 16
@@ -99,9 +105,7 @@ def measure_quiet(blocks: FloatImage) -> tuple[float, Mask]:
         return 0.0, empty
     tiled = _tiles(blocks, _TILE)
     tiles = tiled.reshape(-1, _TILE, _TILE)
-    with np.errstate(invalid="ignore", over="ignore"):
-        along = (_curvature(tiles, axis, _LAG).reshape(len(tiles), -1) for axis in (1, 2))
-        curvature = np.stack(list(along))
+    curvature = _curvatures(tiles, _LAG)
     rough = np.median(curvature, axis=-1).min(axis=0)  # a row may go on in a gap
     whole = np.isfinite(curvature).all(axis=(0, 2)) & (rough > 0)
     known = np.sort(rough[whole])
@@ -118,6 +122,22 @@ def measure_quiet(blocks: FloatImage) -> tuple[float, Mask]:
     return _limit(usual, curvature[:, whole & (rough >= floor)]), empty
 
 
+def measure_straight(blocks: FloatImage) -> float:
+    """Below which second differences of neighbors are those of straight lines, quantised or not.
+
+    0 where the noise of neighbors is hardly independent.
+    """
+    if min(blocks.shape[1:]) < _TILE:
+        return 0.0
+    tiles = _tiles(blocks, _TILE).reshape(-1, _TILE, _TILE)
+    usual = []
+    for lag in (1, _LAG):
+        rough = np.median(_curvatures(tiles, lag), axis=-1).min(axis=0)
+        rough = rough[np.isfinite(rough) & (rough > 0)]
+        usual.append(float(np.percentile(rough, 5)) if rough.size else 0.0)
+    return _STRAIGHT * usual[0] if usual[0] >= _FINER * usual[1] else 0.0
+
+
 def _tiles(blocks: NDArray[Any], side: int) -> NDArray[Any]:
     """A view of blocks (n, y, x) as tiles (n, tile row, tile column, y, x)."""
     every = (slice(None), slice(None, None, side), slice(None, None, side))
@@ -129,6 +149,13 @@ def _curvature(values: FloatImage, axis: int, lag: int) -> FloatImage:
     values = np.moveaxis(values, axis, 0)
     second = values[2 * lag :] + values[: -2 * lag] - 2 * values[lag:-lag]
     return np.moveaxis(np.abs(second), 0, axis)
+
+
+def _curvatures(tiles: FloatImage, lag: int) -> FloatImage:
+    """Second differences of tiles (n, y, x) along both axes: (axis, n, value)."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        along = (_curvature(tiles, axis, lag).reshape(len(tiles), -1) for axis in (1, 2))
+        return np.stack(list(along))
 
 
 def _void_below(rough: NDArray[np.float32]) -> int:
@@ -154,26 +181,33 @@ def _limit(usual: float, curvature: FloatImage) -> float:
 
 
 def add_with_little_noise(
-    missing: Mask, saturated: Mask, windows: FloatImage, smooth: float, quiet: float
+    missing: Mask,
+    saturated: Mask,
+    windows: FloatImage,
+    *,
+    smooth: float,
+    straight: float,
+    quiet: float,
 ) -> None:
     """Mark what is missing in windows (n, y, x) for its little noise; saturated cores aside.
 
-    The limits are those of `measure_smooth` and `measure_quiet`.
+    The limits are those of `measure_smooth`, `measure_straight` and `measure_quiet`.
     """
     side = min(windows.shape[1:])
-    if not smooth or side < 5:
-        return
-    turned = [
-        (missing.transpose(axes), saturated.transpose(axes), windows.transpose(axes))
-        for axes in ((0, 1, 2), (0, 2, 1))
-    ]
-    _add_smooth(missing, saturated, windows, smooth)
-    for images in turned if side > _LONG else ():
-        _add_straight(*images, smooth)
+    if smooth and side >= 5:
+        _add_smooth(missing, saturated, windows, smooth)
+    axes = (0, 1, 2), (0, 2, 1)
+    lines = missing.copy()  # none of the two searches leaves out what the other has found
+    if max(smooth, straight) and side > _LONG:
+        for at in axes:
+            turned = (images.transpose(at) for images in (lines, saturated, windows))
+            _add_straight(*turned, max(smooth, straight))
     if quiet and side > 2 * _LAG:
         _add_boxes(missing, saturated, windows, quiet)
-        for images in turned:
-            _add_strips(*images, quiet)
+        for at in axes:
+            turned = (images.transpose(at) for images in (missing, saturated, windows))
+            _add_strips(*turned, quiet)
+    missing |= lines
 
 
 def _small(values: FloatImage, limit: float, step: int) -> Mask:
@@ -184,6 +218,15 @@ def _small(values: FloatImage, limit: float, step: int) -> Mask:
         second -= 2 * flat[step:-step]
         np.less_equal(np.abs(second, out=second), limit, out=small.reshape(-1)[step:-step])
     return small
+
+
+def _is_small(
+    windows: FloatImage, i: NDArray[np.intp], y: NDArray[np.intp], x: NDArray[np.intp], limit: float
+) -> Mask:
+    """Whether second differences in x are small at some places."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        second = windows[i, y, x - 1] + windows[i, y, x + 1] - 2 * windows[i, y, x]
+        return np.asarray(np.abs(second, out=second) <= limit)
 
 
 def _every_third(rows: FloatImage, limit: float) -> Mask:
@@ -238,7 +281,8 @@ def _mark_smooth(
 def _add_straight(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
     """Mark strips whose rows are straight lines from one side to the other; cores aside.
 
-    Every third pixel of every eighth row is looked at first: each strip has one.
+    Every third pixel of every eighth row is looked at first, each strip has one; then those of two
+    other rows above or below it.
     """
     middle, last = _LONG // 2, windows.shape[1] - 1
     few = _every_third(windows[:, middle :: _LONG - 1], limit)
@@ -247,12 +291,12 @@ def _add_straight(missing: Mask, saturated: Mask, windows: FloatImage, limit: fl
     kept = np.bincount(i, minlength=len(few))[i] <= _MOST_STRAIGHT * few[0].size
     kept[kept] = ~missing[i[kept], y[kept], x[kept]]
     i, y, x = i[kept], y[kept], x[kept]
-    kept = np.zeros(len(i), bool)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for at in (y - middle, np.minimum(y + middle, last)):  # it goes on up or down
-            second = windows[i, at, x - 1] + windows[i, at, x + 1] - 2 * windows[i, at, x]
-            kept |= np.abs(second) <= limit
-    found = np.stack([i, y, x])[:, kept]
+    on = np.ones((2, len(i)), bool)  # up and down
+    for way, steps in enumerate(((-4, -2), (4, 2))):
+        for step in steps:
+            at = i[on[way]], np.minimum(y[on[way]] + step, last), x[on[way]]
+            on[way, on[way]] = _is_small(windows, *at, limit)
+    found = np.stack([i, y, x])[:, on.any(axis=0)]
     for start in range(0, found.shape[1], _TOGETHER):
         _mark_straight(missing, saturated, windows, limit, found[:, start : start + _TOGETHER])
 
@@ -264,15 +308,20 @@ def _mark_straight(
     height, width = windows.shape[1:]
     i, y, x = (at[:, None, None] for at in found)
     y, x = y + np.arange(1 - _LONG, _LONG)[:, None], x + np.arange(-_WIDE, _WIDE + 1)
-    around = windows[i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
-    inside = ((y >= 0) & (y < height) & (x > 0) & (x < width - 1))[..., 1:-1]
+    known = (y >= 0) & (y < height) & (x > 0) & (x < width - 1)
+    at = i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    inside = (known & ~saturated[at])[..., 1:-1]
     with np.errstate(invalid="ignore", over="ignore"):
-        inside &= _curvature(around, 2, 1) <= limit
-    parts = sliding_window_view(inside, (_LONG, _WIDE), (1, 2)).all(axis=(-1, -2))
-    n, dy, dx = np.nonzero(parts)
+        inside &= _curvature(windows[at], 2, 1) <= limit
+    rows = sliding_window_view(inside, _WIDE, 2).sum(axis=-1)  # (n, y, x)
+    parts = sliding_window_view(rows, _LONG, 1)
+    n, dy, dx = np.nonzero(parts.sum(axis=-1) >= _LEAST_STRAIGHT)
+    straight = np.ones((len(n), _LONG, 1), bool)
+    for end in (0, -1):  # that may be a row of the image, and quiet by chance
+        straight[:, end, 0] = parts[n, dy, dx, end] == _WIDE
     y, x = y[n, dy][..., None], x[n, 0, dx + 1][:, None, None]
     part = i[n], y + np.arange(_LONG)[:, None], x + np.arange(_WIDE)
-    missing[part] |= ~saturated[part]
+    missing[part] |= straight & ~saturated[part]
 
 
 def _all_around(masks: Mask) -> Mask:
