@@ -37,7 +37,7 @@ and 0.23, and by 0.01, 0.35, 0.15 and 0.17, at most. Without the last third of i
 isochrones lies below SSE's limits, two of three below those of its neighbors.
 """
 
-STEP_DEX = 0.05
+STEP_DEX, WIDE_STEP_DEX = 0.05, 0.13
 MOST_AGES = 6
 """As many are named."""
 
@@ -47,6 +47,10 @@ NEIGHBORS_DEX = 0.11
 OFF_SSE = {"log_l": 0.9, "log_teff": 0.2}
 """How far stars of the main sequence may lie off SSE's, in the middle of all: 0.55 and 0.09 in
 files as above, 1.4 and more where logarithms are natural."""
+
+UNEVOLVED, DOUBTED_OFF_SSE = (0.5, 0.7), {"log_l": 0.2, "log_teff": 0.06}
+"""From so many Msun to this share of the highest mass of the main sequence models agree: by 0.08
+and 0.02 in files of PARSEC and Geneva, at the median of each age."""
 
 
 def check_ends(file: IsochroneFile, good: np.ndarray) -> None:
@@ -63,7 +67,7 @@ def check_ends(file: IsochroneFile, good: np.ndarray) -> None:
     Warns
     -----
     PraesepeWarning
-        Where isochrones end before others do by less.
+        Where isochrones end before others do by less, or unevolved stars are off those of SSE.
     """
     base = IsochroneGrid.embedded()
     first, last = base.log_age[[0, -1]] + np.array([-1, 1]) * STEP_DEX / 2
@@ -74,6 +78,20 @@ def check_ends(file: IsochroneFile, good: np.ndarray) -> None:
             _check_ends(file, float(z), inside)
 
 
+def check_steps(log_age: np.ndarray) -> None:
+    """Warn where the ages of a grid are far apart."""
+    steps = np.diff(log_age)
+    if steps.size and steps.max() > WIDE_STEP_DEX:
+        at = int(steps.argmax())
+        warnings.warn(
+            f"the isochrones are up to {steps[at]:.2f} dex apart in age ({log_age[at]:g} and "
+            f"{log_age[at + 1]:g}), and a cluster has the stars of the nearest; give steps of "
+            f"{STEP_DEX} dex",
+            PraesepeWarning,
+            stacklevel=3,
+        )
+
+
 def _check_ends(file: IsochroneFile, z: float, blocks: list[tuple[float, np.ndarray]]) -> None:
     """Compare the ends of the isochrones of one metallicity."""
     base = IsochroneGrid.embedded()
@@ -81,8 +99,12 @@ def _check_ends(file: IsochroneFile, z: float, blocks: list[tuple[float, np.ndar
     i_z = int(np.abs(np.log10(base.metallicity / z)).argmin())
     known = np.array([np.interp(ages, base.log_age, end) for end in _ends_of_sse(i_z).T]).T
     found = np.array([_ends(file.take(rows)) for _, rows in blocks])
+    off = []
     for age, rows in blocks:
-        _check_main_sequence(file, age, rows, base.isochrone(_nearest(base.log_age, age), i_z))
+        sse = base.isochrone(_nearest(base.log_age, age), i_z)
+        _check_main_sequence(file, age, rows, sse)
+        off += [(_off_sse(file, rows, sse), age)]
+    _tell_off_sse(file, z, [one for one in off if one[0]])
     below = known - found  # (age, end)
     settled = ages > SETTLED_LOG_AGE
     gross = below > GROSSLY_BELOW_SSE
@@ -159,3 +181,33 @@ def _check_main_sequence(file: IsochroneFile, age: float, rows: np.ndarray, sse:
                 f"sequence at log age {age:g}, where {own[worst] - off[worst]:.2f} is expected",
                 "give log10 of luminosity (solar) and temperature (K), and the right ages",
             )
+
+
+def _off_sse(file: IsochroneFile, rows: np.ndarray, sse: Isochrone) -> dict[str, float]:
+    """How far unevolved stars lie off SSE's, at the median, of what is doubted."""
+    rows = rows[np.argsort(file.initial_mass[rows], kind="stable")]
+    mass, (low, share) = file.initial_mass[rows], UNEVOLVED
+    low, high = max(low, mass[0]), share * min(mass[-1], sse.initial_mass[sse.kind < 2].max())
+    if low >= high:
+        return {}
+    masses = np.geomspace(low, high, 20)
+    found = {
+        name: np.interp(masses, mass, getattr(file, name)[rows])
+        - np.interp(masses, sse.initial_mass, getattr(sse, name))
+        for name in DOUBTED_OFF_SSE
+    }
+    off = {name: float(np.median(values)) for name, values in found.items()}
+    return {name: value for name, value in off.items() if abs(value) > DOUBTED_OFF_SSE[name]}
+
+
+def _tell_off_sse(file: IsochroneFile, z: float, off: list[tuple[dict[str, float], float]]) -> None:
+    if off:
+        which, ages = off[0][0], np.array([age for _, age in off])
+        shown = " and ".join(f"{name} by {value:+.2f}" for name, value in which.items())
+        warnings.warn(
+            f"{file.path.name}: unevolved stars of log age {_listed(ages)} (Z = {z:g}) are off "
+            f"those of SSE, in {shown} at {ages[0]:g}; are luminosities, temperatures, masses and "
+            "Z what they are said to be?",
+            PraesepeWarning,
+            stacklevel=5,
+        )

@@ -28,7 +28,7 @@ from praesepe.locks import working_folder
 from praesepe.provenance import now
 from praesepe.stars.assembly import are_stars, assemble
 from praesepe.stars.embedded import ISOCHRONES, embedded_key
-from praesepe.stars.ends import check_ends
+from praesepe.stars.ends import check_ends, check_steps
 from praesepe.stars.isochrones import IsochroneGrid, pack, unpack
 from praesepe.stars.readers import read_isochrones, summary
 from praesepe.version import __version__
@@ -164,7 +164,8 @@ def import_isochrones(
     Warns
     -----
     PraesepeWarning
-        Where isochrones end before those of other ages or of SSE do.
+        Where isochrones end before those of other ages or of SSE do, unevolved stars are off those
+        of SSE, or ages are far apart.
     """
     check_type("the name of a stellar model", name, str, "a text")
     if name == EMBEDDED:
@@ -179,6 +180,7 @@ def import_isochrones(
     with working_folder(path.parent):
         read = read_isochrones(files)
         grid = assemble(read)
+        check_steps(grid.log_age)
         for one in read:
             check_ends(one, are_stars(one))
         record = {

@@ -13,7 +13,7 @@ import pytest
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.stars import IsochroneGrid
 from praesepe.stars.assembly import are_stars
-from praesepe.stars.ends import check_ends
+from praesepe.stars.ends import check_ends, check_steps
 from praesepe.stars.readers import IsochroneFile, read_isochrones
 
 COLUMNS = ("initial_mass", "present_mass", "log_l", "log_teff", "log_g", "kind")
@@ -88,6 +88,11 @@ def begun(file, share, only=None):
             True,
             r"log_l = 8\.2. for a star of 8\.\d+ Msun of the main sequence .*give log10 of lum",
         ),
+        (
+            lambda f: changed(f, log_l=f.log_l + 0.4),
+            False,
+            r"a\.dat: unevolved stars of log age 6\.6, .* others .* log_l by \+0\.40 at 6\.6;",
+        ),
         (lambda f: changed(f, log_teff=f.log_teff - 0.3), True, r"log_teff = 3.* for a star"),
         (lambda f: changed(f, log_age=f.log_age - 0.5), True, "lacks stars in its isochrone"),
     ],
@@ -104,6 +109,13 @@ def test_whole_files_of_other_models_pass(shared_data):
     for path in sorted((shared_data / "isochrones").glob("*.dat")):
         (file,) = read_isochrones(path)
         check_ends(file, are_stars(file))
+        check_steps(np.unique(file.log_age))
+
+
+def test_ages_far_apart_are_told():
+    check_steps(AGES[::2])
+    with pytest.warns(PraesepeWarning, match=r"up to 0\.60 dex apart in age \(6\.6 and 7\.2\)"):
+        check_steps(AGES[::12])
 
 
 @pytest.mark.parametrize("name", ["fsps_parsec_isoc_z0.0200.dat", "parsec_v1.2S_wfc3_Z0.019.dat"])
