@@ -12,7 +12,7 @@ from praesepe.inference.check import judge as judging
 from praesepe.inference.check import star_rows
 from praesepe.inference.check.background import Plane
 from praesepe.inference.check.colors import Offsets
-from praesepe.inference.check.pixel_rows import noise_apart
+from praesepe.inference.check.pixel_rows import background, noise_apart
 from praesepe.inference.check.rows import Row
 from praesepe.inference.check.verdicts import judged
 from praesepe.survey import load_survey
@@ -73,6 +73,26 @@ def test_what_was_not_measured_is_not_wrong() -> None:
     given = Row("unit", "F475W", "nan e-/s", "", "wrong", "check BUNIT", float("nan"))
     (row,) = judged(judge, [lambda _: iter([given])])
     assert (row.verdict, row.advice) == ("unknown", "")
+
+
+@pytest.mark.parametrize(
+    ("n", "structure", "verdict"),
+    [
+        (1, 0.5, "wrong"),
+        (1, 0.86, "unknown"),  # of meshes of 24 px, on 512 px; fine before
+        (1, 1.4, "unknown"),
+        (1, 1.6, "fine"),
+        (16, 0.8, "wrong"),
+        (16, 0.9, "note"),
+        (16, 1.1, "fine"),
+    ],
+)
+def test_few_sections_leave_a_background_open(n: int, structure: float, verdict: str) -> None:
+    seen = SimpleNamespace(planes=n * [Plane(0.0, structure=structure)], structure=structure)
+    judge: Any = SimpleNamespace(each=lambda: iter([(BANDS[0], seen)]))
+    (row,) = background(judge)
+    assert row.verdict == verdict
+    assert bool(row.advice) == (verdict != "fine")
 
 
 @pytest.mark.parametrize(

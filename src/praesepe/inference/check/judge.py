@@ -39,6 +39,9 @@ MOST_SIGMAS = 4.0
 FINE_NOISE = 0.92
 """Of the least noise, under which the image is deeper, or smoothed."""
 
+AS_SMALL = 1.7
+"""Noise that is as small as its correlation tells is so by this factor."""
+
 CORRELATION_SLACK = 0.12
 
 WIDER = 1.05
@@ -156,7 +159,7 @@ class Judge:
         own = 1.0 if band.noise_kernel is None else smoothed_share(low + CORRELATION_SLACK)
         share = seen.noise / least * own
         known = smoothed_share(seen.correlation)
-        return seen.noise < FINE_NOISE * least and abs(math.log(share / known)) < math.log(1.5)
+        return seen.noise < FINE_NOISE * least and abs(math.log(share / known)) < math.log(AS_SMALL)
 
     def is_blurred(self, band: Band) -> bool:
         """Whether an image was smoothed, and not by Praesepe's own resampling."""

@@ -100,19 +100,25 @@ def background(judge: Judge) -> Iterator[Row]:
         n = sum(np.isfinite(plane.structure) for plane in seen.planes)
         if not n:
             continue
-        least = EVEN - EVEN_SCATTER / math.sqrt(n)
+        scatter = EVEN_SCATTER / math.sqrt(n)
+        least = EVEN - scatter
         even = seen.structure < least + DOUBT
+        verdict: Verdict = "wrong" if seen.structure < least else "note" if even else "fine"
+        if verdict == "fine" and seen.structure < EVEN + 2 * scatter:
+            verdict = "unknown"
         yield Row(
             "background",
             band.name,
             f"varies over 100 px {seen.structure:.2f} times as noise would",
             f"{least:.2f} times or more",
-            "wrong" if seen.structure < least else "note" if even else "fine",
+            verdict,
             "More even than noise: one of small meshes was probably subtracted, which takes the "
             "outskirts of clusters away (of meshes of 25 px, a third of their size and half of "
             "their light). Give the image without that subtraction, or with meshes ten times as "
             "large as clusters are."
             if even
+            else "The image is too small to tell a background of small meshes from none."
+            if verdict == "unknown"
             else "",
             seen.structure,
         )
