@@ -140,6 +140,23 @@ def test_names_in_lower_case(
         assert np.array_equal(pixels[~GAP], image[~GAP])
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_an_image_without_a_name_beside_its_errors_and_quality(
+    image: np.ndarray, header: fits.Header, order: tuple[int, ...]
+) -> None:
+    """Which one was asked before."""
+    noise = image - 1
+    trio = (noise, np.abs(noise) + 0.1, planes("i2", 0, 4))
+    hdus = files(*(fits.ImageHDU(trio[i], header) for i in order))
+    if order[0]:  # errors first
+        with pytest.raises(InputError, match="could be the science image"):
+            open_image(hdus, "F475W")
+    else:
+        source = open_image(hdus, "F475W")
+        assert np.array_equal(np.asarray(source.pixels), noise)
+        assert "1 is taken, and 2 and 3, which look like its errors" in source.remarks[0]
+
+
 def test_parts_of_a_variance_and_little_weight_are_measurements(
     image: np.ndarray, header: fits.Header
 ) -> None:

@@ -194,6 +194,8 @@ def test_nddata_brings_mask_and_unit(image: np.ndarray, make_wcs) -> None:
     )
     assert np.array_equal(np.isnan(values(source)), mask)
     assert source.unit == "electron / s"
+    assert not source.headers  # so that the zero point is the survey's, as of a plain array
+    assert "the survey's zero point" in source.remarks[0]
     masked = np.ma.masked_array(image, mask)
     for given in (masked, (masked, make_wcs(image.shape))):
         assert np.array_equal(np.isnan(values(open_image(given, "F475W"))), mask)

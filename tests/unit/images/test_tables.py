@@ -338,6 +338,15 @@ def test_a_data_frame_is_a_table() -> None:
     assert table["n"].tolist() == ["00", None]
 
 
+def test_an_array_is_a_table_where_its_columns_are_named() -> None:
+    """Nothing else tells degrees from pixels."""
+    given = np.array([[11.1, 41.5], [11.2, 41.6]])
+    table, _ = read_table(given, columns="ra,dec")
+    assert table["dec"].tolist() == [41.5, 41.6]
+    with pytest.raises(InputError, match="array of 2 columns, of which 0 are named"):
+        read_table(given)
+
+
 def test_votable_cannot_hold_objects(tmp_path: Path) -> None:
     table = Table({"t": np.array([None, {"a": 1}, "x"], object)})
     with pytest.raises(InputError, match="no place for the objects of column 't'"):

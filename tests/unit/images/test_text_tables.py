@@ -91,8 +91,9 @@ ellipse(120.3,-21.2,2",3",0)
      "fk5;heart(1,2,3)", "x", "fk5;circle(1,2", "physical;circle(1,2,3)"],
 )  # fmt: skip
 def test_regions_that_are_no_catalog(write: Write, shapes: str) -> None:
-    with pytest.raises(InputError, match=r"a\.reg"):
+    with pytest.raises(InputError, match=r"a\.reg") as error:
         Catalog.read(write("a.reg", HEADER + shapes + "\n"), origin=1)
+    assert "regions package" not in str(error.value)
 
 
 def test_shapes_that_are_no_clusters_are_left_out(write: Write) -> None:
@@ -208,6 +209,8 @@ LEGUS += "         3    10.75000    -0.50000\n"
         ("savetxt.csv", savetxt(delimiter=",", header="id,ra,dec")),
         ("savetxt.txt", savetxt(header="id ra dec")),
         ("mixed.txt", savetxt(header="id,ra,dec")),
+        ("units.txt", "#id ra dec\n# - deg deg\n" + ROWS.replace(",", " ")),
+        ("world.txt", "id X_WORLD Y_WORLD\n" + ROWS.replace(",", " ")),
         ("two_comments.txt", savetxt(header="from 2 images, of 2020\nid ra dec")),
         ("sextractor.cat", SEXTRACTOR + ROWS.replace(",", " ")),
         ("vizier.tsv", VIZIER),

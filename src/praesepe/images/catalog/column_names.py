@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 _AXES = {
-    "ra": r"ra|r\.a|right[ _]?ascension|alpha",
-    "dec": r"dec|decl|de|declination|delta",
+    "ra": r"ra|r\.a|right[ _]?ascension|alpha|x(?:win|peak)?_world",
+    "dec": r"dec|decl|de|declination|delta|y(?:win|peak)?_world",
 }
-"""What the axes of the sky are called."""
+"""What the axes of the sky are called; by SExtractor X_WORLD, where an image has these axes."""
 
 _FRAMES = r"j?2000(?:\.0)?|icrs|fk5"
 _UNITS = {
@@ -105,6 +105,7 @@ def sky_name(name: str) -> SkyName | None:
         frames, others = (frozenset(re.findall(words, beside)) for words in (_FRAMES, _OTHERS))
         greek, bracket = match["axis"] in ("alpha", "delta"), bare_name(name) != name.lower()
         rank = (
+            match["axis"].endswith("world"),
             len(others),
             "peak" in others,
             greek,

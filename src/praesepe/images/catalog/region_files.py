@@ -51,7 +51,7 @@ def read_regions(path: Path, format_: str = "ds9") -> Table:
 
         warnings.simplefilter("always")
         shapes = list(enumerate(Regions.parse(read_text(path), format=format_), 1))
-    left_out = [str(item.message).removesuffix(", skipping.") for item in unknown]
+    left_out = [one for item in unknown for one in _not_read(str(item.message))]
     good = []
     for number, shape in shapes:
         kind = re.sub("(Sky|Pixel)Region$", "", type(shape).__name__).lower()
@@ -81,6 +81,14 @@ def read_regions(path: Path, format_: str = "ds9") -> Table:
     else:
         table["x"], table["y"] = ([getattr(one, axis) + 1.0 for one in centers] for axis in "xy")
     return table
+
+
+def _not_read(message: str) -> list[str]:
+    """What a warning of the library is about, in words of ours; nothing where another says it."""
+    if "frame was not found" in message:
+        return []
+    named = re.match(r'"(.+)" frame or shape is not supported', message)
+    return [f"{named[1]}, which is not read" if named else message.removesuffix(", skipping.")]
 
 
 def write_regions(

@@ -76,11 +76,12 @@ def read_table(
 
     Parameters
     ----------
-    source : Table, SkyCoord, pandas.DataFrame, dict of columns, structured array or path
+    source : Table, SkyCoord, pandas.DataFrame, dict of columns, array or path
+        A plain array (N, column) needs the names of its columns.
         ``"a.fits[NAME]"`` and ``"a.vot[NAME]"`` name one of several tables. Quantity columns of a
         QTable become plain ones.
     columns : sequence of str, or str with commas, optional
-        Names of the columns, in order, of a text file without a header.
+        Names of the columns, in order, of a text file without a header, or of an array.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def read_table(
 
     if isinstance(columns, str):
         columns = [name.strip() for name in columns.split(",")]
-    source = _table_in_memory(source)
+    source, columns = _table_in_memory(source, columns)
     if isinstance(source, SkyCoord):
         icrs = source.icrs.reshape(-1)
         source = Table({"ra": icrs.ra.to("deg"), "dec": icrs.dec.to("deg")})
@@ -127,17 +128,20 @@ def read_table(
     return table, path.name
 
 
-def _table_in_memory(source: Any) -> Any:
-    """A table of a data frame, a dict of columns or a structured array; all else as it is."""
+def _table_in_memory(source: Any, columns: Sequence[str] | None) -> tuple[Any, Any]:
+    """A table of a data frame, a dict of columns or an array; all else as it is.
+
+    And the names of columns that are not used up.
+    """
     from astropy.table import Table
 
     pandas = sys.modules.get("pandas")
     try:
         if pandas is not None and isinstance(source, pandas.DataFrame):
             named = not isinstance(source.index, pandas.RangeIndex)
-            return Table.from_pandas(source, index=named)
+            return Table.from_pandas(source, index=named), columns
         if isinstance(source, Mapping) or getattr(source, "dtype", np.dtype(int)).names:
-            return Table(source)
+            return Table(source), columns
     except (KeyError, TypeError, ValueError) as error:
         kind = type(source).__name__
         raise InputError(
@@ -145,7 +149,17 @@ def _table_in_memory(source: Any) -> Any:
             given=kind,
             remedy="give columns of equal lengths, whose names are texts",
         ) from error
-    return source
+    if isinstance(source, np.ndarray) and source.ndim == 2:
+        if len(columns or ()) != source.shape[1]:
+            raise InputError(
+                f"the catalog is an array of {source.shape[1]} columns, of which "
+                f"{len(columns or ())} are named",
+                given=source.shape,
+                remedy="name its columns in their order",
+                code="columns=('ra', 'dec')",
+            )
+        return Table(source, names=list(columns or ())), None
+    return source, columns
 
 
 def _format_of(path: Path, source: str | os.PathLike[str]) -> str:

@@ -99,7 +99,7 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     rows, comments = _split(lines[:SAMPLE] if plain else lines, separator, path.name)
     first = rows[0][0]
     header = rows.pop(0)[1] if _is_header(rows[0][1]) else None
-    units = _units_below(rows) if header else None
+    units = _units_below(rows) if header else _commented_units(rows, comments, separator)
     if (
         header
         and rows
@@ -367,8 +367,19 @@ def _commented_header(
         ]
     for text in reversed(above):
         for names in (text.split(separator), re.split(r"[\s,;|]+", text.strip())):
-            if len(names) == n and _is_header([name.strip() for name in names]):
+            bare = [name.strip() for name in names]
+            if len(names) == n and _is_header(bare) and not _are_units(_undashed(bare)):
                 return names
+    return None
+
+
+def _commented_units(rows: list[Row], comments: list[Comment], separator: str) -> list[str] | None:
+    """Units out of the last comment above the first row that has one for each column."""
+    for number, text in reversed(comments):
+        for units in (text.split(separator), re.split(r"[\s,;|]+", text.strip())):
+            found = _undashed([unit.strip() for unit in units])
+            if number < rows[0][0] and len(found) == len(rows[0][1]) and _are_units(found):
+                return found
     return None
 
 
@@ -396,11 +407,15 @@ def _units_below(rows: list[Row]) -> list[str] | None:
             del rows[: units + 1]
             return found
     if len(rows) > 1 and rows[0][1]:
-        found = ["" if re.fullmatch("[-–—]+", value) else value for value in rows[0][1]]
+        found = _undashed(rows[0][1])
         if _are_units(found):
             rows.pop(0)
             return found
     return None
+
+
+def _undashed(units: list[str]) -> list[str]:
+    return ["" if re.fullmatch("[-–—]+", unit) else unit for unit in units]
 
 
 def _are_units(values: list[str]) -> bool:

@@ -122,6 +122,8 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
     if len(plausible) > 1:
         varied = ([hdu for hdu in tier if not _constant(hdu)] for tier in tiers)
         choice = next(filter(None, varied), choice)
+    if len(choice) > 1 and _errors_and_quality(choice[0], hdus):
+        choice = choice[:1]
     if len(choice) != 1:
         names = [title(hdu, hdus) for hdu in choice or images]
         raise InputError(
@@ -130,6 +132,19 @@ def choose_hdu(hdus: fits.HDUList, label: str, band: str, extension: str | None 
             remedy=f"say which one, for instance file.fits[{names[0]}]",
         )
     return choice[0]
+
+
+def _errors_and_quality(science: Any, hdus: Any) -> list[Any]:
+    """The two other images of a file without names, plainly of its errors and data quality."""
+    others = [hdu for hdu in hdus if hdu is not science and is_image(hdu)]
+    others.sort(key=lambda hdu: hdu.header["BITPIX"])  # real numbers come first
+    bits = [hdu.header["BITPIX"] > 0 for hdu in (science, *others)]
+    named = [hdu for hdu in (science, *others) if _name(hdu) not in ("", "PRIMARY")]
+    if bits != [False, False, True] or named or {hdu.shape for hdu in others} != {science.shape}:
+        return []
+    values, errors = _some_rows(science), _some_rows(others[0])
+    plain = values.size and errors.size and values.min() < 0 <= errors.min()
+    return others if plain else []
 
 
 def check_name(file: str, chosen: Any, what: str, taken: str) -> None:
@@ -249,6 +264,12 @@ def marks_of(
         remarks.append(
             f"{label}: {listed(unused)} of its shape {verb} not used; an extension that marks "
             "missing pixels is called DQ, MASK (1: missing) or WHT"
+        )
+    if nameless := [title(hdu, hdus) for hdu in _errors_and_quality(chosen, hdus)]:
+        remarks.append(
+            f"{label}: its images have no names; {title(chosen, hdus)} is taken, and "
+            f"{listed(nameless)}, which look like its errors and data quality, are not used: "
+            "call them ERR and DQ"
         )
     if marks:
         log.info("%s: missing pixels by %s", label, ", ".join(mark.name for mark in marks))

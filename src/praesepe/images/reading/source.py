@@ -253,10 +253,13 @@ def _from_nddata(image: Any, label: str) -> Source:
             raise must_be("flags", given, "integers of the image's shape, 0 for good").at(label)
         missing = flags != 0
         pixels = replace(pixels, mask=missing if pixels.mask is None else pixels.mask | missing)
-    headers = (image.meta,) if image.meta or unit else ()
+    headers = (image.meta,) if image.meta else ()
     wcs, remarks = given_wcs(wcs, label, pixels.shape)
     if not headers:
-        remarks += (f"{label}: an NDData without a unit; its pixels are taken to be in e-/s",)
+        said = "an NDData without a unit; its pixels are taken to be in e-/s"
+        if unit is not None:
+            said = "an NDData without a header; in electrons or counts, the survey's zero point"
+        remarks += (f"{label}: {said}",)
     return Source(label, pixels, headers, wcs, unit=unit, remarks=remarks)
 
 
