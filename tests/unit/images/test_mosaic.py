@@ -326,6 +326,18 @@ def test_only_the_same_frame_leaves_pixels_where_they_are(
     assert np.any(np.abs(found - places) > 0.1) == moved
 
 
+def test_a_distortion_without_an_inverse_leaves_nothing(make_wcs: MakeWCS) -> None:
+    """Places of a search that diverged were used, with a message of astropy's."""
+    wcs, other = make_wcs(), make_wcs(sip=True)
+    wild = np.zeros((3, 3))
+    wild[2, 0] = 0.01
+    other.sip = Sip(wild, wild, None, None, other.wcs.crpix)
+    x, y = np.append(other.wcs.crpix[0] - 1, 0.0), np.append(other.wcs.crpix[1] - 1, 0.0)
+    found = np.array(grid.transform(wcs, other, x, y))
+    assert np.isfinite(found[:, 0]).all()
+    assert np.isnan(found[:, 1]).all()
+
+
 def test_different_fields(make_wcs: MakeWCS, two_bands: Survey) -> None:
     elsewhere = make_wcs(SHAPE)
     elsewhere.wcs.crval = [83.6, 22.0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from astropy.wcs import WCS, WCSCOMPARE_ANCILLARY, NoConvergence
+from astropy.wcs import WCS, WCSCOMPARE_ANCILLARY
 from astropy.wcs.utils import pixel_to_pixel
 from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ FloatArray = NDArray[np.float64]
 
 _BLOCK = 512
 _MARGIN = 3
+CONVERGED_ARCSEC = 1e-3
 
 
 def pixel_vectors_arcsec(wcs: WCS, shape: Shape) -> FloatArray:
@@ -92,15 +94,14 @@ def transform(
     """
     if _same(wcs_from, wcs_to):
         return x.copy(), y.copy()
-    try:
-        with np.errstate(invalid="ignore"):
-            x_to, y_to = pixel_to_pixel(wcs_from, wcs_to, x, y)
-    except NoConvergence as error:
-        x_to, y_to = error.best_solution.T.copy()
-        for rows in (error.divergent, error.slow_conv):
-            if rows is not None:
-                x_to[rows] = y_to[rows] = np.nan
-    return np.asarray(x_to, float), np.asarray(y_to, float)
+    with np.errstate(invalid="ignore"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        x_to, y_to = (np.array(one, float) for one in pixel_to_pixel(wcs_from, wcs_to, x, y))
+        if any("failed to converge" in str(one.message) for one in caught):  # and where is not said
+            there, found = wcs_from.pixel_to_world(x, y), wcs_to.pixel_to_world(x_to, y_to)
+            lost = ~(there.separation(found).arcsec < CONVERGED_ARCSEC)
+            x_to[lost] = y_to[lost] = np.nan
+    return x_to, y_to
 
 
 def _same(one: WCS, other: WCS) -> bool:

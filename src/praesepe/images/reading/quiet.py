@@ -200,12 +200,12 @@ def add_with_little_noise(
     lines = missing.copy()  # none of the two searches leaves out what the other has found
     if max(smooth, straight) and side > _LONG:
         for at in axes:
-            turned = (images.transpose(at) for images in (lines, saturated, windows))
+            turned = lines.transpose(at), saturated.transpose(at), windows.transpose(at)
             _add_straight(*turned, max(smooth, straight))
     if quiet and side > 2 * _LAG:
         _add_boxes(missing, saturated, windows, quiet)
         for at in axes:
-            turned = (images.transpose(at) for images in (missing, saturated, windows))
+            turned = missing.transpose(at), saturated.transpose(at), windows.transpose(at)
             _add_strips(*turned, quiet)
     missing |= lines
 
