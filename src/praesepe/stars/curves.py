@@ -406,6 +406,13 @@ def _read_own(path: Path) -> Passband:
             remedy="give the wavelengths in Angstrom, and say so in a comment: # Angstrom",
         )
     wave, through = curve.wavelength_angstrom, curve.throughput / curve.throughput.max()
+    ends = min(through[0], through[-1])
+    if ends > 0.9 > through.min() / ends:
+        raise unusable(
+            path,
+            "has more throughput at both ends than between them: it is 1 - T, or a loss",
+            "give the throughput, from 0 to 1",
+        )
     for end in (0, -1):
         if through[end] > CUT_OFF:
             warnings.warn(

@@ -156,6 +156,13 @@ def test_curves_in_wavenumbers_are_refused(tmp_path, name, comment, says):
         band_curve(band(name, str(tmp_path / "mine.txt")))
 
 
+def test_a_loss_is_no_curve(tmp_path):
+    curve = load_passband("acs_wfc_f475w")
+    np.savetxt(tmp_path / "mine.txt", np.c_[curve.wavelength_angstrom, 1 - curve.throughput])
+    with pytest.raises(InputError, match="at both ends than between them: it is 1 - T"):
+        band_curve(band("F475W", str(tmp_path / "mine.txt")))
+
+
 def test_half_a_curve(tmp_path):
     curve = load_passband("acs_wfc_f475w")
     half = np.c_[curve.wavelength_angstrom, curve.throughput][len(curve.throughput) // 2 :]
