@@ -11,7 +11,7 @@ from pathlib import Path
 
 from praesepe.bounded import unpacked
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
-from praesepe.images.catalog.column_names import MINUS, axis_of, position_columns
+from praesepe.images.catalog.column_names import ANGLE_UNITS, MINUS, axis_of, position_columns
 from praesepe.images.reading.damage import packed_fault
 
 TITLE_LINES = 8
@@ -179,3 +179,19 @@ def _title_as_comment(lines: list[str]) -> list[str]:
 
 def _comment(line: str) -> str:
     return line if not line.strip() or line.startswith("#") else f"# {line}"
+
+
+def units_of(row: list[str]) -> list[str] | None:
+    """The units that a row holds, of an angle or of pixels among others; a dash is none."""
+    from astropy.units import Unit, UnrecognizedUnit, pix, rad
+
+    values = ["" if re.fullmatch("[-–—]+", value) else value for value in row]
+    if any(map(NUMBER.fullmatch, values)):
+        return None
+    texts = [value.strip('"[]() ') for value in values]
+    units = [ANGLE_UNITS.get(text.lower(), text).replace("sexagesimal", "deg") for text in texts]
+    known = [Unit(unit, parse_strict="silent") for unit in units if unit]
+    good = not any(isinstance(unit, UnrecognizedUnit) for unit in known) and any(
+        unit.is_equivalent(rad) or unit == pix for unit in known
+    )
+    return values if good else None

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from praesepe.errors import InputError, PraesepeWarning, unusable
-from praesepe.images.catalog.column_names import (
-    ANGLE_UNITS,
-    ID_NAMES,
-    MINUS,
-    axis_of,
-    position_columns,
-)
+from praesepe.images.catalog.column_names import ID_NAMES, MINUS, axis_of, position_columns
 from praesepe.images.catalog.table_forms import warn_of_overflow
-from praesepe.images.catalog.text_layouts import NO_ROW, NUMBER, read_text, simple_layout
+from praesepe.images.catalog.text_layouts import (
+    NO_ROW,
+    NUMBER,
+    read_text,
+    simple_layout,
+    units_of,
+)
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -368,7 +368,7 @@ def _commented_header(
     for text in reversed(above):
         for names in (text.split(separator), re.split(r"[\s,;|]+", text.strip())):
             bare = [name.strip() for name in names]
-            if len(names) == n and _is_header(bare) and not _are_units(_undashed(bare)):
+            if len(names) == n and _is_header(bare) and not units_of(bare):
                 return names
     return None
 
@@ -377,8 +377,8 @@ def _commented_units(rows: list[Row], comments: list[Comment], separator: str) -
     """Units out of the last comment above the first row that has one for each column."""
     for number, text in reversed(comments):
         for units in (text.split(separator), re.split(r"[\s,;|]+", text.strip())):
-            found = _undashed([unit.strip() for unit in units])
-            if number < rows[0][0] and len(found) == len(rows[0][1]) and _are_units(found):
+            found = units_of([unit.strip() for unit in units])
+            if number < rows[0][0] and found and len(found) == len(rows[0][1]):
                 return found
     return None
 
@@ -406,30 +406,10 @@ def _units_below(rows: list[Row]) -> list[str] | None:
             found = rows[0][1] if units else None
             del rows[: units + 1]
             return found
-    if len(rows) > 1 and rows[0][1]:
-        found = _undashed(rows[0][1])
-        if _are_units(found):
-            rows.pop(0)
-            return found
+    if len(rows) > 1 and (found := units_of(rows[0][1])):
+        rows.pop(0)
+        return found
     return None
-
-
-def _undashed(units: list[str]) -> list[str]:
-    return ["" if re.fullmatch("[-–—]+", unit) else unit for unit in units]
-
-
-def _are_units(values: list[str]) -> bool:
-    """Whether a row holds units, of an angle or of pixels among others."""
-    from astropy.units import Unit, UnrecognizedUnit, pix, rad
-
-    if any(map(NUMBER.fullmatch, values)):
-        return False
-    texts = [value.strip('"[]() ') for value in values]
-    units = [ANGLE_UNITS.get(text.lower(), text).replace("sexagesimal", "deg") for text in texts]
-    known = [Unit(unit, parse_strict="silent") for unit in units if unit]
-    return not any(isinstance(unit, UnrecognizedUnit) for unit in known) and any(
-        unit.is_equivalent(rad) or unit == pix for unit in known
-    )
 
 
 # Columns
