@@ -17,7 +17,7 @@ from praesepe.network.estimator import Estimator
 from praesepe.network.noise import base_noise
 from praesepe.network.schema import CriticEntry
 from praesepe.progress import Counter, Progress
-from praesepe.quantities import CONTAMINANT
+from praesepe.quantities import CONTAMINANT, LOG_MASS
 from praesepe.rng import stream
 from praesepe.sky.simulator import Simulator
 from praesepe.sky.stamps import Mocks, joined
@@ -27,8 +27,9 @@ from praesepe.training.telling import tell
 
 log = logging.getLogger(__name__)
 
-SEED, NEAR, ASIDE = 715_225_739, 715_325_739, 715_425_739
-"""Added to the seed of a run: for stamps to learn from, nearer ones, and those of the limit."""
+SEED, NEAR, ASIDE, HEAVY = 715_225_739, 715_325_739, 715_425_739, 715_525_739
+"""Added to the seed of a run: for stamps to learn from, nearer ones, those of the limit, and
+clusters that are too massive."""
 
 STAMPS = 2560
 PER_FIELD, FIELDS = 12, 16
@@ -40,6 +41,13 @@ SHARPER_PX, ZERO_POINT_MAG = 0.6, 0.1
 
 NEARER = 5.0
 """Times nearer than told that galaxies of faulty stamps are."""
+
+HEAVIER_DEX = (0.6, 1.3)
+"""By how much clusters are more massive than any of the training, as globular clusters are."""
+
+ROUNDS = 3
+"""How often stamps are spoilt in each way, always otherwise: there are many pairs of bands, and a
+fault costs less than a stamp."""
 
 EXCEEDED = 0.005
 """Share of good stamps that are doubted."""
@@ -80,27 +88,29 @@ def learn_critic(
     seed : int
     n : int
         Good stamps to learn from; half as many, on other fields, set the limit that 0.5 % of them
-        exceed; a third as many are five times nearer.
+        exceed, and as many are five times nearer; a quarter as many have too massive clusters.
     progress : callable, optional
         Called with (stamps drawn, all stamps).
     """
     survey = model.survey
-    count = Counter(sum(_drawn(simulator, k) for k in (n, n // 2, n // 3)), progress)
+    count = Counter(sum(_drawn(simulator, k) for k in (n, n // 2, n // 2, n // 4)), progress)
     taught = _draw(model, simulator, seed + SEED, n, count)
     critic = Critic(model.net, survey).to(model.device)
     kinds, evidence = [0], [_evidence(model, critic, taught)]
     spoilt = _stamps_of(model, critic, taught, seed)
     faults = [f for name, f in FAULTS.items() if len(survey.bands) > 1 or name != "swapped"]
-    makers = [(0, imperfect), *((1 + KINDS.index(k), make) for k, make in faults)]
+    makers = [(0, imperfect), *((1 + KINDS.index(k), make) for k, make in faults)] * ROUNDS
     for number, (kind, make) in enumerate(makers):
         which = torch.arange(len(taught.images)) % 2 == number % 2
         images = make(spoilt.part(which))
         kinds.append(kind)
         evidence.append(_evidence(model, critic, taught.part(which), images))
-    near = _nearer(model, simulator, seed + NEAR, n // 3, count)
-    if near is not None:  # counted twice, as the hardest to tell
-        kinds += [1 + KINDS.index("shape")] * 2
-        evidence += [_evidence(model, critic, near)] * 2
+    strange = {"shape": _nearer(model, simulator, seed + NEAR, n // 2, count)}
+    strange["photometry"] = _heavier(model, simulator, seed + HEAVY, n // 4, count)
+    for name, stamps in strange.items():
+        if stamps is not None:  # counted as often
+            kinds += [1 + KINDS.index(name)] * ROUNDS
+            evidence += [_evidence(model, critic, stamps)] * ROUNDS
     critic.standardise(torch.cat(evidence[:2]))
     labels = torch.cat([torch.full((len(e),), k) for k, e in zip(kinds, evidence, strict=True)])
     _fit(critic, torch.cat(evidence), labels.to(model.device), seed)
@@ -180,6 +190,25 @@ def _nearer(
         log.info("no stamps of a nearer galaxy: %s", error)
         return None
     return _draw(model, simulator, seed, n, count, NEARER)
+
+
+def _heavier(
+    model: Estimator, simulator: Simulator, seed: int, n: int, count: Counter
+) -> _Told | None:
+    """Stamps of clusters too massive for the model; None where there can be none."""
+    survey = model.survey
+    heaviest = survey.drawn_range(LOG_MASS)[1]
+    try:
+        heavy = survey.with_values(
+            clusters={"log_mass": tuple(heaviest + dex for dex in HEAVIER_DEX)}
+        )
+        simulator = Simulator(
+            heavy, device=model.device, seed=seed, tables=simulator.tables, n_fields=1
+        )
+    except InputError as error:
+        log.info("no stamps of clusters that are too massive: %s", error)
+        return None
+    return _draw(model, simulator, seed, n, count)
 
 
 def _stamps_of(model: Estimator, critic: Critic, good: _Told, seed: int) -> Stamps:
