@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
 from importlib import resources
@@ -139,7 +140,9 @@ def parse_survey(
 
         def found_in(name: str, _may_be_word: bool) -> str:
             path = folder / name
-            return str(path.resolve()) if path.exists() else name
+            with contextlib.suppress(OSError):  # a name that no file can have
+                return str(path.resolve()) if path.exists() else name
+            return name
 
         content = with_files(content, found_in)
     return Survey.checked(content, f"{source} does not describe a survey")

@@ -161,7 +161,8 @@ def _load(psf: PSF, path: Path, modified_ns: int) -> PSFFile:
     scale = _scale(path, header, psf)
     if data.ndim == 3 and not isinstance(psf.file_position, int):
         _check_planes(path, header)
-    planes = data.reshape(-1, *data.shape[-2:]).astype(float)
+    with np.errstate(invalid="ignore"):  # of a NaN that signals
+        planes = data.reshape(-1, *data.shape[-2:]).astype(float)
     finite = np.isfinite(planes)
     peak = float(np.nanmax(planes, initial=0.0, where=finite))
     present = finite & (planes > FILL_VALUE_BELOW * peak)
