@@ -109,7 +109,7 @@ def test_a_hostile_file_is_refused_in_one_line(kind: str, damage: str, tmp_path:
     assert len(str(refused.value)) < 1000
 
 
-@pytest.mark.parametrize("name", ["c.csv.gz", "c.vot.gz", "i.iso", "a.fits.gz"])
+@pytest.mark.parametrize("name", ["c.csv.gz", "c.vot.gz", "i.iso", "a.fits.gz", "p.fits"])
 def test_what_unpacks_to_far_more_than_it_is_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +117,8 @@ def test_what_unpacks_to_far_more_than_it_is_is_refused(
     path = tmp_path / name
     start = b"SIMPLE  =                    T" if "fits" in name else b"ra,dec\n"
     path.write_bytes(gzip.compress(start + b"1,2\n" * 1_000_000))
-    read = KINDS["isochrones" if name == "i.iso" else "image" if "fits" in name else "catalog"][1]
+    kind = {"i": "isochrones", "a": "image", "p": "psf", "c": "catalog"}[name[0]]
+    read = KINDS[kind][1]
     with pytest.raises(InputError, match="unpacks to more than"):
         read(path)
 

@@ -8,6 +8,7 @@ import math
 import operator
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -124,9 +125,8 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     commas = separator != "," and not any(
         _DECIMAL_POINT.fullmatch(text) for i in range(len(names)) for text in texts(i)
     )
-    table = Table()
-    for i, name in enumerate(names):
-        table[name] = _column(texts(i), name=name, commas=commas)
+    made = {name: _column(texts(i), name=name, commas=commas) for i, name in enumerate(names)}
+    table = Table(made, copy=False)
     for name, unit in zip(names, units or (), strict=False):
         table[name].unit = Unit(unit.strip('"'), parse_strict="silent") if unit else None
     if any(re.search(r"\btruncated\b|\boverflow\b", text, re.I) for _, text in comments):
@@ -347,7 +347,7 @@ def _names(
             )
         names += [""] * (n - len(names))
     names = [name.strip().lstrip("#").strip() or f"col{i}" for i, name in enumerate(names, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise unusable(label, f"has two columns called {', '.join(twice)}", "rename one")
     return names

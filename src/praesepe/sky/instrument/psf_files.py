@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from praesepe.bounded import check_packed
 from praesepe.errors import InputError, PraesepeWarning, listed, must_be, reason, unknown, unusable
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ Array = NDArray[np.floating[Any]]
 
 FILL_VALUE_BELOW = -0.01
 """Values below this multiple of the peak are fill values, taken as zero."""
+
+MOST_VALUES = 10**8  # of an image: a grid of 100 stars, 1000 pixels a side
 
 HOLE = 0.05
 """Of the peak: a zero beside a brighter element is a hole."""
@@ -346,15 +349,20 @@ def _read_fits(path: Path, extension: str | int | None) -> tuple[NDArray[Any], M
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyWarning
 
+    check_packed(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
             with fits.open(path, memmap=False) as hdus:
+                if any(hdu.is_image and math.prod(hdu.shape) > MOST_VALUES for hdu in hdus):
+                    raise unusable(path, "holds an image that is no star", "give one alone")
                 images = {
                     number: (np.asarray(hdu.data), hdu.header)
                     for number, hdu in enumerate(hdus)
                     if hdu.is_image and hdu.data is not None
                 }
+    except InputError:
+        raise
     except (OSError, ValueError, TypeError) as error:
         if extension not in (None, 0):
             raise InputError(
