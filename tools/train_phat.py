@@ -28,6 +28,8 @@ from praesepe.stars.store import import_isochrones
 
 FILES = {"parsec": "fsps_parsec_isoc_z*.dat"}
 
+NEWEST = Path(__file__).parent / "weights" / "phat6"
+
 RECIPE = {"views": 4, "learning_rate": 3e-4, "valid_size": 1024, "freeze_bn_after": 0.5}
 """Settings of a training on one thread."""
 
@@ -38,7 +40,7 @@ def main() -> None:
     parser.add_argument("--isochrones", type=Path, help="folder with PARSEC's")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--from", dest="start", default="phat6", help="the model to go on from")
+    parser.add_argument("--from", dest="start", default=str(NEWEST), help="model to go on from")
     parser.add_argument("--seed", type=int, default=1302)
     parser.add_argument("--stars", nargs="+", default=["sse", "parsec"])
     parser.add_argument("--device", default="cpu")
