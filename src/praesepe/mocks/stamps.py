@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +179,7 @@ def holds(path: Path, mocks: MockSet) -> bool:
         else:
             from astropy.io import fits
 
-            with fits.open(path) as file:
+            with warnings.catch_warnings(action="ignore"), fits.open(path) as file:
                 if file[-1].name != "TRUTH" or len(file[-1].data) != mocks.n:
                     return False
                 found = file["IMAGES"].header

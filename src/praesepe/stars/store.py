@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,8 @@ from praesepe.version import __version__
 EMBEDDED = "sse"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RECORD = "provenance"
+DAMAGED_ARCHIVE = (BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+"""What `zipfile` raises besides: for flipped bits also that a method or a password is unknown."""
 
 
 def folder() -> Path:
@@ -244,7 +247,7 @@ def read_grid(path: str | Path) -> tuple[IsochroneGrid, dict[str, Any]]:
         grid = unpack(arrays)
         if record["key"] != grid.key:
             raise ValueError("its content is not the one that was written")
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile, OSError) as error:
+    except (LookupError, TypeError, ValueError, EOFError, OSError, *DAMAGED_ARCHIVE) as error:
         fault = f"is not a grid of isochrones, or is damaged ({reason(error)})"
         raise unusable(path, fault, "import it again") from error
     return grid, record
