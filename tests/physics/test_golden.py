@@ -9,9 +9,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "tests/golden/record.json").read_text())
+
+
+same_deviates = pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() != "AVX512",
+    reason="the record was drawn with AVX-512; other processors draw other normal deviates",
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +53,7 @@ def assert_equal_but_for_draws(now: np.ndarray, then: np.ndarray) -> None:
     assert np.abs(difference).max() < 0.5
 
 
+@same_deviates
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_a_seed_gives_the_stamps_and_truth_of_the_record(golden, arrays, seed):
     stamps, truth = golden.draw(seed)
@@ -70,6 +78,7 @@ def test_the_model_answers_as_in_the_record(golden, arrays, seed):
     np.testing.assert_allclose(answer["surprise"], arrays[f"answer_{seed}_surprise"], rtol=1e-3)
 
 
+@same_deviates
 def test_a_mosaic_and_its_table_are_those_of_the_record(golden, arrays, tmp_path):
     now = golden.mosaic(tmp_path)
     for band, plane in now["planes"].items():

@@ -26,10 +26,8 @@ Array = NDArray[np.floating[Any]]
 FILL_VALUE_BELOW = -0.01
 """Values below this multiple of the peak are fill values, taken as zero."""
 
-MOST_VALUES = 10**8  # of an image: a grid of 100 stars, 1000 pixels a side
-
-HOLE = 0.05
-"""Of the peak: a zero beside a brighter element is a hole."""
+HOLE, MOST_VALUES = 0.05, 10**8
+"""Of the peak, beside which a zero is a hole; of an image, 100 stars of 1000 px a side."""
 
 MISSING_FRACTION = 0.005
 """Fraction of the values that may be missing, by NaN or fill values, before the user is warned."""
