@@ -50,6 +50,13 @@ def foreign_in(group: Path) -> str | None:
     return None
 
 
+def parts_of_zarr(group: Path) -> list[str]:
+    """Names in a group of the files that are its arrays, without the user's beside them."""
+    paths = (Path(folder, name) for folder, _, names in os.walk(group) for name in names)
+    names = (path.relative_to(group).as_posix() for path in paths)
+    return sorted(name for name in names if _OF_ZARR.fullmatch(name))
+
+
 # Whole or not at all
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from praesepe.blocks import BLOCK_SIZE, Block, blocks_of
+from praesepe.errors import PraesepeWarning, unusable
 from praesepe.files import atomic
+from praesepe.mocks.checksums import KEYWORD, ZARR_SUFFIX, add_checksum, is_intact
 from praesepe.provenance import add_cards, any_text, ascii_text, cards, now, provenance_of
 from praesepe.sky.clusters.profiles import PROFILES
 from praesepe.sky.simulator import RANDOM_STREAM
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from astropy.io import fits
 
 FITS_SUFFIXES = (".fits", ".fit")
-ZARR_SUFFIX = ".zarr"
 SUFFIXES = (*FITS_SUFFIXES, ZARR_SUFFIX)
 """File name endings of a set of mocks."""
 
@@ -87,7 +88,10 @@ class MockArrays:
 
     @classmethod
     def read(cls, path: Path) -> MockArrays:
-        """What a file that `write_mocks` wrote holds."""
+        """What a file that `write_mocks` wrote holds; refused where it is not as it was written."""
+        if not is_intact(path):
+            fault = "is missing, damaged, or was changed since it was written"
+            raise unusable(path, fault, "simulate it again")
         if path.suffix.lower() == ZARR_SUFFIX:
             import zarr
 
@@ -163,12 +167,13 @@ def write_mocks(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> Non
     write = _write_zarr if path.suffix.lower() == ZARR_SUFFIX else _write_fits
     with atomic(path) as part:
         write(part, mocks, blocks)
+        add_checksum(part)
 
 
 def holds(path: Path, mocks: MockSet) -> bool:
-    """Whether a file is there and is, by its header, the one that `mocks` describes.
+    """Whether a file is there, is by its header the one that `mocks` describes, and is intact.
 
-    Files appear when they are complete, so that one that can be read is whole.
+    One that is damaged is told by a warning.
     """
     found: Any
     try:
@@ -180,13 +185,19 @@ def holds(path: Path, mocks: MockSet) -> bool:
             from astropy.io import fits
 
             with warnings.catch_warnings(action="ignore"), fits.open(path) as file:
-                if file[-1].name != "TRUTH" or len(file[-1].data) != mocks.n:
+                if file[-1].name != "TRUTH" or file[-1].header["NAXIS2"] != mocks.n:
                     return False
                 found = file["IMAGES"].header
     except (OSError, KeyError, ValueError):
         return False
     same = {key: value for key, value in mocks.record().items() if key != "survey"}  # a mere word
-    return all(found.get(key) == value for key, value, _ in cards(same))
+    if not all(found.get(key) == value for key, value, _ in cards(same)):
+        return False
+    if not is_intact(path):
+        told = f"{path} is damaged, or was changed since it was written; it is simulated again"
+        warnings.warn(told, PraesepeWarning, stacklevel=4)
+        return False
+    return True
 
 
 def _write_zarr(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> None:
@@ -232,7 +243,9 @@ def _write_fits(path: Path, mocks: MockSet, blocks: Iterable[MockArrays]) -> Non
             truths.append(block.truth)
         images.close()
     with fits.open(path, mode="append", memmap=False) as file:
-        file.append(truth_hdu(_joined(truths)))
+        truth = truth_hdu(_joined(truths))
+        truth.add_checksum()  # room for it
+        file.append(truth)
 
 
 def _joined(truths: Sequence[Truth]) -> Truth:
@@ -256,6 +269,8 @@ def _header(mocks: MockSet) -> fits.Header:
         ("PCOUNT", 0, ""),
         ("GCOUNT", 1, ""),
         ("EXTNAME", "IMAGES", ""),
+        (KEYWORD, "0" * 16, ""),
+        ("DATASUM", "0", ""),
     ]
     header = fits.Header()
     add_cards(header, shape + mocks.cards(), mocks.command)

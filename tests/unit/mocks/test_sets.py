@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ import torch
 import zarr
 from astropy.io import fits
 
-from praesepe.errors import InputError, PraesepeError
+from praesepe.errors import InputError, PraesepeError, PraesepeWarning
 from praesepe.files import check_space
 from praesepe.mocks import sets as module
 from praesepe.mocks.sets import RemoteRenderer, clusters_per_shard, simulate
@@ -125,6 +127,55 @@ def test_a_file_is_known_by_its_header(survey, tmp_path: Path, name):
         assert not holds(path, replace(mocks, **other))
 
 
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(data)
+
+
+def flip_in_fits(path: Path, *, extension: int, data: bool) -> None:
+    with fits.open(path) as file:
+        place = file.fileinfo(extension)
+    flip(path, place["datLoc"] + 4 if data else place["hdrLoc"] + 80 * 30 + 40)
+
+
+DAMAGES = {
+    "pixels": ("a.fits", partial(flip_in_fits, extension=1, data=True)),
+    "truth": ("a.fits", partial(flip_in_fits, extension=2, data=True)),
+    "text of a header": ("a.fits", partial(flip_in_fits, extension=1, data=False)),
+    "end": ("a.fits", lambda path: os.truncate(path, path.stat().st_size - 2880)),
+    "chunk": ("a.zarr", lambda path: flip(path / "images/c/0/0/0/0", -5)),
+    "column": ("a.zarr", lambda path: flip(path / "truth/a_v/c/0", 3)),
+    "missing chunk": ("a.zarr", lambda path: (path / "images/c/1/0/0/0").unlink()),
+    "attribute": ("a.zarr", lambda path: zarr.open_group(path).attrs.update(ABZP1=25.0)),
+}
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_not_taken_for_whole(survey, tmp_path: Path, name, damage):
+    path, mocks = tmp_path / name, MockSet(survey, seed=5, nuisances=True, n=40)
+    write_mocks(path, mocks, blocks(survey, (40,)))
+    assert len(MockArrays.read(path)) == 40
+    damage(path)
+    with pytest.raises(InputError, match=r"damaged.*; simulate it again"):
+        MockArrays.read(path)
+    with warnings.catch_warnings(action="ignore", category=PraesepeWarning):
+        assert not holds(path, mocks)
+
+
+def test_files_without_a_checksum_are_read(survey, tmp_path: Path, monkeypatch):
+    """Those of earlier versions."""
+    mocks = MockSet(survey, seed=5, nuisances=True, n=40)
+    monkeypatch.setattr("praesepe.mocks.stamps.add_checksum", lambda path: None)
+    for path in (tmp_path / "a.fits", tmp_path / "a.zarr"):
+        write_mocks(path, mocks, blocks(survey, (40,)))
+        if path.is_file():
+            content = re.sub(b"(CHECKSUM|DATASUM )= ", b"COMMENT   ", path.read_bytes())
+            path.write_bytes(content)
+        assert len(MockArrays.read(path)) == 40
+        assert holds(path, mocks)
+
+
 @pytest.mark.parametrize("name", ["a.fits", "a.zarr"])
 def test_a_failure_leaves_nothing_behind(survey, tmp_path: Path, name):
     def broken():
@@ -174,14 +225,15 @@ def test_shards_make_up_the_whole(survey, tmp_path: Path, small_blocks):
     np.testing.assert_array_equal(made.images, whole)
     assert made.files == tuple(files)
     assert manifest["survey_fingerprint"] == survey.fingerprint()
-    # what is there is kept; a missing shard is drawn again, the same
+    # what is there is kept; a damaged shard is drawn again, the same
     before = {file: file.stat().st_mtime_ns for file in files}
     removed = files[1].read_bytes()
-    files[1].unlink()
+    flip(files[1], -2880)  # the first number of the truth
     killed = replace(Writer.new(), pid=2**22 + 1)  # beyond what any process has
     killed.temporary(files[1]).touch()
     told.clear()
-    simulate(survey, out=folder, **options)
+    with pytest.warns(PraesepeWarning, match="shard-00001.fits is damaged.*simulated again"):
+        simulate(survey, out=folder, **options)
     assert told == [(12, 20), (20, 20)]
     assert [f.stat().st_mtime_ns for f in files[::2]] == [before[f] for f in files[::2]]
     assert len(files[1].read_bytes()) == len(removed)
