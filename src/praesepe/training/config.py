@@ -68,6 +68,9 @@ class TrainingSettings:
         Of AdamW.
     ema_decay : float
         Decay per step of the weights' exponential moving average, which is what is saved.
+    fixed_encoder : bool
+        Only the head learns, from the features of the model that the training starts from: for
+        other priors or further quantities, at three times the stamps a second.
     freeze_bn_after : float, optional
         Fraction of the training (0 to 1) after which batch normalisations keep their statistics:
         one half, or 0 where the training starts from a model. From then on the network that is
@@ -95,6 +98,7 @@ class TrainingSettings:
     warmup_steps: int = 300
     weight_decay: float = 0.01
     ema_decay: float = 0.999
+    fixed_encoder: bool = False
     freeze_bn_after: float | None = None
     clip: float = 1.0
     valid_size: int = 2048

@@ -40,8 +40,15 @@ def start_network(
     Raises
     ------
     InputError
-        Where the model's encoder or stamps are others.
+        Where the model's encoder or stamps are others, or the head alone shall learn, of none.
     """
+    if initial is None and settings.fixed_encoder:
+        raise InputError(
+            "a training of the head alone needs a model to start from",
+            given=None,
+            remedy="name one, or let the encoder learn",
+            code="initial='phat'",
+        )
     start = None if initial is None else Estimator.load(initial)
     options, head = settings.head_options, settings.head
     if start is not None and head in (None, start.card.head.name):

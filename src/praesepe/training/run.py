@@ -90,7 +90,8 @@ class Run:
         self.net = self.estimator.to(device).net.train()
         self.average = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
         self.average.n_averaged.fill_(1)  # the first average is of the initial weights, too
-        self.parameters = list(self.net.parameters())
+        learning = self.net.head if settings.fixed_encoder else self.net
+        self.parameters = list(learning.parameters())
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -242,13 +243,19 @@ class Run:
         """Keep the statistics of batch normalisations from a fraction of the training on."""
         self.net.train()
         assert self.settings.freeze_bn_after is not None
-        if progress >= self.settings.freeze_bn_after:
+        if self.settings.fixed_encoder:
+            self.net.encoder.eval()
+        elif progress >= self.settings.freeze_bn_after:
             for module in self.net.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.eval()
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean of minus the log-density of the labels."""
+        if self.settings.fixed_encoder:
+            with torch.no_grad():
+                context = _context(self.net.for_inference(), batch)
+            return self.net.loss(batch.labels, context)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             context = self.net.context(batch.images, batch.conditions)
         return self.net.loss(batch.labels, context)

@@ -935,6 +935,25 @@ def test_a_flow_that_infers_more_keeps_what_it_has_learned(survey: Survey) -> No
     assert (other.net.head.sampler()(context, noise) - draws)[..., :3].abs().max() > 0.01
 
 
+def test_the_head_alone_learns_from_features_of_a_model(
+    toy: Callable[..., None], survey: Survey, tmp_path: Path
+) -> None:
+    toy()
+    settings = {**QUICK, "fixed_encoder": True}
+    with pytest.raises(InputError, match="needs a model to start from"):
+        train_into(survey, tmp_path / "x", steps=2, **settings)
+    first = train_into(survey, tmp_path / "first", steps=12, **QUICK)
+    settings |= {"steps": 40, "initial": first, "learning_rate": 4e-3}
+    whole = train_into(survey, tmp_path / "whole", **settings)
+    with pytest.raises(Kill):
+        train_into(survey, tmp_path / "m", report=kill_at(20), checkpoint_seconds=0.0, **settings)
+    train_into(survey, tmp_path / "m", resume=True, checkpoint_seconds=0.0, **settings)
+    before, after = (Estimator.load(model).net.state_dict() for model in (first, whole))
+    assert all(torch.equal(before[key], after[key]) for key in before if "encoder." in key)
+    assert lines(whole)[-1]["valid_loss"] < lines(whole)[0]["valid_loss"] - 0.1
+    assert (tmp_path / "m" / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+
+
 def test_settings_that_change_nothing_end_no_run(
     toy: Callable[..., None], survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
