@@ -1,11 +1,12 @@
 """The golden record: what `phat-nodust`, then `phat`, gave before the house was rebuilt.
 
     python tools/golden.py make        # write tests/golden/ (once, by the reference code)
-    python tools/golden.py mosaic      # renew the part of the mosaic alone
+    python tools/golden.py drawn       # renew stamps and mosaic: the random stream has changed
     python tools/golden.py evaluate    # evaluate again as the record did, and print both
 
 `tests/physics/test_golden.py` holds the code of today against the record. It is about results:
-the same stamps are measured the same, and the same seeds give the same stamps.
+the same stamps are measured the same, and the same seeds give the same stamps, which since the
+eighth random stream are apart (`drawn_…`) from those that the answers are of (`stamps_…`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 FOLDER = Path(__file__).parents[1] / "tests" / "golden"
 MODEL = "phat-nodust"
 SEEDS = (11, 12, 13)
-N_STAMPS = 16
+N_STAMPS, N_DRAWN = 16, 4
 N_SAMPLES = 500
 MOSAIC = {"n": 12, "size": 320, "seed": 5, "density": 20}  # the density of the record
 EVALUATION = {"n": 4000, "seed": 131}
@@ -115,7 +116,7 @@ def make() -> None:
     density: dict[str, np.ndarray] = {}
     for seed in SEEDS:
         stamps, truth = draw(seed)
-        arrays[f"stamps_{seed}"] = stamps
+        arrays |= {f"stamps_{seed}": stamps, f"drawn_{seed}": stamps[:N_DRAWN]}
         arrays |= {f"truth_{seed}_{name}": values for name, values in truth.items()}
         answers = answer(stamps)
         arrays |= {f"answer_{seed}_{name}": v for name, v in answers.items()}
@@ -154,11 +155,12 @@ def record_of_mosaic() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return {**names, "mosaic_sha256": hashes}, arrays
 
 
-def renew_mosaic() -> None:
-    """Replace the part of the mosaic, whose random stream has changed; keep all else."""
+def renew_drawn() -> None:
+    """Replace what has changed with the random stream; keep the answers and their stamps."""
     record = json.loads((FOLDER / "record.json").read_text())
     with np.load(FOLDER / "record.npz") as old:
         kept = {k: v for k, v in old.items() if not k.startswith(("mosaic_", "table_"))}
+    kept |= {f"drawn_{seed}": draw(seed)[0][:N_DRAWN] for seed in SEEDS}
     of_mosaic, arrays = record_of_mosaic()
     write(record | of_mosaic, kept | arrays)
 
@@ -190,5 +192,5 @@ def compare_evaluation() -> None:
 
 
 if __name__ == "__main__":
-    tasks = {"make": make, "mosaic": renew_mosaic, "evaluate": compare_evaluation}
+    tasks = {"make": make, "drawn": renew_drawn, "evaluate": compare_evaluation}
     tasks[sys.argv[1]]()

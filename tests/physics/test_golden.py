@@ -9,16 +9,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
+
+from praesepe.sky.population.isochrone import _even_mesh
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "tests/golden/record.json").read_text())
-
-
-same_processor = pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() != "AVX512",
-    reason="the record was made with AVX-512; without, the stream of a seed goes another way",
-)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +48,37 @@ def assert_equal_but_for_draws(now: np.ndarray, then: np.ndarray) -> None:
     assert np.abs(difference).max() < 0.5
 
 
-@same_processor
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_a_seed_gives_the_stamps_and_truth_of_the_record(golden, arrays, seed):
     stamps, truth = golden.draw(seed)
-    np.testing.assert_allclose(stamps, arrays[f"stamps_{seed}"], rtol=1e-5, atol=1e-6)
+    drawn = arrays[f"drawn_{seed}"]
+    np.testing.assert_allclose(stamps[: len(drawn)], drawn, rtol=1e-4, atol=1e-4)
     prefix = f"truth_{seed}_"
     names = [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
     for name in names:
         np.testing.assert_allclose(truth[name], arrays[prefix + name], rtol=1e-5, atol=1e-6)
+
+
+def test_last_bits_decide_about_no_star(golden, monkeypatch):
+    """Processors round NumPy's functions differently: the star fields of a seed are the same."""
+    rng = np.random.default_rng(0)
+
+    def rounded_otherwise(function):
+        def rounded(*args, **kwargs):
+            value = function(*args, **kwargs)
+            if not isinstance(value, np.ndarray) or value.dtype != float or value.ndim == 0:
+                return value
+            return value * (1 + np.finfo(float).eps * rng.choice([-1, 1], value.shape))
+
+        return rounded
+
+    usual, _ = golden.draw(11)
+    for name in ("exp", "log", "log10", "interp", "geomspace"):
+        monkeypatch.setattr(np, name, rounded_otherwise(getattr(np, name)))
+    _even_mesh.cache_clear()
+    stamps, _ = golden.draw(11)
+    _even_mesh.cache_clear()
+    np.testing.assert_allclose(stamps, usual, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", [11, 12, 13])
@@ -78,11 +95,10 @@ def test_the_model_answers_as_in_the_record(golden, arrays, seed):
     np.testing.assert_allclose(answer["surprise"], arrays[f"answer_{seed}_surprise"], rtol=1e-3)
 
 
-@same_processor
 def test_a_mosaic_and_its_table_are_those_of_the_record(golden, arrays, tmp_path):
     now = golden.mosaic(tmp_path)
     for band, plane in now["planes"].items():
-        np.testing.assert_allclose(plane[::8, ::8], arrays[f"mosaic_{band}"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(plane[::8, ::8], arrays[f"mosaic_{band}"], rtol=1e-4, atol=1e-4)
     assert set(RECORD["columns"]) <= set(now["columns"])
     assert set(RECORD["truth_columns"]) <= set(now["truth_columns"])
     for name in RECORD["columns"]:

@@ -55,8 +55,10 @@ class AliasTable:
         count = np.bincount(level, minlength=len(inclusion))
         other, threshold = alias_tables(probability * fraction[interval], count)
         pair = np.stack((other, np.arange(len(other))), axis=1)
+        share = inclusion @ fraction
         return cls(
-            fraction=np.minimum(inclusion @ fraction, 1.0),
+            # One, that is all stars, takes no random number: no last bit may decide about it.
+            fraction=np.where(share > 1 - 1e-9, 1.0, share),
             start=np.cumsum(count) - count,
             count=count,
             threshold=threshold.astype(np.float32),

@@ -13,6 +13,10 @@ from praesepe.stars.imf import InitialMassFunction
 MESH = 256
 """Nodes added to those of the isochrone, evenly spaced in log mass."""
 
+SAME_MASS = 1e-12
+"""Masses that differ by no more than this fraction are one: no last bit may decide how many nodes
+there are, or whether a star lives, since a seed gives the same stars on every processor."""
+
 MASS, PRESENT, LIVING, FLUX = 0, 1, 2, 3
 """Places in a vector of a star's quantities: initial mass, present mass, living, flux by band."""
 
@@ -75,7 +79,8 @@ class IsochroneNodes:
         max_living_mass : float
         """
         lowest = lowest_star(mass)
-        at = np.clip(np.searchsorted(mass, node, side="right") - 1, 0, len(mass) - 2)
+        above = np.searchsorted(mass, node * (1 + SAME_MASS), side="right")
+        at = np.clip(above - 1, 0, len(mass) - 2)
         width = mass[at + 1] - mass[at]
         t = np.clip((node - mass[at]) / np.where(width > 0, width, 1), 0, 1)[:, None]
         node_flux = _interpolate_flux(flux, at, t)
@@ -164,8 +169,9 @@ def node_masses(
         low = min(low, lowest)
     # The mass function bends at its edges, where a node must be.
     edges = [low, *imf.edges, *([lowest] if lowest > low else [])]
-    mesh = np.concatenate((_even_mesh(low, high), edges))
-    return np.unique(np.concatenate((mesh, mass[(mass > low) & (mass < high)])))
+    inside = mass[(mass > low) & (mass < high)]
+    nodes = np.unique(np.concatenate((_even_mesh(low, high), edges, inside)))
+    return nodes[np.append(True, np.diff(nodes) > SAME_MASS * nodes[:-1])]
 
 
 @lru_cache
