@@ -7,14 +7,17 @@ off, removed and doubled; in JSON and TOML one value of any key is missing, of a
 negative, not a number, or nested. Every damaged file is read by a process of its own kind, which
 is replaced when it hangs (60 s), dies, or has taken more than 2 GB. A file may be read, or refused
 by an error of Praesepe's; any other exception, and any warning that is not Praesepe's, is a
-finding. Findings are printed with their seed, and kept with ``--keep``; the exit status is 1 where
-there is any.
+finding. What was read is compared with what the whole file says: where it differs, that is a
+finding in a file with a checksum; of others it is listed ("read, other"), since their text is
+right as it stands. Findings are printed with their seed, and kept with ``--keep``, as are files
+that were read otherwise; the exit status is 1 where there is any finding.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import hashlib
 import json
 import multiprocessing
 import re
@@ -48,6 +51,7 @@ from praesepe.network import Estimator
 from praesepe.network.storage import CONTENT, WEIGHTS
 from praesepe.sky.check import check_survey
 from praesepe.sky.fields.real import DESCRIPTION, FIELDS, RealFieldPool
+from praesepe.sky.instrument.psf import band_psf
 from praesepe.stars import IsochroneGrid
 from praesepe.stars.assembly import assemble
 from praesepe.stars.readers import read_isochrones
@@ -83,38 +87,73 @@ STAMP_PX = 16
 
 @dataclass(frozen=True)
 class Target:
-    """A whole file, and how Praesepe reads it."""
+    """A whole file, and how Praesepe reads it: into checksums of what it says, by name."""
 
     path: Path
-    read: Callable[[Path], Any]
+    read: Callable[[Path], dict[str, str]]
+    signed: bool = False
 
 
-def read_image(path: Path) -> Any:
+def told(**parts: Any) -> dict[str, str]:
+    """Checksums of arrays and of what can be printed."""
+
+    def digest(part: Any) -> str:
+        is_array = isinstance(part, np.ndarray) and part.dtype.kind != "O"
+        content = np.ascontiguousarray(part).tobytes() if is_array else str(part).encode()
+        return hashlib.sha256(content).hexdigest()[:8]
+
+    return {name: digest(part) for name, part in parts.items()}
+
+
+def read_image(path: Path) -> dict[str, str]:
     """Cut one stamp out of a mosaic."""
     mosaic = Mosaic.read({BAND: path}, one_band())
-    return extract_stamps(mosaic, [40.0], [40.0], STAMP_PX)
+    ra, dec = mosaic.wcs.pixel_to_world_values(40.0, 40.0)
+    stamps = extract_stamps(mosaic, [40.0], [40.0], STAMP_PX)
+    return told(pixels=stamps.images, holes=stamps.holes, sky=f"{ra:.6f} {dec:.6f}")
 
 
-def read_catalog(path: Path) -> Any:
+def read_catalog(path: Path) -> dict[str, str]:
     """Read positions."""
-    return Catalog.read(path)
+    catalog = Catalog.read(path)
+    sky = catalog.sky or catalog.pixel
+    return told(sky=np.array(sky), ids=list(catalog.table[catalog.id_column or "ra"]))
 
 
-def read_model(path: Path) -> Any:
+def read_model(path: Path) -> dict[str, str]:
     """Load the model that the file belongs to."""
-    return Estimator.load(path.parent)
+    model = Estimator.load(path.parent)
+    return told(card=model.card, survey=model.survey.to_toml(), **arrays(model.net.state_dict()))
 
 
-def read_psf(path: Path) -> Any:
+def read_psf(path: Path) -> dict[str, str]:
     """Check a survey whose first band has this PSF."""
     content = load_survey("phat").model_dump(mode="json")
     content["observation"]["bands"][0]["psf"] = {"file": str(path), "file_scale_arcsec": 0.05}
-    return check_survey(Survey.checked(content, "psf"))
+    survey = Survey.checked(content, "psf")
+    check_survey(survey)
+    return told(psf=band_psf(survey.bands[0], grid_scale_arcsec=0.025, half_size_px=20))
 
 
-def read_fields(path: Path) -> Any:
+def read_fields(path: Path) -> dict[str, str]:
     """Open star fields."""
-    return RealFieldPool(path.parent, one_band())
+    return told(pixels=RealFieldPool(path.parent, one_band()).field(0).numpy())
+
+
+def read_survey(path: Path) -> dict[str, str]:
+    """Check a survey."""
+    return told(content=load_survey(path).to_toml())
+
+
+def read_run(path: Path) -> dict[str, str]:
+    """Read a checkpoint."""
+    tensors, progress = read_checkpoint(path)
+    return told(progress=progress, **arrays(tensors))
+
+
+def arrays(tensors: Any) -> dict[str, Any]:
+    """Tensors as arrays."""
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def one_band() -> Any:
@@ -154,7 +193,7 @@ def make_targets(folder: Path) -> list[Target]:
 
     survey = folder / "survey.toml"
     survey.write_text(load_survey("phat").to_toml())
-    targets.append(Target(survey, load_survey))
+    targets.append(Target(survey, read_survey))
     model = Estimator.untrained(load_survey("phat"), encoder="tiny").save(folder / "model")
     y, x = np.mgrid[-20:21, -20:21]
     star = np.exp(-(x**2 + y**2) / 4).astype(np.float32)
@@ -163,10 +202,10 @@ def make_targets(folder: Path) -> list[Target]:
     fields = build_fields(one_band(), read, out=folder / "fields", n=4, size=64).path
     targets += [
         Target(folder / "psf.fits", read_psf),
-        Target(Path(fields) / DESCRIPTION, read_fields),
-        Target(Path(fields) / FIELDS, read_fields),
+        Target(Path(fields) / DESCRIPTION, read_fields, signed=True),
+        Target(Path(fields) / FIELDS, read_fields, signed=True),
     ]
-    targets += [Target(model / name, read_model) for name in (CONTENT, WEIGHTS)]
+    targets += [Target(model / name, read_model, signed=True) for name in (CONTENT, WEIGHTS)]
     return targets + make_more_targets(folder)
 
 
@@ -180,22 +219,28 @@ def make_more_targets(folder: Path) -> list[Target]:
     grid = folder / "grid.npz"
     write_grid(grid, assemble(read_isochrones([folder / "parsec.dat"])))
     return [
-        Target(folder / "run" / CHECKPOINT, read_checkpoint),
-        Target(folder / "set" / MANIFEST, read_shards),
-        Target(folder / "set" / "shard-00000.fits", read_shards),
+        Target(folder / "run" / CHECKPOINT, read_run, signed=True),
+        Target(folder / "set" / MANIFEST, read_shards, signed=True),
+        Target(folder / "set" / "shard-00000.fits", read_shards, signed=True),
         Target(folder / "parsec.dat", import_stars),
-        Target(grid, read_grid),
+        Target(grid, read_stars, signed=True),
     ]
 
 
-def read_shards(path: Path) -> Any:
-    """Go on with a set, of which nothing may be drawn by this process."""
-    return simulate(path.parents[1] / "toy.toml", n=2, shards=1, out=path.parent)
+def read_shards(path: Path) -> dict[str, str]:
+    """Go on with a set, of which what is damaged is drawn again."""
+    mocks = simulate(path.parents[1] / "toy.toml", n=2, shards=1, out=path.parent)
+    return told(images=mocks.images, truth=mocks.truth.as_array())
 
 
-def import_stars(path: Path) -> Any:
+def import_stars(path: Path) -> dict[str, str]:
     """Put the stellar model together."""
-    return assemble(read_isochrones([path]))
+    return told(key=assemble(read_isochrones([path])).key)
+
+
+def read_stars(path: Path) -> dict[str, str]:
+    """Read a stellar model."""
+    return told(key=read_grid(path)[0].key)
 
 
 def isochrones() -> str:
@@ -261,13 +306,13 @@ def keys_in(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
             yield from keys_in(value, (*above, key))
 
 
-def judge(read: Callable[[Path], Any], path: Path) -> tuple[str, str]:
-    """What came of reading a file: its kind, and where a fault lies."""
+def judge(read: Callable[[Path], dict[str, str]], path: Path) -> tuple[str, Any]:
+    """What came of reading a file: its kind, and what it says or where a fault lies."""
+    detail: Any
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            read(path)
-            outcome, detail = "read", ""
+            outcome, detail = "read", read(path)
         except PraesepeError as error:
             outcome, detail = "refused", str(error)
         except Exception:  # what is looked for
@@ -302,12 +347,12 @@ class Reader:
         theirs.close()
         self._connection.recv()
 
-    def read(self, target: Target, path: Path) -> tuple[str, str]:
+    def read(self, target: Target, path: Path) -> tuple[str, Any]:
         """What comes of reading a file like a target's."""
         self._connection.send((target.read, path))
         try:
             if self._connection.poll(HANG_S):
-                answer: tuple[str, str] = self._connection.recv()
+                answer: tuple[str, Any] = self._connection.recv()
                 if answer[0] != "memory":
                     return answer
             else:
@@ -359,20 +404,30 @@ def main() -> None:
         folder = Path(name)
         targets = make_targets(folder)
         reader = Reader()
+        whole: dict[Path, Any] = {}
         for target in targets:
-            outcome, detail = reader.read(target, target.path)
+            outcome, whole[target.path] = reader.read(target, target.path)
             if outcome != "read":
-                print(f"the whole file {target.path.name}: {outcome}\n{detail}")
+                sys.exit(f"the whole file {target.path.name}: {outcome}\n{whole[target.path]}")
         end = time.monotonic() + 60 * options.minutes
         for number, target, path in attempts(targets, folder, options.seed):
             if time.monotonic() > end or number >= options.number:
                 break
             outcome, detail = reader.read(target, path)
+            if outcome == "read":
+                then = whole[target.path]
+                detail = ", ".join(name for name in then if then[name] != detail.get(name))
+                outcome = "read, other" if detail else "read"
             counts[target.path.name, outcome] += 1
             said = detail.strip().rpartition("\n")[2]
             kind = (outcome, target.path.suffix, re.sub(r"0x\w+|\d+|'.*?'|/\S+", "", said)[:40])
-            if outcome not in ("read", "refused") and kind not in seen:
+            fine = outcome in ("read", "refused") or (
+                outcome == "read, other" and not target.signed
+            )
+            is_new = not fine and kind not in seen
+            if is_new:
                 seen.add(kind)
+            if is_new or outcome == "read, other":
                 print(f"--- {outcome}: {target.path.name}, seed {options.seed}, number {number}")
                 print(detail, flush=True)
                 if options.keep:

@@ -52,7 +52,8 @@ def read_group(folder: Path) -> str:
 def write_fields(folder: Path, text: str) -> None:
     """Star fields; the table of places is not read."""
     fields = np.full((2, 1, 4, 4), float(text), np.float32)
-    told = {"n": 2, "bands": [{}], "size": 4, "checksum": checksum_of(fields), "text": text}
+    told: dict[str, Any] = {"n": 2, "bands": [{}], "size": 4, "text": text}
+    told["checksum"] = checksum_of(told, fields)
     with replace_set(folder, (FIELDS, DESCRIPTION)) as part:
         np.save(part / FIELDS, fields)
         (part / DESCRIPTION).write_text(json.dumps(told))

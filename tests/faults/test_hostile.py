@@ -198,24 +198,38 @@ def test_tables_in_any_language_come_back(suffix: str, tmp_path: Path) -> None:
 def test_star_fields_of_which_a_key_is_damaged_are_refused(key: str, tmp_path: Path) -> None:
     pixels = np.ones((2, 3, 64, 64), np.float32)
     bands = [{"name": b.name, "zero_point_ab": b.zero_point_ab} for b in load_survey("phat").bands]
-    whole = {"format": FIELDS_FORMAT, "n": 2, "size": 64, "pixel_scale_arcsec": 0.05} | {
-        "bands": bands, "checksum": checksum_of(pixels)
-    }  # fmt: skip
+    whole = {
+        "format": FIELDS_FORMAT,
+        "n": 2,
+        "size": 64,
+        "pixel_scale_arcsec": 0.05,
+        "bands": bands,
+    }
     np.save(tmp_path / FIELDS, pixels)
-    (tmp_path / DESCRIPTION).write_text(json.dumps(whole))
-    RealFieldPool(tmp_path, load_survey("phat"))
+
+    def read(description: dict[str, Any], signed: dict[str, Any]) -> None:
+        content = {**description, "checksum": checksum_of(signed, pixels)}
+        (tmp_path / DESCRIPTION).write_text(json.dumps(content))
+        RealFieldPool(tmp_path, load_survey("phat"))
+
+    read(whole, whole)
     for name, value in WRONG.items():
         wrong = {**whole, key: value}
         if name == "missing":
             del wrong[key]
-        (tmp_path / DESCRIPTION).write_text(json.dumps(wrong))
-        with pytest.raises(InputError):
-            RealFieldPool(tmp_path, load_survey("phat"))
-    (tmp_path / DESCRIPTION).write_text(json.dumps(whole))
-    header = (tmp_path / FIELDS).read_bytes()
-    (tmp_path / FIELDS).write_bytes(header.replace(b"{'descr'", b"(('descr"))
+        for signed in (wrong, whole):
+            with pytest.raises(InputError):
+                read(wrong, signed)
+    with pytest.raises(InputError, match="is damaged, or of another run"):
+        read({**whole, "note": "added later"}, whole)
+    content = bytearray((tmp_path / FIELDS).read_bytes())
+    content[-9] ^= 1
+    (tmp_path / FIELDS).write_bytes(content)
+    with pytest.raises(InputError, match="is damaged, or of another run"):
+        read(whole, whole)
+    (tmp_path / FIELDS).write_bytes(content.replace(b"{'descr'", b"(('descr"))
     with pytest.raises(InputError, match="cannot be read"):
-        RealFieldPool(tmp_path, load_survey("phat"))
+        read(whole, whole)
 
 
 # Every key of a model's description

@@ -273,7 +273,9 @@ def _write(
     with replace_set(folder, FILES) as part:
         _write_pixels(part / FIELDS, mosaic, corners, shape)
         write_table(_places(mosaic, corners, size), part / PLACES)
-        description["checksum"] = checksum_of(np.load(part / FIELDS, mmap_mode="r"))
+        description["checksum"] = checksum_of(
+            json.loads(json.dumps(description)), np.load(part / FIELDS, mmap_mode="r")
+        )
         text = json.dumps(description, indent=1, allow_nan=False) + "\n"
         (part / DESCRIPTION).write_text(text, encoding="utf-8")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,10 @@ class Simulator:
             flux_limit_range=self.limits.depth_range,
             of_clusters=True,
         )
+        # Without `self`: a circle would keep the tables until the garbage is collected.
+        self._field_stars: Callable[[], CrowdedSampler] = cache(
+            partial(self._sampler, self.tables.field, stage="stars of fields")
+        )
         self.colors = ClusterColors(self.survey, self.tables.r_v_terms, device=self.device)
         self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
         self.nebulae = NebulaSampler(self.survey, device=self.device)
@@ -115,7 +119,7 @@ class Simulator:
             self.limits,
             wanted=contaminants,
             reach_px=self.renderer.pad,
-            field_stars=lambda: self.field_stars,
+            field_stars=self._field_stars,
         )
         self._begin(seed, n_fields)
 
@@ -125,7 +129,7 @@ class Simulator:
         self.seed(seed)
         self.field_pool = field_pool(
             self.survey,
-            lambda: self.field_stars,
+            self._field_stars,
             n_fields=n_fields,
             seed=(seed, 1),
             flux_limit=self.limits.lowest,
@@ -144,10 +148,10 @@ class Simulator:
         """Start the stream of clusters anew from one or more integers; the star fields stay."""
         self.generator = stream((*seed, 0), self.device)
 
-    @cached_property
+    @property
     def field_stars(self) -> CrowdedSampler:
         """The sampler of the stars of star fields; made when it is first needed."""
-        return self._sampler(self.tables.field, stage="stars of fields")
+        return self._field_stars()
 
     @cached_property
     def context(self) -> TruthContext:

@@ -172,7 +172,7 @@ def test_pixels_and_description_of_two_runs_are_refused(survey, sky, tmp_path):
     moved = one.path.rename(tmp_path / "moved")
     RealFieldPool(moved, survey)
     (other.path / "fields.npy").replace(moved / "fields.npy")
-    with pytest.raises(InputError, match=r"fields.npy is of another run than the fields.json"):
+    with pytest.raises(InputError, match=r"of another run than the fields.json"):
         RealFieldPool(moved, survey)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
 import tomllib
 import warnings
+import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,6 +52,18 @@ def test_a_block_depends_on_its_number_alone(survey, tables):
     # the negative control: without putting the fields back the block would be another one
     late.field_pool.seek = lambda step: None
     assert not same(drawn(late, 9), straight[9])
+
+
+def test_a_simulator_that_is_no_longer_used_leaves_the_memory(survey, tables):
+    """At once: its tables are large, and the collector of garbage may wait for long."""
+    simulator = Simulator(survey, tables=tables, n_fields=1)
+    drawn(simulator, 0)
+    alive = weakref.ref(simulator)
+    gc.disable()
+    del simulator
+    gone = alive() is None
+    gc.enable()
+    assert gone
 
 
 def test_convolving_elsewhere_changes_nothing_but_the_place(survey, tables):
