@@ -56,8 +56,8 @@ def test_a_block_depends_on_its_number_alone(survey, tables):
 
 def test_a_simulator_that_is_no_longer_used_leaves_the_memory(survey, tables):
     """At once: its tables are large, and the collector of garbage may wait for long."""
-    simulator = Simulator(survey, tables=tables, n_fields=1)
-    drawn(simulator, 0)
+    simulator = Simulator(survey, tables=tables, n_fields=0)
+    simulator.draw(1)
     alive = weakref.ref(simulator)
     gc.disable()
     del simulator
