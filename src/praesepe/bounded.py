@@ -27,6 +27,8 @@ DEEPEST = 64
 LARGEST_RATIO = 50
 """How many times its size a packed file may unpack to: tables take 3 to 20, images 1 to 5."""
 
+FITS_BLOCK = 2880
+
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 ALWAYS_ALLOWED = {"text": 2**26, "image": 2**30}
@@ -124,6 +126,19 @@ def check_packed(path: Path) -> None:
             if start.startswith(magic):
                 with opener(path) as packed:
                     deque(unpacked(packed, path), maxlen=0)
+
+
+def lost_bytes(path: str | os.PathLike[str]) -> str:
+    """What is to be said of a plain FITS file not made of whole blocks; of others nothing."""
+    with open(path, "rb") as file:
+        is_plain = file.read(9) == b"SIMPLE  ="
+    if not is_plain or os.path.getsize(path) % FITS_BLOCK == 0:
+        return ""
+    return (
+        f"its size is no multiple of {FITS_BLOCK} bytes, as that of whole FITS files; where some "
+        "were lost or added, what is behind them is shifted. Fetch it again, or save it again "
+        "where its writer was careless"
+    )
 
 
 def reserve(handle: int, n_bytes: int) -> None:

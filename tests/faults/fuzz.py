@@ -20,6 +20,7 @@ import collections
 import hashlib
 import json
 import multiprocessing
+import os
 import re
 import resource
 import shutil
@@ -55,7 +56,7 @@ from praesepe.sky.instrument.psf import band_psf
 from praesepe.stars import IsochroneGrid
 from praesepe.stars.assembly import assemble
 from praesepe.stars.readers import read_isochrones
-from praesepe.stars.store import read_grid, write_grid
+from praesepe.stars.store import import_isochrones, read_grid, write_grid
 from praesepe.survey import load_survey
 from praesepe.survey.schema import Survey
 from praesepe.training.checkpoint import read_checkpoint
@@ -234,8 +235,9 @@ def read_shards(path: Path) -> dict[str, str]:
 
 
 def import_stars(path: Path) -> dict[str, str]:
-    """Put the stellar model together."""
-    return told(key=assemble(read_isochrones([path])).key)
+    """Import a stellar model."""
+    os.environ["PRAESEPE_DATA"] = str(path.parent / "data")
+    return told(key=import_isochrones([path], name="mine", overwrite=True).grid.key)
 
 
 def read_stars(path: Path) -> dict[str, str]:

@@ -296,9 +296,11 @@ def _table(rows: list[str], names: Sequence[str], path: Path, *, ended: bool) ->
             raise unusable(path, f"is truncated or damaged: {error}", AGAIN) from error
         if not label:
             bare.append(i)
-        elif is_number(label[0]):
-            if not labelled:
-                fault = f"is truncated or damaged: it names {n} columns, and row {i + 1} has more"
+        elif is_number((words := label[0].split())[0]):
+            if not labelled or len(words) > 1:
+                fault = (
+                    f"is truncated or damaged: row {i + 1} has more than its {len(names)} columns"
+                )
                 raise unusable(path, fault, AGAIN)
             table[i, n] = float(label[0])
     if labelled and not ended and bare == [len(rows) - 1] and len(rows) > 1:

@@ -16,6 +16,7 @@ from astropy.table import MaskedColumn, Table
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import write_table
+from praesepe.images.catalog import text_tables
 from praesepe.images.catalog.catalogs import Catalog
 from praesepe.images.catalog.region_files import write_regions
 from praesepe.images.catalog.tables import check_fit, read_table
@@ -332,11 +333,26 @@ def test_texts_that_may_be_missing(tmp_path: Path) -> None:
         (b"ra,dec\n1\x00,2\n", "not a text file"),
         (b"\x1f\x8b\x08\x00broken", "damaged or cut off"),
         ("id;ra;dec\n1;10,6845;41,25\n2;10.6;41.2\n", "ra = '10,6845' is neither degrees"),
+        # 41.2 may have been 41.27: a row that neither has all values nor ends
+        ("id,ra,dec,name\n1,10,41,a\n2,10,41.2", "line 3, is cut off: .* has 3 values of 4"),
     ],
 )
 def test_what_cannot_be_read_is_refused(write: Write, content: str | bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Catalog.read(write("a.csv", content))
+
+
+def test_a_table_of_thousands_of_columns(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain rows are split some columns at a time; however many these are, the values are right."""
+    values = np.arange(600 * 40).reshape(600, 40)
+    header = ",".join(["id", "ra", "dec", *(f"c{i}" for i in range(40))])
+    rows = [f"{row},10.5012345,41.2512345," + ",".join(map(str, values[row])) for row in range(600)]
+    path = write("a.csv", "\n".join([header, *rows]) + "\n")
+    for held in (1, 2000, 10**6):
+        monkeypatch.setattr(text_tables, "HELD", held)
+        table = Catalog.read(path).table
+        found = np.array([table[f"c{i}"] for i in range(40)]).T
+        assert np.array_equal(found, values)
 
 
 @pytest.mark.parametrize("name", ["acs-wfc3_ngc628-c", "wfc3_ngc1566"])

@@ -273,6 +273,7 @@ FALL = "Z = 0.019 and log age 7 whose initial masses do not rise"
             padova(labels=["1"] * 4 + [""], ages=(7.0,)).rpartition("\t")[0],
             "truncated: its last row has 9 columns of",
         ),
+        (parsec3().replace("\n0.004", "\n0.004 1 0.004", 1), "row 1 has more than its"),
         (padova()[: -len("1.5000\tRGBb 1\n# a line between blocks\n")], "truncated or damaged"),
     ],
 )

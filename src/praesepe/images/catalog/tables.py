@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from praesepe.bounded import unpacked
+from praesepe.bounded import lost_bytes, unpacked
 from praesepe.errors import InputError, PraesepeWarning, bad_suffix, check_type, reason, unusable
 from praesepe.files import atomic, check_output
 from praesepe.images.catalog.region_files import read_regions
@@ -197,7 +197,10 @@ def _parsed(
             return read_votable(path, extension)
         if format_ == "fits":
             check_fits(path, path.name)
-            return read_fits(path, extension)
+            table = read_fits(path, extension)
+            if lost := lost_bytes(path):
+                warnings.warn(f"{path.name}: {lost}", PraesepeWarning, stacklevel=2)
+            return table
         if format_ == "parquet":
             return read_parquet(path)
         if format_ in _REGIONS.values():

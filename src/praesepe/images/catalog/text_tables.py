@@ -10,6 +10,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -40,6 +41,9 @@ SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": 
 
 SAMPLE = 200
 """Rows from which the separator is found."""
+
+HELD = 2**20
+"""Values that are held as text at once, where a table has many rows."""
 
 LEGUS = ("id", "x", "y", "ra", "dec")
 """The first columns of the cluster catalogues of LEGUS, which have no header."""
@@ -93,8 +97,10 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     from astropy.table import Table
     from astropy.units import Unit
 
-    text = io.TextIOWrapper(io.BytesIO(read_text(path).encode()), "utf-8")
+    content = read_text(path)
+    text = io.TextIOWrapper(io.BytesIO(content.encode()), "utf-8")
     lines = simple_layout(list(text), path.name)
+    last = 0 if content.endswith(("\n", "\r")) else len(lines)
     separator = _separator(lines, path.name)
     plain = _plain_rows(lines, separator, path.name)
     rows, comments = _split(lines[:SAMPLE] if plain else lines, separator, path.name)
@@ -113,19 +119,19 @@ def read_text_table(path: Path, columns: Sequence[str] | None = None) -> Table:
     if separator == " ":
         _join_angles(rows, header or columns, comments)
     names = _names(header, rows, comments, columns, separator, path.name)
-    _check_lengths(rows, len(names), separator, path.name)
+    _check_lengths(rows, len(names), separator, path.name, unended=last)
     below = [comment for comment in comments if comment[0] > first]
     _warn_of_rows_in_comments(below, len(names), separator, path.name)
-    del text, lines
+    del content, text, lines
 
-    def texts(i: int) -> list[str]:
-        above = [values[i] for _, values in rows]
-        return above + [line.split(separator, i + 1)[i].strip() for line in plain]
-
+    texts = partial(_by_column, rows, plain, len(names), separator)
     commas = separator != "," and not any(
-        _DECIMAL_POINT.fullmatch(text) for i in range(len(names)) for text in texts(i)
+        _DECIMAL_POINT.fullmatch(text) for column in texts() for text in column
     )
-    made = {name: _column(texts(i), name=name, commas=commas) for i, name in enumerate(names)}
+    made = {
+        name: _column(column, name=name, commas=commas)
+        for name, column in zip(names, texts(), strict=True)
+    }
     table = Table(made, copy=False)
     for name, unit in zip(names, units or (), strict=False):
         table[name].unit = Unit(unit.strip('"'), parse_strict="silent") if unit else None
@@ -239,12 +245,19 @@ def _fits(row: list[str], n: int, separator: str) -> bool:
     return len(row) == n or (separator != " " and (len(row) < n or not any(row[n:])))
 
 
-def _check_lengths(rows: list[Row], n: int, separator: str, label: str) -> None:
-    """Bring all rows to the same length; refuse what would shift columns."""
+def _check_lengths(rows: list[Row], n: int, separator: str, label: str, *, unended: int) -> None:
+    """Bring all rows to the same length; refuse what would shift columns, and a cut-off row.
+
+    `unended` is the number of a last line that does not end with its line, or 0.
+    """
     alone = n > 1 and all(len(row) == 1 for _, row in rows)  # another separator than the header's
     for number, row in rows:
         if len(row) == n:
             continue
+        if number == unended and len(row) < n:
+            fault = f"is cut off: its last line has {len(row)} values of {n} and does not end"
+            remedy = "fetch it again, or end that line where it is whole"
+            raise unusable(f"{label}, line {number},", fault, remedy)
         if alone or not _fits(row, n, separator):
             raise InputError(
                 f"{label}, line {number}: {len(row)} values where the table has {n} columns "
@@ -413,6 +426,17 @@ def _units_below(rows: list[Row]) -> list[str] | None:
 
 
 # Columns
+
+
+def _by_column(rows: list[Row], plain: list[str], n: int, separator: str) -> Iterator[list[str]]:
+    """The texts of each column; plain rows are split by so many columns that memory holds them."""
+    together = max(1, HELD // max(len(plain), 1))
+    for start in range(0, n, together):
+        parts = [line.split(separator, together) for line in plain]
+        for i in range(min(together, n - start)):
+            above = [values[start + i] for _, values in rows]
+            yield above + [part[i].strip() for part in parts]
+        plain = [part[-1] for part in parts]
 
 
 def _column(texts: Sequence[str], *, name: str, commas: bool) -> Any:

@@ -19,6 +19,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from praesepe.arrays import plain
+from praesepe.bounded import lost_bytes
 from praesepe.errors import InputError, check_type, must_be
 from praesepe.images.reading.beside import marks_beside
 from praesepe.images.reading.compressed import MARGIN_ROWS, dither_steps, mark_dithered
@@ -341,6 +342,8 @@ def _from_file(text: str, name: str, hdu: str | None, *, lasts: bool = True) -> 
                 source.pixels, path, source.headers, source.wcs, label, _marking_pixels
             )
             source = replace(source, pixels=pixels, remarks=(*source.remarks, *said))
+    if lost := lost_bytes(path):
+        source = replace(source, remarks=(*source.remarks, f"{label}: {lost}"))
     where = f"{path.resolve()}[{source.taken}]"
     beside = "".join(f" with {one.name}" for one in source.pixels.marks if "." in one.name)
     return replace(source, path=where, taken=f"{path.name}[{source.taken}]{beside}")

@@ -181,7 +181,7 @@ def check_origin(band: Band, file: PSFFile) -> None:
 
 
 def check_star(psf: PSF, star: Array, step: float) -> None:
-    """Refuse energies above one, warn of a trail, another star or a hot pixel.
+    """Refuse energies above one and a brighter star, warn of a trail, another star, a hot pixel.
 
     The last two have no like opposite of the star. `star` is of unit sum, sampled every `step`
     arcsec, its middle element the star's, shape (2k + 1, 2k + 1).
@@ -219,6 +219,14 @@ def check_star(psf: PSF, star: Array, step: float) -> None:
         y, x = np.unravel_index(int(found.argmax()), found.shape)
         if found[y, x] > most:
             here, there = (value[y, x] / star[half, half] for value in (star, star[::-1, ::-1]))
+            if here > 1:
+                where = f"{offset[x]:+.2f}, {offset[y]:+.2f} arcsec (x, y)"
+                raise InputError(
+                    f"{psf.file}: {where} from its star stand {here:.3g} of the star's peak",
+                    given=float(here),
+                    allowed=1,
+                    remedy="give a file with the star alone, and not a damaged one",
+                )
             _warn(
                 f"{psf.file}: {offset[x]:+.2f}, {offset[y]:+.2f} arcsec (x, y) from its star stand "
                 f"{here:.2f} of the star's peak, and {there:.2f} opposite; another star, or a hot "

@@ -13,7 +13,7 @@ from astropy.io import fits
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.sky.instrument.psf import band_psf, psf_variants
 from praesepe.sky.instrument.psf_files import load_psf_file
-from praesepe.sky.instrument.psf_shapes import chosen_position, full_width
+from praesepe.sky.instrument.psf_shapes import check_star, chosen_position, full_width
 from praesepe.survey import PSF, load_survey
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*\(Hubble's")  # most stars here are Gaussian
@@ -550,6 +550,11 @@ def test_a_star_that_hubble_does_not_make(tmp_path, hubble, change, settings, re
         warnings.filterwarnings("ignore", ".*light does not fall towards the border")
         with told if said else contextlib.nullcontext():
             psf_of(band(path, **settings))
+
+
+def test_a_brighter_star_beside_that_in_the_middle(hubble):
+    with pytest.raises(InputError, match="from its star stand 1.5 of the star's peak"):
+        check_star(PSF(file="a.fits"), beside(hubble, 1.5), 0.02)
 
 
 @pytest.mark.parametrize(
