@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, Cutout2D
 from astropy.wcs import WCS
 
-from praesepe.errors import InputError, PraesepeWarning
+from praesepe.errors import InputError
 from praesepe.images.reading.source import open_image
 
 Write = Callable[..., Path]
@@ -75,8 +75,7 @@ def test_compressed_files(write_image: Write, image: np.ndarray, suffix: str, op
         file.write(plain.read_bytes())
     assert np.array_equal(values(open_image(packed, "F475W")), image)
     plain.write_bytes(plain.read_bytes()[:-1])
-    with pytest.warns(PraesepeWarning, match="its size is no multiple of 2880"):
-        open_image(plain, "F475W")
+    assert "its size is no multiple of 2880" in open_image(plain, "F475W").remarks[-1]
     cut = packed.with_name("cut.fits" + suffix)
     cut.write_bytes(packed.read_bytes()[: packed.stat().st_size // 2])
     with pytest.raises(InputError, match="truncated or damaged"):

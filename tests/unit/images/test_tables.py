@@ -123,7 +123,11 @@ def test_quantities_and_lists_fit_into_fits(tmp_path: Path, table: Table) -> Non
     """astropy would write dex(yr) with a warning, and refuse a list in the header."""
     table["log_age_p50"] = Column(table["log_age_p50"].filled(8), unit="dex(yr)", description="age")
     table.remove_column("name")  # not ASCII
-    found = read(write_table(QTable(table), tmp_path / "out.fits"))
+    path = write_table(QTable(table), tmp_path / "out.fits")
+    found = read(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.warns(PraesepeWarning, match="out.fits: its size is no multiple of 2880 bytes"):
+        read_table(path)
     assert found["log_age_p50"].unit is None
     assert found["log_age_p50"].description == "age [dex(yr)]"
     assert found["rh_arcsec_p50"].unit == "arcsec"

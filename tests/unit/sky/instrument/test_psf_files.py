@@ -553,8 +553,8 @@ def test_a_star_that_hubble_does_not_make(tmp_path, hubble, change, settings, re
 
 
 def test_a_brighter_star_beside_that_in_the_middle(hubble):
-    with pytest.raises(InputError, match="from its star stand 1.5 of the star's peak"):
-        check_star(PSF(file="a.fits"), beside(hubble, 1.5), 0.02)
+    with pytest.raises(InputError, match=r"from its star stand 1\.5 of the star's peak"):
+        check_star(PSF(file="a.fits"), beside(hubble, 1.5) / 2.5, 0.02)
 
 
 @pytest.mark.parametrize(
