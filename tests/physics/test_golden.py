@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from praesepe.sky.population.isochrone import _even_mesh
+from praesepe.sky.population.isochrone import even_mesh
 
 ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "tests/golden/record.json").read_text())
@@ -75,9 +75,9 @@ def test_last_bits_decide_about_no_star(golden, monkeypatch):
     usual, _ = golden.draw(11)
     for name in ("exp", "log", "log10", "interp", "geomspace"):
         monkeypatch.setattr(np, name, rounded_otherwise(getattr(np, name)))
-    _even_mesh.cache_clear()
+    even_mesh.cache_clear()
     stamps, _ = golden.draw(11)
-    _even_mesh.cache_clear()
+    even_mesh.cache_clear()
     np.testing.assert_allclose(stamps, usual, rtol=1e-4, atol=1e-4)
 
 

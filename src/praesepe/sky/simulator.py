@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from functools import cache, cached_property, partial
 from typing import Any
@@ -106,21 +106,14 @@ class Simulator:
             flux_limit_range=self.limits.depth_range,
             of_clusters=True,
         )
-        # Without `self`: a circle would keep the tables until the garbage is collected.
-        self._field_stars: Callable[[], CrowdedSampler] = cache(
-            partial(self._sampler, self.tables.field, stage="stars of fields")
-        )
+        self._in_field = cache(partial(self._sampler, self.tables.field, stage="stars of fields"))
         self.colors = ClusterColors(self.survey, self.tables.r_v_terms, device=self.device)
         self.cluster_stars: ClusterSampler = MassiveClusterSampler(self.stars)
         self.nebulae = NebulaSampler(self.survey, device=self.device)
         self.contaminants = ContaminantSampler(
-            self.survey,
-            self.detector,
-            self.limits,
-            wanted=contaminants,
-            reach_px=self.renderer.pad,
-            field_stars=self._field_stars,
-        )
+            self.survey, self.detector, self.limits,
+            wanted=contaminants, reach_px=self.renderer.pad, field_stars=self._in_field,
+        )  # fmt: skip
         self._begin(seed, n_fields)
 
     def _begin(self, seed: int, n_fields: int) -> None:
@@ -129,7 +122,7 @@ class Simulator:
         self.seed(seed)
         self.field_pool = field_pool(
             self.survey,
-            self._field_stars,
+            self._in_field,
             n_fields=n_fields,
             seed=(seed, 1),
             flux_limit=self.limits.lowest,
@@ -151,7 +144,7 @@ class Simulator:
     @property
     def field_stars(self) -> CrowdedSampler:
         """The sampler of the stars of star fields; made when it is first needed."""
-        return self._field_stars()
+        return self._in_field()  # not of `self`, which would stay in memory in a circle
 
     @cached_property
     def context(self) -> TruthContext:

@@ -16,7 +16,7 @@ from astropy.table import MaskedColumn, Table
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import write_table
-from praesepe.images.catalog import text_tables
+from praesepe.images.catalog import text_columns
 from praesepe.images.catalog.catalogs import Catalog
 from praesepe.images.catalog.region_files import write_regions
 from praesepe.images.catalog.tables import check_fit, read_table
@@ -349,7 +349,7 @@ def test_a_table_of_thousands_of_columns(write: Write, monkeypatch: pytest.Monke
     rows = [f"{row},10.5012345,41.2512345," + ",".join(map(str, values[row])) for row in range(600)]
     path = write("a.csv", "\n".join([header, *rows]) + "\n")
     for held in (1, 2000, 10**6):
-        monkeypatch.setattr(text_tables, "HELD", held)
+        monkeypatch.setattr(text_columns, "HELD", held)
         table = Catalog.read(path).table
         found = np.array([table[f"c{i}"] for i in range(40)]).T
         assert np.array_equal(found, values)

@@ -408,16 +408,14 @@ def _read_bare_fits(path: Path, error: Exception) -> tuple[NDArray[Any], Mapping
     }
     types = {"-32": ">f4", "-64": ">f8"}
     try:
-        if not any(card.startswith("END ") for card in cards):
-            raise ValueError("its header is longer than a block")
+        if not any(card.startswith("END ") for card in cards):  # the header is longer
+            raise ValueError
         shape = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
-        data = np.frombuffer(content, types[header["BITPIX"]], math.prod(shape), 2880).reshape(
-            shape
-        )
+        data = np.frombuffer(content, types[header["BITPIX"]], math.prod(shape), 2880)
     except (KeyError, ValueError):
         fault = f"cannot be read as FITS: {reason(error)}"
         raise unusable(path, fault, "repair it, or give another file") from error
-    return data, header
+    return data.reshape(shape), header
 
 
 def _scale(path: Path, header: Mapping[str, Any], psf: PSF) -> float:

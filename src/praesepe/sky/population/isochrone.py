@@ -170,12 +170,13 @@ def node_masses(
     # The mass function bends at its edges, where a node must be.
     edges = [low, *imf.edges, *([lowest] if lowest > low else [])]
     inside = mass[(mass > low) & (mass < high)]
-    nodes = np.unique(np.concatenate((_even_mesh(low, high), edges, inside)))
+    nodes = np.unique(np.concatenate((even_mesh(low, high), edges, inside)))
     return nodes[np.append(True, np.diff(nodes) > SAME_MASS * nodes[:-1])]
 
 
 @lru_cache
-def _even_mesh(low: float, high: float) -> np.ndarray:
+def even_mesh(low: float, high: float) -> np.ndarray:
+    """Masses that are evenly spaced in their logarithm, without the ends."""
     return np.geomspace(low, high, MESH)[1:-1]
 
 
