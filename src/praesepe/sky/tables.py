@@ -9,12 +9,13 @@ import numpy as np
 
 from praesepe.errors import listed
 from praesepe.progress import Counter, Setup
+from praesepe.sky.check import refuse_impossible
 from praesepe.sky.fields.simulated import field_extinction
 from praesepe.stars.colors import r_v_terms
-from praesepe.stars.curves import band_curve, check_zero_points
+from praesepe.stars.curves import band_curve
 from praesepe.stars.extinction import FOREGROUND_R_V
 from praesepe.stars.interpolation import refine_metallicity
-from praesepe.stars.isochrones import IsochroneGrid, check_covers
+from praesepe.stars.isochrones import IsochroneGrid
 from praesepe.stars.magnitudes import StellarTable, a_v_range, build_table
 from praesepe.stars.store import load_isochrones
 from praesepe.survey import Survey, as_range
@@ -66,10 +67,10 @@ class SurveyTables:
         Raises
         ------
         InputError
-            Where a stellar model is not known, or does not cover the survey's prior.
+            Where the survey cannot be simulated: see `praesepe.sky.check.refuse_impossible`.
         """
+        refuse_impossible(survey)
         bands = [band_curve(band) for band in survey.bands]
-        check_zero_points(survey)
         prior, s = survey.clusters, survey.clusters.stars
         # Two screens are one where both have the Milky Way's R_V; another one changes colors.
         in_front, own = survey.galaxy.foreground_a_v, s.r_v
@@ -84,7 +85,6 @@ class SurveyTables:
         counter = Counter(len(s.models) + 1, tell)
         for name in s.models:
             grid = load_isochrones(name)
-            check_covers(grid, prior.log_age, z_range, name=f"stellar model {name!r}")
             grid = refine_metallicity(grid, METALLICITY_STEP_DEX, *z_range)
             a_v = (low + nearest, high + farthest)
             clusters.append(
