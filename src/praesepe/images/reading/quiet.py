@@ -40,6 +40,9 @@ _STRAIGHT, _FINER = 0.3, 0.25
 flat. What is usual has to be this share of second differences over three pixels; on finer pixels
 it is less."""
 
+_IN_CACHE = 16
+"""Windows that are looked at together."""
+
 _LAG = 3
 _TILE = 16
 
@@ -196,15 +199,13 @@ def add_with_little_noise(
     side = min(windows.shape[1:])
     if smooth and side >= 5:
         _add_smooth(missing, saturated, windows, smooth)
-    axes = (0, 1, 2), (0, 2, 1)
     lines = missing.copy()  # none of the two searches leaves out what the other has found
     if max(smooth, straight) and side > _LONG:
-        for at in axes:
-            turned = lines.transpose(at), saturated.transpose(at), windows.transpose(at)
-            _add_straight(*turned, max(smooth, straight))
+        for axis in (1, 2):
+            _add_straight(lines, saturated, windows, max(smooth, straight), axis)
     if quiet and side > 2 * _LAG:
         _add_boxes(missing, saturated, windows, quiet)
-        for at in axes:
+        for at in ((0, 1, 2), (0, 2, 1)):
             turned = missing.transpose(at), saturated.transpose(at), windows.transpose(at)
             _add_strips(*turned, quiet)
     missing |= lines
@@ -218,15 +219,6 @@ def _small(values: FloatImage, limit: float, step: int) -> Mask:
         second -= 2 * flat[step:-step]
         np.less_equal(np.abs(second, out=second), limit, out=small.reshape(-1)[step:-step])
     return small
-
-
-def _is_small(
-    windows: FloatImage, i: NDArray[np.intp], y: NDArray[np.intp], x: NDArray[np.intp], limit: float
-) -> Mask:
-    """Whether second differences in x are small at some places."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        second = windows[i, y, x - 1] + windows[i, y, x + 1] - 2 * windows[i, y, x]
-        return np.asarray(np.abs(second, out=second) <= limit)
 
 
 def _every_third(rows: FloatImage, limit: float) -> Mask:
@@ -278,50 +270,51 @@ def _mark_smooth(
     missing[boxes] |= ~saturated[boxes]
 
 
-def _add_straight(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
-    """Mark strips whose rows are straight lines from one side to the other; cores aside.
-
-    Every third pixel of every eighth row is looked at first, each strip has one; then those of two
-    other rows above or below it.
-    """
-    middle, last = _LONG // 2, windows.shape[1] - 1
-    few = _every_third(windows[:, middle :: _LONG - 1], limit)
-    i, y, x = np.unravel_index(np.flatnonzero(few), few.shape)
-    y, x = (_LONG - 1) * y + middle, 3 * x + 1
-    kept = np.bincount(i, minlength=len(few))[i] <= _MOST_STRAIGHT * few[0].size
-    kept[kept] = ~missing[i[kept], y[kept], x[kept]]
-    i, y, x = i[kept], y[kept], x[kept]
-    on = np.ones((2, len(i)), bool)  # up and down
-    for way, steps in enumerate(((-4, -2), (4, 2))):
-        for step in steps:
-            at = i[on[way]], np.minimum(y[on[way]] + step, last), x[on[way]]
-            on[way, on[way]] = _is_small(windows, *at, limit)
-    found = np.stack([i, y, x])[:, on.any(axis=0)]
-    for start in range(0, found.shape[1], _TOGETHER):
-        _mark_straight(missing, saturated, windows, limit, found[:, start : start + _TOGETHER])
-
-
-def _mark_straight(
-    missing: Mask, saturated: Mask, windows: FloatImage, limit: float, found: NDArray[np.intp]
+def _add_straight(
+    missing: Mask, saturated: Mask, windows: FloatImage, limit: float, axis: int
 ) -> None:
-    """Mark the parts of strips, 9 × 3 pixels, that hold one of some pixels (window, y, x)."""
-    height, width = windows.shape[1:]
-    i, y, x = (at[:, None, None] for at in found)
-    y, x = y + np.arange(1 - _LONG, _LONG)[:, None], x + np.arange(-_WIDE, _WIDE + 1)
-    known = (y >= 0) & (y < height) & (x > 0) & (x < width - 1)
-    at = i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    inside = (known & ~saturated[at])[..., 1:-1]
-    with np.errstate(invalid="ignore", over="ignore"):
-        inside &= _curvature(windows[at], 2, 1) <= limit
-    rows = sliding_window_view(inside, _WIDE, 2).sum(axis=-1)  # (n, y, x)
-    parts = sliding_window_view(rows, _LONG, 1)
-    n, dy, dx = np.nonzero(parts.sum(axis=-1) >= _LEAST_STRAIGHT)
-    straight = np.ones((len(n), _LONG, 1), bool)
-    for end in (0, -1):  # that may be a row of the image, and quiet by chance
-        straight[:, end, 0] = parts[n, dy, dx, end] == _WIDE
-    y, x = y[n, dy][..., None], x[n, 0, dx + 1][:, None, None]
-    part = i[n], y + np.arange(_LONG)[:, None], x + np.arange(_WIDE)
-    missing[part] |= straight & ~saturated[part]
+    """Mark strips of 9 × 3 pixels that are straight lines along an axis; cores aside."""
+    steps = windows.shape[2], 1
+    along, across = steps[axis - 1], steps[2 - axis]
+    for start in range(0, len(windows), _IN_CACHE):
+        some = slice(start, start + _IN_CACHE)
+        small = _small(windows[some], limit, along) & ~saturated[some]
+        in_row = _sums(small.view(np.uint8).reshape(-1), _WIDE, along)
+        strips = np.flatnonzero(_sums(in_row, _LONG, across) >= _LEAST_STRAIGHT)
+        if strips.size:
+            known, last = missing[some].reshape(-1), (_WIDE - 1) * along + (_LONG - 1) * across
+            strips = strips[~(known[strips] | known[strips + last])]
+        for at in np.unique(strips // small[0].size).tolist():
+            if small[at].mean() <= _MOST_STRAIGHT:
+                turned = small[at] if axis == 2 else small[at].T
+                straight = _pixels_of_strips(turned)
+                straight = straight if axis == 2 else straight.T
+                missing[start + at] |= straight & ~saturated[start + at]
+
+
+def _sums(values: NDArray[np.uint8], n: int, step: int) -> NDArray[np.uint8]:
+    """Sums of n values of a flat array that are `step` apart."""
+    size = len(values) - (n - 1) * step
+    total = values[:size] + values[step : step + size]
+    for k in range(2, n):
+        total += values[k * step : k * step + size]
+    return total
+
+
+def _pixels_of_strips(small: Mask) -> Mask:
+    """Pixels of a window (y, x) that lie in strips of straight rows.
+
+    An end of a strip may be a row of the image that is straight by chance: it has to be so whole.
+    """
+    rows = sliding_window_view(small[:, 1:-1], _WIDE, 1).sum(axis=-1)
+    strips = sliding_window_view(rows, _LONG, 0).sum(axis=-1) >= _LEAST_STRAIGHT
+    straight, last = np.zeros(small.shape, bool), _LONG - 1
+    for row in range(_LONG):
+        part = slice(row, row + len(strips))
+        of_row = strips & (rows[part] == _WIDE) if row in (0, last) else strips
+        for column in range(1, 1 + _WIDE):
+            straight[part, column : column + strips.shape[1]] |= of_row
+    return straight
 
 
 def _all_around(masks: Mask) -> Mask:
