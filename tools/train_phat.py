@@ -10,7 +10,7 @@ run goes on from the weights of another (`--from`), so that runs add up, and fro
 where it was stopped. The weights are written with 16 bits to RUN/release, a model of which a commit
 can hold every copy. `--stars` without `parsec` is for a test on its stars.
 
-The head alone, from the features of a model, learns at three times the stamps a second:
+The head alone, from the features of a model, learns at about twice the stamps a second:
 `--set fixed_encoder=true learning_rate=1e-3`.
 
 On a GPU, where steps cost little and every cluster can be a new one:

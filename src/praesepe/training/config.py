@@ -70,7 +70,7 @@ class TrainingSettings:
         Decay per step of the weights' exponential moving average, which is what is saved.
     fixed_encoder : bool
         Only the head learns, from the features of the model that the training starts from: for
-        other priors or further quantities, at three times the stamps a second.
+        other priors or further quantities, at about twice the stamps a second.
     freeze_bn_after : float, optional
         Fraction of the training (0 to 1) after which batch normalisations keep their statistics:
         one half, or 0 where the training starts from a model. From then on the network that is
