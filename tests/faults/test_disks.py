@@ -11,7 +11,9 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -206,3 +208,32 @@ def test_no_room_for_half_of_the_output(name: str, command: Any, tmp_path: Path)
                 shutil.copytree(whole, full, dirs_exist_ok=True)
             changed = command.refused(full, NO_ROOM, again=again)
         assert all(re.fullmatch(stays[again], one) for one in changed), changed
+
+
+MAPPED = """
+import numpy as np
+from praesepe.images.mosaic.grid import mark_saturated
+from praesepe.images.reading.pixels import Pixels
+
+full = np.indices(({side}, {side})).reshape(2, -1)
+pixels = Pixels(np.zeros(({side}, {side}), np.float32), ({side}, {side}))
+{write}
+"""
+RESERVED = "mark_saturated(pixels, [full])"
+UNRESERVED = "open('a', 'wb').truncate({side} ** 2); np.memmap('a', np.uint8, 'r+')[:] = 1"
+
+
+@pytest.mark.parametrize(("write", "status"), [(RESERVED, 1), (UNRESERVED, -signal.SIGBUS)])
+def test_a_full_disk_under_a_map_is_an_error(write: str, status: int, tmp_path: Path) -> None:
+    """The only map that is written to has its space first; without, the process would be killed."""
+    side = 4 * PAGE // 64
+    code = MAPPED.replace("{write}", write).replace("{side}", str(side))
+    with disk(tmp_path / "full", side**2 // 2) as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=full, env={**os.environ, "TMPDIR": str(full)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    if status == 1:
+        assert "PraesepeError: could not write a temporary file" in done.stderr

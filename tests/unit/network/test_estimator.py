@@ -151,6 +151,22 @@ def test_a_row_with_many_draws_is_the_same_in_any_company(
     np.testing.assert_allclose(together[:, :64], few, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.parametrize("elsewhere", ["cuda", "other kernels"])
+def test_another_device_predicts_the_same(
+    survey: Survey, stamps: np.ndarray, saved: Path, elsewhere: str
+) -> None:
+    """To 1e-3 dex, of given stamps; kernels without oneDNN stand for another processor."""
+    if elsewhere == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    here = Estimator.load(saved).predict(stamps)
+    with torch.backends.mkldnn.flags(enabled=False):
+        device = "cuda" if elsewhere == "cuda" else "cpu"
+        there = Estimator.load(saved, device=device).predict(stamps)
+    assert np.abs(np.median(here.samples, 1) - np.median(there.samples, 1)).max() < 1e-3
+    assert not np.array_equal(here.samples, there.samples)  # they did compute otherwise
+
+
 def test_the_number_of_a_row_decides(estimator: Estimator, stamps: np.ndarray) -> None:
     one, other = (
         estimator.predict(stamps[:9], n_samples=20, rows=np.arange(9) + k) for k in (0, 1)
