@@ -52,6 +52,7 @@ OTHER_UNIT = re.compile(
     r"(?i)(?<![a-z])(nm|nano-?met\w+|micro(n|met)\w*|[u\xb5\u03bc]m|hz|hertz|cm\^?-1|1/cm|"
     r"wave-?numbers?)(?![a-z])"
 )
+ENERGY = re.compile(r"(?i)\benergy\b(?! distribution)|\bper erg\b")
 FILTER = re.compile(r"(?<![A-Z0-9])(F\d{3,4}(?:W2?|[MNX]|LP))(?![A-Z0-9])")
 _IN_SPACE = {
     "hst", "acs", "wfc", "hrc", "sbc", "wfc3", "uvis", "ir", "wfpc2", "pc", "wf", "nic", "nic1",
@@ -404,6 +405,13 @@ def _read_own(path: Path) -> Passband:
             given=other[0],
             allowed="Angstrom",
             remedy="give the wavelengths in Angstrom, and say so in a comment: # Angstrom",
+        )
+    if ENERGY.search(comments):
+        warnings.warn(
+            f"filter file {path.name} is of energy by what it says; Praesepe takes throughputs per "
+            "photon: divide it by the wavelength, unless its throughputs are shares of photons",
+            PraesepeWarning,
+            stacklevel=3,
         )
     wave, through = curve.wavelength_angstrom, curve.throughput / curve.throughput.max()
     ends = min(through[0], through[-1])

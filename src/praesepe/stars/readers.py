@@ -40,6 +40,9 @@ LOG_AGES = (4.9, 10.4)
 NO_GRAVITY = 20.0
 """Logarithm that no gravity reaches: FSPS's BaSTI files write -99 for all stars."""
 
+GRAVITY_DEX = 0.3
+"""How far gravities may be from those of mass, luminosity and temperature: another unit is more."""
+
 LIMITS = (
     ("a metallicity Z", 0.0, 0.1),
     ("an initial mass", 0.0, 1000.0),
@@ -396,6 +399,14 @@ def _stars(
     present = initial if present is None else present
     own = surface_gravity(present, log_l, log_teff)
     log_g = own if log_g is None else np.where(np.abs(log_g) < NO_GRAVITY, log_g, own)
+    if abs(off := float(np.median(log_g - own))) > GRAVITY_DEX:
+        raise InputError(
+            f"{text.path.name}: its log g is {off:+.2g} dex (median) off those of its masses, "
+            "luminosities and temperatures",
+            given=off,
+            allowed=(-GRAVITY_DEX, GRAVITY_DEX),
+            remedy="give log10 of g in cm/s2, of L in that of the Sun, and of T_eff in K",
+        )
     # labels that only some rows have mark points, not phases
     codes = np.zeros(len(initial)) if phase is None or not np.isfinite(phase).all() else phase
     kind = np.array([kinds.get(int(code), 1) for code in np.rint(codes)], dtype=np.uint8)

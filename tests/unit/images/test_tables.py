@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -311,12 +312,16 @@ def test_times_of_parquet_are_text(tmp_path: Path, suffix: str) -> None:
     from pyarrow import parquet
 
     times = {"ns": pa.array([1, None], pa.timestamp("ns")), "d": pa.array([1, 2], pa.date32())}
-    parquet.write_table(pa.table(times), tmp_path / "in.parquet")
+    parquet.write_table(
+        pa.table(times | {"n": pa.array([Decimal("1.10"), None])}), tmp_path / "in.parquet"
+    )
     table, _ = read_table(tmp_path / "in.parquet")
+    assert table["n"].filled("").tolist() == ["1.10", ""]  # a decimal, with its digits
     assert table["ns"][0] == "1970-01-01T00:00:00.000000001"
     assert table["ns"].mask.tolist() == [False, True]
     assert table["d"].tolist() == ["1970-01-02", "1970-01-03"]
-    table["ns"] = table["ns"].filled("")
+    for name in ("ns", "n"):
+        table[name] = table[name].filled("")
     back, _ = read_table(write_table(table, tmp_path / f"out{suffix}"))
     assert back["d"].tolist() == table["d"].tolist()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,9 @@ from praesepe.inference.check import judge as judging
 from praesepe.inference.check import star_rows
 from praesepe.inference.check.background import Plane
 from praesepe.inference.check.colors import Offsets
+from praesepe.inference.check.measured import middle_of
 from praesepe.inference.check.pixel_rows import background, noise_apart
+from praesepe.inference.check.registration import Registration
 from praesepe.inference.check.rows import Row
 from praesepe.inference.check.verdicts import judged
 from praesepe.survey import load_survey
@@ -118,3 +121,13 @@ def test_the_noise_of_a_wrong_zero_point_is_a_note(monkeypatch: pytest.MonkeyPat
     noise = [Row("noise", band, "", "", "wrong") for band in ("F336W", "F475W")]
     rows = judged(judge, [lambda _: iter(noise), lambda _: iter(found.values())])
     assert [row.verdict for row in rows if row.item == "noise"] == ["note", "wrong"]
+
+
+def test_a_stretch_is_told_of_the_band_that_has_it() -> None:
+    """The band with most stars was taken for the right one, since its middle lies on the others."""
+    one = Registration.none((768, 768))
+    stretched = replace(one, scale=1e-3)
+    places = {"F336W": one, "F475W": stretched, "F814W": replace(one, x_px=0.05)}
+    found = {name: where.displacements() for name, where in places.items()}
+    assert middle_of(found, first="F475W") != "F475W"
+    assert middle_of(found, first="F336W") == "F336W"

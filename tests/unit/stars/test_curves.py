@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -344,6 +345,7 @@ def curve_table(path, form, *, unit="Angstrom", factor=1.0):
     [
         ("acs.fits", "synphot", "ANGSTROMS", 1.0),
         ("acs.fits", "synphot", "nm", 0.1),
+        ("acs.fits", "synphot", "MICRONS", 1e-4),
         ("acs.ecsv", "ascii.ecsv", "Angstrom", 1.0),
         ("acs.ecsv", "ascii.ecsv", "um", 1e-4),
         ("acs.xml", "votable", "Angstrom", 1.0),
@@ -365,8 +367,13 @@ def test_tables_that_are_no_curve(tmp_path):
     with pytest.raises(InputError, match=r"a\.ecsv is not a filter curve: its columns are x and y"):
         load_passband(tmp_path / "a.ecsv")
     Table({"wave": [1.0], "t": [2.0]}, units=("s", None)).write(tmp_path / "b.ecsv")
-    with pytest.raises(InputError, match=r"b\.ecsv is not a filter curve.*convertible"):
+    with pytest.raises(InputError, match=r"b\.ecsv is not a filter curve.* in 's', which is no le"):
         load_passband(tmp_path / "b.ecsv")
+    Table({"wave": [1.0], "transmission": [2.0], "throughput": [1.0]}).write(tmp_path / "d.ecsv")
+    with pytest.raises(
+        InputError, match=r"d\.ecsv holds several curves: its columns transmission and"
+    ):
+        load_passband(tmp_path / "d.ecsv")
     (tmp_path / "c.fits").write_bytes(b"SIMPLE  =                    T")
     with pytest.raises(InputError, match=r"c\.fits is not a filter curve"):
         load_passband(tmp_path / "c.fits")
@@ -419,3 +426,21 @@ def test_two_curves_in_a_file_are_refused(tmp_path):
     step = tmp_path / "step.txt"
     step.write_text("# A\n4990 0\n5000 0\n5000 0.4\n5500 0.4\n5990 0.4\n6000 0.4\n6000 0\n6010 0\n")
     assert load_passband(step).pivot_angstrom == pytest.approx(5500, rel=0.05)
+
+
+@pytest.mark.parametrize("energy", [True, False])
+def test_curves_of_energy_are_told(tmp_path, energy):
+    """Silent before: their pivot wavelengths are up to 1 % off."""
+    curve, text = load_passband("acs_wfc_f475w"), tmp_path / "mine.txt"
+    rows = np.c_[curve.wavelength_angstrom, curve.throughput]
+    np.savetxt(text, rows, header="energy counter" if energy else "per photon")
+    table = Path(curve_table(tmp_path / "mine.xml", "votable", unit="nm", factor=0.1))
+    param = f'<PARAM name="DetectorType" value="{int(not energy)}" datatype="char" arraysize="*"/>'
+    table.write_text(table.read_text().replace("<FIELD", f"{param}<FIELD", 1))
+    for path in (text, table):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            load_passband(path)
+        assert ["is of energy by what it says" in str(one.message) for one in said] == [
+            True
+        ] * energy

@@ -342,6 +342,7 @@ def test_the_shared_files(shared_data):
         (2, lambda mass: 1.989e33 * mass, "an initial mass of .*32 is none"),
         (4, lambda log_l: 1e4 + 10**log_l, "a typical log L of 10001 is none"),
         (5, lambda log_te: 10**log_te, "a typical log Teff of 5754.* is none"),
+        (6, lambda log_g: log_g - 2, r"its log g is -2 dex \(median\) off those of its masses"),
     ],
 )
 def test_other_units_are_refused(tmp_path, column, change, said):

@@ -51,7 +51,7 @@ RA_STEPS_DEG = (0.25, 0.1, 0.025, 0.01, 1 / 240, 1e-3, 1 / 2400, 1e-4)
 DEC_STEPS_DEG = (0.1, 1 / 60, 0.01, 1e-3, 1 / 3600, 1e-4)
 """What coordinates of few digits are multiples of, the largest first."""
 
-ROUNDED_ROWS = 20
+ROUNDED_ROWS = 5
 """How many rows it takes to tell."""
 
 

@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,7 +266,7 @@ def _decoded(raw: np.ndarray, name: str, label: str) -> np.ndarray:
 def _of_one_type(values: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
     """Objects as an array of text, logicals or numbers; None where they are none of these."""
     given = values[~mask].tolist()
-    for kind, nothing in ((str, ""), (bool, False), (int, 0), (int | float, np.nan)):
+    for kind, nothing in ((str, ""), (bool, False), (int, 0), (int | float, np.nan), (Decimal, "")):
         if all(isinstance(value, kind) for value in given):
             full = [nothing if no else value for value, no in zip(values, mask, strict=True)]
             array = np.array(full)

@@ -102,7 +102,7 @@ def parse_unit(text: str, *, label: str = "image") -> PixelUnit:
             unit = u.Unit(spelled)
             for per_pixel in (unit, unit * u.pix):
                 for kind, target, per_second in _KINDS:
-                    if per_pixel.is_equivalent(target):
+                    if per_pixel.is_equivalent(target) and _is_of(unit, kind):
                         return PixelUnit(kind, per_second, float(per_pixel.to(target)))
         except (ValueError, TypeError, u.UnitsError):  # no unit at all
             pass
@@ -113,6 +113,15 @@ def parse_unit(text: str, *, label: str = "image") -> PixelUnit:
         remedy="give the unit",
         code="units={'BAND': 'UNIT'}",
     )
+
+
+def _is_of(unit: u.UnitBase, kind: Kind) -> bool:
+    """Whether a unit is written as its kind is; "N/A" and "erg/cm2" have the dimension of Jy."""
+    names = {base.name for base in unit.bases}
+    if kind in ("flux", "surface brightness"):
+        per_hertz = any(base.is_equivalent(u.Hz) for base in unit.bases)
+        return per_hertz or any(re.search("Jy$|maggyAB|fnu", name) for name in names)
+    return "ST" not in names
 
 
 def _word(word: str, text: str) -> str:

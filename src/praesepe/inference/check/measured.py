@@ -167,8 +167,8 @@ def measure_mosaic(
         registration = _against(reference, lists, mosaic.shape)
         if any(registration.values()):  # else it is the one that shares no stars
             break
-    lying = {name: np.array([one.x_px, one.y_px]) for name, one in registration.items() if one}
-    middle = middle_of({reference: np.zeros(2), **lying}, first=reference)
+    lying = {name: one.displacements() for name, one in registration.items() if one}
+    middle = middle_of({reference: np.zeros((4, 2)), **lying}, first=reference)
     if middle != reference:
         reference, registration = middle, _against(middle, lists, mosaic.shape)
     return Measured(bands, reference, registration, area)
@@ -195,10 +195,11 @@ def _against(
 def middle_of(places: Mapping[str, Array], *, first: str) -> str:
     """The band nearest to the others, so that a shift is told of the band that has it.
 
-    `first` stands where no other is clearly nearer; of two bands always.
+    `places` are displacements (x, y) of the same points, shape (n, 2). `first` stands where no
+    other is clearly nearer; of two bands always.
     """
     far = {
-        name: sum(float(np.hypot(*(place - other))) for other in places.values())
+        name: sum(float(np.hypot(*(place - other).T).mean()) for other in places.values())
         for name, place in places.items()
     }
     nearest = min(far, key=lambda name: far[name])

@@ -79,13 +79,15 @@ class Registration:
         )
         return found.with_farthest()
 
+    def displacements(self) -> Array:
+        """Displacements (x, y) in pixels at the corners of the mosaic, shape (4, 2)."""
+        x, y = (np.array([0.0, 2 * one]) for one in self.middle)
+        corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(4, 2)
+        return np.stack(self(*corners.T), axis=-1) - corners
+
     def with_farthest(self) -> Registration:
         """The same with the largest displacement, which is at a corner."""
-        x, y = (np.array([0.0, 2 * one]) for one in self.middle)
-        corner_x, corner_y = np.meshgrid(x, y)
-        moved_x, moved_y = self(corner_x, corner_y)
-        farthest = float(np.max(np.hypot(moved_x - corner_x, moved_y - corner_y)))
-        return replace(self, farthest_px=farthest)
+        return replace(self, farthest_px=float(np.max(np.hypot(*self.displacements().T))))
 
     def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Place in the band of places in the reference band, pixels."""

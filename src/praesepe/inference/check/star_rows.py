@@ -227,7 +227,7 @@ def registration(judge: Judge) -> Iterator[Row]:
         name: np.array([judge.declared(name, "XSHIFT"), judge.declared(name, "YSHIFT")])
         for name in judge.mosaic.band_names
     }
-    rest = {name: np.array([one.x_px, one.y_px]) - said[name] for name, one in known.items()}
+    rest = {name: one.displacements() - said[name] for name, one in known.items()}
     middle = middle_of(rest, first=measured.reference)
     for name in judge.mosaic.band_names:
         if name == middle:
