@@ -100,7 +100,8 @@ def test_csv_from_a_spreadsheet(tmp_path: Path, catalog: Table, wcs: WCS) -> Non
      ("MatchRA", "MatchDec"), ("raMean", "decMean"), ("gaia_ra", "gaia_dec"),
      ("Right Ascension", "Declination"), ("right_ascension", "declination"), ("OBJRA", "OBJDEC"),
      ("RA_TARG", "DEC_TARG"), ("target_ra", "target_dec"), ("R.A. (J2000)", "Decl. (J2000)"),
-     ("_RA.icrs", "_DE.icrs"), ("RA_cen", "Dec_cen"), ("RAdeg", "DEdeg"), ("raStack", "decStack")],
+     ("_RA.icrs", "_DE.icrs"), ("RA_cen", "Dec_cen"), ("RAdeg", "DEdeg"), ("raStack", "decStack"),
+     ("RA (J2000) [deg]", "Dec (J2000) [deg]")],
 )  # fmt: skip
 def test_usual_names(catalog: Table, wcs: WCS, names: tuple[str, str]) -> None:
     catalog.rename_columns(["RA", "Dec"], names)
@@ -112,7 +113,8 @@ def test_usual_names(catalog: Table, wcs: WCS, names: tuple[str, str]) -> None:
     [("ra_err", "dec_err"), ("e_RAJ2000", "e_DEJ2000"), ("pmRA", "pmDE"), ("dRA", "dDec"),
      ("delta_ra", "delta_dec"), ("ra_offset", "dec_offset"), ("rad", "ded"),
      ("sigma_ra", "sigma_dec"), ("RA1950", "DEC1950"), ("ra_b1950", "dec_b1950"), ("ra1", "dec1"),
-     ("ram", "DE-"), ("alpha_sky", "delta_sky"), ("raErr", "decErr"), ("cos_dec", "ra")],
+     ("ram", "DE-"), ("alpha_sky", "delta_sky"), ("raErr", "decErr"), ("cos_dec", "ra"),
+     ("RA (err) [deg]", "Dec (err) [deg]")],
 )  # fmt: skip
 def test_names_of_other_things(ra: str, dec: str) -> None:
     assert sky_positions(Table({ra: [10.0], dec: [41.0]})) is None

@@ -94,7 +94,7 @@ class SkyName(NamedTuple):
 @cache
 def sky_name(name: str) -> SkyName | None:
     """What a column's name says of the sky; None where it is no right ascension or declination."""
-    bare = bare_name(name)
+    bare = re.sub(r"[][()]", " ", bare_name(name)).strip()  # ra (J2000) [deg]
     bare = _SHORT.get(bare, bare)
     for axis, called in _AXES.items():
         match = re.fullmatch(rf"{_BESIDE}(?P<axis>{called}){_BESIDE}", bare)
