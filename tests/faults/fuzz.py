@@ -55,6 +55,7 @@ from praesepe.sky.fields.real import DESCRIPTION, FIELDS, RealFieldPool
 from praesepe.sky.instrument.psf import band_psf
 from praesepe.stars import IsochroneGrid
 from praesepe.stars.assembly import assemble
+from praesepe.stars.isochrones import surface_gravity
 from praesepe.stars.readers import read_isochrones
 from praesepe.stars.store import import_isochrones, read_grid, write_grid
 from praesepe.survey import load_survey
@@ -253,8 +254,9 @@ def isochrones() -> str:
         stars = IsochroneGrid.embedded().isochrone(i_age, 6)
         for i in np.flatnonzero(stars.living):
             mass, log_l, log_teff = stars.initial_mass[i], stars.log_l[i], stars.log_teff[i]
+            log_g = surface_gravity(mass, log_l, log_teff)
             label = 1 if stars.kind[i] < 2 else 3
-            row = [0.0142, 0.0, 6.6 + 0.05 * i_age, mass, 1.0, mass, log_l, log_teff, 4.4, label]
+            row = [0.0142, 0.0, 6.6 + 0.05 * i_age, mass, 1.0, mass, log_l, log_teff, log_g, label]
             lines.append(" ".join(f"{value:.5f}" for value in (*row, 4.7, 5.0)))
     return "\n".join([*lines, "#isochrone terminated"]) + "\n"
 
