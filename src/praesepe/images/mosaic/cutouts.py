@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from praesepe.errors import check_number, must_be
 from praesepe.flags import NO_VALUE, Flag
 from praesepe.images.mosaic.mosaic import Mosaic
-from praesepe.images.reading.gaps import FloatImage, Mask
+from praesepe.images.reading.gaps import LARGE_NUMBERS, FloatImage, Mask
 
 _CHUNK = 256
 _LARGE_BYTES = 1 << 30
@@ -177,6 +177,7 @@ def _checked(
     return x, y, int(size)
 
 
+@LARGE_NUMBERS
 def _cut(mosaic: Mosaic, corners: NDArray[np.int_], stamps: Stamps, rows: NDArray[np.intp]) -> None:
     """Read some rows of the stamps at their first pixels (y, x), and mark what is missing.
 
@@ -199,8 +200,7 @@ def _cut(mosaic: Mosaic, corners: NDArray[np.int_], stamps: Stamps, rows: NDArra
         stamps.missing[rows[some], i_band] = gaps.missing[some].mean(axis=(1, 2))
         if zero.any():
             zero &= windows == 0
-        with np.errstate(invalid="ignore"):  # some missing pixels are NaN that signal
-            windows *= np.float32(band.factor)
+        windows *= np.float32(band.factor)  # some missing pixels are NaN that signal
         stamps.images[rows, i_band] = windows
     stamps.flags[rows[saturated]] |= np.uint16(Flag.SATURATED)
     some = np.asarray(zero.any(axis=(1, 2)))

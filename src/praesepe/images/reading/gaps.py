@@ -62,6 +62,8 @@ _IN_A_WINDOW = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np
 _AT_ONCE = 64
 _CHANCE = 1e-8
 _LARGEST_REACH = 15
+LARGE_NUMBERS = np.errstate(invalid="ignore", over="ignore")
+"""Near the largest number there is, scales and differences give none, without a word."""
 
 
 class Grain(NamedTuple):
@@ -117,6 +119,7 @@ class Gaps(NamedTuple):
     saturated: Mask
 
 
+@LARGE_NUMBERS
 def measure_grain(blocks: FloatImage) -> Grain:
     """How values repeat and vary, from blocks (n, y, x) of an image; NaN is no value."""
     smooth, empty = measure_smooth(blocks)
@@ -140,6 +143,7 @@ def measure_grain(blocks: FloatImage) -> Grain:
     return Grain(often, straight=straight)
 
 
+@LARGE_NUMBERS
 def clipped_share(blocks: FloatImage, grain: Callable[[], Grain]) -> float:
     """Share of the lowest value, because noise below it was cut off, from blocks (n, y, x).
 
@@ -185,6 +189,7 @@ def _commonest(blocks: FloatImage) -> tuple[float, int, int, int]:
     return float(values[most]), first, int(counts.max()), n
 
 
+@LARGE_NUMBERS
 def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> Gaps:
     """Find the pixels where nothing was observed, and the saturated cores.
 
@@ -210,10 +215,9 @@ def find_gaps(values: FloatImage, grain: Callable[[], Grain] | None = None) -> G
     ask = grain or cache(lambda: measure_grain(windows))
     low, high = windows.min(axis=(1, 2)), windows.max(axis=(1, 2))
     missing, saturated = np.zeros((2, *windows.shape), bool)
-    with np.errstate(invalid="ignore"):
-        unusual = ~((low > -_LEAST_FILL) & (high < _LEAST_FILL))
-        if unusual.any():
-            missing[unusual] = _without_value(windows[unusual])
+    unusual = ~((low > -_LEAST_FILL) & (high < _LEAST_FILL))
+    if unusual.any():
+        missing[unusual] = _without_value(windows[unusual])
     repeats = _repeats(windows)
     flat = low == high
     if flat.any() and not ask().coarse:

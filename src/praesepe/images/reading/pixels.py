@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from praesepe.errors import InputError, PraesepeError
 from praesepe.files import check_space
 from praesepe.images.reading.gaps import (
+    LARGE_NUMBERS,
     FloatImage,
     Gaps,
     Grain,
@@ -125,8 +126,7 @@ class Mark:
         values = stored * self.pixels.scale + self.pixels.zero
         if self.rule == "context":
             return np.asarray((values == 0).reshape(-1, *values.shape[-2:]).all(axis=0))
-        with np.errstate(invalid="ignore"):
-            good = (values > self.low) & (values < self.high)
+        good = (values > self.low) & (values < self.high)
         return np.asarray(~good.reshape(-1, *values.shape[-2:]).all(axis=0))
 
     def full(self, rows: slice, columns: slice) -> Mask:
@@ -226,6 +226,7 @@ class Pixels:
         self.read_into(out, y0, x0)
         return out
 
+    @LARGE_NUMBERS
     def read_into(self, out: FloatImage, y0: int, x0: int) -> None:
         """Fill `out`, shape (height, width), with the window that begins at (y0, x0)."""
         with self._unchanged():
@@ -259,6 +260,7 @@ class Pixels:
         for mark in self.marks:
             inside[mark.missing(rows, columns)] = np.nan
 
+    @LARGE_NUMBERS
     def read_windows(self, out: FloatImage, corners: NDArray[np.int_]) -> None:
         """Fill `out`, shape (n, height, width), with windows that begin at `corners` (n, 2)."""
         first, size = corners + self.offset, np.array(out.shape[1:])

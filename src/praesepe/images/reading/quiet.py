@@ -77,12 +77,11 @@ def measure_smooth(blocks: FloatImage) -> tuple[float, Mask]:
     if min(blocks.shape[1:]) < _SMALL_TILE:
         return 0.0, empty
     tiles = _tiles(blocks, _SMALL_TILE)
-    with np.errstate(invalid="ignore", over="ignore"):
-        along = _curvature(tiles, -1, 1)[..., 1:-1, :], _curvature(tiles, -2, 1)[..., 1:-1]
-        rough = np.median(along, axis=(-1, -2)).min(axis=0)  # gaps filled row by row
-        fourth = np.median(np.abs(np.diff(tiles, 4)), axis=(-1, -2))
-        level = np.median(np.abs(tiles), axis=(-1, -2))
-        known = np.sort(rough[np.isfinite(rough) & (rough > 0)])
+    along = _curvature(tiles, -1, 1)[..., 1:-1, :], _curvature(tiles, -2, 1)[..., 1:-1]
+    rough = np.median(along, axis=(-1, -2)).min(axis=0)  # gaps filled row by row
+    fourth = np.median(np.abs(np.diff(tiles, 4)), axis=(-1, -2))
+    level = np.median(np.abs(tiles), axis=(-1, -2))
+    known = np.sort(rough[np.isfinite(rough) & (rough > 0)])
     if not known.size:
         return 0.0, empty
     ratio = known[1:] / known[:-1]
@@ -156,9 +155,8 @@ def _curvature(values: FloatImage, axis: int, lag: int) -> FloatImage:
 
 def _curvatures(tiles: FloatImage, lag: int) -> FloatImage:
     """Second differences of tiles (n, y, x) along both axes: (axis, n, value)."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        along = (_curvature(tiles, axis, lag).reshape(len(tiles), -1) for axis in (1, 2))
-        return np.stack(list(along))
+    along = (_curvature(tiles, axis, lag).reshape(len(tiles), -1) for axis in (1, 2))
+    return np.stack(list(along))
 
 
 def _void_below(rough: NDArray[np.float32]) -> int:
@@ -214,20 +212,18 @@ def add_with_little_noise(
 def _small(values: FloatImage, limit: float, step: int) -> Mask:
     """Pixels whose second differences in the flat array, over `step` pixels, are small."""
     small, flat = np.zeros(values.shape, bool), values.reshape(-1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        second = flat[2 * step :] + flat[: -2 * step]
-        second -= 2 * flat[step:-step]
-        np.less_equal(np.abs(second, out=second), limit, out=small.reshape(-1)[step:-step])
+    second = flat[2 * step :] + flat[: -2 * step]
+    second -= 2 * flat[step:-step]
+    np.less_equal(np.abs(second, out=second), limit, out=small.reshape(-1)[step:-step])
     return small
 
 
 def _every_third(rows: FloatImage, limit: float) -> Mask:
     """Whether second differences are small, of the second pixel of rows and every third from it."""
     left, center, right = (rows[..., at : rows.shape[-1] - 2 + at : 3] for at in range(3))
-    with np.errstate(invalid="ignore", over="ignore"):
-        second = left + right
-        second -= 2 * center
-        return np.asarray(np.abs(second, out=second) <= limit)
+    second = left + right
+    second -= 2 * center
+    return np.asarray(np.abs(second, out=second) <= limit)
 
 
 def _add_smooth(missing: Mask, saturated: Mask, windows: FloatImage, limit: float) -> None:
@@ -244,9 +240,8 @@ def _add_smooth(missing: Mask, saturated: Mask, windows: FloatImage, limit: floa
         few[holes] &= ~_all_around(around)
     i, y, x = np.unravel_index(np.flatnonzero(few), few.shape)  # faster than nonzero
     y, x = 3 * y + 1, 3 * x + 1
-    with np.errstate(invalid="ignore", over="ignore"):
-        second = windows[i, y - 1, x] + windows[i, y + 1, x] - 2 * windows[i, y, x]
-        kept = np.abs(second) <= limit
+    second = windows[i, y - 1, x] + windows[i, y + 1, x] - 2 * windows[i, y, x]
+    kept = np.abs(second) <= limit
     found = np.stack([i, y, x])[:, kept]
     for start in range(0, found.shape[1], _TOGETHER):
         _mark_smooth(missing, saturated, windows, limit, found[:, start : start + _TOGETHER])
@@ -261,9 +256,8 @@ def _mark_smooth(
     y, x = y + np.arange(-3, 4)[:, None], x + np.arange(-3, 4)  # (n, 7, 7)
     inner = (y > 0) & (y < height - 1) & (x > 0) & (x < width - 1)
     around = windows[i, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
-    with np.errstate(invalid="ignore", over="ignore"):
-        inside = _curvature(around, 1, 1)[..., 1:-1] <= limit  # (n, 5, 5)
-        inside &= _curvature(around, 2, 1)[:, 1:-1] <= limit
+    inside = _curvature(around, 1, 1)[..., 1:-1] <= limit  # (n, 5, 5)
+    inside &= _curvature(around, 2, 1)[:, 1:-1] <= limit
     n, dy, dx = np.nonzero(_all_around(inside & inner[:, 1:-1, 1:-1]))
     centers = found[:, n] + (0 * dy, dy - 1, dx - 1)
     boxes = tuple(centers[..., None] + _ROUND)
@@ -374,8 +368,7 @@ def _mark_strips(
     """Mark those of some strips, beside a column (window, first y, x), that are mostly quiet."""
 
     def share(*at: NDArray[np.intp]) -> NDArray[np.float64]:
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.mean(_curvature(windows[at], 1, _LAG) <= limit, axis=1)
+        return np.mean(_curvature(windows[at], 1, _LAG) <= limit, axis=1)
 
     i, y, x = (at[:, None] for at in corners)
     y = y + np.arange(_STRIP)
@@ -394,11 +387,10 @@ def _quiet_boxes(values: FloatImage, saturated: Mask, limit: float) -> Mask:
     from scipy import ndimage
 
     shares = []
-    with np.errstate(invalid="ignore", over="ignore"):
-        for axis in (0, 1):
-            around = [(_LAG, _LAG) if axis == other else (0, 0) for other in (0, 1)]
-            quiet = _curvature(values, axis, _LAG) <= limit
-            quiet = np.pad(quiet, around, mode="edge") & ~saturated
-            shares.append(ndimage.uniform_filter(quiet.astype(np.float32), _BOX))
+    for axis in (0, 1):
+        around = [(_LAG, _LAG) if axis == other else (0, 0) for other in (0, 1)]
+        quiet = _curvature(values, axis, _LAG) <= limit
+        quiet = np.pad(quiet, around, mode="edge") & ~saturated
+        shares.append(ndimage.uniform_filter(quiet.astype(np.float32), _BOX))
     inner = (np.add(*shares) > 2 * _SHARE) | (np.maximum(*shares) > _ONE_WAY)
     return np.asarray(ndimage.maximum_filter(inner, _REACH))
