@@ -140,7 +140,7 @@ def log_lines(verbosity: int) -> Iterator[None]:
 
 
 def say_measured(table: Any, *, setup: float | None = None, seconds: float | None = None) -> None:
-    """How many clusters were measured, how fast, and which flags were raised.
+    """How many clusters were measured, how fast, on which images, and which flags were raised.
 
     The rate is left out where there are too few clusters to tell.
     """
@@ -156,6 +156,8 @@ def say_measured(table: Any, *, setup: float | None = None, seconds: float | Non
     ready = "" if setup is None else f" Set-up took {setup:.1f} s."
     model = f"{table.meta['model']} {table.meta['model_version']}"
     say(f"{measured} of {len(flags)} clusters measured by model {model}{rate}.{ready}")
+    if images := table.meta.get("images"):
+        say("Images: " + ", ".join(f"{band} {file}" for band, file in images.items()))
     if prior := table.meta.get("prior"):
         odds = table.meta.get("cluster_odds")
         forms = [f"{name} {form}" for name, form in prior.items()]
