@@ -177,6 +177,18 @@ def test_a_damaged_file_is_not_taken_for_whole(survey, tmp_path: Path, name, dam
         assert not holds(path, mocks)
 
 
+def test_unreadable_headers_are_damage_and_padding_is_nothing(survey, tmp_path: Path):
+    path, mocks = tmp_path / "a.fits", MockSet(survey, seed=5, nuisances=True, n=40)
+    write_mocks(path, mocks, blocks(survey, (40,)))
+    whole = path.read_bytes()
+    path.write_bytes(re.sub(rb"END {77}", b"END \x08\x81 " + 73 * b" ", whole))
+    assert len(MockArrays.read(path)) == 40
+    assert holds(path, mocks)
+    card = whole.index(b"PRAESEPE")
+    path.write_bytes(whole[:card] + b"PRAESEPE= '\xff\x00= x" + whole[card + 16 :])
+    assert not holds(path, mocks)
+
+
 def test_files_without_a_checksum_are_read(survey, tmp_path: Path, monkeypatch):
     """Those of earlier versions."""
     mocks = MockSet(survey, seed=5, nuisances=True, n=40)
