@@ -3,8 +3,8 @@
 #
 #     tools/train_on_gpu.sh HOME [MINUTES] [WORKERS]
 #
-# The node needs the package with its extra `simulate` (wheels will do), and PARSEC's isochrones
-# imported as `parsec` (PRAESEPE_DATA says where). On the node's processors a second model learns
+# The node needs the package with its extra `simulate` (wheels will do), and the isochrones of the
+# recipe imported by their names (PRAESEPE_DATA says where). On the node's processors a second model learns
 # without PARSEC, from `phat`, for the tests on PARSEC's stars. HOME gets both releases and their
 # logs, whose lines have the stamps per second; a run that was cut off leaves its checkpoint in RUNS.
 # No critic is taught: tools/teach_critic.py does that afterwards on any machine.

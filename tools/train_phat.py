@@ -30,8 +30,6 @@ from pathlib import Path
 import praesepe
 from praesepe.stars.store import import_isochrones
 
-NEWEST = Path(__file__).parent / "weights" / "phat6"
-
 STARS = ("sse", "parsec", "basti", "padova")
 """Isochrones that clusters are drawn from, evenly."""
 
@@ -45,7 +43,7 @@ def main() -> None:
     parser.add_argument("--isochrones", type=Path, help="folder with PARSEC's")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--from", dest="start", default=str(NEWEST), help="model to go on from")
+    parser.add_argument("--from", dest="start", default="phat6", help="model to go on from")
     parser.add_argument("--seed", type=int, default=1302)
     parser.add_argument("--stars", nargs="+", default=STARS)
     parser.add_argument("--device", default="cpu")

@@ -143,6 +143,8 @@ class Twins:
             hdus.append(image)
         for name, table in (("TWINS", self._twin_table()), ("CLUSTERS", self.to_table())):
             table.meta.clear()
+            if table["id"].dtype.kind == "U":  # rows are numbered, too
+                table["id"] = [ascii_text(name) for name in table["id"].tolist()]
             table = suited(table, "fits")
             hdus.append(fits.table_to_hdu(table))
             hdus[-1].name = name

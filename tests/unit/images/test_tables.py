@@ -239,6 +239,9 @@ def test_csv_cannot_hold_arrays(tmp_path: Path, table: Table) -> None:
 def test_column_that_fits_cannot_hold(tmp_path: Path, table: Table) -> None:
     with pytest.raises(InputError, match=r"FITS holds ASCII only, not column 'name'.* write .ecsv"):
         write_table(table, tmp_path / "out.fits")  # a name that is not ASCII
+    many = Table({f"c{i}": [1] for i in range(1000)})
+    with pytest.raises(InputError, match=r"no place for 1000 columns; leave"):
+        write_table(many, tmp_path / "out.fits")
     assert list(tmp_path.iterdir()) == []
 
 

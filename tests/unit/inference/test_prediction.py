@@ -416,9 +416,15 @@ def test_columns_that_the_output_cannot_hold_are_known_before(
     catalog["phot"] = np.empty(1, object)
     catalog["phot"][0] = np.arange(3.0)
     catalog["name"] = "Ć"
-    for suffix, said in (("csv", "phot hold arrays"), ("fits", "'name', such as 'Ć'")):
-        with pytest.raises(InputError, match=said):
-            predict(make(Unreachable), images, catalog, out=tmp_path / f"out.{suffix}")
+    many = at_pixels(wcs, [50], [60])
+    many.add_columns(np.zeros((990, 1)).tolist(), names=[f"c{i}" for i in range(990)])
+    for suffix, given, told in (
+        ("csv", catalog, "phot hold arrays"),
+        ("fits", catalog, "'name', such as 'Ć'"),
+        ("fits", many, r"no place for 10\d\d columns"),
+    ):
+        with pytest.raises(InputError, match=told):
+            predict(make(Unreachable), images, given, out=tmp_path / f"out.{suffix}")
     assert not list(tmp_path.iterdir())
 
 

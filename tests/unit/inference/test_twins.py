@@ -53,7 +53,7 @@ def measure(model: Estimator, wcs: WCS) -> Callable[..., Result]:
             if name in bands
         }
         ra, dec = wcs.pixel_to_world_values([40, 110, -500], [40, 110, -500])
-        table = Table({"name": ["one", "two", "off"], "ra": ra, "dec": dec})
+        table = Table({"name": ["one", "Ć", "off"], "ra": ra, "dec": dec})
         return predict(model, images, table, n_samples=20)
 
     return measure
@@ -134,7 +134,7 @@ def test_bands_and_pixels_that_are_missing_are_so_in_the_real_stamp(
     assert np.isnan(twins.real[1]).any()
     assert np.isfinite(twins.images).all()
     table = twins.to_table()
-    assert table["id"].tolist() == ["one", "two"]
+    assert table["id"].tolist() == ["one", "Ć"]
     assert np.isfinite(np.asarray(table["p_twins"], float)).all()
     assert "chi2_F475W" not in table.colnames
 
@@ -169,7 +169,7 @@ def test_figure_and_file(result: Result, tmp_path: Path) -> None:
         np.testing.assert_array_equal(hdus["F814W"].data[:, 1:], twins.images[:, :, 2])
     listed = Table.read(path, "TWINS")
     assert listed["twin"].tolist() == [1, 2, 3] * 2
-    assert listed["id"].tolist() == ["one"] * 3 + ["two"] * 3
+    assert listed["id"].tolist() == ["one"] * 3 + [r"\u0106"] * 3
     np.testing.assert_allclose(listed["log_mass"], twins.parameters["log_mass"].ravel())
     assert len(Table.read(path, "CLUSTERS")) == 2
 

@@ -337,6 +337,9 @@ def _suit_times(table: Table) -> None:
 
 def _suit_fits(table: Table) -> None:
     """Names, texts and masks as FITS has them."""
+    if (n := len(table.columns)) > 999:
+        fault, remedy = f"FITS has no place for {n} columns", "leave some out, or write .ecsv"
+        raise InputError(fault, given=n, allowed="at most 999", remedy=remedy)
     foreign = [name for name in table.colnames if not name.isascii()]
     if foreign:
         _say(f"{_not_ascii(f'the names of the columns {listed(foreign)}')}: escaped there")
