@@ -47,7 +47,6 @@ def start_network(
             "a training of the head alone needs a model to start from",
             given=None,
             remedy="name one, or let the encoder learn",
-            code="initial='phat'",
         )
     start = None if initial is None else Estimator.load(initial)
     options, head = settings.head_options, settings.head
