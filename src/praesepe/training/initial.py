@@ -40,7 +40,8 @@ def start_network(
     Raises
     ------
     InputError
-        Where the model's encoder or stamps are others, or the head alone shall learn, of none.
+        Where the model's encoder or stamps are others, or the head alone shall learn, of none or
+        with bands or conditions that it has not.
     """
     if initial is None and settings.fixed_encoder:
         raise InputError(
@@ -67,6 +68,13 @@ def start_network(
     tell_changes(survey, start.card.hashes.model_dump(), model=start.name)
     _check_fit(start, fresh, transfers=transfers)
     anew = transfer(start, fresh)
+    features = [part for part in anew if not part.startswith("the head")]
+    if settings.fixed_encoder and features:
+        raise InputError(
+            f"{listed(features)} of model {start.name!r} would begin anew, and never be learned",
+            given=features,
+            remedy="let the encoder learn, or give a survey with the model's bands and conditions",
+        )
     if anew:
         log.warning("of model %r all is taken but %s", start.name, listed(anew))
     return fresh.describe(runs=start.card.runs), start

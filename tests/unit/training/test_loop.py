@@ -944,6 +944,9 @@ def test_the_head_alone_learns_from_features_of_a_model(
         train_into(survey, tmp_path / "x", steps=2, **settings)
     first = train_into(survey, tmp_path / "first", steps=12, **QUICK)
     settings |= {"steps": 40, "initial": first, "learning_rate": 4e-3}
+    told = survey.with_values(network={"conditions": ("depth",)})
+    with pytest.raises(InputError, match="what it is told of model 'first' would begin anew"):
+        train_into(told, tmp_path / "x", **settings)
     whole = train_into(survey, tmp_path / "whole", **settings)
     with pytest.raises(Kill):
         train_into(survey, tmp_path / "m", report=kill_at(20), checkpoint_seconds=0.0, **settings)
