@@ -215,7 +215,7 @@ def run_cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finished]:
         env: dict[str, str] | None = None,
         check: bool = True,
         separate: bool = False,
-        timeout: float = 300,
+        timeout: float = 600,  # ends a hang, judges no speed
     ) -> Finished:
         words = [str(argument) for argument in arguments]
         if separate:
@@ -270,7 +270,7 @@ def _run_here() -> Finished:
 def run_python() -> Callable[..., Finished]:
     """Run a few lines of Python in a fresh interpreter."""
 
-    def run(code: str, *, timeout: float = 120) -> Finished:
+    def run(code: str, *, timeout: float = 600) -> Finished:
         process = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,

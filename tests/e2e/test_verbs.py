@@ -73,7 +73,7 @@ def test_terminated(monkeypatch: pytest.MonkeyPatch, run_cli: Run) -> None:
     def work(*_: Any) -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(60)
+            time.sleep(600)
         finally:
             ended.append("cleaned")
 

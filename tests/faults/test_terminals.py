@@ -16,7 +16,7 @@ def run(*words: object, env: dict[str, str] | None = None, out: int = subprocess
     """What a command that succeeds says."""
     command = [sys.executable, "-m", "praesepe", *map(str, words)]
     done = subprocess.run(
-        command, stdout=out, stderr=out, env={**os.environ, **(env or {})}, check=False, timeout=300
+        command, stdout=out, stderr=out, env={**os.environ, **(env or {})}, check=False, timeout=600
     )
     said = (done.stdout or b"") + (done.stderr or b"")
     assert done.returncode == 0, said

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from astropy.wcs import WCS
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -82,7 +82,12 @@ def every(value: float) -> list[tuple[int, int, int, int, float]]:
     return [(0, 0, 0, 64, value)]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(damages=damages)
 @example(damages=every(INDEF))
 @example(damages=every(-INDEF))

@@ -71,7 +71,7 @@ def test_models_and_results_go_to_processes_that_are_spawned(
     images, catalog = inputs
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         task = pool.submit(predict, model, images, catalog, n_samples=20, seed=2, keep="draws")
-        found, same = task.result(timeout=300), pool.submit(copy.copy, kept).result(timeout=300)
+        found, same = task.result(timeout=600), pool.submit(copy.copy, kept).result(timeout=600)
     for result in (found, same):
         np.testing.assert_array_equal(result.samples, kept.samples)
         for name in kept.colnames:
