@@ -228,6 +228,10 @@ def predict(
         ),
     ] = None,
     twins: Twins,
+    escape_formulas: Annotated[
+        bool,
+        typer.Option("--escape-formulas", help="In .csv: ' before what a spreadsheet computes."),
+    ] = False,
     overwrite: Overwrite = False,
     seed: Seed = 0,
     machine: Machine,
@@ -252,6 +256,7 @@ def predict(
                 regions=regions,
                 samples=samples,
                 overwrite=overwrite,
+                escape_formulas=escape_formulas,
                 n_samples=n_samples,
                 align=align,
                 check=not no_check,

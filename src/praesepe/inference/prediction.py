@@ -57,6 +57,7 @@ def predict(
     regions: str | Path | None = None,
     samples: str | Path | None = None,
     overwrite: bool = False,
+    escape_formulas: bool = False,
     n_samples: int = 500,
     seed: int = 0,
     align: bool = False,
@@ -91,6 +92,8 @@ def predict(
         Posterior draws to write: ``.parquet`` or ``.zarr``; see `praesepe.inference.draws`.
     overwrite : bool
         Replace output files that exist.
+    escape_formulas : bool
+        Where `out` is ``.csv``, for spreadsheets: see `praesepe.images.write_table`.
     n_samples : int
         Posterior draws for every cluster.
     seed : int
@@ -183,7 +186,7 @@ def predict(
         sampling = sampling.knowing(of_inferred, estimator.leading)
         positions = clusters.on(mosaic)
         made_by = _made_by(estimator, mosaic, clusters, sampling, command, told)
-        _say_before(clusters, sampling, estimator, made_by, out)
+        _say_before(clusters, sampling, estimator, made_by, out, escape_formulas)
         values, std, draws = _measured(
             estimator, mosaic, clusters, positions, sampling, told,
             made_by=made_by, samples=samples, keep=keep == "draws", progress=progress,
@@ -193,7 +196,7 @@ def predict(
             table, std, estimator, mosaic, clusters, sampling, told, positions, draws, measured,
             inputs,
         )  # fmt: skip
-        _save(result, out, regions, samples=samples, overwrite=overwrite)
+        _save(result, out, regions, samples, overwrite=overwrite, escape_formulas=escape_formulas)
         return result
 
 
@@ -246,6 +249,7 @@ def _say_before(
     model: Estimator,
     made_by: Mapping[str, Any],
     out: Path | None,
+    escape_formulas: bool,
 ) -> None:
     """Say what becomes of the catalog's columns, and refuse what the output cannot hold."""
     from praesepe.images.catalog.tables import check_fit
@@ -264,7 +268,7 @@ def _say_before(
     for note in notes:
         warnings.warn(note, PraesepeWarning, stacklevel=3)
     if out is not None:
-        check_fit(table, out)
+        check_fit(table, out, escape_formulas=escape_formulas)
 
 
 def _measured(
@@ -362,16 +366,18 @@ def _checked_outputs(
     return checked
 
 
-def _save(result: Result, *paths: Path | None, samples: Path | None, overwrite: bool) -> None:
+def _save(
+    result: Result, out: Path | None, regions: Path | None, samples: Path | None, **how: bool
+) -> None:
     """Write table and regions; an error names what is on the disk already."""
     kept = [] if samples is None else [f"the draws are kept in {samples}"]
     try:
-        for path in paths:
+        for path in (out, regions):
             if path is None:
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PraesepeWarning)  # said before the work
-                result.save(path, overwrite=overwrite)
+                result.save(path, **how)
             kept.append(f"the table is kept in {path}")
     except PraesepeError as error:
         if not kept:

@@ -306,7 +306,9 @@ class Result:
         figure.suptitle(f"{who} ({self.model.name} {self.model.version})", ha="right", x=0.98)
         return figure
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+    def save(
+        self, path: str | Path, *, overwrite: bool = False, escape_formulas: bool = False
+    ) -> Path:
         """Write the table, or the clusters as regions.
 
         Parameters
@@ -316,6 +318,8 @@ class Result:
             regions, a circle of the median half-light radius for every cluster.
         overwrite : bool
             Whether an existing file may be replaced.
+        escape_formulas : bool
+            Of ``.csv``, for spreadsheets: see `praesepe.images.write_table`.
 
         Returns
         -------
@@ -328,7 +332,9 @@ class Result:
         path = as_path(path)
         refuse_inputs([path], self.inputs)
         if path.suffix.lower() != ".reg":
-            return write_table(self.table, path, overwrite=overwrite)
+            return write_table(
+                self.table, path, overwrite=overwrite, escape_formulas=escape_formulas
+            )
         mosaic, sky, pixel = self.observation, self.catalog.sky, None
         band = self.catalog.pixels_of or mosaic.pixel_band
         if sky is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import resource
 import signal
@@ -234,6 +235,21 @@ def test_csv_cannot_hold_arrays(tmp_path: Path, table: Table) -> None:
     with pytest.raises(InputError, match="columns vector hold arrays"):
         write_table(table, tmp_path / "out.csv")
     write_table(table, tmp_path / "out.ecsv")
+
+
+@pytest.mark.parametrize("escape", [False, True])
+def test_formulas_are_escaped_where_that_is_asked_for(tmp_path: Path, escape: bool) -> None:
+    texts = ["=1+1", "@SUM(A1)", "+41a", "-2+3", "-2", "+1.5e3", "a=1", "#1", ""]
+    table = Table({"=name": texts, "dec": [-41.5] * len(texts)})
+    write_table(table, tmp_path / "a.csv", escape_formulas=escape)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert {row[1] for row in rows[1:]} == {"-41.5"}
+    mark = "'" if escape else ""
+    assert [row[0] for row in rows] == [mark + text for text in ["=name", *texts[:4]]] + texts[4:]
+    if escape:
+        with pytest.raises(InputError, match=r"in CSV, not in .ecsv; leave that out"):
+            write_table(table, tmp_path / "a.ecsv", escape_formulas=True)
 
 
 def test_column_that_fits_cannot_hold(tmp_path: Path, table: Table) -> None:

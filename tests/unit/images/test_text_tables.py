@@ -16,7 +16,7 @@ from astropy.table import MaskedColumn, Table
 
 from praesepe.errors import InputError, PraesepeWarning
 from praesepe.images import write_table
-from praesepe.images.catalog import text_columns
+from praesepe.images.catalog import text_columns, width
 from praesepe.images.catalog.catalogs import Catalog
 from praesepe.images.catalog.region_files import write_regions
 from praesepe.images.catalog.tables import check_fit, read_table
@@ -342,8 +342,28 @@ def test_what_cannot_be_read_is_refused(write: Write, content: str | bytes, mess
         Catalog.read(write("a.csv", content))
 
 
-def test_a_table_of_thousands_of_columns(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain rows are split some columns at a time; however many these are, the values are right."""
+def test_more_columns_than_any_catalog_has(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are counted before values are read, which takes minutes; a list in a cell is one."""
+    monkeypatch.setattr(width, "MOST_COLUMNS", 30)
+    names = ["id", "ra", "dec", *(f"c{i}" for i in range(40))]
+    values = ["10"] * 43
+    wide = Table([[10]] * 43, names=names)
+    for suffix in ("fits", "ecsv", "vot", "parquet"):
+        write_table(wide, path := write("a.txt", "").with_name(f"a.{suffix}"))
+        with pytest.raises(InputError, match=rf"a.{suffix} has 43 columns, more than the 30 that"):
+            Catalog.read(path)
+    for separator in ",;\t| ":
+        path = write("a.csv", f"{separator.join(names)}\n{separator.join(values)}\n")
+        with pytest.raises(InputError, match=r"43 columns, .* keep those of positions and ids"):
+            Catalog.read(path)
+    listed = f'id,ra,dec,pz\n1,10,41,"{", ".join(values)}"\n'
+    assert len(Catalog.read(write("a.csv", listed)).table.columns) == 4
+
+
+def test_plain_rows_are_split_some_columns_at_a_time(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many these are, the values are right."""
     values = np.arange(600 * 40).reshape(600, 40)
     header = ",".join(["id", "ra", "dec", *(f"c{i}" for i in range(40))])
     rows = [f"{row},10.5012345,41.2512345," + ",".join(map(str, values[row])) for row in range(600)]

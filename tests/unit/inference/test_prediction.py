@@ -425,7 +425,20 @@ def test_columns_that_the_output_cannot_hold_are_known_before(
     ):
         with pytest.raises(InputError, match=told):
             predict(make(Unreachable), images, given, out=tmp_path / f"out.{suffix}")
+    with pytest.raises(InputError, match=r"escaped in CSV, not in \.ecsv"):
+        predict(make(Unreachable), images, many, out=tmp_path / "a.ecsv", escape_formulas=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_formulas_are_escaped(
+    central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path
+) -> None:
+    catalog = at_pixels(wcs, [50], [60])
+    catalog["name"] = "=1+1"
+    out = {"out": tmp_path / "t.csv", "regions": tmp_path / "t.reg"}
+    predict(central, images, catalog, **out, escape_formulas=True)
+    assert ",'=1+1," in out["out"].read_text()
+    assert "'=1+1" not in out["regions"].read_text()
 
 
 def test_overwrite(central: CentralPixels, images: Any, wcs: WCS, tmp_path: Path) -> None:

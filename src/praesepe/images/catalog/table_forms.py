@@ -14,6 +14,7 @@ import numpy as np
 from praesepe.errors import InputError, PraesepeWarning, listed, unusable
 from praesepe.images.catalog.column_names import position_columns, sky_name
 from praesepe.images.catalog.fits_cards import MORE, as_cards, restore_meta
+from praesepe.images.catalog.width import check_columns, width_of_votable
 from praesepe.lazy import extras
 from praesepe.links import refuse_links, votable_links
 from praesepe.provenance import any_text, ascii_text
@@ -102,6 +103,7 @@ def read_votable(path: Path, extension: str | None) -> Table:
     from astropy.io.votable import parse
 
     refuse_links(path.name, votable_links(path))
+    check_columns(width_of_votable(path), path.name)
     document = parse(path, verify="ignore")
     tables = list(document.iter_tables())
     _check_answer(document, path)
@@ -184,7 +186,9 @@ def read_parquet(path: Path) -> Table:
     with extras():
         import pyarrow as pa
         import pyarrow.parquet as pq
-    if b"table_meta_yaml" in (pq.read_schema(path).metadata or {}):
+    schema = pq.read_schema(path)
+    check_columns(len(schema), path.name)
+    if b"table_meta_yaml" in (schema.metadata or {}):
         return Table.read(path, format="parquet")
     table, data = Table(), pq.read_table(path)
     for name in data.column_names:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import os
 import re
 import sys
@@ -23,6 +21,7 @@ import numpy as np
 from praesepe.bounded import lost_bytes, unpacked
 from praesepe.errors import InputError, PraesepeWarning, bad_suffix, check_type, reason, unusable
 from praesepe.files import atomic, check_output
+from praesepe.images.catalog.csv_files import check_csv, write_csv
 from praesepe.images.catalog.region_files import read_regions
 from praesepe.images.catalog.table_forms import (
     read_fits,
@@ -34,6 +33,7 @@ from praesepe.images.catalog.table_forms import (
     write_votable,
 )
 from praesepe.images.catalog.text_tables import read_text_table
+from praesepe.images.catalog.width import check_columns, width_of_text
 from praesepe.lazy import extras
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def read_table(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = _parsed(path, format_, extension, columns)
+    check_columns(len(table.columns), path.name)  # where its reader did not ask before
     for item in caught:
         if issubclass(item.category, PraesepeWarning):
             warnings.warn(item.message, PraesepeWarning, stacklevel=2)
@@ -206,6 +207,7 @@ def _parsed(
             return read_parquet(path)
         if format_ in _REGIONS.values():
             return read_regions(path, format_)
+        check_columns(width_of_text(path), path.name)
         if format_ == "ascii.cds":
             return Table.read(path, format=format_, readme=_described(path))
         return Table.read(path, format=format_)
@@ -319,7 +321,13 @@ def _refuse_columns(columns: Sequence[str] | None, label: str) -> None:
         )
 
 
-def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+def write_table(
+    table: Table,
+    path: str | os.PathLike[str],
+    overwrite: bool = False,
+    *,
+    escape_formulas: bool = False,
+) -> Path:
     """Write a table in the format that the ending of the file name tells.
 
     Units, descriptions and metadata are kept in ECSV, FITS, VOTable and Parquet; CSV has no place
@@ -337,6 +345,9 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
         ``.ecsv``, ``.fits``, ``.vot``, ``.xml``, ``.csv`` or ``.parquet``.
     overwrite : bool
         Whether an existing file may be replaced.
+    escape_formulas : bool
+        Of CSV, for spreadsheets: whether names and texts that begin with ``=``, ``+``, ``-`` or
+        ``@``, and are no numbers, get an apostrophe before them.
 
     Returns
     -------
@@ -352,8 +363,11 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
     """
     path = check_output(path, TABLE_SUFFIXES, overwrite=overwrite)
     format_ = TABLE_FORMATS[path.suffix.lower()]
+    if escape_formulas and format_ != "ascii.csv":
+        fault, remedy = f"formulas are escaped in CSV, not in {path.suffix}", "leave that out"
+        raise InputError(fault, given=path.suffix, allowed=".csv", remedy=remedy)
     if format_ == "ascii.csv":
-        _check_csv(table)
+        check_csv(table)
     elif format_ in ("fits", "votable"):
         table = suited(table, format_)
     if format_ != "parquet":
@@ -369,7 +383,7 @@ def write_table(table: Table, path: str | os.PathLike[str], overwrite: bool = Fa
                     import pyarrow  # noqa: F401  # which astropy needs
                 table.write(part, format=format_)
             elif format_ == "ascii.csv":
-                _write_csv(table, part)
+                write_csv(table, part, escape_formulas=escape_formulas)
             else:
                 with part.open("w", encoding="utf-8") as file:
                     table.write(file, format=format_)
@@ -396,7 +410,7 @@ def _warn_of_blanks(table: Table, suffix: str) -> None:
             )
 
 
-def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
+def check_fit(table: Table, path: str | os.PathLike[str], *, escape_formulas: bool = False) -> None:
     """Write a table for trial, and throw it away: what the format cannot hold is said now.
 
     Parameters
@@ -405,6 +419,8 @@ def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
         As it will be written, whatever its values.
     path : path
         Its ending tells the format.
+    escape_formulas : bool
+        As it will be written.
 
     Raises
     ------
@@ -418,7 +434,7 @@ def check_fit(table: Table, path: str | os.PathLike[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder, Path(path).name)
         try:
-            write_table(some, trial)
+            write_table(some, trial, escape_formulas=escape_formulas)
         except InputError as error:
             for name in some.colnames if error.__cause__ else ():
                 try:
@@ -437,35 +453,3 @@ def _rows_differ(column: Any) -> bool:
     """Whether a format may have a place for some values of a column, and none for others."""
     mask = np.asarray(getattr(column, "mask", False))
     return getattr(column, "dtype", np.dtype(int)).kind == "O" or bool(mask.any() > mask.all())
-
-
-def _write_csv(table: Table, path: Path) -> None:
-    """CSV; a first value that begins with # in quotation marks, or the row would be a comment."""
-    text = io.StringIO(newline="")
-    table.write(text, format="ascii.csv")
-    rows = csv.reader(io.StringIO(text.getvalue(), newline=""))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        plain, quoted = (
-            csv.writer(file, lineterminator="\n", quoting=how)
-            for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
-        )
-        for row in rows:
-            (quoted if row and row[0].startswith("#") else plain).writerow(row)
-
-
-def _check_csv(table: Table) -> None:
-    wide = [
-        name
-        for name in table.colnames
-        if len(getattr(table[name], "shape", (0,))) > 1
-        or (
-            getattr(table[name], "dtype", None) is np.dtype(object)
-            and any(map(np.ndim, table[name]))
-        )
-    ]
-    if wide:
-        raise InputError(
-            f"columns {', '.join(wide)} hold arrays, which CSV cannot",
-            given=wide,
-            remedy="write .ecsv or .fits",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import warnings
 from collections import Counter
@@ -25,6 +26,7 @@ from praesepe.images.catalog.text_layouts import (
     simple_layout,
     units_of,
 )
+from praesepe.images.catalog.width import check_columns
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -40,6 +42,9 @@ SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": 
 
 SAMPLE = 200
 """Rows from which the separator is found."""
+
+SAMPLED_VALUES = 100_000
+"""Values of these that are looked at."""
 
 LEGUS = ("id", "x", "y", "ra", "dec")
 """The first columns of the cluster catalogues of LEGUS, which have no header."""
@@ -208,7 +213,7 @@ def _quoted(match: re.Match[str]) -> str:
 
 def _separator(lines: list[str], label: str) -> str:
     """What separates the columns: rows of equal lengths, and values that are numbers."""
-    best, fit = "", (-1.0, -1.0)
+    best, fit, n = "", (-1.0, -1.0), 0
     for separator in SEPARATORS:
         try:
             rows = [row for _, row in _split(lines[: 2 * SAMPLE], separator, label)[0][:SAMPLE]]
@@ -217,10 +222,11 @@ def _separator(lines: list[str], label: str) -> str:
         if not rows or len(rows[0]) < 2:
             continue
         alike = float(np.mean([_fits(row, len(rows[0]), separator) for row in rows]))
-        values = [value for row in rows[1:] or rows for value in row if value]
+        given = (value for row in rows[1:] or rows for value in row if value)
+        values = list(itertools.islice(given, SAMPLED_VALUES))
         numbers = sum(map(bool, map(NUMBER.fullmatch, values))) / max(len(values), 1)
         if (alike, numbers) > fit:
-            best, fit = separator, (alike, numbers)
+            best, fit, n = separator, (alike, numbers), len(rows[0])
     if not best:
         if not _split(lines, ",", label)[0]:  # whose error says more, where there is one
             raise unusable(label, "is empty: it has no rows", "give at least one")
@@ -230,6 +236,7 @@ def _separator(lines: list[str], label: str) -> str:
             allowed=tuple(SEPARATORS),
             remedy=f"separate its columns by {', '.join(SEPARATORS.values())}",
         )
+    check_columns(n, label)
     return best
 
 
