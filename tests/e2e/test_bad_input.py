@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -265,13 +266,15 @@ def test_output_in_no_folder(run_cli: Run, model: Path, field: Any, tmp_path: Pa
     assert "does not exist" in finished.stderr
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file can grow beyond 6 kB."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+@contextmanager
+def no_file_above(n_bytes: int) -> Iterator[None]:
+    """No file can grow beyond this: nor can that into which pytest itself may write outside."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +294,6 @@ def test_full_disk(
     model: Path,
     field: Any,
     tmp_path: Path,
-    full_disk: None,
     names: dict[str, str],
 ) -> None:
     """One message that names the file, and nothing half-written."""
@@ -300,7 +302,8 @@ def test_full_disk(
     folder = tmp_path / "full"
     folder.mkdir()
     options = [word for key, name in names.items() for word in (key, folder / name)]
-    finished = run_cli("predict", model, *field.arguments, *options, check=False)
+    with no_file_above(6000):
+        finished = run_cli("predict", model, *field.arguments, *options, check=False)
     assert finished.returncode == 2, finished.output
     assert "Traceback" not in finished.output
     assert finished.stderr.count("Error: could not write") == 1
@@ -308,21 +311,18 @@ def test_full_disk(
     assert list(folder.iterdir()) == []
 
 
-def test_draws_survive_a_full_disk(
-    run_cli: Run, model: Path, field: Any, tmp_path: Path, full_disk: None
-) -> None:
+def test_draws_survive_a_full_disk(run_cli: Run, model: Path, field: Any, tmp_path: Path) -> None:
     """The table does not fit on the disk, but the draws, written before, do."""
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, most))  # the fixture restores it
     rows = field.catalog.read_text().splitlines()
     field.catalog.write_text("\n".join(rows[:1] + 20 * rows[1:]))
     folder = tmp_path / "full"
     folder.mkdir()
     out, draws = folder / "m.csv", folder / "m.parquet"
-    finished = run_cli(
-        "predict", model, *field.arguments, "--out", out, "--samples", draws, "--n-samples", 2,
-        check=False,
-    )  # fmt: skip
+    with no_file_above(30_000):
+        finished = run_cli(
+            "predict", model, *field.arguments, "--out", out, "--samples", draws, "--n-samples", 2,
+            check=False,
+        )  # fmt: skip
     assert finished.returncode == 2, finished.output
     assert finished.stderr.count("Error: could not write") == 1
     assert f"the draws are kept in {draws}" in finished.stderr
@@ -330,9 +330,10 @@ def test_draws_survive_a_full_disk(
     assert np.isfinite(read_samples(draws).values).all()
 
 
-def test_full_disk_while_simulating(run_cli: Run, tmp_path: Path, full_disk: None) -> None:
+def test_full_disk_while_simulating(run_cli: Run, tmp_path: Path) -> None:
     out = tmp_path / "m.fits"
-    finished = run_cli("simulate", "phat", "--n", 3, "--out", out, check=False)
+    with no_file_above(6000):
+        finished = run_cli("simulate", "phat", "--n", 3, "--out", out, check=False)
     assert finished.returncode == 2, finished.output
     assert finished.stderr.count("Error: could not write") == 1
     assert list(tmp_path.iterdir()) == []

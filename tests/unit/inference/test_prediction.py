@@ -490,7 +490,7 @@ def test_what_is_written_is_kept(
         raise PraesepeError("could not write it: no space left")
 
     monkeypatch.setattr(f"praesepe.images.{failing}", fail)
-    monkeypatch.setattr("praesepe.images.catalog.tables.check_fit", lambda *_: None)
+    monkeypatch.setattr("praesepe.images.catalog.tables.check_fit", lambda *_, **__: None)
     paths = {"out": tmp_path / "t.ecsv", "regions": tmp_path / "t.reg"}
     catalog = at_pixels(wcs, [50], [60])
     draws = tmp_path / "t.parquet"
