@@ -72,8 +72,8 @@ pytest: $(STAMP)  ## all tests, on two cores; prints the slowest
 quick: lint  ## as `make test`, without the tests marked slow
 	$(BIN)/python -m pytest -n 2 --durations 15 -m "not slow" $(PYTEST_ARGS)
 
-faults: $(STAMP)  ## full disks for every command, 600 damaged files: nightly, before a release
-	PRAESEPE_FAULTS=all $(BIN)/python -m pytest tests/faults/test_disks.py
+faults: $(STAMP)  ## full disks and kills for every command, 600 damaged files: nightly, before a release
+	PRAESEPE_FAULTS=all $(BIN)/python -m pytest tests/faults/test_disks.py tests/faults/test_kills.py
 	$(BIN)/python tests/faults/fuzz.py --number 600 --minutes 60
 
 lint: $(STAMP)  ## ruff, the layers of the architecture, mypy

@@ -19,17 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from astropy.table import Table
 
-from praesepe.mocks.mosaic_files import mosaic_hdus, mosaic_wcs
-from praesepe.network import Estimator
 from praesepe.report import demo
-from praesepe.survey import load_survey
 
 PAGE = 4096
-SIDE = 128
 NO_ROOM = "No space left|only a part found room|but the disk of .* has"
 TOO_LARGE = "File too large|only a part found room"
 NO_FOLDER = "Not a directory|does not exist|is a file"
@@ -74,44 +68,6 @@ MAY_STAY = {
     "simulate shards": (r"set(/(manifest.json|shard-00000.fits))?", r"set/.incoming.*"),
 }
 """What was whole before another output failed, at first and with --overwrite."""
-
-SECOND_BAND = """
-[[observation.bands]]
-name = "F814W"
-filter = "acs_wfc_f814w"
-zero_point_ab = 25.94
-exposure_s = 1500.0
-sky_e_s = [0.1, 0.2]
-asinh_scale = 0.03
-"""
-
-
-@pytest.fixture(scope="module")
-def inputs(
-    tmp_path_factory: pytest.TempPathFactory, toy_survey: str, parsec_text: str
-) -> dict[str, str]:
-    """Files that the commands read."""
-    folder = tmp_path_factory.mktemp("inputs")
-    (folder / "toy.toml").write_text(toy_survey + SECOND_BAND)
-    (folder / "old.toml").write_text("name = 'old'\ndistance_pc = 785000.0\n")
-    survey = load_survey(folder / "toy.toml")
-    Estimator.untrained(survey, encoder="tiny", seed=1).save(folder / "model")
-    rng, wcs, images = np.random.default_rng(1), mosaic_wcs(survey, SIDE), {}
-    for band in survey.bands:
-        plane = rng.normal(0.05, 0.01, (SIDE, SIDE)).astype(np.float32)
-        images[band.name] = folder / f"{band.name}.fits"
-        mosaic_hdus(plane, band, wcs, survey).writeto(images[band.name])
-    ra, dec = wcs.pixel_to_world_values([40, 60, 80], [50, 50, 90])
-    Table({"id": [1, 2, 3], "ra": ra, "dec": dec}).write(folder / "c.csv", format="ascii.csv")
-    (folder / "parsec.dat").write_text(parsec_text)
-    return {
-        "toy": str(folder / "toy.toml"),
-        "old": str(folder / "old.toml"),
-        "model": str(folder / "model"),
-        "images": " ".join(f"--image {band}={path}" for band, path in images.items()),
-        "catalog": str(folder / "c.csv"),
-        "isochrones": str(folder / "parsec.dat"),
-    }
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -208,6 +164,40 @@ def test_no_room_for_half_of_the_output(name: str, command: Any, tmp_path: Path)
                 shutil.copytree(whole, full, dirs_exist_ok=True)
             changed = command.refused(full, NO_ROOM, again=again)
         assert all(re.fullmatch(stays[again], one) for one in changed), changed
+
+
+LINKS = [name for name in COMMANDS if not name.startswith("predict to")]
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_that_points_to_itself(
+    name: str, inputs: dict[str, str], run_cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As any output or input: told in one line before the work, and nothing is written."""
+    out, data = tmp_path / "out", tmp_path / "data"
+    (data / "stars").mkdir(parents=True)
+    out.mkdir()
+
+    def refused(link: Path, **changed: str) -> None:
+        link.symlink_to(link.name)
+        words = COMMANDS[name].format(**{**inputs, **changed}, out=out).split()
+        for again in ([], ["--overwrite"]):
+            before = contents(tmp_path)
+            done = run_cli(*words, *again, check=False, env={"PRAESEPE_DATA": str(data)})
+            if "No such option" in done.stderr:
+                continue
+            assert done.returncode == 2, done.output
+            assert "Traceback" not in done.output
+            assert link.name in " ".join(done.stderr.split()), done.stderr
+            assert contents(tmp_path) == before
+        link.unlink()
+
+    for given in re.findall(r"{out}(/\S+)", COMMANDS[name]) or ["/../data/stars/mine.npz"]:
+        refused(Path(f"{out}{given}"))
+    for key in re.findall(r"{(\w+)}", COMMANDS[name].replace("{out}", "")):
+        link = tmp_path / f"link{Path(inputs[key].split()[-1]).suffix}"
+        images = re.sub(r"F475W=\S+", f"F475W={link}", inputs["images"])
+        refused(link, **{key: images if key == "images" else str(link)})
 
 
 MAPPED = """
