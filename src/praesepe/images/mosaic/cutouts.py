@@ -185,7 +185,8 @@ def _cut(mosaic: Mosaic, corners: NDArray[np.int_], stamps: Stamps, rows: NDArra
     """
     size = stamps.images.shape[-1]
     windows = np.empty((len(rows), size, size), np.float32)
-    zero = np.ones(windows.shape, bool)  # in all bands
+    zero = np.ones(windows.shape, bool)  # in all bands so far, of the stamps that have such pixels
+    dark = np.arange(len(rows))
     saturated = np.zeros(len(rows), bool)
     for i_band, band in enumerate(mosaic.bands.values()):
         pixels = band.pixels
@@ -198,16 +199,17 @@ def _cut(mosaic: Mosaic, corners: NDArray[np.int_], stamps: Stamps, rows: NDArra
         some = gaps.missing.any(axis=(1, 2))
         stamps.holes[rows[some], i_band] = gaps.missing[some]
         stamps.missing[rows[some], i_band] = gaps.missing[some].mean(axis=(1, 2))
-        if zero.any():
-            zero &= windows == 0
+        zero &= (windows if len(dark) == len(rows) else windows[dark]) == 0
+        still = zero.any(axis=(1, 2))
+        dark, zero = dark[still], zero[still]
         windows *= np.float32(band.factor)  # some missing pixels are NaN that signal
         stamps.images[rows, i_band] = windows
     stamps.flags[rows[saturated]] |= np.uint16(Flag.SATURATED)
-    some = np.asarray(zero.any(axis=(1, 2)))
-    if some.any() and mosaic.zero_everywhere_is_missing:
-        some[some] = (zero[some] & ~stamps.holes[rows[some]].all(axis=1)).any(axis=(1, 2))
-        stamps.holes[rows[some]] |= zero[some, None]
-        stamps.missing[rows[some]] = stamps.holes[rows[some]].mean(axis=(-1, -2))
+    if dark.size and mosaic.zero_everywhere_is_missing:
+        new = (zero & ~stamps.holes[rows[dark]].all(axis=1)).any(axis=(1, 2))
+        dark = rows[dark[new]]
+        stamps.holes[dark] |= zero[new, None]
+        stamps.missing[dark] = stamps.holes[dark].mean(axis=(-1, -2))
 
 
 def _fill(stamps: Stamps, rows: NDArray[np.intp], fewest_bands: int) -> None:

@@ -280,8 +280,8 @@ def _in_plateaus(windows: FloatImage, missing: Mask, grain: Grain) -> tuple[Mask
         for number, ring in _rings(label[i], chosen, windows[i], plain[i]):
             edge = dark + CORE_EDGE * (level[number] - dark)
             core[number] = ring.max() < level[number] and np.percentile(ring, 75) > edge
-    cores = core[label]
-    missing = missing | (gap & ~core)[label]
+    cores = core.take(label) if core.any() else np.zeros_like(missing)
+    missing = missing | (gap & ~core).take(label)
     if grain.coarse:
         missing |= _equal_squares(windows, grain.common) & ~cores
     return missing, cores
@@ -385,7 +385,8 @@ def _dark_cores(windows: FloatImage, missing: Mask) -> Mask:
             bright = _brightness(windows[i][plain], max(light.values()))[1]
             core[[number for number, level in light.items() if level > bright]] = True
     cores = np.zeros(windows.shape, bool)
-    cores[near] = core[label]
+    if core.any():
+        cores[near] = core.take(label)
     return cores
 
 
