@@ -66,13 +66,17 @@ class ConditionEmbedding(nn.Module):
     ranges : mapping of str to (float, float)
         What each condition lies between in the training, by name.
     n_bands : int
+    n_beside : int
+        Further values that the layers see, which the stamps tell.
     """
 
     center: Tensor
     width: Tensor
     optional: Tensor
 
-    def __init__(self, ranges: Mapping[str, tuple[float, float]], n_bands: int) -> None:
+    def __init__(
+        self, ranges: Mapping[str, tuple[float, float]], n_bands: int, n_beside: int = 0
+    ) -> None:
         super().__init__()
         self.sizes = {name: n_bands if condition_kind(name).per_band else 1 for name in ranges}
         names = [name for name, size in self.sizes.items() for _ in range(size)]
@@ -84,16 +88,20 @@ class ConditionEmbedding(nn.Module):
         self.register_buffer("optional", optional, persistent=False)
         self.n_inputs = len(names) + int(optional.sum())
         self.layers = nn.Sequential(
-            nn.Linear(self.n_inputs, EMBEDDED), nn.ReLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.ReLU()
+            nn.Linear(self.n_inputs + n_beside, EMBEDDED),
+            nn.ReLU(),
+            nn.Linear(EMBEDDED, EMBEDDED),
+            nn.ReLU(),
         )
         self.features = EMBEDDED
 
-    def forward(self, conditions: Tensor) -> Tensor:
+    def forward(self, conditions: Tensor, beside: Tensor | None = None) -> Tensor:
         """Map conditions (n, value), in the order of `sizes`, to features (n, feature)."""
-        return self.layers(self.inputs(conditions))
+        inputs = self.inputs(conditions)
+        return self.layers(inputs if beside is None else torch.cat((inputs, beside), 1))
 
     def inputs(self, conditions: Tensor) -> Tensor:
-        """What the layers see, (n, `n_inputs`).
+        """What the layers see of the conditions, (n, `n_inputs`).
 
         Of each that may be unknown it is the value, or 0, and whether it is known.
         """

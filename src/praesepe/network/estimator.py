@@ -171,6 +171,7 @@ class Estimator:
                 for band in survey.bands
             ],
             background=background,
+            scaling=survey.network.scaling,
             encoder={"name": encoder},
             head={"name": head, "settings": head_settings(head, encoder, infers, head_options)},
             priors=prior_ranges(survey, infers),

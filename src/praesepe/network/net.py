@@ -29,7 +29,7 @@ class ClusterNet(nn.Module):
 
     def __init__(self, card: ModelCard, asinh_scales: Sequence[float]) -> None:
         super().__init__()
-        self.stamps = StampTransform(asinh_scales, card.background)
+        self.stamps = StampTransform(asinh_scales, card.background, card.scaling)
         self.labels = LabelTransform(card.priors)
         if card.encoder.settings:
             raise InputError(
@@ -41,7 +41,8 @@ class ClusterNet(nn.Module):
         told = 0
         if card.conditions:
             ranges = {entry.name: (entry.low, entry.high) for entry in card.conditions}
-            self.conditions = ConditionEmbedding(ranges, len(card.bands))
+            n_beside = len(card.bands) if card.scaling == "noise" else 0
+            self.conditions = ConditionEmbedding(ranges, len(card.bands), n_beside)
             told = self.conditions.features
         self.encoder = make_encoder(card.encoder.name, len(card.bands), told)
         self.features = features = self.encoder.features + told
@@ -69,14 +70,15 @@ class ClusterNet(nn.Module):
 
         A condition that is NaN is not known. Pixels of absent bands are not looked at.
         """
-        x = self.stamps(stamps)
+        x, noise = self.stamps(stamps)
         if self.conditions is None:
             return self._encoded(x)
         assert conditions is not None, "a network with conditions must be told them"
         present = self.conditions.present(conditions)
         if present is not None:
             x = torch.where(present > 0, x, 0.0)
-        told = self.conditions(conditions)
+            noise = None if noise is None else noise * present.flatten(1)
+        told = self.conditions(conditions, noise)
         return torch.cat((self._encoded(x, told), told.float()), 1)
 
     def _encoded(self, x: Tensor, told: Tensor | None = None) -> Tensor:

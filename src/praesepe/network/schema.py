@@ -124,6 +124,8 @@ class ModelCard(Entry):
     background : str
         Whether a stamp's background is subtracted before anything else; models that were trained
         before this could be said keep it.
+    scaling : str
+        What stamps are divided by: the scale of each band, or their own noise.
     weights : str
         Precision in which the weights are stored; statistics are always single precision.
     priors : dict of str to (float, float)
@@ -145,6 +147,7 @@ class ModelCard(Entry):
     conditions: tuple[ConditionEntry, ...] = ()
     bands: tuple[BandEntry, ...] = Field(min_length=1)
     background: Literal["kept", "removed"] = "kept"
+    scaling: Literal["band", "noise"] = "band"
     encoder: Part
     head: Part
     weights: Literal["float32", "float16"] = "float32"
@@ -172,6 +175,8 @@ class ModelCard(Entry):
             quantities.get(name)
         for condition in self.conditions:
             condition_kind(condition.name)
+        if self.scaling == "noise" and not self.conditions:
+            raise ValueError("scaled by the noise, which is told beside conditions: it has none")
         for names in (self.infers, [condition.name for condition in self.conditions]):
             if len(set(names)) < len(names):
                 raise ValueError(f"{list(names)}: each name may occur once")

@@ -21,6 +21,14 @@ GRID_POINTS = 2**16 + 1
 """About so many points of its sources tell the range of a derived quantity."""
 
 
+BEND, FARTHEST = 3.0, 7.0
+"""Standard deviations of the noise at which stamps bend that it scales, and the natural logarithm
+of the largest factor between that and the scale of the band."""
+
+QUARTILE = 0.84
+"""Lower quartile of the standard deviations of 16 pixels of white noise of 1."""
+
+
 class StampTransform(nn.Module):
     """Per-band inverse hyperbolic sine: linear in the noise, logarithmic in the stars.
 
@@ -31,20 +39,37 @@ class StampTransform(nn.Module):
     background : str
         ``"removed"``: that of each stamp and band is subtracted before, so that a constant added
         to an image changes nothing; ``"kept"``: stamps are taken as they are.
+    scaling : str
+        ``"band"``: bands bend at the `scales`; ``"noise"``: each stamp and band at `BEND` times its
+        own noise, and `forward` tells how far that is from the scale.
     """
 
     scale: Tensor
 
-    def __init__(self, scales: Sequence[float], background: str = "removed") -> None:
+    def __init__(
+        self, scales: Sequence[float], background: str = "removed", scaling: str = "band"
+    ) -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor(scales).view(-1, 1, 1))
-        self.background = background
+        self.background, self.scaling = background, scaling
 
-    def forward(self, stamps: Tensor) -> Tensor:
-        """Transform stamps of shape (n, band, y, x) in e-/s."""
+    def forward(self, stamps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Transform stamps of shape (n, band, y, x) in e-/s.
+
+        Returns
+        -------
+        images : Tensor, shape (n, band, y, x)
+        noise : Tensor, shape (n, band), or None
+            Where the noise scales them: natural logarithm of what they were divided by, in units
+            of the band's scale; within ±`FARTHEST`.
+        """
+        noise = noise_of(stamps) if self.scaling == "noise" else None
         if self.background == "removed":
             stamps = stamps - background_of(stamps)
-        return asinh(stamps / self.scale)
+        if noise is None:
+            return asinh(stamps / self.scale), None
+        told = (BEND * noise / self.scale).log().clamp(-FARTHEST, FARTHEST)
+        return asinh(stamps / (self.scale * told.exp())), told.flatten(1)
 
 
 def asinh(x: Tensor) -> Tensor:
@@ -65,6 +90,21 @@ def background_of(stamps: Tensor) -> Tensor:
     """
     blocks = avg_pool2d(stamps, 4).flatten(2)
     return blocks.kthvalue(max(1, blocks.shape[2] // 4), dim=2).values[..., None, None]
+
+
+def noise_of(stamps: Tensor) -> Tensor:
+    """Noise of a pixel of stamps (n, band, y, x), in their unit, (n, band, 1, 1).
+
+    It is the lower quartile of the standard deviations within blocks of 4×4 pixels, so that stars
+    in three quarters of the blocks do not move it, over `QUARTILE`, so that it is right for white
+    noise. Blocks of one number, as filled gaps have, do not count; 0 where there are no others.
+    """
+    n, bands, height, width = (*stamps.shape[:2], *(side // 4 for side in stamps.shape[2:]))
+    blocks = stamps[..., : 4 * height, : 4 * width].reshape(n, bands, height, 4, width, 4)
+    spread = blocks.std((3, 5), correction=0).flatten(2).sort(2).values
+    constant = (spread == 0).sum(2, keepdim=True)
+    place = constant + (spread.shape[2] - constant) // 4
+    return spread.gather(2, place.clamp_max(spread.shape[2] - 1))[..., None] / QUARTILE
 
 
 class LabelTransform(nn.Module):

@@ -98,13 +98,15 @@ def _check_fit(start: Estimator, fresh: Estimator, *, transfers: bool) -> None:
             allowed=theirs.stamp_size,
         )
     old, new = network_of(start.card), network_of(fresh.card)
-    must_agree = ["encoder"] if transfers else list(new)
-    different = [f"{k} {old[k]!r}, not {new[k]!r}" for k in must_agree if old[k] != new[k]]
+    must_agree = ["encoder"] if transfers else list(old | new)
+    different = [
+        f"{k} {old.get(k)!r}, not {new.get(k)!r}" for k in must_agree if old.get(k) != new.get(k)
+    ]
     if different:
         raise InputError(
             f"model {start.name!r} has {'; '.join(different)}; they must agree",
-            given={key: new[key] for key in must_agree},
-            allowed={key: old[key] for key in must_agree},
+            given={key: new.get(key) for key in must_agree},
+            allowed={key: old.get(key) for key in must_agree},
         )
 
 
@@ -118,6 +120,8 @@ def network_of(card: ModelCard) -> dict[str, Any]:
         "head_options": dict(card.head.settings),
         "infers": list(card.infers),
         "conditions": [condition.name for condition in card.conditions],
+        # left out where it is the default, so that older checkpoints are of the same network
+        **({} if card.scaling == "band" else {"scaling": card.scaling}),
     }
 
 

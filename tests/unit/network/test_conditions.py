@@ -24,9 +24,11 @@ TOLD: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def estimator(survey: Survey) -> Estimator:
-    made = Estimator.untrained(survey, encoder="tiny", conditions=list(KINDS))
+@pytest.fixture(scope="module", params=["band", "noise"])
+def estimator(survey: Survey, request: pytest.FixtureRequest) -> Estimator:
+    told = {"conditions": ["depth"], "scaling": request.param}
+    scaled = survey.with_values(network=told)
+    made = Estimator.untrained(scaled, encoder="tiny", conditions=list(KINDS))
     with torch.no_grad():  # at first conditions do not modulate the encoder
         for modulation in made.net.encoder.modulations:
             modulation.linear.weight.normal_(0, 0.3)
@@ -133,6 +135,14 @@ def test_a_value_that_was_not_trained_for_is_told(estimator: Estimator, stamps: 
     message = "6 of 6 values of condition 'log_distance' are outside 5.8 to"
     with pytest.warns(PraesepeWarning, match=message):
         answer(estimator, stamps, log_distance=600.0)
+
+
+def test_the_noise_that_scales_stamps_is_told(estimator: Estimator, stamps: np.ndarray) -> None:
+    """A stamp ten times as bright, noise and all, is another, also where the noise scales it."""
+    assert np.abs(answer(estimator, 10 * stamps) - answer(estimator, stamps)).max() > 1e-3
+    assert estimator.card.scaling == estimator.survey.network.scaling
+    with pytest.raises(InputError, match=r'scaling = "noise" and no conditions.*add "depth"'):
+        estimator.survey.with_values(network={"scaling": "noise", "conditions": []})
 
 
 def test_none_where_none_are_expected(survey: Survey, stamps: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from praesepe.network.transform import (
     StampTransform,
     asinh,
     background_of,
+    noise_of,
     prior_range,
 )
 from praesepe.quantities import DEFAULT_INFERRED, Quantity
@@ -32,7 +33,7 @@ def test_stamps_can_be_recovered(generator: torch.Generator) -> None:
     scale = torch.tensor([0.03, 0.3, 2.0]).view(-1, 1, 1)
     stamps = 10 ** (6 * torch.rand((5, 3, 8, 8), generator=generator) - 3)
     stamps *= torch.randn(stamps.shape, generator=generator).sign()
-    x = StampTransform([0.03, 0.3, 2.0], "kept")(stamps)
+    x = StampTransform([0.03, 0.3, 2.0], "kept")(stamps)[0]
     torch.testing.assert_close(torch.sinh(x.double()) * scale, stamps.double(), rtol=1e-5, atol=0)
 
 
@@ -44,7 +45,7 @@ def test_a_constant_changes_nothing(kept: bool, generator: torch.Generator) -> N
     transform = StampTransform([0.03, 0.03, 0.03], "kept" if kept else "removed")
     for constant in (-1.0, 1.0):
         moved = stamps + constant * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
-        change = (transform(moved) - transform(stamps)).abs().amax()
+        change = (transform(moved)[0] - transform(stamps)[0]).abs().amax()
         assert (change > 1) if kept else (change < 1e-4)
 
 
@@ -58,10 +59,38 @@ def test_the_background_is_that_beside_the_cluster(generator: torch.Generator) -
 
 def test_every_band_bends_at_its_own_scale() -> None:
     transform = StampTransform([0.01, 1.0], "kept")
-    x = transform(torch.full((1, 2, 4, 4), 0.01))
+    x, _ = transform(torch.full((1, 2, 4, 4), 0.01))
     torch.testing.assert_close(x[0, 0], torch.full((4, 4), math.asinh(1.0)))
     torch.testing.assert_close(x[0, 1], torch.full((4, 4), 0.01), rtol=1e-4, atol=0)  # linear
     assert set(transform.state_dict()) == {"scale"}  # stored with the weights
+
+
+def test_the_noise_is_that_beside_the_stars(generator: torch.Generator) -> None:
+    sigma = torch.tensor([0.01, 0.2, 3.0]).view(-1, 1, 1)
+    stamps = 0.5 + sigma * torch.randn((100, 3, 64, 64), generator=generator)
+    assert float((noise_of(stamps) / sigma).mean()) == pytest.approx(1, abs=0.02)
+    empty = noise_of(stamps)
+    stamps[..., 17:47, 17:47] += torch.rand((30, 30), generator=generator) * 100 * sigma
+    assert (noise_of(stamps) / empty - 1).abs().max() < 0.15
+    stamps[..., :40] = 0.5  # a filled gap
+    assert (noise_of(stamps) / empty - 1).abs().max() < 0.25
+    assert (noise_of(torch.ones(1, 3, 16, 16)) == 0).all()
+
+
+def test_a_stamp_scaled_by_its_noise_has_no_unit(generator: torch.Generator) -> None:
+    """The unit is told beside; with scales of the bands the input depends on it (control)."""
+    stamps = 0.01 * torch.randn((4, 2, 64, 64), generator=generator)
+    scales = [0.03, 0.3]
+    by_noise, by_band = (StampTransform(scales, scaling=of) for of in ("noise", "band"))
+    (x, told), (x100, told100) = by_noise(stamps), by_noise(100 * stamps)
+    assert told is not None
+    assert told100 is not None
+    torch.testing.assert_close(x, x100, rtol=1e-4, atol=1e-5)
+    assert (told100 - told).numpy() == pytest.approx(math.log(100), rel=1e-4)
+    assert told[:, 0].numpy() == pytest.approx(0, abs=0.2)  # three times 0.01 is 0.03
+    assert (by_band(stamps)[0] - by_band(100 * stamps)[0]).abs().max() > 1
+    for dead in (torch.zeros(1, 2, 16, 16), torch.full((1, 2, 16, 16), 1e30)):
+        assert all(part is not None and part.isfinite().all() for part in by_noise(dead))
 
 
 def test_bounds_are_the_priors(survey: Survey) -> None:
