@@ -30,7 +30,7 @@ OWN_CARDS = tuple(KEYWORDS[name][0] for name in ("survey_fingerprint", "stream")
 DENSER = 2.5
 """By what fields may be denser than they seem by their bright stars, which hide each other."""
 
-SPARSE = 5.0
+SPARSE = 4.0
 """Times the survey's least density, below which colors of stars tell less."""
 
 MOST_SIGMAS = 4.0

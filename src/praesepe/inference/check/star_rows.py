@@ -23,7 +23,7 @@ SHIFT_PX = 0.15
 MANY_STARS = 100
 """Bright isolated stars of two bands from which some are shared, if both show the same sky."""
 
-OFFSET_MAG, SPARSE_MAG = 0.13, 0.12
+OFFSET_MAG, SPARSE_MAG = 0.08, 0.12
 """The same of a zero point, at least, and how much more in fields of few stars."""
 
 OTHER_DEPTH = 0.5
