@@ -192,6 +192,27 @@ def test_impossible_value_names_what_is_allowed(
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("second", "conditions", "said"),
+    [
+        ({"instrument": "ACS/WFC"}, ["present"], "give each another instrument"),
+        ({}, ["depth"], 'add "present" to network.conditions'),
+        ({"channel": "F814W"}, ["present"], "channel = 'F814W' of second: a band is called so"),
+    ],
+)
+def test_bands_of_one_channel_are_of_two_cameras(
+    second: dict, conditions: list[str], said: str
+) -> None:
+    given = changed(("network",), "conditions", conditions)
+    bands = given["observation"]["bands"]
+    bands[0]["channel"] = "I"
+    uvis = {"name": "second", "filter": "F814W", "instrument": "WFC3/UVIS", "channel": "I"}
+    bands.append(bands[0] | uvis | second)
+    with pytest.raises(InputError, match="does not describe a survey") as caught:
+        parse_survey(given)
+    assert said in str(caught.value)
+
+
 def test_the_largest_values_that_fit_are_allowed() -> None:
     clusters = {"rh_arcsec": [0.1, 1.6], "center_shift_px": 16.0, "metallicity": 0.04}
     field = {"log_age": [6.6, 6.6], "surface_density": [1e-3, 1e-3], "metallicity": [2e-4, 0.03]}
@@ -323,6 +344,11 @@ def test_band_by_name() -> None:
     assert phat.band("F475W").instrument == "ACS/WFC"
     with pytest.raises(InputError, match=r"Did you mean 'F475W'\?"):
         phat.band("F475")
+    nearby = load_survey("nearby")
+    assert [len(bands) for bands in nearby.channels.values()] == [1, 1, 2, 2, 2, 2]
+    assert nearby.band("F435W").channel == nearby.band("F438W").channel
+    with pytest.raises(InputError, match="'F814W' may be F814W_UVIS and F814W_ACS"):
+        nearby.band("F814W")
 
 
 def test_survey_is_a_survey() -> None:

@@ -168,7 +168,7 @@ def _say_what_next(out: Path, seed: int, survey: Survey) -> None:
     say(f"Wrote the model to {out}. Judge it, then use it:")
     model, report = quote(str(out)), quote(str(out / "evaluation"))
     say(f"  praesepe evaluate {model} --seed {seed + 1} --out {report}")
-    bands = " ".join(f"--image {quote(band)}=…" for band in survey.band_names)
+    bands = " ".join(f"--image {quote(band)}=…" for band in survey.channels)
     say(f"  praesepe predict {model} {bands} --catalog … --out measured.ecsv")
 
 

@@ -152,9 +152,16 @@ def _survey_of(estimator: Estimator, given: Survey | str | Path | None) -> Surve
 def _checked_bands(
     model: Estimator, bands: Sequence[str] | None, survey: Survey
 ) -> tuple[str, ...]:
-    """Bands that the model is told to be there, in its order; by default all of the survey's."""
+    """Bands that the model is told to be there, in its order.
+
+    By default all of the survey's, of each of the model's channels the first.
+    """
     of_survey = survey.band_names
-    wanted = {model.survey.band(name).name for name in bands or of_survey}
+    channels = model.survey.channels.values()
+    alternatives = {band.name for channel in channels for band in channel[1:]}
+    asked = bands or tuple(name for name in of_survey if name not in alternatives)
+    model.survey.refuse_alternatives(asked)
+    wanted = {model.survey.band(name).name for name in asked}
     if others := sorted(wanted - set(of_survey)):
         raise InputError(
             f"the clusters' survey has no {listed(others)}", given=tuple(others), allowed=of_survey,

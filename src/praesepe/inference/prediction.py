@@ -81,7 +81,7 @@ def predict(
     images : mapping or Mosaic
         Band name to image: a FITS file, an HDU, ``(array, WCS)`` or an `NDData`. A `Mosaic` that
         was read before is taken as it is. A model that is told which bands are ``present`` needs
-        any two of its bands.
+        any two of its bands; of a channel of several cameras, the image's header says which.
     catalog : Table, str, Path or Catalog
         Positions on the sky, or in pixels.
     out : path, optional
@@ -175,7 +175,8 @@ def predict(
         odds = make_odds(estimator, cluster_odds)
         light = make_light(estimator, magnitudes)
         sampling = Sampling(estimator.infers, n_samples, seed, weighting, odds, light)
-        mosaic = Mosaic.read(images, survey_of(estimator, images), **of_images)
+        seen = survey_of(estimator, images, of_images.get("hdu"))
+        mosaic = Mosaic.read(images, seen, **of_images)
         refuse_copies(mosaic.bands)
         measured = None
         if check or align:

@@ -129,18 +129,25 @@ def fewest_bands(model: Estimator) -> int | None:
     return FEWEST_BANDS if has_choice(model) else None
 
 
-def survey_of(model: Estimator, images: Mapping[str, Any] | Mosaic) -> Survey:
+def survey_of(model: Estimator, images: Mapping[str, Any] | Mosaic, hdu: Any = None) -> Survey:
     """The model's survey with the bands of which there are images, where it can choose.
+
+    Of a channel with several cameras it is that of the image, as its header says; `hdu` is as for
+    `Mosaic.read`.
 
     Raises
     ------
     InputError
-        For fewer than two bands.
+        For fewer than two bands, and cameras that the model does not know.
     """
+    from praesepe.images.mosaic.cameras import with_cameras
+
     survey = model.survey
     if not has_choice(model):
         return survey
-    named = images if isinstance(images, Mapping) else images.bands
+    survey = with_cameras(survey, images, hdu)
+    given = images if isinstance(images, Mapping) else images.bands
+    named = tuple(survey.name_of(name) for name in given)
     bands = tuple(band for band in survey.bands if band.name in named)
     if len(bands) < FEWEST_BANDS:
         fault = (

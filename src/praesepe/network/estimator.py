@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -167,7 +168,10 @@ class Estimator:
             infers=infers,
             conditions=[{"name": n, "low": low, "high": high} for n, (low, high) in ranges.items()],
             bands=[
-                {"name": band.name, "filter": band.filter, "instrument": band.instrument}
+                {
+                    **{key: getattr(band, key) for key in ("name", "filter", "instrument")},
+                    "channel": band.channel or "",
+                }
                 for band in survey.bands
             ],
             background=background,
@@ -269,9 +273,18 @@ class Estimator:
             if isinstance(conditions, Tensor)
             else as_tensor(conditions, sizes, len(x), ranges=ranges, model=self.name)
         )
+        self._check_channels(told)
         leads = None if known is None else self._standardised(known, len(x))
         encoded = Encoded.of(self, x, told, leads, numbers=numbers, seed=seed, progress=progress)
         return encoded.posterior(n_samples)
+
+    def _check_channels(self, told: Tensor | None) -> None:
+        """Stop where a stamp is said to have two bands of one channel."""
+        if self.net.channel_of is None or self.net.conditions is None or told is None:
+            return
+        present = self.net.conditions.present(told)
+        for there in () if present is None else present.flatten(1).unique(dim=0).bool().tolist():
+            self.survey.refuse_alternatives(compress(self.survey.band_names, there))
 
     def _standardised(self, known: tuple[ArrayLike, ArrayLike], n: int) -> Tensor:
         """Value and error of the leading quantity in the head's variable, (n, 2)."""

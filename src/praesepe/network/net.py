@@ -25,7 +25,14 @@ class ClusterNet(nn.Module):
         Bands, quantities, conditions, encoder and head.
     asinh_scales : sequence of float
         e-/s at which each band's transform bends.
+
+    Attributes
+    ----------
+    channel_of : Tensor of int64, shape (band,), or None
+        Input of the encoder that each band is added to; None where each has its own.
     """
+
+    channel_of: Tensor | None
 
     def __init__(self, card: ModelCard, asinh_scales: Sequence[float]) -> None:
         super().__init__()
@@ -44,7 +51,12 @@ class ClusterNet(nn.Module):
             n_beside = len(card.bands) if card.scaling == "noise" else 0
             self.conditions = ConditionEmbedding(ranges, len(card.bands), n_beside)
             told = self.conditions.features
-        self.encoder = make_encoder(card.encoder.name, len(card.bands), told)
+        of_band = [band.channel or band.name for band in card.bands]
+        channels = list(dict.fromkeys(of_band))
+        shared = len(channels) < len(of_band)
+        places = torch.tensor([channels.index(name) for name in of_band]) if shared else None
+        self.register_buffer("channel_of", places, persistent=False)
+        self.encoder = make_encoder(card.encoder.name, len(channels), told)
         self.features = features = self.encoder.features + told
         self.head = make_head(card.head.name, features, self.labels.axes, card.head.settings)
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -78,6 +90,9 @@ class ClusterNet(nn.Module):
         if present is not None:
             x = torch.where(present > 0, x, 0.0)
             noise = None if noise is None else noise * present.flatten(1)
+        if self.channel_of is not None:  # of whose bands one is there
+            channels = x.new_zeros((len(x), int(self.channel_of.max()) + 1, *x.shape[2:]))
+            x = channels.index_add(1, self.channel_of, x)
         told = self.conditions(conditions, noise)
         return torch.cat((self._encoded(x, told), told.float()), 1)
 

@@ -26,11 +26,12 @@ class Entry(BaseModel):
 
 
 class BandEntry(Entry):
-    """A channel of the stamps."""
+    """A band of the stamps; of one channel are those of which a stamp has one."""
 
     name: str
     filter: str
     instrument: str = ""
+    channel: str = ""
 
 
 class ConditionEntry(Entry):

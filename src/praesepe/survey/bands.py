@@ -44,6 +44,11 @@ class Band(SurveySettings):
         description="camera and filter, or a file: wavelength [Angstrom], throughput"
     )
     instrument: str = Field("", description="the camera, where `filter` does not name it")
+    channel: str | None = Field(
+        None,
+        description="input of the network that it shares with bands of other cameras, of which an "
+        "image has one; default: its own",
+    )
     curve: FilterCurve | None = Field(
         None, description="in surveys of models: what the file `filter` held, instead of it"
     )

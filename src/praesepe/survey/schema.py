@@ -6,13 +6,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from praesepe.errors import InputError, unknown
+from praesepe.errors import InputError, listed, unknown
 from praesepe.quantities import CONTAMINANT, OBJECT_CLASS, Quantity
 from praesepe.survey.bands import Band
 from praesepe.survey.clusters import ClusterPrior, range_of
@@ -120,6 +120,65 @@ class Survey(SurveySettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _channels_are_of_several_cameras(self) -> Self:
+        for channel, bands in self.channels.items():
+            if (other := {b.name: b for b in self.bands}.get(channel)) and other not in bands:
+                raise ValueError(f"channel = {channel!r} of {bands[0].name}: a band is called so")
+            names = [band.name for band in bands]
+            cameras = [band.instrument for band in bands]
+            if len(bands) == 1:
+                continue
+            if "" in cameras or len({*cameras}) < len(cameras):
+                raise ValueError(
+                    f"bands {names} of channel {channel!r} have the instruments {cameras}: an "
+                    "image's camera tells which of them it is; give each another instrument"
+                )
+            if "present" not in self.network.conditions:
+                raise ValueError(
+                    f"an image has one of the bands {names} of channel {channel!r}: the network "
+                    'must be told which; add "present" to network.conditions'
+                )
+        return self
+
+    @property
+    def channels(self) -> dict[str, tuple[Band, ...]]:
+        """Bands of every input of the network, of which an image has one; by the input's name."""
+        found: dict[str, tuple[Band, ...]] = {}
+        for band in self.bands:
+            name = band.channel or band.name
+            found[name] = (*found.get(name, ()), band)
+        return found
+
+    @property
+    def has_alternatives(self) -> bool:
+        """Whether a channel has several bands."""
+        return len(self.channels) < len(self.bands)
+
+    def called(self, name: str) -> tuple[Band, ...]:
+        """Bands that a name may mean: the band, or those of the channel; () where it is none."""
+        own = tuple(band for band in self.bands if band.name == name)
+        return own or self.channels.get(name, ())
+
+    def name_of(self, name: str) -> str:
+        """Name of the only band that a name may mean; else the name itself."""
+        bands = self.called(name)
+        return bands[0].name if len(bands) == 1 else name
+
+    def refuse_alternatives(self, names: Iterable[str]) -> None:
+        """Raise `InputError` where two of some bands are of one channel."""
+        names = tuple(names)
+        for channel, bands in self.channels.items():
+            both = [band.name for band in bands if band.name in names]
+            if len(both) > 1:
+                raise InputError(
+                    f"bands {listed(both)} are of one channel, {channel!r}: an image has one of "
+                    "them",
+                    given=names,
+                    allowed=both,
+                    remedy="give one of them",
+                )
+
     @property
     def telescope(self) -> str:
         """Name of the telescope."""
@@ -205,11 +264,18 @@ class Survey(SurveySettings):
         return range_of(quantity, prior)
 
     def band(self, name: str) -> Band:
-        """Return the band called `name`; raise `InputError` where there is none."""
-        for band in self.bands:
-            if band.name == name:
-                return band
-        raise unknown("band", name, self.band_names, "Train a model for it or drop it.")
+        """Return the band called `name`, or the only one of the channel; else `InputError`."""
+        bands = self.called(name)
+        if len(bands) > 1:
+            raise InputError(
+                f"{name!r} may be {listed(band.name for band in bands)}",
+                given=name,
+                allowed=tuple(band.name for band in bands),
+                remedy="name one of them",
+            )
+        if not bands:
+            raise unknown("band", name, self.band_names, "Train a model for it or drop it.")
+        return bands[0]
 
     def fixed(self) -> Survey:
         """Return the survey of one image: ranges of distance, exposure and foreground have ended.

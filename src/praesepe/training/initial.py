@@ -112,6 +112,7 @@ def _check_fit(start: Estimator, fresh: Estimator, *, transfers: bool) -> None:
 
 def network_of(card: ModelCard) -> dict[str, Any]:
     """What makes a network, as far as its card says."""
+    channels = [band.channel for band in card.bands]
     return {
         "background": card.background,
         "bands": [band.name for band in card.bands],
@@ -122,6 +123,7 @@ def network_of(card: ModelCard) -> dict[str, Any]:
         "conditions": [condition.name for condition in card.conditions],
         # left out where it is the default, so that older checkpoints are of the same network
         **({} if card.scaling == "band" else {"scaling": card.scaling}),
+        **({"channels": channels} if any(channels) else {}),
     }
 
 
@@ -141,8 +143,8 @@ def transfer(start: Estimator, fresh: Estimator) -> list[str]:
     those of the model begin anew beside it, or after the others of the leading quantity's flow.
     """
     theirs, ours = start.net.state_dict(), fresh.net.state_dict()
-    bands = start.survey.band_names, fresh.survey.band_names
-    same_bands = bands[0] == bands[1]
+    bands = tuple(start.survey.channels), tuple(fresh.survey.channels)
+    same_bands = start.survey.band_names == fresh.survey.band_names
     whole = ("head.", "labels.")
     more = _more(start, fresh.infers)
     fits = start.infers == fresh.infers or (bool(more) and fresh.card.head.name == "flow")
@@ -154,7 +156,7 @@ def transfer(start: Estimator, fresh: Estimator) -> list[str]:
     for prefix, sizes in flows.items() if fits else ():
         grow_flow(part_of(theirs, prefix), part_of(ours, prefix), *sizes)
     for key, value in ours.items():
-        if key == STEM and not same_bands:
+        if key == STEM and bands[0] != bands[1]:
             value.copy_(_stem(theirs[key], *bands))
         elif key.startswith(whole):
             if fits and key in theirs and not key.startswith(tuple(flows)):

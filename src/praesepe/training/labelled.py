@@ -193,7 +193,7 @@ def read_labelled(
     survey = load_survey(survey)
     of_images, of_catalog = split_reading(read_labelled, reading, catalog)
     network = Estimator.untrained(survey, encoder="tiny") if survey.network.conditions else None
-    seen = survey if network is None else survey_of(network, images)
+    seen = survey if network is None else survey_of(network, images, of_images.get("hdu"))
     mosaic = Mosaic.read(images, seen, **of_images)
     refuse_copies(mosaic.bands)
     clusters = Catalog.read(catalog, **of_catalog)

@@ -50,6 +50,8 @@ class _Stamps:
     bands : tuple of str
         Those of the network.
     n : int
+    channels : list of list of int
+        Places of the bands of each of the network's inputs.
     present : Tensor, shape (n, band)
         1 where the network has the band.
     """
@@ -65,6 +67,12 @@ class _Stamps:
     ) -> None:
         self.survey, self.truth, self.n, self.generator = survey, truth, n, generator
         self.bands, self.habits = bands, habits
+        own = {band.name: band.channel or band.name for band in survey.bands}
+        of_band = [own.get(name, name) for name in bands]
+        self.channels = [
+            [place for place, channel in enumerate(of_band) if channel == one]
+            for one in dict.fromkeys(of_band)
+        ]
         self.present = torch.ones(n, len(bands))
 
     def uniform(self, *shape: int) -> Tensor:
@@ -85,16 +93,25 @@ class _Stamps:
 
 
 def _some_bands(stamps: _Stamps) -> Tensor:
-    """All bands of some stamps; of the others two or more, any number as often."""
+    """All channels of some stamps, of the others two or more, any number as often.
+
+    Of the bands of a channel, which are of other cameras, one is there, each as often.
+    """
     if (bands := stamps.habits.bands) is not None:
         there = torch.tensor([name in bands for name in stamps.bands])
         stamps.present = there.float().expand(stamps.n, -1)
         return stamps.present
-    n_bands = stamps.present.shape[1]
-    kept = 2 + (stamps.uniform(stamps.n) * max(n_bands - 2, 0)).long()
-    kept[stamps.uniform(stamps.n) < stamps.habits.all_bands] = n_bands
-    rank = stamps.uniform(stamps.n, n_bands).argsort(1).argsort(1)
-    stamps.present = (rank < kept[:, None]).float()
+    n_channels = len(stamps.channels)
+    kept = 2 + (stamps.uniform(stamps.n) * max(n_channels - 2, 0)).long()
+    kept[stamps.uniform(stamps.n) < stamps.habits.all_bands] = n_channels
+    rank = stamps.uniform(stamps.n, n_channels).argsort(1).argsort(1)
+    there = (rank < kept[:, None]).float()
+    stamps.present = torch.zeros_like(stamps.present)
+    for channel, places in enumerate(stamps.channels):
+        rows, one = torch.arange(stamps.n), torch.zeros(stamps.n, dtype=torch.long)
+        if len(places) > 1:
+            one = (stamps.uniform(stamps.n) * len(places)).long()
+        stamps.present[rows, torch.tensor(places)[one]] = there[:, channel]
     return stamps.present
 
 

@@ -42,6 +42,22 @@ def test_two_bands_or_more_are_present(survey: Survey, truth: dict[str, Tensor])
     assert present.mean(0).tolist() == pytest.approx([0.8] * 3, abs=0.02)  # none is preferred
 
 
+def test_of_the_cameras_of_a_channel_one_is_present(truth: dict[str, Tensor]) -> None:
+    survey = load_survey("nearby")
+    present = told("present", survey, truth)
+    bands = [survey.band_names.index(band.name) for band in sum(survey.channels.values(), ())]
+    assert bands == list(range(10))  # those of a channel stand together
+    by_channel = torch.stack([part.sum(1) for part in present.split([1, 1, 2, 2, 2, 2], dim=1)], 1)
+    assert float(by_channel.max()) == 1
+    number = by_channel.sum(1)
+    assert float(number.min()) == 2
+    assert float((number == 6).float().mean()) == pytest.approx(0.4, abs=0.02)
+    uvis, acs = present[:, 4::2].mean(0), present[:, 5::2].mean(0)
+    assert uvis.tolist() == pytest.approx(acs.tolist(), abs=0.02)
+    both = present[:, 4] * present[:, 7]  # F555W of UVIS beside F606W of ACS
+    assert float(both.mean()) > 0.1
+
+
 def test_what_is_measured_scatters_and_is_sometimes_missing(
     survey: Survey, truth: dict[str, Tensor]
 ) -> None:

@@ -285,11 +285,17 @@ def _remarks(band: Band, headers: Headers, calibration: Calibration, telescope: 
             f"{headers.label}: exposure {exposure_s:g} s, but the model was trained for {trained}; "
             "with another noise its posteriors may be too narrow or too wide"
         )
-    return [*remarks, *_other_camera(band, headers, telescope)]
+    taken, wanted = other_camera(band, headers, telescope)
+    if taken:
+        remarks.append(
+            f"{headers.label}: taken with {taken}, but the model was trained for {wanted}; filter "
+            "curve and PSF differ"
+        )
+    return remarks
 
 
-def _other_camera(band: Band, headers: Headers, telescope: str) -> list[str]:
-    """What to say of an image that another telescope, camera or detector took."""
+def other_camera(band: Band, headers: Headers, telescope: str) -> tuple[str, str]:
+    """Telescope, camera or detector that took an image, and the band's; empty where they agree."""
     mode = [*re.findall(r"[A-Z0-9]+", headers.text("PHOTMODE").upper()), "", ""]
     instrument = headers.text("INSTRUME").upper() or mode[0]
     detector = headers.text("DETECTOR").upper() or mode[1].rstrip("0123456789")
@@ -301,12 +307,7 @@ def _other_camera(band: Band, headers: Headers, telescope: str) -> list[str]:
         taken = instrument
     elif detector in _DETECTORS - {wanted.partition("/")[2]} and "/" in wanted:
         taken = f"{instrument}/{detector}".lstrip("/")
-    if not taken:
-        return []
-    return [
-        f"{headers.label}: taken with {taken}, but the model was trained for {wanted}; filter "
-        "curve and PSF differ"
-    ]
+    return (taken, wanted) if taken else ("", "")
 
 
 def _same_telescope(one: str, other: str) -> bool:

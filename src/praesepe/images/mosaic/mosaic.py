@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from astropy.wcs import WCS
@@ -26,12 +26,15 @@ from praesepe.errors import (
 from praesepe.files import check_space
 from praesepe.images.mosaic import grid
 from praesepe.images.mosaic.band_images import BandImage, calibrated, refuse_clipped, refuse_mixed
+from praesepe.images.mosaic.cameras import with_cameras
 from praesepe.images.mosaic.grid import FloatArray
 from praesepe.images.reading.pixels import Pixels
 from praesepe.images.reading.source import ImageLike, Source, open_image
 from praesepe.images.units.filters import check_filters
 from praesepe.images.units.headers import Headers
 from praesepe.survey import Survey, load_survey
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +96,8 @@ class Mosaic:
         Parameters
         ----------
         images : mapping
-            Band name to image: a path (``"a.fits"``, ``"a.fits[SCI,2]"``; also .gz, .bz2, .xz,
+            Name of the band, or of the channel whose cameras the image's header names, to image:
+            a path (``"a.fits"``, ``"a.fits[SCI,2]"``; also .gz, .bz2, .xz,
             .fz), an HDU or HDUList, ``(array, WCS)``, ``(array, Header)``, a bare array, or an
             NDData. Arrays without a header are taken to be in e-/s at the survey's zero point. A
             `Mosaic` that was read before is taken as it is, where its bands, zero points and
@@ -142,10 +146,10 @@ class Mosaic:
             given = (units or None, zero_points or None, hdu, allow_no_wcs or None)
             images._refuse_options(given, reproject)
             return images._for(survey)
+        survey = with_cameras(survey, images, hdu)
         by_band = dict.fromkeys(survey.band_names, hdu) if not isinstance(hdu, Mapping) else hdu
-        units, zero_points = units or {}, zero_points or {}
-        for name in (*units, *zero_points, *by_band):
-            survey.band(name)  # stops at a name that is not a band
+        units, zero_points = _by_name(survey, units or {}), _by_name(survey, zero_points or {})
+        by_band = _by_name(survey, by_band)
         sources = _opened(images, survey, by_band)
         headers = {name: Headers(source.headers, source.label) for name, source in sources.items()}
         refuse_mixed(headers)
@@ -285,7 +289,7 @@ class Mosaic:
         """
         if told is not None:
             self.band(told)  # stops at a name that is not a band
-            return told
+            return self.survey.name_of(told)
         first, *others = self.bands.items()
         for _, band in others if self.wcs is not None else ():
             offsets = grid.pixel_offsets(first[1].wcs, self.shape, band.wcs)
@@ -352,9 +356,15 @@ class Mosaic:
 
     def band(self, name: str) -> BandImage:
         """Image of a band with its calibration."""
+        name = self.survey.name_of(name)
         if name not in self.bands:
             raise unknown("band", name, self.bands)
         return self.bands[name]
+
+
+def _by_name(survey: Survey, given: Mapping[str, T]) -> dict[str, T]:
+    """What is given of bands, by their own names; stop at a name that is not a band."""
+    return {survey.band(name).name: one for name, one in given.items()}
 
 
 def _opened(
@@ -363,6 +373,7 @@ def _opened(
     """Open exactly one image for every band of the survey, each another one."""
     remedy = "map band names to images: {'F336W': 'a.fits', …}"
     check_type("images", images, Mapping, "a mapping", remedy)
+    images = {survey.name_of(name): image for name, image in images.items()}
     missing = [name for name in survey.band_names if name not in images]
     extra = [str(name) for name in images if name not in survey.band_names]
     problems = [f"no image for band {name!r}" for name in missing]

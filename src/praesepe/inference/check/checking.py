@@ -149,12 +149,13 @@ def check_images(
     from praesepe.images.mosaic.band_images import refuse_copies
     from praesepe.images.mosaic.mosaic import Mosaic
     from praesepe.inference.check.positions import position_rows
+    from praesepe.inference.told import survey_of
     from praesepe.network.estimator import Estimator
 
     of_images, of_catalog = split_reading(check_images, reading, catalog)
     read = tuple(input_files(model, images, catalog))
     estimator = Estimator.load(model)
-    survey = estimator.survey
+    survey = survey_of(estimator, images, of_images.get("hdu"))
     mosaic = on_own_grid(Mosaic.read(images, survey, sampled=True, **of_images))
     refuse_copies(mosaic.bands)
     positions = None if catalog is None else Catalog.read(catalog, **of_catalog).on(mosaic)
