@@ -16,6 +16,7 @@ from praesepe.blocks import map_in_threads
 from praesepe.errors import InputError, PraesepeError, PraesepeWarning, unknown
 from praesepe.files import check_output
 from praesepe.images.inputs import Reading, input_files, split_reading
+from praesepe.inference.band_choice import fewest_bands, survey_of
 from praesepe.inference.classes import make_odds
 from praesepe.inference.columns import ModelContext, append_columns
 from praesepe.inference.draws import WRITTEN_SUFFIXES, open_samples
@@ -23,15 +24,7 @@ from praesepe.inference.light import make_light
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
 from praesepe.inference.priors import Prior, for_catalogs, make_reweighting
 from praesepe.inference.result import Result
-from praesepe.inference.told import (
-    Known,
-    Told,
-    fewest_bands,
-    known_of_inferred,
-    survey_of,
-    tell_model,
-    told_of_inferred,
-)
+from praesepe.inference.told import Known, Told, known_of_inferred, tell_model, told_of_inferred
 from praesepe.locks import locked
 from praesepe.network.estimator import Estimator
 from praesepe.progress import Progress

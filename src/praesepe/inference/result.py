@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from praesepe import quantities
 from praesepe.errors import InputError, check_number, listed, must_be, unknown
 from praesepe.files import as_path, refuse_inputs
+from praesepe.inference.band_choice import fewest_bands
 from praesepe.inference.measuring import ROWS_AT_ONCE, Sampling, infer_block
-from praesepe.inference.told import Told, fewest_bands
+from praesepe.inference.told import Told
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -186,8 +186,9 @@ def read_labelled(
     from praesepe.images.mosaic.band_images import refuse_copies
     from praesepe.images.mosaic.cutouts import extract_stamps
     from praesepe.images.mosaic.mosaic import Mosaic
+    from praesepe.inference.band_choice import fewest_bands, survey_of
     from praesepe.inference.check.alignment import prepared
-    from praesepe.inference.told import fewest_bands, survey_of, tell_model
+    from praesepe.inference.told import tell_model
     from praesepe.network.estimator import Estimator
 
     survey = load_survey(survey)

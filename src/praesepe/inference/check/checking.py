@@ -148,8 +148,8 @@ def check_images(
     from praesepe.images.catalog.catalogs import Catalog
     from praesepe.images.mosaic.band_images import refuse_copies
     from praesepe.images.mosaic.mosaic import Mosaic
+    from praesepe.inference.band_choice import survey_of
     from praesepe.inference.check.positions import position_rows
-    from praesepe.inference.told import survey_of
     from praesepe.network.estimator import Estimator
 
     of_images, of_catalog = split_reading(check_images, reading, catalog)
