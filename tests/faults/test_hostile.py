@@ -246,9 +246,11 @@ WRONG: dict[str, Any] = {
 }
 
 
-_TEXTS = {"name", "version", "bands.0.name", "bands.0.filter", "bands.0.instrument"}
+_TEXTS = {"name", "version"} | {
+    f"bands.0.{key}" for key in ("name", "filter", "instrument", "channel")
+}
 HARMLESS: dict[str, set[str]] = {key: set() for key in WRONG} | {
-    "missing": _TEXTS | {"background", "weights", "conditions", "encoder.settings"},
+    "missing": _TEXTS | {"background", "scaling", "weights", "conditions", "encoder.settings"},
     "text": _TEXTS,
     "negative": {f"priors.{name}.0" for name in ("log_age", "log_mass", "log_rh")},
 }

@@ -40,7 +40,7 @@ COMMANDS = {
     "demo": "demo --model {model} --n 2 --out {out}/demo",
     "stars import": "stars import {isochrones} --name mine",
 }
-QUICK = [("predict", signal.SIGKILL), ("fields build", signal.SIGTERM)]
+QUICK = [("fields build", signal.SIGTERM)]
 """What is tried in every run; all that is below with PRAESEPE_FAULTS=all."""
 
 ALL = [(name, number) for name in COMMANDS for number in (signal.SIGTERM, signal.SIGKILL)]
